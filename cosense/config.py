@@ -1,0 +1,124 @@
+"""YAML files to frozen dataclasses and back: models, training runs, protocols and scenarios.
+
+The dataclass is the only source of names, types and defaults. An unknown key is an error that names the
+nearest known one, a wrong type is an error that names the key, the value and what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from cosense.errors import CosenseError, nearest
+
+T = TypeVar("T")
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        CosenseError: the file is missing or not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise CosenseError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CosenseError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+
+
+def load_config(cls: type[T], path: Path) -> T:
+    """Read a YAML file into the dataclass `cls`; see `from_mapping`."""
+    return from_mapping(cls, load_yaml(path) or {}, where=str(path))
+
+
+def from_mapping(cls: type[T], mapping: Any, where: str) -> T:
+    """Build the dataclass `cls` from nested mappings.
+
+    Args:
+        cls: a dataclass whose fields are numbers, strings, bools, tuples, lists, dicts, optionals or dataclasses.
+        mapping: as read from YAML.
+        where: file and key, for the error.
+
+    Raises:
+        CosenseError: unknown or missing key, wrong type, or a value that the dataclass itself refuses.
+    """
+    if not isinstance(mapping, Mapping):
+        raise CosenseError(f"{where}: expected a mapping of keys, got {mapping!r}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for key in mapping:
+        if key not in fields:
+            raise CosenseError(f"{where}: unknown key '{key}', {nearest(str(key), fields)}")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in mapping
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise CosenseError(f"{where}: missing key '{missing[0]}'")
+    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in mapping.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise CosenseError(f"{where}: {error}") from None
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Return nested plain dicts and lists that `from_mapping` reads back."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Convert one YAML value to the type of its field."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise CosenseError(
+                f"{where}: {value!r} is not allowed, {nearest(str(value), map(str, arguments))}"
+            )
+        return value
+    if origin in (tuple, list):
+        if not isinstance(value, (list, tuple)):
+            raise CosenseError(f"{where}: expected a list, got {value!r}")
+        if origin is tuple and arguments[-1:] != (Ellipsis,):
+            if len(value) != len(arguments):
+                raise CosenseError(f"{where}: expected {len(arguments)} values, got {len(value)}")
+            return tuple(
+                _convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True))
+            )
+        return origin(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise CosenseError(f"{where}: expected a mapping of keys, got {value!r}")
+        return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(typing.cast(type, hint), value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is Any or (isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))):
+        return value
+    raise CosenseError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")

@@ -1,0 +1,83 @@
+"""The protocol between data sets and everything that reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from cosense.geometry.transforms import Matrix, invert
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.objects import Objects
+
+
+@dataclass(frozen=True)
+class CooperativeFrame:
+    """What all agents measured at (nearly) one moment, with the ground truth of the ego.
+
+    Attributes:
+        frame_id: as the data set names it; unique within the data set.
+        sequence: frames of one sequence follow each other in time.
+        ego_id: key of the ego in `agents`.
+        agents: by agent id; the ego first.
+        ground_truth: what all agents together could know, in the ego frame.
+    """
+
+    frame_id: str
+    sequence: str
+    ego_id: str
+    agents: dict[str, AgentFrame]
+    ground_truth: Objects
+
+    @property
+    def ego(self) -> AgentFrame:
+        return self.agents[self.ego_id]
+
+    @property
+    def others(self) -> list[AgentFrame]:
+        return [agent for agent_id, agent in self.agents.items() if agent_id != self.ego_id]
+
+    def T_ego_agent(self, agent_id: str) -> Matrix:
+        """Return (4,4) from an agent's frame into the ego's, by the poses that were measured."""
+        return invert(self.ego.T_world_agent) @ self.agents[agent_id].T_world_agent
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `cosense info` prints.
+
+    Attributes:
+        kind: format, e.g. "dair-v2x-c".
+        label_set: which labels are the ground truth, e.g. "original", "complemented", "simulated".
+        frames_per_split: number of usable frames by split.
+        agents: agent ids with their kind; for data sets whose ids change, the roles.
+        sensors: one line a sensor.
+        problems: what is missing or broken, one line each, naming the file.
+    """
+
+    kind: str
+    path: Path
+    label_set: str
+    frames_per_split: dict[str, int]
+    agents: dict[str, str]
+    sensors: list[str]
+    problems: list[str] = field(default_factory=list)
+
+
+class Dataset(Protocol):
+    """One file of this room per format. Opening reads only indices; a frame is read when it is asked for."""
+
+    kind: str
+    path: Path
+    split: str
+    label_set: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> CooperativeFrame:
+        """Read one frame; raises CosenseError that names the file where one is missing or broken."""
+        ...
+
+    def info(self, *, verify: bool = False) -> DatasetInfo:
+        """Describe the data set; `verify` also checks that every file of every frame is there."""
+        ...

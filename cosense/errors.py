@@ -1,0 +1,21 @@
+"""The one error that a user of cosense sees for bad input.
+
+Every message names the file or key, the offending value and the cure. The command line prints it as one
+line and exits with status 2; a traceback is reserved for our own mistakes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CosenseError(Exception):
+    """Bad input: a file, a value or a name that cosense cannot use."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown `name`: the nearest known one, else the whole list."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"

@@ -1,0 +1,60 @@
+"""Rigid transforms in 3D.
+
+`T_dst_src` is a (4,4) float64 matrix that maps points of frame `src` into frame `dst`. World coordinates
+reach thousands of metres, so poses stay float64 and are inverted by a linear solve: the rotation of a
+calibration file may be not exactly orthonormal, where a transpose would be wrong.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+
+Matrix = NDArray[np.float64]
+
+
+def wrap_angle(angle_rad: ArrayLike) -> NDArray[np.float64]:
+    """Return the angle in [-pi, pi)."""
+    return (np.asarray(angle_rad, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi
+
+
+def transform_from(rotation: ArrayLike, translation: ArrayLike) -> Matrix:
+    """Return (4,4) from a (3,3) rotation and a translation of 3 numbers in metres."""
+    T = np.eye(4)
+    T[:3, :3] = rotation
+    T[:3, 3] = np.asarray(translation, dtype=np.float64).reshape(3)
+    return T
+
+
+def transform_from_planar(x: float, y: float, yaw: float, z: float = 0.0) -> Matrix:
+    """Return (4,4) of a rotation about +z by `yaw` (radians) and a translation in metres."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return transform_from([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], [x, y, z])
+
+
+def transform_from_quaternion(translation: ArrayLike, quaternion_xyzw: ArrayLike) -> Matrix:
+    """Return (4,4) from a translation in metres and a quaternion in the order of ROS (x, y, z, w)."""
+    return transform_from(Rotation.from_quat(np.asarray(quaternion_xyzw)).as_matrix(), translation)
+
+
+def quaternion_of(T: Matrix) -> NDArray[np.float64]:
+    """Return the rotation of `T` as a unit quaternion (x, y, z, w) with w >= 0."""
+    quaternion = Rotation.from_matrix(T[:3, :3]).as_quat()
+    return -quaternion if quaternion[3] < 0 else quaternion
+
+
+def yaw_of(T: Matrix) -> float:
+    """Return the heading in radians: the direction of the x axis of `src` seen from above in `dst`."""
+    return float(np.arctan2(T[1, 0], T[0, 0]))
+
+
+def invert(T_dst_src: Matrix) -> Matrix:
+    """Return `T_src_dst`."""
+    return np.asarray(np.linalg.solve(T_dst_src, np.eye(4)), dtype=np.float64)
+
+
+def transform_points(T_dst_src: Matrix, xyz: NDArray) -> NDArray:
+    """Map points (N,3) of `src` into `dst`; computed in float64, returned in the type of `xyz`."""
+    moved = np.asarray(xyz, dtype=np.float64) @ T_dst_src[:3, :3].T + T_dst_src[:3, 3]
+    return moved.astype(xyz.dtype, copy=False)

@@ -1,0 +1,70 @@
+"""What a detector or the fusion reports for one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.geometry.boxes import Boxes, as_boxes, transform_boxes
+from cosense.geometry.transforms import Matrix
+
+
+class Source(IntEnum):
+    """Where a box comes from."""
+
+    EGO = 0
+    LATE = 1
+    FUSED = 2
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Boxes with scores, best first.
+
+    Attributes:
+        boxes: (M,7) float64 in the frame of the agent that reports them.
+        scores: (M,) float32 in [0, 1].
+        labels: (M,) int64, values of `ObjectClass`; CAR stands for every vehicle.
+        sources: (M,) uint8, values of `Source`.
+    """
+
+    boxes: Boxes
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if not len(self.boxes) == len(self.scores) == len(self.labels) == len(self.sources):
+            raise ValueError("boxes, scores, labels and sources differ in length")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: NDArray | slice) -> Detections:
+        """Return the detections that a mask, an index array or a slice selects."""
+        return Detections(self.boxes[index], self.scores[index], self.labels[index], self.sources[index])
+
+    @classmethod
+    def empty(cls) -> Detections:
+        return cls(as_boxes([]), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.uint8))
+
+    @classmethod
+    def concatenate(cls, parts: list[Detections]) -> Detections:
+        """Join several, best score first; ties keep the order given."""
+        if not parts:
+            return cls.empty()
+        joined = cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.sources for part in parts]),
+        )
+        return joined[np.argsort(-joined.scores, kind="stable")]
+
+    def transformed(self, T_dst_src: Matrix, source: Source) -> Detections:
+        """Return the same detections in frame `dst`, marked as coming from `source`."""
+        sources = np.full(len(self), source, dtype=np.uint8)
+        return Detections(transform_boxes(T_dst_src, self.boxes), self.scores, self.labels, sources)

@@ -1,0 +1,58 @@
+"""What one agent has measured at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.geometry.transforms import Matrix
+from cosense.sensing.objects import Objects
+
+AgentKind = Literal["vehicle", "infrastructure"]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One image with its calibration.
+
+    Attributes:
+        name: of the camera, unique within the agent.
+        image: (H,W,3) uint8 RGB.
+        K: (3,3) pinhole matrix in pixels.
+        T_camera_agent: (4,4) maps the agent frame into the optical frame (z forward, x right, y down).
+        stamp_ns: when it was exposed.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    K: NDArray[np.float64]
+    T_camera_agent: Matrix
+    stamp_ns: int
+
+
+@dataclass(frozen=True)
+class AgentFrame:
+    """What one agent has measured at one moment.
+
+    Attributes:
+        agent_id: unique within a scenario.
+        kind: vehicle or infrastructure.
+        stamp_ns: measurement time of the point cloud.
+        T_world_agent: (4,4) pose of the agent frame (x forward, y left, z up; the LiDAR's own origin).
+        points: (N,4) float32: x, y, z in metres in the agent frame, intensity in [0, 1].
+        pose_covariance: (3,3) of (x, y, yaw) in the world, m^2, m rad, rad^2; zero where it is not known.
+        cameras: the images nearest in time, possibly none.
+        objects: this agent's own labels in the agent frame, None where there are none.
+    """
+
+    agent_id: str
+    kind: AgentKind
+    stamp_ns: int
+    T_world_agent: Matrix
+    points: NDArray[np.float32]
+    pose_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
+    cameras: tuple[Camera, ...] = ()
+    objects: Objects | None = None
