@@ -1,0 +1,62 @@
+"""The `cosense` program: every other module of this folder is one verb.
+
+A verb's module defines `command`, a function with typer annotations whose docstring is its help. It imports
+what is heavy inside the function, so that `cosense --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import typer
+from rich.console import Console
+
+import cosense
+import cosense.cli
+from cosense.errors import CosenseError
+
+app = typer.Typer(
+    name="cosense",
+    help="Collaborative perception on ROS 2: agents share only what the others cannot see.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cosense {cosense.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    pass
+
+
+for _module in pkgutil.iter_modules(cosense.cli.__path__):
+    if _module.name != "main":
+        app.command(_module.name)(importlib.import_module(f"cosense.cli.{_module.name}").command)
+
+
+def main() -> None:
+    """Run the program; bad input ends with one line on stderr and status 2."""
+    try:
+        app()
+    except CosenseError as error:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] {error}", markup=True, highlight=False, soft_wrap=True
+        )
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
