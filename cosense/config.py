@@ -43,7 +43,7 @@ def from_mapping(cls: type[T], mapping: Any, where: str) -> T:
     """Build the dataclass `cls` from nested mappings.
 
     Args:
-        cls: a dataclass whose fields are numbers, strings, bools, tuples, lists, dicts, optionals, dataclasses.
+        cls: a dataclass of numbers, strings, bools, tuples, lists, dicts, optionals or dataclasses.
         mapping: as read from YAML.
         where: file and key, for the error.
 

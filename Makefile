@@ -1,0 +1,48 @@
+# make demo   set up (once) and run the demonstration: results/demo/{bev.png,report.html,metrics.json,run.mcap}
+# make test   set up (once) and run every test
+# Further: make lint, make bench, make clean. Another PyTorch build: make demo TORCH="torch==2.13.0+cpu --index-url ..."
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+DATA ?=
+VENV := .venv
+RUN := $(VENV)/bin/
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+
+# A sourced ROS 2 brings its own rclpy and messages; elsewhere they come as wheels.
+ifneq ($(ROS_DISTRO),)
+  VENV_OPTIONS := --system-site-packages
+  EXTRAS := dev
+else
+  VENV_OPTIONS :=
+  EXTRAS := ros,dev
+endif
+
+.PHONY: demo test lint bench clean setup
+
+setup: $(VENV)/ready
+
+# PyTorch goes first and alone: asked for by another package, pip may choose a build with gigabytes of CUDA.
+$(VENV)/ready: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
+	$(RUN)pip install --quiet --no-compile --disable-pip-version-check $(TORCH)
+	$(RUN)pip install --quiet --no-compile --disable-pip-version-check -e ".[$(EXTRAS)]"
+	touch $@
+
+demo: setup
+	$(RUN)cosense demo $(if $(DATA),--data $(DATA)) --out results/demo
+
+test: setup
+	$(RUN)python -m pytest
+
+lint: setup
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+
+bench: setup
+	for script in benchmarks/[a-z]*.py; do \
+	  case $$script in */timing.py) ;; *) $(RUN)python $$script || exit 1 ;; esac; done
+
+clean:
+	rm -rf $(VENV) build dist results *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

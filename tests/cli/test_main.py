@@ -1,0 +1,43 @@
+"""The program itself: help, version, and one line for bad input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import cosense
+
+
+def run_cosense(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cosense.cli.main", *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_version_is_the_package_version() -> None:
+    result = run_cosense("--version")
+    assert result.stdout.split() == ["cosense", cosense.__version__]
+
+
+def test_help_lists_every_verb() -> None:
+    result = run_cosense("--help")
+    assert result.returncode == 0
+    for verb in ("demo", "evaluate", "info", "run", "simulate", "train", "view"):
+        assert verb in result.stdout
+
+
+def test_help_does_not_load_heavy_libraries() -> None:
+    script = "import sys, cosense.cli.main; print([m for m in ('torch', 'cv2', 'matplotlib') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("info", "/nowhere"), ("evaluate", "--data", "/nowhere")])
+def test_bad_input_is_one_line_and_status_2(arguments: tuple[str, ...]) -> None:
+    result = run_cosense(*arguments)
+    assert result.returncode == 2
+    assert "/nowhere" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
