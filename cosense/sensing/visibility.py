@@ -1,0 +1,124 @@
+"""What a LiDAR can see: shadow casting on the returns of one scan.
+
+A place counts as visible when a car that stood there would have been hit. The way from the sensor to every
+return is free, so a return at horizontal distance `d` and height `z` swept over each nearer distance `r` at
+the height `z r / d`. If one such sweep passes at `r` below the top of a car on the ground, `r` is visible:
+
+          o sensor                         everything is measured from the sensor, z up
+           `-._ `-._ over the wall
+               `-._ `-. |wall|
+    ____ seen ____`-._ `|    |  hidden `-._  seen again
+    =======================================`====== ground
+
+Per azimuth it is enough to know, for every distance, the flattest-downward slope `z / d` among the returns at
+that distance or beyond: a cumulative minimum from far to near. Nothing is visible where no return came back
+(outside the field of view, beyond the farthest return, behind a wall), and a low obstacle hides only as much
+ground as it shades, which for a mast of six metres is far less than for the roof of a car.
+
+The ground need not be flat: it is the lowest return of each coarse cell, where neighbours do not make that
+an impossible slope (the slope-based filter of Vosselman, 2000); other cells take the nearest ground.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cosense.sensing.grid import BevGrid
+
+TARGET_HEIGHT_M = 1.5  # the roof of a car
+AZIMUTH_BINS = 480  # 0.75 degrees: several beams of any rotating LiDAR, two metres wide at 150 m
+RANGE_BIN_M = 0.5
+MIN_RANGE_M = 0.1  # a return at the sensor itself has no direction
+
+GROUND_CELL_M = 5.0
+GROUND_SLOPE = 0.1
+GROUND_REACH_CELLS = 20
+GROUND_TOLERANCE_M = 0.2
+# Mirrored returns appear below the road: not the very lowest of a cell, and no cell far below its neighbours.
+GROUND_QUANTILE = 0.05
+GHOST_DEPTH_M = 1.5
+
+
+def visible_cells(points: NDArray, grid: BevGrid) -> NDArray[np.bool_]:
+    """Tell which cells the sensor at the origin of the cloud can see.
+
+    Args:
+        points: (N,3) or (N,4), x, y, z in metres in the frame of the sensor, z up.
+        grid: in the same frame; its z range does not matter.
+
+    Returns:
+        (H,W), judged at the centre of each cell.
+    """
+    rows, columns = grid.shape
+    x = grid.range_m[0] + (np.arange(columns) + 0.5) * grid.cell_m
+    y = grid.range_m[1] + (np.arange(rows) + 0.5) * grid.cell_m
+    centres = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    return visible_places(points, centres).reshape(rows, columns)
+
+
+def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
+    """Tell which places (K,2) the sensor at the origin of the cloud can see; returns (K,)."""
+    points = np.asarray(points[:, :3], dtype=np.float64)
+    distance = np.hypot(points[:, 0], points[:, 1])
+    points, distance = points[distance >= MIN_RANGE_M], distance[distance >= MIN_RANGE_M]
+    if len(points) == 0 or len(xy) == 0:
+        return np.zeros(len(xy), dtype=bool)
+
+    place_distance = np.hypot(xy[:, 0], xy[:, 1])
+    range_bins = int(place_distance.max() / RANGE_BIN_M) + 1
+    slope = _lowest_slope(points, distance, range_bins)
+
+    ground = _Ground(points, max(place_distance.max(), distance.min()))
+    target_top = ground.height(xy) + TARGET_HEIGHT_M
+    place = _azimuth_bin(xy), (place_distance / RANGE_BIN_M).astype(np.int64)
+    return np.asarray(slope[place] * place_distance <= target_top)
+
+
+def _lowest_slope(points: NDArray, distance: NDArray, range_bins: int) -> NDArray[np.float64]:
+    """Return (AZIMUTH_BINS, range_bins): the lowest z / d of the returns in that bin or behind it."""
+    slope = np.full((AZIMUTH_BINS, range_bins), np.inf)
+    range_bin = np.minimum(distance / RANGE_BIN_M, range_bins - 1).astype(np.int64)
+    np.minimum.at(slope, (_azimuth_bin(points), range_bin), points[:, 2] / distance)
+    return np.minimum.accumulate(slope[:, ::-1], axis=1)[:, ::-1]
+
+
+def _azimuth_bin(xy: NDArray) -> NDArray[np.int64]:
+    turn = np.arctan2(xy[:, 1], xy[:, 0]) / (2 * np.pi)
+    return np.floor(turn * AZIMUTH_BINS).astype(np.int64) % AZIMUTH_BINS
+
+
+class _Ground:
+    """Height of the ground around the sensor, a map of coarse cells; at least one return is within reach."""
+
+    def __init__(self, points: NDArray, reach_m: float) -> None:
+        self.cells = 2 * int(np.ceil(reach_m / GROUND_CELL_M)) + 1
+        lowest = self._lowest_returns(points)
+        third = ndimage.rank_filter(lowest, rank=2, size=3, mode="constant", cval=np.inf)
+        lowest[np.isfinite(third) & (lowest < third - GHOST_DEPTH_M)] = np.inf
+        steps = np.arange(-GROUND_REACH_CELLS, GROUND_REACH_CELLS + 1) * GROUND_CELL_M
+        cone = GROUND_SLOPE * np.hypot(steps[:, None], steps)
+        reachable = ndimage.grey_erosion(lowest, structure=-cone, mode="constant", cval=np.inf)
+        is_ground = np.isfinite(lowest) & (lowest <= reachable + GROUND_TOLERANCE_M)
+        nearest = ndimage.distance_transform_edt(~is_ground, return_distances=False, return_indices=True)
+        self.height_m = lowest[tuple(nearest)]
+
+    def height(self, xy: NDArray) -> NDArray[np.float64]:
+        """Return the height (K,) at places (K,2) within reach."""
+        return self.height_m[tuple(self._cell(xy).T)]
+
+    def _cell(self, xy: NDArray) -> NDArray[np.int64]:
+        return np.floor(xy[:, :2] / GROUND_CELL_M + self.cells / 2).astype(np.int64)
+
+    def _lowest_returns(self, points: NDArray) -> NDArray[np.float64]:
+        """Return (cells, cells): a low quantile of z, infinite where there is no return."""
+        cell = self._cell(points)
+        inside = np.all((cell >= 0) & (cell < self.cells), axis=1)
+        flat = cell[inside, 0] * self.cells + cell[inside, 1]
+        z = points[inside, 2]
+        order = np.lexsort((z, flat))
+        occupied, first, count = np.unique(flat[order], return_index=True, return_counts=True)
+        lowest = np.full(self.cells**2, np.inf)
+        lowest[occupied] = z[order][first + (count * GROUND_QUANTILE).astype(np.int64)]
+        return lowest.reshape(self.cells, self.cells)
