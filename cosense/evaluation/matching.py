@@ -1,0 +1,95 @@
+"""Which detection found which object, within one frame.
+
+Two rules are published. Most evaluators go by detection: by descending score, each takes the best object that
+is left. The toolkit of DAIR-V2X goes by ground truth: each object in the order of the label file takes the
+best detection that is left, and the score plays no role. Both leave a duplicate as a false positive.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cosense.geometry.iou import bev_iou, iou_3d
+
+IouKind = Literal["bev", "3d"]
+NOT_MATCHED = -1
+
+
+def iou_matrix(a: ArrayLike, b: ArrayLike, kind: IouKind) -> NDArray[np.float64]:
+    """Return (M,K) of boxes (M,7) and (K,7): of the footprints or of the volumes."""
+    return bev_iou(a, b) if kind == "bev" else iou_3d(a, b)
+
+
+def match_frame(
+    det_boxes: ArrayLike,
+    det_scores: ArrayLike,
+    gt_boxes: ArrayLike,
+    iou_threshold: float,
+    *,
+    iou: IouKind = "bev",
+) -> NDArray[np.bool_]:
+    """Return (M,) bool: which detections are true positives, in the order in which they were given.
+
+    Args:
+        det_boxes: (M,7) in one frame with the ground truth.
+        det_scores: (M,) higher is better; equal scores rank in the order given.
+        gt_boxes: (K,7); each can be found once.
+        iou_threshold: at least this much overlap.
+        iou: of the footprints ("bev") or of the volumes ("3d").
+    """
+    overlap = iou_matrix(det_boxes, gt_boxes, iou)
+    return match_by_detection(overlap, np.asarray(det_scores), iou_threshold) != NOT_MATCHED
+
+
+def match_by_detection(
+    overlap: NDArray[np.float64], scores: NDArray, iou_threshold: float
+) -> NDArray[np.int64]:
+    """Return (M,): the ground truth that each detection found, or `NOT_MATCHED`.
+
+    By descending score, ties in the order given, each detection takes the remaining ground truth with the
+    highest overlap, the first of several equal ones, if that reaches the threshold.
+
+    Args:
+        overlap: (M,K) IoU of detections and ground truths.
+        scores: (M,) of the detections.
+        iou_threshold: at least this much overlap.
+    """
+    if len(scores) != len(overlap):
+        raise ValueError(f"{len(overlap)} detections, but {len(scores)} scores")
+    found = np.full(len(overlap), NOT_MATCHED, dtype=np.int64)
+    if overlap.size == 0:
+        return found
+    left = overlap.copy()
+    for detection in np.argsort(-np.asarray(scores), kind="stable"):
+        best = int(np.argmax(left[detection]))
+        if left[detection, best] >= iou_threshold:
+            found[detection] = best
+            left[:, best] = -np.inf
+    return found
+
+
+def match_by_ground_truth(
+    overlap: NDArray[np.float64], scores: NDArray, iou_threshold: float
+) -> NDArray[np.int64]:
+    """Return (M,): the ground truth that each detection found, or `NOT_MATCHED`, like the DAIR-V2X toolkit.
+
+    In the order given, each ground truth takes the remaining detection with the highest overlap if that
+    reaches the threshold. Of several detections with equal overlap the one with the lowest score wins: the
+    toolkit goes through them best first and keeps the last. Arguments as for `match_by_detection`.
+    """
+    if len(scores) != len(overlap):
+        raise ValueError(f"{len(overlap)} detections, but {len(scores)} scores")
+    found = np.full(len(overlap), NOT_MATCHED, dtype=np.int64)
+    if overlap.size == 0:
+        return found
+    worst_first = np.argsort(-np.asarray(scores), kind="stable")[::-1]
+    left = overlap[worst_first]
+    for ground_truth in range(left.shape[1]):
+        row = int(np.argmax(left[:, ground_truth]))
+        if left[row, ground_truth] >= iou_threshold:
+            found[worst_first[row]] = ground_truth
+            left[row] = -np.inf
+    return found

@@ -1,0 +1,156 @@
+"""What is counted, and how: everything besides the detections that changes a reported number.
+
+A protocol is a frozen YAML file of the folder `protocols/`. Its hash stands beside every number, so that two
+numbers with the same name and hash may be compared and two others may not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cosense.config import load_config, to_mapping
+from cosense.errors import CosenseError, nearest
+from cosense.evaluation.matching import IouKind
+from cosense.sensing.objects import ObjectClass
+
+PROTOCOLS = Path(__file__).parent / "protocols"
+# Of the band whose average precision is also reported on its own, as `ap_near`.
+NEAR = "near"
+
+Range = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class ScoredClass:
+    """Objects that count as one class.
+
+    Attributes:
+        name: in the results.
+        ground_truth: names of `ObjectClass` in lower case, what there is to find.
+        detections: likewise, the labels that a detector may give to them; CAR stands for every vehicle.
+        iou_thresholds: of the average precisions.
+    """
+
+    name: str
+    ground_truth: tuple[str, ...]
+    detections: tuple[str, ...]
+    iou_thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        known = [label.name.lower() for label in ObjectClass]
+        for label in (*self.ground_truth, *self.detections):
+            if label not in known:
+                raise ValueError(f"class {self.name}: unknown label '{label}', {nearest(label, known)}")
+        for threshold in self.iou_thresholds:
+            if not 0 < threshold <= 1:
+                raise ValueError(f"class {self.name}: IoU threshold {threshold} is not in (0, 1]")
+        if not (self.ground_truth and self.detections and self.iou_thresholds):
+            raise ValueError(
+                f"class {self.name}: ground_truth, detections and iou_thresholds need one entry each"
+            )
+
+
+@dataclass(frozen=True)
+class Band:
+    """A part of the scene, evaluated by itself: matched and counted as if nothing else were there.
+
+    Attributes:
+        range_m: (x_min, y_min, z_min, x_max, y_max, z_max) in the ego frame, by the protocol's range rule;
+            None for that of the protocol.
+        distance_m: also, the box centre is at least the first and less than the second number away from the
+            ego, seen from above; None for any distance.
+    """
+
+    range_m: Range | None = None
+    distance_m: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way of counting; there are no defaults, every file says everything.
+
+    Attributes:
+        name: of the protocol, and of its file.
+        description: for people; not part of the hash.
+        classes: the first is the main class, whose AP stands for the run.
+        iou: kinds of overlap; the first is the main one.
+        matching: "by_detection" or "by_ground_truth", see `matching`.
+        average_precision: "voc2010" or "dair", see `average_precision`.
+        global_sort: rank the detections of all frames together, or frame after frame.
+        range_m: where boxes count, in the ego frame.
+        range_rule: "any_corner" (x, y and z), "all_corners_xy" or "centre_xy" within the range.
+        tolerance_m: the range is this much wider on each side: rounding must not drop a box.
+        score_threshold: detections need a higher score.
+        max_extent_m: detections longer along the ego's x or y axis are dropped, None for no limit.
+        detection_z_m: detections need all corners within, None for no limit.
+        ground_truth_z_m: ground truth needs all corners within, None for no limit.
+        nms_iou: detections with more BEV overlap with a better one are dropped, None for leaving them.
+        min_points: ground truth needs as many LiDAR points of at least one agent. What has fewer counts
+            neither as found nor as missed, and neither do detections that match it.
+        bands: by name, each with an AP of its own for the main class.
+    """
+
+    name: str
+    description: str
+    classes: tuple[ScoredClass, ...]
+    iou: tuple[IouKind, ...]
+    matching: Literal["by_detection", "by_ground_truth"]
+    average_precision: Literal["voc2010", "dair"]
+    global_sort: bool
+    range_m: Range
+    range_rule: Literal["any_corner", "all_corners_xy", "centre_xy"]
+    tolerance_m: float
+    score_threshold: float
+    max_extent_m: float | None
+    detection_z_m: tuple[float, float] | None
+    ground_truth_z_m: tuple[float, float] | None
+    nms_iou: float | None
+    min_points: int
+    bands: dict[str, Band]
+
+    def __post_init__(self) -> None:
+        if not self.classes or not self.iou:
+            raise ValueError("classes and iou need one entry each")
+        if self.average_precision == "dair" and not self.global_sort:
+            raise ValueError("average_precision 'dair' always sorts globally")
+        for range_m in (self.range_m, *(band.range_m for band in self.bands.values() if band.range_m)):
+            if any(range_m[axis] >= range_m[axis + 3] for axis in range(3)):
+                raise ValueError(
+                    f"range {range_m} is empty, expected [x_min, y_min, z_min, x_max, y_max, z_max]"
+                )
+
+    @property
+    def main_class(self) -> ScoredClass:
+        return self.classes[0]
+
+    @property
+    def hash(self) -> str:
+        """Return 12 hexadecimal digits of the SHA-256 of everything but the description."""
+        content: dict[str, Any] = to_mapping(self)
+        del content["description"]
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def protocol_names() -> list[str]:
+    """Return the names of the protocols that come with cosense."""
+    return sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
+
+
+def load_protocol(name: str) -> Protocol:
+    """Read a protocol by its name, or one of your own by the path of its file, which ends in .yaml.
+
+    Raises:
+        CosenseError: unknown name, or a file that is no protocol.
+    """
+    path = Path(name) if name.endswith(".yaml") else PROTOCOLS / f"{name}.yaml"
+    if not path.is_file() and path.parent == PROTOCOLS:
+        raise CosenseError(f"unknown protocol '{name}', {nearest(name, protocol_names())}")
+    protocol = load_config(Protocol, path)
+    if protocol.name != path.stem:
+        raise CosenseError(f"{path}: name is '{protocol.name}', expected that of the file, '{path.stem}'")
+    return protocol
