@@ -53,6 +53,7 @@ class DatasetInfo:
         agents: agent ids with their kind; for data sets whose ids change, the roles.
         sensors: one line a sensor.
         problems: what is missing or broken, one line each, naming the file.
+        notes: what a reader should know and is no mistake, e.g. frames that were never released.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class DatasetInfo:
     agents: dict[str, str]
     sensors: list[str]
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Dataset(Protocol):

@@ -1,0 +1,305 @@
+"""DAIR-V2X-C: one vehicle and one roadside unit, real, 10 Hz (Yu et al., CVPR 2022).
+
+Poses. `T_world_vehicle = novatel_to_world @ lidar_to_novatel`. The roadside unit's claimed pose is
+`virtuallidar_to_world`; its known error, `system_error_offset`, is added to the translation in the world.
+Cooperative labels were made with the vehicle's world pose: they come into the vehicle frame without it.
+
+Labels. "original" covers the view of the vehicle's front camera. The complemented annotations (Lu et al.,
+ICRA 2023) cover all directions; they are installed over the originals, which then stand in `*_backup`.
+Results on the two are not comparable, so the name is part of everything that is reported.
+
+Pairs of which a file is missing are left out and counted: the released index lists the test split too,
+whose files are not released.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cosense.data.dair_index import (
+    SIDES,
+    Pair,
+    choose_split,
+    earlier_frame,
+    read_pairs,
+    read_side,
+    read_splits,
+)
+from cosense.data.dair_labels import read_intrinsic, read_objects, read_transform, read_world_objects
+from cosense.data.dataset import CooperativeFrame, DatasetInfo
+from cosense.data.files import Listing, missing_summary, read_image
+from cosense.data.provenance import label_set_of
+from cosense.errors import CosenseError, nearest
+from cosense.geometry.transforms import Matrix, invert
+from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.objects import Objects
+from cosense.sensing.pcd import read_pcd
+
+_log = logging.getLogger(__name__)
+
+# What a frame consists of: keys of data_info.json (the first that is there counts), else the usual place.
+_FILES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
+    "vehicle": {
+        "cloud": (("pointcloud_path",), "velodyne/{}.pcd"),
+        "image": (("image_path",), "image/{}.jpg"),
+        "label": (("label_lidar_std_path", "label_lidar_path"), "label/lidar/{}.json"),
+        "lidar_to_novatel": (("calib_lidar_to_novatel_path",), "calib/lidar_to_novatel/{}.json"),
+        "novatel_to_world": (("calib_novatel_to_world_path",), "calib/novatel_to_world/{}.json"),
+        "camera": (("calib_lidar_to_camera_path",), "calib/lidar_to_camera/{}.json"),
+        "intrinsic": (("calib_camera_intrinsic_path",), "calib/camera_intrinsic/{}.json"),
+    },
+    "infrastructure": {
+        "cloud": (("pointcloud_path",), "velodyne/{}.pcd"),
+        "image": (("image_path",), "image/{}.jpg"),
+        "label": (("label_lidar_std_path", "label_lidar_path"), "label/virtuallidar/{}.json"),
+        "to_world": (("calib_virtuallidar_to_world_path",), "calib/virtuallidar_to_world/{}.json"),
+        "camera": (("calib_virtuallidar_to_camera_path",), "calib/virtuallidar_to_camera/{}.json"),
+        "intrinsic": (("calib_camera_intrinsic_path",), "calib/camera_intrinsic/{}.json"),
+    },
+}
+
+
+class DairV2xDataset:
+    """One tree of DAIR-V2X-C; see the module.
+
+    Args:
+        path: folder that holds `cooperative/`, `vehicle-side/` and `infrastructure-side/`.
+        split: name of a split, or "FILE.json:NAME"; None for every pair.
+        labels: label set; None for the one in place.
+        cameras: also read images.
+        async_frames: take the infrastructure's frame this many frames earlier (VIC-Async-k); pairs without
+            such a frame in the same batch are left out.
+        apply_offset: correct the roadside unit's pose by `system_error_offset`.
+
+    Raises:
+        CosenseError: a broken index, an unknown split or label set, or no frame has its files.
+    """
+
+    kind = "dair-v2x-c"
+    split_files: tuple[str, ...] = ("cooperative-split-data.json", "example-cooperative-split-data.json")
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        split: str | None = None,
+        labels: str | None = None,
+        cameras: bool = False,
+        async_frames: int = 0,
+        apply_offset: bool = True,
+    ) -> None:
+        if async_frames < 0:
+            raise CosenseError(f"async_frames={async_frames}: expected 0 or a number of frames")
+        self.path = path
+        self.split = split or "all"
+        folders = self._label_folders()
+        self.label_set = next(iter(folders)) if labels is None else labels
+        if self.label_set not in folders:
+            raise CosenseError(f"{path}: no label set '{labels}' here, {nearest(self.label_set, folders)}")
+        self._label_folder = folders[self.label_set]
+        self._vehicle_backup = self._vehicle_label_backup()
+        self._cameras = cameras
+        self._apply_offset = apply_offset
+        self._listing = Listing()
+        self._entries = {side: read_side(path, side) for side in SIDES}
+        self._splits = read_splits(path, self.split_files)
+        self._sort_pairs(async_frames)
+        self._frames = self._usable
+        if split is not None:
+            wanted = choose_split(path, split, self._splits, self.split_files)
+            self._frames = [pair for pair in self._usable if pair.vehicle_id in wanted]
+        if not self._frames:
+            lines = self._missing(self._partial) or [
+                f"{len(self._unreleased)} listed, none has any file here"
+            ]
+            raise CosenseError(f"{path}: split '{self.split}' has no complete frame; " + "; ".join(lines[:3]))
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> CooperativeFrame:
+        pair = self._frames[index]
+        vehicle_file = self._files("vehicle", pair.vehicle_id)
+        T_world_vehicle = read_transform(vehicle_file("novatel_to_world")) @ read_transform(
+            vehicle_file("lidar_to_novatel")
+        )
+        claimed = read_transform(self._files("infrastructure", pair.infrastructure_id)("to_world"))
+        offset_m = pair.offset_m if self._apply_offset else (0.0, 0.0)
+        T_world_unit = self._corrected(claimed, T_world_vehicle, offset_m)
+        agents = {
+            "vehicle": self._read_agent("vehicle", pair.vehicle_id, T_world_vehicle),
+            "infrastructure": self._read_agent("infrastructure", pair.infrastructure_id, T_world_unit),
+        }
+        truth = self._ground_truth(pair, T_world_vehicle)
+        return CooperativeFrame(pair.vehicle_id, pair.sequence, "vehicle", agents, truth)
+
+    def info(self, *, verify: bool = False) -> DatasetInfo:
+        """See `Dataset.info`."""
+        counts = {name: sum(p.vehicle_id in ids for p in self._usable) for name, ids in self._splits.items()}
+        problems = self._missing(self._partial)
+        if self._vehicle_backup is None and "complemented" in self._label_folders():
+            problems.append(
+                "vehicle-side/label/lidar_backup: missing, complemented labels are half installed"
+            )
+        if verify:
+            wanted = (path for pair in self._usable for path in self._all_files(pair))
+            problems += missing_summary(self.path, wanted, self._listing)
+        return DatasetInfo(
+            kind=self.kind,
+            path=self.path,
+            label_set=self.label_set,
+            frames_per_split=counts | {"all": len(self._usable)},
+            agents={"vehicle": "vehicle", "infrastructure": "infrastructure"},
+            sensors=[f"{side}: LiDAR" + (", camera" if self._has_images(side) else "") for side in SIDES],
+            problems=problems,
+            notes=self._notes(),
+        )
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self._unreleased:
+            notes.append(
+                f"{len(self._unreleased)} listed pairs have no files (the test split is not released)"
+            )
+        if self._without_predecessor:
+            notes.append(
+                f"{self._without_predecessor} pairs have no earlier infrastructure frame in their batch"
+            )
+        notes += [f"{SIDES[side]}/image: no images here" for side in SIDES if not self._has_images(side)]
+        return notes
+
+    def _label_folders(self) -> dict[str, str]:
+        """Return the folder of cooperative labels by label set, the one in place first."""
+        if (self.path / "cooperative" / "label_world_backup").is_dir():
+            return {"complemented": "label_world", "original": "label_world_backup"}
+        return {label_set_of(self.path, "original"): "label_world"}
+
+    def _vehicle_label_backup(self) -> Path | None:
+        """Return the folder of the original vehicle labels where the complemented ones are in place."""
+        folder = self.path / SIDES["vehicle"] / "label" / "lidar_backup"
+        return folder if folder.is_dir() else None
+
+    def _label_file(self, pair: Pair) -> Path:
+        return self.path / "cooperative" / self._label_folder / f"{pair.vehicle_id}.json"
+
+    def _ground_truth(self, pair: Pair, T_world_vehicle: Matrix) -> Objects:
+        return read_world_objects(self._label_file(pair), invert(T_world_vehicle))
+
+    def _corrected(
+        self, T_world_unit: Matrix, T_world_vehicle: Matrix, offset_m: tuple[float, float]
+    ) -> Matrix:
+        """Return the roadside unit's pose after the offset, here in the world."""
+        corrected = T_world_unit.copy()
+        corrected[:2, 3] += offset_m
+        return corrected
+
+    def _sort_pairs(self, async_frames: int) -> None:
+        """Sort the listed pairs into usable ones, those that lack some files, and those without any."""
+        self._usable: list[Pair] = []
+        self._partial: list[Pair] = []
+        self._unreleased: list[Pair] = []
+        self._without_predecessor = 0
+        for pair in read_pairs(self.path):
+            if async_frames:
+                earlier = earlier_frame(self._entries["infrastructure"], pair.infrastructure_id, async_frames)
+                if earlier is None:
+                    self._without_predecessor += 1
+                    continue
+                pair = dataclasses.replace(pair, infrastructure_id=earlier)
+            entry = self._entries["vehicle"].get(pair.vehicle_id, {})
+            if not pair.sequence:
+                pair = dataclasses.replace(pair, sequence=str(entry.get("batch_id", "")))
+            known = entry and pair.infrastructure_id in self._entries["infrastructure"]
+            present = [self._listing.has(path) for path in self._needed_files(pair)]
+            if known and all(present):
+                self._usable.append(pair)
+            elif any(present):
+                self._partial.append(pair)
+            else:
+                self._unreleased.append(pair)
+        if self._partial:
+            _log.warning("%s: %d pairs left out, files are missing", self.path, len(self._partial))
+
+    def _missing(self, pairs: list[Pair]) -> list[str]:
+        """Return what pairs lack, one line a folder."""
+        lines = missing_summary(
+            self.path, (p for pair in pairs for p in self._needed_files(pair)), self._listing
+        )
+        for side in SIDES:
+            ids = [pair.vehicle_id if side == "vehicle" else pair.infrastructure_id for pair in pairs]
+            unknown = [frame for frame in ids if frame not in self._entries[side]]
+            if unknown:
+                lines.append(
+                    f"{SIDES[side]}/data_info.json: no entry for {len(unknown)} frames: {unknown[0]}"
+                )
+        return lines
+
+    def _needed_files(self, pair: Pair) -> Iterator[Path]:
+        """Yield the files without which a pair is left out."""
+        for side, frame in (("vehicle", pair.vehicle_id), ("infrastructure", pair.infrastructure_id)):
+            file = self._files(side, frame)
+            yield file("cloud")
+            if self._cameras:
+                yield file("image")
+        yield self._label_file(pair)
+
+    def _all_files(self, pair: Pair) -> Iterator[Path]:
+        """Yield every file of a pair; images only where the tree has any."""
+        for side, frame in (("vehicle", pair.vehicle_id), ("infrastructure", pair.infrastructure_id)):
+            file = self._files(side, frame)
+            yield from (file(what) for what in _FILES[side] if what != "image" or self._has_images(side))
+        yield self._label_file(pair)
+
+    def _has_images(self, side: str) -> bool:
+        return bool(self._listing.names(self.path / SIDES[side] / "image"))
+
+    def _files(self, side: str, frame: str) -> Callable[[str], Path]:
+        """Return a function from what a file is, e.g. "cloud", to the path of that file of a frame."""
+        root, entry = self.path / SIDES[side], self._entries[side].get(frame, {})
+        backup = self._vehicle_backup if side == "vehicle" and self.label_set == "original" else None
+
+        def file(what: str) -> Path:
+            if what == "label" and backup is not None:
+                return backup / f"{frame}.json"
+            keys, usual = _FILES[side][what]
+            return root / next((entry[key] for key in keys if entry.get(key)), usual.format(frame))
+
+        return file
+
+    def _read_agent(self, kind: AgentKind, frame: str, T_world_agent: Matrix) -> AgentFrame:
+        file = self._files(kind, frame)
+        labels = file("label")
+        cameras: tuple[Camera, ...] = ()
+        if self._cameras:
+            cameras = (
+                Camera(
+                    name="camera",
+                    image=read_image(file("image")),
+                    K=read_intrinsic(file("intrinsic")),
+                    T_camera_agent=read_transform(file("camera")),
+                    stamp_ns=self._stamp_ns(kind, frame, "image_timestamp"),
+                ),
+            )
+        return AgentFrame(
+            agent_id=kind,
+            kind=kind,
+            stamp_ns=self._stamp_ns(kind, frame, "pointcloud_timestamp"),
+            T_world_agent=np.asarray(T_world_agent),
+            points=read_pcd(file("cloud")).points,
+            cameras=cameras,
+            objects=read_objects(labels) if self._listing.has(labels.parent) else None,
+        )
+
+    def _stamp_ns(self, side: str, frame: str, key: str) -> int:
+        """Return a time stamp of an index: microseconds, as a string."""
+        value = self._entries[side][frame].get(key)
+        try:
+            return int(str(value)) * 1000
+        except ValueError:
+            where = f"{self.path / SIDES[side] / 'data_info.json'}: frame {frame}"
+            raise CosenseError(f"{where}: {key} is {value!r}, expected microseconds") from None

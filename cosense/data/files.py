@@ -1,0 +1,83 @@
+"""Reading the small files of a data set, and asking quickly whether the large ones are there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.errors import CosenseError
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        CosenseError: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise CosenseError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CosenseError(f"{path}: broken or truncated JSON ({error}); download the file again") from None
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image as (H,W,3) uint8 RGB.
+
+    Raises:
+        CosenseError: the file is missing or not an image.
+    """
+    try:
+        encoded = np.fromfile(path, dtype=np.uint8)
+    except FileNotFoundError:
+        raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)") from None
+    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+    if image is None:
+        raise CosenseError(f"{path}: not readable as an image; download the file again")
+    return np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8, copy=False)
+
+
+class Listing:
+    """Whether files exist, with one directory listing a folder instead of one question a file."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+
+    def names(self, folder: Path | str) -> frozenset[str]:
+        """Return the names in a folder; none where there is no such folder."""
+        key = str(folder)
+        if key not in self._names:
+            try:
+                self._names[key] = frozenset(os.listdir(key))
+            except (FileNotFoundError, NotADirectoryError):
+                self._names[key] = frozenset()
+        return self._names[key]
+
+    def has(self, path: Path | str) -> bool:
+        """Return whether the file or folder exists."""
+        folder, name = os.path.split(str(path))
+        return name in self.names(folder)
+
+
+def missing_summary(root: Path, paths: Iterable[Path | str], listing: Listing) -> list[str]:
+    """Return one line for each folder in which some of `paths` are missing, with the first few names."""
+    asked: dict[str, set[str]] = {}
+    for path in paths:
+        folder, name = os.path.split(str(path))
+        asked.setdefault(folder, set()).add(name)
+    lines = []
+    for folder, names in sorted(asked.items()):
+        absent = sorted(names - listing.names(folder))
+        if absent:
+            first = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+            relative = os.path.relpath(folder, root)
+            lines.append(f"{relative}: {len(absent)} of {len(names)} files missing: {first}")
+    return lines

@@ -1,0 +1,332 @@
+"""OPV2V, V2XSet and V2V4Real: `[split/]scenario/agent/stamp.{pcd,yaml}`, with `stamp_camera0..3.png` in some.
+
+OPV2V and V2XSet come from CARLA: points, poses and labels are left-handed there and right-handed here (see
+carla.py); labels are in the world; file names count simulation ticks of 50 ms. A negative agent id is a
+roadside unit. V2V4Real is real: its poses are 4x4 matrices, everything is right-handed, labels are in the
+LiDAR frame of the agent that has them, and `ass_id` says which labels of two agents are one object; files
+are numbered at 10 Hz.
+
+The ego is the vehicle with the lowest id. The ground truth of a frame is the union of what all its agents
+have labelled, without the ego itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.config import load_yaml
+from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
+from cosense.data.dataset import CooperativeFrame, DatasetInfo
+from cosense.data.files import Listing, missing_summary, read_image
+from cosense.data.provenance import label_set_of
+from cosense.errors import CosenseError, nearest
+from cosense.geometry.boxes import as_boxes
+from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
+from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.objects import ObjectClass, Objects
+from cosense.sensing.pcd import read_pcd
+
+TICK_NS = 50_000_000
+V2V4REAL_PERIOD_NS = 100_000_000
+
+_AGENT = re.compile(r"-?\d+")
+_CLOUD = re.compile(r"(\d+)\.pcd")
+_FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
+_IMAGE = re.compile(r"(\d+)_(camera\d+)\.png")
+_CLASS_OF_TYPE = {
+    "car": ObjectClass.CAR,
+    "policecar": ObjectClass.CAR,
+    "pickup": ObjectClass.CAR,
+    "van": ObjectClass.VAN,
+    "truck": ObjectClass.TRUCK,
+    "concretetruck": ObjectClass.TRUCK,
+    "longvehicle": ObjectClass.TRUCK,
+    "bus": ObjectClass.BUS,
+    "pedestrian": ObjectClass.PEDESTRIAN,
+    "bicycle": ObjectClass.CYCLIST,
+    "scooter": ObjectClass.CYCLIST,
+    "motorcycle": ObjectClass.MOTORCYCLIST,
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A folder of agents that drove together; `agents` are folder names, the ego first."""
+
+    name: str
+    split: str
+    folder: Path
+    agents: tuple[str, ...]
+    stamps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """A labelled object: pose of its centre, (l, w, h), class."""
+
+    T_world_object: Matrix
+    size: NDArray[np.float64]
+    label: ObjectClass
+
+
+def find_scenarios(root: Path, listing: Listing) -> dict[str, list[Path]]:
+    """Return the scenario folders below `root` by split; "all" where the tree has no level of splits."""
+    if _is_scenario(root, listing):
+        return {"all": [root]}
+    found: dict[str, list[Path]] = {}
+    for child in _folders(root):
+        if _is_scenario(child, listing):
+            found.setdefault("all", []).append(child)
+            continue
+        scenarios = [folder for folder in _folders(child) if _is_scenario(folder, listing)]
+        if scenarios:
+            found[child.name] = scenarios
+    return found
+
+
+class Opv2vDataset:
+    """One tree in the layout of OPV2V; see the module.
+
+    Args:
+        path: of the root, of one split or of one scenario.
+        split: folder name of a split; None opens all.
+        labels: None, or the name of the one label set that the tree has.
+        cameras: also read the images.
+
+    Raises:
+        CosenseError: unknown split or label set, no frames, or two scenarios with one name.
+    """
+
+    def __init__(
+        self, path: Path, *, split: str | None = None, labels: str | None = None, cameras: bool = False
+    ) -> None:
+        self.path = path
+        self.split = split or "all"
+        self.label_set = label_set_of(path, "original")
+        if labels not in (None, self.label_set):
+            raise CosenseError(
+                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
+            )
+        self._cameras = cameras
+        self._listing = Listing()
+        by_split = find_scenarios(path, self._listing)
+        if not by_split:
+            raise CosenseError(f"{path}: no folder scenario/agent with .pcd and .yaml files")
+        if split is not None and split not in by_split:
+            raise CosenseError(f"{path}: unknown split '{split}', {nearest(split, by_split)}")
+        self._by_split = {
+            name: [_scan(folder, name, self._listing) for folder in folders]
+            for name, folders in by_split.items()
+        }
+        chosen = [s for name, found in self._by_split.items() if split in (None, name) for s in found]
+        names = [scenario.name for scenario in chosen]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise CosenseError(f"{path}: scenario '{twice[0]}' is in two splits; choose one with split=")
+        self._frames = [(scenario, stamp) for scenario in chosen for stamp in scenario.stamps]
+        if not self._frames:
+            raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
+        self._right_handed = _has_matrix_pose(self._frames[0])
+        self.kind = "v2v4real" if self._right_handed else "opv2v"
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> CooperativeFrame:
+        scenario, stamp = self._frames[index]
+        present = [
+            name for name in scenario.agents if self._listing.has(scenario.folder / name / f"{stamp}.pcd")
+        ]
+        ego_id = present[0]
+        agents: dict[str, AgentFrame] = {}
+        labelled: dict[str, _Labelled] = {}
+        for name in present:
+            agents[name], own = self._read_agent(scenario.folder / name, stamp, is_ego=name == ego_id)
+            labelled = own | labelled
+        if not self._right_handed:
+            labelled.pop(ego_id, None)
+        ground_truth = _as_objects(labelled, invert(agents[ego_id].T_world_agent))
+        return CooperativeFrame(f"{scenario.name}/{stamp}", scenario.name, ego_id, agents, ground_truth)
+
+    def info(self, *, verify: bool = False) -> DatasetInfo:
+        """See `Dataset.info`."""
+        scenarios = [scenario for found in self._by_split.values() for scenario in found]
+        problems = [
+            f"{s.folder}: no vehicle with a .pcd and .yaml, not used" for s in scenarios if not s.stamps
+        ]
+        if verify:
+            wanted = (
+                scenario.folder / agent / f"{stamp}{ending}"
+                for scenario in scenarios
+                for agent in scenario.agents
+                for stamp in _all_stamps(scenario, self._listing)
+                for ending in (".pcd", ".yaml", *self._image_endings(scenario, agent))
+            )
+            problems += missing_summary(self.path, wanted, self._listing)
+        return DatasetInfo(
+            kind=self.kind,
+            path=self.path,
+            label_set=self.label_set,
+            frames_per_split={
+                name: sum(len(s.stamps) for s in found) for name, found in self._by_split.items()
+            },
+            agents=_roles(scenarios),
+            sensors=self._sensors(scenarios),
+            problems=problems,
+        )
+
+    def _sensors(self, scenarios: list[Scenario]) -> list[str]:
+        images = {ending for s in scenarios for agent in s.agents for ending in self._image_endings(s, agent)}
+        return ["LiDAR of every agent"] + ([f"{len(images)} cameras an agent"] if images else [])
+
+    def _image_endings(self, scenario: Scenario, agent: str) -> set[str]:
+        """Return which images an agent has of any frame, e.g. {"_camera0.png"}."""
+        names = self._listing.names(scenario.folder / agent)
+        return {f"_{match[2]}.png" for match in map(_IMAGE.fullmatch, names) if match}
+
+    def _read_agent(
+        self, folder: Path, stamp: str, *, is_ego: bool
+    ) -> tuple[AgentFrame, dict[str, _Labelled]]:
+        """Return what an agent measured and what it has labelled, by id."""
+        path = folder / f"{stamp}.yaml"
+        content = load_yaml(path)
+        if not isinstance(content, Mapping) or "lidar_pose" not in content:
+            raise CosenseError(f"{path}: has no 'lidar_pose'; the file is cut off or of another data set")
+        points = read_pcd(folder / f"{stamp}.pcd").points
+        stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
+        try:
+            if self._right_handed:
+                T_world_agent = np.asarray(content["lidar_pose"], dtype=np.float64).reshape(4, 4)
+            else:
+                T_world_agent = mirrored(matrix_from_pose(content["lidar_pose"]))
+                points = points * np.array([1, -1, 1, 1], dtype=np.float32)
+            labelled = self._labelled(content.get("vehicles") or {}, folder.name, T_world_agent, is_ego)
+            cameras = _read_cameras(content, folder, stamp, stamp_ns) if self._cameras else ()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None
+        frame = AgentFrame(
+            agent_id=folder.name,
+            kind=_kind(folder.name),
+            stamp_ns=stamp_ns,
+            T_world_agent=T_world_agent,
+            points=points,
+            cameras=cameras,
+            objects=_as_objects(labelled, invert(T_world_agent)),
+        )
+        return frame, labelled
+
+    def _labelled(
+        self, vehicles: Mapping[Any, Any], agent: str, T_world_agent: Matrix, is_ego: bool
+    ) -> dict[str, _Labelled]:
+        """Return the labelled objects of one agent by id."""
+        found = {}
+        for key, vehicle in vehicles.items():
+            label = _CLASS_OF_TYPE.get(str(vehicle.get("obj_type", "car")).lower())
+            size = 2 * np.asarray(vehicle["extent"], dtype=np.float64)
+            if label is None or not np.all(size > 0):
+                continue
+            T = matrix_from_pose([*vehicle["location"], *vehicle["angle"]])
+            T = T @ transform_from(np.eye(3), vehicle["center"])
+            T = T_world_agent @ T if self._right_handed else mirrored(T)
+            name = _identity(str(key), vehicle.get("ass_id"), agent, is_ego)
+            found[name] = _Labelled(T, size, label)
+        return found
+
+
+def _as_objects(labelled: Mapping[str, _Labelled], T_frame_world: Matrix) -> Objects:
+    """Return labelled objects of the world in another frame."""
+    poses = [T_frame_world @ item.T_world_object for item in labelled.values()]
+    rows = [[*T[:3, 3], *item.size, yaw_of(T)] for T, item in zip(poses, labelled.values(), strict=True)]
+    labels = np.array([item.label for item in labelled.values()], dtype=np.int64)
+    return Objects(as_boxes(rows), labels, np.array(list(labelled), dtype=np.str_))
+
+
+def _identity(key: str, associated: Any, agent: str, is_ego: bool) -> str:
+    """Return the id of a labelled object; V2V4Real's `ass_id` is its key in the labels of the ego, or -1."""
+    if associated is not None and int(associated) >= 0:
+        return str(associated)
+    return key if is_ego or associated is None else f"{agent}:{key}"
+
+
+def _read_cameras(content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns: int) -> tuple[Camera, ...]:
+    """Read the images that the .yaml file calibrates."""
+    names = sorted(name for name in content if re.fullmatch(r"camera\d+", str(name)))
+    return tuple(
+        Camera(
+            name=name,
+            image=read_image(folder / f"{stamp}_{name}.png"),
+            K=np.asarray(content[name]["intrinsic"], dtype=np.float64).reshape(3, 3),
+            T_camera_agent=T_camera_agent_from_extrinsic(content[name]["extrinsic"]),
+            stamp_ns=stamp_ns,
+        )
+        for name in names
+    )
+
+
+def _kind(agent: str) -> AgentKind:
+    return "infrastructure" if agent.startswith("-") else "vehicle"
+
+
+def _folders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+
+
+def _is_scenario(folder: Path, listing: Listing) -> bool:
+    return any(
+        _AGENT.fullmatch(name) and any(map(_CLOUD.fullmatch, listing.names(folder / name)))
+        for name in listing.names(folder)
+    )
+
+
+def _scan(folder: Path, split: str, listing: Listing) -> Scenario:
+    """Return a scenario's agents, the ego first, and the stamps of which the ego has cloud and labels."""
+    agents = sorted(
+        (n for n in listing.names(folder) if _AGENT.fullmatch(n) and listing.names(folder / n)), key=int
+    )
+    vehicles = [agent for agent in agents if _kind(agent) == "vehicle"]
+    units = [agent for agent in agents if _kind(agent) == "infrastructure"]
+    stamps: list[str] = []
+    if vehicles:
+        names = listing.names(folder / vehicles[0])
+        clouds = [match[1] for match in map(_CLOUD.fullmatch, names) if match]
+        stamps = sorted((stamp for stamp in clouds if f"{stamp}.yaml" in names), key=int)
+    return Scenario(folder.name, split, folder, (*vehicles, *units), tuple(stamps))
+
+
+def _all_stamps(scenario: Scenario, listing: Listing) -> set[str]:
+    """Return the stamps of which any agent has any file."""
+    names = (name for agent in scenario.agents for name in listing.names(scenario.folder / agent))
+    return {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
+
+
+def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
+    """Return whether poses are 4x4 matrices, as in V2V4Real."""
+    scenario, stamp = frame
+    path = scenario.folder / scenario.agents[0] / f"{stamp}.yaml"
+    content = load_yaml(path)
+    pose = content.get("lidar_pose") if isinstance(content, Mapping) else None
+    if not isinstance(pose, list) or len(pose) not in (4, 6):
+        raise CosenseError(f"{path}: 'lidar_pose' is {pose!r}, expected 6 numbers (OPV2V) or 4x4 (V2V4Real)")
+    return len(pose) == 4
+
+
+def _roles(scenarios: list[Scenario]) -> dict[str, str]:
+    """Return the agents of the one scenario, else how many of each kind there are."""
+    if len(scenarios) == 1:
+        return {agent: _kind(agent) for agent in scenarios[0].agents}
+    roles: dict[str, str] = {}
+    kinds: tuple[AgentKind, ...] = ("vehicle", "infrastructure")
+    for kind in kinds:
+        counts = [sum(_kind(agent) == kind for agent in s.agents) for s in scenarios]
+        if max(counts, default=0):
+            roles[f"{min(counts)} to {max(counts)} a scenario"] = kind
+    return roles
