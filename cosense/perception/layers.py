@@ -1,0 +1,36 @@
+"""Convolution, batch norm and ReLU: the one block that the backbone and the neck are made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# Running statistics follow within a hundred steps, so that short trainings can be validated.
+NORM_MOMENTUM = 0.05
+NORM_EPSILON = 1e-3
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch norm, ReLU; `fold` merges the first two for inference."""
+
+    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.convolution: nn.Module = convolution
+        self.norm: nn.Module = nn.BatchNorm2d(convolution.out_channels, NORM_EPSILON, NORM_MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.convolution(x)).relu_()
+
+    def fold(self) -> None:
+        """Multiply the running statistics into the convolution; the block must be in eval mode."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            convolution = self.convolution
+            assert isinstance(convolution, (nn.Conv2d, nn.ConvTranspose2d))
+            transposed = isinstance(convolution, nn.ConvTranspose2d)
+            self.convolution = fuse_conv_bn_eval(convolution, self.norm, transpose=transposed)
+            self.norm = nn.Identity()
+
+
+def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> ConvBlock:
+    """Return a 3×3 block that keeps the map's size, or halves it with stride 2."""
+    return ConvBlock(nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False))

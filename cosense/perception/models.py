@@ -1,0 +1,94 @@
+"""Model folders: find one by name, read it, write it, and say which weights these are.
+
+A folder holds config.yaml (a `ModelConfig`), weights.safetensors (float32, batch norms not yet folded, so
+that training can go on from it) and card.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sysconfig
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from cosense.config import to_mapping
+from cosense.errors import CosenseError, nearest
+from cosense.perception.config import ModelConfig
+from cosense.perception.network import PillarNetwork, build_network
+
+WEIGHTS = "weights.safetensors"
+
+
+def model_folders() -> list[Path]:
+    """Return where models are looked for: in the repository, in ROS 2 workspaces, in the prefix."""
+    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    prefixes.append(Path(sysconfig.get_path("data")))
+    folders = [Path(__file__).resolve().parents[2] / "models"]
+    folders += [prefix / "share" / "cosense" / "models" for prefix in prefixes]
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def find_model(name_or_folder: str | Path) -> Path:
+    """Return the folder of a model, given as a name or as a path to it.
+
+    Raises:
+        CosenseError: no such model; names the nearest.
+    """
+    given = Path(name_or_folder)
+    for folder in (given, *(folder / given for folder in model_folders())):
+        if (folder / "config.yaml").is_file():
+            return folder
+    known = {path.parent.name for folder in model_folders() for path in folder.glob("*/config.yaml")}
+    raise CosenseError(f"no model '{name_or_folder}': {nearest(given.name, known)}")
+
+
+def read_network(folder: Path, config: ModelConfig) -> tuple[PillarNetwork, bytes]:
+    """Return the network of a model folder with its weights, and the bytes of the weights file."""
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise CosenseError(
+            f"{path}: no such file: this model has no weights yet, train it with `cosense train`"
+        ) from None
+    network = build_network(config, seed=0)
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError) as error:
+        raise CosenseError(f"{path}: not readable as safetensors: {error}") from None
+    expected = network_tensors(network)
+    for name in sorted(expected.keys() | tensors.keys()):
+        have = tuple(tensors[name].shape) if name in tensors else None
+        want = tuple(expected[name].shape) if name in expected else None
+        if have != want:
+            raise CosenseError(f"{path}: '{name}' is {have}, {folder / 'config.yaml'} asks for {want}")
+    network.load_state_dict(tensors, strict=False)
+    return network, data
+
+
+def write_weights(network: nn.Module, path: Path) -> None:
+    """Write the weights of a network, as one file that appears complete or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(save(network_tensors(network)))
+    partial.replace(path)
+
+
+def network_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return what a weights file holds: parameters and running statistics, without torch's step counters."""
+    return {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def fingerprint(config: ModelConfig, weights: bytes) -> bytes:
+    """Return 8 bytes that two detectors share only if configuration and weights are the same."""
+    canonical = json.dumps(to_mapping(config), sort_keys=True).encode()
+    return hashlib.sha256(canonical + weights).digest()[:8]
