@@ -13,8 +13,9 @@ from typing import Any
 from cosense.data.dair_labels import read_offset
 from cosense.data.files import read_json
 from cosense.errors import CosenseError, nearest
+from cosense.sensing.frame import AgentKind
 
-SIDES = {"vehicle": "vehicle-side", "infrastructure": "infrastructure-side"}
+SIDES: dict[AgentKind, str] = {"vehicle": "vehicle-side", "infrastructure": "infrastructure-side"}
 COOPERATIVE_INDEX = Path("cooperative") / "data_info.json"
 # Relative to the root of the tree: in it, in the toolkit's folder, or beside it.
 _SPLIT_FOLDERS = (".", "split_datas", "..", "../split_datas")
@@ -37,6 +38,11 @@ class Pair:
     sequence: str
     offset_m: tuple[float, float]
 
+    @property
+    def frames(self) -> dict[AgentKind, str]:
+        """The frame ids by side."""
+        return {"vehicle": self.vehicle_id, "infrastructure": self.infrastructure_id}
+
 
 def is_sequential(root: Path) -> bool:
     """Return whether the tree is of V2X-Seq-SPD rather than of DAIR-V2X-C."""
@@ -44,7 +50,7 @@ def is_sequential(root: Path) -> bool:
     return bool(entries) and "vehicle_frame" in entries[0]
 
 
-def read_side(root: Path, side: str) -> dict[str, Entry]:
+def read_side(root: Path, side: AgentKind) -> dict[str, Entry]:
     """Return the entries of one side's `data_info.json` by frame id.
 
     Raises:

@@ -231,8 +231,7 @@ class DairV2xDataset:
             self.path, (p for pair in pairs for p in self._needed_files(pair)), self._listing
         )
         for side in SIDES:
-            ids = [pair.vehicle_id if side == "vehicle" else pair.infrastructure_id for pair in pairs]
-            unknown = [frame for frame in ids if frame not in self._entries[side]]
+            unknown = [p.frames[side] for p in pairs if p.frames[side] not in self._entries[side]]
             if unknown:
                 lines.append(
                     f"{SIDES[side]}/data_info.json: no entry for {len(unknown)} frames: {unknown[0]}"
@@ -241,7 +240,7 @@ class DairV2xDataset:
 
     def _needed_files(self, pair: Pair) -> Iterator[Path]:
         """Yield the files without which a pair is left out."""
-        for side, frame in (("vehicle", pair.vehicle_id), ("infrastructure", pair.infrastructure_id)):
+        for side, frame in pair.frames.items():
             file = self._files(side, frame)
             yield file("cloud")
             if self._cameras:
@@ -250,15 +249,15 @@ class DairV2xDataset:
 
     def _all_files(self, pair: Pair) -> Iterator[Path]:
         """Yield every file of a pair; images only where the tree has any."""
-        for side, frame in (("vehicle", pair.vehicle_id), ("infrastructure", pair.infrastructure_id)):
+        for side, frame in pair.frames.items():
             file = self._files(side, frame)
             yield from (file(what) for what in _FILES[side] if what != "image" or self._has_images(side))
         yield self._label_file(pair)
 
-    def _has_images(self, side: str) -> bool:
+    def _has_images(self, side: AgentKind) -> bool:
         return bool(self._listing.names(self.path / SIDES[side] / "image"))
 
-    def _files(self, side: str, frame: str) -> Callable[[str], Path]:
+    def _files(self, side: AgentKind, frame: str) -> Callable[[str], Path]:
         """Return a function from what a file is, e.g. "cloud", to the path of that file of a frame."""
         root, entry = self.path / SIDES[side], self._entries[side].get(frame, {})
         backup = self._vehicle_backup if side == "vehicle" and self.label_set == "original" else None
@@ -295,7 +294,7 @@ class DairV2xDataset:
             objects=read_objects(labels) if self._listing.has(labels.parent) else None,
         )
 
-    def _stamp_ns(self, side: str, frame: str, key: str) -> int:
+    def _stamp_ns(self, side: AgentKind, frame: str, key: str) -> int:
         """Return a time stamp of an index: microseconds, as a string."""
         value = self._entries[side][frame].get(key)
         try:
