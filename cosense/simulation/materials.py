@@ -1,0 +1,64 @@
+"""What surfaces are made of: how they look to a LiDAR and to a camera."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Material(IntEnum):
+    """Kinds of surface; the camera draws one texture for each."""
+
+    ASPHALT = 0
+    PAVING = 1
+    GRASS = 2
+    MARKING = 3
+    PLASTER = 4
+    BRICK = 5
+    CONCRETE = 6
+    FOLIAGE = 7
+    BARK = 8
+    METAL = 9
+    SIGN = 10
+    PAINT = 11
+    GLASS = 12
+    RUBBER = 13
+    CLOTH = 14
+
+
+# Diffuse reflectance at the LiDAR's 905 nm, 0..1; a retro-reflecting sign is clipped to full scale.
+REFLECTANCE = {
+    Material.ASPHALT: 0.14,
+    Material.PAVING: 0.30,
+    Material.GRASS: 0.38,
+    Material.MARKING: 0.70,
+    Material.PLASTER: 0.50,
+    Material.BRICK: 0.32,
+    Material.CONCRETE: 0.36,
+    Material.FOLIAGE: 0.42,
+    Material.BARK: 0.30,
+    Material.METAL: 0.40,
+    Material.SIGN: 3.00,
+    Material.PAINT: 0.40,
+    Material.GLASS: 0.08,
+    Material.RUBBER: 0.06,
+    Material.CLOTH: 0.35,
+}
+
+# Typical albedo (red, green, blue), 0..1.
+ALBEDO = {
+    Material.ASPHALT: (0.24, 0.24, 0.25),
+    Material.PAVING: (0.50, 0.48, 0.45),
+    Material.GRASS: (0.25, 0.36, 0.16),
+    Material.MARKING: (0.86, 0.86, 0.82),
+    Material.PLASTER: (0.72, 0.66, 0.56),
+    Material.BRICK: (0.52, 0.28, 0.21),
+    Material.CONCRETE: (0.55, 0.55, 0.53),
+    Material.FOLIAGE: (0.16, 0.32, 0.11),
+    Material.BARK: (0.28, 0.21, 0.15),
+    Material.METAL: (0.42, 0.44, 0.46),
+    Material.SIGN: (0.15, 0.32, 0.68),
+    Material.PAINT: (0.50, 0.50, 0.52),
+    Material.GLASS: (0.10, 0.13, 0.16),
+    Material.RUBBER: (0.06, 0.06, 0.06),
+    Material.CLOTH: (0.35, 0.30, 0.32),
+}

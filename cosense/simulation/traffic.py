@@ -1,0 +1,336 @@
+"""Traffic that moves plausibly and does not collide.
+
+Everybody follows a route. Along it, speed is that of the Intelligent Driver Model (Treiber et al., 2000)
+behind whatever body lies on the way ahead, slowed in bends. Where two routes cross or merge, a stretch of
+both is a conflict: who wants in asks before it would have to brake for it, gets it if nobody on the other
+route has it or is in it, and keeps it until its tail is out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.sensing.objects import ObjectClass
+from cosense.simulation.conflicts import Conflicts, find_conflicts
+from cosense.simulation.paths import Route
+from cosense.simulation.scene import Scene
+from cosense.simulation.shapes import Body, make_body
+
+STEP_S = 0.1
+MAX_ACCELERATION, MAX_BRAKING = 1.8, 6.0
+_COMFORT_BRAKING = 2.0
+_HEADWAY_S, _STANDSTILL_M = 1.2, 2.0
+_LATERAL_MARGIN_M = 0.25
+# Points along a body that stand for it when others look for what is on their way.
+_SAMPLES = np.linspace(-0.5, 0.5, 5)
+_VEHICLE_MIX = (
+    (ObjectClass.CAR, 0.78),
+    (ObjectClass.VAN, 0.10),
+    (ObjectClass.TRUCK, 0.07),
+    (ObjectClass.BUS, 0.05),
+)
+
+
+@dataclass
+class Mover:
+    """A road user on its route.
+
+    Attributes:
+        identity: stable over time.
+        route: row of the scene's routes.
+        along_m: arc length of its middle.
+        speed_mps: now; `desired` is what it would like, as a share of what the route allows.
+        granted: the groups of conflicts on its route that it may enter.
+    """
+
+    identity: str
+    body: Body
+    route: int
+    along_m: float
+    speed_mps: float
+    desired: float
+    granted: set[int] = field(default_factory=set)
+
+    @property
+    def front_m(self) -> float:
+        return self.along_m + self.body.size[0] / 2
+
+    @property
+    def rear_m(self) -> float:
+        return self.along_m - self.body.size[0] / 2
+
+
+@dataclass
+class Traffic:
+    """All road users of one scene over time.
+
+    Attributes:
+        movers: in the order of their appearance.
+        ego_ids: instrumented vehicles, which never leave: they stop at the end of their route.
+    """
+
+    scene: Scene
+    rng: np.random.Generator
+    conflicts: Conflicts
+    movers: list[Mover] = field(default_factory=list)
+    ego_ids: tuple[str, ...] = ()
+    _born: int = 0
+
+    @classmethod
+    def start(cls, scene: Scene, rng: np.random.Generator, instrumented: int, warm_up_s: float) -> Traffic:
+        """Fill a scene and let it move for a while; the instrumented vehicles then near its middle."""
+        traffic = cls(scene, rng, find_conflicts(scene.routes))
+        for number in range(instrumented):
+            traffic._place_instrumented(number, warm_up_s)
+        traffic.ego_ids = tuple(mover.identity for mover in traffic.movers)
+        for user, count in (
+            ("vehicle", scene.vehicles),
+            ("cyclist", scene.cyclists),
+            ("pedestrian", scene.pedestrians),
+        ):
+            traffic._fill(user, count)
+        for _ in range(round(warm_up_s / STEP_S)):
+            traffic.step()
+        return traffic
+
+    def poses(self, later_s: float = 0.0) -> NDArray[np.float64]:
+        """Return x, y, yaw (M,3) of the movers, `later_s` after (before, if negative) the present step."""
+        poses = np.zeros((len(self.movers), 3))
+        for row, mover in enumerate(self.movers):
+            route = self.scene.routes[mover.route]
+            along = mover.along_m + mover.speed_mps * later_s
+            poses[row] = _pose(route, along, mover.body.size[0])
+        return poses
+
+    def step(self) -> None:
+        """Let `STEP_S` pass."""
+        seen = _Seen.of(self)
+        self._ask(seen)
+        accelerations = [self._acceleration(mover, row, seen) for row, mover in enumerate(self.movers)]
+        for mover, acceleration in zip(self.movers, accelerations, strict=True):
+            after = max(0.0, mover.speed_mps + acceleration * STEP_S)
+            mover.along_m += (mover.speed_mps + after) / 2 * STEP_S
+            mover.speed_mps = after
+            clusters = self.conflicts.of(mover.route)
+            mover.granted = {g for g in mover.granted if mover.rear_m < clusters[g].end_m}
+        self.movers = [mover for mover in self.movers if not self._has_left(mover)]
+        self._refill()
+
+    def _has_left(self, mover: Mover) -> bool:
+        length = self.scene.routes[mover.route].length_m
+        return mover.identity not in self.ego_ids and mover.front_m > length - 1.0
+
+    def _acceleration(self, mover: Mover, row: int, seen: _Seen) -> float:
+        """Intelligent Driver Model behind the nearest of leader, stop line and end of the route."""
+        route = self.scene.routes[mover.route]
+        index = int(np.clip(mover.along_m / route.step_m, 0, len(route.line) - 1))
+        wanted = max(0.5, float(route.limits_mps[index]) * mover.desired)
+        speed = mover.speed_mps
+        pedestrian = mover.body.label == ObjectClass.PEDESTRIAN
+        standstill = 0.5 if pedestrian else _STANDSTILL_M
+        free = MAX_ACCELERATION * (1 - (speed / wanted) ** 4)
+        worst = max(free, -_COMFORT_BRAKING)
+        gap, leader_speed = seen.leader(mover, row)
+        stops = [(gap, leader_speed)]
+        stops += [(line + standstill - 0.3, 0.0) for line in self._closed_lines(mover)]
+        if mover.identity in self.ego_ids:
+            stops.append((route.length_m - mover.front_m - 2.0, 0.0))
+        for distance, other_speed in stops:
+            braking = speed * (speed - other_speed) / (2 * np.sqrt(MAX_ACCELERATION * _COMFORT_BRAKING))
+            desired_gap = standstill + max(0.0, speed * _HEADWAY_S + braking)
+            ratio = desired_gap / max(distance, 0.1)
+            worst = min(worst, free - MAX_ACCELERATION * ratio**2)
+        return float(np.clip(worst, -MAX_BRAKING, MAX_ACCELERATION))
+
+    def _closed_lines(self, mover: Mover) -> list[float]:
+        """Distances to the stop lines ahead that the mover may not pass yet."""
+        return [
+            cluster.start_m - mover.front_m
+            for number, cluster in enumerate(self.conflicts.of(mover.route))
+            if number not in mover.granted and cluster.end_m > mover.rear_m and cluster.start_m > mover.rear_m
+        ]
+
+    def _ask(self, seen: _Seen) -> None:
+        """Grant what may be granted, the nearest to its conflict first."""
+        queue = []
+        for row, mover in enumerate(self.movers):
+            reach = 4.0 + mover.speed_mps * 1.0 + mover.speed_mps**2 / (2 * _COMFORT_BRAKING)
+            if mover.body.label == ObjectClass.PEDESTRIAN:
+                reach = 1.5
+            for number, cluster in enumerate(self.conflicts.of(mover.route)):
+                distance = cluster.start_m - mover.front_m
+                if number not in mover.granted and mover.rear_m < cluster.end_m and distance < reach:
+                    queue.append((distance / max(mover.speed_mps, 1.0), row, number))
+        for _, row, number in sorted(queue):
+            mover = self.movers[row]
+            if self._is_clear(mover, number):
+                mover.granted.add(number)
+
+    def _is_clear(self, mover: Mover, number: int) -> bool:
+        """Tell whether nobody on a conflicting route has, or is in, its part of the conflict."""
+        cluster = self.conflicts.of(mover.route)[number]
+        others = {conflict.other: conflict for conflict in cluster.conflicts}
+        for other in self.movers:
+            conflict = others.get(other.route)
+            if conflict is None or other is mover or other.rear_m > conflict.other_end_m + 0.5:
+                continue
+            if other.front_m > conflict.other_start_m:
+                return False
+            theirs = self.conflicts.of(other.route)
+            if any(theirs[g].start_m <= conflict.other_start_m <= theirs[g].end_m for g in other.granted):
+                return False
+        return True
+
+    def _new(self, route: int, label: ObjectClass, along_m: float, share: float) -> Mover:
+        self._born += 1
+        body = make_body(label, self.rng)
+        speed = self.scene.routes[route].speed_mps * share * 0.8
+        name = f"{label.name.lower()}_{self._born}"
+        return Mover(name, body, route, along_m, speed, float(np.clip(share, 0.6, 1.15)))
+
+    def _place_instrumented(self, number: int, warm_up_s: float) -> None:
+        """Put an instrumented car where the warm-up brings it to some tens of metres before the middle."""
+        for _ in range(200):
+            choice = int(self.rng.integers(len(self.scene.ego_routes)))
+            route = self.scene.ego_routes[choice]
+            travelled = warm_up_s * self.scene.routes[route].speed_mps * 0.75
+            before = self.rng.uniform(12, 55) + travelled
+            along = max(6.0, self.scene.focus_m[choice] - before)
+            mover = self._new(route, ObjectClass.CAR, along, float(self.rng.uniform(0.85, 1.0)))
+            if not self._is_in_conflict(mover) and self._has_room(mover):
+                mover.identity = "vehicle" if number == 0 else f"vehicle_{number + 1}"
+                self.movers.append(mover)
+                return
+        raise RuntimeError(f"no room for {number + 1} instrumented vehicles in scene {self.scene.family}")
+
+    def _fill(self, user: str, count: int) -> None:
+        """Place movers at random on the routes of one kind of user, clear of each other and of conflicts."""
+        routes = [row for row, route in enumerate(self.scene.routes) if route.user == user]
+        placed = 0
+        for _ in range(count * 12 if routes else 0):
+            if placed == count:
+                break
+            route = int(self.rng.choice(routes))
+            along = float(self.rng.uniform(8.0, self.scene.routes[route].length_m - 10))
+            mover = self._new(route, self._draw_label(route), along, float(self.rng.normal(0.95, 0.1)))
+            if not self._is_in_conflict(mover) and self._has_room(mover):
+                self.movers.append(mover)
+                placed += 1
+
+    def _draw_label(self, route: int) -> ObjectClass:
+        user = self.scene.routes[route].user
+        if user != "vehicle":
+            return ObjectClass.CYCLIST if user == "cyclist" else ObjectClass.PEDESTRIAN
+        labels, shares = zip(*_VEHICLE_MIX, strict=True)
+        label = ObjectClass(labels[self.rng.choice(len(labels), p=shares)])
+        fits = self.scene.routes[route].large
+        return label if fits or label in (ObjectClass.CAR, ObjectClass.VAN) else ObjectClass.CAR
+
+    def _is_in_conflict(self, mover: Mover) -> bool:
+        """Tell whether a mover would stand in a conflict or could not stop before it any more."""
+        braking = mover.speed_mps**2 / (2 * _COMFORT_BRAKING) + 5.0
+        return any(
+            cluster.start_m < mover.front_m + braking and mover.rear_m < cluster.end_m + 1.0
+            for cluster in self.conflicts.of(mover.route)
+        )
+
+    def _has_room(self, mover: Mover) -> bool:
+        """Tell whether a new mover touches nobody and has a gap to who is before and behind it."""
+        route = self.scene.routes[mover.route]
+        size = mover.body.size
+        gap = 2.0 if mover.body.label == ObjectClass.PEDESTRIAN else 9.0
+        line = route.at(np.linspace(mover.rear_m - gap, mover.front_m + gap, 24))
+        for other in self.movers:
+            pose = _pose(self.scene.routes[other.route], other.along_m, other.body.size[0])
+            heading = np.array([np.cos(pose[2]), np.sin(pose[2])])
+            body = pose[:2] + _SAMPLES[:, None] * other.body.size[0] * heading
+            distance = np.linalg.norm(line[:, None] - body[None], axis=2).min()
+            if distance < (size[1] + other.body.size[1]) / 2 + 0.6:
+                return False
+        return True
+
+    def _refill(self) -> None:
+        """Let a newcomer appear at the start of a route now and then, as many as have left."""
+        scene = self.scene
+        for user, count in (
+            ("vehicle", scene.vehicles),
+            ("cyclist", scene.cyclists),
+            ("pedestrian", scene.pedestrians),
+        ):
+            present = sum(scene.routes[mover.route].user == user for mover in self.movers)
+            if present >= count or self.rng.random() > 0.12:
+                continue
+            routes = [row for row, route in enumerate(scene.routes) if route.user == user]
+            if not routes:
+                continue
+            route = int(self.rng.choice(routes))
+            label = self._draw_label(route)
+            mover = self._new(route, label, 0.0, float(self.rng.normal(0.95, 0.1)))
+            mover.along_m = mover.body.size[0] / 2 + 0.2
+            if not self._is_in_conflict(mover) and self._has_room(mover):
+                self.movers.append(mover)
+
+
+def _pose(route: Route, along_m: float, length_m: float) -> NDArray[np.float64]:
+    """Return x, y, yaw of a body whose front and rear axle lie on the route."""
+    rear, front = route.at(np.array([along_m - 0.3 * length_m, along_m + 0.3 * length_m]))
+    middle = (rear + front) / 2
+    return np.array([middle[0], middle[1], np.arctan2(front[1] - rear[1], front[0] - rear[0])])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Where everybody's body lies along everybody's route, at one moment.
+
+    Attributes:
+        along_m, aside_m: (routes) tables of (M,5): arc length and distance of each mover's sample points.
+        speed: (M,) of the movers; heading: (M,2).
+        half_width: (M,).
+    """
+
+    along_m: dict[int, NDArray[np.float64]]
+    aside_m: dict[int, NDArray[np.float64]]
+    tangent: dict[int, NDArray[np.float64]]
+    speed: NDArray[np.float64]
+    heading: NDArray[np.float64]
+    half_width: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, traffic: Traffic) -> _Seen:
+        movers, routes = traffic.movers, traffic.scene.routes
+        poses = traffic.poses()
+        heading = np.column_stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])])
+        lengths = np.array([mover.body.size[0] for mover in movers])
+        samples = poses[:, None, :2] + (_SAMPLES * lengths[:, None])[..., None] * heading[:, None]
+        along, aside, tangent = {}, {}, {}
+        for number in {mover.route for mover in movers}:
+            route = routes[number]
+            distance, index = route.tree.query(samples, distance_upper_bound=4.0)
+            along[number], aside[number] = index * route.step_m, distance
+            low = np.minimum(index, len(route.line) - 2)
+            tangent[number] = route.line[low + 1] - route.line[low]
+        return cls(
+            along,
+            aside,
+            tangent,
+            np.array([mover.speed_mps for mover in movers]),
+            heading,
+            np.array([mover.body.size[1] / 2 for mover in movers]),
+        )
+
+    def leader(self, mover: Mover, row: int) -> tuple[float, float]:
+        """Return the gap to the nearest body ahead on the mover's way and its speed along that way."""
+        along, aside = self.along_m[mover.route], self.aside_m[mover.route]
+        reach = self.half_width + self.half_width[row] + _LATERAL_MARGIN_M
+        on_way = (aside < reach[:, None]) & (along > mover.along_m)
+        on_way[row] = False
+        if not on_way.any():
+            return np.inf, 0.0
+        gaps = np.where(on_way, along - mover.front_m, np.inf)
+        other, sample = np.unravel_index(np.argmin(gaps), gaps.shape)
+        way = self.tangent[mover.route][other, sample]
+        forward = float(self.heading[other] @ way / np.linalg.norm(way))
+        return float(gaps[other, sample]), float(max(0.0, self.speed[other] * forward))
