@@ -34,7 +34,7 @@ MIN_RANGE_M = 0.1  # a return at the sensor itself has no direction
 
 GROUND_CELL_M = 5.0
 GROUND_SLOPE = 0.1
-GROUND_REACH_CELLS = 20
+GROUND_REACH_CELLS = 10
 GROUND_TOLERANCE_M = 0.2
 # Mirrored returns appear below the road: not the very lowest of a cell, and no cell far below its neighbours.
 GROUND_QUANTILE = 0.05

@@ -1,0 +1,306 @@
+"""Pictures of one frame from above, without a display.
+
+Everything is in the frame of the ego: x forward to the right, y left upwards. The ground is bright where the
+ego sees it, tinted where only others do and hatched where nobody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Wedge
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MultipleLocator
+from numpy.typing import NDArray
+
+from cosense.data.dataset import CooperativeFrame
+from cosense.geometry.boxes import Boxes, bev_corners
+from cosense.geometry.transforms import transform_points, yaw_of
+from cosense.perception.detections import Detections, Source
+from cosense.perception.ground import ground_height
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.grid import BevGrid
+from cosense.viewer import colors
+from cosense.viewer.scene import field_of_view, outcome_of, seen_by
+
+Extent = tuple[float, float, float, float]
+EXTENT_M: Extent = (-100.0, -40.0, 100.0, 40.0)
+MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
+
+DPI = 150
+WIDTH_INCH, LEFT_INCH, RIGHT_INCH = 12.0, 0.42, 0.24
+HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH = 0.46, 0.36, 0.26, 0.42
+
+SEEN_CELL_M = 0.25
+HATCH_PERIOD_CELLS = 8
+OBSTACLE_HEIGHT_M = 0.3
+FIELD_RADIUS_M = 9.0
+TICK_M = 0.8
+OUTLINE = withStroke(linewidth=2.5, foreground=colors.BACKGROUND)
+
+
+def draw_bev(
+    frame: CooperativeFrame,
+    detections: Detections,
+    path: Path,
+    *,
+    title: str = "",
+    note: str = "",
+    extent_m: Extent = EXTENT_M,
+) -> None:
+    """Draw a frame: clouds by agent, ground truth, detections by source, what the ego cannot see.
+
+    Args:
+        frame: with any number of agents, possibly without points or ground truth.
+        detections: in the ego frame; those below `MIN_SCORE` are left out.
+        path: of the PNG; folders are made.
+        title: at the top left.
+        note: at the top right, e.g. AP and bytes.
+        extent_m: (x_min, y_min, x_max, y_max) in the ego frame.
+    """
+    figure, (axes,) = _layout([""], extent_m, title, note)
+    _draw_surroundings(axes, frame, list(frame.agents), extent_m)
+    _draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
+    handles = [_box_handle(colors.GROUND_TRUTH, "ground truth")] if len(frame.ground_truth) else []
+    shown = detections[detections.scores >= MIN_SCORE]
+    for source in Source:
+        chosen = shown[shown.sources == source]
+        _draw_boxes(axes, chosen.boxes, colors.SOURCES[source], width=1.7, opacity=0.3 + 0.7 * chosen.scores)
+        if len(chosen):
+            handles.append(_box_handle(colors.SOURCES[source], colors.SOURCE_NAMES[source]))
+    _draw_agents(axes, frame, list(frame.agents), extent_m)
+    _draw_legend(figure, frame, handles)
+    _save(figure, path)
+
+
+def draw_comparison(
+    frame: CooperativeFrame,
+    panels: Mapping[str, Detections],
+    path: Path,
+    *,
+    title: str = "",
+    notes: Sequence[str] = (),
+    extent_m: Extent = EXTENT_M,
+) -> None:
+    """Draw one panel a result below each other: what was found, what was missed, what is a false alarm.
+
+    Args:
+        frame: as for `draw_bev`.
+        panels: detections in the ego frame by name; the first is the ego alone and shows only its own cloud.
+        path: of the PNG; folders are made.
+        title: at the top left.
+        notes: one for each panel, e.g. AP and bytes.
+        extent_m: (x_min, y_min, x_max, y_max) in the ego frame.
+    """
+    figure, all_axes = _layout(list(panels), extent_m, title, "")
+    for index, (axes, detections) in enumerate(zip(all_axes, panels.values(), strict=True)):
+        agents = [frame.ego_id] if index == 0 else list(frame.agents)
+        _draw_surroundings(axes, frame, agents, extent_m)
+        summary = _draw_outcome(axes, frame, detections[detections.scores >= MIN_SCORE])
+        _draw_agents(axes, frame, agents, extent_m)
+        text = "   ·   ".join([summary, *notes[index : index + 1]])
+        axes.set_title(text, loc="right", color=colors.TEXT, fontsize=11, pad=6)
+    handles = [
+        _box_handle(colors.OUTCOMES["found"], "found"),
+        _box_handle(colors.OUTCOMES["missed"], "missed", style="--"),
+        _box_handle(colors.OUTCOMES["false"], "false alarm"),
+    ]
+    _draw_legend(figure, frame, handles)
+    _save(figure, path)
+
+
+def _layout(captions: list[str], extent_m: Extent, title: str, note: str) -> tuple[Figure, list[Axes]]:
+    """Stack axes of equal scale, each below its caption, between a header and the place of the legend."""
+    width = WIDTH_INCH - LEFT_INCH - RIGHT_INCH
+    axes_height = width * (extent_m[3] - extent_m[1]) / (extent_m[2] - extent_m[0])
+    header = HEADER_INCH if title or note else RIGHT_INCH
+    panel = axes_height + TICKS_INCH + (CAPTION_INCH if any(captions) else 0)
+    height = header + panel * len(captions) + LEGEND_INCH
+    figure = Figure(figsize=(WIDTH_INCH, height), dpi=DPI, facecolor=colors.BACKGROUND)
+    left, right, y = LEFT_INCH / WIDTH_INCH, 1 - RIGHT_INCH / WIDTH_INCH, 1 - 0.54 * HEADER_INCH / height
+    figure.text(left, y, _plain(title), color=colors.TEXT, fontsize=14, fontweight="bold", va="center")
+    figure.text(right, y, _plain(note), color=colors.TEXT, fontsize=11, ha="right", va="center")
+    all_axes = []
+    for index, caption in enumerate(captions):
+        bottom = height - header - (index + 1) * panel + TICKS_INCH
+        place = (left, bottom / height, width / WIDTH_INCH, axes_height / height)
+        axes = figure.add_axes(place, facecolor=colors.SEEN_BY_NOBODY)
+        axes.set_title(_plain(caption), loc="left", color=colors.TEXT, fontsize=13, fontweight="bold", pad=6)
+        _style_axes(axes, extent_m)
+        all_axes.append(axes)
+    return figure, all_axes
+
+
+def _plain(text: str) -> str:
+    """Keep matplotlib from reading a formula between dollar signs."""
+    return text.replace("$", r"\$")
+
+
+def _style_axes(axes: Axes, extent_m: Extent) -> None:
+    axes.set_xlim(extent_m[0], extent_m[2])
+    axes.set_ylim(extent_m[1], extent_m[3])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(20.0))
+    axes.xaxis.set_major_formatter("{x:g} m")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.tick_params(colors=colors.MUTED, labelsize=9, length=0, pad=4)
+    axes.grid(color="#FFFFFF", alpha=0.06, linewidth=0.6, zorder=0.5)
+    for spine in axes.spines.values():
+        spine.set_color(colors.FRAME)
+
+
+def _draw_surroundings(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
+    """Draw what is seen by whom, and the clouds of these agents."""
+    taking_part = {agent_id: frame.agents[agent_id] for agent_id in agents}
+    part = CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, taking_part, frame.ground_truth)
+    grid = BevGrid((*extent_m[:2], 0.0, *extent_m[2:], 0.0), SEEN_CELL_M)
+    x_min, y_min, x_max, y_max = extent_m
+    axes.imshow(
+        _shade(seen_by(part, grid)),
+        origin="lower",
+        extent=(x_min, x_max, y_min, y_max),
+        interpolation="bilinear",
+        aspect="auto",
+        zorder=0,
+    )
+    palette = colors.agent_colors(frame.agents)
+    for agent_id in reversed(agents):
+        _draw_cloud(axes, frame, frame.agents[agent_id], palette[agent_id], extent_m)
+    _draw_scale_bar(axes, extent_m)
+
+
+def _shade(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return (H,W,4) for (A,H,W): the ego is the first of the agents."""
+    rows, columns = np.indices(seen.shape[1:])
+    stripe = (rows + columns) % HATCH_PERIOD_CELLS < 2
+    image = np.where(stripe[..., None], colors.rgba(colors.HATCH), colors.rgba(colors.SEEN_BY_NOBODY))
+    image[seen.any(axis=0)] = colors.rgba(colors.SEEN_BY_OTHERS)
+    image[seen[0]] = colors.rgba(colors.SEEN_BY_EGO)
+    return image
+
+
+def _draw_cloud(axes: Axes, frame: CooperativeFrame, agent: AgentFrame, color: str, extent_m: Extent) -> None:
+    """Draw one cloud; what stands on the ground is brighter than the ground."""
+    xy = transform_points(frame.T_ego_agent(agent.agent_id), agent.points[:, :3])[:, :2]
+    inside = np.all((xy >= extent_m[:2]) & (xy < extent_m[2:]), axis=1)
+    xy, height = xy[inside], agent.points[inside, 2] - ground_height(agent.points)
+    for chosen, size, alpha in (
+        (height <= OBSTACLE_HEIGHT_M, 0.25, 0.30),
+        (height > OBSTACLE_HEIGHT_M, 0.6, 0.75),
+    ):
+        x, y = xy[chosen].T
+        axes.scatter(x, y, s=size, color=color, alpha=alpha, linewidths=0, zorder=1)
+
+
+def _draw_boxes(
+    axes: Axes,
+    boxes: Boxes,
+    color: str,
+    *,
+    width: float,
+    opacity: NDArray | float = 1.0,
+    style: Literal["-", "--"] = "-",
+) -> None:
+    """Draw footprints with a tick from the centre to beyond the front."""
+    corners = bev_corners(boxes)
+    edges = np.tile(colors.rgba(color), (len(boxes), 1))
+    edges[:, 3] = opacity
+    faces = edges * [1, 1, 1, 0.18]
+    heading = np.column_stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])])
+    ticks = np.stack([boxes[:, :2], boxes[:, :2] + heading * (boxes[:, 3:4] / 2 + TICK_M)], axis=1)
+    outlines = PolyCollection(list(corners), facecolors=faces, edgecolors=edges, linestyles=style)
+    for collection in (outlines, LineCollection(list(ticks), colors=edges)):
+        collection.set(linewidths=width, zorder=3)
+        axes.add_collection(collection)
+
+
+def _draw_outcome(axes: Axes, frame: CooperativeFrame, detections: Detections) -> str:
+    """Draw boxes by what became of them and return the count in words."""
+    outcome = outcome_of(detections, frame.ground_truth)
+    missed = frame.ground_truth.boxes[~outcome.truth_found]
+    target = frame.ground_truth.boxes[outcome.truth_found]
+    right = detections.boxes[outcome.detection_found]
+    wrong = detections.boxes[~outcome.detection_found]
+    _draw_boxes(axes, target, colors.GROUND_TRUTH, width=0.6, opacity=0.5)
+    _draw_boxes(axes, missed, colors.OUTCOMES["missed"], width=1.7, style="--")
+    _draw_boxes(axes, wrong, colors.OUTCOMES["false"], width=1.7)
+    _draw_boxes(axes, right, colors.OUTCOMES["found"], width=1.7)
+    alarms = "1 false alarm" if len(wrong) == 1 else f"{len(wrong)} false alarms"
+    return f"{len(right)} of {len(frame.ground_truth)} found, {alarms}"
+
+
+def _draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
+    """Mark where each agent stands, which way it looks and how wide its field is."""
+    palette = colors.agent_colors(frame.agents)
+    for agent_id in agents:
+        agent, color = frame.agents[agent_id], palette[agent_id]
+        T = frame.T_ego_agent(agent_id)
+        (x, y), heading = T[:2, 3], np.rad2deg(yaw_of(T))
+        if not (extent_m[0] < x < extent_m[2] and extent_m[1] < y < extent_m[3]):
+            continue
+        first, width = np.rad2deg(field_of_view(agent.points))
+        if width < 360:
+            start = heading + first
+            axes.add_patch(
+                Wedge((x, y), FIELD_RADIUS_M, start, start + width, color=color, alpha=0.35, lw=0, zorder=2)
+            )
+        marker = (3, 0, heading - 90) if agent.kind == "vehicle" else (4, 0, heading + 45)
+        axes.plot(x, y, marker=marker, color=color, markersize=13, mec=colors.BACKGROUND, zorder=5)
+        name = axes.annotate(_name(frame, agent_id), (x, y), xytext=(0, 10), textcoords="offset points")
+        name.set(ha="center", color=color, fontsize=10, fontweight="bold", path_effects=[OUTLINE], zorder=6)
+
+
+def _name(frame: CooperativeFrame, agent_id: str) -> str:
+    return _plain(f"{agent_id} (ego)" if agent_id == frame.ego_id else agent_id)
+
+
+def _draw_scale_bar(axes: Axes, extent_m: Extent) -> None:
+    """Draw the length of ten metres into the lower right corner."""
+    right, bottom = extent_m[2] - 3.0, extent_m[1] + 2.5
+    axes.plot([right - 10, right], [bottom, bottom], color=colors.TEXT, lw=2.2, zorder=6)
+    length = axes.text(right - 5, bottom + 1, "10 m", color=colors.TEXT, fontsize=9, ha="center")
+    length.set(path_effects=[OUTLINE], zorder=6)
+
+
+def _box_handle(color: str, label: str, style: Literal["-", "--"] = "-") -> Patch:
+    return Patch(ec=color, fc=colors.rgba(color, 0.18), lw=1.6, ls=style, label=label)
+
+
+def _draw_legend(figure: Figure, frame: CooperativeFrame, boxes: list[Patch]) -> None:
+    """Explain clouds, boxes and ground in one row at the bottom."""
+    clouds = [
+        Line2D([], [], color=color, marker="o", markersize=5, linestyle="", label=_name(frame, agent_id))
+        for agent_id, color in colors.agent_colors(frame.agents).items()
+    ]
+    ground = [Patch(facecolor=colors.SEEN_BY_EGO, edgecolor=colors.FRAME, label="seen by the ego")]
+    if len(frame.agents) > 1:
+        ground.append(Patch(facecolor=colors.SEEN_BY_OTHERS, edgecolor=colors.FRAME, label="only by others"))
+    ground.append(
+        Patch(facecolor=colors.SEEN_BY_NOBODY, edgecolor=colors.HATCH, hatch="/////", label="by nobody")
+    )
+    handles = [*clouds, *boxes, *ground]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        ncols=len(handles),
+        frameon=False,
+        labelcolor=colors.TEXT,
+        fontsize=10,
+        handlelength=1.6,
+        columnspacing=1.6,
+        handletextpad=0.5,
+        borderaxespad=0.4,
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(path)

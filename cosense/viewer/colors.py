@@ -1,0 +1,42 @@
+"""The one palette: pictures, the HTML report and the RViz markers show the same thing in the same colour.
+
+All colours are for a dark ground and can be told apart with the common colour-vision deficiencies (lightened
+from Okabe and Ito, 2008). Where red and green meet, in `OUTCOMES`, the line style differs as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cosense.perception.detections import Source
+
+# The ego first; more agents than colours share the last ones in turn.
+AGENTS = ("#56B4E9", "#D58BB8", "#E8DF5A", "#6FD0B4", "#B9A3F2", "#C9A27E")
+SOURCES = {Source.EGO: "#56B4E9", Source.LATE: "#F5A02C", Source.FUSED: "#2FD08F"}
+SOURCE_NAMES = {Source.EGO: "detected by the ego", Source.LATE: "received as a box", Source.FUSED: "fused"}
+GROUND_TRUTH = "#FFFFFF"
+OUTCOMES = {"found": "#2FD08F", "missed": "#FF5C4D", "false": "#F5A02C"}
+
+BACKGROUND = "#0B0F14"
+SEEN_BY_EGO = "#1D2733"
+SEEN_BY_OTHERS = "#2B2230"
+SEEN_BY_NOBODY = "#0B0F14"
+HATCH = "#1C242D"
+FRAME = "#2B3640"
+TEXT = "#DCE3EA"
+MUTED = "#7F8C99"
+
+
+def agent_colors(agent_ids: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each agent; the ego is the first of `agent_ids`."""
+    shared = AGENTS[1:]
+    return {
+        agent_id: AGENTS[0] if index == 0 else shared[(index - 1) % len(shared)]
+        for index, agent_id in enumerate(agent_ids)
+    }
+
+
+def rgba(color: str, alpha: float = 1.0) -> tuple[float, float, float, float]:
+    """Return "#RRGGBB" as four numbers in [0, 1], as matplotlib and std_msgs/ColorRGBA want them."""
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue, alpha

@@ -1,0 +1,78 @@
+"""What the pictures and the report say about a frame beyond what is in it: who sees where, what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.data.dataset import CooperativeFrame
+from cosense.evaluation.matching import NOT_MATCHED, iou_matrix, match_by_detection
+from cosense.geometry.transforms import invert, transform_points
+from cosense.perception.detections import Detections
+from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import Objects
+from cosense.sensing.visibility import visible_places
+
+MATCH_IOU = 0.5  # of the footprints, as in AP@0.5
+SECTOR_RAD = np.deg2rad(5.0)
+MIN_SECTOR_GAP_RAD = np.deg2rad(30.0)  # a narrower gap is a nearby wall or a mirror, not the end of the field
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Which detections are right and which objects were found, by footprints that overlap by half.
+
+    Attributes:
+        detection_found: (M,) bool; the others are false alarms.
+        truth_found: (K,) bool; the others were missed.
+    """
+
+    detection_found: NDArray[np.bool_]
+    truth_found: NDArray[np.bool_]
+
+
+def match(detections: Detections, ground_truth: Objects) -> NDArray[np.int64]:
+    """Return (M,): the object of any class that each detection found, or `NOT_MATCHED`; best score first."""
+    overlap = iou_matrix(detections.boxes, ground_truth.boxes, "bev")
+    return match_by_detection(overlap, detections.scores, MATCH_IOU)
+
+
+def outcome_of(detections: Detections, ground_truth: Objects) -> Outcome:
+    """Say what became of detections and of objects."""
+    found = match(detections, ground_truth)
+    truth_found = np.zeros(len(ground_truth), dtype=bool)
+    truth_found[found[found != NOT_MATCHED]] = True
+    return Outcome(found != NOT_MATCHED, truth_found)
+
+
+def seen_by(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.bool_]:
+    """Return (A,H,W): which cells of a grid in the ego frame each of the agents sees, in their order."""
+    rows, columns = grid.shape
+    x = grid.range_m[0] + (np.arange(columns) + 0.5) * grid.cell_m
+    y = grid.range_m[1] + (np.arange(rows) + 0.5) * grid.cell_m
+    places = np.stack([*np.meshgrid(x, y), np.zeros((rows, columns))], axis=-1).reshape(-1, 3)
+    maps = []
+    for agent_id, agent in frame.agents.items():
+        T_agent_ego = invert(frame.T_ego_agent(agent_id))
+        maps.append(visible_places(agent.points, transform_points(T_agent_ego, places)[:, :2]))
+    return np.array(maps).reshape(-1, rows, columns)
+
+
+def field_of_view(points: NDArray) -> tuple[float, float]:
+    """Return (first azimuth, width) in radians of the directions that returns (N,>=2) come from.
+
+    The width is 2 pi for a rotating LiDAR and 0 for an empty cloud.
+    """
+    if len(points) == 0:
+        return 0.0, 0.0
+    sectors = round(2 * np.pi / SECTOR_RAD)
+    azimuth = np.arctan2(points[:, 1], points[:, 0]) % (2 * np.pi)
+    used = np.unique((azimuth / SECTOR_RAD).astype(np.int64) % sectors)
+    gaps = np.diff(np.append(used, used[0] + sectors)) - 1
+    widest = int(np.argmax(gaps))
+    if gaps[widest] * SECTOR_RAD < MIN_SECTOR_GAP_RAD:
+        return 0.0, 2 * np.pi
+    first = used[(widest + 1) % len(used)]
+    return float(first * SECTOR_RAD), float((sectors - gaps[widest]) * SECTOR_RAD)
