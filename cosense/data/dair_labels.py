@@ -33,7 +33,7 @@ TYPE_OF_CLASS = {
     ObjectClass.BARROW: "Barrowlist",
     ObjectClass.TRAFFIC_CONE: "TrafficCone",
 }
-_CLASS_OF_TYPE = {name.lower(): label for label, name in TYPE_OF_CLASS.items()} | {
+CLASS_OF_TYPE = {name.lower(): label for label, name in TYPE_OF_CLASS.items()} | {
     "barrow": ObjectClass.BARROW
 }
 
@@ -147,7 +147,7 @@ def _items(path: Path) -> list[Any]:
 
 
 def _class_of(item: Any) -> ObjectClass | None:
-    return _CLASS_OF_TYPE.get(str(item.get("type", "")).lower()) if isinstance(item, Mapping) else None
+    return CLASS_OF_TYPE.get(str(item.get("type", "")).lower()) if isinstance(item, Mapping) else None
 
 
 def _identity(item: Mapping[str, Any], path: Path, index: int) -> str:

@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 
 from cosense.config import load_yaml
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
+from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, DatasetInfo
 from cosense.data.files import Listing, missing_summary, read_image
+from cosense.data.provenance import FILE_NAME as PROVENANCE
 from cosense.data.provenance import label_set_of
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
@@ -35,22 +37,19 @@ from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import read_pcd
 
 TICK_NS = 50_000_000
+# Beside `vehicles`, in trees that we write: others take whatever is in `vehicles` for a car.
+NON_VEHICLES = "cosense_non_vehicles"
 V2V4REAL_PERIOD_NS = 100_000_000
 
 _AGENT = re.compile(r"-?\d+")
 _CLOUD = re.compile(r"(\d+)\.pcd")
 _FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
 _IMAGE = re.compile(r"(\d+)_(camera\d+)\.png")
-_CLASS_OF_TYPE = {
-    "car": ObjectClass.CAR,
+_CLASS_OF_TYPE = CLASS_OF_TYPE | {
     "policecar": ObjectClass.CAR,
     "pickup": ObjectClass.CAR,
-    "van": ObjectClass.VAN,
-    "truck": ObjectClass.TRUCK,
     "concretetruck": ObjectClass.TRUCK,
     "longvehicle": ObjectClass.TRUCK,
-    "bus": ObjectClass.BUS,
-    "pedestrian": ObjectClass.PEDESTRIAN,
     "bicycle": ObjectClass.CYCLIST,
     "scooter": ObjectClass.CYCLIST,
     "motorcycle": ObjectClass.MOTORCYCLIST,
@@ -110,7 +109,10 @@ class Opv2vDataset:
     ) -> None:
         self.path = path
         self.split = split or "all"
-        self.label_set = label_set_of(path, "original")
+        # A simulated tree says so at its root; this may be one of its splits or scenarios.
+        above = (path, *path.resolve().parents[:2])
+        root = next((folder for folder in above if (folder / PROVENANCE).is_file()), path)
+        self.label_set = label_set_of(root, "original")
         if labels not in (None, self.label_set):
             raise CosenseError(
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
@@ -208,7 +210,8 @@ class Opv2vDataset:
             else:
                 T_world_agent = mirrored(matrix_from_pose(content["lidar_pose"]))
                 points = points * np.array([1, -1, 1, 1], dtype=np.float32)
-            labelled = self._labelled(content.get("vehicles") or {}, folder.name, T_world_agent, is_ego)
+            vehicles = (content.get("vehicles") or {}) | (content.get(NON_VEHICLES) or {})
+            labelled = self._labelled(vehicles, folder.name, T_world_agent, is_ego)
             cameras = _read_cameras(content, folder, stamp, stamp_ns) if self._cameras else ()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None

@@ -1,9 +1,5 @@
 """Write simulated frames as a tree of DAIR-V2X-C: the layout that most cooperative perception code reads.
 
-A frame is written as soon as it is there, the index files at the end, also when the frames stop with an
-error: what was written so far is then a complete, shorter data set. A process that is killed leaves a
-`cosense.json` that says so, and readers refuse the tree.
-
 The stored pose of the roadside unit is the true one minus `offset_m`; `system_error_offset` is `offset_m`.
 Label files for the camera's moment hold the labels of the cloud's moment. Where a frame has no images, the
 calibration files hold a nominal camera at the LiDAR, and no image is written.
@@ -22,7 +18,6 @@ from numpy.typing import NDArray
 
 from cosense.data.dair_index import COOPERATIVE_INDEX, SIDES
 from cosense.data.dair_labels import TYPE_OF_CLASS
-from cosense.data.provenance import write_provenance
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import box_corners
 from cosense.geometry.transforms import Matrix, invert, transform_from, transform_points, wrap_angle, yaw_of
@@ -30,6 +25,7 @@ from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import write_pcd
 from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.tree import write_image, write_tree
 
 # How the vehicle's LiDAR is mounted on its inertial unit, whose x axis points to the right.
 _T_NOVATEL_LIDAR = transform_from([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [0.0, 0.4, 1.5])
@@ -42,7 +38,7 @@ _POSE_FOLDERS: dict[AgentKind, tuple[str, ...]] = {
 _CAMERA_FOLDERS = {"vehicle": "lidar_to_camera", "infrastructure": "virtuallidar_to_camera"}
 # Frame ids of the two sides differ in the original, so code that mixes them up shows it here too.
 _FIRST_ID = {"vehicle": 0, "infrastructure": 100_000}
-_JPEG_QUALITY = 90
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 _NOMINAL_CAMERA = Camera(
     name="camera",
@@ -74,31 +70,21 @@ def write_dair_v2x(
     Raises:
         CosenseError: `out` is not empty, or a frame has other agents than one vehicle and one roadside unit.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CosenseError(f"{out}: is not an empty folder; name a new one")
-    tree = _Tree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_provenance(out, layout="dair-v2x-c", complete=False, source=source or {})
-    tree.make_folders()
-    try:
-        for frame in frames:
-            tree.add(frame)
-    finally:
-        if tree.pairs:
-            tree.write_indices(split)
-            write_provenance(out, layout="dair-v2x-c", complete=True, source=source or {})
-    return len(tree.pairs)
+    return write_tree(_DairV2xTree(out, split), frames, source or {})
 
 
-class _Tree:
+class _DairV2xTree:
     """The tree that is being written, and the entries of its index files."""
 
-    def __init__(self, out: Path) -> None:
+    layout = "dair-v2x-c"
+
+    def __init__(self, out: Path, split: str) -> None:
         self.out = out
-        self.pairs: list[dict[str, Any]] = []
+        self._split = split
+        self._pairs: list[dict[str, Any]] = []
         self._entries: dict[AgentKind, list[dict[str, Any]]] = {side: [] for side in SIDES}
 
-    def make_folders(self) -> None:
+    def start(self) -> None:
         for side, name in SIDES.items():
             calibration = ("camera_intrinsic", _CAMERA_FOLDERS[side], *_POSE_FOLDERS[side])
             folders = ["image", "velodyne", *(f"calib/{c}" for c in calibration)]
@@ -115,7 +101,7 @@ class _Tree:
                 f"frame {frame.frame_id} has agents {kinds}; the layout dair-v2x holds one vehicle, the ego, "
                 "and one roadside unit: write others with the layout opv2v"
             )
-        ids = {side: f"{first + len(self.pairs):06d}" for side, first in _FIRST_ID.items()}
+        ids = {side: f"{first + len(self._pairs):06d}" for side, first in _FIRST_ID.items()}
         dx, dy = (float(value) for value in simulated.offset_m)
         offset = {"delta_x": dx, "delta_y": dy}
         entries: dict[AgentKind, dict[str, Any]] = {}
@@ -132,11 +118,11 @@ class _Tree:
             for what in ("image", "pointcloud")
         }
         pair["cooperative_label_path"] = f"cooperative/label_world/{vehicle}.json"
-        self.pairs.append(pair | {"system_error_offset": offset})
+        self._pairs.append(pair | {"system_error_offset": offset})
         for side, entry in entries.items():
             self._entries[side].append(entry)
 
-    def write_indices(self, split: str) -> None:
+    def finish(self) -> None:
         """Write the index of each side, the pairs and the split file."""
         for side, entries in self._entries.items():
             batches: dict[str, list[str]] = {}
@@ -151,14 +137,14 @@ class _Tree:
                 if side == "infrastructure":
                     entry["valid_batch_splits"] = [ends]
             _dump(entries, self.out / SIDES[side] / "data_info.json")
-        _dump(self.pairs, self.out / COOPERATIVE_INDEX)
+        _dump(self._pairs, self.out / COOPERATIVE_INDEX)
         ids = {side: [Path(e["pointcloud_path"]).stem for e in self._entries[side]] for side in SIDES}
         batches_of_all = sorted({entry["batch_id"] for entry in self._entries["vehicle"]})
         splits = {
-            "batch_split": {split: batches_of_all},
-            "vehicle_split": {split: ids["vehicle"]},
-            "infrastructure_split": {split: ids["infrastructure"]},
-            "cooperative_split": {split: ids["vehicle"]},
+            "batch_split": {self._split: batches_of_all},
+            "vehicle_split": {self._split: ids["vehicle"]},
+            "infrastructure_split": {self._split: ids["infrastructure"]},
+            "cooperative_split": {self._split: ids["vehicle"]},
         }
         _dump(splits, self.out / "cooperative-split-data.json")
 
@@ -168,7 +154,7 @@ class _Tree:
         write_pcd(root / "velodyne" / f"{frame_id}.pcd", agent.points)
         camera = agent.cameras[0] if agent.cameras else _NOMINAL_CAMERA
         if agent.cameras:
-            _write_image(camera.image, root / "image" / f"{frame_id}.jpg")
+            write_image(camera.image, root / "image" / f"{frame_id}.jpg", _JPEG)
         height, width = camera.image.shape[:2]
         intrinsic = {
             "cam_D": [0.0] * 5,
@@ -220,13 +206,6 @@ def _dump(content: Any, path: Path) -> None:
 
 def _transform(T: Matrix) -> dict[str, Any]:
     return {"rotation": T[:3, :3].tolist(), "translation": T[:3, 3:].tolist()}
-
-
-def _write_image(image: NDArray[np.uint8], path: Path) -> None:
-    encoded, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not encoded:
-        raise CosenseError(f"{path}: OpenCV cannot encode an image of shape {image.shape}")
-    path.write_bytes(data.tobytes())
 
 
 def _side_labels(objects: Objects, camera: Camera) -> list[dict[str, Any]]:

@@ -1,0 +1,76 @@
+"""What all writers of data sets have in common: a new folder, frames one by one, and a stated end.
+
+The index files are written at the end, also when the frames stop with an error: what was written so far is
+then a complete, shorter data set. A process that is killed leaves a `cosense.json` that says so, and the
+readers refuse the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.data.provenance import write_provenance
+from cosense.errors import CosenseError
+from cosense.simulation.frame import SimulatedFrame
+
+
+class TreeWriter(Protocol):
+    """Writes one layout; `layout` is the kind that the reader will report."""
+
+    layout: str
+    out: Path
+
+    def start(self) -> None:
+        """Make the folders."""
+        ...
+
+    def add(self, simulated: SimulatedFrame) -> None:
+        """Write all files of one frame; a frame that fails half-way does not show in the tree."""
+        ...
+
+    def finish(self) -> None:
+        """Write the indices of all frames so far."""
+        ...
+
+
+def write_tree(writer: TreeWriter, frames: Iterable[SimulatedFrame], source: Mapping[str, Any]) -> int:
+    """Write frames, one in memory at a time, and return how many.
+
+    Args:
+        writer: of the layout.
+        frames: in order; frames of one sequence follow each other.
+        source: what the frames were made of (families, seed, ...), for `cosense.json`.
+
+    Raises:
+        CosenseError: the folder is not empty, or the layout cannot hold a frame.
+    """
+    out = writer.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CosenseError(f"{out}: is not an empty folder; name a new one")
+    out.mkdir(parents=True, exist_ok=True)
+    write_provenance(out, layout=writer.layout, complete=False, source=source)
+    writer.start()
+    count = 0
+    try:
+        for frame in frames:
+            writer.add(frame)
+            count += 1
+    finally:
+        if count:
+            writer.finish()
+            write_provenance(out, layout=writer.layout, complete=True, source=source)
+    return count
+
+
+def write_image(image: NDArray[np.uint8], path: Path, options: list[int]) -> None:
+    """Write an RGB image (H,W,3) in the format of the path's ending, with options of OpenCV's encoder."""
+    encoded, data = cv2.imencode(path.suffix, image[:, :, ::-1], options)
+    if not encoded:
+        raise CosenseError(f"{path}: OpenCV cannot encode an image of shape {image.shape}")
+    path.write_bytes(data.tobytes())
