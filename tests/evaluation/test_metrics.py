@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from evaluation_scenes import BUS_SIZE, box, detections, objects, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from cosense.evaluation.metrics import FrameResult, average_precision_so_far, sc
 from cosense.evaluation.protocol import load_protocol
 from cosense.perception.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
+from tests.evaluation.scenes import BUS_SIZE, box, detections, objects, result
 
 SIMULATED = load_protocol("simulated")
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluation_scenes import BUS_SIZE, box, detections, objects
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from cosense.evaluation.scoring import ALL, Outcome, admissible_detections, in_b
 from cosense.geometry.boxes import as_boxes, bev_corners
 from cosense.perception.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
+from tests.evaluation.scenes import BUS_SIZE, box, detections, objects
 
 OPENCOOD = load_protocol("opencood")
 OFFICIAL = load_protocol("dair_v2x_official")

@@ -1,0 +1,166 @@
+"""`cosense evaluate`: average precision and bytes of a model on a data set."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from cosense.errors import CosenseError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cosense.data.dataset import Dataset
+    from cosense.evaluation.pose_noise import PoseNoise
+    from cosense.evaluation.runner import RunState
+    from cosense.fusion.cooperate import FusionKind
+
+_REFRESH_S = 1.0
+# As a shell does for a program that Ctrl-C has stopped.
+_INTERRUPTED = 130
+
+
+def command(
+    data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "pillars-lite",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="dair_v2x_official, opencood, opencood_unsorted, simulated, or your own file.yaml. "
+            "Without it: simulated for simulated data, else opencood.",
+            show_default=False,
+        ),
+    ] = None,
+    fusion: Annotated[
+        str, typer.Option(help="none (the ego alone), late (boxes) or early (points).")
+    ] = "late",
+    budget: Annotated[
+        int | None, typer.Option(help="Limit of each message in bytes.", show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first frames.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for metrics.json and frames.jsonl; without it one below results/.",
+            show_default=False,
+        ),
+    ] = None,
+    pose_noise: Annotated[
+        str, typer.Option(help="Error of every pose: standard deviations in metres and degrees, as 0.2,0.2.")
+    ] = "0,0",
+    seed: Annotated[int, typer.Option(help="Of the pose noise.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
+) -> None:
+    """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
+
+    A run that was stopped goes on where it was when the same command is given again.
+
+    Example: cosense evaluate --data results/demo/sequence --fusion late --protocol simulated
+    """
+    from rich.console import Console
+
+    from cosense.data import open_dataset
+    from cosense.evaluation.protocol import load_protocol
+    from cosense.evaluation.records import FRAMES, METRICS
+    from cosense.evaluation.runner import evaluate
+    from cosense.evaluation.table import result_view
+    from cosense.perception.detector import load_detector
+
+    console = Console()
+    dataset = open_dataset(data, split=split, labels=labels)
+    counting = load_protocol(protocol or default_protocol(dataset))
+    noise = parse_pose_noise(pose_noise)
+    detector = load_detector(model, device)
+    parts = [dataset.path.resolve().name, detector.name, counting.name, fusion]
+    folder = out or Path("results") / "-".join(parts if budget is None else [*parts, str(budget)])
+    try:
+        with _progress(console) as report:
+            metrics = evaluate(
+                dataset,
+                detector,
+                counting,
+                fusion=cast("FusionKind", fusion),
+                out=folder,
+                budget_bytes=budget,
+                limit=limit,
+                command=shlex.join(["cosense", *sys.argv[1:]]),
+                progress=report,
+                pose_noise=noise,
+                seed=seed,
+                skip_broken=skip_broken,
+                restart=restart,
+            )
+    except KeyboardInterrupt:
+        console.print(f"Stopped. The frames done are in {folder}: the same command goes on from there.")
+        raise typer.Exit(_INTERRUPTED) from None
+    console.print(result_view(metrics))
+    console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True)
+
+
+def default_protocol(dataset: Dataset) -> str:
+    """Return the protocol for a data set when none is named."""
+    return "simulated" if dataset.label_set == "simulated" else "opencood"
+
+
+def parse_pose_noise(text: str) -> PoseNoise:
+    """Read "0.2,0.4" as 0.2 m and 0.4 degrees.
+
+    Raises:
+        CosenseError: not two numbers, or negative ones.
+    """
+    from cosense.evaluation.pose_noise import PoseNoise
+
+    try:
+        position_m, heading_deg = (float(part) for part in text.split(","))
+        return PoseNoise(position_m, heading_deg)
+    except ValueError:
+        raise CosenseError(
+            f"--pose-noise '{text}': expected metres and degrees, both at least 0, as 0.2,0.2"
+        ) from None
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
+    """Show a bar with the AP so far; yields what is to be called after each frame."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None)
+        last_s = 0.0
+
+        def report(state: RunState) -> None:
+            nonlocal last_s
+            now_s = time.monotonic()
+            if now_s - last_s >= _REFRESH_S or state.done == state.total:
+                last_s = now_s
+                bar.update(task, total=state.total, completed=state.done, description=_so_far(state))
+
+        yield report
+
+
+def _so_far(state: RunState) -> str:
+    """Return AP, kB and ms of the frames done, in one line."""
+    if not state.scores:
+        return ""
+    threshold, ap = state.average_precision()
+    sent = [count for score in state.scores for count in score.bytes_per_sender.values()]
+    spent_ms = [score.elapsed_ms for score in state.scores]
+    kilobytes = sum(sent) / max(1, len(sent)) / 1000
+    ms = sum(spent_ms) / len(spent_ms)
+    return f"AP@{threshold:g} {ap:.3f}  {kilobytes:.2f} kB/frame  {ms:.0f} ms/frame"

@@ -1,0 +1,44 @@
+"""Poses that are wrong on purpose: how much of the gain of cooperation survives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cosense.geometry.transforms import transform_from_planar
+from cosense.sensing.frame import AgentFrame
+
+
+@dataclass(frozen=True)
+class PoseNoise:
+    """Standard deviations of the error of every agent's pose, independent from frame to frame.
+
+    Attributes:
+        position_m: of x and of y in the world.
+        heading_deg: of the heading.
+    """
+
+    position_m: float = 0.0
+    heading_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.position_m < 0 or self.heading_deg < 0:
+            raise ValueError(f"pose noise {self.position_m} m, {self.heading_deg} deg must not be negative")
+
+
+def with_pose_noise(
+    agents: Sequence[AgentFrame], noise: PoseNoise, seed: int, frame_index: int
+) -> list[AgentFrame]:
+    """Return the agents with disturbed poses; the draw depends on the seed and the frame alone."""
+    random = np.random.default_rng([seed, frame_index])
+    disturbed = []
+    for agent in agents:
+        dx, dy = random.normal(0.0, noise.position_m, 2)
+        turn_rad = np.deg2rad(random.normal(0.0, noise.heading_deg))
+        T = agent.T_world_agent.copy()
+        T[:3, :3] = transform_from_planar(0.0, 0.0, turn_rad)[:3, :3] @ T[:3, :3]
+        T[:2, 3] += dx, dy
+        disturbed.append(replace(agent, T_world_agent=T))
+    return disturbed

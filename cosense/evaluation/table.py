@@ -1,0 +1,163 @@
+"""The numbers of runs as tables: one run in full, or several side by side; for a terminal or for a README."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+# What tells runs apart, in the order of the columns: heading, keys into metrics.json.
+_IDENTITY = (
+    ("data", ("dataset", "path")),
+    ("split", ("dataset", "split")),
+    ("labels", ("dataset", "label_set")),
+    ("frames", ("frames",)),
+    ("protocol", ("protocol",)),
+    ("hash", ("protocol_hash",)),
+    ("model", ("model",)),
+    ("weights", ("weights_sha256",)),
+    ("fusion", ("fusion",)),
+    ("budget", ("budget_bytes",)),
+    ("pose noise", ("pose_noise",)),
+)
+_ABSENT = "–"
+
+
+def comparison_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
+    """Return several runs side by side, a row each; what all have in common stands in the title.
+
+    Args:
+        metrics: contents of metrics.json files, at least one.
+    """
+    title, headings, rows = _compare(metrics)
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in dict(_IDENTITY) else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def markdown_table(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Return what `comparison_table` shows as Markdown, the title as a line above."""
+    title, headings, rows = _compare(metrics)
+    ruler = [":--" if heading in dict(_IDENTITY) else "--:" for heading in headings]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (headings, ruler, *rows)]
+    return "\n".join([title, "", *lines]) + "\n"
+
+
+def result_view(metrics: Mapping[str, Any]) -> RenderableType:
+    """Return everything about one run: AP by class and band, recall by class, bytes and time."""
+    title = _title({heading: _identity(metrics, keys) for heading, keys in _IDENTITY})
+    return Group(title, _ap_table(metrics), _recall_table(metrics), _cost_line(metrics))
+
+
+def _compare(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list[list[str]]]:
+    """Return title, headings and rows."""
+    values = {heading: [_identity(run, keys) for run in metrics] for heading, keys in _IDENTITY}
+    common = {heading: cells[0] for heading, cells in values.items() if len(set(cells)) == 1}
+    told = {heading: cells for heading, cells in values.items() if heading not in common}
+    if not told:
+        told["fusion"] = values["fusion"]
+        del common["fusion"]
+    columns = dict(told)
+    thresholds = dict.fromkeys(threshold for run in metrics for threshold in run["ap"])
+    for key, heading in (("ap", "AP"), ("ap_3d", "AP 3D"), ("ap_near", "AP near")):
+        if any(key in run for run in metrics):
+            for threshold in thresholds:
+                cells = [_percent(run.get(key, {}).get(threshold)) for run in metrics]
+                columns[f"{heading}@{threshold}"] = cells
+    columns["kB/frame"] = [_kilobytes(run["bytes_per_frame"]["mean"]) for run in metrics]
+    columns["p95 kB"] = [_kilobytes(run["bytes_per_frame"]["p95"]) for run in metrics]
+    columns["ms/frame"] = [_number(run["ms_per_frame"]["p50"]) for run in metrics]
+    return _title(common), list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+
+
+def _ap_table(metrics: Mapping[str, Any]) -> Table:
+    table = Table()
+    table.add_column("average precision")
+    table.add_column("objects", justify="right")
+    entries = list(metrics["ap_per_class"].items())
+    main = entries[0][0]
+    entries[1:1] = [(f"{main}, {band}", entry) for band, entry in metrics["ap_per_band"].items()]
+    columns = list(
+        dict.fromkeys(
+            (kind, threshold)
+            for _, entry in entries
+            for kind in ("bev", "3d")
+            for threshold in entry.get(kind, {})
+        )
+    )
+    columns.sort()
+    columns.sort(key=lambda column: column[0], reverse=True)
+    for kind, threshold in columns:
+        table.add_column(f"{'BEV' if kind == 'bev' else '3D'}@{threshold}", justify="right")
+    for name, entry in entries:
+        cells = [
+            _percent(entry[kind][threshold]) if threshold in entry.get(kind, {}) else ""
+            for kind, threshold in columns
+        ]
+        table.add_row(name, str(entry["num_ground_truth"]), *cells)
+    return table
+
+
+def _recall_table(metrics: Mapping[str, Any]) -> Table:
+    table = Table()
+    table.add_column("recall of")
+    table.add_column("objects", justify="right")
+    entries = {name: entry for name, entry in metrics["recall"].items() if entry["num_ground_truth"]}
+    entries["vehicles above 6 m"] = metrics["recall_long_vehicles"]
+    thresholds = sorted({key for entry in entries.values() for key in entry} - {"num_ground_truth"})
+    for threshold in thresholds:
+        table.add_column(f"@{threshold}", justify="right")
+    for name, entry in entries.items():
+        cells = [_percent(entry[key]) if key in entry else "" for key in thresholds]
+        table.add_row(name, str(entry["num_ground_truth"]), *cells)
+    return table
+
+
+def _cost_line(metrics: Mapping[str, Any]) -> str:
+    sent, spent = metrics["bytes_per_frame"], metrics["ms_per_frame"]
+    line = (
+        f"Each collaborator sent {_kilobytes(sent['mean'])} kB a frame (p50 {_kilobytes(sent['p50'])}, "
+        f"p95 {_kilobytes(sent['p95'])}). All agents together took {_number(spent['p50'])} ms a frame "
+        f"(p95 {_number(spent['p95'])})."
+    )
+    if metrics.get("frames_skipped"):
+        line += f" {metrics['frames_skipped']} frames could not be read."
+    return line
+
+
+def _title(identity: Mapping[str, str]) -> str:
+    return ", ".join(f"{heading} {value}" for heading, value in identity.items() if value != _ABSENT)
+
+
+def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Return one fact about a run in words, `_ABSENT` where there is nothing to say."""
+    value: Any = metrics
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        return _ABSENT
+    if keys == ("weights_sha256",):
+        return str(value)[:12]
+    if keys == ("budget_bytes",):
+        return f"{value} B"
+    if keys == ("pose_noise",):
+        wrong = any(value.values())
+        return f"{value['position_m']:g} m {value['heading_deg']:g}°" if wrong else _ABSENT
+    return str(value)
+
+
+def _percent(value: float | None) -> str:
+    return _ABSENT if value is None else f"{100 * value:.1f}"
+
+
+def _kilobytes(value: float | None) -> str:
+    return _ABSENT if value is None else f"{value / 1000:.3g}" if value < 1e6 else f"{value / 1000:.0f}"
+
+
+def _number(value: float | None) -> str:
+    return _ABSENT if value is None else f"{value:.0f}"

@@ -1,0 +1,133 @@
+"""The verb from end to end, in processes of its own: an untrained network on a small tree of files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from cosense.cli.evaluate import command, default_protocol
+from cosense.config import to_mapping
+from cosense.data import open_dataset
+from cosense.errors import CosenseError
+from cosense.perception.config import ModelConfig, StageConfig
+from cosense.perception.models import WEIGHTS, write_weights
+from cosense.perception.network import build_network
+from cosense.sensing.pcd import write_pcd
+
+FRAMES = 300
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network that is as small as one can be."""
+    config = ModelConfig(
+        range_m=(-51.2, -25.6, -12.0, 51.2, 25.6, 5.0),
+        height_m=(-1.5, 5.0),
+        cell_m=0.8,
+        pillar_channels=8,
+        stages=(StageConfig(0, 8), StageConfig(0, 8)),
+        neck_channels=8,
+        shrink_channels=(8,),
+        score_threshold=0.01,
+    )
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(config)))
+    write_weights(build_network(config, seed=1), folder / WEIGHTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree in the layout of OPV2V: two cars with LiDARs look at a third."""
+    random = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("tree")
+    labelled = {
+        7: {"angle": [0, 0, 0], "center": [0, 0, 0.8], "extent": [2.2, 0.9, 0.8], "location": [10, 3, 0]}
+    }
+    for agent, x in (("100", 0.0), ("200", 25.0)):
+        folder = root / "test" / "one" / agent
+        folder.mkdir(parents=True)
+        points = random.uniform([-40, -20, -2, 0], [40, 20, 1, 1], (2000, 4)).astype(np.float32)
+        write_pcd(folder / "cloud", points)
+        content = {"lidar_pose": [x, 0, 2, 0, 0, 0], "vehicles": labelled}
+        (folder / "pose").write_text(yaml.safe_dump(content))
+        for index in range(FRAMES):
+            (folder / f"{2 * index:06d}.pcd").symlink_to(folder / "cloud")
+            (folder / f"{2 * index:06d}.yaml").symlink_to(folder / "pose")
+    return root
+
+
+def arguments(tree: Path, model: Path, out: Path, *more: str) -> list[str]:
+    verb = [sys.executable, "-m", "cosense.cli.main", "evaluate"]
+    return [*verb, "--data", str(tree), "--model", str(model), "--out", str(out), *more]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "400"}
+
+
+def run_cosense(given: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(given, capture_output=True, text=True, timeout=100, env=ENVIRONMENT)
+
+
+def test_interrupted_run_says_how_to_go_on_and_does(tree: Path, model: Path, tmp_path: Path) -> None:
+    given = arguments(tree, model, tmp_path, "--split", "test", "--budget", "2000")
+    process = subprocess.Popen(
+        given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    frames = tmp_path / "frames.jsonl"
+    while process.poll() is None and not (frames.exists() and frames.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert f"The frames done are in {tmp_path}: the same command goes on from there." in output
+    done = len(frames.read_text().splitlines())
+    assert 0 < done < FRAMES
+    assert not (tmp_path / "metrics.json").exists()
+
+    result = run_cosense([*given, "--limit", str(done + 2)])
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["frames"] == len(frames.read_text().splitlines()) == done + 2
+    assert metrics["protocol"] == "opencood"
+    assert metrics["dataset"]["split"] == "test"
+    assert 0 < metrics["bytes_per_frame"]["mean"] <= 2000
+    assert metrics["command"].startswith(f"cosense evaluate --data {tree}")
+    for part in (metrics["protocol_hash"], "average precision", "recall of", "metrics.json"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"protocol": "opencod"}, "unknown protocol 'opencod', did you mean 'opencood'"),
+        ({"model": "pillars-light"}, "'pillars-lite'"),
+        ({"pose_noise": "0.2"}, "--pose-noise '0.2': expected metres and degrees"),
+        ({"pose_noise": "0.2,-1"}, "both at least 0"),
+        ({"split": "tset"}, "unknown split 'tset', did you mean 'test'"),
+    ],
+)
+def test_bad_option_is_refused_before_anything_is_written(
+    tree: Path, model: Path, tmp_path: Path, option: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CosenseError, match=message):
+        command(**{"data": tree, "model": str(model), "out": tmp_path / "out"} | option)
+    assert not (tmp_path / "out").exists()
+
+
+def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
+    dataset = open_dataset(tree)
+    assert default_protocol(dataset) == "opencood"
+    dataset.label_set = "simulated"
+    assert default_protocol(dataset) == "simulated"
