@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A machine that does something else at the same time must not fail a test.
+hypothesis.settings.register_profile("cosense", deadline=None)
+hypothesis.settings.load_profile("cosense")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

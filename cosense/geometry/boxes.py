@@ -20,6 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from cosense.geometry.transforms import Matrix, transform_points, wrap_angle
 
 Boxes = NDArray[np.float64]
+# More than the rounding of world coordinates, less than matters.
+_ROUNDING_M = 1e-6
 BOX_FIELDS = ("x", "y", "z", "l", "w", "h", "yaw")
 
 _CORNER_SIGNS = np.array(
@@ -90,15 +92,20 @@ def transform_boxes(T_dst_src: Matrix, boxes: ArrayLike) -> Boxes:
 def points_in_boxes(xyz: NDArray, boxes: ArrayLike) -> NDArray[np.bool_]:
     """Return (M,N): which of the points (N,3) lie in which box; the surface counts as inside."""
     boxes = as_boxes(boxes)
+    xyz = np.asarray(xyz)
     inside = np.zeros((len(boxes), len(xyz)), dtype=bool)
-    for row, (x, y, z, length, width, height, yaw) in enumerate(boxes):
-        # Most points are far away: the cheap square around the circumscribed circle goes first.
-        reach = np.hypot(length, width) / 2
-        near = np.flatnonzero((np.abs(xyz[:, 0] - x) <= reach) & (np.abs(xyz[:, 1] - y) <= reach))
-        dx, dy, dz = (xyz[near, :3].astype(np.float64) - (x, y, z)).T
-        along = dx * np.cos(yaw) + dy * np.sin(yaw)
-        across = dy * np.cos(yaw) - dx * np.sin(yaw)
-        inside[row, near] = (
-            (np.abs(along) <= length / 2) & (np.abs(across) <= width / 2) & (np.abs(dz) <= height / 2)
-        )
+    # Most points are far from most boxes: sorted by x, a box looks only at the strip that it reaches into.
+    order = np.argsort(xyz[:, 0])
+    x_sorted, y_sorted, z_sorted = np.ascontiguousarray(xyz[order, :3].T, dtype=np.float64)
+    cos, sin = np.cos(boxes[:, 6]), np.sin(boxes[:, 6])
+    reach = (boxes[:, 3] * np.abs(cos) + boxes[:, 4] * np.abs(sin)) / 2 + _ROUNDING_M
+    first = np.searchsorted(x_sorted, boxes[:, 0] - reach, side="left")
+    last = np.searchsorted(x_sorted, boxes[:, 0] + reach, side="right")
+    for row, (x, y, z, length, width, height, _) in enumerate(boxes):
+        strip = slice(first[row], last[row])
+        dx, dy, dz = x_sorted[strip] - x, y_sorted[strip] - y, z_sorted[strip] - z
+        along = dx * cos[row] + dy * sin[row]
+        across = dy * cos[row] - dx * sin[row]
+        hit = (np.abs(along) <= length / 2) & (np.abs(across) <= width / 2) & (np.abs(dz) <= height / 2)
+        inside[row, order[strip][hit]] = True
     return inside

@@ -16,7 +16,9 @@ Matrix = NDArray[np.float64]
 
 def wrap_angle(angle_rad: ArrayLike) -> NDArray[np.float64]:
     """Return the angle in [-pi, pi)."""
-    return (np.asarray(angle_rad, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi
+    wrapped = (np.asarray(angle_rad, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi
+    # Just below a border the remainder is rounded up to a whole turn. [()] makes a scalar of a scalar.
+    return np.where(wrapped >= np.pi, -np.pi, wrapped)[()]
 
 
 def transform_from(rotation: ArrayLike, translation: ArrayLike) -> Matrix:
@@ -55,6 +57,7 @@ def invert(T_dst_src: Matrix) -> Matrix:
 
 
 def transform_points(T_dst_src: Matrix, xyz: NDArray) -> NDArray:
-    """Map points (N,3) of `src` into `dst`; computed in float64, returned in the type of `xyz`."""
-    moved = np.asarray(xyz, dtype=np.float64) @ T_dst_src[:3, :3].T + T_dst_src[:3, 3]
-    return moved.astype(xyz.dtype, copy=False)
+    """Map points (N,3) of `src` into `dst`; computed in float64, returned in the real type of `xyz`."""
+    xyz = np.asarray(xyz)
+    moved = xyz.astype(np.float64) @ T_dst_src[:3, :3].T + T_dst_src[:3, 3]
+    return moved.astype(xyz.dtype, copy=False) if xyz.dtype.kind == "f" else moved

@@ -141,14 +141,14 @@ def test_a_box_without_area_overlaps_nothing(overlap, size, yaw):
     assert_array_equal(overlap([degenerate], [solid]), [[0]])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(a=boxes, b=boxes)
 def test_agrees_with_polygon_clipping(a, b):
     assert_allclose(bev_iou([a], [b])[0, 0], reference_iou(a, b, in_space=False), rtol=0, atol=1e-9)
     assert_allclose(iou_3d([a], [b])[0, 0], reference_iou(a, b, in_space=True), rtol=0, atol=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(a=boxes, b=boxes, yaw=st.sampled_from([1e-16, 1e-12, 1e-8, 1e-5]))
 def test_almost_parallel_edges_lose_no_digits(a, b, yaw):
     a, b = (*a[:6], 0.0), (*b[:6], yaw)
@@ -156,7 +156,7 @@ def test_almost_parallel_edges_lose_no_digits(a, b, yaw):
 
 
 @both
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(many=st.lists(boxes, max_size=6), others=st.lists(boxes, max_size=6))
 def test_symmetric_bounded_and_pair_by_pair(overlap, many, others):
     matrix = overlap(many, others)
@@ -170,7 +170,7 @@ def test_symmetric_bounded_and_pair_by_pair(overlap, many, others):
 
 
 @both
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     a=solid_boxes,
     b=solid_boxes,

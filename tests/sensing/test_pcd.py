@@ -80,7 +80,7 @@ def test_written_points_are_read_back(tmp_path, encoding):
 
 
 @every_encoding
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     xyz=st.lists(st.tuples(*[st.floats(width=32)] * 3, st.floats(0, 1, width=32)), max_size=40),
 )
@@ -135,7 +135,7 @@ kinds = st.sampled_from(["F4", "F8", "I1", "I2", "I4", "I8", "U1", "U2", "U4", "
 
 
 @every_encoding
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_any_order_type_count_and_padding(tmp_path_factory, encoding, data):
     count = data.draw(st.integers(1, 5))
@@ -339,7 +339,7 @@ def test_compressed_sizes_are_checked_before_they_are_believed(tmp_path):
 
 
 @every_encoding
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=4),
     length=st.one_of(st.none(), st.integers(0, 300)),
