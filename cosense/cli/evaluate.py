@@ -85,6 +85,7 @@ def command(
     dataset = open_dataset(data, split=split, labels=labels)
     counting = load_protocol(protocol or default_protocol(dataset))
     noise = parse_pose_noise(pose_noise)
+    check_device(device)
     detector = load_detector(model, device)
     parts = [dataset.path.resolve().name, detector.name, counting.name, fusion]
     folder = out or Path("results") / "-".join(parts if budget is None else [*parts, str(budget)])
@@ -106,10 +107,11 @@ def command(
                 restart=restart,
             )
     except KeyboardInterrupt:
-        console.print(f"Stopped. The frames done are in {folder}: the same command goes on from there.")
+        again = "the same command without --restart" if restart else "the same command"
+        console.print(f"Stopped. The frames done are in {folder}: {again} goes on from there.", markup=False)
         raise typer.Exit(_INTERRUPTED) from None
     console.print(result_view(metrics))
-    console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True)
+    console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
 
 
 def default_protocol(dataset: Dataset) -> str:
@@ -132,6 +134,21 @@ def parse_pose_noise(text: str) -> PoseNoise:
         raise CosenseError(
             f"--pose-noise '{text}': expected metres and degrees, both at least 0, as 0.2,0.2"
         ) from None
+
+
+def check_device(device: str) -> None:
+    """Refuse a device on which this machine cannot run a network.
+
+    Raises:
+        CosenseError: neither cpu nor a GPU that is here.
+    """
+    import torch
+
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if device not in here:
+        raise CosenseError(f"--device '{device}': not on this machine, expected one of {', '.join(here)}")
 
 
 @contextmanager

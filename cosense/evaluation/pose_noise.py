@@ -24,8 +24,10 @@ class PoseNoise:
     heading_deg: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.position_m < 0 or self.heading_deg < 0:
-            raise ValueError(f"pose noise {self.position_m} m, {self.heading_deg} deg must not be negative")
+        if not (0 <= self.position_m < np.inf and 0 <= self.heading_deg < np.inf):
+            raise ValueError(
+                f"pose noise {self.position_m} m, {self.heading_deg} deg: expected finite numbers, at least 0"
+            )
 
 
 def with_pose_noise(

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 # What tells runs apart, in the order of the columns: heading, keys into metrics.json.
 _IDENTITY = (
@@ -32,11 +33,11 @@ def comparison_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
         metrics: contents of metrics.json files, at least one.
     """
     title, headings, rows = _compare(metrics)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in dict(_IDENTITY) else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 
@@ -51,7 +52,7 @@ def markdown_table(metrics: Sequence[Mapping[str, Any]]) -> str:
 def result_view(metrics: Mapping[str, Any]) -> RenderableType:
     """Return everything about one run: AP by class and band, recall by class, bytes and time."""
     title = _title({heading: _identity(metrics, keys) for heading, keys in _IDENTITY})
-    return Group(title, _ap_table(metrics), _recall_table(metrics), _cost_line(metrics))
+    return Group(Text(title), _ap_table(metrics), _recall_table(metrics), _cost_line(metrics))
 
 
 def _compare(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list[list[str]]]:

@@ -126,6 +126,20 @@ def test_turning_a_false_positive_into_a_hit_never_lowers_it(
 
 
 @given(_detections())
+def test_mean_over_objects_of_the_best_precision_from_their_rank_on(
+    case: tuple[np.ndarray, np.ndarray, int],
+) -> None:
+    # The same area summed object by object, as a sentence rather than as arrays.
+    scores, hits, num_ground_truth = case
+    ranked = [hit for _, hit in sorted(zip(scores, hits, strict=True), reverse=True)]
+    precision = [sum(ranked[: rank + 1]) / (rank + 1) for rank in range(len(ranked))]
+    shares = [max(precision[rank:]) / num_ground_truth for rank, hit in enumerate(ranked) if hit]
+    assert average_precision(scores, hits, num_ground_truth) == pytest.approx(sum(shares))
+    first_is_lost = shares[1:] if ranked and ranked[0] else shares
+    assert dair_average_precision(scores, hits, num_ground_truth) == pytest.approx(sum(first_is_lost))
+
+
+@given(_detections())
 def test_difference_of_the_two_readings_is_at_most_one_object(
     case: tuple[np.ndarray, np.ndarray, int],
 ) -> None:
