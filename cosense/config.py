@@ -7,6 +7,7 @@ nearest known one, a wrong type is an error that names the key, the value and wh
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from cosense.errors import CosenseError, nearest
 
 T = TypeVar("T")
 
+# PyYAML takes 1e-3 for a string: YAML 1.1 wants a point before the exponent, and a sign after it.
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
 # The loader in C, where PyYAML has it, is six times as fast; a data set has one such file for every frame.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -27,19 +31,22 @@ def load_yaml(path: Path) -> Any:
     """Read a YAML file.
 
     Raises:
-        CosenseError: the file is missing or not YAML.
+        CosenseError: the file is missing, not readable or not YAML.
     """
     try:
         return yaml.load(path.read_text(), Loader=_LOADER)
     except FileNotFoundError:
         raise CosenseError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CosenseError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 
 
 def load_config(cls: type[T], path: Path) -> T:
-    """Read a YAML file into the dataclass `cls`; see `from_mapping`."""
-    return from_mapping(cls, load_yaml(path) or {}, where=str(path))
+    """Read a YAML file into the dataclass `cls`; see `from_mapping`. An empty file leaves all defaults."""
+    mapping = load_yaml(path)
+    return from_mapping(cls, {} if mapping is None else mapping, where=str(path))
 
 
 def from_mapping(cls: type[T], mapping: Any, where: str) -> T:
@@ -119,6 +126,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return from_mapping(typing.cast(type, hint), value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         return float(value)
     if hint is Path and isinstance(value, str):
         return Path(value)
