@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import find_objects, label
+from scipy.spatial.distance import cdist
 
 from cosense.simulation.paths import Route
 
@@ -16,6 +18,10 @@ _MARGIN_M = 0.4
 _MERGE_M = 14.0
 # Conflicts closer together than this are entered all or none, so that nobody waits inside a junction.
 _JOIN_M = 7.0
+# Routes that start closer together than this start in one lane.
+_SAME_LANE_M = 0.5
+# Every how many points of the routes are compared.
+_SUBSAMPLE = 3
 
 
 @dataclass(frozen=True)
@@ -52,30 +58,46 @@ def find_conflicts(routes: Sequence[Route]) -> Conflicts:
     """Compare all pairs of routes."""
     found: list[list[Conflict]] = [[] for _ in routes]
     for one, route in enumerate(routes):
-        for other, other_route in enumerate(routes):
-            if one != other:
-                found[one] += _between(route, other, other_route)
+        for other in range(one, len(routes)):
+            for (start_m, end_m), (other_start_m, other_end_m) in _between(route, routes[other]):
+                found[one].append(Conflict(start_m, end_m, other, other_start_m, other_end_m))
+                found[other].append(Conflict(other_start_m, other_end_m, one, start_m, end_m))
     return Conflicts(tuple(_join(conflicts) for conflicts in found))
 
 
-def _between(route: Route, other: int, other_route: Route) -> list[Conflict]:
-    """Stretches of `route` that come too near the other route, without a lane that both start in."""
-    near = (_WIDTH_M[route.user] + _WIDTH_M[other_route.user]) / 2 + _MARGIN_M
-    distance, index = other_route.tree.query(route.line, distance_upper_bound=near)
-    close = np.flatnonzero(distance < near)
-    if len(close) == 0:
+Stretch = tuple[float, float]
+
+
+def _between(route: Route, other: Route) -> list[tuple[Stretch, Stretch]]:
+    """Stretches of both routes that come too near each other; a route may also cross itself.
+
+    In the table of distances between points of the one and of the other, each connected patch of small ones
+    is one meeting of the two.
+    """
+    near = (_WIDTH_M[route.user] + _WIDTH_M[other.user]) / 2 + _MARGIN_M
+    distance = cdist(route.line[::_SUBSAMPLE], other.line[::_SUBSAMPLE])
+    close = distance < near
+    if route is other:
+        rows, columns = np.indices(close.shape)
+        close &= (columns - rows) * _SUBSAMPLE * route.step_m > _MERGE_M
+    if not close.any():
         return []
-    conflicts = []
-    for run in np.split(close, np.flatnonzero(np.diff(close) > 1) + 1):
-        if run[0] == 0 and distance[0] < 0.5:
+    starts_shared = distance[0, 0] < _SAME_LANE_M
+    patches, _ = label(close, structure=np.ones((3, 3)))
+    stretches = []
+    for number, patch in enumerate(find_objects(patches), start=1):
+        if starts_shared and patches[0, 0] == number:
             continue
-        start_m = run[0] * route.step_m
-        kept = run[run * route.step_m <= start_m + _MERGE_M]
-        theirs = index[kept] * other_route.step_m
-        conflicts.append(
-            Conflict(start_m, kept[-1] * route.step_m, other, float(theirs.min()), float(theirs.max()))
+        stretches.append(
+            (_stretch(patch[0], route.step_m * _SUBSAMPLE), _stretch(patch[1], other.step_m * _SUBSAMPLE))
         )
-    return conflicts
+    return stretches
+
+
+def _stretch(points: slice, step_m: float) -> Stretch:
+    """Arc lengths of a range of points; of a merge only the beginning."""
+    start_m = points.start * step_m
+    return max(0.0, start_m - step_m), min(points.stop * step_m, start_m + _MERGE_M)
 
 
 def _join(conflicts: list[Conflict]) -> tuple[Cluster, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cosense.errors import CosenseError, nearest
 from cosense.simulation.car_park import car_park
-from cosense.simulation.furniture import FURNISHED_M, Style, furnish, is_free, park_along, station
+from cosense.simulation.furniture import Style, furnish, park_along, station
 from cosense.simulation.ground import Ground
 from cosense.simulation.paths import Route, length_of
 from cosense.simulation.primitives import gather

@@ -1,4 +1,4 @@
-"""What stands along roads: houses, walls, hedges, trees, poles, signs, shelters, parapets, parked vehicles."""
+"""What stands along roads: houses, walls, hedges, trees, poles, shelters, parapets, parked vehicles."""
 
 from __future__ import annotations
 

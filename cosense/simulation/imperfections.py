@@ -1,7 +1,7 @@
 """What real recordings get wrong, drawn from what was measured on DAIR-V2X-C.
 
-Times: the clouds of vehicle and roadside unit differ by sigma 17.5 ms, |dt| median 15.2 ms, at most 30 ms; the
-vehicle's image is about 100 ms later than its cloud (5th to 95th percentile 73 to 128 ms), the unit's
+Times: the clouds of vehicle and roadside unit differ by sigma 17.5 ms, |dt| median 15.2 ms, at most 30 ms;
+the vehicle's image is about 100 ms later than its cloud (5th to 95th percentile 73 to 128 ms), the unit's
 within sigma 14 ms of its own. Poses: the error of the unit's position is exactly zero for a third of the
 pairs, else about 0.9 m, at most 1.56 m; it is constant over a sequence.
 """

@@ -17,9 +17,9 @@ from cosense.simulation.ground import GroundTensors
 from cosense.simulation.primitives import Primitives
 from cosense.simulation.raycast import NO_HIT, Hits, Solids, Windows, cast, solids_in_sensor, surface_normals
 
-# Elevation of the beams in degrees: 38 read off the real scan shared/data/lidar_scans/pandar40p.pcd (tier4/nebula,
-# Apache-2.0), in which a beam's points share one elevation to 1e-3 degrees. The scan has no return of the
-# two lowest; theirs are those of the data sheet.
+# Elevation of the beams in degrees: 38 read off the real scan shared/data/lidar_scans/pandar40p.pcd
+# (tier4/nebula, Apache-2.0), in which a beam's points share one elevation to 1e-3 degrees. The scan has no
+# return of the two lowest; theirs are those of the data sheet.
 # fmt: off
 PANDAR40P_DEG = (
     -25.0, -19.0, -14.018, -13.062, -12.094, -11.120, -10.133, -9.148, -8.147, -7.151, -6.149, -5.814, -5.479,

@@ -71,7 +71,7 @@ def gather(solids: Sequence[Solid]) -> Primitives:
     colours = [ALBEDO[s.material] if s.colour is None else s.colour for s in solids]
     return Primitives(
         centre=np.array([s.centre for s in solids], dtype=np.float32).reshape(-1, 3),
-        half=np.array([s.size for s in solids], dtype=np.float32).reshape(-1, 3) / 2,
+        half=np.array([s.size for s in solids], dtype=np.float32).reshape(-1, 3) / np.float32(2),
         yaw=np.array([s.yaw for s in solids], dtype=np.float32),
         shape=np.array([s.shape for s in solids], dtype=np.int64),
         free_path_m=np.array([s.free_path_m for s in solids], dtype=np.float32),

@@ -95,8 +95,11 @@ class RayGrid(Protocol):
         columns: number of columns.
     """
 
-    directions: Tensor
-    columns: int
+    @property
+    def directions(self) -> Tensor: ...
+
+    @property
+    def columns(self) -> int: ...
 
     def windows(self, solids: Solids) -> Windows:
         """Return for each solid a window that contains every ray that can hit it."""
@@ -194,7 +197,7 @@ def _slab(origin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
 def _round(
     origin: tuple[Tensor, Tensor, Tensor], slope: tuple[Tensor, Tensor, Tensor], ellipsoid: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return where rays enter and leave the unit circle in x-y or, where `ellipsoid` is 1, the unit sphere."""
+    """Return where rays enter and leave the unit circle or, where `ellipsoid` is 1, the unit sphere."""
     a = slope[0] ** 2 + slope[1] ** 2 + ellipsoid * slope[2] ** 2 + 1e-12
     b = origin[0] * slope[0] + origin[1] * slope[1] + ellipsoid * origin[2] * slope[2]
     c = origin[0] ** 2 + origin[1] ** 2 + ellipsoid * origin[2] ** 2 - 1

@@ -82,7 +82,7 @@ def arm_line(heading: float, length_m: float, bend_per_m: float) -> Line:
 
 
 def mouth_of(heading: float, profile: Profile, others: list[tuple[float, Profile]], fillet_m: float) -> float:
-    """Return how far from the middle an arm is clear of its neighbours' carriageways, with rounded corners."""
+    """Return how far from the middle an arm is clear of its neighbours, with rounded corners."""
     clear = 0.0
     for other, other_profile in others:
         between = abs((other - heading + np.pi) % (2 * np.pi) - np.pi)

@@ -206,7 +206,7 @@ def _unit(number: int) -> str:
 
 
 def _with_masts(surroundings: Primitives, masts: tuple[Mast, ...]) -> Primitives:
-    """Put up the poles of the units, slightly behind their sensors, and clear what would stand in their way."""
+    """Put up the poles of the units, just behind their sensors, and clear what would stand in their way."""
     middle = np.array([(mast.x, mast.y) for mast in masts]).reshape(-1, 2)
     reach = np.linalg.norm(surroundings.centre[:, None, :2] - middle, axis=2)
     reach -= surroundings.half[:, :2].max(1)[:, None]

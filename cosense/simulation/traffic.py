@@ -172,16 +172,17 @@ class Traffic:
     def _is_clear(self, mover: Mover, number: int) -> bool:
         """Tell whether nobody on a conflicting route has, or is in, its part of the conflict."""
         cluster = self.conflicts.of(mover.route)[number]
-        others = {conflict.other: conflict for conflict in cluster.conflicts}
         for other in self.movers:
-            conflict = others.get(other.route)
-            if conflict is None or other is mover or other.rear_m > conflict.other_end_m + 0.5:
+            if other is mover:
                 continue
-            if other.front_m > conflict.other_start_m:
-                return False
             theirs = self.conflicts.of(other.route)
-            if any(theirs[g].start_m <= conflict.other_start_m <= theirs[g].end_m for g in other.granted):
-                return False
+            for conflict in cluster.conflicts:
+                if conflict.other != other.route or other.rear_m > conflict.other_end_m + 0.5:
+                    continue
+                if other.front_m > conflict.other_start_m or any(
+                    theirs[g].start_m <= conflict.other_start_m <= theirs[g].end_m for g in other.granted
+                ):
+                    return False
         return True
 
     def _new(self, route: int, label: ObjectClass, along_m: float, share: float) -> Mover:
@@ -224,8 +225,8 @@ class Traffic:
         user = self.scene.routes[route].user
         if user != "vehicle":
             return ObjectClass.CYCLIST if user == "cyclist" else ObjectClass.PEDESTRIAN
-        labels, shares = zip(*_VEHICLE_MIX, strict=True)
-        label = ObjectClass(labels[self.rng.choice(len(labels), p=shares)])
+        shares = [share for _, share in _VEHICLE_MIX]
+        label = _VEHICLE_MIX[int(self.rng.choice(len(shares), p=shares))][0]
         fits = self.scene.routes[route].large
         return label if fits or label in (ObjectClass.CAR, ObjectClass.VAN) else ObjectClass.CAR
 
