@@ -189,6 +189,7 @@ def test_names_of_intensity(tmp_path, name):
         ("U1", [0, 1, 0], [0, 1 / 255, 0]),
         ("U1", [0, 51, 255], [0, 0.2, 1]),
         ("U2", [0, 51, 40000], [0, 0.2, 1]),
+        ("I1", [0, 51, -4], [0, 0.2, 0]),
     ],
 )
 def test_scale_of_intensity(tmp_path, kind, stored, expected):
