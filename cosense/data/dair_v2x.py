@@ -31,8 +31,8 @@ from cosense.data.dair_index import (
     read_splits,
 )
 from cosense.data.dair_labels import read_intrinsic, read_objects, read_transform, read_world_objects
-from cosense.data.dataset import CooperativeFrame, DatasetInfo
-from cosense.data.files import Listing, missing_summary, read_image
+from cosense.data.dataset import CooperativeFrame, DatasetInfo, MissingFiles
+from cosense.data.files import Listing, missing_files, read_image
 from cosense.data.provenance import label_set_of
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.transforms import Matrix, invert
@@ -114,9 +114,8 @@ class DairV2xDataset:
             wanted = choose_split(path, split, self._splits, self.split_files)
             self._frames = [pair for pair in self._usable if pair.vehicle_id in wanted]
         if not self._frames:
-            lines = self._missing(self._partial) or [
-                f"{len(self._unreleased)} listed, none has any file here"
-            ]
+            lines = [str(item) for item in self._missing(self._partial)] + self._unknown(self._partial)
+            lines = lines or [f"{len(self._unreleased)} listed, none has any file here"]
             raise CosenseError(f"{path}: split '{self.split}' has no complete frame; " + "; ".join(lines[:3]))
 
     def __len__(self) -> int:
@@ -141,14 +140,15 @@ class DairV2xDataset:
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`."""
         counts = {name: sum(p.vehicle_id in ids for p in self._usable) for name, ids in self._splits.items()}
-        problems = self._missing(self._partial)
+        problems = self._unknown(self._partial)
         if self._vehicle_backup is None and "complemented" in self._label_folders():
             problems.append(
                 "vehicle-side/label/lidar_backup: missing, complemented labels are half installed"
             )
+        missing = self._missing(self._partial)
         if verify:
-            wanted = (path for pair in self._usable for path in self._all_files(pair))
-            problems += missing_summary(self.path, wanted, self._listing)
+            wanted = (path for pair in self._frames for path in self._all_files(pair))
+            missing += missing_files(self.path, wanted, self._listing)
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
@@ -156,7 +156,8 @@ class DairV2xDataset:
             frames_per_split=counts | {"all": len(self._usable)},
             agents={"vehicle": "vehicle", "infrastructure": "infrastructure"},
             sensors=[f"{side}: LiDAR" + (", camera" if self._has_images(side) else "") for side in SIDES],
-            problems=problems,
+            problems=[str(item) for item in missing] + problems,
+            missing=missing,
             notes=self._notes(),
         )
 
@@ -225,11 +226,14 @@ class DairV2xDataset:
         if self._partial:
             _log.warning("%s: %d pairs left out, files are missing", self.path, len(self._partial))
 
-    def _missing(self, pairs: list[Pair]) -> list[str]:
-        """Return what pairs lack, one line a folder."""
-        lines = missing_summary(
-            self.path, (p for pair in pairs for p in self._needed_files(pair)), self._listing
-        )
+    def _missing(self, pairs: list[Pair]) -> list[MissingFiles]:
+        """Return the needed files that pairs lack."""
+        needed = (path for pair in pairs for path in self._needed_files(pair))
+        return missing_files(self.path, needed, self._listing)
+
+    def _unknown(self, pairs: list[Pair]) -> list[str]:
+        """Return a line for each side whose index lacks frames of the pairs."""
+        lines = []
         for side in SIDES:
             unknown = [p.frames[side] for p in pairs if p.frames[side] not in self._entries[side]]
             if unknown:

@@ -43,6 +43,19 @@ class CooperativeFrame:
 
 
 @dataclass(frozen=True)
+class MissingFiles:
+    """Files of one folder, relative to the root, that are named by an index and are not there."""
+
+    folder: str
+    names: tuple[str, ...]
+    of: int
+
+    def __str__(self) -> str:
+        first = ", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else "")
+        return f"{self.folder}: {len(self.names)} of {self.of} files missing: {first}"
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
     """What `cosense info` prints.
 
@@ -52,8 +65,9 @@ class DatasetInfo:
         frames_per_split: number of usable frames by split.
         agents: agent ids with their kind; for data sets whose ids change, the roles.
         sensors: one line a sensor.
-        problems: what is missing or broken, one line each, naming the file.
+        problems: what is missing or broken, one line each, naming the file; of many files the first.
         notes: what a reader should know and is no mistake, e.g. frames that were never released.
+        missing: all files that the lines on missing files in `problems` abbreviate.
     """
 
     kind: str
@@ -64,6 +78,7 @@ class DatasetInfo:
     sensors: list[str]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    missing: list[MissingFiles] = field(default_factory=list)
 
 
 class Dataset(Protocol):
@@ -81,5 +96,5 @@ class Dataset(Protocol):
         ...
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """Describe the data set; `verify` also checks that every file of every frame is there."""
+        """Describe the data set; `verify` also checks that every file of its split is there."""
         ...

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.data.dataset import MissingFiles
 from cosense.errors import CosenseError
 
 
@@ -67,17 +68,15 @@ class Listing:
         return name in self.names(folder)
 
 
-def missing_summary(root: Path, paths: Iterable[Path | str], listing: Listing) -> list[str]:
-    """Return one line for each folder in which some of `paths` are missing, with the first few names."""
+def missing_files(root: Path, paths: Iterable[Path | str], listing: Listing) -> list[MissingFiles]:
+    """Return which of `paths` do not exist, by folder."""
     asked: dict[str, set[str]] = {}
     for path in paths:
         folder, name = os.path.split(str(path))
         asked.setdefault(folder, set()).add(name)
-    lines = []
+    found = []
     for folder, names in sorted(asked.items()):
-        absent = sorted(names - listing.names(folder))
+        absent = tuple(sorted(names - listing.names(folder)))
         if absent:
-            first = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-            relative = os.path.relpath(folder, root)
-            lines.append(f"{relative}: {len(absent)} of {len(names)} files missing: {first}")
-    return lines
+            found.append(MissingFiles(os.path.relpath(folder, root), absent, len(names)))
+    return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from cosense.config import load_yaml
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, DatasetInfo
-from cosense.data.files import Listing, missing_summary, read_image
+from cosense.data.files import Listing, missing_files, read_image
 from cosense.data.provenance import FILE_NAME as PROVENANCE
 from cosense.data.provenance import label_set_of
 from cosense.errors import CosenseError, nearest
@@ -128,12 +128,14 @@ class Opv2vDataset:
             name: [_scan(folder, name, self._listing) for folder in folders]
             for name, folders in by_split.items()
         }
-        chosen = [s for name, found in self._by_split.items() if split in (None, name) for s in found]
-        names = [scenario.name for scenario in chosen]
+        self._scenarios = [
+            s for name, found in self._by_split.items() if split in (None, name) for s in found
+        ]
+        names = [scenario.name for scenario in self._scenarios]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise CosenseError(f"{path}: scenario '{twice[0]}' is in two splits; choose one with split=")
-        self._frames = [(scenario, stamp) for scenario in chosen for stamp in scenario.stamps]
+        self._frames = [(scenario, stamp) for scenario in self._scenarios for stamp in scenario.stamps]
         if not self._frames:
             raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
         self._right_handed = _has_matrix_pose(self._frames[0])
@@ -160,19 +162,12 @@ class Opv2vDataset:
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`."""
-        scenarios = [scenario for found in self._by_split.values() for scenario in found]
         problems = [
-            f"{s.folder}: no vehicle with a .pcd and .yaml, not used" for s in scenarios if not s.stamps
+            f"{scenario.folder}: no vehicle with a .pcd and .yaml, not used"
+            for scenario in self._scenarios
+            if not scenario.stamps
         ]
-        if verify:
-            wanted = (
-                scenario.folder / agent / f"{stamp}{ending}"
-                for scenario in scenarios
-                for agent in scenario.agents
-                for stamp in _all_stamps(scenario, self._listing)
-                for ending in (".pcd", ".yaml", *self._image_endings(scenario, agent))
-            )
-            problems += missing_summary(self.path, wanted, self._listing)
+        missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
@@ -180,10 +175,19 @@ class Opv2vDataset:
             frames_per_split={
                 name: sum(len(s.stamps) for s in found) for name, found in self._by_split.items()
             },
-            agents=_roles(scenarios),
-            sensors=self._sensors(scenarios),
-            problems=problems,
+            agents=_roles(self._scenarios),
+            sensors=self._sensors(self._scenarios),
+            problems=problems + [str(item) for item in missing],
+            missing=missing,
         )
+
+    def _all_files(self) -> Iterator[Path]:
+        """Yield what every agent should have of every moment that any agent has."""
+        for scenario in self._scenarios:
+            stamps = _all_stamps(scenario, self._listing)
+            for agent in scenario.agents:
+                for ending in (".pcd", ".yaml", *self._image_endings(scenario, agent)):
+                    yield from (scenario.folder / agent / f"{stamp}{ending}" for stamp in stamps)
 
     def _sensors(self, scenarios: list[Scenario]) -> list[str]:
         images = {ending for s in scenarios for agent in s.agents for ending in self._image_endings(s, agent)}

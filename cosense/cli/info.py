@@ -1,0 +1,122 @@
+"""`cosense info`: what a folder holds and what it lacks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cosense.errors import CosenseError
+
+if TYPE_CHECKING:
+    from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
+
+_LINES_SHOWN = 10
+
+
+def command(
+    path: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Look for every file of every frame; status 1 if one is missing.")
+    ] = False,
+    split: Annotated[str | None, typer.Option(help="Only this split.", show_default=False)] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
+) -> None:
+    """Say what a data set is: format, label set, frames by split, agents, sensors, and what is missing.
+
+    Example: cosense info /data/DAIR-V2X-C --verify
+    """
+    from cosense.data import open_dataset
+
+    dataset = open_dataset(path, split=split, labels=labels)
+    info = dataset.info(verify=verify)
+    try:
+        first, broken = _describe(dataset[0]), []
+    except CosenseError as error:
+        first, broken = {}, [str(error)]
+    content = _content(dataset, info, first, broken, verify)
+    if as_json:
+        typer.echo(json.dumps(content, indent=1))
+    else:
+        _print(content)
+    if verify and content["problems"]:
+        raise typer.Exit(1)
+
+
+def _describe(frame: CooperativeFrame) -> dict[str, Any]:
+    """Return what one frame contains."""
+    from cosense.sensing.objects import ObjectClass
+
+    labels = Counter(ObjectClass(label).name.lower() for label in frame.ground_truth.labels)
+    return {
+        "frame": frame.frame_id,
+        "points": {name: len(agent.points) for name, agent in frame.agents.items()},
+        "objects": dict(labels.most_common()),
+    }
+
+
+def _content(
+    dataset: Dataset, info: DatasetInfo, first: dict[str, Any], broken: list[str], verified: bool
+) -> dict[str, Any]:
+    """Return everything that is known, in the order in which it is printed."""
+    return {
+        "path": str(info.path),
+        "format": info.kind,
+        "label_set": info.label_set,
+        "split": dataset.split,
+        "frames": len(dataset),
+        "frames_per_split": info.frames_per_split,
+        "agents": info.agents,
+        "sensors": info.sensors,
+        "first_frame": first,
+        "notes": info.notes,
+        "verified": verified,
+        "problems": info.problems + broken,
+        "missing": {item.folder: list(item.names) for item in info.missing},
+    }
+
+
+def _print(content: dict[str, Any]) -> None:
+    """Print for people: one line a fact, problems last."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table.grid(padding=(0, 2))
+    facts = {
+        "data set": content["path"],
+        "format": content["format"],
+        "labels": content["label_set"],
+        "frames": f"{content['frames']} of split {content['split']}",
+        "splits": _pairs(content["frames_per_split"]),
+        "agents": _pairs(content["agents"]),
+        "sensors": ", ".join(content["sensors"]),
+    }
+    if content["first_frame"]:
+        first = content["first_frame"]
+        facts["first frame"] = first["frame"]
+        facts["  points"] = _pairs(first["points"])
+        facts["  objects"] = _pairs(first["objects"]) or "none"
+    for name, value in facts.items():
+        table.add_row(Text(name, style="bold"), Text(value))
+    console.print(table)
+    for note in content["notes"]:
+        console.print(f"note: {note}", markup=False)
+    problems = content["problems"]
+    for problem in problems[:_LINES_SHOWN]:
+        console.print(f"problem: {problem}", markup=False, style="red")
+    if len(problems) > _LINES_SHOWN:
+        console.print(f"{len(problems) - _LINES_SHOWN} more problems; all of them with --json")
+    if content["verified"] and not problems:
+        console.print("verified: every file is there", style="green")
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
