@@ -180,7 +180,7 @@ def to_unit_range(intensity: NDArray, path: str | os.PathLike[str]) -> NDArray[n
     if intensity.dtype.kind == "f" and highest <= 1:
         return np.clip(intensity, 0, 1).astype(np.float32)
     logger.info("%s: intensity up to %g divided by 255", path, highest)
-    return np.clip(intensity.astype(np.float64), 0, 255).astype(np.float32) / 255
+    return (np.clip(intensity.astype(np.float64), 0, 255) / 255).astype(np.float32)
 
 
 def _parse_header(content: bytes) -> _Header:
