@@ -140,7 +140,7 @@ def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
     value: Any = metrics
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
-    if value is None:
+    if value is None or value == "":
         return _ABSENT
     if keys == ("weights_sha256",):
         return str(value)[:12]
