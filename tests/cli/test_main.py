@@ -29,7 +29,9 @@ def test_help_lists_every_verb() -> None:
 
 
 def test_help_does_not_load_heavy_libraries() -> None:
-    script = "import sys, cosense.cli.main; print([m for m in ('torch', 'cv2', 'matplotlib') if m in sys.modules])"
+    script = (
+        "import sys, cosense.cli.main; print([m for m in ('torch', 'cv2', 'matplotlib') if m in sys.modules])"
+    )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert result.stdout.strip() == "[]", result.stderr
 
