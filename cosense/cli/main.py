@@ -13,6 +13,7 @@ import sys
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.markup import escape
 
 import cosense
 import cosense.cli
@@ -54,7 +55,7 @@ def main() -> None:
         app()
     except CosenseError as error:
         Console(stderr=True).print(
-            f"[bold red]error:[/] {error}", markup=True, highlight=False, soft_wrap=True
+            f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True
         )
         sys.exit(2)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -80,3 +82,10 @@ def test_what_cannot_be_opened_is_an_error(tree):
         assert isinstance(_info(*arguments).exception, CosenseError)
     shutil.rmtree(tree / "cooperative")
     assert "not a data set" in str(_info(tree).exception)
+
+
+def test_brackets_of_an_error_reach_the_reader(tmp_path):
+    command = [sys.executable, "-m", "cosense.cli.main", "info", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "[split/]scenario/agent/*.pcd" in result.stderr
