@@ -1,0 +1,147 @@
+"""`cosense simulate`: make a data set of road scenes from a seed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cosense.errors import CosenseError, nearest
+
+if TYPE_CHECKING:
+    from cosense.simulation import SimulatedFrame
+
+# As a shell does for a program that Ctrl-C has stopped.
+_INTERRUPTED = 130
+
+
+class Layout(str, Enum):
+    """Data set formats that can be written."""
+
+    DAIR_V2X = "dair-v2x"
+    OPV2V = "opv2v"
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="Folder for the data set: new or empty.", show_default=False)],
+    frames: Annotated[int, typer.Option(min=1, help="Number of frames, at 10 Hz.")] = 50,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the first sequence; the next ones take the next seeds.")
+    ] = 0,
+    layout: Annotated[Layout, typer.Option(help="Format of the data set.")] = Layout.DAIR_V2X,
+    scene: Annotated[
+        str,
+        typer.Option(
+            help="crossing, t_junction, parked_road, curved_road, car_park, several of them, or all."
+        ),
+    ] = "crossing",
+    sequence_frames: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Frames of one place; without it one sequence a family.", show_default=False
+        ),
+    ] = None,
+    agents: Annotated[
+        str, typer.Option(help="How many instrumented vehicles and roadside units.")
+    ] = "vehicle=1,infrastructure=1",
+    cameras: Annotated[bool, typer.Option("--cameras", help="Also render an image for each agent.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Simulate what vehicles and roadside units measure together, and write it as a data set.
+
+    The same command gives the same bytes. Several families take turns, sequence by sequence.
+
+    Example: cosense simulate --out data/train --frames 200 --sequence-frames 20 --scene crossing,car_park
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from cosense.simulation.dair_v2x_writer import write_dair_v2x
+    from cosense.simulation.opv2v_writer import write_opv2v
+
+    vehicles, infrastructure = parse_agents(agents)
+    if layout is Layout.DAIR_V2X and (vehicles, infrastructure) != (1, 1):
+        raise CosenseError(
+            f"--agents '{agents}': the layout dair-v2x holds vehicle=1,infrastructure=1; use --layout opv2v"
+        )
+    plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
+    console = Console()
+    made = track(
+        _simulate_all(plan, vehicles, infrastructure, cameras, device),
+        total=frames,
+        description="simulating",
+        console=console,
+    )
+    source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
+    write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
+    try:
+        count = write(made, out, source=source)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. The frames done are in {out}.")
+        raise typer.Exit(_INTERRUPTED) from None
+    console.print(f"{out}: {count} frames in {len(plan)} sequences", soft_wrap=True)
+
+
+def parse_agents(text: str) -> tuple[int, int]:
+    """Read "vehicle=2,infrastructure=1" as (2, 1); who is not named is not there, but for the ego.
+
+    Raises:
+        CosenseError: another kind of agent, no number, or no vehicle.
+    """
+    counts = {"vehicle": 1, "infrastructure": 0}
+    for part in text.split(","):
+        kind, _, count = part.strip().partition("=")
+        if kind not in counts:
+            raise CosenseError(f"--agents '{text}': unknown kind '{kind}', {nearest(kind, counts)}")
+        if not re.fullmatch(r"\d{1,3}", count):
+            raise CosenseError(f"--agents '{text}': expected {kind}=NUMBER")
+        counts[kind] = int(count)
+    return counts["vehicle"], counts["infrastructure"]
+
+
+def parse_families(text: str) -> list[str]:
+    """Read the families of scenes, separated by commas; "all" means each.
+
+    Raises:
+        CosenseError: there is no such family.
+    """
+    from cosense.simulation import FAMILIES
+
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in (*FAMILIES, "all"):
+            raise CosenseError(f"--scene '{name}' is unknown, {nearest(name, (*FAMILIES, 'all'))}")
+    return list(FAMILIES) if "all" in names else names
+
+
+def plan_sequences(
+    families: list[str], seed: int, frames: int, sequence_frames: int | None
+) -> list[tuple[str, int, int]]:
+    """Share frames out to sequences: family, seed and number of frames of each."""
+    each = sequence_frames or -(-frames // len(families))
+    starts = range(0, frames, each)
+    return [
+        (families[number % len(families)], seed + number, min(each, frames - start))
+        for number, start in enumerate(starts)
+    ]
+
+
+def _simulate_all(
+    plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int, cameras: bool, device: str
+) -> Iterator[SimulatedFrame]:
+    from cosense.simulation import simulate
+
+    for family, seed, frames in plan:
+        yield from simulate(
+            family,
+            seed,
+            frames,
+            vehicles=vehicles,
+            infrastructure=infrastructure,
+            cameras=cameras,
+            device=device,
+        )
