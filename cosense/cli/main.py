@@ -13,7 +13,6 @@ import sys
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.markup import escape
 
 import cosense
 import cosense.cli
