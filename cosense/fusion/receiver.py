@@ -63,12 +63,14 @@ class PeerReport:
         bytes: length of the message.
         used_for: what it contributed.
         reason: why it was not used, else empty.
+        age_ms: how long before the ego it was measured, negative if after; None where it could not be read.
     """
 
     sender: str
     bytes: int
     used_for: UsedFor
     reason: str = ""
+    age_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,25 +111,24 @@ def receive(
     reports: list[PeerReport] = []
     senders = {ego_id}
     for data in messages:
-        sender = "unknown"
+        sender, age_ms = "unknown", None
         try:
             message = decode(data)
-            sender = message.sender
-            _check(message, ego_stamp_ns, kind, settings, senders)
+            sender, age_ms = message.sender, (ego_stamp_ns - message.stamp_ns) / 1e6
+            _check(message, age_ms, kind, settings, senders)
             usable.append((message, read_payload(message.payload)))
         except MessageError as error:
-            reports.append(PeerReport(sender, len(data), "nothing", str(error)))
+            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms))
         else:
             senders.add(sender)
-            reports.append(PeerReport(sender, len(data), _USED_FOR[kind]))
+            reports.append(PeerReport(sender, len(data), _USED_FOR[kind], age_ms=age_ms))
     return usable, reports
 
 
 def _check(
-    message: Message, ego_stamp_ns: int, kind: PayloadKind, settings: FusionSettings, senders: set[str]
+    message: Message, age_ms: float, kind: PayloadKind, settings: FusionSettings, senders: set[str]
 ) -> None:
     """Raise MessageError that says why a message is not used."""
-    age_ms = (ego_stamp_ns - message.stamp_ns) / 1e6
     if message.kind != kind:
         raise MessageError(f"carries {message.kind.name}, this fusion uses {kind.name}")
     if message.sender in senders:

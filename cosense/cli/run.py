@@ -1,0 +1,50 @@
+"""Start a scenario: every agent and the fusion as processes of their own, talking over ROS 2."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    scenario: Annotated[Path, typer.Argument(help="YAML file that says who takes part.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Data set to play instead of the scenario's own source.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for detections.jsonl, run.mcap and logs.")] = Path(
+        "results/run"
+    ),
+    record: Annotated[
+        bool | None, typer.Option("--record/--no-record", help="Write run.mcap, whatever the scenario says.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Play only this many frames.")] = None,
+) -> None:
+    """Run a scenario live over ROS 2 and write what comes out.
+
+    Each agent, the fusion, the player and the recorder are processes of their own; Ctrl-C stops them all.
+
+    Example: cosense run launch/scenarios/v2i.yaml --record --out results/v2i
+    """
+    from rich.console import Console
+
+    from cosense.nodes.live import run_scenario
+    from cosense.nodes.scenario import load_scenario
+
+    wanted = load_scenario(scenario)
+    if data is not None:
+        wanted = dataclasses.replace(
+            wanted, source=dataclasses.replace(wanted.source, data=data), agents=(), ego=None
+        )
+    if record is not None:
+        wanted = dataclasses.replace(wanted, record=record)
+    if frames is not None:
+        wanted = dataclasses.replace(wanted, frames=frames)
+    console = Console()
+    failures = run_scenario(wanted, out, console)
+    for failure in failures:
+        console.print(f"[bold red]failed:[/] {failure}", highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)

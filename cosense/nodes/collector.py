@@ -1,0 +1,181 @@
+"""Collects the messages of one moment: complete or out of time, whichever comes first.
+
+The reference is when the ego itself measured. Each sender contributes the message whose stamp is nearest to
+it within the window that the fusion accepts. The collection is complete when every sender that is waited
+for has one within the synchronisation tolerance. A sender that is missing several times in a row is not
+waited for any more until it is heard in time again: a dead agent costs a few time-outs, not one a frame.
+
+No clock and no ROS 2 in here: the caller says what time it is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cosense.fusion.receiver import FusionSettings
+from cosense.sharing.message import MessageError, decode
+
+# A message that comes later than this many newer ones of its sender has no use any more.
+_KEPT_PER_SENDER = 8
+# Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
+_KEPT_UNREADABLE = 16
+
+
+@dataclass(frozen=True)
+class CollectorSettings:
+    """How long to wait and for whom.
+
+    Attributes:
+        timeout_ms: from the arrival of the ego's message.
+        sync_tolerance_ms: a message this near to the ego's stamp is the one that is waited for. Half a period
+            of the sensors: farther ones belong to another moment, but are used when the time is up.
+        misses_until_silent: a sender missing this often in a row is not waited for until it is heard again.
+        max_open: more moments than this at a time are not kept open; the oldest is closed.
+    """
+
+    timeout_ms: float = 100.0
+    sync_tolerance_ms: float = 50.0
+    misses_until_silent: int = 3
+    max_open: int = 8
+
+    def __post_init__(self) -> None:
+        if self.timeout_ms < 0 or self.sync_tolerance_ms < 0:
+            raise ValueError(
+                f"timeout_ms {self.timeout_ms} and sync_tolerance_ms {self.sync_tolerance_ms} must be >= 0"
+            )
+        if self.misses_until_silent < 1 or self.max_open < 1:
+            raise ValueError(
+                f"misses_until_silent {self.misses_until_silent} and max_open {self.max_open} must be above 0"
+            )
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What is fused for one moment.
+
+    Attributes:
+        stamp_ns: of the ego's message.
+        ego_message: the ego's own.
+        messages: one of each sender that has one, then what could not be read.
+        missing: senders that were waited for in vain.
+        waited_ms: from the arrival of the ego's message.
+    """
+
+    stamp_ns: int
+    ego_message: bytes
+    messages: list[bytes]
+    missing: list[str]
+    waited_ms: float
+
+
+@dataclass
+class _Sender:
+    messages: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
+    misses: int = 0
+
+
+@dataclass(frozen=True)
+class _Open:
+    stamp_ns: int
+    message: bytes
+    arrived_ns: int
+
+
+class Collector:
+    """Holds messages until their moment is complete or out of time."""
+
+    def __init__(self, peers: Sequence[str], settings: CollectorSettings, window: FusionSettings) -> None:
+        """Start with the senders that are expected from the beginning; others join when they are heard."""
+        self._settings = settings
+        self._window = window
+        self._tolerance_ns = settings.sync_tolerance_ms * 1e6
+        self._senders = {peer: _Sender() for peer in peers}
+        self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
+        self._open: list[_Open] = []
+        self._newest_ego_ns: int | None = None
+
+    @property
+    def silent(self) -> list[str]:
+        """Senders that are not waited for at present."""
+        return sorted(name for name, sender in self._senders.items() if not self._is_waited_for(sender))
+
+    def add_ego(self, data: bytes, now_ns: int) -> None:
+        """Open a moment.
+
+        Raises:
+            MessageError: the ego's own message cannot be read.
+        """
+        self._newest_ego_ns = decode(data).stamp_ns
+        self._open.append(_Open(self._newest_ego_ns, data, now_ns))
+
+    def add(self, data: bytes) -> None:
+        """Take a message of another agent."""
+        try:
+            message = decode(data)
+        except MessageError:
+            self._unreadable.append(data)
+            return
+        if message.sender not in self._senders and not self._make_room():
+            self._unreadable.append(data)
+            return
+        sender = self._senders.setdefault(message.sender, _Sender())
+        sender.messages.append((message.stamp_ns, data))
+        if self._newest_ego_ns is None or message.stamp_ns >= self._newest_ego_ns - self._tolerance_ns:
+            sender.misses = 0
+
+    def ready(self, now_ns: int) -> list[Collection]:
+        """Return and forget the moments that are complete or out of time, in the order in which they came."""
+        closed: list[Collection] = []
+        # Strictly in order: a later moment never overtakes an earlier one that still waits.
+        while self._open and (
+            len(self._open) > self._settings.max_open or self._is_done(self._open[0], now_ns)
+        ):
+            closed.append(self._close(self._open.pop(0), now_ns))
+        return closed
+
+    def _is_done(self, moment: _Open, now_ns: int) -> bool:
+        if now_ns - moment.arrived_ns >= self._settings.timeout_ms * 1e6:
+            return True
+        return not self._missing(moment)
+
+    def _missing(self, moment: _Open) -> list[str]:
+        """Return the senders that are waited for and have no message of this moment yet."""
+        return [
+            name
+            for name, sender in self._senders.items()
+            if self._is_waited_for(sender)
+            and not any(
+                abs(stamp_ns - moment.stamp_ns) <= self._tolerance_ns for stamp_ns, _ in sender.messages
+            )
+        ]
+
+    def _close(self, moment: _Open, now_ns: int) -> Collection:
+        missing = self._missing(moment)
+        messages: list[bytes] = []
+        for name, sender in self._senders.items():
+            sender.misses = sender.misses + 1 if name in missing else sender.misses
+            usable = [item for item in sender.messages if self._is_in_window(item[0], moment.stamp_ns)]
+            if usable:
+                messages.append(min(usable, key=lambda item: abs(item[0] - moment.stamp_ns))[1])
+        messages += self._unreadable
+        self._unreadable.clear()
+        waited_ms = (now_ns - moment.arrived_ns) / 1e6
+        return Collection(moment.stamp_ns, moment.message, messages, missing, waited_ms)
+
+    def _is_in_window(self, stamp_ns: int, reference_ns: int) -> bool:
+        age_ms = (reference_ns - stamp_ns) / 1e6
+        return -self._window.max_ahead_ms <= age_ms <= self._window.max_age_ms
+
+    def _is_waited_for(self, sender: _Sender) -> bool:
+        return sender.misses < self._settings.misses_until_silent
+
+    def _make_room(self) -> bool:
+        """Forget a silent sender if there are too many; False if all of them are alive."""
+        if len(self._senders) < self._window.max_senders:
+            return True
+        silent = self.silent
+        if silent:
+            del self._senders[silent[0]]
+        return bool(silent)

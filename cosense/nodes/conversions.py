@@ -1,0 +1,246 @@
+"""ROS messages to arrays and back.
+
+Arrays go into messages as `array.array('B')`, the type that rclpy stores as it is; a list of a million
+numbers would take a second.
+"""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose, PoseWithCovarianceStamped
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from std_msgs.msg import Header, UInt8MultiArray
+
+from cosense.errors import CosenseError
+from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_quaternion
+from cosense.nodes.topics import MAP_FRAME
+from cosense.perception.detections import Detections
+from cosense.sensing.frame import Camera
+
+_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
+# Boxes in full precision: what is fused live can be compared with what is fused offline.
+_DETECTION = np.dtype(
+    [(name, "<f8") for name in ("x", "y", "z", "l", "w", "h", "yaw")]
+    + [("score", "<f4"), ("label", "<i4"), ("source", "<u4")]
+)
+_TYPES = {
+    PointField.INT8: "i1",
+    PointField.UINT8: "u1",
+    PointField.INT16: "i2",
+    PointField.UINT16: "u2",
+    PointField.INT32: "i4",
+    PointField.UINT32: "u4",
+    PointField.FLOAT32: "f4",
+    PointField.FLOAT64: "f8",
+}
+_TYPE_NUMBERS = {f"<{code}": number for number, code in _TYPES.items()}
+# Rows and columns of (x, y, yaw) in the 6 x 6 covariance of (x, y, z, roll, pitch, yaw).
+_PLANAR = np.ix_((0, 1, 5), (0, 1, 5))
+
+
+def byte_array(data: bytes) -> array.array:
+    """Return bytes as rclpy stores them."""
+    return array.array("B", data)
+
+
+def bytes_to_message(data: bytes) -> UInt8MultiArray:
+    """Wrap an encoded message of `cosense.sharing`."""
+    return UInt8MultiArray(data=byte_array(data))
+
+
+def message_to_bytes(message: UInt8MultiArray) -> bytes:
+    """Unwrap an encoded message of `cosense.sharing`."""
+    return bytes(message.data)
+
+
+def to_time(stamp_ns: int) -> Time:
+    """Return nanoseconds as a ROS stamp."""
+    return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
+
+
+def to_ns(stamp: Time) -> int:
+    """Return a ROS stamp as nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    """Return a header."""
+    return Header(stamp=to_time(stamp_ns), frame_id=frame_id)
+
+
+def points_to_cloud(points: NDArray[np.float32], stamp_ns: int, frame_id: str) -> PointCloud2:
+    """Return points (N,4) of x, y, z and intensity in [0, 1]."""
+    contiguous = np.ascontiguousarray(points, dtype="<f4")
+    return _to_cloud(contiguous.view(_POINT).reshape(-1), header(stamp_ns, frame_id))
+
+
+def cloud_to_points(cloud: PointCloud2) -> NDArray[np.float32]:
+    """Return points (N,4) of x, y, z and intensity; rows that are not finite are dropped.
+
+    A cloud without intensity gets 0, integer intensities are divided by the largest number of their type.
+
+    Raises:
+        CosenseError: x, y or z is missing or the length does not fit.
+    """
+    records = _from_cloud(cloud, ("x", "y", "z"))
+    names = records.dtype.names or ()
+    points = np.zeros((len(records), 4), dtype=np.float32)
+    for column, name in enumerate(("x", "y", "z")):
+        points[:, column] = records[name]
+    if "intensity" in names:
+        intensity = records["intensity"]
+        is_integer = np.issubdtype(intensity.dtype, np.integer)
+        points[:, 3] = intensity / np.float32(np.iinfo(intensity.dtype).max if is_integer else 1)
+    finite = np.isfinite(points).all(1)
+    return points if finite.all() else points[finite]
+
+
+def detections_to_cloud(detections: Detections, stamp_ns: int, frame_id: str) -> PointCloud2:
+    """Return detections as a cloud of box centres with the fields x y z l w h yaw score label source."""
+    records = np.zeros(len(detections), dtype=_DETECTION)
+    for column, name in enumerate(("x", "y", "z", "l", "w", "h", "yaw")):
+        records[name] = detections.boxes[:, column]
+    records["score"] = detections.scores
+    records["label"] = detections.labels
+    records["source"] = detections.sources
+    return _to_cloud(records, header(stamp_ns, frame_id))
+
+
+def cloud_to_detections(cloud: PointCloud2) -> Detections:
+    """Return what `detections_to_cloud` wrote, bit by bit.
+
+    Raises:
+        CosenseError: a field is missing or the length does not fit.
+    """
+    records = _from_cloud(cloud, _DETECTION.names or ())
+    boxes = np.column_stack([records[name] for name in ("x", "y", "z", "l", "w", "h", "yaw")])
+    return Detections(
+        boxes.astype(np.float64),
+        records["score"].astype(np.float32),
+        records["label"].astype(np.int64),
+        records["source"].astype(np.uint8),
+    )
+
+
+def pose_to_message(
+    T_world_agent: Matrix, covariance: NDArray[np.float64], stamp_ns: int
+) -> PoseWithCovarianceStamped:
+    """Return the pose of an agent in the map with the covariance (3,3) of (x, y, yaw)."""
+    full = np.zeros((6, 6))
+    full[_PLANAR] = covariance
+    message = PoseWithCovarianceStamped(header=header(stamp_ns, MAP_FRAME))
+    message.pose.pose = to_pose(T_world_agent[:3, 3], quaternion_of(T_world_agent))
+    message.pose.covariance = full.reshape(-1)
+    return message
+
+
+def message_to_pose(message: PoseWithCovarianceStamped) -> tuple[Matrix, NDArray[np.float64]]:
+    """Return T_world_agent (4,4) and the covariance (3,3) of (x, y, yaw).
+
+    Raises:
+        CosenseError: the orientation is no rotation, or a number is not finite.
+    """
+    position, orientation = message.pose.pose.position, message.pose.pose.orientation
+    translation = [position.x, position.y, position.z]
+    quaternion = [orientation.x, orientation.y, orientation.z, orientation.w]
+    if not np.isfinite(translation).all() or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
+        raise CosenseError(f"pose with position {translation} and orientation {quaternion} is not valid")
+    covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)[_PLANAR]
+    return transform_from_quaternion(translation, quaternion), covariance
+
+
+def to_pose(position: NDArray, quaternion_xyzw: NDArray) -> Pose:
+    """Return position and orientation as a ROS pose."""
+    pose = Pose()
+    pose.position.x, pose.position.y, pose.position.z = (float(value) for value in position)
+    orientation = pose.orientation
+    orientation.x, orientation.y, orientation.z, orientation.w = (float(value) for value in quaternion_xyzw)
+    return pose
+
+
+def image_to_message(camera: Camera, frame_id: str) -> Image:
+    """Return an image as it is."""
+    height, width = camera.image.shape[:2]
+    return Image(
+        header=header(camera.stamp_ns, frame_id),
+        height=height,
+        width=width,
+        encoding="rgb8",
+        step=3 * width,
+        data=byte_array(camera.image.tobytes()),
+    )
+
+
+def image_to_jpeg(camera: Camera, frame_id: str) -> CompressedImage:
+    """Return an image as JPEG, a tenth of the size."""
+    import cv2
+
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(camera.image, cv2.COLOR_RGB2BGR))[1]
+    return CompressedImage(
+        header=header(camera.stamp_ns, frame_id), format="jpeg", data=byte_array(encoded.tobytes())
+    )
+
+
+def camera_to_info(camera: Camera, frame_id: str) -> CameraInfo:
+    """Return the calibration of a camera without distortion."""
+    height, width = camera.image.shape[:2]
+    projection = np.column_stack([camera.K, np.zeros(3)])
+    return CameraInfo(
+        header=header(camera.stamp_ns, frame_id),
+        height=height,
+        width=width,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=camera.K.reshape(-1).astype(np.float64),
+        r=np.eye(3).reshape(-1),
+        p=projection.reshape(-1).astype(np.float64),
+    )
+
+
+def _to_cloud(records: NDArray, cloud_header: Header) -> PointCloud2:
+    """Return a structured array (N,) as an unordered cloud."""
+    fields = [
+        PointField(name=name, offset=offset, datatype=_TYPE_NUMBERS[kind.newbyteorder("<").str], count=1)
+        for name, (kind, offset) in ((name, records.dtype.fields[name][:2]) for name in records.dtype.names)
+    ]
+    return PointCloud2(
+        header=cloud_header,
+        height=1,
+        width=len(records),
+        fields=fields,
+        is_bigendian=False,
+        point_step=records.dtype.itemsize,
+        row_step=records.nbytes,
+        data=byte_array(records.tobytes()),
+        is_dense=True,
+    )
+
+
+def _from_cloud(cloud: PointCloud2, needed: tuple[str, ...]) -> NDArray:
+    """Return the points of any cloud as a structured array (N,)."""
+    known = {field.name: field for field in cloud.fields if field.datatype in _TYPES and field.count <= 1}
+    missing = [name for name in needed if name not in known]
+    if missing:
+        raise CosenseError(f"cloud has no field '{missing[0]}', only {sorted(known)}")
+    order = ">" if cloud.is_bigendian else "<"
+    try:
+        dtype = np.dtype(
+            {
+                "names": list(known),
+                "formats": [order + _TYPES[field.datatype] for field in known.values()],
+                "offsets": [field.offset for field in known.values()],
+                "itemsize": cloud.point_step,
+            }
+        )
+        rows = np.frombuffer(cloud.data, dtype=np.uint8).reshape(cloud.height, cloud.row_step)
+        packed = np.ascontiguousarray(rows[:, : cloud.width * cloud.point_step])
+        return packed.view(dtype).reshape(-1) if packed.size else np.zeros(0, dtype)
+    except ValueError as error:
+        raise CosenseError(
+            f"cloud of {cloud.width} x {cloud.height} points of {cloud.point_step} bytes, rows of "
+            f"{cloud.row_step}, has {len(cloud.data)} bytes: {error}"
+        ) from None

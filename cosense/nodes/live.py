@@ -1,0 +1,98 @@
+"""A whole live run, as `cosense run` and the demonstration start it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
+
+from cosense.config import to_mapping
+from cosense.nodes.scenario import Scenario, processes, resolved
+from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
+
+_PLAIN_LINE_S = 5.0
+_RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
+
+
+def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failure]:
+    """Run a scenario to its end and return the processes that failed.
+
+    Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
+    `cosense.fusion.journal`), frames.jsonl (one played frame a line), logs/, and run.mcap when it records.
+    The files of an earlier run in the same folder are replaced.
+
+    Raises:
+        CosenseError: ROS 2, the data or an agent is missing.
+    """
+    check_ros()
+    scenario = resolved(scenario)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _RESULTS:
+        (out / name).unlink(missing_ok=True)
+    (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
+    environment = ros_environment(out / "logs")
+    console.print(
+        f"{len(scenario.agents)} agents, ego '{scenario.ego}', ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, "
+        f"logs in {out / 'logs'}",
+        highlight=False,
+    )
+    supervisor = Supervisor(processes(scenario, out), out, environment)
+    with _Display(console, scenario.frames) as display:
+        return supervisor.run(display.show)
+
+
+class _Display:
+    """A bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, console: Console, frames: int | None) -> None:
+        self._console = console
+        self._bar = ProgressBar(
+            TextColumn("fused"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=frames)
+        self._last_line_s = time.monotonic()
+        self._last_count = 0
+
+    def __enter__(self) -> _Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show how far the run is."""
+        text = describe(progress)
+        self._bar.update(self._task, completed=progress.fused, description=text)
+        is_due = time.monotonic() - self._last_line_s > _PLAIN_LINE_S
+        has_ended = not any(progress.alive.values())
+        if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
+            self._console.print(f"fused {progress.fused} frames: {text}", highlight=False)
+            self._last_line_s, self._last_count = time.monotonic(), progress.fused
+
+
+def describe(progress: Progress) -> str:
+    """Return one line about the newest frame and who is missing."""
+    gone = sorted(name for name, is_alive in progress.alive.items() if not is_alive)
+    parts = [f"ended: {', '.join(gone)}"] if gone and any(progress.alive.values()) else []
+    if progress.last is None:
+        return "; ".join(["starting", *parts])
+    last = progress.last
+    used = [peer for peer in last["peers"] if peer["used_for"] != "nothing"]
+    sent_kb = sum(peer["bytes"] for peer in last["peers"]) / 1000
+    boxes = (
+        f"{len(last['boxes'])} boxes with {len(used)} peers, {sent_kb:.1f} kB, {last['elapsed_ms']:.0f} ms"
+    )
+    if last["missing"]:
+        parts.append(f"waited in vain for {', '.join(last['missing'])}")
+    return "; ".join([boxes, *parts])

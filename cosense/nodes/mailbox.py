@@ -1,0 +1,34 @@
+"""A bounded queue between the thread that listens and the thread that works."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """Holds at most `depth` items; one more pushes the oldest out. With depth 1 the latest wins."""
+
+    def __init__(self, depth: int) -> None:
+        self._items: deque[T] = deque()
+        self._depth = depth
+        self._changed = threading.Condition()
+
+    def put(self, item: T) -> int:
+        """Add an item and return how many old ones were pushed out (0 or 1)."""
+        with self._changed:
+            self._items.append(item)
+            dropped = len(self._items) > self._depth
+            if dropped:
+                self._items.popleft()
+            self._changed.notify()
+            return int(dropped)
+
+    def get(self, timeout_s: float) -> T | None:
+        """Return the oldest item, None if none comes in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items, timeout_s)
+            return self._items.popleft() if self._items else None

@@ -1,0 +1,55 @@
+"""Boxes as RViz markers, in the palette of the pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from std_msgs.msg import ColorRGBA
+from visualization_msgs.msg import Marker, MarkerArray
+
+from cosense.nodes.conversions import header, to_pose
+from cosense.perception.detections import Detections
+from cosense.sensing.objects import ObjectClass, Objects
+from cosense.viewer.colors import GROUND_TRUTH, SOURCE_NAMES, SOURCES, rgba
+
+_OPACITY = 0.45
+
+
+def detections_to_markers(detections: Detections, stamp_ns: int, frame_id: str) -> MarkerArray:
+    """Return one cube a box, coloured by its source; the text says class and score."""
+    markers = [_clear(stamp_ns, frame_id)]
+    for index, box in enumerate(detections.boxes):
+        source, label = detections.sources[index], ObjectClass(int(detections.labels[index]))
+        marker = _cube(box, SOURCES[source], stamp_ns, frame_id)
+        marker.ns = SOURCE_NAMES[source]
+        marker.id = index
+        marker.text = f"{label.name.lower()} {detections.scores[index]:.2f}"
+        markers.append(marker)
+    return MarkerArray(markers=markers)
+
+
+def objects_to_markers(objects: Objects, stamp_ns: int, frame_id: str) -> MarkerArray:
+    """Return one cube an object; the namespace is its class, the text its id."""
+    markers = [_clear(stamp_ns, frame_id)]
+    for index, box in enumerate(objects.boxes):
+        marker = _cube(box, GROUND_TRUTH, stamp_ns, frame_id)
+        marker.ns = ObjectClass(int(objects.labels[index])).name.lower()
+        marker.id = index
+        marker.text = str(objects.ids[index])
+        markers.append(marker)
+    return MarkerArray(markers=markers)
+
+
+def _clear(stamp_ns: int, frame_id: str) -> Marker:
+    """Return what removes the boxes of the frame before."""
+    return Marker(header=header(stamp_ns, frame_id), action=Marker.DELETEALL)
+
+
+def _cube(box: NDArray[np.float64], color: str, stamp_ns: int, frame_id: str) -> Marker:
+    marker = Marker(header=header(stamp_ns, frame_id), type=Marker.CUBE, action=Marker.ADD)
+    half_yaw = box[6] / 2
+    marker.pose = to_pose(box[:3], np.array([0.0, 0.0, np.sin(half_yaw), np.cos(half_yaw)]))
+    marker.scale.x, marker.scale.y, marker.scale.z = (float(size) for size in box[3:6])
+    red, green, blue, opacity = rgba(color, _OPACITY)
+    marker.color = ColorRGBA(r=red, g=green, b=blue, a=opacity)
+    return marker

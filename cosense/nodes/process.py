@@ -1,0 +1,100 @@
+"""What every node process does: declare parameters, report its health, start, stop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from cosense.errors import CosenseError
+from cosense.nodes.conversions import header
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+AnyNode = TypeVar("AnyNode", bound=Node)
+
+
+def declare(
+    node: Node,
+    name: str,
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """Declare a parameter that is set once, at the start, and return its value.
+
+    Args:
+        node: whose parameter it is.
+        name: of the parameter.
+        default: also fixes its type.
+        description: what `ros2 param describe` says.
+        low: smallest number allowed; with `high` the range that ROS itself enforces.
+        high: largest number allowed.
+    """
+    descriptor = ParameterDescriptor(description=description, read_only=True)
+    if low is not None and high is not None:
+        if isinstance(default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+            ]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return node.declare_parameter(name, default, descriptor).value
+
+
+def needed(node: Node, name: str, description: str) -> str:
+    """Declare a text parameter that has no sensible default.
+
+    Raises:
+        CosenseError: it was not set.
+    """
+    value = str(declare(node, name, "", description))
+    if not value:
+        raise CosenseError(f"parameter '{name}' of node '{node.get_name()}' is not set: {description}")
+    return value
+
+
+def status(name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:
+    """Return one line of diagnostics."""
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id="cosense", values=pairs)
+
+
+def diagnostics(statuses: list[DiagnosticStatus], stamp_ns: int) -> DiagnosticArray:
+    """Return lines of diagnostics as one message."""
+    return DiagnosticArray(header=header(stamp_ns, ""), status=statuses)
+
+
+def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclpy.spin) -> None:
+    """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM.
+
+    Bad input ends the process with one line and status 2. A node may have a method `close`, which is called
+    in every case, so that files are complete.
+    """
+    rclpy.init()
+    node = None
+    try:
+        node = make_node()
+        work(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except CosenseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        if node is not None:
+            getattr(node, "close", lambda: None)()
+            node.destroy_node()
+        rclpy.try_shutdown()

@@ -1,0 +1,320 @@
+"""A scenario says who takes part in a run; one function turns it into processes.
+
+`cosense run` starts these processes itself, `launch/scenario.launch.py` hands the same list to `ros2 launch`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cosense.config import from_mapping, load_yaml
+from cosense.data.dataset import CooperativeFrame
+from cosense.errors import CosenseError, nearest
+from cosense.fusion.receiver import FusionSettings
+from cosense.nodes import topics
+from cosense.nodes.collector import CollectorSettings
+from cosense.sensing.frame import AgentKind
+
+
+@dataclass(frozen=True)
+class SimulatedSource:
+    """Frames that the player makes while it plays; see `cosense.simulation.simulate`."""
+
+    family: str
+    seed: int = 0
+    vehicles: int = 1
+    infrastructure: int = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the frames come from: a data set on disk, or the simulator.
+
+    Attributes:
+        data: folder of a data set; wins over `simulate`.
+        split: of the data set, None for its default.
+        labels: label set of the data set, None for its default.
+        simulate: used where there is no `data`.
+        cameras: also play images.
+    """
+
+    data: Path | None = None
+    split: str | None = None
+    labels: str | None = None
+    simulate: SimulatedSource | None = None
+    cameras: bool = False
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """One vehicle or roadside unit.
+
+    Attributes:
+        id: as in the data set.
+        kind: vehicle or infrastructure.
+        model: of its detector, None for the scenario's.
+        budget_bytes: limit of each message, None for the scenario's.
+    """
+
+    id: str
+    kind: AgentKind = "vehicle"
+    model: str | None = None
+    budget_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class PlayerSettings:
+    """How the frames are played.
+
+    Attributes:
+        mode: "drain" publishes the next frame when the one before is fused, so that nothing is lost on a slow
+            machine; "rate" keeps the time of the recording.
+        rate: in mode "rate", how many times faster than the recording.
+        timeout_s: in mode "drain", how long to wait for a frame before going on without it.
+        startup_timeout_s: how long to wait for all other processes.
+    """
+
+    mode: Literal["drain", "rate"] = "drain"
+    rate: float = 1.0
+    timeout_s: float = 20.0
+    startup_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not (self.rate > 0 and self.timeout_s > 0 and self.startup_timeout_s > 0):
+            raise ValueError(
+                f"rate {self.rate}, timeout_s {self.timeout_s} and startup_timeout_s "
+                f"{self.startup_timeout_s} must be above 0"
+            )
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Who takes part, what they see and what they do with it.
+
+    Attributes:
+        source: where the frames come from.
+        agents: who takes part; empty (in YAML: "all") for all agents of the first frame.
+        ego: who fuses; None for the ego of the first frame.
+        model: detector of the agents that name none.
+        budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
+        device: where the detectors run.
+        threads: of each process; agents share the processor.
+        frames: how many to play, None for all.
+        player: how they are played.
+        collect: how long the fusion waits and for whom; None for what suits the mode of the player.
+        fusion: what the fusion accepts and how it merges.
+        record: whether to write run.mcap.
+    """
+
+    source: Source
+    agents: tuple[AgentSpec, ...] = ()
+    ego: str | None = None
+    model: str = "pillars-lite"
+    budget_bytes: int | None = None
+    device: str = "cpu"
+    threads: int = 1
+    frames: int | None = None
+    player: PlayerSettings = field(default_factory=PlayerSettings)
+    collect: CollectorSettings | None = None
+    fusion: FusionSettings = field(default_factory=FusionSettings)
+    record: bool = False
+
+    def __post_init__(self) -> None:
+        if self.source.data is None and self.source.simulate is None:
+            raise ValueError("source has neither 'data' nor 'simulate'")
+        if self.source.data is None and self.frames is None:
+            raise ValueError("a simulated source never ends by itself: set 'frames'")
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"frames is {self.frames}, expected at least 1")
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}, expected at least 1")
+        ids = [agent.id for agent in self.agents]
+        names = [topics.namespace_of(agent_id) for agent_id in ids]
+        if len(set(names)) < len(names):
+            raise ValueError(f"agents {ids} are not different in ROS names: {names}")
+        if self.agents and self.ego is not None and self.ego not in ids:
+            raise ValueError(f"ego '{self.ego}' is none of the agents, {nearest(self.ego, ids)}")
+
+
+# In mode "drain" no frame may be closed while a slow detector still works on it.
+_DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One node, each its own process.
+
+    Attributes:
+        name: of the process and its log, unique.
+        executable: module of `cosense.nodes`, and what `ros2 run cosense` calls it.
+        namespace: of the node.
+        parameters: of the node.
+        remappings: from private to public topic names.
+        environment: variables beside those of the caller.
+    """
+
+    name: str
+    executable: str
+    namespace: str
+    parameters: Mapping[str, Any]
+    remappings: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario.
+
+    Raises:
+        CosenseError: the file is missing, or a key or value is wrong.
+    """
+    mapping = load_yaml(path)
+    if isinstance(mapping, dict) and mapping.get("agents") == "all":
+        mapping = {key: value for key, value in mapping.items() if key != "agents"}
+    return from_mapping(Scenario, mapping, where=str(path))
+
+
+def frames_of(source: Source, frames: int | None) -> Iterator[CooperativeFrame | CosenseError]:
+    """Read or simulate frames one after the other; a frame that cannot be read yields its error.
+
+    Raises:
+        CosenseError: the data set cannot be opened, or the simulation does not exist.
+    """
+    if source.data is None:
+        from cosense.simulation import simulate
+
+        made = source.simulate
+        assert made is not None
+        assert frames is not None
+        for simulated in simulate(
+            made.family,
+            made.seed,
+            frames,
+            vehicles=made.vehicles,
+            infrastructure=made.infrastructure,
+            cameras=source.cameras,
+        ):
+            yield simulated.frame
+        return
+    from cosense.data import open_dataset
+
+    dataset = open_dataset(source.data, split=source.split, labels=source.labels, cameras=source.cameras)
+    for index in range(len(dataset) if frames is None else min(frames, len(dataset))):
+        try:
+            yield dataset[index]
+        except CosenseError as error:
+            yield error
+
+
+def resolved(scenario: Scenario) -> Scenario:
+    """Fill in agents and ego from the first frame, and check those that are named.
+
+    Raises:
+        CosenseError: no frame can be read, or an agent does not exist.
+    """
+    frame = next(frames_of(scenario.source, 1), None)
+    if frame is None:
+        raise CosenseError(f"{scenario.source.data}: no frames to play")
+    if isinstance(frame, CosenseError):
+        raise frame
+    agents = scenario.agents or tuple(
+        AgentSpec(agent.agent_id, agent.kind) for agent in frame.agents.values()
+    )
+    for agent in agents:
+        if agent.id not in frame.agents:
+            raise CosenseError(f"no agent '{agent.id}' in the first frame, {nearest(agent.id, frame.agents)}")
+    ego = scenario.ego or frame.ego_id
+    if ego != frame.ego_id:
+        raise CosenseError(f"ego '{ego}' is not the ego of the data, which is '{frame.ego_id}'")
+    return dataclasses.replace(scenario, agents=agents, ego=ego)
+
+
+def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
+    """Return the processes of a scenario in the order in which they start.
+
+    Args:
+        scenario: with agents and ego, see `resolved`.
+        out: folder for detections.jsonl, frames.jsonl and run.mcap.
+    """
+    threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    specs = [_recorder(out, threads)] if scenario.record else []
+    specs.append(_fusion(scenario, out, threads))
+    specs += [_agent(scenario, agent, threads) for agent in scenario.agents]
+    specs.append(_player(scenario, out, {}))
+    return specs
+
+
+def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    parameters = {"path": str(out / "run.mcap")}
+    return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
+
+
+def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    ego = _ego(scenario)
+    by_mode = _DRAIN_COLLECT if scenario.player.mode == "drain" else CollectorSettings()
+    parameters = {
+        "ego_id": ego,
+        "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
+        "journal": str(out / "detections.jsonl"),
+        **dataclasses.asdict(scenario.fusion),
+        **dataclasses.asdict(scenario.collect or by_mode),
+    }
+    remappings = {
+        "~/input/ego_objects": topics.objects_topic(ego),
+        "~/input/objects": topics.V2X_OBJECTS,
+        "~/output/detections": topics.DETECTIONS,
+        "~/output/markers": topics.MARKERS,
+    }
+    return ProcessSpec(
+        "fusion", "fusion", f"/{topics.namespace_of(ego)}", parameters, remappings, environment
+    )
+
+
+def _agent(scenario: Scenario, agent: AgentSpec, environment: Mapping[str, str]) -> ProcessSpec:
+    is_ego = agent.id == _ego(scenario)
+    is_drain = scenario.player.mode == "drain"
+    parameters = {
+        "agent_id": agent.id,
+        "kind": agent.kind,
+        "model": agent.model or scenario.model,
+        "device": scenario.device,
+        "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
+        "queue_depth": 64 if is_drain else 1,
+        "replay": is_drain,
+    }
+    remappings = {
+        "~/input/points": topics.points_topic(agent.id),
+        "~/input/pose": topics.pose_topic(agent.id),
+        "~/output/objects": topics.objects_topic(agent.id) if is_ego else topics.V2X_OBJECTS,
+        "~/output/markers": topics.markers_topic(agent.id),
+    }
+    name = topics.namespace_of(agent.id)
+    return ProcessSpec(f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment)
+
+
+def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    source = scenario.source
+    parameters: dict[str, Any] = {
+        "data": "" if source.data is None else str(source.data.resolve()),
+        "split": source.split or "",
+        "labels": source.labels or "",
+        "cameras": source.cameras,
+        "frames": scenario.frames or 0,
+        "agents": ",".join(agent.id for agent in scenario.agents),
+        "ego": _ego(scenario),
+        "journal": str(out / "frames.jsonl"),
+        "recorded": scenario.record,
+        **dataclasses.asdict(scenario.player),
+    }
+    if source.simulate is not None:
+        simulate = dataclasses.asdict(source.simulate)
+        parameters |= {f"simulate.{key}": value for key, value in simulate.items()}
+    return ProcessSpec("player", "player", "/", parameters, {}, environment)
+
+
+def _ego(scenario: Scenario) -> str:
+    assert scenario.ego is not None, "the scenario is not resolved"
+    return scenario.ego

@@ -1,0 +1,242 @@
+"""Starts the processes of a scenario without ROS 2's own launch, watches them and stops them.
+
+A run ends when the player has played everything. When an agent dies the others go on; when the player or the
+fusion dies, or anything before the first fused frame, the run ends. Whatever happened, nothing is left
+running and the last words of who failed are in the result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from cosense.errors import CosenseError
+from cosense.nodes.scenario import ProcessSpec
+
+_POLL_S = 0.1
+# Ctrl-C first, so that files are completed; then what cannot be ignored.
+_STOPPING = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+_SETTLE_S = 0.5
+_LAST_LINES = 12
+# Domains whose ports lie below those that Linux hands out to clients.
+_DOMAINS = range(1, 100)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A process that ended otherwise than it should.
+
+    Attributes:
+        name: of the process.
+        status: its exit status, negative for a signal.
+        last_lines: of its log.
+    """
+
+    name: str
+    status: int
+    last_lines: list[str]
+
+    def __str__(self) -> str:
+        how = f"exit status {self.status}" if self.status >= 0 else signal.Signals(-self.status).name
+        return "\n  ".join([f"{self.name} ended with {how}", *self.last_lines])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        fused: frames that came out of the fusion so far.
+        last: the newest line of the fusion's journal, None before the first.
+        alive: by name of the process.
+    """
+
+    fused: int
+    last: dict[str, Any] | None
+    alive: dict[str, bool]
+
+
+def check_ros() -> None:
+    """Raise CosenseError with the cure where rclpy is missing."""
+    if importlib.util.find_spec("rclpy") is None:
+        raise CosenseError(
+            "rclpy is not installed: source a ROS 2 installation, or `pip install 'cosense[ros]'`"
+        )
+
+
+def ros_environment(logs: Path) -> dict[str, str]:
+    """Return the environment of all processes: what the caller has set, else kept to this machine."""
+    environment = dict(os.environ)
+    environment.setdefault("ROS_DOMAIN_ID", str(free_domain()))
+    if environment.get("ROS_DISTRO") == "humble":
+        environment.setdefault("ROS_LOCALHOST_ONLY", "1")
+    else:
+        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # Room for a few clouds of 1 MB: what does not fit into the buffers of Fast DDS is sent again seconds later.
+    environment.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "DEFAULT?sockets_size=4MB")
+    environment.setdefault("ROS_LOG_DIR", str(logs / "ros"))
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def free_domain() -> int:
+    """Return a DDS domain in which nobody on this machine seems to talk."""
+    candidates = list(_DOMAINS)
+    random.shuffle(candidates)
+    for domain in candidates:
+        # The port of the domain's first participant (DDSI-RTPS, 9.6.1).
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    return candidates[0]
+
+
+def command(spec: ProcessSpec) -> list[str]:
+    """Return the command line of a process."""
+    words = [sys.executable, "-m", f"cosense.nodes.{spec.executable}", "--ros-args"]
+    words += ["-r", f"__ns:={spec.namespace}"]
+    for private, public in spec.remappings.items():
+        words += ["-r", f"{private}:={public}"]
+    for name, value in spec.parameters.items():
+        # JSON is YAML, and its quotes keep an agent called "4279" a text.
+        words += ["-p", f"{name}:={json.dumps(value)}"]
+    return words
+
+
+class Supervisor:
+    """Runs the processes of one scenario."""
+
+    def __init__(self, specs: Sequence[ProcessSpec], out: Path, environment: Mapping[str, str]) -> None:
+        self._specs = list(specs)
+        self._journal = JournalTail(out / "detections.jsonl")
+        self._logs = out / "logs"
+        self._environment = environment
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._failures: list[Failure] = []
+
+    def run(self, on_progress: Callable[[Progress], None]) -> list[Failure]:
+        """Start everything, wait for the player, stop everything; return who failed.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; everything is stopped before it goes on.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        try:
+            for spec in self._specs:
+                self._start(spec)
+            while not self._is_over():
+                on_progress(self._progress())
+                time.sleep(_POLL_S)
+        finally:
+            self.stop()
+        on_progress(self._progress())
+        return self._failures
+
+    def stop(self) -> None:
+        """End what still runs, politely first; the recorder last, when it has heard all the others."""
+        recorder = [process for name, process in self._processes.items() if name == "recorder"]
+        _end([process for name, process in self._processes.items() if name != "recorder"])
+        if recorder:
+            time.sleep(_SETTLE_S)
+            _end(recorder)
+
+    def _start(self, spec: ProcessSpec) -> None:
+        log = self._log(spec.name)
+        with log.open("wb") as output:
+            self._processes[spec.name] = _popen(
+                command(spec), {**self._environment, **spec.environment}, output
+            )
+
+    def _is_over(self) -> bool:
+        """Look after all processes; True if the run has to end."""
+        for name, process in self._processes.items():
+            if process.poll() in (None, 0) or name in [failure.name for failure in self._failures]:
+                continue
+            self._failures.append(Failure(name, process.returncode, _tail(self._log(name))))
+        failed = {failure.name for failure in self._failures}
+        has_begun = self._journal.read()[0] > 0
+        return (
+            self._processes["player"].poll() is not None
+            or bool(failed & {"player", "fusion"})
+            or (bool(failed) and not has_begun)
+        )
+
+    def _progress(self) -> Progress:
+        alive = {name: process.poll() is None for name, process in self._processes.items()}
+        return Progress(*self._journal.read(), alive)
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+
+class JournalTail:
+    """Follows a growing file of JSON lines without reading it anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._count = 0
+        self._last: dict[str, Any] | None = None
+
+    def read(self) -> tuple[int, dict[str, Any] | None]:
+        """Return the number of complete lines so far and the last of them."""
+        if self._path.is_file():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                complete, newline, _ = file.read().rpartition(b"\n")
+            if newline:
+                self._offset += len(complete) + 1
+                lines = complete.split(b"\n")
+                self._count += len(lines)
+                self._last = json.loads(lines[-1])
+        return self._count, self._last
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Stop processes by ever harder signals until all are gone."""
+    for number, patience_s in _STOPPING:
+        running = [process for process in processes if process.poll() is None]
+        for process in running:
+            process.send_signal(number)
+        end_s = time.monotonic() + patience_s
+        while any(process.poll() is None for process in running) and time.monotonic() < end_s:
+            time.sleep(_POLL_S / 2)
+
+
+def _popen(words: list[str], environment: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a process that does not hear the terminal's Ctrl-C and does not outlive this one."""
+    return subprocess.Popen(
+        words,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent is gone, even by kill -9."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def _tail(path: Path) -> list[str]:
+    lines = path.read_text(errors="replace").splitlines()
+    return lines[-_LAST_LINES:]

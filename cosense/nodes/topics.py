@@ -1,0 +1,61 @@
+"""The names of topics and coordinate frames, in one place."""
+
+from __future__ import annotations
+
+import re
+
+# Every agent that shares publishes its messages here, and every fusion listens here: the radio.
+V2X_OBJECTS = "/v2x/objects"
+DETECTIONS = "/detections"
+MARKERS = "/markers"
+GROUND_TRUTH = "/ground_truth"
+DIAGNOSTICS = "/diagnostics"
+CLOCK = "/clock"
+TF = "/tf"
+MAP_FRAME = "map"
+
+
+def namespace_of(agent_id: str) -> str:
+    """Return the agent id as ROS 2 allows it in names: "4279" becomes "agent_4279", "-1" "agent__1"."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", agent_id)
+    return name if re.match(r"[A-Za-z]", name) else f"agent_{name}"
+
+
+def lidar_frame(agent_id: str) -> str:
+    """Return the coordinate frame of an agent, which is that of its LiDAR."""
+    return f"{namespace_of(agent_id)}/lidar"
+
+
+def camera_frame(agent_id: str, camera: str) -> str:
+    """Return the optical frame of a camera."""
+    return f"{namespace_of(agent_id)}/{namespace_of(camera)}"
+
+
+def points_topic(agent_id: str) -> str:
+    """PointCloud2 of an agent's LiDAR."""
+    return f"/{namespace_of(agent_id)}/points"
+
+
+def pose_topic(agent_id: str) -> str:
+    """PoseWithCovarianceStamped of an agent's LiDAR in the map, stamped like the cloud."""
+    return f"/{namespace_of(agent_id)}/pose"
+
+
+def objects_topic(agent_id: str) -> str:
+    """In-vehicle topic on which an agent's own detections go to its own fusion; no radio."""
+    return f"/{namespace_of(agent_id)}/objects"
+
+
+def markers_topic(agent_id: str) -> str:
+    """MarkerArray of what one agent detects on its own."""
+    return f"/{namespace_of(agent_id)}/markers"
+
+
+def image_topic(agent_id: str, camera: str) -> str:
+    """Image of a camera; its CompressedImage is below it, its CameraInfo beside it."""
+    return f"/{namespace_of(agent_id)}/{namespace_of(camera)}/image_raw"
+
+
+def camera_info_topic(agent_id: str, camera: str) -> str:
+    """CameraInfo of a camera."""
+    return f"/{namespace_of(agent_id)}/{namespace_of(camera)}/camera_info"
