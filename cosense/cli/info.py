@@ -90,14 +90,15 @@ def _print(content: dict[str, Any]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     table = Table.grid(padding=(0, 2))
+    agents: dict[str, str] = content["agents"]
     facts = {
         "data set": content["path"],
         "format": content["format"],
         "labels": content["label_set"],
         "frames": f"{content['frames']} of split {content['split']}",
         "splits": _pairs(content["frames_per_split"]),
-        "agents": _pairs(content["agents"]),
-        "sensors": ", ".join(content["sensors"]),
+        "agents": ", ".join(name if name == kind else f"{name} ({kind})" for name, kind in agents.items()),
+        "sensors": "; ".join(content["sensors"]),
     }
     if content["first_frame"]:
         first = content["first_frame"]
