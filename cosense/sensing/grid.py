@@ -36,6 +36,13 @@ class BevGrid:
         """Return the grid of a map that is `stride` times smaller."""
         return BevGrid(self.range_m, self.cell_m * stride)
 
+    def centres(self) -> NDArray[np.float64]:
+        """Return (H,W,2): x and y of the centre of each cell."""
+        rows, columns = self.shape
+        x = self.range_m[0] + (np.arange(columns) + 0.5) * self.cell_m
+        y = self.range_m[1] + (np.arange(rows) + 0.5) * self.cell_m
+        return np.stack(np.meshgrid(x, y), axis=-1)
+
     def contains(self, xyz: NDArray) -> NDArray[np.bool_]:
         """Return (N,): which points (N,3) lie within the range, upper borders excluded."""
         low, high = np.array(self.range_m[:3]), np.array(self.range_m[3:])

@@ -16,7 +16,8 @@ that distance or beyond: a cumulative minimum from far to near. Nothing is visib
 ground as it shades, which for a mast of six metres is far less than for the roof of a car.
 
 The ground need not be flat: it is the lowest return of each coarse cell, where neighbours do not make that
-an impossible slope (the slope-based filter of Vosselman, 2000); other cells take the nearest ground.
+an impossible slope (the slope-based filter of Vosselman, 2000), as far as it hangs together; other cells take
+the nearest ground.
 """
 
 from __future__ import annotations
@@ -51,11 +52,7 @@ def visible_cells(points: NDArray, grid: BevGrid) -> NDArray[np.bool_]:
     Returns:
         (H,W), judged at the centre of each cell.
     """
-    rows, columns = grid.shape
-    x = grid.range_m[0] + (np.arange(columns) + 0.5) * grid.cell_m
-    y = grid.range_m[1] + (np.arange(rows) + 0.5) * grid.cell_m
-    centres = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    return visible_places(points, centres).reshape(rows, columns)
+    return visible_places(points, grid.centres().reshape(-1, 2)).reshape(grid.shape)
 
 
 def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
@@ -101,6 +98,9 @@ class _Ground:
         cone = GROUND_SLOPE * np.hypot(steps[:, None], steps)
         reachable = ndimage.grey_erosion(lowest, structure=-cone, mode="constant", cval=np.inf)
         is_ground = np.isfinite(lowest) & (lowest <= reachable + GROUND_TOLERANCE_M)
+        # Cells far from all others, tree tops above a wall, may have any height: they are not ground.
+        part, _ = ndimage.label(ndimage.binary_dilation(is_ground, np.ones((3, 3))), np.ones((3, 3)))
+        is_ground &= part == np.argmax(np.bincount(part[is_ground]))
         nearest = ndimage.distance_transform_edt(~is_ground, return_distances=False, return_indices=True)
         self.height_m = lowest[tuple(nearest)]
 

@@ -29,10 +29,8 @@ from cosense.perception.ground import ground_height
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.viewer import colors
-from cosense.viewer.scene import field_of_view, outcome_of, seen_by
+from cosense.viewer.scene import Extent, field_of_view, fitting_extent, outcome_of, seen_by
 
-Extent = tuple[float, float, float, float]
-EXTENT_M: Extent = (-100.0, -40.0, 100.0, 40.0)
 MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 DPI = 150
@@ -54,7 +52,7 @@ def draw_bev(
     *,
     title: str = "",
     note: str = "",
-    extent_m: Extent = EXTENT_M,
+    extent_m: Extent | None = None,
 ) -> None:
     """Draw a frame: clouds by agent, ground truth, detections by source, what the ego cannot see.
 
@@ -64,8 +62,9 @@ def draw_bev(
         path: of the PNG; folders are made.
         title: at the top left.
         note: at the top right, e.g. AP and bytes.
-        extent_m: (x_min, y_min, x_max, y_max) in the ego frame.
+        extent_m: (x_min, y_min, x_max, y_max), whole metres of the ego frame; None for what fits.
     """
+    extent_m = extent_m or fitting_extent(frame)
     figure, (axes,) = _layout([""], extent_m, title, note)
     _draw_surroundings(axes, frame, list(frame.agents), extent_m)
     _draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
@@ -88,7 +87,7 @@ def draw_comparison(
     *,
     title: str = "",
     notes: Sequence[str] = (),
-    extent_m: Extent = EXTENT_M,
+    extent_m: Extent | None = None,
 ) -> None:
     """Draw one panel a result below each other: what was found, what was missed, what is a false alarm.
 
@@ -98,8 +97,9 @@ def draw_comparison(
         path: of the PNG; folders are made.
         title: at the top left.
         notes: one for each panel, e.g. AP and bytes.
-        extent_m: (x_min, y_min, x_max, y_max) in the ego frame.
+        extent_m: (x_min, y_min, x_max, y_max), whole metres of the ego frame; None for what fits.
     """
+    extent_m = extent_m or fitting_extent(frame)
     figure, all_axes = _layout(list(panels), extent_m, title, "")
     for index, (axes, detections) in enumerate(zip(all_axes, panels.values(), strict=True)):
         agents = [frame.ego_id] if index == 0 else list(frame.agents)
@@ -293,7 +293,7 @@ def _draw_legend(figure: Figure, frame: CooperativeFrame, boxes: list[Patch]) ->
         ncols=len(handles),
         frameon=False,
         labelcolor=colors.TEXT,
-        fontsize=10,
+        fontsize=min(10.0, 80.0 / len(handles)),
         handlelength=1.6,
         columnspacing=1.6,
         handletextpad=0.5,

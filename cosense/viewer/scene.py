@@ -20,6 +20,14 @@ SECTOR_RAD = np.deg2rad(5.0)
 MIN_SECTOR_GAP_RAD = np.deg2rad(30.0)  # a narrower gap is a nearby wall or a mirror, not the end of the field
 
 
+# A picture shows no less than a street corner and no more than the range of the usual protocols and a margin.
+Extent = tuple[float, float, float, float]
+ASPECT = 2.5  # width by height
+MIN_HEIGHT_M = 44.0
+REACH_M = (110.0, 60.0)
+MARGIN_M = 12.0
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Which detections are right and which objects were found, by footprints that overlap by half.
@@ -47,17 +55,27 @@ def outcome_of(detections: Detections, ground_truth: Objects) -> Outcome:
     return Outcome(found != NOT_MATCHED, truth_found)
 
 
+def fitting_extent(frame: CooperativeFrame) -> Extent:
+    """Return (x_min, y_min, x_max, y_max), whole metres of the ego frame, around agents and ground truth."""
+    agents = [frame.T_ego_agent(agent_id)[:2, 3] for agent_id in frame.agents]
+    places = np.clip(np.vstack([*agents, frame.ground_truth.boxes[:, :2]]), -np.array(REACH_M), REACH_M)
+    low, high = places.min(axis=0) - MARGIN_M, places.max(axis=0) + MARGIN_M
+    half_height = np.ceil(max((high[0] - low[0]) / ASPECT, high[1] - low[1], MIN_HEIGHT_M) / 4) * 2
+    half = np.array([ASPECT * half_height, half_height])
+    centre = np.round((low + high) / 2)
+    x_min, y_min, x_max, y_max = (float(value) for value in (*(centre - half), *(centre + half)))
+    return x_min, y_min, x_max, y_max
+
+
 def seen_by(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.bool_]:
     """Return (A,H,W): which cells of a grid in the ego frame each of the agents sees, in their order."""
-    rows, columns = grid.shape
-    x = grid.range_m[0] + (np.arange(columns) + 0.5) * grid.cell_m
-    y = grid.range_m[1] + (np.arange(rows) + 0.5) * grid.cell_m
-    places = np.stack([*np.meshgrid(x, y), np.zeros((rows, columns))], axis=-1).reshape(-1, 3)
+    xy = grid.centres().reshape(-1, 2)
+    places = np.column_stack([xy, np.zeros(len(xy))])
     maps = []
     for agent_id, agent in frame.agents.items():
         T_agent_ego = invert(frame.T_ego_agent(agent_id))
         maps.append(visible_places(agent.points, transform_points(T_agent_ego, places)[:, :2]))
-    return np.array(maps).reshape(-1, rows, columns)
+    return np.array(maps).reshape(-1, *grid.shape)
 
 
 def field_of_view(points: NDArray) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from cosense.viewer import bev, colors
 from tests.viewer.scenes import detections_of, found, street
 
 FRAME = street()
+EXTENT_M = (-100.0, -40.0, 100.0, 40.0)
 
 
 class Picture:
@@ -29,7 +30,7 @@ class Picture:
         image = cv2.imread(str(path))
         assert image is not None
         self.rgb = image[..., ::-1] / 255
-        figure, axes = bev._layout(list(panels), bev.EXTENT_M, title, "")
+        figure, axes = bev._layout(list(panels), EXTENT_M, title, "")
         self.to_pixel = axes[panel].transData
         assert self.rgb.shape[:2] == tuple(reversed(figure.canvas.get_width_height()))
 
@@ -55,7 +56,7 @@ def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path:
     detections = dataclasses.replace(
         detections_of(boxes, [Source.EGO, Source.LATE, Source.FUSED]), scores=np.ones(3, np.float32)
     )
-    bev.draw_bev(FRAME, detections, tmp_path / "new" / "bev.png")
+    bev.draw_bev(FRAME, detections, tmp_path / "new" / "bev.png", extent_m=EXTENT_M)
     picture = Picture(tmp_path / "new" / "bev.png")
     for (x, y, *_), source in zip(boxes, Source, strict=True):
         assert picture.has(colors.SOURCES[source], x, y + 1.5), "side"
@@ -69,14 +70,14 @@ def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path:
 def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Path) -> None:
     boxes = cars_at((-50, 30, 0), (-70, 30, 0), (-85, 30, 0))
     detections = dataclasses.replace(detections_of(boxes), scores=np.array([1.0, 0.35, 0.1], np.float32))
-    bev.draw_bev(FRAME, detections, tmp_path / "bev.png")
+    bev.draw_bev(FRAME, detections, tmp_path / "bev.png", extent_m=EXTENT_M)
     picture = Picture(tmp_path / "bev.png")
     sure, doubtful, worthless = (picture.around(x, 31.5).max() for x in boxes[:, 0])
     assert sure > doubtful + 0.1 > worthless + 0.2
 
 
 def test_ground_truth_clouds_and_agents(tmp_path: Path) -> None:
-    bev.draw_bev(FRAME, Detections.empty(), tmp_path / "bev.png")
+    bev.draw_bev(FRAME, Detections.empty(), tmp_path / "bev.png", extent_m=EXTENT_M)
     picture = Picture(tmp_path / "bev.png")
     truck = FRAME.ground_truth.boxes[7]
     assert picture.has(colors.GROUND_TRUTH, truck[0], truck[1] + truck[4] / 2)
@@ -87,7 +88,7 @@ def test_ground_truth_clouds_and_agents(tmp_path: Path) -> None:
 
 
 def test_ground_is_shaded_by_who_sees_it(tmp_path: Path) -> None:
-    bev.draw_bev(FRAME, Detections.empty(), tmp_path / "bev.png")
+    bev.draw_bev(FRAME, Detections.empty(), tmp_path / "bev.png", extent_m=EXTENT_M)
     picture = Picture(tmp_path / "bev.png")
 
     def is_ground(color: str, x: float, y: float) -> bool:
@@ -106,7 +107,9 @@ def test_comparison_tells_found_missed_and_false(tmp_path: Path) -> None:
     alone = Detections.concatenate([found(FRAME, [0, 1]), false_alarm])
     together = found(FRAME, [0, 1, 6], Source.LATE)
     panels = {"Ego alone": alone, "With a roadside unit": together}
-    bev.draw_comparison(FRAME, panels, tmp_path / "c.png", title="T", notes=["0 bytes", "412 bytes"])
+    bev.draw_comparison(
+        FRAME, panels, tmp_path / "c.png", title="T", notes=["0 bytes", "412 bytes"], extent_m=EXTENT_M
+    )
     above = Picture(tmp_path / "c.png", tuple(panels), "T", panel=0)
     below = Picture(tmp_path / "c.png", tuple(panels), "T", panel=1)
     side_street = FRAME.ground_truth.boxes[6]
@@ -135,9 +138,9 @@ def _without_points(frame: CooperativeFrame) -> CooperativeFrame:
     ],
 )
 def test_what_is_missing_is_not_drawn(frame: CooperativeFrame, tmp_path: Path) -> None:
-    bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png")
+    bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png", extent_m=EXTENT_M)
     panels = {"nothing": Detections.empty(), "one": found(FRAME, [0])}
-    bev.draw_comparison(frame, panels, tmp_path / "comparison.png")
+    bev.draw_comparison(frame, panels, tmp_path / "comparison.png", extent_m=EXTENT_M)
     assert Picture(tmp_path / "bev.png").has(colors.AGENTS[0], 0, 0, 4)
 
 
@@ -146,7 +149,9 @@ def test_text_is_drawn_as_it_is(tmp_path: Path) -> None:
     renamed = {f"${name}_$": agent for name, agent in FRAME.agents.items()}
     agents = {name: dataclasses.replace(agent, agent_id=name) for name, agent in renamed.items()}
     frame = dataclasses.replace(FRAME, agents=agents, ego_id="$vehicle_$")
-    bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png", title=r"$\frac{$", note="a$_$")
+    bev.draw_bev(
+        frame, Detections.empty(), tmp_path / "bev.png", title=r"$\frac{$", note="a$_$", extent_m=EXTENT_M
+    )
     assert (tmp_path / "bev.png").stat().st_size > 10_000
 
 

@@ -1,0 +1,161 @@
+"""Frames as compact JSON for the report; template/decode.js is the other end.
+
+Points become centimetres in int16 (base64), the highest one of each cell of 10 cm, because seen from above
+the others are hidden. The map of what is seen is run-length coded. Everything is in the ego frame.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.data.dataset import CooperativeFrame
+from cosense.fusion.receiver import PeerReport
+from cosense.geometry.boxes import Boxes
+from cosense.geometry.transforms import transform_points, yaw_of
+from cosense.perception.detections import Detections, Source
+from cosense.perception.ground import ground_height
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import ObjectClass
+from cosense.viewer.scene import field_of_view, match, seen_by
+
+GRID = BevGrid((-140.0, -60.0, 0.0, 140.0, 60.0, 0.0), 0.5)
+POINT_CELL_M = 0.1
+HEIGHT_STEP_M = 0.1
+BYTES_PER_POINT = 5 * 4 / 3
+MAX_RUN = 0x3FFF
+SEEN_BY_OTHERS, SEEN_BY_EGO = 1, 2
+
+
+@dataclass(frozen=True)
+class ReportFrame:
+    """One page of the report.
+
+    Attributes:
+        frame: what was measured, with ground truth or without.
+        detections: in the ego frame.
+        peers: what became of the messages of the others.
+    """
+
+    frame: CooperativeFrame
+    detections: Detections
+    peers: Sequence[PeerReport] = ()
+
+
+def pack_frame(page: ReportFrame, max_points: int) -> dict[str, Any]:
+    """Return one frame, ready for JSON, with at most `max_points` points of all agents together."""
+    frame, detections = page.frame, page.detections
+    found = match(detections, frame.ground_truth)
+    return {
+        "id": frame.frame_id,
+        "sequence": frame.sequence,
+        "agents": [
+            _pack_agent(frame, agent, max_points // len(frame.agents)) for agent in frame.agents.values()
+        ],
+        "seen": pack_runs(_seen(frame)),
+        "truth": [
+            {"box": box, "label": _label(label), "id": str(object_id)}
+            for box, label, object_id in zip(
+                _pack_boxes(frame.ground_truth.boxes),
+                frame.ground_truth.labels,
+                frame.ground_truth.ids,
+                strict=True,
+            )
+        ],
+        "detections": [
+            {
+                "box": box,
+                "score": round(float(score), 3),
+                "label": _label(label),
+                "source": Source(source).name.lower(),
+                "truth": int(truth),
+            }
+            for box, score, label, source, truth in zip(
+                _pack_boxes(detections.boxes),
+                detections.scores,
+                detections.labels,
+                detections.sources,
+                found,
+                strict=True,
+            )
+        ],
+        "peers": [
+            {"sender": peer.sender, "bytes": peer.bytes, "used_for": peer.used_for, "reason": peer.reason}
+            for peer in page.peers
+        ],
+    }
+
+
+def pack_runs(values: NDArray) -> str:
+    """Return base64 of a map (H,W) of numbers 0 to 3: runs as uint16, two bits value and 14 bits length."""
+    flat = values.ravel().astype(np.int64)
+    starts = np.append(0, np.flatnonzero(np.diff(flat)) + 1)
+    lengths = np.diff(np.append(starts, len(flat)))
+    pieces = -(-lengths // MAX_RUN)
+    run_values = np.repeat(flat[starts], pieces)
+    run_lengths = np.full(len(run_values), MAX_RUN)
+    last = np.cumsum(pieces) - 1
+    run_lengths[last] = lengths - (pieces - 1) * MAX_RUN
+    return _base64((run_values << 14 | run_lengths).astype("<u2"))
+
+
+def pack_points(xy: NDArray, height: NDArray, max_points: int) -> tuple[str, str]:
+    """Return base64 of centimetres (int16 x, y) and of heights above the ground (uint8, 10 cm) of a cloud.
+
+    Args:
+        xy: (N,2) metres in the ego frame, within 327 m.
+        height: (N,) metres above the ground.
+        max_points: evenly thinned to this number.
+    """
+    cell = np.floor(xy / POINT_CELL_M).astype(np.int64)
+    order = np.lexsort((-height, cell[:, 1], cell[:, 0]))
+    cell = cell[order]
+    first = np.append(True, np.any(np.diff(cell, axis=0), axis=1))[: len(cell)]
+    highest = order[first]
+    if len(highest) > max_points:
+        highest = highest[np.linspace(0, len(highest) - 1, max_points).astype(np.int64)]
+    steps = np.clip(height[highest] / HEIGHT_STEP_M, 0, 255)
+    return _base64(np.round(xy[highest] * 100).astype("<i2")), _base64(steps.astype(np.uint8))
+
+
+def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, max_points: int) -> dict[str, Any]:
+    T = frame.T_ego_agent(agent.agent_id)
+    xy = transform_points(T, agent.points[:, :3])[:, :2]
+    inside = np.all((xy >= GRID.range_m[:2]) & (xy < GRID.range_m[3:5]), axis=1)
+    height = agent.points[:, 2] - ground_height(agent.points)
+    packed_xy, packed_height = pack_points(xy[inside], height[inside], max_points)
+    return {
+        "id": agent.agent_id,
+        "kind": agent.kind,
+        "ego": agent.agent_id == frame.ego_id,
+        "pose": [round(float(value), 3) for value in (T[0, 3], T[1, 3], yaw_of(T))],
+        "field": [round(value, 3) for value in field_of_view(agent.points)],
+        "points": len(agent.points),
+        "xy": packed_xy,
+        "height": packed_height,
+    }
+
+
+def _seen(frame: CooperativeFrame) -> NDArray[np.int64]:
+    """Return (H,W): by the ego, only by others, or 0 by nobody."""
+    seen = seen_by(frame, GRID)
+    return np.where(seen[0], SEEN_BY_EGO, np.where(seen.any(axis=0), SEEN_BY_OTHERS, 0))
+
+
+def _pack_boxes(boxes: Boxes) -> list[list[float]]:
+    """Return x, y, l, w, yaw of each box."""
+    return [[round(float(value), 3) for value in box[[0, 1, 3, 4, 6]]] for box in boxes]
+
+
+def _label(label: int) -> str:
+    return ObjectClass(label).name.lower().replace("_", " ")
+
+
+def _base64(array: NDArray) -> str:
+    return base64.b64encode(array.tobytes()).decode("ascii")
