@@ -89,7 +89,7 @@ def read_pairs(root: Path) -> list[Pair]:
 
 def earlier_frame(entries: Mapping[str, Entry], frame: str, steps: int) -> str | None:
     """Return the id of the frame `steps` earlier in the same batch, None where there is none."""
-    if frame not in entries:
+    if frame not in entries or not frame.isdigit():
         return None
     earlier = f"{int(frame) - steps:0{len(frame)}d}"
     if earlier not in entries or _batch_of(entries[earlier]) != _batch_of(entries[frame]):
