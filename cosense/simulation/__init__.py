@@ -2,6 +2,6 @@
 
 from cosense.simulation.families import FAMILIES
 from cosense.simulation.frame import SimulatedFrame
-from cosense.simulation.simulate import simulate
+from cosense.simulation.sequence import simulate
 
 __all__ = ["FAMILIES", "SimulatedFrame", "simulate"]

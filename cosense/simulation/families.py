@@ -105,7 +105,7 @@ def _parked_road(rng: np.random.Generator) -> Scene:
 
 
 def _curved_road(rng: np.random.Generator) -> Scene:
-    profile = _profile(rng, lanes=int(rng.integers(1, 3)), parking=0.2)
+    profile = _profile(rng, lanes=int(rng.integers(1, 3)), parking=0.5)
     bend = float(rng.choice([-1, 1]) / rng.uniform(75, 170))
     style = Style.drawn(rng)
     style = Style(**{**style.__dict__, "parapet": bool(rng.random() < 0.5)})
@@ -118,7 +118,7 @@ def _scene_of_arms(rng: np.random.Generator, family: str, arms: list[Arm], style
     solids = furnish(ground, arms, style, rng)
     vehicles = vehicle_routes(arms)
     routes = (*vehicles, *cyclist_routes(arms), *pedestrian_routes(arms))
-    inside = 2 * max(arm.profile.lanes for arm in arms) * len(arms)
+    lanes_m = sum(2 * arm.profile.lanes * ROAD_M for arm in arms)
     return Scene(
         family=family,
         surroundings=gather(solids),
@@ -128,7 +128,7 @@ def _scene_of_arms(rng: np.random.Generator, family: str, arms: list[Arm], style
         parked=tuple(park_along(arms, style, rng)),
         ego_routes=tuple(range(len(vehicles))),
         focus_m=tuple(_middle(route) for route in vehicles),
-        vehicles=int(np.clip(rng.normal(1.6 * inside, 3), 10, 30)),
+        vehicles=int(np.clip(lanes_m / rng.uniform(28, 75), 10, 45)),
         pedestrians=int(rng.integers(2, 14)),
         cyclists=int(rng.integers(0, 8)),
     )

@@ -80,7 +80,8 @@ class Route:
     """The way of a kind of road user from where it appears to where it leaves.
 
     Attributes:
-        line: (n,2) polyline at steps of `STEP_M`.
+        line: (n,2) polyline at steps of `step_m`.
+        step_m: very nearly `STEP_M`.
         user: who goes there: "vehicle", "cyclist" or "pedestrian".
         speed_mps: what is allowed or usual there.
         large: whether trucks and buses fit around its bends.
@@ -89,6 +90,7 @@ class Route:
     """
 
     line: Line
+    step_m: float
     user: str
     speed_mps: float
     large: bool
@@ -107,15 +109,12 @@ class Route:
         limits = np.minimum(speed_mps, np.sqrt(2.0 / np.maximum(bend, 1e-6)))
         for i in range(len(limits) - 2, -1, -1):
             limits[i] = min(limits[i], np.sqrt(limits[i + 1] ** 2 + 2 * 1.5 * STEP_M))
-        return cls(line, user, speed_mps, bool(bend.max() < 1 / 22.0), cKDTree(line), limits)
+        step_m = length_of(line) / (len(line) - 1)
+        return cls(line, step_m, user, speed_mps, bool(bend.max() < 1 / 22.0), cKDTree(line), limits)
 
     @property
     def length_m(self) -> float:
         return (len(self.line) - 1) * self.step_m
-
-    @property
-    def step_m(self) -> float:
-        return float(np.linalg.norm(self.line[1] - self.line[0]))
 
     def at(self, along_m: NDArray[np.float64] | float) -> Line:
         """Return points (..., 2) at arc lengths; the ends go on straight."""
