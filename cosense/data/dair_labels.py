@@ -8,7 +8,7 @@ geometry/boxes.py. Objects with a dimension of zero and classes outside the ten 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,7 @@ def read_objects(path: Path) -> Objects:
         CosenseError: the file is missing, broken, or an object lacks a field.
     """
     rows, labels, ids = [], [], []
-    for index, item in enumerate(_items(path)):
-        label = _class_of(item)
-        if label is None:
-            continue
+    for index, item, label in _of_known_class(path):
         try:
             location, size = item["3d_location"], item["3d_dimensions"]
             row = [float(location[key]) for key in "xyz"] + [float(size[key]) for key in "lwh"]
@@ -71,10 +68,7 @@ def read_world_objects(path: Path, T_ego_world: Matrix) -> Objects:
         CosenseError: the file is missing, broken, or an object lacks its corners.
     """
     corners, labels, ids = [], [], []
-    for index, item in enumerate(_items(path)):
-        label = _class_of(item)
-        if label is None:
-            continue
+    for index, item, label in _of_known_class(path):
         try:
             points = np.asarray(item["world_8_points"], dtype=np.float64).reshape(8, 3)
         except (KeyError, TypeError, ValueError) as error:
@@ -139,15 +133,15 @@ def read_offset(value: Any, where: str) -> tuple[float, float]:
         ) from None
 
 
-def _items(path: Path) -> list[Any]:
+def _of_known_class(path: Path) -> Iterator[tuple[int, Mapping[str, Any], ObjectClass]]:
+    """Yield the position, the content and the class of every object of one of the ten classes."""
     content = read_json(path)
     if not isinstance(content, list):
         raise CosenseError(f"{path}: expected a list of objects, got {type(content).__name__}")
-    return content
-
-
-def _class_of(item: Any) -> ObjectClass | None:
-    return CLASS_OF_TYPE.get(str(item.get("type", "")).lower()) if isinstance(item, Mapping) else None
+    for index, item in enumerate(content):
+        label = CLASS_OF_TYPE.get(str(item.get("type", "")).lower()) if isinstance(item, Mapping) else None
+        if label is not None:
+            yield index, item, label
 
 
 def _identity(item: Mapping[str, Any], path: Path, index: int) -> str:

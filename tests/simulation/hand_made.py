@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,6 +47,15 @@ def make_frame(
     }
     frame = CooperativeFrame(f"{sequence}/{number:04d}", sequence, "vehicle", agents, truth)
     return SimulatedFrame(frame, offset_m)
+
+
+def make_empty_frame() -> SimulatedFrame:
+    """Return a frame in which no sensor hit anything."""
+    simulated = make_frame(0)
+    nothing = {"points": np.zeros((0, 4), dtype=np.float32), "objects": Objects.empty()}
+    agents = {name: replace(agent, **nothing) for name, agent in simulated.frame.agents.items()}
+    frame = replace(simulated.frame, agents=agents, ground_truth=Objects.empty())
+    return replace(simulated, frame=frame)
 
 
 def make_frames(count: int, **options: object) -> Iterator[SimulatedFrame]:

@@ -11,7 +11,7 @@ from cosense.data import open_dataset
 from cosense.data.dair_v2x import DairV2xDataset
 from cosense.errors import CosenseError
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
-from tests.simulation.hand_made import make_frame, make_frames
+from tests.simulation.hand_made import make_empty_frame, make_frame, make_frames
 
 
 def _assert_same_objects(read, written):
@@ -131,3 +131,10 @@ def test_what_the_layout_cannot_hold_is_refused(tmp_path):
     del alone.frame.agents["infrastructure"]
     with pytest.raises(CosenseError, match="layout opv2v"):
         write_dair_v2x([alone], tmp_path / "tree")
+
+
+def test_a_frame_without_points_and_objects_is_a_frame(tmp_path):
+    write_dair_v2x([make_empty_frame()], tmp_path / "tree")
+    frame = open_dataset(tmp_path / "tree")[0]
+    assert [agent.points.shape for agent in frame.agents.values()] == [(0, 4), (0, 4)]
+    assert len(frame.ground_truth) == len(frame.ego.objects) == 0

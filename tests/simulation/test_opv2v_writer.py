@@ -13,7 +13,7 @@ from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.objects import Objects
 from cosense.simulation.opv2v_writer import write_opv2v
-from tests.simulation.hand_made import make_frame, make_frames
+from tests.simulation.hand_made import make_empty_frame, make_frame, make_frames
 
 FOLDER_OF = {"vehicle": "1", "infrastructure": "-1"}
 
@@ -114,3 +114,10 @@ def test_an_unfinished_tree_and_mixed_sequences_are_refused(tmp_path):
     frames = [make_frame(n, sequence=name) for n, name in enumerate("aba")]
     with pytest.raises(CosenseError, match="do not follow each other"):
         write_opv2v(frames, tmp_path / "mixed")
+
+
+def test_a_frame_without_points_and_objects_is_a_frame(tmp_path):
+    write_opv2v([make_empty_frame()], tmp_path / "tree")
+    frame = open_dataset(tmp_path / "tree")[0]
+    assert [agent.points.shape for agent in frame.agents.values()] == [(0, 4), (0, 4)]
+    assert len(frame.ground_truth) == len(frame.ego.objects) == 0
