@@ -1,0 +1,103 @@
+"""What a training run is: the YAML that `cosense train` reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosense.training.augment import AugmentationConfig
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Simulated scenes: sequence n is family n modulo their number, with seed first_seed + n.
+
+    Attributes:
+        families: of `cosense.simulation.FAMILIES`.
+        first_seed: of the first sequence.
+        sequences: how many.
+        frames_per_sequence: used of each.
+        frame_step: use every n-th simulated frame (10 a second), neighbours are all but the same.
+    """
+
+    families: tuple[str, ...]
+    first_seed: int
+    sequences: int
+    frames_per_sequence: int = 1
+    frame_step: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.families:
+            raise ValueError("families is empty")
+        if min(self.sequences, self.frames_per_sequence, self.frame_step) < 1:
+            raise ValueError("sequences, frames_per_sequence and frame_step are at least 1")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where samples come from: scenes, data sets on disk, or both.
+
+    Attributes:
+        scenes: simulated once, then cached.
+        paths: data sets that `cosense.data.open_dataset` opens.
+        split: of those.
+    """
+
+    scenes: SceneConfig | None = None
+    paths: tuple[Path, ...] = ()
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scenes is None and not self.paths:
+            raise ValueError("neither scenes nor paths is given")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A training run.
+
+    Attributes:
+        model: folder whose config.yaml says which network.
+        train: what is learned from.
+        validation: what is never learned from.
+        cache: folder for simulated samples.
+        seed: of the weights, the order and the augmentation.
+        epochs: passes over the samples; or
+        minutes: of wall time, the learning rate follows the clock.
+        batch_size: clouds a step and process.
+        learning_rate: at its peak.
+        weight_decay: of AdamW.
+        gradient_norm: gradients longer than this are shortened to it.
+        crop_m: a step sees a part of the range this long in x; None for all of it.
+        min_points: an object with fewer is not judged.
+        workers: processes that load and augment.
+        checkpoint_minutes: between two checkpoints.
+        validation_minutes: between two validations.
+        device: a torch device.
+        augmentation: of the clouds.
+    """
+
+    model: Path
+    train: DataConfig
+    validation: DataConfig
+    cache: Path = Path("results/cache")
+    seed: int = 1
+    epochs: int | None = None
+    minutes: float | None = None
+    batch_size: int = 4
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    gradient_norm: float = 10.0
+    crop_m: float | None = None
+    min_points: int = 3
+    workers: int = 1
+    checkpoint_minutes: float = 3.0
+    validation_minutes: float = 10.0
+    device: str = "cpu"
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.minutes is None):
+            raise ValueError("give either epochs or minutes")
+        if self.batch_size < 1 or self.workers < 0 or self.learning_rate <= 0:
+            raise ValueError("batch_size, workers or learning_rate is too small")

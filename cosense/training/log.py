@@ -1,0 +1,33 @@
+"""A run's log: CSV always, TensorBoard too where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+
+class Log:
+    """Appends rows to <folder>/<table>.csv; the columns of a table are those of its first row."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._board: Any = None
+        if importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def write(self, table: str, step: int, values: dict[str, float]) -> None:
+        """Append one row."""
+        path = self.folder / f"{table}.csv"
+        is_new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(["step", *values])
+            writer.writerow([step, *(f"{value:.6g}" for value in values.values())])
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{table}/{name}", value, step)

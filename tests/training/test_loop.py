@@ -1,0 +1,165 @@
+"""A run learns, can be interrupted, and leaves a model behind."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.progress import Progress
+from safetensors.torch import load_file
+
+from cosense.errors import CosenseError
+from cosense.geometry.iou import bev_iou
+from cosense.perception.detector import load_detector
+from cosense.perception.models import WEIGHTS
+from cosense.training.config import TrainingConfig
+from cosense.training.loop import CHECKPOINT, TrainingRun, learning_rate
+from cosense.training.processes import Processes
+from cosense.training.samples import Sample
+from tests.training.toys import TOY_MODEL, toy_config, toy_sample
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+class Impatient(Progress):
+    """Somebody who presses Ctrl-C after three steps."""
+
+    steps = 0
+
+    def update(self, *args: object, **values: object) -> None:
+        self.steps += 1
+        if self.steps == 3:
+            raise KeyboardInterrupt
+
+
+def run(config: TrainingConfig, samples: list[Sample], out: Path, resume: bool = False) -> TrainingRun:
+    training = TrainingRun(config, TOY_MODEL, out, ALONE, Progress(disable=True))
+    if resume:
+        training.state.load(out / CHECKPOINT, config)
+    training.train(samples, samples[:1])
+    training.finish(samples, samples[:1], "cosense train toys.yaml")
+    return training
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sample]:
+    """A network that has seen one cloud a hundred times."""
+    out, sample = tmp_path_factory.mktemp("learned"), toy_sample(1)
+    run(toy_config(epochs=120, batch_size=1, learning_rate=0.02), [sample], out)
+    return out, sample
+
+
+def test_a_tiny_network_finds_the_one_car_that_it_was_shown(learned: tuple[Path, Sample]) -> None:
+    out, sample = learned
+    found = load_detector(out).detect(sample.points)
+    assert bev_iou(found.boxes[:1], sample.boxes)[0, 0] > 0.6
+    assert found.scores[0] > 0.3
+    assert not (found.scores[1:] > 0.3).any()
+
+
+def test_the_log_shows_a_falling_loss(learned: tuple[Path, Sample]) -> None:
+    with (learned[0] / "training.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [20, 40, 60, 80, 100, 120]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 3
+
+
+def test_the_card_says_how_it_was_made(learned: tuple[Path, Sample]) -> None:
+    card = (learned[0] / "card.md").read_text()
+    for fact in (
+        "cosense train toys.yaml",
+        "seed 1",
+        "| samples | 1 |",
+        "| ap50 vehicle | 1 |",
+        "epochs: 120",
+    ):
+        assert fact in card
+
+
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    samples = [toy_sample(seed) for seed in range(3)]
+    config = toy_config(epochs=4, crop_m=12.8)
+    config = replace(config, augmentation=type(config.augmentation)())
+    whole = run(config, samples, tmp_path / "whole")
+    halted = TrainingRun(config, TOY_MODEL, tmp_path / "halted", ALONE, Impatient(disable=True))
+    with pytest.raises(KeyboardInterrupt):
+        halted.train(samples, samples[:1])
+    assert halted.state.step == 3
+    resumed = run(config, samples, tmp_path / "halted", resume=True)
+    assert whole.state.step == resumed.state.step == 6
+    expected, got = (load_file(tmp_path / name / WEIGHTS) for name in ("whole", "halted"))
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_loading_processes_change_nothing(tmp_path: Path) -> None:
+    samples = [toy_sample(seed) for seed in range(3)]
+    for workers in (0, 1):
+        run(toy_config(epochs=1, workers=workers), samples, tmp_path / str(workers))
+    expected, got = (load_file(tmp_path / name / WEIGHTS) for name in ("0", "1"))
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_resuming_needs_a_checkpoint_of_the_same_run(tmp_path: Path) -> None:
+    config = toy_config()
+    training = TrainingRun(config, TOY_MODEL, tmp_path, ALONE, Progress(disable=True))
+    with pytest.raises(CosenseError, match="no checkpoint to resume from"):
+        training.state.load(tmp_path / CHECKPOINT, config)
+    training.state.save(tmp_path / CHECKPOINT, config)
+    with pytest.raises(CosenseError, match="was made with seed 1, the run has 2"):
+        training.state.load(tmp_path / CHECKPOINT, toy_config(seed=2))
+    (tmp_path / CHECKPOINT).write_bytes(b"broken")
+    with pytest.raises(CosenseError, match="not readable as a checkpoint"):
+        training.state.load(tmp_path / CHECKPOINT, config)
+
+
+def test_a_run_by_the_clock_ends_in_time(tmp_path: Path) -> None:
+    training = run(toy_config(epochs=None, minutes=0.02), [toy_sample(0)], tmp_path)
+    assert 1.2 <= training.state.elapsed_s < 6
+    assert training.state.step > 1
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+    rates = np.array([learning_rate(progress, 1.0) for progress in np.linspace(0, 1, 101)])
+    assert rates[0] == pytest.approx(0.1)
+    assert int(rates.argmax()) == 10
+    assert rates.max() == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.0)
+    assert (np.diff(rates[10:]) < 0).all()
+
+
+TWO_PROCESSES = """
+import sys, torch
+from pathlib import Path
+from rich.progress import Progress
+from cosense.training.loop import TrainingRun
+from cosense.training.processes import joined_processes
+from tests.training.toys import TOY_MODEL, toy_config, toy_sample
+with joined_processes("cpu") as processes:
+    out = Path(sys.argv[1]) / str(processes.rank)
+    run = TrainingRun(toy_config(batch_size=1, epochs=2), TOY_MODEL, out, processes, Progress(disable=True))
+    run.train([toy_sample(seed) for seed in range(4)], [])
+    torch.save([p.detach() for p in run.state.network.parameters()], out / "parameters.pt")
+"""
+
+
+def test_two_processes_learn_the_same_weights(tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run(
+        [sys.executable, *launcher, str(script), str(tmp_path)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=100,
+    )
+    first, second = (torch.load(tmp_path / rank / "parameters.pt", weights_only=True) for rank in "01")
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -1,0 +1,96 @@
+"""Samples from simulated scenes and from data sets on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosense.config import from_mapping
+from cosense.data.dataset import CooperativeFrame
+from cosense.errors import CosenseError
+from cosense.geometry.boxes import points_in_boxes
+from cosense.perception.config import DETECTED_CLASSES, detected_class
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.objects import ObjectClass, Objects
+from cosense.training.config import DataConfig, SceneConfig, TrainingConfig
+from cosense.training.samples import load_samples, point_counts, samples_of
+
+ONE_SCENE = DataConfig(scenes=SceneConfig(families=("curved_road",), first_seed=3, sequences=1))
+
+
+def frame_of(labels: list[int]) -> CooperativeFrame:
+    boxes = np.array([[5.0 * n, 0, 0, 4, 2, 2, 0] for n in range(len(labels))]).reshape(-1, 7)
+    objects = Objects(boxes, np.array(labels, dtype=np.int64), np.array([str(n) for n in range(len(labels))]))
+    points = np.array([[5.0 * n, 0.1 * k, 0, 0] for n in range(4) for k in range(n)], dtype=np.float32)
+    ego = AgentFrame("a", "vehicle", 0, np.eye(4), points, objects=objects)
+    silent = replace(ego, agent_id="b", objects=None)
+    return CooperativeFrame("0001", "s", "a", {"a": ego, "b": silent}, objects)
+
+
+def test_a_sample_is_an_agent_with_labels_of_its_own() -> None:
+    (sample,) = samples_of(
+        frame_of([ObjectClass.CAR, ObjectClass.BARROW, ObjectClass.BUS, ObjectClass.CYCLIST])
+    )
+    assert (sample.name, sample.kind) == ("s/0001/a", "vehicle")
+    # The barrow is left out: no network looks for it.
+    assert [DETECTED_CLASSES[index] for index in sample.classes] == [0, 0, ObjectClass.CYCLIST]
+    np.testing.assert_array_equal(sample.boxes[:, 0], [0, 10, 15])
+    np.testing.assert_array_equal(point_counts(sample.owner, 3), [0, 2, 3])
+
+
+@pytest.mark.parametrize("label", list(ObjectClass))
+def test_every_label_is_one_of_ours_or_none(label: ObjectClass) -> None:
+    merged = {0: 0, 1: 0, 2: 0, 3: 0, 4: 1, 5: 2}
+    assert detected_class(label) == merged.get(int(label))
+
+
+def test_scenes_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_samples(ONE_SCENE, tmp_path)
+    assert {sample.kind for sample in first} == {"vehicle", "infrastructure"}
+    for sample in first:
+        counts = points_in_boxes(sample.points[:, :3], sample.boxes).sum(axis=1)
+        assert (point_counts(sample.owner, len(sample.boxes)) <= counts).all()
+    monkeypatch.delattr("cosense.training.samples.simulate")
+    for once, again in zip(first, load_samples(ONE_SCENE, tmp_path), strict=True):
+        assert once.name == again.name
+        np.testing.assert_array_equal(once.points, again.points)
+        np.testing.assert_array_equal(once.boxes, again.boxes)
+
+
+def test_other_scenes_have_other_files(tmp_path: Path) -> None:
+    assert ONE_SCENE.scenes is not None
+    for scenes in (ONE_SCENE.scenes, replace(ONE_SCENE.scenes, first_seed=4)):
+        load_samples(DataConfig(scenes=scenes), tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+
+
+def test_a_foreign_frame_is_a_sample_for_each_agent(shared_data: Path, tmp_path: Path) -> None:
+    samples = load_samples(DataConfig(paths=(shared_data / "v2xset_frame",)), tmp_path)
+    assert [len(sample.boxes) for sample in samples] == [21, 22, 15]
+
+
+def test_an_unknown_family_is_named(tmp_path: Path) -> None:
+    scenes = SceneConfig(families=("crosing",), first_seed=0, sequences=1)
+    with pytest.raises(CosenseError, match=r"no family 'crosing'.*crossing"):
+        load_samples(DataConfig(scenes=scenes), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epoch": 3}, "unknown key 'epoch', did you mean 'epochs'"),
+        ({"minutes": 3}, "either epochs or minutes"),
+        ({"train": {}}, "neither scenes nor paths"),
+        ({"augmentation": {"mirror": 2.0}}, "mirror is 2.0"),
+        ({"batch_size": 0}, "too small"),
+    ],
+)
+def test_a_bad_configuration_names_its_key(change: dict, said: str) -> None:
+    scenes = {"scenes": {"families": ["crossing"], "first_seed": 0, "sequences": 1}}
+    good = {"model": "pillars-lite", "train": scenes, "validation": scenes, "epochs": 1}
+    assert from_mapping(TrainingConfig, good, "run.yaml").epochs == 1
+    with pytest.raises(CosenseError, match=said):
+        from_mapping(TrainingConfig, good | change, "run.yaml")

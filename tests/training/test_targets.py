@@ -1,0 +1,84 @@
+"""Targets against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from cosense.perception.head import encode_boxes
+from cosense.sensing.grid import BevGrid
+from cosense.training.targets import Targets, join_targets, make_targets
+
+GRID = BevGrid((-8.0, -4.0, -1.0, 8.0, 4.0, 3.0), 0.8)
+CAR = [0.1, 0.2, 0.8, 4.4, 1.9, 1.6, 0.5]
+
+
+def targets_of(boxes: list, classes: list[int], sure: list[bool] | None = None) -> Targets:
+    sure = [True] * len(boxes) if sure is None else sure
+    return make_targets(
+        np.array(boxes, dtype=np.float64).reshape(-1, 7),
+        np.array(classes, dtype=np.int64),
+        np.array(sure, dtype=bool),
+        GRID,
+    )
+
+
+def test_one_car_makes_one_round_hill() -> None:
+    targets = targets_of([CAR], [0])
+    assert targets.heat.shape == (1, 3, 10, 20)
+    heat = targets.heat[0, 0]
+    assert (heat == 1).nonzero().tolist() == [[5, 10]]
+    for step in range(1, 4):
+        ring = [heat[5 - step, 10], heat[5 + step, 10], heat[5, 10 - step], heat[5, 10 + step]]
+        assert len({float(value) for value in ring}) == 1
+        assert ring[0] < heat[5 - step + 1, 10] or ring[0] == 0
+    assert not targets.heat[0, 1:].any()
+    assert targets.heat_weight.all()
+
+
+def test_box_codes_stand_on_the_nine_cells_around_the_middle() -> None:
+    targets = targets_of([CAR], [0])
+    cells = targets.code_weight[0, 0].nonzero()
+    assert sorted(cells.tolist()) == [[row, column] for row in (4, 5, 6) for column in (9, 10, 11)]
+    assert targets.code_weight[0, 0, 5, 10] == 1
+    for row, column in cells.tolist():
+        middle = torch.tensor([[(column + 0.5) * 0.8 - 8.0, (row + 0.5) * 0.8 - 4.0]])
+        expected = encode_boxes(torch.tensor([CAR]), middle, 0.8)[0]
+        torch.testing.assert_close(targets.codes[0, :, row, column], expected)
+
+
+def test_neighbours_share_no_middle() -> None:
+    beside = [0.9, *CAR[1:]]
+    targets = targets_of([CAR, beside], [0, 0])
+    assert int((targets.heat == 1).sum()) == 2
+    for column, box in ((10, CAR), (11, beside)):
+        middle = torch.tensor([[(column + 0.5) * 0.8 - 8.0, 0.4]])
+        expected = encode_boxes(torch.tensor([box]), middle, 0.8)[0]
+        torch.testing.assert_close(targets.codes[0, :, 5, column], expected)
+
+
+def test_what_is_hardly_seen_is_not_judged() -> None:
+    targets = targets_of([CAR, [-6.0, -3.0, *CAR[2:]]], [0, 0], [False, True])
+    assert (targets.heat == 1).nonzero().tolist() == [[0, 0, 1, 2]]
+    assert targets.heat_weight[0, 0, 5, 10] == 0
+    assert targets.heat_weight[0, 0, 1, 2] == 1
+    assert targets.code_weight[0, 0, 5, 10] == 0
+
+
+def test_objects_off_the_map_and_empty_scenes_leave_nothing() -> None:
+    for targets in (targets_of([], []), targets_of([[8.1, *CAR[1:]], [0, -4.1, *CAR[2:]]], [0, 1])):
+        assert not targets.heat.any()
+        assert not targets.code_weight.any()
+
+
+def test_a_hill_at_the_border_is_cut_not_wrapped() -> None:
+    heat = targets_of([[7.9, *CAR[1:]]], [0]).heat[0, 0]
+    assert heat[5, 19] == 1
+    assert not heat[:, :10].any()
+
+
+def test_batches_are_stacked() -> None:
+    joined = join_targets([targets_of([CAR], [0]), targets_of([], [])])
+    assert joined.heat.shape == (2, 3, 10, 20)
+    assert joined.heat[0].any()
+    assert not joined.heat[1].any()

@@ -1,0 +1,63 @@
+"""Toy clouds with a car in them, and the smallest run that learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cosense.geometry.boxes import points_in_boxes
+from cosense.perception.config import ModelConfig
+from cosense.training.augment import AugmentationConfig
+from cosense.training.config import DataConfig, TrainingConfig
+from cosense.training.samples import Sample
+from tests.perception.networks import TINY
+
+TOY_MODEL: ModelConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
+UNCHANGED = AugmentationConfig(
+    rotation_deg=0, mirror=0, scale=0, drop_beams=0, drop_points=0, no_intensity=0, dim=0
+)
+
+
+def toy_sample(seed: int, cars: int = 1, height_m: float = 1.9) -> Sample:
+    """Return a flat road with cars on it, filled with points."""
+    rng = np.random.default_rng(seed)
+    n = 3000
+    road = np.column_stack(
+        [rng.uniform(-12, 12, n), rng.uniform(-6, 6, n), np.full(n, -height_m), rng.random(n)]
+    )
+    boxes = np.column_stack(
+        [
+            rng.uniform(-8, 8, cars),
+            rng.uniform(-4, 4, cars),
+            np.full(cars, 1.1 - height_m),  # the road is not on its surface
+            np.tile([4.4, 1.9, 1.6], (cars, 1)),
+            rng.uniform(-3, 3, cars),
+        ]
+    )
+    clouds = [road]
+    for x, y, z, length, width, height, yaw in boxes:
+        u, v, w = (rng.uniform(-0.49, 0.49, 400) * size for size in (length, width, height))
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        clouds.append(np.column_stack([x + u * cos - v * sin, y + u * sin + v * cos, z + w, rng.random(400)]))
+    points = np.concatenate(clouds).astype(np.float32)
+    owner = np.full(len(points), -1, dtype=np.int16)
+    for index, inside in enumerate(points_in_boxes(points[:, :3], boxes)):
+        owner[inside] = index
+    return Sample(f"toy/{seed}", "vehicle", points, boxes, np.zeros(cars, dtype=np.int64), owner)
+
+
+def toy_config(**changes: object) -> TrainingConfig:
+    """Return the configuration of a run on toys; its paths are never opened."""
+    nowhere = DataConfig(paths=(Path("toys"),))
+    config = TrainingConfig(
+        model=Path("toys"),
+        train=nowhere,
+        validation=nowhere,
+        epochs=1,
+        batch_size=2,
+        workers=0,
+        augmentation=UNCHANGED,
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]
