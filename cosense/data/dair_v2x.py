@@ -19,8 +19,6 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from cosense.data.dair_index import (
     SIDES,
     Pair,
@@ -141,9 +139,10 @@ class DairV2xDataset:
         """See `Dataset.info`."""
         counts = {name: sum(p.vehicle_id in ids for p in self._usable) for name, ids in self._splits.items()}
         problems = self._unknown(self._partial)
-        if self._vehicle_backup is None and "complemented" in self._label_folders():
+        if (self._vehicle_backup is None) == ("complemented" in self._label_folders()):
             problems.append(
-                "vehicle-side/label/lidar_backup: missing, complemented labels are half installed"
+                "complemented labels are half installed: of vehicle-side/label/lidar_backup and "
+                "cooperative/label_world_backup only one is there"
             )
         missing = self._missing(self._partial)
         if verify:
@@ -292,7 +291,7 @@ class DairV2xDataset:
             agent_id=kind,
             kind=kind,
             stamp_ns=self._stamp_ns(kind, frame, "pointcloud_timestamp"),
-            T_world_agent=np.asarray(T_world_agent),
+            T_world_agent=T_world_agent,
             points=read_pcd(file("cloud")).points,
             cameras=cameras,
             objects=read_objects(labels) if self._listing.has(labels.parent) else None,

@@ -205,10 +205,11 @@ def test_original_and_complemented_labels_are_told_apart(tree):
         open_dataset(tree, labels="complement")
 
 
-def test_half_installed_complemented_labels_are_a_problem(tree):
+@pytest.mark.parametrize("backup", ["vehicle-side/label/lidar_backup", "cooperative/label_world_backup"])
+def test_half_installed_complemented_labels_are_a_problem(tree, backup):
     _install_complemented(tree)
     assert open_dataset(tree).info().problems == []
-    (tree / "vehicle-side/label/lidar_backup").rename(tree / "vehicle-side/label/elsewhere")
+    shutil.rmtree(tree / backup)
     assert any("half installed" in line for line in open_dataset(tree).info().problems)
 
 
