@@ -84,6 +84,6 @@ class PillarEncoder(nn.Module):
 
     def _pillar_inputs(self, pillars: Pillars, scale: Tensor) -> Tensor:
         """Return (K,6): mean point (3), middle (2), log of the number of points."""
-        mean = pillars.means()[:, :3] / scale[:3]
+        mean = pillars.means() / scale[:3]
         count = torch.log(pillars.counts.to(torch.float32))[:, None]
         return torch.cat([mean, pillars.centers_m / _FAR_M, count], dim=1)

@@ -54,7 +54,7 @@ def test_parts_do_what_their_names_say() -> None:
 
 
 def test_whole_beams_are_dropped() -> None:
-    elevation = np.repeat(np.deg2rad(0.33) * (np.arange(-45, 45, 3) + 0.5), 50)
+    elevation = np.repeat(np.deg2rad(0.33) * (np.arange(-75, 75, 5) + 0.5), 50)
     distance = np.tile(np.linspace(5, 50, 50), 30)
     xyz = np.column_stack([distance, 0 * distance, distance * np.tan(elevation)])
     points = np.column_stack([xyz, 0 * distance]).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from cosense.training.config import TrainingConfig
 from cosense.training.loop import CHECKPOINT, TrainingRun, learning_rate
 from cosense.training.processes import Processes
 from cosense.training.samples import Sample
+from tests.conftest import REPOSITORY
 from tests.training.toys import TOY_MODEL, toy_config, toy_sample
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -140,6 +142,7 @@ from pathlib import Path
 from rich.progress import Progress
 from cosense.training.loop import TrainingRun
 from cosense.training.processes import joined_processes
+from tests.conftest import REPOSITORY
 from tests.training.toys import TOY_MODEL, toy_config, toy_sample
 with joined_processes("cpu") as processes:
     out = Path(sys.argv[1]) / str(processes.rank)
@@ -150,16 +153,20 @@ with joined_processes("cpu") as processes:
 
 
 def test_two_processes_learn_the_same_weights(tmp_path: Path) -> None:
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run(
-        [sys.executable, *launcher, str(script), str(tmp_path)],
-        env=environment,
-        check=True,
-        capture_output=True,
-        timeout=100,
-    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    running = []
+    for rank in "01":
+        # What torchrun sets; its own start needs a host name that resolves, which a container may not have.
+        world = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        own = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+        arguments = [sys.executable, "-c", TWO_PROCESSES, str(tmp_path)]
+        running.append(subprocess.Popen(arguments, env=os.environ | world | own))
+    try:
+        assert [process.wait(timeout=100) for process in running] == [0, 0]
+    finally:
+        for process in running:
+            process.kill()
     first, second = (torch.load(tmp_path / rank / "parameters.pt", weights_only=True) for rank in "01")
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
