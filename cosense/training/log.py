@@ -31,3 +31,9 @@ class Log:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"{table}/{name}", value, step)
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows after `step`, which a resumed run will write again."""
+        for path in self.folder.glob("*.csv"):
+            header, *rows = path.read_text().splitlines(keepends=True)
+            path.write_text("".join([header, *(row for row in rows if int(row.split(",")[0]) <= step)]))

@@ -110,7 +110,7 @@ def train(config: TrainingConfig, out: Path, *, resume: bool, command: str) -> d
             processes.wait()
         run = TrainingRun(config, model, out, processes, progress)
         if resume:
-            run.state.load(out / CHECKPOINT, config)
+            run.resume()
         run.train(samples, unseen)
         return run.finish(samples, unseen, command) if processes.is_first else {}
 
@@ -143,6 +143,12 @@ class TrainingRun:
         self.state = _State(network, optimizer)
         self.log = Log(out)
         self.autocast_dtype = inference_dtype(model, processes.device)
+
+    def resume(self) -> None:
+        """Go back to the checkpoint of the folder."""
+        self.state.load(self.out / CHECKPOINT, self.config)
+        if self.processes.is_first:
+            self.log.rewind(self.state.step)
 
     def train(self, samples: list[Sample], unseen: list[Sample]) -> None:
         """Step until the run has had its epochs or its minutes; Ctrl-C leaves a checkpoint."""

@@ -44,7 +44,7 @@ class Impatient(Progress):
 def run(config: TrainingConfig, samples: list[Sample], out: Path, resume: bool = False) -> TrainingRun:
     training = TrainingRun(config, TOY_MODEL, out, ALONE, Progress(disable=True))
     if resume:
-        training.state.load(out / CHECKPOINT, config)
+        training.resume()
     training.train(samples, samples[:1])
     training.finish(samples, samples[:1], "cosense train toys.yaml")
     return training
