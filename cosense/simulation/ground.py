@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosense.geometry.transforms import Matrix
 from cosense.simulation.materials import ALBEDO, REFLECTANCE, Material
 
 EXTENT_M = 140.0
-CELL_M = 0.2
+CELL_M = 0.1
 KERB_M = 0.13
 _RAISED = (Material.PAVING, Material.GRASS)
 # Sub-pixel bits of OpenCV's polygon filler.
@@ -55,7 +56,7 @@ class GroundTensors:
     """A `Ground` on the device, with tables by material.
 
     Attributes:
-        surface: (H*W,) int64.
+        surface: (H*W,) uint8.
         size: H = W.
         raised: (materials,) bool.
         reflectance: (materials,).
@@ -71,7 +72,7 @@ class GroundTensors:
     @classmethod
     def of(cls, ground: Ground, device: torch.device) -> GroundTensors:
         return cls(
-            surface=torch.from_numpy(ground.surface.astype(np.int64).ravel()).to(device),
+            surface=torch.from_numpy(ground.surface.ravel()).to(device),
             size=len(ground.surface),
             raised=torch.tensor([m in _RAISED for m in Material], device=device),
             reflectance=torch.tensor([REFLECTANCE[m] for m in Material], device=device),
@@ -82,11 +83,9 @@ class GroundTensors:
         """Return the material (n,) at scene coordinates (n,), (n,)."""
         column = ((x + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
         row = ((y + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
-        return self.surface[row * self.size + column]
+        return self.surface[row * self.size + column].long()
 
-    def meet(
-        self, directions: Tensor, position: tuple[float, float, float], yaw: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def meet(self, directions: Tensor, T_scene_sensor: Matrix) -> tuple[Tensor, Tensor, Tensor]:
         """Return where rays (R,3) of a sensor meet the ground.
 
         A ray first passes the level of the walkways; where it finds none there it goes on to the road, and
@@ -95,9 +94,9 @@ class GroundTensors:
         Returns:
             range (R,) with inf above the horizon, material (R,), and whether it is a kerb's face (R,).
         """
-        cos, sin = float(np.cos(yaw)), float(np.sin(yaw))
-        slope_x = directions[:, 0] * cos - directions[:, 1] * sin
-        slope_y = directions[:, 0] * sin + directions[:, 1] * cos
+        rotation = torch.tensor(T_scene_sensor[:2, :3], device=directions.device, dtype=directions.dtype)
+        slope_x, slope_y = (directions @ rotation.T).T
+        position = T_scene_sensor[:3, 3].tolist()
         down = torch.where(directions[:, 2] < -1e-4, -directions[:, 2], torch.nan)
 
         def material_at(range_m: Tensor) -> Tensor:

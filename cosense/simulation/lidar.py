@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosense.geometry.transforms import Matrix
 from cosense.simulation.ground import GroundTensors
 from cosense.simulation.primitives import Primitives
 from cosense.simulation.raycast import NO_HIT, Hits, Solids, Windows, cast, solids_in_sensor, surface_normals
@@ -158,17 +159,16 @@ def sweep(
     model: LidarModel,
     primitives: Primitives,
     ground: GroundTensors,
-    position: tuple[float, float, float],
-    yaw: float,
+    T_scene_sensor: Matrix,
     generator: torch.Generator,
 ) -> Sweep:
-    """Take one sweep from a position in the scene with a heading; the generator names the device."""
+    """Take one sweep with a sensor that is turned only about the vertical; the generator names the device."""
     device = generator.device
     phase = float(torch.rand((), generator=generator, device=device))
     grid = BeamGrid.of(model, phase, device)
-    solids = solids_in_sensor(primitives, position, yaw, device)
+    solids = solids_in_sensor(primitives, T_scene_sensor, device)
     hits = cast(grid, solids, generator)
-    ground_m, material, kerb = ground.meet(grid.directions, position, yaw)
+    ground_m, material, kerb = ground.meet(grid.directions, T_scene_sensor)
     on_ground = ground_m < hits.range_m
     normals = surface_normals(grid.directions, hits, solids)
     normals[on_ground] = torch.tensor([0.0, 0.0, 1.0], device=device)

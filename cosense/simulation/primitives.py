@@ -52,6 +52,10 @@ class Primitives:
     def __len__(self) -> int:
         return len(self.yaw)
 
+    def __getitem__(self, index: NDArray) -> Primitives:
+        """Return the solids that a mask or an index array selects."""
+        return Primitives(*(getattr(self, field.name)[index] for field in fields(Primitives)))
+
 
 @dataclass(frozen=True)
 class Solid:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
 from cosense.simulation.primitives import Primitives, Shape
 
 NO_HIT = -1
@@ -41,16 +42,10 @@ class Solids:
         return len(self.cos)
 
 
-def solids_in_sensor(
-    primitives: Primitives, position: tuple[float, float, float], yaw: float, device: torch.device
-) -> Solids:
-    """Move primitives into the frame of a sensor at `position` with heading `yaw` of the scene."""
-    cos, sin = np.cos(yaw), np.sin(yaw)
-    offset = primitives.centre.astype(np.float64) - np.asarray(position)
-    centre = np.column_stack(
-        [offset[:, 0] * cos + offset[:, 1] * sin, offset[:, 1] * cos - offset[:, 0] * sin, offset[:, 2]]
-    )
-    turn = primitives.yaw.astype(np.float64) - yaw
+def solids_in_sensor(primitives: Primitives, T_scene_sensor: Matrix, device: torch.device) -> Solids:
+    """Move primitives of the scene into the frame of a sensor that is turned only about the vertical."""
+    centre = transform_points(invert(T_scene_sensor), primitives.centre.astype(np.float64))
+    turn = primitives.yaw.astype(np.float64) - yaw_of(T_scene_sensor)
     packed = np.column_stack(
         [
             centre,
