@@ -20,7 +20,11 @@ from cosense.perception.head import cell_centers, decode_boxes, find_peaks
 from cosense.perception.models import find_model, fingerprint, read_network
 from cosense.perception.network import PillarNetwork, inference_dtype
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import ObjectClass
 from cosense.sensing.pillars import Pillars, group_points
+
+# Classes that suppress each other: somebody is on foot or on a bicycle, but may well stand beside a car.
+_RIVALS = ((ObjectClass.CAR,), (ObjectClass.PEDESTRIAN, ObjectClass.CYCLIST))
 
 
 class Detector:
@@ -96,7 +100,7 @@ class Detector:
             )
 
     def decode(self, features: BevFeatures) -> Detections:
-        """Return the boxes that the maps stand for: peaks, then non-maximum suppression within each class."""
+        """Return the boxes that the maps stand for: peaks, then non-maximum suppression."""
         with torch.inference_mode():
             scores, labels, cells = find_peaks(
                 features.class_logits, self.config.max_detections, self.config.score_threshold
@@ -150,14 +154,14 @@ def _checked(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _suppress(
-    boxes: NDArray[np.float64], scores: NDArray[np.float32], labels: NDArray[np.int64], iou: float
+    boxes: NDArray[np.float64], scores: NDArray[np.float32], indices: NDArray[np.int64], iou: float
 ) -> Detections:
-    """Return the boxes (M,7) that survive among those of their class index, best first."""
+    """Return the boxes (M,7) of class indices (M,) that survive within their group, best first."""
+    labels = np.array(DETECTED_CLASSES, dtype=np.int64)[indices]
     parts = []
-    for index, label in enumerate(DETECTED_CLASSES):
-        mine = np.flatnonzero(labels == index)
+    for group in _RIVALS:
+        mine = np.flatnonzero(np.isin(labels, group))
         kept = mine[rotated_nms(boxes[mine], scores[mine], iou)]
-        classes = np.full(len(kept), label, dtype=np.int64)
         sources = np.full(len(kept), Source.EGO, dtype=np.uint8)
-        parts.append(Detections(boxes[kept], scores[kept], classes, sources))
+        parts.append(Detections(boxes[kept], scores[kept], labels[kept], sources))
     return Detections.concatenate(parts)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cosense.config import to_mapping
 from cosense.data import open_dataset
 from cosense.data.dataset import CooperativeFrame
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import Boxes, points_in_boxes
 from cosense.perception.config import detected_class
 from cosense.simulation import FAMILIES, simulate
@@ -106,7 +106,7 @@ def _simulated(
     scenes: SceneConfig, cache: Path, progress: Callable[[str, int, int], None]
 ) -> Iterator[Sample]:
     if unknown := sorted(set(scenes.families) - set(FAMILIES)):
-        raise CosenseError(f"families: no family '{unknown[0]}', known: {', '.join(FAMILIES)}")
+        raise CosenseError(f"families: no family '{unknown[0]}', {nearest(unknown[0], FAMILIES)}")
     for number in range(scenes.sequences):
         family = scenes.families[number % len(scenes.families)]
         yield from _sequence(scenes, family, scenes.first_seed + number, cache)

@@ -63,6 +63,11 @@ def test_two_middles_of_one_car_are_one_car(detector: Detector) -> None:
     assert len(detector.decode(rendered(detector, boxes, [0, 2], 0.0))) == 2
 
 
+def test_nobody_walks_and_rides_at_once(detector: Detector) -> None:
+    boxes = np.array([[0.0, 0.0, 0.8, 1.8, 0.7, 1.6, 0.0], [0.0, 0.0, 0.8, 1.8, 0.7, 1.6, 0.0]])
+    assert len(detector.decode(rendered(detector, boxes, [1, 2], 0.0))) == 1
+
+
 def test_detect_is_encode_then_decode(detector: Detector) -> None:
     points = cloud()
     features = detector.encode(points)

@@ -1,0 +1,66 @@
+"""The verb from end to end, in processes of its own: a tiny network on one simulated scene."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cosense.config import to_mapping
+from cosense.perception.detector import load_detector
+from tests.perception.networks import TINY
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A run of a second on one scene."""
+    model = tmp_path / "tiny"
+    model.mkdir()
+    (model / "config.yaml").write_text(yaml.safe_dump(to_mapping(TINY)))
+    scenes = {"scenes": {"families": ["curved_road"], "first_seed": 5, "sequences": 1}}
+    run = {"model": str(model), "train": scenes, "validation": scenes, "cache": str(tmp_path / "cache")}
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump({**run, "minutes": 0.02, "batch_size": 1, "workers": 0}))
+    return path
+
+
+def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cosense.cli.main", "train", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_a_run_leaves_a_model_that_loads_and_can_be_prolonged(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run_train(str(config), "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    assert f"weights, card and logs are in {out}" in result.stdout.replace("\n", " ").replace("  ", " ")
+    assert load_detector(out).config == TINY
+    assert f"cosense train {config}" in (out / "card.md").read_text()
+    steps = (out / "validation.csv").read_text().splitlines()
+    result = run_train(str(config), "--out", str(out), "--resume", "--minutes", "0.03")
+    assert result.returncode == 0, result.stderr
+    assert len((out / "validation.csv").read_text().splitlines()) == len(steps) + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"minuets": 3}, "unknown key 'minuets', did you mean 'minutes'"),
+        ({"model": "pillars-light"}, "did you mean 'pillars-lite'"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(config: Path, change: dict, said: str) -> None:
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | change))
+    result = run_train(str(config), "--out", str(config.parent / "out"))
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
