@@ -75,7 +75,7 @@ class _Display:
         text = describe(progress)
         self._bar.update(self._task, completed=progress.fused, description=text)
         is_due = time.monotonic() - self._last_line_s > _PLAIN_LINE_S
-        has_ended = not any(progress.alive.values())
+        has_ended = not any(progress.running.values())
         if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
             self._console.print(f"fused {progress.fused} frames: {text}", highlight=False)
             self._last_line_s, self._last_count = time.monotonic(), progress.fused
@@ -83,8 +83,8 @@ class _Display:
 
 def describe(progress: Progress) -> str:
     """Return one line about the newest frame and who is missing."""
-    gone = sorted(name for name, is_alive in progress.alive.items() if not is_alive)
-    parts = [f"ended: {', '.join(gone)}"] if gone and any(progress.alive.values()) else []
+    gone = sorted(name for name, pid in progress.running.items() if pid is None)
+    parts = [f"ended: {', '.join(gone)}"] if gone and any(progress.running.values()) else []
     if progress.last is None:
         return "; ".join(["starting", *parts])
     last = progress.last

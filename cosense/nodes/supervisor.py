@@ -60,12 +60,12 @@ class Progress:
     Attributes:
         fused: frames that came out of the fusion so far.
         last: the newest line of the fusion's journal, None before the first.
-        alive: by name of the process.
+        running: process id by name, None for what has ended.
     """
 
     fused: int
     last: dict[str, Any] | None
-    alive: dict[str, bool]
+    running: dict[str, int | None]
 
 
 def check_ros() -> None:
@@ -84,7 +84,7 @@ def ros_environment(logs: Path) -> dict[str, str]:
         environment.setdefault("ROS_LOCALHOST_ONLY", "1")
     else:
         environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    # Room for a few clouds of 1 MB: what does not fit into the buffers of Fast DDS is sent again seconds later.
+    # Room for a few clouds of 1 MB: what does not fit into the buffers of Fast DDS comes seconds later.
     environment.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "DEFAULT?sockets_size=4MB")
     environment.setdefault("ROS_LOG_DIR", str(logs / "ros"))
     environment["PYTHONUNBUFFERED"] = "1"
@@ -177,8 +177,10 @@ class Supervisor:
         )
 
     def _progress(self) -> Progress:
-        alive = {name: process.poll() is None for name, process in self._processes.items()}
-        return Progress(*self._journal.read(), alive)
+        running = {
+            name: process.pid if process.poll() is None else None for name, process in self._processes.items()
+        }
+        return Progress(*self._journal.read(), running)
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"

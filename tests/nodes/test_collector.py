@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cosense.fusion.receiver import FusionSettings
+from cosense.nodes.collector import Collector, CollectorSettings
+from cosense.sharing.message import Message, MessageError, PayloadKind, encode
+
+MS = 1_000_000
+SETTINGS = CollectorSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_until_silent=3, max_open=2)
+WINDOW = FusionSettings(max_age_ms=150.0, max_ahead_ms=100.0, max_senders=3)
+
+
+def message(sender: str, stamp_ms: int) -> bytes:
+    return encode(
+        Message(PayloadKind.OBJECTS, sender, 0, stamp_ms * MS, np.eye(4), np.zeros((3, 3)), bytes(8), b"\0\0")
+    )
+
+
+def collector(*peers: str) -> Collector:
+    return Collector(peers, SETTINGS, WINDOW)
+
+
+def test_a_moment_is_complete_when_all_have_sent():
+    c = collector("a", "b")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 990))
+    assert c.ready(1 * MS) == []
+    c.add(message("b", 1030))
+    (done,) = c.ready(2 * MS)
+    assert done.stamp_ns == 1000 * MS
+    assert done.ego_message == message("ego", 1000)
+    assert done.messages == [message("a", 990), message("b", 1030)]
+    assert (done.missing, done.waited_ms) == ([], 2.0)
+    assert c.ready(3 * MS) == []
+
+
+def test_messages_may_come_before_the_ego():
+    c = collector("a")
+    c.add(message("a", 1000))
+    c.add_ego(message("ego", 1000), 0)
+    assert len(c.ready(0)) == 1
+
+
+def test_out_of_time_says_who_is_missing_and_uses_what_is_in_the_window():
+    c = collector("a", "b")
+    c.add(message("a", 900))
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(99 * MS) == []
+    (done,) = c.ready(100 * MS)
+    assert done.messages == [message("a", 900)]
+    assert done.missing == ["a", "b"]
+
+
+@pytest.mark.parametrize("stamp_ms", [849, 1101])
+def test_what_is_outside_the_window_is_not_handed_on(stamp_ms):
+    c = collector("a")
+    c.add(message("a", stamp_ms))
+    c.add_ego(message("ego", 1000), 0)
+    (done,) = c.ready(100 * MS)
+    assert done.messages == []
+
+
+def test_the_nearest_of_several_is_taken():
+    c = collector("a")
+    for stamp_ms in (880, 980, 1080):
+        c.add(message("a", stamp_ms))
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(0)[0].messages == [message("a", 980)]
+
+
+def test_a_dead_agent_costs_three_time_outs_and_then_none_until_it_is_heard():
+    c = collector("a")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        assert c.ready(99 * MS) == []
+        assert c.ready(100 * MS)[0].missing == ["a"]
+    assert c.silent == ["a"]
+    c.add_ego(message("ego", 1300), 0)
+    assert c.ready(0)[0].missing == []
+    c.add(message("a", 1400))
+    assert c.silent == []
+    c.add_ego(message("ego", 1500), 0)
+    assert c.ready(99 * MS) == []
+
+
+def test_an_agent_that_is_always_too_late_is_not_waited_for():
+    c = collector("a")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        c.ready(100 * MS)
+        c.add(message("a", 700 + 100 * number))
+    assert c.silent == ["a"]
+
+
+def test_a_newcomer_is_waited_for_once_it_is_heard():
+    c = collector()
+    c.add_ego(message("ego", 1000), 0)
+    assert len(c.ready(0)) == 1
+    c.add(message("new", 1000))
+    c.add_ego(message("ego", 1100), 0)
+    assert c.ready(0) == []
+    c.add(message("new", 1100))
+    assert c.ready(0)[0].messages == [message("new", 1100)]
+
+
+def test_moments_are_closed_in_order():
+    c = collector("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add_ego(message("ego", 1100), 0)
+    c.add(message("a", 1100))
+    assert c.ready(0) == []
+    c.add(message("a", 1000))
+    assert [done.stamp_ns // MS for done in c.ready(0)] == [1000, 1100]
+
+
+def test_too_many_open_moments_close_the_oldest():
+    c = collector("a")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+    assert [done.stamp_ns // MS for done in c.ready(0)] == [1000]
+
+
+def test_unreadable_messages_are_handed_on_once_so_that_they_are_reported():
+    c = collector()
+    c.add(b"garbage")
+    c.add_ego(message("ego", 1000), 0)
+    c.add_ego(message("ego", 1100), 0)
+    first, second = c.ready(0)
+    assert (first.messages, second.messages) == ([b"garbage"], [])
+
+
+def test_floods_are_bounded():
+    c = collector("a", "b")
+    for number in range(1000):
+        c.add(b"garbage %d" % number)
+        c.add(message(f"x{number}", 1000))
+    c.add_ego(message("ego", 1000), 0)
+    (done,) = c.ready(100 * MS)
+    assert len(done.messages) == 1 + 16
+    assert done.missing == ["a", "b"]
+
+
+def test_a_silent_sender_makes_room_for_a_new_one():
+    c = collector("a", "b", "c")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        for alive in ("b", "c"):
+            c.add(message(alive, 1000 + 100 * number))
+        c.ready(100 * MS)
+    assert c.silent == ["a"]
+    c.add(message("new", 1300))
+    for alive in ("b", "c"):
+        c.add(message(alive, 1300))
+    c.add_ego(message("ego", 1300), 0)
+    assert len(c.ready(0)[0].messages) == 3
+
+
+def test_stamps_that_jump_back_start_anew():
+    c = collector("a")
+    for stamp_ms in (900_000, 1000):
+        c.add_ego(message("ego", stamp_ms), 0)
+        c.add(message("a", stamp_ms))
+        assert c.ready(0)[0].messages == [message("a", stamp_ms)]
+
+
+def test_a_broken_message_of_the_ego_is_an_error():
+    with pytest.raises(MessageError):
+        collector().add_ego(b"garbage", 0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"timeout_ms": -1.0}, {"sync_tolerance_ms": -1.0}, {"misses_until_silent": 0}, {"max_open": 0}]
+)
+def test_settings_refuse_nonsense(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        CollectorSettings(**change)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from cosense.nodes.pose_join import PoseJoin
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def join() -> PoseJoin[str, str]:
+    return PoseJoin(tolerance_ns=50 * MS, max_clouds=3)
+
+
+def test_equal_stamps_join_in_either_order(join):
+    assert join.add_cloud(100 * MS, "cloud 1") == []
+    assert join.add_pose(100 * MS, "pose 1") == [("cloud 1", "pose 1")]
+    assert join.add_pose(200 * MS, "pose 2") == []
+    assert join.add_cloud(200 * MS, "cloud 2") == [("cloud 2", "pose 2")]
+
+
+def test_another_stamp_waits_for_a_later_pose_and_takes_the_nearest(join):
+    join.add_pose(90 * MS, "before")
+    assert join.add_cloud(100 * MS, "cloud") == []
+    assert join.add_pose(120 * MS, "after") == [("cloud", "before")]
+
+
+def test_a_cloud_without_a_near_pose_is_dropped_and_counted(join):
+    join.add_cloud(100 * MS, "cloud")
+    assert join.add_pose(151 * MS, "too late") == []
+    assert join.without_pose == 1
+
+
+def test_waiting_clouds_are_bounded(join):
+    for number in range(5):
+        join.add_cloud(number * 100 * MS, f"cloud {number}")
+    assert join.without_pose == 2
+    assert join.add_pose(400 * MS, "pose") == [("cloud 4", "pose")]
+
+
+def test_several_clouds_become_complete_in_order(join):
+    join.add_cloud(100 * MS, "cloud 1")
+    join.add_cloud(110 * MS, "cloud 2")
+    assert join.add_pose(115 * MS, "pose") == [("cloud 1", "pose"), ("cloud 2", "pose")]
+
+
+def test_a_recording_that_starts_anew_is_not_joined_with_the_old_poses(join):
+    join.add_pose(900_000 * MS, "old")
+    assert join.add_cloud(100 * MS, "cloud") == []
+    assert join.add_pose(100 * MS, "new") == [("cloud", "new")]
+    assert join.without_pose == 0

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cosense.errors import CosenseError
+from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.scenario import (
+    AgentSpec,
+    PlayerSettings,
+    Scenario,
+    SimulatedSource,
+    Source,
+    frames_of,
+    load_scenario,
+    processes,
+    resolved,
+)
+from cosense.nodes.supervisor import command
+from tests.conftest import REPOSITORY
+
+SCENARIO = Scenario(
+    source=Source(simulate=SimulatedSource("crossing", seed=1)),
+    agents=(AgentSpec("vehicle"), AgentSpec("-1", "infrastructure", budget_bytes=500), AgentSpec("4279")),
+    ego="vehicle",
+    budget_bytes=1000,
+    frames=3,
+    record=True,
+)
+
+
+def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
+    return {spec.name: spec for spec in processes(scenario, out)}
+
+
+def test_processes_start_with_those_who_listen():
+    names = [spec.name for spec in processes(SCENARIO, Path("out"))]
+    assert names == ["recorder", "fusion", "agent-vehicle", "agent-agent__1", "agent-agent_4279", "player"]
+    without = dataclasses.replace(SCENARIO, record=False)
+    assert "recorder" not in by_name(without)
+
+
+def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
+    specs = by_name(SCENARIO)
+    assert specs["agent-vehicle"].remappings["~/output/objects"] == "/vehicle/objects"
+    assert specs["agent-agent__1"].remappings["~/output/objects"] == "/v2x/objects"
+    assert specs["fusion"].remappings["~/input/ego_objects"] == "/vehicle/objects"
+    assert specs["fusion"].parameters["peers"] == "-1,4279"
+
+
+def test_budgets_are_those_of_the_agent_else_of_the_scenario_and_none_for_the_ego():
+    specs = by_name(SCENARIO)
+    budgets = [
+        specs[f"agent-{name}"].parameters["budget_bytes"] for name in ("vehicle", "agent__1", "agent_4279")
+    ]
+    assert budgets == [0, 500, 1000]
+
+
+def test_nothing_is_lost_in_mode_drain_and_the_latest_wins_at_a_rate():
+    drain = by_name(SCENARIO)
+    assert drain["agent-vehicle"].parameters["queue_depth"] > 10
+    assert drain["agent-vehicle"].parameters["replay"] is True
+    assert drain["fusion"].parameters["timeout_ms"] == 5000.0
+    rate = by_name(dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate")))
+    assert rate["agent-vehicle"].parameters["queue_depth"] == 1
+    assert rate["fusion"].parameters["timeout_ms"] == CollectorSettings().timeout_ms
+    own = by_name(dataclasses.replace(SCENARIO, collect=CollectorSettings(timeout_ms=7.0)))
+    assert own["fusion"].parameters["timeout_ms"] == 7.0
+
+
+def test_agents_share_the_processor():
+    assert by_name(SCENARIO)["agent-vehicle"].environment["OMP_NUM_THREADS"] == "1"
+
+
+def test_the_command_keeps_numbers_in_names_as_texts():
+    words = command(by_name(SCENARIO)["agent-agent_4279"])
+    assert words[1:4] == ["-m", "cosense.nodes.agent", "--ros-args"]
+    assert 'agent_id:="4279"' in words
+    assert "__ns:=/agent_4279" in words
+    assert "replay:=true" in words
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "launch" / "scenarios").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_shipped_scenarios_can_be_read(path):
+    scenario = load_scenario(path)
+    assert scenario.agents == ()
+    if scenario.source.data is None:
+        assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("source: {data: x}\nmodle: y", "unknown key 'modle', did you mean 'model'"),
+        ("source: {}", "neither 'data' nor 'simulate'"),
+        ("model: x", "missing key 'source'"),
+        ("source: {simulate: {family: crossing}}", "set 'frames'"),
+        ("source: {data: x}\nframes: 0", "frames is 0"),
+        ("source: {data: x}\nthreads: 0", "threads is 0"),
+        ("source: {data: x}\nplayer: {mode: fast}", "'fast' is not allowed"),
+        ("source: {data: x}\nplayer: {rate: 0}", "rate 0.0"),
+        ("source: {data: x}\nagents: [{id: a}, {id: b}]\nego: c", "ego 'c' is none of the agents"),
+        ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
+        ("source: {data: x}\nfusion: {max_age: 3}", "did you mean 'max_age_ms'"),
+        ("[]", "expected a mapping"),
+    ],
+)
+def test_bad_scenarios_are_named(tmp_path, text, complaint):
+    with pytest.raises(CosenseError, match=complaint):
+        load_scenario(write(tmp_path, text))
+
+
+def test_all_means_all(tmp_path):
+    assert load_scenario(write(tmp_path, "source: {data: x}\nagents: all")).agents == ()
+
+
+def test_agents_and_ego_are_those_of_the_first_frame():
+    open_scenario = dataclasses.replace(SCENARIO, agents=(), ego=None)
+    scenario = resolved(open_scenario)
+    assert scenario.agents == (AgentSpec("vehicle"), AgentSpec("infrastructure", "infrastructure"))
+    assert scenario.ego == "vehicle"
+
+
+def test_agents_that_do_not_exist_are_named():
+    with pytest.raises(CosenseError, match="no agent '-1' in the first frame"):
+        resolved(SCENARIO)
+    wrong = dataclasses.replace(SCENARIO, agents=(AgentSpec("vehicle"), AgentSpec("infrastructure")))
+    with pytest.raises(CosenseError, match="ego 'infrastructure' is not the ego of the data"):
+        resolved(dataclasses.replace(wrong, ego="infrastructure"))
+
+
+def test_a_data_set_that_does_not_exist_is_named(tmp_path):
+    source = Source(data=tmp_path / "nowhere")
+    with pytest.raises(CosenseError, match="nowhere"):
+        list(frames_of(source, None))
