@@ -18,7 +18,7 @@ from cosense.perception.features import BevFeatures
 from cosense.perception.ground import ground_height
 from cosense.perception.head import cell_centers, decode_boxes, find_peaks
 from cosense.perception.models import find_model, fingerprint, read_network
-from cosense.perception.network import PillarNetwork, inference_dtype
+from cosense.perception.network import PillarNetwork, inference_dtype, usable_device
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import ObjectClass
 from cosense.sensing.pillars import Pillars, group_points
@@ -55,7 +55,7 @@ class Detector:
         self.grid = config.grid
         self.fingerprint = fingerprint
         self.weights_sha256 = weights_sha256
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.dtype = inference_dtype(config, self.device)
         self._network = network.to(self.device).prepare_for_inference(self.dtype)
 
@@ -121,7 +121,8 @@ def load_detector(name_or_folder: str | Path, device: str = "cpu") -> Detector:
         device: a torch device.
 
     Raises:
-        CosenseError: unknown model, broken configuration, weights missing, broken or of another network.
+        CosenseError: unknown model, broken configuration, weights missing, broken or of another network,
+            or a device that is not there.
     """
     folder = find_model(name_or_folder)
     config = load_config(ModelConfig, folder / "config.yaml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cosense.errors import CosenseError
 from cosense.perception.backbone import Backbone
 from cosense.perception.config import ModelConfig
 from cosense.perception.head import CenterHead, HeadMaps
@@ -62,6 +63,19 @@ def build_network(config: ModelConfig, seed: int) -> PillarNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return PillarNetwork(config)
+
+
+def usable_device(name: str) -> torch.device:
+    """Return the device of that name.
+
+    Raises:
+        CosenseError: torch does not know it, or this machine does not have it.
+    """
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise CosenseError(f"device '{name}' cannot be used, 'cpu' always can: {reason}") from None
 
 
 def inference_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:

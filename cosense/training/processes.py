@@ -11,6 +11,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from cosense.perception.network import usable_device
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -28,7 +30,9 @@ class Processes:
         """Return a module that averages gradients over the processes."""
         if self.count == 1:
             return network
-        return DistributedDataParallel(network, device_ids=[self.device] if self.device.index else None)
+        return DistributedDataParallel(
+            network, device_ids=[self.device] if self.device.type == "cuda" else None
+        )
 
     def agree(self, value: float) -> float:
         """Return the first process's value in all of them: clocks differ, learning rates must not."""
@@ -49,10 +53,10 @@ def joined_processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun announces in the environment; alone where there is none."""
     count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if count == 1:
-        yield Processes(0, 1, torch.device(device))
+        yield Processes(0, 1, usable_device(device))
         return
     on_gpu = device.startswith("cuda")
-    local = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else device)
+    local = usable_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else device)
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield Processes(rank, count, local)

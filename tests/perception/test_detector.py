@@ -102,6 +102,12 @@ def test_points_that_are_no_numbers_are_refused(detector: Detector, value: float
         detector.detect(points)
 
 
+def test_intensities_beyond_the_promised_range_count_as_its_end(detector: Detector) -> None:
+    bright, white = cloud(), cloud()
+    bright[:, 3], white[:, 3] = 255, 1
+    np.testing.assert_array_equal(detector.detect(bright).boxes, detector.detect(white).boxes)
+
+
 @pytest.mark.parametrize("shape", [(10, 3), (10,), (2, 10, 4)])
 def test_arrays_of_another_shape_are_refused(detector: Detector, shape: tuple[int, ...]) -> None:
     with pytest.raises(CosenseError, match=r"expected \(N, 4\)"):

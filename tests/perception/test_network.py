@@ -12,7 +12,7 @@ from cosense.config import from_mapping, load_config, to_mapping
 from cosense.errors import CosenseError
 from cosense.perception.config import ModelConfig
 from cosense.perception.detector import height_grid
-from cosense.perception.network import PillarNetwork, build_network, inference_dtype
+from cosense.perception.network import PillarNetwork, build_network, inference_dtype, usable_device
 from cosense.perception.pillar_encoder import PillarEncoder, SegmentMax
 from cosense.sensing.pillars import Pillars, group_points, join_pillars
 from tests.conftest import REPOSITORY
@@ -110,6 +110,12 @@ def test_precision_can_be_prescribed() -> None:
     cpu = torch.device("cpu")
     assert inference_dtype(replace(TINY, precision="bfloat16"), cpu) == torch.bfloat16
     assert inference_dtype(replace(TINY, precision="float32"), cpu) == torch.float32
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(CosenseError, match=f"device '{name}' cannot be used"):
+        usable_device(name)
 
 
 @pytest.mark.parametrize(
