@@ -105,7 +105,7 @@ def car_park(rng: np.random.Generator) -> Scene:
 
 
 def _draw_plan(rng: np.random.Generator) -> _Plan:
-    profile = Profile(1, float(rng.uniform(3.2, 3.6)), 0.0, 0.0, float(rng.uniform(2.6, 3.6)), 10.0)
+    profile = Profile(1, float(rng.uniform(3.2, 3.6)), 0.0, 0.0, float(rng.uniform(2.8, 3.6)), 10.0)
     aisle_m = float(rng.uniform(6.2, 7.2))
     count = int(rng.integers(2, 5))
     pitch = aisle_m + 2 * STALL_M[1] + float(rng.uniform(0.0, 2.0))

@@ -38,7 +38,7 @@ def _profile(rng: np.random.Generator, *, lanes: int, parking: float) -> Profile
         lane_m=float(rng.uniform(3.2, 3.7)),
         cycle_m=float(rng.uniform(1.3, 1.9)) if rng.random() < 0.6 else 0.0,
         parking_m=float(rng.uniform(2.2, 2.5)) if rng.random() < parking else 0.0,
-        walk_m=float(rng.uniform(2.6, 4.2)),
+        walk_m=float(rng.uniform(2.8, 4.2)),
         speed_mps=float(rng.uniform(8.0, 13.5)),
     )
 

@@ -194,17 +194,17 @@ def _street_furniture(arm: Arm, side: int, style: Style, rng: np.random.Generato
 
 
 def tree(x: float, y: float, rng: np.random.Generator) -> list[Solid]:
-    """Return a trunk and a crown of one or two porous ellipsoids."""
-    stem, height = float(rng.uniform(1.8, 3.2)), float(rng.uniform(4, 9))
-    radius, girth = float(rng.uniform(1.0, 2.6)), float(rng.uniform(0.16, 0.42))
-    crown = height - stem
-    solids = [Solid((x, y, height / 3), (girth, girth, height / 1.5), Material.BARK, shape=Shape.CYLINDER)]
+    """Return a trunk and a crown of one or two porous ellipsoids, high enough for a lorry to pass below."""
+    stem, crown = float(rng.uniform(3.4, 4.2)), float(rng.uniform(1.8, 5.0))
+    radius, girth = float(rng.uniform(0.9, 2.4)), float(rng.uniform(0.16, 0.42))
+    trunk = stem + crown / 2
+    solids = [Solid((x, y, trunk / 2), (girth, girth, trunk), Material.BARK, shape=Shape.CYLINDER)]
     for _ in range(rng.integers(1, 3)):
         dx, dy = rng.uniform(-0.3, 0.3, 2) * radius
         size = (2 * radius * rng.uniform(0.7, 1.0), 2 * radius * rng.uniform(0.7, 1.0), crown)
         solids.append(
             Solid(
-                (x + dx, y + dy, stem + crown / 2 + rng.uniform(-0.2, 0.4)),
+                (x + dx, y + dy, stem + crown / 2 + rng.uniform(0.0, 0.4)),
                 size,
                 Material.FOLIAGE,
                 float(rng.uniform(0, np.pi)),
