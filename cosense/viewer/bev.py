@@ -28,8 +28,9 @@ from cosense.perception.detections import Detections, Source
 from cosense.perception.ground import ground_height
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import Objects
 from cosense.viewer import colors
-from cosense.viewer.scene import Extent, field_of_view, fitting_extent, outcome_of, seen_by
+from cosense.viewer.scene import Extent, field_of_view, fitting_extent, outcome_of, seen_by, within
 
 MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
@@ -40,8 +41,10 @@ HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH = 0.46, 0.36, 0.26, 0.42
 SEEN_CELL_M = 0.25
 HATCH_PERIOD_CELLS = 8
 OBSTACLE_HEIGHT_M = 0.3
+DENSE_CLOUD = 20_000  # with more points than this the ground is drawn fainter, so that boxes stand out
 FIELD_RADIUS_M = 9.0
 TICK_M = 0.8
+LABEL_M = (11.0, 4.0)  # what an agent's name covers beside it, half its width and half its height
 OUTLINE = withStroke(linewidth=2.5, foreground=colors.BACKGROUND)
 
 
@@ -104,10 +107,12 @@ def draw_comparison(
     for index, (axes, detections) in enumerate(zip(all_axes, panels.values(), strict=True)):
         agents = [frame.ego_id] if index == 0 else list(frame.agents)
         _draw_surroundings(axes, frame, agents, extent_m)
-        summary = _draw_outcome(axes, frame, detections[detections.scores >= MIN_SCORE])
+        truth = frame.ground_truth[within(frame.ground_truth.boxes, extent_m)]
+        shown = detections[(detections.scores >= MIN_SCORE) & within(detections.boxes, extent_m)]
+        summary = _draw_outcome(axes, truth, shown)
         _draw_agents(axes, frame, agents, extent_m)
-        text = "   ·   ".join([summary, *notes[index : index + 1]])
-        axes.set_title(text, loc="right", color=colors.TEXT, fontsize=11, pad=6)
+        text = "   ·   ".join(filter(None, [summary, *notes[index : index + 1]]))
+        axes.set_title(_plain(text), loc="right", color=colors.TEXT, fontsize=11, pad=6)
     handles = [
         _box_handle(colors.OUTCOMES["found"], "found"),
         _box_handle(colors.OUTCOMES["missed"], "missed", style="--"),
@@ -192,10 +197,9 @@ def _draw_cloud(axes: Axes, frame: CooperativeFrame, agent: AgentFrame, color: s
     xy = transform_points(frame.T_ego_agent(agent.agent_id), agent.points[:, :3])[:, :2]
     inside = np.all((xy >= extent_m[:2]) & (xy < extent_m[2:]), axis=1)
     xy, height = xy[inside], agent.points[inside, 2] - ground_height(agent.points)
-    for chosen, size, alpha in (
-        (height <= OBSTACLE_HEIGHT_M, 0.25, 0.30),
-        (height > OBSTACLE_HEIGHT_M, 0.6, 0.75),
-    ):
+    on_ground = height <= OBSTACLE_HEIGHT_M
+    faint = 0.3 * min(1.0, (DENSE_CLOUD / max(on_ground.sum(), 1)) ** 0.5)
+    for chosen, size, alpha in ((on_ground, 0.25, faint), (~on_ground, 0.6, 0.75)):
         x, y = xy[chosen].T
         axes.scatter(x, y, s=size, color=color, alpha=alpha, linewidths=0, zorder=1)
 
@@ -222,11 +226,11 @@ def _draw_boxes(
         axes.add_collection(collection)
 
 
-def _draw_outcome(axes: Axes, frame: CooperativeFrame, detections: Detections) -> str:
+def _draw_outcome(axes: Axes, truth: Objects, detections: Detections) -> str:
     """Draw boxes by what became of them and return the count in words."""
-    outcome = outcome_of(detections, frame.ground_truth)
-    missed = frame.ground_truth.boxes[~outcome.truth_found]
-    target = frame.ground_truth.boxes[outcome.truth_found]
+    outcome = outcome_of(detections, truth)
+    missed = truth.boxes[~outcome.truth_found]
+    target = truth.boxes[outcome.truth_found]
     right = detections.boxes[outcome.detection_found]
     wrong = detections.boxes[~outcome.detection_found]
     _draw_boxes(axes, target, colors.GROUND_TRUTH, width=0.6, opacity=0.5)
@@ -234,7 +238,7 @@ def _draw_outcome(axes: Axes, frame: CooperativeFrame, detections: Detections) -
     _draw_boxes(axes, wrong, colors.OUTCOMES["false"], width=1.7)
     _draw_boxes(axes, right, colors.OUTCOMES["found"], width=1.7)
     alarms = "1 false alarm" if len(wrong) == 1 else f"{len(wrong)} false alarms"
-    return f"{len(right)} of {len(frame.ground_truth)} found, {alarms}"
+    return f"{len(right)} of {len(truth)} found, {alarms}"
 
 
 def _draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
@@ -254,8 +258,19 @@ def _draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_
             )
         marker = (3, 0, heading - 90) if agent.kind == "vehicle" else (4, 0, heading + 45)
         axes.plot(x, y, marker=marker, color=color, markersize=13, mec=colors.BACKGROUND, zorder=5)
-        name = axes.annotate(_name(frame, agent_id), (x, y), xytext=(0, 10), textcoords="offset points")
-        name.set(ha="center", color=color, fontsize=10, fontweight="bold", path_effects=[OUTLINE], zorder=6)
+        side = _freer_side(frame.ground_truth.boxes, x, y)
+        name = axes.annotate(
+            _name(frame, agent_id), (x, y), xytext=(0, 15 * side), textcoords="offset points"
+        )
+        name.set(ha="center", va="center", color=color, fontsize=10, fontweight="bold", zorder=6)
+        name.set_path_effects([OUTLINE])
+
+
+def _freer_side(boxes: Boxes, x: float, y: float) -> int:
+    """Return 1 to write above a place, or -1 for below it where fewer boxes are in the way."""
+    near = np.abs(boxes[:, 0] - x) < LABEL_M[0]
+    above, below = (near & (np.abs(boxes[:, 1] - y - side * LABEL_M[1]) < LABEL_M[1]) for side in (1, -1))
+    return 1 if above.sum() <= below.sum() else -1
 
 
 def _name(frame: CooperativeFrame, agent_id: str) -> str:
@@ -267,7 +282,8 @@ def _draw_scale_bar(axes: Axes, extent_m: Extent) -> None:
     right, bottom = extent_m[2] - 3.0, extent_m[1] + 2.5
     axes.plot([right - 10, right], [bottom, bottom], color=colors.TEXT, lw=2.2, zorder=6)
     length = axes.text(right - 5, bottom + 1, "10 m", color=colors.TEXT, fontsize=9, ha="center")
-    length.set(path_effects=[OUTLINE], zorder=6)
+    length.set_path_effects([OUTLINE])
+    length.set_zorder(6)
 
 
 def _box_handle(color: str, label: str, style: Literal["-", "--"] = "-") -> Patch:

@@ -28,7 +28,7 @@ MIN_POINTS, MAX_POINTS = 2_000, 40_000  # per frame
 
 
 def write_report(
-    path: Path, pages: Sequence[ReportFrame], metrics: Mapping[str, Any], *, title: str = "cosense"
+    path: Path, pages: Sequence[ReportFrame], metrics: Mapping[str, Any], *, title: str = ""
 ) -> None:
     """Write the report of a run.
 
@@ -36,7 +36,7 @@ def write_report(
         path: of the .html file; folders are made.
         pages: the frames in order, possibly none.
         metrics: as in metrics.json; what is missing is left out.
-        title: heading of the page.
+        title: heading of the page; without it one from the metrics.
     """
     points = POINTS_BYTES / BYTES_PER_POINT / max(len(pages), 1)
     max_points = int(min(max(points, MIN_POINTS), MAX_POINTS))
@@ -49,7 +49,7 @@ def write_report(
         "min_score": bev.MIN_SCORE,
     }
     parts = {
-        "TITLE": html.escape(title),
+        "TITLE": html.escape(title or _title(metrics)),
         "TILES": "\n".join(_tiles(metrics)),
         "METRICS": "\n".join(_rows(metrics)),
         "STYLE": (TEMPLATE / "report.css").read_text(),
@@ -89,6 +89,13 @@ def _palette() -> dict[str, Any]:
     }
 
 
+def _title(metrics: Mapping[str, Any]) -> str:
+    parts = [metrics.get("dataset", {}).get("kind"), metrics.get("model")]
+    if metrics.get("fusion"):
+        parts.append("ego alone" if metrics["fusion"] == "none" else f"{metrics['fusion']} fusion")
+    return " · ".join(filter(None, ["cosense", *parts]))
+
+
 def _tiles(metrics: Mapping[str, Any]) -> list[str]:
     """Return the figures that a reader looks for first."""
     figures = [(f"AP@{threshold}", value, ".3f") for threshold, value in metrics.get("ap", {}).items()]
@@ -110,9 +117,16 @@ def _rows(metrics: Mapping[str, Any]) -> list[str]:
     return rows
 
 
+def _leaves(value: Any, name: str) -> list[tuple[str, Any]]:
+    """Return what nested mappings hold, each under the names on the way to it."""
+    if not isinstance(value, Mapping):
+        return [(name, value)]
+    return [leaf for key, item in value.items() for leaf in _leaves(item, f"{name} {key}".strip())]
+
+
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "   ·   ".join(f"{key}: {_text(item)}" for key, item in value.items())
+        return "   ·   ".join(f"{name}: {_text(item)}" for name, item in _leaves(value, ""))
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_text, value))
     if isinstance(value, float):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.evaluation.matching import NOT_MATCHED, iou_matrix, match_by_detection
+from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import invert, transform_points
 from cosense.perception.detections import Detections
 from cosense.sensing.grid import BevGrid
@@ -20,12 +21,12 @@ SECTOR_RAD = np.deg2rad(5.0)
 MIN_SECTOR_GAP_RAD = np.deg2rad(30.0)  # a narrower gap is a nearby wall or a mirror, not the end of the field
 
 
-# A picture shows no less than a street corner and no more than the range of the usual protocols and a margin.
+# A picture shows at least a street corner and, agents apart, at most the range of the usual protocols.
 Extent = tuple[float, float, float, float]
 ASPECT = 2.5  # width by height
 MIN_HEIGHT_M = 44.0
-REACH_M = (110.0, 60.0)
-MARGIN_M = 12.0
+REACH_M = np.array([100.0, 40.0])
+MARGIN_M = 10.0
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,20 @@ def outcome_of(detections: Detections, ground_truth: Objects) -> Outcome:
 
 def fitting_extent(frame: CooperativeFrame) -> Extent:
     """Return (x_min, y_min, x_max, y_max), whole metres of the ego frame, around agents and ground truth."""
-    agents = [frame.T_ego_agent(agent_id)[:2, 3] for agent_id in frame.agents]
-    places = np.clip(np.vstack([*agents, frame.ground_truth.boxes[:, :2]]), -np.array(REACH_M), REACH_M)
+    agents = np.array([frame.T_ego_agent(agent_id)[:2, 3] for agent_id in frame.agents])
+    objects = np.clip(frame.ground_truth.boxes[:, :2], MARGIN_M - REACH_M, REACH_M - MARGIN_M)
+    places = np.vstack([agents, objects])
     low, high = places.min(axis=0) - MARGIN_M, places.max(axis=0) + MARGIN_M
     half_height = np.ceil(max((high[0] - low[0]) / ASPECT, high[1] - low[1], MIN_HEIGHT_M) / 4) * 2
     half = np.array([ASPECT * half_height, half_height])
     centre = np.round((low + high) / 2)
     x_min, y_min, x_max, y_max = (float(value) for value in (*(centre - half), *(centre + half)))
     return x_min, y_min, x_max, y_max
+
+
+def within(boxes: Boxes, extent_m: Extent) -> NDArray[np.bool_]:
+    """Return (M,): whose centre is within the extent."""
+    return np.all((boxes[:, :2] >= extent_m[:2]) & (boxes[:, :2] <= extent_m[2:]), axis=1)
 
 
 def seen_by(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.bool_]:

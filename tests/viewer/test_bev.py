@@ -76,9 +76,15 @@ def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Pat
     assert sure > doubtful + 0.1 > worthless + 0.2
 
 
-def test_ground_truth_clouds_and_agents(tmp_path: Path) -> None:
-    bev.draw_bev(FRAME, Detections.empty(), tmp_path / "bev.png", extent_m=EXTENT_M)
-    picture = Picture(tmp_path / "bev.png")
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Picture:
+    """A frame without detections."""
+    path = tmp_path_factory.mktemp("pictures") / "bev.png"
+    bev.draw_bev(FRAME, Detections.empty(), path, extent_m=EXTENT_M)
+    return Picture(path)
+
+
+def test_ground_truth_clouds_and_agents(picture: Picture) -> None:
     truck = FRAME.ground_truth.boxes[7]
     assert picture.has(colors.GROUND_TRUTH, truck[0], truck[1] + truck[4] / 2)
     assert picture.has(colors.AGENTS[0], 0.0, 0.0, 4), "the ego"
@@ -87,10 +93,7 @@ def test_ground_truth_clouds_and_agents(tmp_path: Path) -> None:
     assert np.abs(picture.around(*wall, 4) - colors.rgba(colors.AGENTS[1])[:3]).max(1).min() < 0.35
 
 
-def test_ground_is_shaded_by_who_sees_it(tmp_path: Path) -> None:
-    bev.draw_bev(FRAME, Detections.empty(), tmp_path / "bev.png", extent_m=EXTENT_M)
-    picture = Picture(tmp_path / "bev.png")
-
+def test_ground_is_shaded_by_who_sees_it(picture: Picture) -> None:
     def is_ground(color: str, x: float, y: float) -> bool:
         nearest = np.abs(picture.around(x, y, 6) - colors.rgba(color)[:3]).max(1)
         return bool(np.median(nearest) < 0.03)
@@ -133,13 +136,12 @@ def _without_points(frame: CooperativeFrame) -> CooperativeFrame:
     [
         pytest.param(street(objects=False), id="no ground truth"),
         pytest.param(street(unit=False), id="one agent"),
-        pytest.param(_without_points(FRAME), id="no points"),
         pytest.param(dataclasses.replace(_without_points(FRAME), ground_truth=Objects.empty()), id="nothing"),
     ],
 )
 def test_what_is_missing_is_not_drawn(frame: CooperativeFrame, tmp_path: Path) -> None:
     bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png", extent_m=EXTENT_M)
-    panels = {"nothing": Detections.empty(), "one": found(FRAME, [0])}
+    panels = {"one": found(FRAME, [0])}
     bev.draw_comparison(frame, panels, tmp_path / "comparison.png", extent_m=EXTENT_M)
     assert Picture(tmp_path / "bev.png").has(colors.AGENTS[0], 0, 0, 4)
 

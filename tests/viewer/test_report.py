@@ -103,6 +103,21 @@ def test_figures_and_metrics_are_shown_and_text_stays_text(tmp_path: Path) -> No
     assert "0.000" not in page.texts, "an AP that is not defined is not zero"
 
 
+def test_heading_and_nested_metrics(tmp_path: Path) -> None:
+    metrics = {
+        "dataset": {"kind": "dair-v2x-c", "frames": 9},
+        "model": "pillars-lite",
+        "fusion": "late",
+        "ap_per_class": {"CAR": {"bev": {"0.5": 0.71}, "3d": {"0.5": None}}},
+    }
+    write_report(tmp_path / "report.html", [], metrics)
+    texts = Page(tmp_path / "report.html").texts
+    assert texts.count("cosense · dair-v2x-c · pillars-lite · late fusion") == 2, "title and heading"
+    assert "CAR bev 0.5: 0.71   ·   CAR 3d 0.5: –" in texts
+    write_report(tmp_path / "report.html", [], metrics, title="Tuesday")
+    assert Page(tmp_path / "report.html").texts.count("Tuesday") == 2
+
+
 @pytest.mark.parametrize("metrics", [{}, {"ap": {}}, {"frames": 0, "ap": {"0.5": None}}], ids=str)
 def test_missing_metrics_are_left_out(metrics: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", pages(1), metrics)
@@ -129,16 +144,13 @@ def _without_points(page: ReportFrame) -> ReportFrame:
 VARIANTS = {
     "full": pages(3),
     "no frames": [],
-    "no points": [_without_points(page) for page in pages(2)],
     "nothing at all": [
         ReportFrame(
             dataclasses.replace(_without_points(pages(1)[0]).frame, ground_truth=Objects.empty()),
             Detections.empty(),
         )
     ],
-    "one agent": [ReportFrame(street(unit=False), found(FRAME, [0]))],
-    "no ground truth": [ReportFrame(street(objects=False), found(FRAME, [0]))],
-    "agents that come and go": [ReportFrame(street(unit=False), Detections.empty()), *pages(1)],
+    "agents that come and go": [ReportFrame(street(unit=False, objects=False), found(FRAME, [0])), *pages(1)],
 }
 
 # What the page itself has decoded, written where --dump-dom shows it.

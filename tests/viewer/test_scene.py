@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from cosense.geometry.transforms import transform_from_planar
 from cosense.perception.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import Objects
-from cosense.viewer.scene import field_of_view, outcome_of, seen_by
+from cosense.viewer.scene import field_of_view, fitting_extent, outcome_of, seen_by, within
 from tests.viewer.scenes import detections_of, found, street
 
 FRAME = street()
@@ -66,3 +69,26 @@ def test_a_hole_behind_a_truck_does_not_narrow_the_field() -> None:
 
 def test_an_empty_cloud_has_no_field() -> None:
     assert field_of_view(np.zeros((0, 4))) == (0.0, 0.0)
+
+
+def test_extent_has_agents_and_objects_in_it() -> None:
+    x_min, y_min, x_max, y_max = extent = fitting_extent(FRAME)
+    assert (x_max - x_min) / (y_max - y_min) == pytest.approx(2.5)
+    assert all(value == round(value) for value in extent)
+    assert within(FRAME.ground_truth.boxes, extent).all()
+    assert x_min <= -9
+    assert y_max >= FRAME.T_ego_agent("mast")[1, 3] + 10
+
+
+def test_extent_of_a_long_road_ends_where_the_protocols_end_but_agents_stay_in_it() -> None:
+    boxes = np.array([[-300.0, 60, 0, 4, 2, 1.5, 0], [300.0, -60, 0, 4, 2, 1.5, 0]])
+    objects = Objects(boxes, np.zeros(2, np.int64), np.array(["a", "b"]))
+    frame = dataclasses.replace(FRAME, ground_truth=objects)
+    assert fitting_extent(frame) == (-100.0, -40.0, 100.0, 40.0)
+    far = dataclasses.replace(FRAME.agents["mast"], T_world_agent=transform_from_planar(180.0, 0.0, 0.0))
+    assert fitting_extent(dataclasses.replace(frame, agents={**FRAME.agents, "mast": far}))[2] >= 190
+
+
+def test_extent_of_an_ego_that_is_alone_is_a_street_corner() -> None:
+    frame = dataclasses.replace(street(objects=False, unit=False))
+    assert fitting_extent(frame) == (-55.0, -22.0, 55.0, 22.0)

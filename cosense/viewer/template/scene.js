@@ -127,7 +127,7 @@ class Scene {
     const middle = this.canvas.height / 2 + this.center[1] * scale;
     context.fillStyle = color;
     for (const obstacles of [false, true]) {
-      context.globalAlpha = obstacles ? 0.85 : 0.32;
+      context.globalAlpha = obstacles ? 0.85 : 0.3;
       for (let i = 0; i < cloud.height.length; i++) {
         if ((cloud.height[i] > OBSTACLE_HEIGHT) !== obstacles) continue;
         const column = left + cloud.xy[2 * i] * 0.01 * scale;

@@ -1,0 +1,98 @@
+"""`cosense view`: pictures and a report of any data set, with boxes if a model is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from cosense.errors import CosenseError
+
+if TYPE_CHECKING:
+    from cosense.data.dataset import CooperativeFrame
+    from cosense.fusion.cooperate import FusionKind
+    from cosense.perception.detector import Detector
+    from cosense.viewer.report import ReportFrame
+
+
+def command(
+    path: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
+    frame: Annotated[int, typer.Option(min=0, help="Frame of the picture, the first of the report.")] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="How many frames the report has, at most.")] = 20,
+    model: Annotated[
+        str | None, typer.Option(help="Detector; without it clouds and ground truth.", show_default=False)
+    ] = None,
+    fusion: Annotated[
+        str, typer.Option(help="none (the ego alone), late (boxes) or early (points).")
+    ] = "late",
+    split: Annotated[str | None, typer.Option(help="Only this split.", show_default=False)] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
+) -> None:
+    """Draw frames from above: clouds, ground truth, detections, and what nobody sees.
+
+    With a model that fuses, comparison.png also shows what the ego would find alone.
+
+    Example: cosense view path/to/DAIR-V2X-C --frame 120 --model pillars-lite
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from cosense.data import open_dataset
+    from cosense.perception.detector import load_detector
+    from cosense.viewer.bev import draw_bev, draw_comparison
+    from cosense.viewer.report import write_report
+
+    console = Console()
+    dataset = open_dataset(path, split=split, labels=labels)
+    if frame >= len(dataset):
+        raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
+    detector = load_detector(model) if model else None
+    wanted = range(frame, min(frame + frames, len(dataset)))
+    pages = [
+        _page(dataset[index], detector, fusion)
+        for index in track(wanted, description="frames", console=console, transient=True)
+    ]
+    first = pages[0]
+    title = f"{path.resolve().name}, {first.frame.frame_id}"
+    written = [out / "bev.png", out / "report.html"]
+    draw_bev(first.frame, first.detections, written[0], title=title)
+    if detector is not None and first.peers:
+        written.append(out / "comparison.png")
+        panels = {
+            "Ego alone": _page(first.frame, detector, "none").detections,
+            f"With {fusion} fusion": first.detections,
+        }
+        draw_comparison(first.frame, panels, written[-1], notes=["", f"{_received_bytes(first):,} bytes"])
+    metrics: dict[str, object] = {
+        "dataset": {
+            "kind": dataset.kind,
+            "path": str(dataset.path),
+            "split": dataset.split,
+            "label_set": dataset.label_set,
+        },
+        "frames": len(pages),
+    }
+    if detector is not None:
+        metrics |= {"model": detector.name, "weights_sha256": detector.weights_sha256, "fusion": fusion}
+    write_report(written[1], pages, metrics)
+    for name in written:
+        console.print(str(name), soft_wrap=True, markup=False)
+
+
+def _page(frame: CooperativeFrame, detector: Detector | None, fusion: str) -> ReportFrame:
+    from cosense.fusion.cooperate import cooperate
+    from cosense.perception.detections import Detections
+    from cosense.viewer.report import ReportFrame
+
+    if detector is None:
+        return ReportFrame(frame, Detections.empty())
+    result = cooperate(list(frame.agents.values()), detector, cast("FusionKind", fusion), sequence=0)
+    return ReportFrame(frame, result.detections, result.peers)
+
+
+def _received_bytes(page: ReportFrame) -> int:
+    return sum(peer.bytes for peer in page.peers)
