@@ -61,7 +61,7 @@ class PlayerNode(Node):
             self, "timeout_s", 20.0, "drain: longest wait for one frame", low=0.01, high=3600
         )
         self._startup_timeout_s = process.declare(
-            self, "startup_timeout_s", 60.0, "longest wait for those who listen", low=0.01, high=3600
+            self, "startup_timeout_s", 120.0, "longest wait for those who listen", low=0.01, high=3600
         )
         self._is_recorded = process.declare(self, "recorded", False, "wait for a recorder on each topic")
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")

@@ -81,7 +81,7 @@ class PlayerSettings:
     mode: Literal["drain", "rate"] = "drain"
     rate: float = 1.0
     timeout_s: float = 20.0
-    startup_timeout_s: float = 60.0
+    startup_timeout_s: float = 120.0
 
     def __post_init__(self) -> None:
         if not (self.rate > 0 and self.timeout_s > 0 and self.startup_timeout_s > 0):
@@ -98,7 +98,7 @@ class Scenario:
     Attributes:
         source: where the frames come from.
         agents: who takes part; empty (in YAML: "all") for all agents of the first frame.
-        ego: who fuses; None for the ego of the first frame.
+        ego: who fuses; None for the ego of the source.
         model: detector of the agents that name none.
         budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
         device: where the detectors run.
@@ -210,26 +210,44 @@ def frames_of(source: Source, frames: int | None) -> Iterator[CooperativeFrame |
 
 
 def resolved(scenario: Scenario) -> Scenario:
-    """Fill in agents and ego from the first frame, and check those that are named.
+    """Fill in agents and ego from the source, and check those that are named.
 
     Raises:
         CosenseError: no frame can be read, or an agent does not exist.
     """
-    frame = next(frames_of(scenario.source, 1), None)
+    there, source_ego = _agents_of(scenario.source)
+    agents = scenario.agents or tuple(AgentSpec(agent_id, kind) for agent_id, kind in there.items())
+    for agent in agents:
+        if agent.id not in there:
+            raise CosenseError(f"no agent '{agent.id}' in the source, {nearest(agent.id, there)}")
+    ego = scenario.ego or source_ego
+    if ego != source_ego:
+        raise CosenseError(f"ego '{ego}' is not the ego of the source, which is '{source_ego}'")
+    if ego not in [agent.id for agent in agents]:
+        raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
+    return dataclasses.replace(scenario, agents=agents, ego=ego)
+
+
+def _agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
+    """Return the agents of the first frame with their kinds, and its ego."""
+    if source.data is None and source.simulate is not None:
+        # Known without the work of simulating a frame.
+        counts: dict[AgentKind, int] = {
+            "vehicle": source.simulate.vehicles,
+            "infrastructure": source.simulate.infrastructure,
+        }
+        simulated = {
+            kind if number == 1 else f"{kind}_{number}": kind
+            for kind, count in counts.items()
+            for number in range(1, count + 1)
+        }
+        return simulated, "vehicle"
+    frame = next(frames_of(source, 1), None)
     if frame is None:
-        raise CosenseError(f"{scenario.source.data}: no frames to play")
+        raise CosenseError(f"{source.data}: no frames to play")
     if isinstance(frame, CosenseError):
         raise frame
-    agents = scenario.agents or tuple(
-        AgentSpec(agent.agent_id, agent.kind) for agent in frame.agents.values()
-    )
-    for agent in agents:
-        if agent.id not in frame.agents:
-            raise CosenseError(f"no agent '{agent.id}' in the first frame, {nearest(agent.id, frame.agents)}")
-    ego = scenario.ego or frame.ego_id
-    if ego != frame.ego_id:
-        raise CosenseError(f"ego '{ego}' is not the ego of the data, which is '{frame.ego_id}'")
-    return dataclasses.replace(scenario, agents=agents, ego=ego)
+    return {agent_id: agent.kind for agent_id, agent in frame.agents.items()}, frame.ego_id
 
 
 def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:

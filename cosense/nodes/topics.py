@@ -16,9 +16,10 @@ MAP_FRAME = "map"
 
 
 def namespace_of(agent_id: str) -> str:
-    """Return the agent id as ROS 2 allows it in names: "4279" becomes "agent_4279", "-1" "agent__1"."""
-    name = re.sub(r"[^A-Za-z0-9_]", "_", agent_id)
-    return name if re.match(r"[A-Za-z]", name) else f"agent_{name}"
+    """Return the agent id as ROS 2 allows it in names: "4279" becomes "agent_4279", "-1" "agent_minus_1"."""
+    words = re.findall(r"[A-Za-z0-9]+", re.sub(r"^-", "minus ", agent_id))
+    name = "_".join(words)
+    return name if re.match(r"(?!minus)[A-Za-z]", name) else "_".join(["agent", *words])
 
 
 def lidar_frame(agent_id: str) -> str:

@@ -20,6 +20,7 @@ from cosense.nodes.scenario import (
 )
 from cosense.nodes.supervisor import command
 from tests.conftest import REPOSITORY
+from tests.nodes.tiny import write_scene
 
 SCENARIO = Scenario(
     source=Source(simulate=SimulatedSource("crossing", seed=1)),
@@ -37,7 +38,14 @@ def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
 
 def test_processes_start_with_those_who_listen():
     names = [spec.name for spec in processes(SCENARIO, Path("out"))]
-    assert names == ["recorder", "fusion", "agent-vehicle", "agent-agent__1", "agent-agent_4279", "player"]
+    assert names == [
+        "recorder",
+        "fusion",
+        "agent-vehicle",
+        "agent-agent_minus_1",
+        "agent-agent_4279",
+        "player",
+    ]
     without = dataclasses.replace(SCENARIO, record=False)
     assert "recorder" not in by_name(without)
 
@@ -45,7 +53,7 @@ def test_processes_start_with_those_who_listen():
 def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
     specs = by_name(SCENARIO)
     assert specs["agent-vehicle"].remappings["~/output/objects"] == "/vehicle/objects"
-    assert specs["agent-agent__1"].remappings["~/output/objects"] == "/v2x/objects"
+    assert specs["agent-agent_minus_1"].remappings["~/output/objects"] == "/v2x/objects"
     assert specs["fusion"].remappings["~/input/ego_objects"] == "/vehicle/objects"
     assert specs["fusion"].parameters["peers"] == "-1,4279"
 
@@ -53,7 +61,8 @@ def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
 def test_budgets_are_those_of_the_agent_else_of_the_scenario_and_none_for_the_ego():
     specs = by_name(SCENARIO)
     budgets = [
-        specs[f"agent-{name}"].parameters["budget_bytes"] for name in ("vehicle", "agent__1", "agent_4279")
+        specs[f"agent-{name}"].parameters["budget_bytes"]
+        for name in ("vehicle", "agent_minus_1", "agent_4279")
     ]
     assert budgets == [0, 500, 1000]
 
@@ -88,7 +97,7 @@ def test_the_command_keeps_numbers_in_names_as_texts():
 def test_shipped_scenarios_can_be_read(path):
     scenario = load_scenario(path)
     assert scenario.agents == ()
-    if scenario.source.data is None:
+    if scenario.source.simulate is not None:
         assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
 
 
@@ -132,10 +141,10 @@ def test_agents_and_ego_are_those_of_the_first_frame():
 
 
 def test_agents_that_do_not_exist_are_named():
-    with pytest.raises(CosenseError, match="no agent '-1' in the first frame"):
+    with pytest.raises(CosenseError, match="no agent '-1' in the source"):
         resolved(SCENARIO)
     wrong = dataclasses.replace(SCENARIO, agents=(AgentSpec("vehicle"), AgentSpec("infrastructure")))
-    with pytest.raises(CosenseError, match="ego 'infrastructure' is not the ego of the data"):
+    with pytest.raises(CosenseError, match="ego 'infrastructure' is not the ego of the source"):
         resolved(dataclasses.replace(wrong, ego="infrastructure"))
 
 
@@ -143,3 +152,33 @@ def test_a_data_set_that_does_not_exist_is_named(tmp_path):
     source = Source(data=tmp_path / "nowhere")
     with pytest.raises(CosenseError, match="nowhere"):
         list(frames_of(source, None))
+
+
+def test_an_ego_that_does_not_take_part_is_named():
+    alone = dataclasses.replace(SCENARIO, agents=(AgentSpec("infrastructure"),), ego=None)
+    with pytest.raises(CosenseError, match="the ego 'vehicle' is none of the agents"):
+        resolved(alone)
+
+
+def test_simulated_agents_are_numbered_from_the_second():
+    several = dataclasses.replace(
+        SCENARIO, source=Source(simulate=SimulatedSource("crossing", vehicles=2)), agents=(), ego=None
+    )
+    assert [agent.id for agent in resolved(several).agents] == ["vehicle", "vehicle_2", "infrastructure"]
+
+
+def test_a_data_set_is_asked_for_its_agents_and_frames(tmp_path):
+    write_scene(tmp_path / "data", frames=3)
+    scenario = resolved(Scenario(source=Source(data=tmp_path / "data", cameras=True)))
+    assert scenario.agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
+    assert scenario.ego == "1"
+    assert len(list(frames_of(scenario.source, None))) == 3
+    (first,) = frames_of(scenario.source, 1)
+    assert len(first.ego.cameras) == 1
+
+
+def test_a_frame_that_cannot_be_read_does_not_end_the_run(tmp_path):
+    write_scene(tmp_path / "data", frames=3)
+    sorted((tmp_path / "data").rglob("*.pcd"))[1].write_bytes(b"broken")
+    frames = list(frames_of(Source(data=tmp_path / "data"), None))
+    assert [isinstance(frame, CosenseError) for frame in frames] == [False, True, False]

@@ -1,0 +1,212 @@
+"""Real processes on real DDS: what runs live is what is evaluated offline; one death stops nobody else."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.exceptions import McapError
+from mcap.stream_reader import StreamReader
+from rich.console import Console
+
+from cosense.data import open_dataset
+from cosense.errors import CosenseError
+from cosense.fusion.cooperate import cooperate
+from cosense.fusion.journal import read_journal, read_lines
+from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.live import run_scenario
+from cosense.nodes.scenario import PlayerSettings, Scenario, Source, processes, resolved
+from cosense.nodes.supervisor import Failure, Progress, Supervisor, ros_environment
+from cosense.perception.detections import Source as BoxSource
+from tests.nodes.tiny import write_model, write_scene
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+pytestmark = pytest.mark.timeout(300)
+
+FRAMES = 12
+QUIET = Console(file=io.StringIO())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("data") / "scene", FRAMES)
+
+
+@pytest.fixture(scope="module")
+def scenario(model, data) -> Scenario:
+    return Scenario(source=Source(data=data, cameras=True), model=str(model), budget_bytes=300, record=True)
+
+
+@pytest.fixture(scope="module")
+def live_run(scenario, tmp_path_factory) -> Path:
+    """Folder of one run from start to end."""
+    out = tmp_path_factory.mktemp("run")
+    assert run_scenario(scenario, out, QUIET) == []
+    return out
+
+
+def test_live_and_offline_give_the_same_boxes(live_run, data, model):
+    # Imported late: PyTorch takes its number of threads from the environment.
+    from cosense.perception.detector import load_detector
+
+    detector = load_detector(model)
+    journal = read_journal(live_run / "detections.jsonl")
+    dataset = open_dataset(data)
+    assert len(journal) == len(dataset) == FRAMES
+    for number, live in enumerate(journal):
+        frame = dataset[number]
+        offline = cooperate([frame.ego, *frame.others], detector, "late", number, budget_bytes=300)
+        assert live.stamp_ns == frame.ego.stamp_ns
+        assert (live.missing, live.result.peers) == ([], offline.peers)
+        found, expected = live.result.detections, offline.detections
+        assert {BoxSource.EGO, BoxSource.LATE} == set(expected.sources)
+        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-9)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        np.testing.assert_array_equal(found.sources, expected.sources)
+
+
+def test_every_frame_is_played_and_named(live_run, data):
+    played = list(read_lines(live_run / "frames.jsonl"))
+    assert [line["frame_id"] for line in played] == [frame.frame_id for frame in open_dataset(data)]
+    assert all(line["latency_ms"] > 0 for line in played)
+
+
+def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
+    from rosbags.highlevel import AnyReader
+
+    from cosense.nodes.conversions import cloud_to_detections
+
+    with AnyReader([live_run / "run.mcap"]) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+        per_frame = (
+            "/agent_1/points",
+            "/agent_minus_1/points",
+            "/agent_1/pose",
+            "/agent_1/objects",
+            "/v2x/objects",
+        )
+        per_frame += ("/detections", "/markers", "/ground_truth", "/clock", "/agent_1/camera0/camera_info")
+        per_frame += ("/agent_1/camera0/image_raw/compressed",)
+        assert {topic: counts.get(topic) for topic in per_frame} == dict.fromkeys(per_frame, FRAMES)
+        assert counts["/tf"] == 2 * FRAMES
+        assert "/agent_1/camera0/image_raw" not in counts
+        recorded = [
+            cloud_to_detections(reader.deserialize(data, connection.msgtype))
+            for connection, _, data in reader.messages()
+            if connection.topic == "/detections"
+        ]
+        children = {
+            reader.deserialize(data, connection.msgtype).transforms[0].child_frame_id
+            for connection, _, data in reader.messages()
+            if connection.topic == "/tf"
+        }
+    assert children == {"agent_1/lidar", "agent_minus_1/lidar"}
+    for found, entry in zip(recorded, read_journal(live_run / "detections.jsonl"), strict=True):
+        np.testing.assert_array_equal(found.boxes, entry.result.detections.boxes)
+
+
+def run_supervised(scenario: Scenario, out: Path, on_progress) -> list[Failure]:
+    out.mkdir()
+    supervisor = Supervisor(processes(scenario, out), out, ros_environment(out / "logs"))
+    return supervisor.run(on_progress)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_when_an_agent_and_the_recorder_are_killed_the_run_goes_on(scenario, tmp_path):
+    killed: set[str] = set()
+
+    def kill(progress: Progress) -> None:
+        for name, after in (("agent-agent_minus_1", 2), ("recorder", 5)):
+            pid = progress.running.get(name)
+            if progress.fused >= after and name not in killed and pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(name)
+
+    patient = PlayerSettings(mode="rate", rate=0.2)
+    in_time = CollectorSettings(timeout_ms=300.0)
+    scenario = resolved(scenario)
+    slow = Scenario(**{**vars(scenario), "player": patient, "collect": in_time})
+    failures = run_supervised(slow, tmp_path / "run", kill)
+    assert sorted((failure.name, failure.status) for failure in failures) == [
+        ("agent-agent_minus_1", -9),
+        ("recorder", -9),
+    ]
+    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    assert len(journal) >= 7
+    last = journal[-1]
+    assert last.result.peers == []
+    assert len(last.result.detections) > 0
+    waited_in_vain = [entry.missing for entry in journal if not entry.result.peers]
+    assert ["-1"] in waited_in_vain
+    assert last.missing == []
+    assert "agent '-1' is silent" in (tmp_path / "run" / "logs" / "fusion.log").read_text()
+    assert {"/agent_1/points", "/detections"} <= set(topics_until_the_break(tmp_path / "run" / "run.mcap"))
+
+
+def topics_until_the_break(path: Path) -> list[str]:
+    """Read a bag without index, as `mcap recover` does."""
+    channels, found = {}, []
+    with path.open("rb") as file:
+        try:
+            for record in StreamReader(file).records:
+                if type(record).__name__ == "Channel":
+                    channels[record.id] = record.topic
+                if type(record).__name__ == "Message":
+                    found.append(channels[record.channel_id])
+        except (McapError, ValueError):
+            pass
+    return found
+
+
+def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_path):
+    pids: set[int] = set()
+    wrong = resolved(Scenario(**{**vars(scenario), "model": "pillars-lte"}))
+    failures = run_supervised(
+        wrong, tmp_path / "run", lambda progress: pids.update(filter(None, progress.running.values()))
+    )
+    assert {failure.status for failure in failures} == {2}
+    assert "no model 'pillars-lte': did you mean 'pillars-lite'?" in str(failures[0])
+    assert len(pids) == 5
+    assert all(is_gone(pid) for pid in pids)
+
+
+def test_ctrl_c_leaves_nothing_running(scenario, tmp_path):
+    pids: set[int] = set()
+
+    def interrupt(progress: Progress) -> None:
+        pids.update(filter(None, progress.running.values()))
+        if progress.fused >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_supervised(resolved(scenario), tmp_path / "run", interrupt)
+    assert len(pids) == 5
+    assert all(is_gone(pid) for pid in pids)
+    assert len(read_journal(tmp_path / "run" / "detections.jsonl")) >= 2
+    # Stopped politely, so the bag has its index.
+    with (tmp_path / "run" / "run.mcap").open("rb") as file:
+        assert [type(record).__name__ for record in StreamReader(file).records][-1] == "Footer"
+
+
+def test_a_scenario_without_data_is_one_error(scenario, tmp_path):
+    nowhere = Scenario(source=Source(data=tmp_path / "nowhere"))
+    with pytest.raises(CosenseError, match="nowhere"):
+        run_scenario(nowhere, tmp_path / "out", QUIET)
+    assert not (tmp_path / "out").exists()

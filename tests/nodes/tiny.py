@@ -1,0 +1,80 @@
+"""A data set and a detector that are small enough to run everything on them in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from cosense.config import load_config
+from cosense.data.dataset import CooperativeFrame
+from cosense.geometry.transforms import invert, transform_from_planar, transform_points
+from cosense.perception.config import ModelConfig
+from cosense.perception.models import write_weights
+from cosense.perception.network import build_network
+from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.objects import Objects
+from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.opv2v_writer import write_opv2v
+
+_MODEL = {
+    "range_m": [-51.2, -25.6, -12.0, 51.2, 25.6, 5.0],
+    "height_m": [-1.5, 5.0],
+    "cell_m": 0.8,
+    "pillar_channels": 8,
+    "stages": [{"layers": 0, "channels": 8}],
+    "neck_channels": 8,
+    "shrink_channels": [8],
+    "max_detections": 16,
+    # An untrained network is sure of nothing.
+    "score_threshold": 0.001,
+}
+
+
+def write_model(folder: Path) -> Path:
+    """Write an untrained model that nevertheless reports boxes, and return its folder."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(_MODEL))
+    config = load_config(ModelConfig, folder / "config.yaml")
+    write_weights(build_network(config, seed=0), folder / "weights.safetensors")
+    return folder
+
+
+def write_scene(folder: Path, frames: int) -> Path:
+    """Write an OPV2V tree of one vehicle "1" and one roadside unit "-1" around a parked car."""
+    write_opv2v(_frames(frames), folder)
+    return folder
+
+
+def _frames(count: int) -> Iterator[SimulatedFrame]:
+    rng = np.random.default_rng(5)
+    car = np.array([12.0, 3.0, 0.75, 4.5, 1.8, 1.5, 0.2])
+    on_car = car[:3] + rng.uniform(-0.5, 0.5, (200, 3)) * car[3:6]
+    ground = np.column_stack([rng.uniform(-40, 40, (1500, 2)), np.zeros(1500)])
+    world = np.concatenate([on_car, ground])
+    for number in range(count):
+        poses = {
+            "vehicle": transform_from_planar(0.5 * number, 0.0, 0.1, 1.9),
+            "infrastructure": transform_from_planar(20.0, -8.0, 2.5, 6.0),
+        }
+        agents = {name: _agent(name, T, number, world, rng) for name, T in poses.items()}
+        truth = Objects(car[None], np.zeros(1, np.int64), np.array(["car"]))
+        in_ego = truth.transformed(invert(poses["vehicle"]))
+        frame = CooperativeFrame(f"scene/{number:06d}", "scene", "vehicle", agents, in_ego)
+        yield SimulatedFrame(frame, (0.0, 0.0))
+
+
+def _agent(
+    kind: AgentKind, T_world_agent: np.ndarray, number: int, world: np.ndarray, rng: np.random.Generator
+) -> AgentFrame:
+    xyz = transform_points(invert(T_world_agent), world + rng.normal(0, 0.02, world.shape))
+    points = np.column_stack([xyz, rng.random(len(xyz))]).astype(np.float32)
+    stamp_ns = number * 100_000_000
+    image = np.full((24, 32, 3), 40 * number % 256, np.uint8)
+    K = np.array([[20.0, 0, 16], [0, 20, 12], [0, 0, 1]])
+    T_camera_agent = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    camera = Camera("front", image, K, T_camera_agent, stamp_ns)
+    truth = Objects.empty()
+    return AgentFrame(kind, kind, stamp_ns, T_world_agent, points, cameras=(camera,), objects=truth)
