@@ -23,9 +23,10 @@ from cosense.perception.ground import ground_height
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import ObjectClass
-from cosense.viewer.scene import field_of_view, match, seen_by
+from cosense.viewer.scene import MARGIN_M, Extent, field_of_view, match, seen_by
 
-GRID = BevGrid((-140.0, -60.0, 0.0, 140.0, 60.0, 0.0), 0.5)
+SEEN_CELL_M = 0.5
+REACH_M = 320.0  # what fits into int16 centimetres
 POINT_CELL_M = 0.1
 HEIGHT_STEP_M = 0.1
 BYTES_PER_POINT = 5 * 4 / 3
@@ -48,17 +49,31 @@ class ReportFrame:
     peers: Sequence[PeerReport] = ()
 
 
-def pack_frame(page: ReportFrame, max_points: int) -> dict[str, Any]:
-    """Return one frame, ready for JSON, with at most `max_points` points of all agents together."""
+def pack_grid(extent_m: Extent) -> BevGrid:
+    """Return the map of what is seen for an extent in whole metres, with a margin."""
+    x_min, y_min = (max(value - MARGIN_M, -REACH_M) for value in extent_m[:2])
+    x_max, y_max = (min(value + MARGIN_M, REACH_M) for value in extent_m[2:])
+    return BevGrid((x_min, y_min, 0.0, x_max, y_max, 0.0), SEEN_CELL_M)
+
+
+def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int) -> dict[str, Any]:
+    """Return one frame, ready for JSON.
+
+    Args:
+        page: of the report.
+        grid: what is outside of it is left out, and its cells are those of what is seen.
+        max_points: of all agents together.
+    """
     frame, detections = page.frame, page.detections
     found = match(detections, frame.ground_truth)
     return {
         "id": frame.frame_id,
         "sequence": frame.sequence,
         "agents": [
-            _pack_agent(frame, agent, max_points // len(frame.agents)) for agent in frame.agents.values()
+            _pack_agent(frame, agent, grid, max_points // len(frame.agents))
+            for agent in frame.agents.values()
         ],
-        "seen": pack_runs(_seen(frame)),
+        "seen": pack_runs(_seen(frame, grid)),
         "truth": [
             {"box": box, "label": _label(label), "id": str(object_id)}
             for box, label, object_id in zip(
@@ -124,10 +139,10 @@ def pack_points(xy: NDArray, height: NDArray, max_points: int) -> tuple[str, str
     return _base64(np.round(xy[highest] * 100).astype("<i2")), _base64(steps.astype(np.uint8))
 
 
-def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, max_points: int) -> dict[str, Any]:
+def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, grid: BevGrid, max_points: int) -> dict[str, Any]:
     T = frame.T_ego_agent(agent.agent_id)
     xy = transform_points(T, agent.points[:, :3])[:, :2]
-    inside = np.all((xy >= GRID.range_m[:2]) & (xy < GRID.range_m[3:5]), axis=1)
+    inside = np.all((xy >= grid.range_m[:2]) & (xy < grid.range_m[3:5]), axis=1)
     height = agent.points[:, 2] - ground_height(agent.points)
     packed_xy, packed_height = pack_points(xy[inside], height[inside], max_points)
     return {
@@ -142,9 +157,9 @@ def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, max_points: int) -> 
     }
 
 
-def _seen(frame: CooperativeFrame) -> NDArray[np.int64]:
+def _seen(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.int64]:
     """Return (H,W): by the ego, only by others, or 0 by nobody."""
-    seen = seen_by(frame, GRID)
+    seen = seen_by(frame, grid)
     return np.where(seen[0], SEEN_BY_EGO, np.where(seen.any(axis=0), SEEN_BY_OTHERS, 0))
 
 

@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cosense.perception.detections import Source
 from cosense.viewer import bev, colors
-from cosense.viewer.pack import BYTES_PER_POINT, GRID, ReportFrame, pack_frame
-from cosense.viewer.scene import fitting_extent
+from cosense.viewer.pack import BYTES_PER_POINT, ReportFrame, pack_frame, pack_grid
+from cosense.viewer.scene import Extent, fitting_extent
 
 __all__ = ["ReportFrame", "write_report"]
 
@@ -40,12 +38,14 @@ def write_report(
     """
     points = POINTS_BYTES / BYTES_PER_POINT / max(len(pages), 1)
     max_points = int(min(max(points, MIN_POINTS), MAX_POINTS))
+    view = _view(pages)
+    grid = pack_grid(view)
     data = {
-        "frames": [pack_frame(page, max_points) for page in pages],
+        "frames": [pack_frame(page, grid, max_points) for page in pages],
         "colors": colors.agent_colors(dict.fromkeys(name for page in pages for name in page.frame.agents)),
         "palette": _palette(),
-        "seen": {"shape": GRID.shape[::-1], "extent": [*GRID.range_m[:2], *GRID.range_m[3:5]]},
-        "view": _view(pages),
+        "seen": {"shape": grid.shape[::-1], "extent": [*grid.range_m[:2], *grid.range_m[3:5]]},
+        "view": view,
         "min_score": bev.MIN_SCORE,
     }
     parts = {
@@ -64,10 +64,11 @@ def write_report(
     path.write_text(page, encoding="utf-8")
 
 
-def _view(pages: Sequence[ReportFrame]) -> list[float]:
+def _view(pages: Sequence[ReportFrame]) -> Extent:
     """Return the extent in which every frame fits."""
-    extents = np.array([fitting_extent(page.frame) for page in pages] or [(0.0, 0.0, 1.0, 1.0)])
-    return [*extents[:, :2].min(axis=0).tolist(), *extents[:, 2:].max(axis=0).tolist()]
+    extents = [fitting_extent(page.frame) for page in pages] or [(0.0, 0.0, 1.0, 1.0)]
+    x_min, y_min, x_max, y_max = zip(*extents, strict=True)
+    return min(x_min), min(y_min), max(x_max), max(y_max)
 
 
 def _palette() -> dict[str, Any]:

@@ -23,7 +23,7 @@ MIN_SECTOR_GAP_RAD = np.deg2rad(30.0)  # a narrower gap is a nearby wall or a mi
 
 # A picture shows at least a street corner and, agents apart, at most the range of the usual protocols.
 Extent = tuple[float, float, float, float]
-ASPECT = 2.5  # width by height
+ASPECT = (2.0, 2.5)  # width by height, at least and at most
 MIN_HEIGHT_M = 44.0
 REACH_M = np.array([100.0, 40.0])
 MARGIN_M = 10.0
@@ -62,8 +62,9 @@ def fitting_extent(frame: CooperativeFrame) -> Extent:
     objects = np.clip(frame.ground_truth.boxes[:, :2], MARGIN_M - REACH_M, REACH_M - MARGIN_M)
     places = np.vstack([agents, objects])
     low, high = places.min(axis=0) - MARGIN_M, places.max(axis=0) + MARGIN_M
-    half_height = np.ceil(max((high[0] - low[0]) / ASPECT, high[1] - low[1], MIN_HEIGHT_M) / 4) * 2
-    half = np.array([ASPECT * half_height, half_height])
+    width, height = high - low
+    half_height = np.ceil(max(height, width / ASPECT[1], MIN_HEIGHT_M) / 2)
+    half = np.array([np.ceil(max(width / 2, ASPECT[0] * half_height)), half_height])
     centre = np.round((low + high) / 2)
     x_min, y_min, x_max, y_max = (float(value) for value in (*(centre - half), *(centre + half)))
     return x_min, y_min, x_max, y_max

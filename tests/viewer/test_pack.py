@@ -12,11 +12,12 @@ from hypothesis.extra.numpy import arrays
 
 from cosense.fusion.receiver import PeerReport
 from cosense.perception.detections import Detections, Source
-from cosense.viewer.pack import GRID, ReportFrame, pack_frame, pack_points, pack_runs
+from cosense.viewer.pack import ReportFrame, pack_frame, pack_grid, pack_points, pack_runs
 from cosense.viewer.scene import seen_by
 from tests.viewer.scenes import detections_of, found, street
 
 FRAME = street()
+GRID = pack_grid((-100.0, -40.0, 130.0, 40.0))
 
 
 def runs_of(text: str) -> np.ndarray:
@@ -66,7 +67,7 @@ def test_many_points_are_thinned_evenly() -> None:
 def test_a_frame_is_packed_whole() -> None:
     detections = Detections.concatenate([found(FRAME, [2]), found(FRAME, [6], Source.LATE)])
     peers = [PeerReport("mast", 412, "boxes"), PeerReport("late", 99, "nothing", "230 ms old")]
-    packed = json.loads(json.dumps(pack_frame(ReportFrame(FRAME, detections, peers), 5000)))
+    packed = json.loads(json.dumps(pack_frame(ReportFrame(FRAME, detections, peers), GRID, 5000)))
     ego, mast = packed["agents"]
     assert (ego["ego"], ego["kind"], ego["points"]) == (True, "vehicle", len(FRAME.ego.points))
     assert mast["pose"] == pytest.approx([42.0, 15.5, np.deg2rad(-135)], abs=1e-3)
@@ -85,7 +86,7 @@ def test_a_frame_is_packed_whole() -> None:
 
 
 def test_what_is_seen_is_packed_as_ego_others_nobody() -> None:
-    packed = pack_frame(ReportFrame(FRAME, Detections.empty()), 5000)
+    packed = pack_frame(ReportFrame(FRAME, Detections.empty()), GRID, 5000)
     by_ego, by_mast = seen_by(FRAME, GRID)
     values = runs_of(packed["seen"]).reshape(GRID.shape)
     assert ((values == 2) == by_ego).all()
@@ -93,14 +94,19 @@ def test_what_is_seen_is_packed_as_ego_others_nobody() -> None:
 
 
 def test_points_outside_the_map_are_left_out() -> None:
-    far = np.array([[141.0, 0, 0, 1], [0, 61.0, 0, 1], [400.0, 0, 0, 1], [10.0, 0, 0, 1]], np.float32)
+    far = np.array([[141.0, 0, 0, 1], [0, 51.0, 0, 1], [400.0, 0, 0, 1], [10.0, 0, 0, 1]], np.float32)
     agents = {"vehicle": dataclasses.replace(FRAME.ego, points=far)}
-    packed = pack_frame(ReportFrame(dataclasses.replace(FRAME, agents=agents), Detections.empty()), 100)
+    packed = pack_frame(ReportFrame(dataclasses.replace(FRAME, agents=agents), Detections.empty()), GRID, 100)
     assert centimetres_of(packed["agents"][0]["xy"]).tolist() == [[1000, 0]]
     assert packed["agents"][0]["points"] == 4
 
 
+def test_the_map_reaches_a_margin_beyond_the_view_and_no_farther_than_int16() -> None:
+    assert GRID.range_m == (-110.0, -50.0, 0.0, 140.0, 50.0, 0.0)
+    assert pack_grid((-400.0, -40.0, 400.0, 40.0)).range_m[::3] == (-320.0, 320.0)
+
+
 def test_a_false_alarm_has_no_truth() -> None:
     alarm = detections_of(np.array([[-60.0, 0, 0, 4, 2, 1.5, 0]]))
-    packed = pack_frame(ReportFrame(FRAME, alarm), 100)
+    packed = pack_frame(ReportFrame(FRAME, alarm), GRID, 100)
     assert packed["detections"][0]["truth"] == -1

@@ -223,14 +223,15 @@ function addKeys() {
 function start() {
   if (!DATA.frames.length) {
     $("empty").hidden = false;
-    document.querySelectorAll("aside, .transport").forEach((node) => (node.hidden = true));
+    document.querySelectorAll("aside, .transport, .hint").forEach((node) => (node.hidden = true));
     return;
   }
+  $("transport").hidden = DATA.frames.length === 1;
   $("frame").max = DATA.frames.length - 1;
   $("frame").addEventListener("input", () => show(Number($("frame").value)));
   $("play").addEventListener("click", () => play(!playing));
   addControls();
-  addCharts();
+  if (DATA.frames.length > 1) addCharts();
   addMouse();
   addKeys();
   window.addEventListener("resize", () => {
