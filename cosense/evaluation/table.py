@@ -64,15 +64,17 @@ def _compare(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list
         told["fusion"] = values["fusion"]
         del common["fusion"]
     columns = dict(told)
-    thresholds = dict.fromkeys(threshold for run in metrics for threshold in run["ap"])
-    for key, heading in (("ap", "AP"), ("ap_3d", "AP 3D"), ("ap_near", "AP near")):
+    thresholds = list(dict.fromkeys(threshold for run in metrics for threshold in run["ap"]))
+    middle = thresholds[len(thresholds) // 2]
+    wanted = [("ap", "AP", threshold) for threshold in thresholds]
+    wanted += [("ap_3d", "AP 3D", middle), ("ap_near", "AP near", middle)]
+    for key, heading, threshold in wanted:
         if any(key in run for run in metrics):
-            for threshold in thresholds:
-                cells = [_percent(run.get(key, {}).get(threshold)) for run in metrics]
-                columns[f"{heading}@{threshold}"] = cells
+            columns[f"{heading}@{threshold}"] = [_percent(run.get(key, {}).get(threshold)) for run in metrics]
     columns["kB/frame"] = [_kilobytes(run["bytes_per_frame"]["mean"]) for run in metrics]
-    columns["p95 kB"] = [_kilobytes(run["bytes_per_frame"]["p95"]) for run in metrics]
-    columns["ms/frame"] = [_number(run["ms_per_frame"]["p50"]) for run in metrics]
+    # A live run measures from the ego's message to its boxes, an offline one all agents' networks too.
+    if len({run.get("live", False) for run in metrics}) == 1:
+        columns["ms/frame"] = [_number(run["ms_per_frame"]["p50"]) for run in metrics]
     return _title(common), list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
