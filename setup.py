@@ -16,13 +16,16 @@ def share(folder: str) -> list[tuple[str, list[str]]]:
 
 setup(
     packages=find_packages(include=["cosense", "cosense.*"]),
-    package_data={"cosense": ["**/*.yaml", "**/*.html", "**/*.js", "**/*.css", "py.typed"]},
+    package_data={"cosense": ["**/*.yaml", "**/*.xml", "**/*.html", "**/*.js", "**/*.css", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/cosense"]),
         ("share/cosense", ["package.xml"]),
         *share("launch"),
         *share("models"),
         *share("rviz"),
+        # What `ros2 run cosense NAME` and launch files start. Not console scripts: a program called "player"
+        # has no business in the bin/ of a virtual environment.
+        ("lib/cosense", [f"scripts/{name}" for name in ("agent", "fusion", "player", "recorder")]),
     ],
     zip_safe=True,
 )

@@ -10,7 +10,7 @@ import array
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose, PoseWithCovarianceStamped
+from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, TransformStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header, UInt8MultiArray
@@ -151,6 +151,16 @@ def message_to_pose(message: PoseWithCovarianceStamped) -> tuple[Matrix, NDArray
         raise CosenseError(f"pose with position {translation} and orientation {quaternion} is not valid")
     covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)[_PLANAR]
     return transform_from_quaternion(translation, quaternion), covariance
+
+
+def pose_to_transform(T_dst_src: Matrix, stamp_ns: int, dst: str, src: str) -> TransformStamped:
+    """Return a transform as tf2 has it: the pose of frame `src` in its parent `dst`."""
+    pose = to_pose(T_dst_src[:3, 3], quaternion_of(T_dst_src))
+    message = TransformStamped(header=header(stamp_ns, dst), child_frame_id=src)
+    position, translation = pose.position, message.transform.translation
+    translation.x, translation.y, translation.z = position.x, position.y, position.z
+    message.transform.rotation = pose.orientation
+    return message
 
 
 def to_pose(position: NDArray, quaternion_xyzw: NDArray) -> Pose:

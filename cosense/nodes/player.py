@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -30,10 +30,16 @@ from visualization_msgs.msg import MarkerArray
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.fusion.journal import LineWriter
+from cosense.geometry.transforms import invert
 from cosense.nodes import conversions, process, qos, topics
 from cosense.nodes.markers import objects_to_markers
 from cosense.nodes.scenario import SimulatedSource, Source, frames_of
 from cosense.sensing.frame import AgentFrame, Camera
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:  # not among the wheels; the recorder then makes /tf from the poses
+    TFMessage = None
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05
@@ -75,6 +81,7 @@ class PlayerNode(Node):
         self._images: dict[str, Publisher] = {}
         self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
         self._clock = self._publisher(Clock, topics.CLOCK)
+        self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
         self._latency = self._publisher(Float64, "~/debug/pipeline_latency_ms")
         self.create_subscription(PointCloud2, topics.DETECTIONS, self._on_detections, qos.RESULT)
         self._executor = SingleThreadedExecutor()
@@ -154,6 +161,8 @@ class PlayerNode(Node):
         pose = conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns)
         self._poses[agent.agent_id].publish(pose)
         frame_id = topics.lidar_frame(agent.agent_id)
+        if self._tf is not None:
+            self._tf.publish(TFMessage(transforms=list(_transforms(agent))))
         cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
         self._points[agent.agent_id].publish(cloud)
         for camera in agent.cameras:
@@ -227,6 +236,16 @@ class PlayerNode(Node):
 
     def _publisher(self, kind: type, topic: str) -> Publisher:
         return self.create_publisher(kind, topic, qos.REPLAY)
+
+
+def _transforms(agent: AgentFrame) -> Iterator[TransformStamped]:
+    """Yield where the agent's sensors are: its LiDAR in the map, its cameras on the LiDAR."""
+    lidar = topics.lidar_frame(agent.agent_id)
+    yield conversions.pose_to_transform(agent.T_world_agent, agent.stamp_ns, topics.MAP_FRAME, lidar)
+    for camera in agent.cameras:
+        frame_id = topics.camera_frame(agent.agent_id, camera.name)
+        T_agent_camera = invert(camera.T_camera_agent)
+        yield conversions.pose_to_transform(T_agent_camera, agent.stamp_ns, lidar, frame_id)
 
 
 def _gap_s(previous_ns: int | None, stamp_ns: int) -> float:

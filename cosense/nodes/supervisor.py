@@ -84,8 +84,9 @@ def ros_environment(logs: Path) -> dict[str, str]:
         environment.setdefault("ROS_LOCALHOST_ONLY", "1")
     else:
         environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    # Room for a few clouds of 1 MB: what does not fit into the buffers of Fast DDS comes seconds later.
+    # Room for a few clouds of 1 MB in the buffers of Fast DDS, and a short wait for what did not fit.
     environment.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "DEFAULT?sockets_size=4MB")
+    environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).with_name("fastdds.xml")))
     environment.setdefault("ROS_LOG_DIR", str(logs / "ros"))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

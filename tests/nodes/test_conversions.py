@@ -154,6 +154,15 @@ def test_poses_arrive_with_their_planar_covariance():
     np.testing.assert_array_equal(read, covariance)
 
 
+def test_transforms_name_the_child_in_its_parent():
+    T = transform_from_planar(1.0, 2.0, np.pi / 2, 3.0)
+    message = over_the_wire(conversions.pose_to_transform(T, STAMP_NS, "map", "unit/lidar"))
+    assert (message.header.frame_id, message.child_frame_id) == ("map", "unit/lidar")
+    translation, rotation = message.transform.translation, message.transform.rotation
+    assert (translation.x, translation.y, translation.z) == (1.0, 2.0, 3.0)
+    assert 2 * np.arctan2(rotation.z, rotation.w) == pytest.approx(np.pi / 2)
+
+
 @pytest.mark.parametrize(("field", "value"), [("position", np.nan), ("orientation", 3.0)])
 def test_poses_that_are_none_are_refused(field, value):
     message = conversions.pose_to_message(np.eye(4), np.zeros((3, 3)), 0)
