@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.sensing.objects import Objects
-from cosense.simulation.primitives import Primitives, concatenate, place
+from cosense.simulation.ground import Ground
+from cosense.simulation.primitives import Primitives, concatenate, gather, place
 from cosense.simulation.scene import Scene
+from cosense.simulation.shapes import Body
 from cosense.simulation.traffic import Traffic
 
 
@@ -33,19 +36,38 @@ class Actors:
         return int(rows[0]) if len(rows) else None
 
 
-def actors_at(scene: Scene, traffic: Traffic, later_ns: int) -> Actors:
+def parked_actors(scene: Scene) -> Actors:
+    """Return the parked vehicles of a scene."""
+    poses = np.array([(p.x, p.y, p.yaw) for p in scene.parked]).reshape(-1, 3)
+    ids = [f"parked_{number + 1}" for number in range(len(poses))]
+    return _stand(scene.ground, [p.body for p in scene.parked], ids, poses)
+
+
+def actors_at(scene: Scene, traffic: Traffic, parked: Actors, later_ns: int) -> Actors:
     """Return everybody as they are some time after (before, if negative) the present step of the traffic."""
-    movers, parked = traffic.movers, scene.parked
-    standing = np.array([(p.x, p.y, p.yaw) for p in parked]).reshape(-1, 3)
-    planar = np.concatenate([traffic.poses(later_ns * 1e-9), standing])
-    bodies = [mover.body for mover in movers] + [p.body for p in parked]
-    height = scene.ground.height_at(planar[:, :2])
+    movers = traffic.movers
+    bodies, ids = [mover.body for mover in movers], [mover.identity for mover in movers]
+    moving = _stand(scene.ground, bodies, ids, traffic.poses(later_ns * 1e-9))
+    solids = replace(moving.solids, owner=moving.solids.owner + len(parked.poses))
+    objects = Objects(
+        np.concatenate([parked.objects.boxes, moving.objects.boxes]),
+        np.concatenate([parked.objects.labels, moving.objects.labels]),
+        np.concatenate([parked.objects.ids, moving.objects.ids]),
+    )
+    poses = np.concatenate([parked.poses, moving.poses])
+    return Actors(objects, poses, concatenate([parked.solids, solids]))
+
+
+def _stand(ground: Ground, bodies: Sequence[Body], ids: list[str], planar: NDArray[np.float64]) -> Actors:
+    """Put bodies on the ground at x, y, yaw (A,3)."""
+    height = ground.height_at(planar[:, :2])
     poses = np.column_stack([planar[:, :2], height, planar[:, 2]])
-    sizes = np.array([body.size for body in bodies])
-    parts = [replace(body.parts, owner=np.full(len(body.parts), row)) for row, body in enumerate(bodies)]
+    sizes = np.array([body.size for body in bodies]).reshape(-1, 3)
     objects = Objects(
         np.column_stack([planar[:, :2], height + sizes[:, 2] / 2, sizes, planar[:, 2]]),
         np.array([body.label for body in bodies], dtype=np.int64),
-        np.array([m.identity for m in movers] + [f"parked_{i + 1}" for i in range(len(parked))]),
+        np.array(ids, dtype=np.str_),
     )
-    return Actors(objects, poses, place(concatenate(parts), poses))
+    rows = np.repeat(np.arange(len(bodies)), [len(body.parts) for body in bodies])
+    parts = concatenate([gather([]), *(body.parts for body in bodies)])
+    return Actors(objects, poses, place(replace(parts, owner=rows), poses))

@@ -15,18 +15,18 @@ OFFSET_LIMIT_M = 1.56
 
 
 def cloud_delay_ns(rng: np.random.Generator) -> int:
-    """Draw the time of a unit's cloud after (negative: before) the ego's, in ns.
+    """Draw the time of a unit's cloud after (negative: before) the ego's, in whole µs as ns.
 
     A uniform spread over ±30 ms has the sigma 17.3 ms, the median 15 ms and the limit that were measured:
     two clocks that run freely, pairs taken within the limit.
     """
-    return round(rng.uniform(-CLOUD_LIMIT_MS, CLOUD_LIMIT_MS) * 1e6)
+    return round(rng.uniform(-CLOUD_LIMIT_MS, CLOUD_LIMIT_MS) * 1e3) * 1000
 
 
 def image_delay_ns(rng: np.random.Generator, kind: str) -> int:
     """Draw the time of a camera's image after the cloud of the same agent, in ns."""
     mean, sigma = (100.0, 16.7) if kind == "vehicle" else (0.0, 14.0)
-    return round(float(np.clip(rng.normal(mean, sigma), mean - 2.5 * sigma, mean + 2.5 * sigma)) * 1e6)
+    return round(float(np.clip(rng.normal(mean, sigma), mean - 2.5 * sigma, mean + 2.5 * sigma)) * 1e3) * 1000
 
 
 def position_offset_m(rng: np.random.Generator) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar
 from cosense.sensing.frame import AgentFrame, Camera
-from cosense.simulation.actors import Actors, actors_at
+from cosense.simulation.actors import Actors, actors_at, parked_actors
 from cosense.simulation.camera import FRONT_CAMERA, MAST_CAMERA, render
 from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.ground import GroundTensors
@@ -59,6 +59,8 @@ class Stage:
     Attributes:
         masts: of the units, in their order.
         surroundings: the scene's, with the masts.
+        parked: the vehicles that stand.
+        ground: the scene's, on the device.
         T_world_scene: (4,4) where in the world the scene is.
         start_ns: time of the ego's first cloud.
         offset_m: position error of the units, for the whole sequence.
@@ -69,6 +71,7 @@ class Stage:
     scene: Scene
     masts: dict[str, Mast]
     surroundings: Primitives
+    parked: Actors
     ground: GroundTensors
     T_world_scene: Matrix
     sequence: str
@@ -99,6 +102,7 @@ class Stage:
             scene=scene,
             masts=masts,
             surroundings=_with_masts(scene.surroundings, list(masts.values())),
+            parked=parked_actors(scene),
             ground=GroundTensors.of(scene.ground, torch.device(device)),
             T_world_scene=transform_from_planar(float(x), float(y), float(turn), float(z)),
             sequence=f"{scene.family}_{seed:06d}",
@@ -112,7 +116,7 @@ class Stage:
     def frame(self, traffic: Traffic, number: int) -> SimulatedFrame:
         """Measure with every sensor, then let the traffic move on."""
         stamp_ns = self.start_ns + round(number * STEP_S * 1e9)
-        now = actors_at(self.scene, traffic, 0)
+        now = actors_at(self.scene, traffic, self.parked, 0)
         agents: dict[str, AgentFrame] = {}
         seen: set[str] = set()
         for agent_id in [*traffic.ego_ids, *self.masts]:
@@ -131,7 +135,7 @@ class Stage:
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
     ) -> tuple[AgentFrame, set[str]]:
         """Measure as one agent; also return the ids of all that it has a point of."""
-        actors = actors_at(self.scene, traffic, delay_ns)
+        actors = actors_at(self.scene, traffic, self.parked, delay_ns)
         row = actors.row_of(agent_id)
         T_scene_agent = self._mounting(agent_id, actors)
         solids = concatenate([actors.solids, self.surroundings])
@@ -172,7 +176,7 @@ class Stage:
             return ()
         unit = agent_id in self.masts
         lag_ns = image_delay_ns(self.cameras.rng, "infrastructure" if unit else "vehicle")
-        actors = actors_at(self.scene, traffic, delay_ns + lag_ns)
+        actors = actors_at(self.scene, traffic, self.parked, delay_ns + lag_ns)
         model = MAST_CAMERA if unit else FRONT_CAMERA
         image = render(
             model,

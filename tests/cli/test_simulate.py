@@ -1,0 +1,105 @@
+"""The verb writes data sets that the readers open, and says in one line what it cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cosense.cli.main import app
+from cosense.cli.simulate import parse_agents, parse_families, plan_sequences
+from cosense.data import open_dataset
+from cosense.errors import CosenseError
+from cosense.simulation import FAMILIES
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["simulate", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_dair_v2x_tree(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    output = run(
+        "--out", str(tree), "--frames", "3", "--sequence-frames", "2", "--scene", "t_junction,car_park"
+    )
+    assert "3 frames in 2 sequences" in output
+    dataset = open_dataset(tree)
+    assert dataset.kind == "dair-v2x-c"
+    assert dataset.label_set == "simulated"
+    assert [dataset[i].sequence for i in range(len(dataset))] == ["t_junction_000000"] * 2 + [
+        "car_park_000001"
+    ]
+
+
+def test_an_opv2v_tree_of_several_agents(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    run("--out", str(tree), "--frames", "1", "--layout", "opv2v", "--agents", "vehicle=2,infrastructure=1")
+    frame = open_dataset(tree)[0]
+    assert sorted(agent.kind for agent in frame.agents.values()) == ["infrastructure", "vehicle", "vehicle"]
+
+
+def test_the_same_command_writes_the_same_bytes(tmp_path: Path) -> None:
+    trees = []
+    for name in ("one", "other"):
+        run(
+            "--out",
+            str(tmp_path / name),
+            "--frames",
+            "1",
+            "--seed",
+            "7",
+            "--scene",
+            "curved_road",
+            "--cameras",
+        )
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        trees.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert trees[0] == trees[1]
+    assert any(path.suffix == ".jpg" for path in trees[0])
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CosenseError, match="not an empty folder"):
+        run("--out", str(tmp_path), "--frames", "1")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_dair_v2x_holds_two_agents_only(tmp_path: Path) -> None:
+    with pytest.raises(CosenseError, match="--layout opv2v"):
+        run("--out", str(tmp_path / "tree"), "--agents", "vehicle=2,infrastructure=1")
+    assert not (tmp_path / "tree").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("vehicles=2", "did you mean 'vehicle'"), ("vehicle", "vehicle=NUMBER"), ("vehicle=two", "NUMBER")],
+)
+def test_agents_that_are_no_counts(text: str, message: str) -> None:
+    with pytest.raises(CosenseError, match=message):
+        parse_agents(text)
+
+
+def test_agents() -> None:
+    assert parse_agents("vehicle=3,infrastructure=2") == (3, 2)
+    assert parse_agents("infrastructure=1") == (1, 1)
+
+
+def test_families() -> None:
+    assert parse_families("all") == list(FAMILIES)
+    assert parse_families("car_park, crossing") == ["car_park", "crossing"]
+    with pytest.raises(CosenseError, match="did you mean 'curved_road'"):
+        parse_families("curved-road")
+
+
+def test_frames_are_shared_out_to_sequences() -> None:
+    assert plan_sequences(["crossing"], 5, 7, None) == [("crossing", 5, 7)]
+    assert plan_sequences(["crossing", "car_park"], 5, 7, 3) == [
+        ("crossing", 5, 3),
+        ("car_park", 6, 3),
+        ("crossing", 7, 1),
+    ]
+    assert plan_sequences(["crossing", "car_park"], 0, 5, None) == [("crossing", 0, 3), ("car_park", 1, 2)]
