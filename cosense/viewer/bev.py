@@ -43,7 +43,7 @@ HATCH_PERIOD_CELLS = 8
 OBSTACLE_HEIGHT_M = 0.3
 DENSE_CLOUD = 20_000  # with more points than this the ground is drawn fainter, so that boxes stand out
 FIELD_RADIUS_M = 9.0
-TICK_M = 0.8
+TICK_M = 0.8  # of the heading beyond the front, less for what is small
 LABEL_M = (11.0, 4.0)  # what an agent's name covers beside it, half its width and half its height
 OUTLINE = withStroke(linewidth=2.5, foreground=colors.BACKGROUND)
 
@@ -219,7 +219,8 @@ def _draw_boxes(
     edges[:, 3] = opacity
     faces = edges * [1, 1, 1, 0.18]
     heading = np.column_stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])])
-    ticks = np.stack([boxes[:, :2], boxes[:, :2] + heading * (boxes[:, 3:4] / 2 + TICK_M)], axis=1)
+    reach = boxes[:, 3:4] / 2 + np.minimum(TICK_M, 0.4 * boxes[:, 3:4])
+    ticks = np.stack([boxes[:, :2], boxes[:, :2] + heading * reach], axis=1)
     outlines = PolyCollection(list(corners), facecolors=faces, edgecolors=edges, linestyles=style)
     for collection in (outlines, LineCollection(list(ticks), colors=edges)):
         collection.set(linewidths=width, zorder=3)
@@ -306,7 +307,7 @@ def _draw_legend(figure: Figure, frame: CooperativeFrame, boxes: list[Patch]) ->
     figure.legend(
         handles=handles,
         loc="lower center",
-        ncols=len(handles),
+        ncol=len(handles),
         frameon=False,
         labelcolor=colors.TEXT,
         fontsize=min(10.0, 80.0 / len(handles)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -14,10 +15,10 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.config import to_mapping
 from cosense.errors import CosenseError
-from cosense.perception.config import ModelConfig, StageConfig
 from cosense.perception.models import WEIGHTS, write_weights
 from cosense.perception.network import build_network
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
+from tests.perception.networks import TINY
 from tests.simulation.hand_made import make_frames
 
 
@@ -32,16 +33,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small untrained network; what it finds is noise, but it finds something."""
-    config = ModelConfig(
-        range_m=(-51.2, -25.6, -12.0, 51.2, 25.6, 5.0),
-        height_m=(-1.5, 5.0),
-        cell_m=0.8,
-        pillar_channels=8,
-        stages=(StageConfig(0, 8),),
-        neck_channels=8,
-        shrink_channels=(8,),
-        score_threshold=0.01,
-    )
+    config = dataclasses.replace(TINY, score_threshold=0.01)
     folder = tmp_path_factory.mktemp("models") / "untrained"
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(config)))

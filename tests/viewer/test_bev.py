@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
@@ -27,9 +27,7 @@ class Picture:
     """A PNG that can be asked in metres."""
 
     def __init__(self, path: Path, panels: tuple[str, ...] = ("",), title: str = "", panel: int = 0) -> None:
-        image = cv2.imread(str(path))
-        assert image is not None
-        self.rgb = image[..., ::-1] / 255
+        self.rgb = imread(path)[..., :3]
         figure, axes = bev._layout(list(panels), EXTENT_M, title, "")
         self.to_pixel = axes[panel].transData
         assert self.rgb.shape[:2] == tuple(reversed(figure.canvas.get_width_height()))

@@ -41,7 +41,8 @@ function showFrameInfo(frame) {
   if (frame.sequence && frame.sequence !== frame.id) info.append(element("div", `sequence ${frame.sequence}`));
   for (const peer of frame.peers) {
     const line = document.createElement("div");
-    line.append(element("span", peer.sender), element("span", `${peer.bytes} bytes, used for ${peer.used_for}`));
+    const use = peer.used_for === "nothing" ? "not used" : peer.used_for;
+    line.append(element("span", peer.sender), element("span", `${peer.bytes.toLocaleString("en")} bytes · ${use}`));
     info.append(line);
     if (peer.reason) info.append(element("div", peer.reason, "reason"));
   }
@@ -85,7 +86,7 @@ function addControls() {
   for (const [id, color] of Object.entries(DATA.colors)) {
     addToggle("agents", id, color, true, (on) => (settings.agents[id] = on), (frame) => {
       const agent = frame.agents.find((candidate) => candidate.id === id);
-      return agent ? `${agent.points.toLocaleString("en")} points` : "absent";
+      return agent ? agent.points.toLocaleString("en") : "absent";
     });
   }
   addToggle("boxes", "ground truth", palette.ground_truth, true, (on) => (settings.truth = on), (f) => f.truth.length);

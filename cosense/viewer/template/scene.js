@@ -152,7 +152,7 @@ class Scene {
     context.beginPath();
     context.rect((-length / 2) * scale, (-width / 2) * scale, length * scale, width * scale);
     context.moveTo(0, 0);
-    context.lineTo((length / 2 + 0.8) * scale, 0);
+    context.lineTo((length / 2 + Math.min(0.8, 0.4 * length)) * scale, 0);
     context.stroke();
     context.globalAlpha = item.alpha * 0.18;
     context.fillRect((-length / 2) * scale, (-width / 2) * scale, length * scale, width * scale);
