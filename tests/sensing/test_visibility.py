@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from cosense.data import open_dataset
+from cosense.geometry.boxes import bev_corners, points_in_boxes, transform_boxes
+from cosense.geometry.transforms import invert
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.visibility import TARGET_HEIGHT_M, visible_cells, visible_places
 
@@ -141,6 +146,22 @@ def test_returns_far_outside_the_grid_are_enough() -> None:
 
 def test_no_places_no_answers() -> None:
     assert visible_places(scan(1.9), np.zeros((0, 2))).shape == (0,)
+
+
+def test_vehicles_with_returns_stand_where_the_sensor_sees(shared_data: Path) -> None:
+    """On a frame that we did not make, for the sensors of three cars."""
+    frame = open_dataset(shared_data / "v2xset_frame")[0]
+    seen, with_returns = [], []
+    for agent_id, agent in frame.agents.items():
+        boxes = transform_boxes(invert(frame.T_ego_agent(agent_id)), frame.ground_truth.boxes)
+        boxes = boxes[np.hypot(boxes[:, 0], boxes[:, 1]) > 4]  # not the sensor's own car
+        places = np.concatenate([boxes[:, None, :2], bev_corners(boxes)], axis=1)
+        seen += list(visible_places(agent.points, places.reshape(-1, 2)).reshape(-1, 5).any(axis=1))
+        with_returns += list(points_in_boxes(agent.points[:, :3], boxes).any(axis=1))
+    seen_array, with_returns_array = np.array(seen), np.array(with_returns)
+    assert seen_array[with_returns_array].all()
+    assert seen_array[~with_returns_array].mean() < 0.5
+    assert (~with_returns_array).sum() >= 15
 
 
 @settings(max_examples=25, deadline=None)
