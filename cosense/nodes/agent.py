@@ -33,6 +33,9 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sharing.message import PayloadKind
 from cosense.sharing.sender import share
 
+# What waits in DDS and for its pose, beside what waits for the network.
+_DEPTH_ABOVE_QUEUE = 4
+
 Work = tuple[PointCloud2, PoseWithCovarianceStamped]
 
 
@@ -56,7 +59,6 @@ class AgentNode(Node):
             low=1,
             high=1000,
         )
-        is_replay = process.declare(self, "replay", False, "ask for clouds reliably, so that none is lost")
         tolerance = process.declare(
             self, "pose_tolerance_ms", 50.0, "largest gap between a cloud and its pose", low=0, high=1000
         )
@@ -67,7 +69,7 @@ class AgentNode(Node):
         self._last_ms = 0.0
         self._mailbox: Mailbox[Work] = Mailbox(depth)
         self._join: PoseJoin[PointCloud2, PoseWithCovarianceStamped] = PoseJoin(
-            int(tolerance * 1e6), depth + 8
+            int(tolerance * 1e6), depth + _DEPTH_ABOVE_QUEUE
         )
         self._objects = self.create_publisher(UInt8MultiArray, "~/output/objects", qos.V2X)
         self._markers = self.create_publisher(MarkerArray, "~/output/markers", qos.RESULT)
@@ -81,9 +83,11 @@ class AgentNode(Node):
         self._worker = threading.Thread(target=self._work, name="detector", daemon=True)
         self._worker.start()
         # Only now: who sees these subscriptions may rely on an answer.
-        preset = qos.REPLAY if is_replay else qos.SENSOR
-        self.create_subscription(PointCloud2, "~/input/points", self._on_cloud, preset)
-        self.create_subscription(PoseWithCovarianceStamped, "~/input/pose", self._on_pose, preset)
+        for kind, topic, callback in (
+            (PointCloud2, "~/input/points", self._on_cloud),
+            (PoseWithCovarianceStamped, "~/input/pose", self._on_pose),
+        ):
+            process.subscribe_when_published(self, kind, topic, callback, depth + _DEPTH_ABOVE_QUEUE)
         self.create_timer(1.0, self._report)
         self.get_logger().info(f"agent '{self._agent_id}' runs {self._detector.name} on {device}")
 

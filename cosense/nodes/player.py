@@ -44,7 +44,6 @@ except ImportError:  # not among the wheels; the recorder then makes /tf from th
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05
 _DELIVERY_S = 2.0
-_SETTLE_S = 0.5
 # A longer gap between two frames, or a jump back, is the seam between two recordings.
 _LONGEST_GAP_S = 1.0
 _USUAL_GAP_S = 0.1
@@ -83,7 +82,7 @@ class PlayerNode(Node):
         self._clock = self._publisher(Clock, topics.CLOCK)
         self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
         self._latency = self._publisher(Float64, "~/debug/pipeline_latency_ms")
-        self.create_subscription(PointCloud2, topics.DETECTIONS, self._on_detections, qos.RESULT)
+        self.create_subscription(PointCloud2, topics.DETECTIONS, self._on_detections, qos.READER)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
 
@@ -212,14 +211,12 @@ class PlayerNode(Node):
             raise CosenseError(
                 f"after {self._startup_timeout_s:g} s somebody is still not there for: {', '.join(missing())}"
             )
-        # Both sides of DDS learn of each other one after the other. What is sent in between is repeated, but
-        # only after seconds.
-        self._spin_until(lambda: False, _SETTLE_S)
 
     def _wait_until_delivered(self) -> None:
         """Stay until the last messages have arrived: a publisher that is gone sends nothing again."""
+        end_s = time.monotonic() + _DELIVERY_S
         for publisher in self.publishers:
-            publisher.wait_for_all_acked(Duration(seconds=_DELIVERY_S))
+            publisher.wait_for_all_acked(Duration(seconds=max(end_s - time.monotonic(), 0.0)))
 
     def _on_detections(self, detections: PointCloud2) -> None:
         self._fused.add(conversions.to_ns(detections.header.stamp))

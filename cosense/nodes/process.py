@@ -14,6 +14,9 @@ from rclpy.node import Node
 
 from cosense.errors import CosenseError
 from cosense.nodes.conversions import header
+from cosense.nodes.qos import heard_by_all
+
+_LOOK_S = 0.1
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -64,6 +67,25 @@ def needed(node: Node, name: str, description: str) -> str:
     if not value:
         raise CosenseError(f"parameter '{name}' of node '{node.get_name()}' is not set: {description}")
     return value
+
+
+def subscribe_when_published(
+    node: Node, kind: type, topic: str, callback: Callable[[Any], None], depth: int
+) -> None:
+    """Subscribe as soon as a topic has a publisher, with the quality of service that it offers.
+
+    Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability hears nothing.
+    And once this process knows the publisher, its subscription misses nothing that is sent from then on.
+    """
+
+    def look() -> None:
+        offers = [info.qos_profile for info in node.get_publishers_info_by_topic(name)]
+        if offers:
+            timer.cancel()
+            node.create_subscription(kind, topic, callback, heard_by_all(offers, depth))
+
+    name = node.resolve_topic_name(topic)
+    timer = node.create_timer(_LOOK_S, look)
 
 
 def status(name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:

@@ -1,24 +1,42 @@
-"""The presets of quality of service, in one place."""
+"""The presets of quality of service, in one place.
+
+Publishers are reliable and also keep their last messages for readers that match late (transient local): two
+sides of DDS learn of each other one after the other, and what is sent in between would be lost in spite of
+reliability. A reader never asks for more than the publishers offer, else it would hear nothing; what is too
+old when it arrives is sorted out by its stamp, as always.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 
 
-def _preset(reliability: QoSReliabilityPolicy, depth: int) -> QoSProfile:
+def _preset(depth: int, *, is_reliable: bool, keeps_last: bool) -> QoSProfile:
     return QoSProfile(
         history=QoSHistoryPolicy.KEEP_LAST,
         depth=depth,
-        reliability=reliability,
-        durability=QoSDurabilityPolicy.VOLATILE,
+        reliability=QoSReliabilityPolicy.RELIABLE if is_reliable else QoSReliabilityPolicy.BEST_EFFORT,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if keeps_last else QoSDurabilityPolicy.VOLATILE,
     )
 
 
-# What drivers of sensors use: the newest measurement counts, a lost one is not sent again.
-SENSOR = _preset(QoSReliabilityPolicy.BEST_EFFORT, 5)
-# In replay nothing may be lost: the depth covers the frames that are on their way when a reader stalls.
-REPLAY = _preset(QoSReliabilityPolicy.RELIABLE, 16)
+# Clouds, poses and images that are played: the depth covers the frames on their way when a reader stalls.
+REPLAY = _preset(16, is_reliable=True, keeps_last=True)
 # Messages between agents: small, and each one may matter.
-V2X = _preset(QoSReliabilityPolicy.RELIABLE, 64)
+V2X = _preset(64, is_reliable=True, keeps_last=True)
 # What the stack reports: boxes, markers, diagnostics.
-RESULT = _preset(QoSReliabilityPolicy.RELIABLE, 16)
+RESULT = _preset(16, is_reliable=True, keeps_last=True)
+# For readers of V2X messages and of results, who may be there before anybody publishes.
+READER = _preset(64, is_reliable=True, keeps_last=False)
+
+
+def heard_by_all(offers: Iterable[QoSProfile], depth: int) -> QoSProfile:
+    """Return what a reader has to ask for to hear every one of these publishers."""
+    offers = list(offers)
+    return _preset(
+        depth,
+        is_reliable=all(offer.reliability == QoSReliabilityPolicy.RELIABLE for offer in offers),
+        keeps_last=all(offer.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
+    )

@@ -18,11 +18,10 @@ from typing import Any
 
 from mcap.writer import CompressionType, Writer
 from rclpy.node import Node
-from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rosbags.typesys import Stores, get_typestore
 
 from cosense.errors import CosenseError
-from cosense.nodes import process, topics
+from cosense.nodes import process, qos, topics
 
 _NOT_RECORDED = ("/rosout", "/parameter_events")
 _RAW_IMAGE = "sensor_msgs/msg/Image"
@@ -81,7 +80,8 @@ class RecorderNode(Node):
             keep = self._writing_transforms(channel, transforms, child=f"{topic[1:-5]}/lidar")
         else:
             keep = self._writing(channel)
-        self.create_subscription(message_type, topic, keep, self._matching_qos(topic), raw=True)
+        offers = [publisher.qos_profile for publisher in self.get_publishers_info_by_topic(topic)]
+        self.create_subscription(message_type, topic, keep, qos.heard_by_all(offers, _QUEUE_DEPTH), raw=True)
 
     def _writing(self, channel: int) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:
@@ -126,16 +126,6 @@ class RecorderNode(Node):
             self._schemas[type_name] = self._writer.register_schema(type_name, "ros2msg", definition.encode())
         self._channels[topic] = self._writer.register_channel(topic, "cdr", self._schemas[type_name])
         return self._channels[topic]
-
-    def _matching_qos(self, topic: str) -> QoSProfile:
-        """Return a profile that hears every publisher: a reliable reader does not hear a best-effort one."""
-        publishers = self.get_publishers_info_by_topic(topic)
-        is_reliable = all(p.qos_profile.reliability == QoSReliabilityPolicy.RELIABLE for p in publishers)
-        return QoSProfile(
-            history=QoSHistoryPolicy.KEEP_LAST,
-            depth=_QUEUE_DEPTH,
-            reliability=QoSReliabilityPolicy.RELIABLE if is_reliable else QoSReliabilityPolicy.BEST_EFFORT,
-        )
 
 
 def _message_type(type_name: str) -> Any:

@@ -293,15 +293,13 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
 
 def _agent(scenario: Scenario, agent: AgentSpec, environment: Mapping[str, str]) -> ProcessSpec:
     is_ego = agent.id == _ego(scenario)
-    is_drain = scenario.player.mode == "drain"
     parameters = {
         "agent_id": agent.id,
         "kind": agent.kind,
         "model": agent.model or scenario.model,
         "device": scenario.device,
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
-        "queue_depth": 64 if is_drain else 1,
-        "replay": is_drain,
+        "queue_depth": 16 if scenario.player.mode == "drain" else 1,
     }
     remappings = {
         "~/input/points": topics.points_topic(agent.id),

@@ -70,7 +70,6 @@ def test_budgets_are_those_of_the_agent_else_of_the_scenario_and_none_for_the_eg
 def test_nothing_is_lost_in_mode_drain_and_the_latest_wins_at_a_rate():
     drain = by_name(SCENARIO)
     assert drain["agent-vehicle"].parameters["queue_depth"] > 10
-    assert drain["agent-vehicle"].parameters["replay"] is True
     assert drain["fusion"].parameters["timeout_ms"] == 5000.0
     rate = by_name(dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate")))
     assert rate["agent-vehicle"].parameters["queue_depth"] == 1
@@ -88,7 +87,7 @@ def test_the_command_keeps_numbers_in_names_as_texts():
     assert words[1:4] == ["-m", "cosense.nodes.agent", "--ros-args"]
     assert 'agent_id:="4279"' in words
     assert "__ns:=/agent_4279" in words
-    assert "replay:=true" in words
+    assert "recorded:=true" in command(by_name(SCENARIO)["player"])
 
 
 @pytest.mark.parametrize(
