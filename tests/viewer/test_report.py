@@ -166,7 +166,7 @@ document.body.append(element("output", JSON.stringify({
 }), "probe"));
 settings.mode = "outcome";
 ["ArrowRight", "End", "Home", " ", " "].forEach((key) =>
-  document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })));
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })));
 </script>"""
 
 

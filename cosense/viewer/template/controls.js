@@ -102,6 +102,12 @@ function addControls() {
     legendLine("only by others", palette.seen_by_others, "swatch ground"),
     legendLine("by nobody", "", "swatch ground hatched"),
   );
+  const { found, missed, false: wrong } = palette.outcomes;
+  $("outcomes").append(
+    legendLine("found", found, "swatch"),
+    legendLine("missed", missed, "swatch"),
+    legendLine("false alarm", wrong, "swatch"),
+  );
   $("score").value = settings.score;
   $("score").addEventListener("input", () => {
     settings.score = Number($("score").value);
@@ -112,6 +118,7 @@ function addControls() {
   document.querySelectorAll("input[name=mode]").forEach((input) =>
     input.addEventListener("change", () => {
       settings.mode = input.value;
+      $("outcomes").hidden = input.value !== "outcome";
       redraw();
     }),
   );
@@ -163,10 +170,12 @@ function addMouse() {
     canvas.setPointerCapture(event.pointerId);
     canvas.classList.add("moving");
   });
-  canvas.addEventListener("pointerup", () => {
-    grabbed = null;
-    canvas.classList.remove("moving");
-  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(end, () => {
+      grabbed = null;
+      canvas.classList.remove("moving");
+    });
+  }
   canvas.addEventListener("pointermove", (event) => {
     const metres = scene.toMetres(...place(event));
     if (grabbed) {
@@ -205,17 +214,19 @@ function hover(event, [x, y]) {
   const room = $("view").clientWidth - event.offsetX;
   tooltip.style.left = room > 300 ? `${event.offsetX + 14}px` : "";
   tooltip.style.right = room > 300 ? "" : `${room + 14}px`;
-  tooltip.style.top = `${event.offsetY + 14}px`;
+  const below = $("view").clientHeight - event.offsetY;
+  tooltip.style.top = below > 150 ? `${event.offsetY + 14}px` : "";
+  tooltip.style.bottom = below > 150 ? "" : `${below + 14}px`;
 }
 
 function addKeys() {
   const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 };
-  document.addEventListener("keydown", (event) => {
-    if (event.target.id === "score") return;
+  document.body.addEventListener("keydown", (event) => {
+    if (event.target.matches("#score, input[type=radio]")) return;
     if (event.key in steps) show(current + steps[event.key]);
     else if (event.key === "Home") show(0);
     else if (event.key === "End") show(DATA.frames.length - 1);
-    else if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.type !== "checkbox") play(!playing);
+    else if (event.key === " " && !event.target.matches("button, summary, input[type=checkbox]")) play(!playing);
     else return;
     event.preventDefault();
   });
@@ -235,11 +246,12 @@ function start() {
   if (DATA.frames.length > 1) addCharts();
   addMouse();
   addKeys();
-  window.addEventListener("resize", () => {
+  const refit = () => {
     scene.resize();
     charts.forEach((chart) => chart.draw(current));
     redraw();
-  });
+  };
+  new ResizeObserver(refit).observe($("view"));
   scene.resize();
   const wanted = Number(location.hash.slice(1)) - 1;
   show(wanted >= 0 ? wanted : 0);

@@ -48,9 +48,11 @@ class Scene {
   }
 
   hatchPattern() {
+    const ratio = window.devicePixelRatio || 1;
     const tile = document.createElement("canvas");
-    tile.width = tile.height = 12;
+    tile.width = tile.height = Math.round(12 * ratio);
     const context = tile.getContext("2d");
+    context.scale(tile.width / 12, tile.width / 12);
     context.fillStyle = DATA.palette.seen_by_nobody;
     context.fillRect(0, 0, 12, 12);
     context.strokeStyle = DATA.palette.hatch;
