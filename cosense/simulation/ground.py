@@ -99,17 +99,19 @@ class GroundTensors:
         position = T_scene_sensor[:3, 3].tolist()
         down = torch.where(directions[:, 2] < -1e-4, -directions[:, 2], torch.nan)
 
-        def material_at(range_m: Tensor) -> Tensor:
-            x, y = position[0] + slope_x * range_m, position[1] + slope_y * range_m
+        def material_at(range_m: Tensor, rays: Tensor | slice = slice(None)) -> Tensor:
+            x, y = position[0] + slope_x[rays] * range_m, position[1] + slope_y[rays] * range_m
             return self.material_at(torch.nan_to_num(x), torch.nan_to_num(y))
 
         upper, lower = (position[2] - KERB_M) / down, position[2] / down
         on_top = self.raised[material_at(upper)]
         kerb = ~on_top & self.raised[material_at(lower)]
-        near, far = upper, lower
+        faces = torch.nonzero(kerb).flatten()
+        near, far = upper[faces], lower[faces]
         for _ in range(6):
             middle = (near + far) / 2
-            inside = self.raised[material_at(middle)]
+            inside = self.raised[material_at(middle, faces)]
             near, far = torch.where(inside, near, middle), torch.where(inside, middle, far)
-        range_m = torch.where(on_top, upper, torch.where(kerb, far, lower))
+        range_m = torch.where(on_top, upper, lower)
+        range_m[faces] = far
         return torch.nan_to_num(range_m, nan=torch.inf), material_at(range_m), kerb

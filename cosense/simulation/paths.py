@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,9 +117,40 @@ class Route:
     def length_m(self) -> float:
         return (len(self.line) - 1) * self.step_m
 
-    def at(self, along_m: NDArray[np.float64] | float) -> Line:
-        """Return points (..., 2) at arc lengths; the ends go on straight."""
-        position = np.asarray(along_m) / self.step_m
-        index = np.clip(np.floor(position).astype(np.int64), 0, len(self.line) - 2)
-        fraction = (position - index)[..., None]
-        return self.line[index] + (self.line[index + 1] - self.line[index]) * fraction
+    def at(self, along_m: NDArray[np.float64]) -> Line:
+        """Return points (n,2) at arc lengths (n,); the ends go on straight."""
+        return Routes.of([self]).at(np.zeros(len(along_m), dtype=np.int64), along_m)
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The lines of many routes end to end, to look up many places at once.
+
+    Attributes:
+        points: (n,2) of all routes.
+        first, last: (routes,) rows of `points` at which each begins and ends.
+        step_m: (routes,).
+    """
+
+    points: Line
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    step_m: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, routes: Sequence[Route]) -> Routes:
+        ends = np.cumsum([len(route.line) for route in routes])
+        first = np.concatenate([[0], ends[:-1]])
+        return cls(
+            np.concatenate([route.line for route in routes]),
+            first,
+            ends - 1,
+            np.array([route.step_m for route in routes]),
+        )
+
+    def at(self, route: NDArray[np.int64], along_m: NDArray[np.float64]) -> Line:
+        """Return points (n,2) at arc lengths (n,) of routes (n,); the ends go on straight."""
+        position = self.first[route] + along_m / self.step_m[route]
+        index = np.clip(np.floor(position).astype(np.int64), self.first[route], self.last[route] - 1)
+        fraction = (position - index)[:, None]
+        return self.points[index] + (self.points[index + 1] - self.points[index]) * fraction

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.conflicts import Conflicts, find_conflicts
-from cosense.simulation.paths import Route
+from cosense.simulation.paths import Routes
 from cosense.simulation.scene import Scene
 from cosense.simulation.shapes import Body, make_body
 
@@ -75,6 +75,7 @@ class Traffic:
     scene: Scene
     rng: np.random.Generator
     conflicts: Conflicts
+    ways: Routes
     movers: list[Mover] = field(default_factory=list)
     ego_ids: tuple[str, ...] = ()
     _born: int = 0
@@ -82,7 +83,7 @@ class Traffic:
     @classmethod
     def start(cls, scene: Scene, rng: np.random.Generator, instrumented: int, warm_up_s: float) -> Traffic:
         """Fill a scene and let it move for a while; the instrumented vehicles then near its middle."""
-        traffic = cls(scene, rng, find_conflicts(scene.routes))
+        traffic = cls(scene, rng, find_conflicts(scene.routes), Routes.of(scene.routes))
         for number in range(instrumented):
             traffic._place_instrumented(number, warm_up_s)
         traffic.ego_ids = tuple(mover.identity for mover in traffic.movers)
@@ -98,12 +99,13 @@ class Traffic:
 
     def poses(self, later_s: float = 0.0) -> NDArray[np.float64]:
         """Return x, y, yaw (M,3) of the movers, `later_s` after (before, if negative) the present step."""
-        poses = np.zeros((len(self.movers), 3))
-        for row, mover in enumerate(self.movers):
-            route = self.scene.routes[mover.route]
-            along = mover.along_m + mover.speed_mps * later_s
-            poses[row] = _pose(route, along, mover.body.size[0])
-        return poses
+        route = np.array([mover.route for mover in self.movers], dtype=np.int64)
+        along = np.array([mover.along_m + mover.speed_mps * later_s for mover in self.movers])
+        # Front and rear axle lie on the route.
+        wheelbase = 0.6 * np.array([mover.body.size[0] for mover in self.movers])
+        rear, front = (self.ways.at(route, along + side * wheelbase / 2) for side in (-1, 1))
+        heading = front - rear
+        return np.column_stack([(rear + front) / 2, np.arctan2(heading[:, 1], heading[:, 0])])
 
     def step(self) -> None:
         """Let `STEP_S` pass."""
@@ -244,8 +246,7 @@ class Traffic:
         size = mover.body.size
         gap = 2.0 if mover.body.label == ObjectClass.PEDESTRIAN else 9.0
         line = route.at(np.linspace(mover.rear_m - gap, mover.front_m + gap, 24))
-        for other in self.movers:
-            pose = _pose(self.scene.routes[other.route], other.along_m, other.body.size[0])
+        for other, pose in zip(self.movers, self.poses(), strict=True):
             heading = np.array([np.cos(pose[2]), np.sin(pose[2])])
             body = pose[:2] + _SAMPLES[:, None] * other.body.size[0] * heading
             distance = np.linalg.norm(line[:, None] - body[None], axis=2).min()
@@ -273,13 +274,6 @@ class Traffic:
             mover.along_m = mover.body.size[0] / 2 + 0.2
             if not self._is_in_conflict(mover) and self._has_room(mover):
                 self.movers.append(mover)
-
-
-def _pose(route: Route, along_m: float, length_m: float) -> NDArray[np.float64]:
-    """Return x, y, yaw of a body whose front and rear axle lie on the route."""
-    rear, front = route.at(np.array([along_m - 0.3 * length_m, along_m + 0.3 * length_m]))
-    middle = (rear + front) / 2
-    return np.array([middle[0], middle[1], np.arctan2(front[1] - rear[1], front[0] - rear[0])])
 
 
 @dataclass(frozen=True)
