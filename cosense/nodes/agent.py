@@ -87,7 +87,7 @@ class AgentNode(Node):
             (PointCloud2, "~/input/points", self._on_cloud),
             (PoseWithCovarianceStamped, "~/input/pose", self._on_pose),
         ):
-            process.subscribe_when_published(self, kind, topic, callback, depth + _DEPTH_ABOVE_QUEUE)
+            process.Listener(self, kind, topic, callback, depth + _DEPTH_ABOVE_QUEUE)
         self.create_timer(1.0, self._report)
         self.get_logger().info(f"agent '{self._agent_id}' runs {self._detector.name} on {device}")
 

@@ -30,6 +30,7 @@ from cosense.nodes.markers import detections_to_markers
 from cosense.sharing.message import MessageError
 
 _POLL_S = 0.01
+_DEPTH = 64
 
 
 class FusionNode(Node):
@@ -54,8 +55,8 @@ class FusionNode(Node):
         self._processing_time = self.create_publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._latency = self.create_publisher(Float64, "~/debug/latency_ms", qos.RESULT)
         self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
-        self.create_subscription(UInt8MultiArray, "~/input/ego_objects", self._on_ego, qos.READER)
-        self.create_subscription(UInt8MultiArray, "~/input/objects", self._on_objects, qos.READER)
+        process.Listener(self, UInt8MultiArray, "~/input/ego_objects", self._on_ego, _DEPTH)
+        process.Listener(self, UInt8MultiArray, "~/input/objects", self._on_objects, _DEPTH)
         self.create_timer(_POLL_S, self._fuse_what_is_ready)
         self.get_logger().info(f"fusion of '{self._ego_id}' waits for: {', '.join(expected) or 'nobody'}")
 

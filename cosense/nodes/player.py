@@ -44,6 +44,7 @@ except ImportError:  # not among the wheels; the recorder then makes /tf from th
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05
 _DELIVERY_S = 2.0
+_DEPTH = 16
 # A longer gap between two frames, or a jump back, is the seam between two recordings.
 _LONGEST_GAP_S = 1.0
 _USUAL_GAP_S = 0.1
@@ -79,10 +80,10 @@ class PlayerNode(Node):
         }
         self._images: dict[str, Publisher] = {}
         self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
-        self._clock = self._publisher(Clock, topics.CLOCK)
+        self._time = self._publisher(Clock, topics.CLOCK)
         self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
         self._latency = self._publisher(Float64, "~/debug/pipeline_latency_ms")
-        self.create_subscription(PointCloud2, topics.DETECTIONS, self._on_detections, qos.READER)
+        process.Listener(self, PointCloud2, topics.DETECTIONS, self._on_detections, _DEPTH)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
 
@@ -148,7 +149,7 @@ class PlayerNode(Node):
             )
 
     def _publish(self, frame: CooperativeFrame) -> None:
-        self._clock.publish(Clock(clock=conversions.to_time(frame.ego.stamp_ns)))
+        self._time.publish(Clock(clock=conversions.to_time(frame.ego.stamp_ns)))
         ego_frame = topics.lidar_frame(self._ego)
         self._ground_truth.publish(objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame))
         for agent_id in self._agents:

@@ -11,6 +11,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
 from cosense.errors import CosenseError
 from cosense.nodes.conversions import header
@@ -69,23 +71,36 @@ def needed(node: Node, name: str, description: str) -> str:
     return value
 
 
-def subscribe_when_published(
-    node: Node, kind: type, topic: str, callback: Callable[[Any], None], depth: int
-) -> None:
-    """Subscribe as soon as a topic has a publisher, with the quality of service that it offers.
+class Listener:
+    """A subscription that is there as soon as its topic has a publisher, and asks for what all of them offer.
 
     Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability hears nothing.
-    And once this process knows the publisher, its subscription misses nothing that is sent from then on.
+    Our own publishers keep what they sent last: who asks for it misses nothing, however late the two sides
+    of DDS learn of each other.
     """
 
-    def look() -> None:
-        offers = [info.qos_profile for info in node.get_publishers_info_by_topic(name)]
-        if offers:
-            timer.cancel()
-            node.create_subscription(kind, topic, callback, heard_by_all(offers, depth))
+    def __init__(
+        self, node: Node, kind: type, topic: str, callback: Callable[[Any], None], depth: int
+    ) -> None:
+        self._node = node
+        self._arguments = (kind, topic, callback)
+        self._topic = node.resolve_topic_name(topic)
+        self._depth = depth
+        self._asked: QoSProfile | None = None
+        self._subscription: Subscription | None = None
+        node.create_timer(_LOOK_S, self._look)
 
-    name = node.resolve_topic_name(topic)
-    timer = node.create_timer(_LOOK_S, look)
+    def _look(self) -> None:
+        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self._topic)]
+        if self._asked is not None:
+            offers.append(self._asked)
+        wanted = heard_by_all(offers, self._depth)
+        if not offers or wanted == self._asked:
+            return
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+        self._subscription = self._node.create_subscription(*self._arguments, wanted)
+        self._asked = wanted
 
 
 def status(name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:

@@ -3,7 +3,7 @@
 Publishers are reliable and also keep their last messages for readers that match late (transient local): two
 sides of DDS learn of each other one after the other, and what is sent in between would be lost in spite of
 reliability. A reader never asks for more than the publishers offer, else it would hear nothing; what is too
-old when it arrives is sorted out by its stamp, as always.
+old when it arrives is sorted out by its stamp, as always. `process.Listener` is such a reader.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ REPLAY = _preset(16, is_reliable=True, keeps_last=True)
 V2X = _preset(64, is_reliable=True, keeps_last=True)
 # What the stack reports: boxes, markers, diagnostics.
 RESULT = _preset(16, is_reliable=True, keeps_last=True)
-# For readers of V2X messages and of results, who may be there before anybody publishes.
-READER = _preset(64, is_reliable=True, keeps_last=False)
 
 
 def heard_by_all(offers: Iterable[QoSProfile], depth: int) -> QoSProfile:

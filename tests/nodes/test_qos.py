@@ -23,13 +23,9 @@ DRIVER = qos_profile_sensor_data
 
 
 @pytest.mark.parametrize("offer", [qos.REPLAY, qos.V2X, qos.RESULT])
-@pytest.mark.parametrize("asked", [DEFAULT, DRIVER, qos.READER])
+@pytest.mark.parametrize("asked", [DEFAULT, DRIVER])
 def test_what_we_publish_is_heard_by_everybody(offer, asked):
     assert qos_check_compatible(offer, asked)[0] != QoSCompatibility.ERROR
-
-
-def test_our_readers_hear_default_publishers():
-    assert qos_check_compatible(DEFAULT, qos.READER)[0] != QoSCompatibility.ERROR
 
 
 @pytest.mark.parametrize(
