@@ -20,12 +20,14 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        CosenseError: the file is missing or not JSON.
+        CosenseError: the file is missing, not readable or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise CosenseError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CosenseError(f"{path}: broken or truncated JSON ({error}); download the file again") from None
 
@@ -34,12 +36,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image as (H,W,3) uint8 RGB.
 
     Raises:
-        CosenseError: the file is missing or not an image.
+        CosenseError: the file is missing, not readable or not an image.
     """
     try:
         encoded = np.fromfile(path, dtype=np.uint8)
     except FileNotFoundError:
         raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)") from None
+    except OSError as error:
+        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
     if image is None:
         raise CosenseError(f"{path}: not readable as an image; download the file again")

@@ -204,8 +204,9 @@ class Opv2vDataset:
         """Return what an agent measured and what it has labelled, by id."""
         path = folder / f"{stamp}.yaml"
         content = load_yaml(path)
-        if not isinstance(content, Mapping) or "lidar_pose" not in content:
-            raise CosenseError(f"{path}: has no 'lidar_pose'; the file is cut off or of another data set")
+        for key in ("lidar_pose", "vehicles"):
+            if not isinstance(content, Mapping) or key not in content:
+                raise CosenseError(f"{path}: has no '{key}'; the file is cut off or of another data set")
         points = read_pcd(folder / f"{stamp}.pcd").points
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
@@ -214,6 +215,8 @@ class Opv2vDataset:
             else:
                 T_world_agent = mirrored(matrix_from_pose(content["lidar_pose"]))
                 points = points * np.array([1, -1, 1, 1], dtype=np.float32)
+            if not np.all(np.isfinite(T_world_agent)):
+                raise ValueError(f"lidar_pose is {content['lidar_pose']}")
             vehicles = (content.get("vehicles") or {}) | (content.get(NON_VEHICLES) or {})
             labelled = self._labelled(vehicles, folder.name, T_world_agent, is_ego)
             cameras = _read_cameras(content, folder, stamp, stamp_ns) if self._cameras else ()
@@ -243,6 +246,8 @@ class Opv2vDataset:
             T = matrix_from_pose([*vehicle["location"], *vehicle["angle"]])
             T = T @ transform_from(np.eye(3), vehicle["center"])
             T = T_world_agent @ T if self._right_handed else mirrored(T)
+            if not np.all(np.isfinite(T)):
+                continue
             name = _identity(str(key), vehicle.get("ass_id"), agent, is_ego)
             found[name] = _Labelled(T, size, label)
         return found

@@ -332,6 +332,14 @@ def test_broken_files_are_named(tree, name, text, message):
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["vehicle-side/label/lidar/000000.json", "vehicle-side/image/000000.jpg"])
+def test_a_folder_in_place_of_a_file_is_named(tree, name):
+    (tree / name).unlink()
+    (tree / name).mkdir()
+    with pytest.raises(CosenseError, match=f"{name}: cannot be read"):
+        open_dataset(tree, cameras=True)[0]
+
+
 def test_a_time_stamp_that_is_none_is_named(tree):
     _edit(
         tree / "vehicle-side/data_info.json", lambda entries: entries[0].update(pointcloud_timestamp="soon")

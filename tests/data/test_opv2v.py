@@ -204,12 +204,24 @@ def test_bad_trees_are_refused_with_the_file_and_the_cure(tmp_path):
     write_pcd(scenario / "2" / "000000.pcd", np.zeros((1, 4), dtype=np.float32))
     with pytest.raises(CosenseError, match=r"2/000000\.yaml: no such file"):
         open_dataset(tmp_path)[0]
-    (scenario / "2" / "000000.yaml").write_text("lidar_pose: [1, 2]\n")
+    (scenario / "2" / "000000.yaml").write_text("{lidar_pose: [1, 2], vehicles: {}}\n")
     with pytest.raises(CosenseError, match=r"2/000000\.yaml: not as OPV2V"):
+        open_dataset(tmp_path)[0]
+    (scenario / "2" / "000000.yaml").write_text("lidar_pose: [0, 0, 0, 0, 0, 0]\n")
+    with pytest.raises(CosenseError, match=r"2/000000\.yaml: has no 'vehicles'; the file is cut off"):
+        open_dataset(tmp_path)[0]
+    _write_agent(scenario / "2", "000000", [float("nan"), *[0.0] * 5])
+    with pytest.raises(CosenseError, match=r"2/000000\.yaml: not as OPV2V .*lidar_pose is \[nan"):
         open_dataset(tmp_path)[0]
     (scenario / "1" / "000000.yaml").write_text("lidar_pose: 3\n")
     with pytest.raises(CosenseError, match="expected 6 numbers"):
         open_dataset(tmp_path)
+
+
+def test_an_object_whose_place_is_no_number_is_left_out_like_one_without_extent(tmp_path):
+    objects = {8: _vehicle(float("nan"), 0), 9: _vehicle(10, 0), 10: _vehicle(10, 9, extent=[0, 1, 1])}
+    _write_agent(tmp_path / "s" / "1", "000000", [0.0] * 6, objects)
+    assert open_dataset(tmp_path)[0].ground_truth.ids.tolist() == ["9"]
 
 
 def test_a_scenario_of_roadside_units_only_is_a_stated_problem(tmp_path):
