@@ -126,25 +126,25 @@ def _draw(
     out: Path,
 ) -> None:
     """Draw the frame in which cooperation shows most, and the report of all."""
+    from cosense.evaluation.live import entries_by_frame
     from cosense.evaluation.records import FRAMES, frame_result, read_records
     from cosense.perception.detections import Detections
-    from cosense.viewer.bev import draw_comparison
+    from cosense.viewer.bev import MIN_SCORE, draw_comparison
     from cosense.viewer.report import ReportFrame, write_report
     from cosense.viewer.scene import outcome_of
 
-    by_stamp = {entry.stamp_ns: entry.result for entry in entries}
     alone = {
         result.frame_id: result.detections
         for result in map(frame_result, read_records(out / "offline" / "none" / FRAMES))
     }
     pages, gains = [], []
-    for index in range(frames):
-        frame = dataset[index]
-        fused = by_stamp.get(frame.ego.stamp_ns)
-        together = fused.detections if fused else Detections.empty()
-        pages.append(ReportFrame(frame, together, fused.peers if fused else ()))
+    played = [dataset[index] for index in range(frames)]
+    fused = entries_by_frame([frame.ego.stamp_ns for frame in played], entries)
+    for frame, entry in zip(played, fused, strict=True):
+        together = entry.result.detections if entry else Detections.empty()
+        pages.append(ReportFrame(frame, together, entry.result.peers if entry else ()))
         found = [
-            outcome_of(detections, frame.ground_truth).truth_found.sum()
+            outcome_of(detections[detections.scores >= MIN_SCORE], frame.ground_truth).truth_found.sum()
             for detections in (alone[frame.frame_id], together)
         ]
         gains.append(found[1] - found[0])

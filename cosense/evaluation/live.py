@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
 from cosense.data.dataset import Dataset
@@ -30,7 +32,7 @@ def evaluate_live(
     A frame that was played but never fused counts with no detection, and is told in `frames_not_fused`.
 
     Args:
-        dataset: what was played; the ego's stamp tells which entry belongs to which frame.
+        dataset: what was played; see `entries_by_frame` for which entry belongs to which frame.
         entries: of detections.jsonl.
         detector: what all agents ran.
         protocol: what is counted.
@@ -40,24 +42,25 @@ def evaluate_live(
     Returns:
         the content of metrics.json, with the same keys as `cosense.evaluation.runner.evaluate` gives.
     """
-    by_stamp = {entry.stamp_ns: entry for entry in entries}
-    results = []
-    not_fused = 0
+    stamps_ns, expected = [], []
     for index in range(frames):
         frame = dataset[index]
-        entry = by_stamp.get(frame.ego.stamp_ns)
-        not_fused += entry is None
+        stamps_ns.append(frame.ego.stamp_ns)
+        expected.append((frame.frame_id, frame.ground_truth, most_points_of_one_agent(frame)))
+    fused = entries_by_frame(stamps_ns, entries)
+    results = []
+    for (frame_id, ground_truth, num_points), entry in zip(expected, fused, strict=True):
         sent: Counter[str] = Counter()
         for peer in entry.result.peers if entry else ():
             sent[peer.sender] += peer.bytes
         results.append(
             FrameResult(
-                frame_id=frame.frame_id,
+                frame_id=frame_id,
                 detections=entry.result.detections if entry else Detections.empty(),
-                ground_truth=frame.ground_truth,
-                num_points=most_points_of_one_agent(frame),
+                ground_truth=ground_truth,
+                num_points=num_points,
                 bytes_per_sender=sent,
-                elapsed_ms=entry.elapsed_ms if entry else 0.0,
+                elapsed_ms=entry.elapsed_ms if entry else math.nan,
             )
         )
     settings = RunSettings("late", None, PoseNoise(), seed=0)
@@ -66,6 +69,23 @@ def evaluate_live(
         **run_description(dataset, detector, protocol, settings),
         "live": True,
         "frames": frames,
-        "frames_not_fused": not_fused,
+        "frames_not_fused": fused.count(None),
         **summarise(results, protocol),
     }
+
+
+def entries_by_frame(stamps_ns: Sequence[int], entries: Sequence[JournalEntry]) -> list[JournalEntry | None]:
+    """Return for each frame that was played the entry that it gave, None where it was never fused.
+
+    Both are in the order of the run. The stamp alone does not tell: every scenario of OPV2V counts from its
+    start, so the same stamp comes again.
+
+    Args:
+        stamps_ns: of the ego's clouds.
+        entries: of detections.jsonl.
+    """
+    found: list[JournalEntry | None] = [None] * len(stamps_ns)
+    matcher = SequenceMatcher(None, stamps_ns, [entry.stamp_ns for entry in entries], autojunk=False)
+    for frame, entry, count in matcher.get_matching_blocks():
+        found[frame : frame + count] = entries[entry : entry + count]
+    return found

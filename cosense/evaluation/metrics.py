@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.evaluation.protocol import NEAR, Protocol
+from cosense.evaluation.protocol import ALL, NEAR, Protocol
 from cosense.evaluation.scoring import (
-    ALL,
     Outcome,
     Question,
     pool,
@@ -37,7 +36,7 @@ class FrameResult:
         ground_truth: in the ego frame.
         num_points: (K,) LiDAR points on each ground truth, of the agent that has most.
         bytes_per_sender: length of all encoded messages of each collaborator; empty without collaboration.
-        elapsed_ms: from the sensor data of all agents to the detections.
+        elapsed_ms: from the sensor data of all agents to the detections; NaN where none came.
     """
 
     frame_id: str
@@ -110,7 +109,8 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
             per_band[band] = entry
     summary |= {"ap_per_class": per_class, "ap_per_band": per_band}
     summary |= _recalls(pooled, protocol) | _counts(pooled, protocol)
-    return summary | _bytes(scores) | {"ms_per_frame": _spread([score.elapsed_ms for score in scores])}
+    elapsed_ms = [score.elapsed_ms for score in scores if not math.isnan(score.elapsed_ms)]
+    return summary | _bytes(scores) | {"ms_per_frame": _spread(elapsed_ms)}
 
 
 def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -> tuple[float, float]:

@@ -20,6 +20,8 @@ from cosense.sensing.objects import ObjectClass
 PROTOCOLS = Path(__file__).parent / "protocols"
 # Of the band whose average precision is also reported on its own, as `ap_near`.
 NEAR = "near"
+# The name of the band that is the protocol's whole range.
+ALL = "all"
 
 Range = tuple[float, float, float, float, float, float]
 
@@ -115,6 +117,13 @@ class Protocol:
     def __post_init__(self) -> None:
         if not self.classes or not self.iou:
             raise ValueError("classes and iou need one entry each")
+        names = [scored.name for scored in self.classes]
+        if len(set(names)) < len(names):
+            raise ValueError(f"classes {names} have not each a name of its own")
+        if ALL in self.bands:
+            raise ValueError(f"band '{ALL}' is the whole range already, choose another name")
+        if self.nms_iou is not None and not 0 <= self.nms_iou <= 1:
+            raise ValueError(f"nms_iou is {self.nms_iou}, expected a fraction in [0, 1] or null")
         if self.average_precision == "dair" and not self.global_sort:
             raise ValueError("average_precision 'dair' always sorts globally")
         for range_m in (self.range_m, *(band.range_m for band in self.bands.values() if band.range_m)):

@@ -20,14 +20,11 @@ from cosense.evaluation.matching import (
     match_by_detection,
     match_by_ground_truth,
 )
-from cosense.evaluation.protocol import Band, Protocol, ScoredClass
+from cosense.evaluation.protocol import ALL, Band, Protocol, ScoredClass
 from cosense.geometry.boxes import Boxes, bev_corners, box_corners
 from cosense.geometry.nms import rotated_nms
 from cosense.perception.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
-
-# The name of the band that is the protocol's whole range.
-ALL = "all"
 
 # Band, class, kind of overlap, IoU threshold.
 Question = tuple[str, str, IouKind, float]

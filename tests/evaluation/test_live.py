@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cosense.evaluation.live import evaluate_live
+from cosense.evaluation.live import entries_by_frame, evaluate_live
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runner import evaluate
 from cosense.evaluation.table import markdown_table
@@ -50,6 +51,19 @@ def test_frame_that_was_not_fused_counts_as_nothing_found(dataset) -> None:
     assert one_lost["frames_not_fused"] == 1
     assert one_lost["num_ground_truth"] == all_fused["num_ground_truth"]
     assert one_lost["ap"]["0.5"] < all_fused["ap"]["0.5"]
+
+
+def test_frame_that_was_not_fused_took_no_time(dataset) -> None:
+    assert live(dataset, entries(dataset)[1:])["ms_per_frame"]["mean"] == 12.5
+
+
+def test_stamps_that_come_again_in_the_next_sequence_are_told_apart(dataset) -> None:
+    first, second, third = entries(dataset)
+    again = [replace(entry, stamp_ns=entry.stamp_ns) for entry in (first, second, third)]
+    stamps_ns = [entry.stamp_ns for entry in (first, second, third)] * 2
+    # The first frame of the first sequence and the last one of the second were never fused.
+    found = entries_by_frame(stamps_ns, [second, third, *again[:2]])
+    assert [id(entry) for entry in found] == [id(e) for e in (None, second, third, *again[:2], None)]
 
 
 def test_time_of_a_live_run_is_not_compared_with_an_offline_one(dataset, tmp_path) -> None:

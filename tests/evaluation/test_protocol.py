@@ -56,6 +56,9 @@ def test_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
     assert protocol.hash not in FROZEN.values()
 
 
+SAME_CLASS = "  - {name: vehicle, ground_truth: [cyclist], detections: [cyclist], iou_thresholds: [0.5]}"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -67,6 +70,9 @@ def test_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
         ("iou: [bev]", "iou: []", "classes and iou need one entry each"),
         ("all_corners_xy", "all_corners", "did you mean 'all_corners_xy'"),
         ("[-100.8, -40, -3.5, 100.8, 40, 1.5]", "[100, -40, -3.5, -100, 40, 1.5]", "is empty"),
+        ("nms_iou: 0.15", "nms_iou: 3", "nms_iou is 3.0, expected a fraction"),
+        ("  0-30: ", "  all: ", "band 'all' is the whole range already"),
+        ("iou: [bev]", f"{SAME_CLASS}\niou: [bev]", "have not each a name of its own"),
         ("global_sort: true\n", "global_sort: 3\n", "global_sort: expected bool, got 3"),
     ],
 )
