@@ -79,12 +79,16 @@ def open_run(out: Path, run: Mapping[str, Any], *, restart: bool) -> None:
         restart: throw away what is there.
 
     Raises:
-        CosenseError: the folder cannot be made, or holds frames of another run.
+        CosenseError: the folder cannot be made or written, or holds frames of another run.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _open_run(out, run, restart)
     except OSError as error:
-        raise CosenseError(f"{out}: cannot be made a folder for results: {error.strerror}") from None
+        raise CosenseError(f"{out}: cannot be a folder for results: {error.strerror}") from None
+
+
+def _open_run(out: Path, run: Mapping[str, Any], restart: bool) -> None:
     frames = out / FRAMES
     if frames.exists() and not restart:
         difference = _difference(_earlier_run(out / RUN), run)
@@ -128,26 +132,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     partial = path.with_name(path.name + ".part")
     partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     partial.replace(path)
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Read a metrics.json, or that of a run's folder.
-
-    Raises:
-        CosenseError: no such file, or not the metrics of a run.
-    """
-    path = path / METRICS if path.is_dir() else path
-    try:
-        metrics = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CosenseError(
-            f"{path}: no such file; the run is not finished, or it is another folder"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise CosenseError(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(metrics, dict) or not {"ap", "protocol", "protocol_hash"} <= metrics.keys():
-        raise CosenseError(f"{path}: has no ap, protocol and protocol_hash: not the metrics of a run")
-    return metrics
 
 
 def _cut_partial_line(path: Path) -> None:

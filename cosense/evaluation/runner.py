@@ -61,6 +61,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.fusion not in FUSION_KINDS:
             raise CosenseError(f"unknown fusion '{self.fusion}', {nearest(self.fusion, FUSION_KINDS)}")
+        if self.seed < 0:
+            raise CosenseError(f"seed is {self.seed}, expected a whole number of at least 0")
         if self.budget_bytes is not None and self.fusion == "none":
             raise CosenseError(
                 f"budget of {self.budget_bytes} bytes, but with fusion 'none' nobody sends anything"
