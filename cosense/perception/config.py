@@ -35,7 +35,8 @@ class ModelConfig:
     """A pillar detector.
 
     Attributes:
-        range_m: (x_min, y_min, z_min, x_max, y_max, z_max) in the agent frame; z only keeps far outliers out.
+        range_m: (x_min, y_min, z_min, x_max, y_max, z_max) in the agent frame; z says where objects may
+            be, the network goes by `height_m`.
         height_m: (low, high) of the points that are looked at, above the estimated ground.
         cell_m: edge of a pillar; heat maps have half of that resolution.
         pillar_channels: features of a pillar.
@@ -63,6 +64,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not self.stages or not self.shrink_channels:
             raise ValueError("stages and shrink_channels need at least one entry each")
+        counts = (self.pillar_channels, self.neck_channels, *self.shrink_channels, self.max_detections)
+        if min(counts) < 1:
+            raise ValueError(
+                "pillar_channels, neck_channels, shrink_channels and max_detections are at least 1"
+            )
+        if self.range_m[2] >= self.range_m[5]:
+            raise ValueError(f"range_m {self.range_m} is empty in z")
         if self.height_m[0] >= self.height_m[1]:
             raise ValueError(f"height_m {self.height_m} is empty")
         if any(cells % self.stride for cells in self.grid.shape):

@@ -21,6 +21,8 @@ class BevGrid:
     cell_m: float
 
     def __post_init__(self) -> None:
+        if not self.cell_m > 0:
+            raise ValueError(f"cell_m is {self.cell_m}, expected metres above 0")
         for axis in (0, 1):
             cells = (self.range_m[axis + 3] - self.range_m[axis]) / self.cell_m
             if cells < 1 or abs(cells - round(cells)) > 1e-6:

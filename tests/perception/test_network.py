@@ -127,6 +127,11 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
         ("stages", [], "at least one"),
         ("score_threshold", 0.0, "between 0 and 1"),
         ("height_m", [2.0, 1.0], "empty"),
+        ("cell_m", 0, "cell_m is 0.0, expected metres above 0"),
+        ("range_m", [-12.8, -6.4, 5.0, 12.8, 6.4, -12.0], "empty in z"),
+        ("pillar_channels", 0, "at least 1"),
+        ("shrink_channels", [0], "at least 1"),
+        ("max_detections", -1, "at least 1"),
         ("precision", "float23", "did you mean 'float32'"),
     ],
 )

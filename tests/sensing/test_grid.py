@@ -30,3 +30,9 @@ def test_upper_borders_are_outside() -> None:
 def test_a_range_that_cells_do_not_fill_is_refused(range_m: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="no multiple"):
         BevGrid(range_m, 0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cell_m", [0.0, -0.5, float("nan")])
+def test_cells_without_extent_are_refused(cell_m: float) -> None:
+    with pytest.raises(ValueError, match=r"cell_m is .*, expected metres above 0"):
+        BevGrid(GRID.range_m, cell_m)
