@@ -52,9 +52,9 @@ def fuse_late(ego_message: bytes, messages: Sequence[bytes], settings: FusionSet
     T_ego_world = invert(ego.T_world_agent)
     parts = [decode_objects(ego.payload)]
     for message, detections in usable:
-        moved = detections.transformed(T_ego_world @ message.T_world_agent, Source.LATE)
-        parts.append(without_ego_body(moved))
-    return FusionResult(merge(Detections.concatenate(parts), settings.nms_iou), reports)
+        parts.append(detections.transformed(T_ego_world @ message.T_world_agent, Source.LATE))
+    found = without_ego_body(Detections.concatenate(parts))
+    return FusionResult(merge(found, settings.nms_iou), reports)
 
 
 def merge(detections: Detections, nms_iou: float) -> Detections:

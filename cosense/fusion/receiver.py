@@ -142,7 +142,7 @@ def _check(
 
 
 def without_ego_body(detections: Detections) -> Detections:
-    """Leave out boxes around the ego itself, which other agents rightly see but which is no obstacle to it.
+    """Leave out boxes around the ego itself: others see it, its own LiDAR sees its roof; it is no obstacle.
 
     The origin of the ego frame is its sensor: a box (in the ego frame) is the ego's own body if its
     footprint contains the origin and its top is not far below.

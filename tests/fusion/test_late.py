@@ -78,6 +78,13 @@ def test_the_ego_is_no_obstacle_to_itself_but_a_car_below_its_mast_is():
     assert len(result.detections) == 2
 
 
+def test_the_roof_that_the_ego_sees_of_itself_is_no_obstacle():
+    roof = [0.3, 0.0, -0.8, 4.6, 1.9, 1.6, 0.0]
+    seen = detections([roof, CAR], [0.9, 0.8])
+    result = fuse_late(message("ego", T_WORLD_EGO, seen), [], SETTINGS)
+    np.testing.assert_allclose(result.detections.boxes, [CAR], atol=0.006)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
