@@ -31,7 +31,7 @@ from cosense.nodes.pose_join import PoseJoin
 from cosense.perception.detector import load_detector
 from cosense.sensing.frame import AgentFrame
 from cosense.sharing.message import PayloadKind
-from cosense.sharing.sender import share
+from cosense.sharing.sender import check_budget, share
 
 # What waits in DDS and for its pose, beside what waits for the network.
 _DEPTH_ABOVE_QUEUE = 4
@@ -45,7 +45,7 @@ class AgentNode(Node):
     def __init__(self) -> None:
         super().__init__("agent")
         self._agent_id = process.needed(self, "agent_id", "name under which this agent sends")
-        self._kind = process.declare(self, "kind", "vehicle", "vehicle or infrastructure")
+        self._kind = process.choose(self, "kind", ("vehicle", "infrastructure"), "what carries the sensor")
         model = process.declare(self, "model", "pillars-lite", "name or folder of the detector")
         device = process.declare(self, "device", "cpu", "where the detector runs, e.g. cpu or cuda")
         budget = process.declare(
@@ -63,6 +63,7 @@ class AgentNode(Node):
             self, "pose_tolerance_ms", 50.0, "largest gap between a cloud and its pose", low=0, high=1000
         )
         self._budget_bytes = budget or None
+        check_budget(self._agent_id, PayloadKind.OBJECTS, self._budget_bytes)
         self._sequence = 0
         self._dropped = 0
         self._failed = 0

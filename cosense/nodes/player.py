@@ -59,7 +59,9 @@ class PlayerNode(Node):
         self._frames = process.declare(self, "frames", 0, "how many to play, 0 for all", low=0, high=10**9)
         agents = process.needed(self, "agents", "who is played, with commas between")
         self._ego = process.needed(self, "ego", "whose ground truth is published")
-        self._is_drain = process.declare(self, "mode", "drain", "drain or rate") == "drain"
+        self._is_drain = (
+            process.choose(self, "mode", ("drain", "rate"), "when the next frame comes") == "drain"
+        )
         self._rate = process.declare(
             self, "rate", 1.0, "how many times faster than recorded", low=0.001, high=1000
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import rclpy
@@ -14,11 +14,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, nearest
 from cosense.nodes.conversions import header
 from cosense.nodes.qos import heard_by_all
 
-_LOOK_S = 0.1
+_LOOK_S = 0.2
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -59,6 +59,20 @@ def declare(
     return node.declare_parameter(name, default, descriptor).value
 
 
+def choose(node: Node, name: str, allowed: Sequence[str], description: str) -> str:
+    """Declare a parameter with a few allowed values, the first of which is the default.
+
+    Raises:
+        CosenseError: it was set to something else.
+    """
+    value = str(declare(node, name, allowed[0], f"{description}: {' or '.join(allowed)}"))
+    if value not in allowed:
+        raise CosenseError(
+            f"parameter '{name}' of node '{node.get_name()}' is '{value}', {nearest(value, allowed)}"
+        )
+    return value
+
+
 def needed(node: Node, name: str, description: str) -> str:
     """Declare a text parameter that has no sensible default.
 
@@ -80,12 +94,21 @@ class Listener:
     """
 
     def __init__(
-        self, node: Node, kind: type, topic: str, callback: Callable[[Any], None], depth: int
+        self,
+        node: Node,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int,
+        *,
+        raw: bool = False,
     ) -> None:
+        """Start to look for publishers; with `raw` the callback gets serialised bytes."""
         self._node = node
         self._arguments = (kind, topic, callback)
         self._topic = node.resolve_topic_name(topic)
         self._depth = depth
+        self._raw = raw
         self._asked: QoSProfile | None = None
         self._subscription: Subscription | None = None
         node.create_timer(_LOOK_S, self._look)
@@ -99,7 +122,7 @@ class Listener:
             return
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
-        self._subscription = self._node.create_subscription(*self._arguments, wanted)
+        self._subscription = self._node.create_subscription(*self._arguments, wanted, raw=self._raw)
         self._asked = wanted
 
 

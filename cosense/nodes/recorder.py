@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rosbags.typesys import Stores, get_typestore
 
 from cosense.errors import CosenseError
-from cosense.nodes import process, qos, topics
+from cosense.nodes import process, topics
 
 _NOT_RECORDED = ("/rosout", "/parameter_events")
 _RAW_IMAGE = "sensor_msgs/msg/Image"
@@ -80,8 +80,7 @@ class RecorderNode(Node):
             keep = self._writing_transforms(channel, transforms, child=f"{topic[1:-5]}/lidar")
         else:
             keep = self._writing(channel)
-        offers = [publisher.qos_profile for publisher in self.get_publishers_info_by_topic(topic)]
-        self.create_subscription(message_type, topic, keep, qos.heard_by_all(offers, _QUEUE_DEPTH), raw=True)
+        process.Listener(self, message_type, topic, keep, _QUEUE_DEPTH, raw=True)
 
     def _writing(self, channel: int) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:

@@ -18,6 +18,7 @@ from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
 from cosense.sensing.frame import AgentKind
+from cosense.sharing.message import MAX_SENDER_BYTES
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class AgentSpec:
     kind: AgentKind = "vehicle"
     model: str | None = None
     budget_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.id.encode()) <= MAX_SENDER_BYTES or "," in self.id:
+            raise ValueError(f"id '{self.id}' must have 1 to {MAX_SENDER_BYTES} bytes and no comma")
+        _check_budget(self.budget_bytes)
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class Scenario:
             raise ValueError("a simulated source never ends by itself: set 'frames'")
         if self.frames is not None and self.frames < 1:
             raise ValueError(f"frames is {self.frames}, expected at least 1")
+        _check_budget(self.budget_bytes)
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}, expected at least 1")
         ids = [agent.id for agent in self.agents]
@@ -138,6 +145,11 @@ class Scenario:
             raise ValueError(f"agents {ids} are not different in ROS names: {names}")
         if self.agents and self.ego is not None and self.ego not in ids:
             raise ValueError(f"ego '{self.ego}' is none of the agents, {nearest(self.ego, ids)}")
+
+
+def _check_budget(budget_bytes: int | None) -> None:
+    if budget_bytes is not None and budget_bytes < 1:
+        raise ValueError(f"budget_bytes is {budget_bytes}, leave it out for no limit")
 
 
 # In mode "drain" no frame may be closed while a slow detector still works on it.

@@ -30,6 +30,9 @@ _POLL_S = 0.1
 _STOPPING = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 _SETTLE_S = 0.5
 _LAST_LINES = 12
+# Opened before there are threads and children; between fork and exec nothing may be loaded.
+_LIBC = ctypes.CDLL(None)
+_SET_PARENT_DEATH_SIGNAL = 1
 # Domains whose ports lie below those that Linux hands out to clients.
 _DOMAINS = range(1, 100)
 
@@ -236,8 +239,7 @@ def _popen(words: list[str], environment: Mapping[str, str], output: IO[bytes]) 
 
 def _die_with_parent() -> None:
     """Ask Linux to end this process when its parent is gone, even by kill -9."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _tail(path: Path) -> list[str]:

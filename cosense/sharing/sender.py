@@ -39,16 +39,9 @@ def share(
     Raises:
         CosenseError: the budget does not even hold an empty message, or the kind cannot be sent.
     """
-    empty_payload = {PayloadKind.OBJECTS: objects.COUNT_BYTES, PayloadKind.POINTS: points.HEADER_BYTES}
-    if kind not in empty_payload:
-        raise CosenseError(f"messages of kind {kind.name} cannot be sent yet; known: OBJECTS, POINTS")
+    check_budget(frame.agent_id, kind, budget_bytes)
     overhead = envelope_bytes(frame.agent_id)
     room = MAX_PAYLOAD_BYTES if budget_bytes is None else min(budget_bytes - overhead, MAX_PAYLOAD_BYTES)
-    if room < empty_payload[kind]:
-        raise CosenseError(
-            f"budget of {budget_bytes} bytes is too small for agent '{frame.agent_id}': "
-            f"an empty {kind.name} message takes {overhead + empty_payload[kind]}"
-        )
     if kind == PayloadKind.POINTS:
         payload = _points_within(frame.points, room)
     elif detections is None:
@@ -67,6 +60,19 @@ def share(
             payload=payload,
         )
     )
+
+
+def check_budget(agent_id: str, kind: PayloadKind, budget_bytes: int | None) -> None:
+    """Raise CosenseError if messages of this kind cannot be sent at all, or not within the budget."""
+    empty_payload = {PayloadKind.OBJECTS: objects.COUNT_BYTES, PayloadKind.POINTS: points.HEADER_BYTES}
+    if kind not in empty_payload:
+        raise CosenseError(f"messages of kind {kind.name} cannot be sent yet; known: OBJECTS, POINTS")
+    smallest = envelope_bytes(agent_id) + empty_payload[kind]
+    if budget_bytes is not None and budget_bytes < smallest:
+        raise CosenseError(
+            f"budget of {budget_bytes} bytes is too small for agent '{agent_id}': "
+            f"an empty {kind.name} message takes {smallest}"
+        )
 
 
 def _objects_within(detections: Detections, room_bytes: int) -> bytes:

@@ -20,7 +20,7 @@ from cosense.fusion.journal import read_journal, read_lines
 from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.live import run_scenario
 from cosense.nodes.scenario import PlayerSettings, Scenario, Source, processes, resolved
-from cosense.nodes.supervisor import Failure, Progress, Supervisor, ros_environment
+from cosense.nodes.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 from cosense.perception.detections import Source as BoxSource
 from tests.nodes.tiny import write_model, write_scene
 
@@ -28,6 +28,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
 pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 12
+GARBAGE = b"CSNS\x01 and then nonsense" * 10
 QUIET = Console(file=io.StringIO())
 
 
@@ -115,6 +116,25 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
         np.testing.assert_array_equal(found.boxes, entry.result.detections.boxes)
 
 
+@pytest.fixture
+def stranger(monkeypatch):
+    """A node of somebody else in the same domain; returns what publishes bytes on the radio."""
+    import rclpy
+
+    from cosense.nodes.conversions import bytes_to_message
+    from cosense.nodes.topics import V2X_OBJECTS
+
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    context = rclpy.Context()
+    context.init(domain_id=int(os.environ["ROS_DOMAIN_ID"]))
+    node = rclpy.create_node("stranger", context=context)
+    publisher = node.create_publisher(type(bytes_to_message(b"")), V2X_OBJECTS, 10)
+    yield lambda data: publisher.publish(bytes_to_message(data))
+    node.destroy_node()
+    context.shutdown()
+
+
 def run_supervised(scenario: Scenario, out: Path, on_progress) -> list[Failure]:
     out.mkdir()
     supervisor = Supervisor(processes(scenario, out), out, ros_environment(out / "logs"))
@@ -187,19 +207,25 @@ def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_p
     assert all(is_gone(pid) for pid in pids)
 
 
-def test_ctrl_c_leaves_nothing_running(scenario, tmp_path):
+def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_path, stranger):
     pids: set[int] = set()
 
-    def interrupt(progress: Progress) -> None:
+    def shout_then_interrupt(progress: Progress) -> None:
         pids.update(filter(None, progress.running.values()))
-        if progress.fused >= 2:
+        stranger(GARBAGE)
+        if progress.fused >= 5:
             raise KeyboardInterrupt
 
+    slow = Scenario(**{**vars(scenario), "player": PlayerSettings(mode="rate", rate=0.2)})
     with pytest.raises(KeyboardInterrupt):
-        run_supervised(resolved(scenario), tmp_path / "run", interrupt)
+        run_supervised(resolved(slow), tmp_path / "run", shout_then_interrupt)
     assert len(pids) == 5
     assert all(is_gone(pid) for pid in pids)
-    assert len(read_journal(tmp_path / "run" / "detections.jsonl")) >= 2
+    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    strange = [peer for entry in journal for peer in entry.result.peers if peer.sender == "unknown"]
+    assert {(peer.used_for, peer.bytes) for peer in strange} == {("nothing", len(GARBAGE))}
+    assert all("CRC" in peer.reason for peer in strange)
+    assert all(len(entry.result.detections) > 0 for entry in journal)
     # Stopped politely, so the bag has its index.
     with (tmp_path / "run" / "run.mcap").open("rb") as file:
         assert [type(record).__name__ for record in StreamReader(file).records][-1] == "Footer"

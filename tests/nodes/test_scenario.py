@@ -120,6 +120,10 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nagents: [{id: a}, {id: b}]\nego: c", "ego 'c' is none of the agents"),
         ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
         ("source: {data: x}\nfusion: {max_age: 3}", "did you mean 'max_age_ms'"),
+        ("source: {data: x}\nbudget_bytes: 0", "budget_bytes is 0, leave it out for no limit"),
+        ("source: {data: x}\nagents: [{id: a, budget_bytes: -1}]", "budget_bytes is -1"),
+        ("source: {data: x}\nagents: [{id: 'a,b'}]", "id 'a,b' must have 1 to 32 bytes and no comma"),
+        ("source: {data: x}\nagents: [{id: ''}]", "id '' must have"),
         ("[]", "expected a mapping"),
     ],
 )

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 
-from cosense.nodes.supervisor import Failure, JournalTail, free_domain, ros_environment
+import pytest
+
+from cosense.errors import CosenseError
+from cosense.nodes.supervisor import Failure, JournalTail, check_ros, free_domain, ros_environment
 
 
 def test_the_tail_counts_complete_lines_only(tmp_path):
@@ -34,6 +37,12 @@ def test_traffic_stays_on_this_machine_unless_the_user_says_otherwise(tmp_path, 
 
 def test_a_free_domain_is_one_with_room_for_its_ports():
     assert 7410 + 250 * free_domain() < 32768
+
+
+def test_without_rclpy_the_cure_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CosenseError, match=r"rclpy is not installed: .*pip install 'cosense\[ros\]'"):
+        check_ros()
 
 
 def test_failures_say_how_and_show_the_last_lines():
