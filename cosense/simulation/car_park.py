@@ -82,7 +82,7 @@ def car_park(rng: np.random.Generator) -> Scene:
     ground = Ground()
     paint_roads(ground, road)
     _paint_park(ground, plan)
-    solids = furnish(ground, road, Style.drawn(rng), rng)
+    solids = furnish(ground, road, Style.drawn(rng, rng.beta(2.2, 1.3)), rng)
     gate_solids = [plan.line([(side * plan.half_length_m, plan.road_y)])[0] for side in (-1, 1)]
     solids = [s for s in solids if all(np.hypot(*(gate - s.centre[:2])) > 14 for gate in gate_solids)]
     solids += _surroundings(plan, rng)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from cosense.geometry.transforms import wrap_angle
 from cosense.simulation.car_park import car_park
 from cosense.simulation.furniture import Style, furnish, park_along, station
 from cosense.simulation.ground import Ground
@@ -24,6 +26,7 @@ from cosense.simulation.roads import (
 from cosense.simulation.scene import Mast, Scene
 
 ROAD_M = 190.0
+_MIDDLE_WITHIN_RAD = 0.7
 
 
 def build_scene(family: str, rng: np.random.Generator) -> Scene:
@@ -57,13 +60,14 @@ def _junction(rng: np.random.Generator, family: str, arms_at: list[tuple[float, 
                 crossing=bool(rng.random() < 0.75),
             )
         )
-    return _scene_of_arms(rng, family, arms, Style.drawn(rng))
+    # Houses stand close to most corners: they hide the side roads.
+    return _scene_of_arms(rng, family, arms, Style.drawn(rng, rng.beta(3.0, 0.8)))
 
 
 def _crossing(rng: np.random.Generator) -> Scene:
     turn = rng.uniform(0, 2 * np.pi)
     main = _profile(rng, lanes=int(rng.integers(1, 4)), parking=0.25)
-    side = _profile(rng, lanes=int(rng.integers(1, 3)), parking=0.35)
+    side = _profile(rng, lanes=int(rng.integers(1, 3)), parking=0.5)
     skew = rng.uniform(-0.3, 0.3)
     bend = rng.uniform(-0.12, 0.12, 2)
     headings = [turn, turn + np.pi / 2 + skew, turn + np.pi + bend[0], turn + 1.5 * np.pi + skew + bend[1]]
@@ -73,7 +77,7 @@ def _crossing(rng: np.random.Generator) -> Scene:
 def _t_junction(rng: np.random.Generator) -> Scene:
     turn = rng.uniform(0, 2 * np.pi)
     main = _profile(rng, lanes=int(rng.integers(1, 3)), parking=0.35)
-    side = _profile(rng, lanes=1, parking=0.35)
+    side = _profile(rng, lanes=1, parking=0.5)
     headings = [turn, turn + np.pi / 2 + rng.uniform(-0.35, 0.35), turn + np.pi + rng.uniform(-0.12, 0.12)]
     return _junction(rng, "t_junction", list(zip(headings, [main, side, main], strict=True)))
 
@@ -92,16 +96,15 @@ def _through_road(
 
 def _parked_road(rng: np.random.Generator) -> Scene:
     profile = _profile(rng, lanes=int(rng.integers(1, 4)), parking=1.0)
-    style = Style.drawn(rng)
-    style = Style(**{**style.__dict__, "parked": float(rng.uniform(0.6, 0.95)), "parapet": False})
+    style = Style.drawn(rng, rng.beta(2.2, 1.3))
+    style = replace(style, parked=float(rng.uniform(0.6, 0.95)), parapet=False)
     return _through_road(rng, "parked_road", profile, float(rng.uniform(-1, 1) / 1500), style)
 
 
 def _curved_road(rng: np.random.Generator) -> Scene:
     profile = _profile(rng, lanes=int(rng.integers(1, 3)), parking=0.5)
     bend = float(rng.choice([-1, 1]) / rng.uniform(75, 170))
-    style = Style.drawn(rng)
-    style = Style(**{**style.__dict__, "parapet": bool(rng.random() < 0.5)})
+    style = replace(Style.drawn(rng, rng.beta(2.2, 1.3)), parapet=bool(rng.random() < 0.5))
     return _through_road(rng, "curved_road", profile, bend, style)
 
 
@@ -111,6 +114,7 @@ def _scene_of_arms(rng: np.random.Generator, family: str, arms: list[Arm], style
     solids = furnish(ground, arms, style, rng)
     vehicles = vehicle_routes(arms)
     routes = (*vehicles, *cyclist_routes(arms), *pedestrian_routes(arms))
+    ego_routes = _ego_routes(arms, vehicles, rng)
     lanes_m = sum(2 * arm.profile.lanes * ROAD_M for arm in arms)
     return Scene(
         family=family,
@@ -119,12 +123,20 @@ def _scene_of_arms(rng: np.random.Generator, family: str, arms: list[Arm], style
         routes=routes,
         masts=_masts(arms, rng),
         parked=tuple(park_along(arms, style, rng)),
-        ego_routes=tuple(range(len(vehicles))),
-        focus_m=tuple(_middle(route) for route in vehicles),
+        ego_routes=tuple(ego_routes),
+        focus_m=tuple(_middle(vehicles[row]) for row in ego_routes),
         vehicles=int(np.clip(lanes_m / rng.uniform(28, 75), 10, 45)),
         pedestrians=int(rng.integers(2, 14)),
         cyclists=int(rng.integers(0, 8)),
     )
+
+
+def _ego_routes(arms: list[Arm], routes: list[Route], rng: np.random.Generator) -> list[int]:
+    """Choose routes of the ego: each arm as often as any other, however many lanes it has."""
+    starts = np.array([route.line[0] for route in routes])
+    ends = np.array([arm.line[-1] for arm in arms])
+    origin = np.linalg.norm(starts[:, None] - ends, axis=2).argmin(axis=1)
+    return [int(row) for arm in range(len(arms)) for row in rng.choice(np.flatnonzero(origin == arm), 4)]
 
 
 def _middle(route: Route) -> float:
@@ -133,22 +145,20 @@ def _middle(route: Route) -> float:
 
 
 def _masts(arms: list[Arm], rng: np.random.Generator) -> tuple[Mast, ...]:
-    """One place on each corner between neighbouring arms, in random order, looking across the middle."""
+    """Places beside the mouths of the arms, in random order; each looks down another arm, past the middle."""
     masts = []
     for arm, side in [(arm, side) for arm in arms for side in (1, -1)]:
-        back = min(arm.mouth_m + rng.uniform(1.0, 8.0), length_of(arm.line) - 1)
-        x, y, _ = station(arm, back, side * (arm.profile.kerb_m + 0.45))
-        target = rng.uniform(-8, 8, 2) if len(arms) > 2 else _down_the_road(arms, arm, rng)
-        yaw = float(np.arctan2(target[1] - y, target[0] - x) + rng.normal(0, 0.08))
-        masts.append(Mast(x, y, float(rng.uniform(5.0, 7.0)), yaw))
-    order = rng.permutation(len(masts))
-    return tuple(masts[i] for i in order)
-
-
-def _down_the_road(arms: list[Arm], arm: Arm, rng: np.random.Generator) -> np.ndarray:
-    """A point on the road some way off, on either side of the middle."""
-    along = arms[0 if arm is arms[1] else 1] if rng.random() < 0.7 else arm
-    return along.line[int(rng.uniform(35, 60) / 0.5)]
+        along_m = min(arm.mouth_m + rng.uniform(1.0, 8.0), length_of(arm.line) - 1)
+        x, y, _ = station(arm, along_m, side * (arm.profile.kerb_m + 0.45))
+        others = [other for other in arms if other is not arm]
+        watched = others[rng.integers(len(others))]
+        look_x, look_y = watched.line[int(rng.uniform(25, 55) / 0.5)]
+        yaw = np.arctan2(look_y - y, look_x - x)
+        # The middle of the place stays in the field of view.
+        aside = wrap_angle(yaw - np.arctan2(-y, -x))
+        yaw += np.clip(aside, -_MIDDLE_WITHIN_RAD, _MIDDLE_WITHIN_RAD) - aside
+        masts.append(Mast(x, y, float(rng.uniform(5.0, 7.0)), float(yaw)))
+    return tuple(masts[row] for row in rng.permutation(len(masts)))
 
 
 _BUILDERS: dict[str, Callable[[np.random.Generator], Scene]] = {

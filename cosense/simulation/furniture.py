@@ -49,9 +49,8 @@ class Style:
     parked: float
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Style:
-        """Draw a place between a dense old town and a loose suburb."""
-        density = float(rng.beta(2.2, 1.3))
+    def drawn(cls, rng: np.random.Generator, density: float) -> Style:
+        """Draw a place between a loose suburb (density 0) and a dense old town (1)."""
         return cls(
             built_up=0.35 + 0.6 * density,
             set_back_m=(0.1, float(rng.uniform(0.5, 7.0) * (1.3 - density))),

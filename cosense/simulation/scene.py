@@ -39,9 +39,9 @@ class Scene:
         surroundings: solids that never move.
         ground: surfaces.
         routes: ways of vehicles, cyclists and pedestrians.
-        masts: candidate places of roadside units, best first.
+        masts: candidate places of roadside units.
         parked: vehicles that stand.
-        ego_routes: rows of `routes` that suit an instrumented vehicle.
+        ego_routes: rows of `routes` that suit an instrumented vehicle, as often as they should come up.
         focus_m: arc length on each of `ego_routes` at which the place is passed.
         vehicles: how many vehicles are on the move.
         pedestrians: how many people walk.

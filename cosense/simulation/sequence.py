@@ -10,6 +10,7 @@ import torch
 from cosense.errors import CosenseError, nearest
 from cosense.simulation.families import FAMILIES, build_scene
 from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.placement import rank_masts
 from cosense.simulation.stage import Cameras, Stage
 from cosense.simulation.traffic import Traffic
 
@@ -50,8 +51,9 @@ def simulate(
             f"infrastructure={infrastructure}: scene {family} {seed} has room for {len(scene.masts)} units"
         )
     traffic = Traffic.start(scene, rng, vehicles, float(rng.uniform(*_WARM_UP_S)))
+    masts = rank_masts(scene, traffic)[:infrastructure]
     images = Cameras.drawn(seed, device) if cameras else None
-    stage = Stage.prepare(scene, infrastructure, seed, rng, device, images)
+    stage = Stage.prepare(scene, masts, seed, rng, device, images)
     return (stage.frame(traffic, number) for number in range(frames))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +86,7 @@ class Stage:
     def prepare(
         cls,
         scene: Scene,
-        units: int,
+        masts: Sequence[Mast],
         seed: int,
         rng: np.random.Generator,
         device: str,
@@ -96,12 +97,11 @@ class Stage:
         x, y, z, turn = rng.uniform([500, 500, 20, -np.pi], [4000, 2400, 25, np.pi])
         # Stamps have whole microseconds, as DAIR-V2X stores them.
         start_ns = _EPOCH_NS + seed % 100_000 * _HOUR_NS + int(rng.integers(10**6)) * 1000
-        names = ["infrastructure" if i == 0 else f"infrastructure_{i + 1}" for i in range(units)]
-        masts = dict(zip(names, scene.masts, strict=False))
+        names = ["infrastructure" if i == 0 else f"infrastructure_{i + 1}" for i in range(len(masts))]
         return cls(
             scene=scene,
-            masts=masts,
-            surroundings=_with_masts(scene.surroundings, list(masts.values())),
+            masts=dict(zip(names, masts, strict=True)),
+            surroundings=_with_masts(scene.surroundings, masts),
             parked=parked_actors(scene),
             ground=GroundTensors.of(scene.ground, torch.device(device)),
             T_world_scene=transform_from_planar(float(x), float(y), float(turn), float(z)),
@@ -189,7 +189,7 @@ class Stage:
         return (Camera("front", image, model.K, model.T_camera_agent, stamp_ns + lag_ns),)
 
 
-def _with_masts(surroundings: Primitives, masts: list[Mast]) -> Primitives:
+def _with_masts(surroundings: Primitives, masts: Sequence[Mast]) -> Primitives:
     """Put up the poles of the units, just behind their sensors, and clear what would stand in their way."""
     middle = np.array([(mast.x, mast.y) for mast in masts]).reshape(-1, 2)
     reach = np.linalg.norm(surroundings.centre[:, None, :2] - middle, axis=2)

@@ -27,10 +27,10 @@ _LATERAL_MARGIN_M = 0.25
 # Points along a body that stand for it when others look for what is on their way.
 _SAMPLES = np.linspace(-0.5, 0.5, 5)
 _VEHICLE_MIX = (
-    (ObjectClass.CAR, 0.78),
-    (ObjectClass.VAN, 0.10),
-    (ObjectClass.TRUCK, 0.07),
-    (ObjectClass.BUS, 0.05),
+    (ObjectClass.CAR, 0.70),
+    (ObjectClass.VAN, 0.13),
+    (ObjectClass.TRUCK, 0.10),
+    (ObjectClass.BUS, 0.07),
 )
 
 
@@ -200,7 +200,7 @@ class Traffic:
             choice = int(self.rng.integers(len(self.scene.ego_routes)))
             route = self.scene.ego_routes[choice]
             travelled = warm_up_s * self.scene.routes[route].speed_mps * 0.75
-            before = self.rng.uniform(12, 55) + travelled
+            before = self.rng.uniform(18, 60) + travelled
             along = max(6.0, self.scene.focus_m[choice] - before)
             mover = self._new(route, ObjectClass.CAR, along, float(self.rng.uniform(0.85, 1.0)))
             if not self._is_in_conflict(mover) and self._has_room(mover):
