@@ -102,6 +102,7 @@ class DairV2xDataset:
         self._label_folder = folders[self.label_set]
         self._vehicle_backup = self._vehicle_label_backup()
         self._cameras = cameras
+        self.async_frames = async_frames
         self._apply_offset = apply_offset
         self._listing = Listing()
         self._entries = {side: read_side(path, side) for side in SIDES}

@@ -82,12 +82,19 @@ class DatasetInfo:
 
 
 class Dataset(Protocol):
-    """One file of this room per format. Opening reads only indices; a frame is read when it is asked for."""
+    """One file of this room per format. Opening reads only indices; a frame is read when it is asked for.
+
+    Attributes:
+        kind, path, label_set: as in `DatasetInfo`.
+        split: name of the split that was opened, "all" for every frame.
+        async_frames: how many frames earlier than the ego the others measured, on purpose.
+    """
 
     kind: str
     path: Path
     split: str
     label_set: str
+    async_frames: int
 
     def __len__(self) -> int: ...
 

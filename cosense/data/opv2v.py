@@ -104,6 +104,8 @@ class Opv2vDataset:
         CosenseError: unknown split or label set, no frames, or two scenarios with one name.
     """
 
+    async_frames = 0
+
     def __init__(
         self, path: Path, *, split: str | None = None, labels: str | None = None, cameras: bool = False
     ) -> None:

@@ -203,6 +203,7 @@ def run_description(
             "path": str(dataset.path),
             "split": dataset.split,
             "label_set": dataset.label_set,
+            "async_frames": dataset.async_frames,
             "frames": len(dataset),
         },
         "model": detector.name,

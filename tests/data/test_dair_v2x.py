@@ -364,6 +364,7 @@ def test_folders_that_are_no_data_set_say_what_was_looked_for(tmp_path, tree):
 def test_async_takes_the_earlier_frame_and_keeps_the_offset(tree):
     dataset = open_dataset(tree, async_frames=2)
     assert [dataset[i].frame_id for i in range(len(dataset))] == ["000002", "000003"]
+    assert dataset.async_frames == 2
     frame, sync = dataset[0], open_dataset(tree)
     early, late = (sync[i].agents["infrastructure"] for i in (0, 2))
     unit = frame.agents["infrastructure"]

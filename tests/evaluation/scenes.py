@@ -82,6 +82,7 @@ class Scenes:
     path: Path = Path("scenes")
     split: str = "val"
     label_set: str = "simulated"
+    async_frames: int = 0
 
     def __len__(self) -> int:
         return len(self.frames)

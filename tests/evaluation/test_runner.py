@@ -67,6 +67,7 @@ def test_metrics_say_everything_that_design_asks_for(tmp_path: Path) -> None:
             "path": "scenes",
             "split": "val",
             "label_set": "simulated",
+            "async_frames": 0,
             "frames": 6,
         },
         "frames": 6,
