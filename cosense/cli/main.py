@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -49,14 +50,22 @@ for _module in pkgutil.iter_modules(cosense.cli.__path__):
 
 
 def main() -> None:
-    """Run the program; bad input ends with one line on stderr and status 2."""
+    """Run the program; bad input, and what the disk refuses, end with one line on stderr and status 2."""
     try:
         app()
     except CosenseError as error:
-        Console(stderr=True).print(
-            f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True
-        )
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        if not error.strerror:
+            raise
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+
+
+def _refuse(message: str) -> NoReturn:
+    Console(stderr=True).print(
+        f"[bold red]error:[/] {escape(message)}", markup=True, highlight=False, soft_wrap=True
+    )
+    sys.exit(2)
 
 
 if __name__ == "__main__":

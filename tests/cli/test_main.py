@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,12 @@ def test_bad_input_is_one_line_and_status_2(arguments: tuple[str, ...]) -> None:
     assert "/nowhere" in result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run_cosense("demo", "--frames", "1", "--out", str(tmp_path / "file"))
+    assert result.returncode == 2
+    assert f"{tmp_path / 'file'}" in result.stderr
+    assert "Not a directory" in result.stderr
+    assert "Traceback" not in result.stderr
