@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import CosenseError
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.conflicts import Conflicts, find_conflicts
 from cosense.simulation.paths import Routes
@@ -196,18 +197,22 @@ class Traffic:
 
     def _place_instrumented(self, number: int, warm_up_s: float) -> None:
         """Put an instrumented car where the warm-up brings it to some tens of metres before the middle."""
-        for _ in range(200):
+        for attempt in range(200):
             choice = int(self.rng.integers(len(self.scene.ego_routes)))
             route = self.scene.ego_routes[choice]
             travelled = warm_up_s * self.scene.routes[route].speed_mps * 0.75
-            before = self.rng.uniform(18, 60) + travelled
+            # Farther and farther away, where the near places are taken.
+            before = self.rng.uniform(18, 60 + attempt) + travelled
             along = max(6.0, self.scene.focus_m[choice] - before)
             mover = self._new(route, ObjectClass.CAR, along, float(self.rng.uniform(0.85, 1.0)))
             if not self._is_in_conflict(mover) and self._has_room(mover):
                 mover.identity = "vehicle" if number == 0 else f"vehicle_{number + 1}"
                 self.movers.append(mover)
                 return
-        raise RuntimeError(f"no room for {number + 1} instrumented vehicles in scene {self.scene.family}")
+        raise CosenseError(
+            f"{number + 1} instrumented vehicles: this {self.scene.family} has no room; ask for fewer, "
+            "or take another seed"
+        )
 
     def _fill(self, user: str, count: int) -> None:
         """Place movers at random on the routes of one kind of user, clear of each other and of conflicts."""
