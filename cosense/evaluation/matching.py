@@ -24,12 +24,7 @@ def iou_matrix(a: ArrayLike, b: ArrayLike, kind: IouKind) -> NDArray[np.float64]
 
 
 def match_frame(
-    det_boxes: ArrayLike,
-    det_scores: ArrayLike,
-    gt_boxes: ArrayLike,
-    iou_threshold: float,
-    *,
-    iou: IouKind = "bev",
+    det_boxes: ArrayLike, det_scores: ArrayLike, gt_boxes: ArrayLike, iou_threshold: float
 ) -> NDArray[np.bool_]:
     """Return (M,) bool: which detections are true positives, in the order in which they were given.
 
@@ -37,10 +32,9 @@ def match_frame(
         det_boxes: (M,7) in one frame with the ground truth.
         det_scores: (M,) higher is better; equal scores rank in the order given.
         gt_boxes: (K,7); each can be found once.
-        iou_threshold: at least this much overlap.
-        iou: of the footprints ("bev") or of the volumes ("3d").
+        iou_threshold: at least this much overlap of the footprints.
     """
-    overlap = iou_matrix(det_boxes, gt_boxes, iou)
+    overlap = bev_iou(det_boxes, gt_boxes)
     return match_by_detection(overlap, np.asarray(det_scores), iou_threshold) != NOT_MATCHED
 
 

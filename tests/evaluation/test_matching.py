@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosense.evaluation import match_frame
-from cosense.evaluation.matching import NOT_MATCHED, match_by_detection, match_by_ground_truth
+from cosense.evaluation.matching import NOT_MATCHED, iou_matrix, match_by_detection, match_by_ground_truth
 
 
 def squares(*x: float, z: float = 0.0) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_threshold_itself_is_enough() -> None:
 def test_height_counts_only_in_3d() -> None:
     above = squares(0, z=5)
     assert match_frame(above, [0.9], squares(0), 0.5).tolist() == [True]
-    assert match_frame(above, [0.9], squares(0), 0.5, iou="3d").tolist() == [False]
+    assert [iou_matrix(above, squares(0), kind).item() for kind in ("bev", "3d")] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(("detections", "objects"), [(0, 0), (0, 3), (3, 0)])
