@@ -9,6 +9,7 @@ objects there are, so both decode the same maps of a scene with 60 vehicles.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,46 +46,59 @@ def vehicles(rng: np.random.Generator) -> Boxes:
     return np.column_stack([x, y, sizes, rng.uniform(-np.pi, np.pi, 60)])
 
 
-def row(name: str, precision: str, points: np.ndarray, boxes: Boxes) -> dict[str, Any]:
-    """Return the stages of one network in milliseconds."""
-    config = load_config(ModelConfig, MODELS / name / "config.yaml")
-    config = dataclasses.replace(config, precision=precision)
-    detector = Detector(name, config, build_network(config, seed=0))
-    pillars, ground_m = detector.group(points)
-    targets = make_targets(boxes, np.zeros(60, np.int64), np.ones(60, bool), config.grid.coarser(2))
-    seen = dataclasses.replace(
-        detector.infer(pillars, ground_m),
-        class_logits=torch.logit(targets.heat[0], eps=1e-3),
-        box_codes=targets.codes[0],
-    )
-    stages = {
-        "group_ms": measure(lambda: detector.group(points)),
-        "network_ms": measure(lambda: detector.infer(pillars, ground_m)),
-        "decode_and_nms_ms": measure(lambda: detector.decode(seen)),
-    }
-    return {
-        "job": name,
-        "dtype": str(detector.dtype).removeprefix("torch."),
-        **stages,
-        "total_ms": sum(stages.values()),
-        "boxes": len(detector.decode(seen)),
-    }
+class Contender:
+    """One network in one precision, with what its stages work on."""
+
+    def __init__(self, name: str, precision: str, points: np.ndarray, boxes: Boxes) -> None:
+        config = load_config(ModelConfig, MODELS / name / "config.yaml")
+        config = dataclasses.replace(config, precision=precision)
+        self.name, self.detector = name, Detector(name, config, build_network(config, seed=0))
+        pillars, ground_m = self.detector.group(points)
+        targets = make_targets(boxes, np.zeros(60, np.int64), np.ones(60, bool), config.grid.coarser(2))
+        seen = dataclasses.replace(
+            self.detector.infer(pillars, ground_m),
+            class_logits=torch.logit(targets.heat[0], eps=1e-3),
+            box_codes=targets.codes[0],
+        )
+        self.stages: dict[str, Callable[[], Any]] = {
+            "group_ms": lambda: self.detector.group(points),
+            "network_ms": lambda: self.detector.infer(pillars, ground_m),
+            "decode_and_nms_ms": lambda: self.detector.decode(seen),
+        }
+        self.best = dict.fromkeys(self.stages, float("inf"))
+        self.boxes = len(self.detector.decode(seen))
+
+    def measure(self) -> None:
+        """Keep the least time of each stage so far."""
+        for stage, function in self.stages.items():
+            self.best[stage] = min(self.best[stage], measure(function, repeats=4))
+
+    def row(self) -> dict[str, Any]:
+        """Return the least times in milliseconds."""
+        dtype = str(self.detector.dtype).removeprefix("torch.")
+        total_ms = sum(self.best.values())
+        return {"job": self.name, "dtype": dtype, **self.best, "total_ms": total_ms, "boxes": self.boxes}
 
 
 def main() -> None:
     torch.set_num_threads(2)
     rng = np.random.default_rng(0)
-    points, boxes = road(rng), vehicles(rng)
-    lite = row("pillars-lite", "auto", points, boxes)
-    rows = [
-        lite | {"limit_ms": LIMIT_MS, "group_limit_ms": GROUPING_LIMIT_MS},
-        row("pillars-lite", "float32", points, boxes),
+    scene = road(rng), vehicles(rng)
+    contenders = [
+        Contender("pillars-lite", "auto", *scene),
+        Contender("pillars-lite", "float32", *scene),
         # As published, and with everything that makes the small one fast.
-        row("pillars-paper", "float32", points, boxes),
-        row("pillars-paper", "auto", points, boxes),
+        Contender("pillars-paper", "float32", *scene),
+        Contender("pillars-paper", "auto", *scene),
     ]
+    # In turns, so that other work on the machine does not fall on one of them alone.
+    for _ in range(6):
+        for contender in contenders:
+            contender.measure()
+    rows = [contender.row() for contender in contenders]
+    rows[0] |= {"limit_ms": LIMIT_MS, "group_limit_ms": GROUPING_LIMIT_MS}
     for paper in rows[2:]:
-        paper["times_slower_than_lite"] = paper["total_ms"] / lite["total_ms"]
+        paper["times_slower_than_lite"] = paper["total_ms"] / rows[0]["total_ms"]
     rows[2]["limit_times"] = RATIO
     write("detector", rows)
 
