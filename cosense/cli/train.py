@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
+
+from cosense.errors import CosenseError
 
 
 def command(
     config: Annotated[Path, typer.Argument(help="YAML of the run; its keys are those of TrainingConfig.")],
     out: Annotated[
-        Optional[Path],  # noqa: UP045 (typer evaluates this on Python 3.10)
+        Path | None,
         typer.Option(help="Folder of the run; results/train/<name of the config> where not given."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the folder.")] = False,
     minutes: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Train this long instead of what the config says."),
+        float | None, typer.Option(help="Train this long instead of what the config says.")
     ] = None,
 ) -> None:
     """Train a detector and export its weights with a card.
@@ -38,6 +39,8 @@ def command(
     from cosense.training.config import TrainingConfig
     from cosense.training.loop import train
 
+    if minutes is not None and not minutes > 0:
+        raise CosenseError(f"--minutes {minutes:g}: expected more than 0")
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(show_path=False)])
     run = load_config(TrainingConfig, config)
     if minutes is not None:

@@ -99,5 +99,9 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.minutes is None):
             raise ValueError("give either epochs or minutes")
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"epochs is {self.epochs}, expected at least 1")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"minutes is {self.minutes:g}, expected more than 0")
         if self.batch_size < 1 or self.workers < 0 or self.learning_rate <= 0:
             raise ValueError("batch_size, workers or learning_rate is too small")

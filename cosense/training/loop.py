@@ -35,6 +35,9 @@ from cosense.training.validation import validate
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
+_PARTS = {"network", "optimizer", "step", "elapsed_s", "config"}
+_SAME_TO_RESUME = ("model", "seed", "batch_size", "train", "crop_m")
+_CURE = "resume with the configuration that it was made with, or name another --out without --resume"
 _WARM_UP = 0.1
 _LOG_EVERY_STEPS = 20
 
@@ -69,13 +72,21 @@ class _State:
             raise CosenseError(f"{path}: no checkpoint to resume from; leave --resume out") from None
         except Exception as error:  # torch raises half a dozen types for a broken file
             raise CosenseError(f"{path}: not readable as a checkpoint: {error}") from None
-        for key, value in to_mapping(config).items():
-            if key in ("seed", "batch_size", "train", "crop_m") and saved["config"].get(key) != value:
+        if not isinstance(saved, dict) or not saved.keys() >= _PARTS:
+            raise CosenseError(f"{path}: is no checkpoint of cosense train; {_CURE}")
+        wanted = to_mapping(config)
+        for key in _SAME_TO_RESUME:
+            made_with = saved["config"].get(key)
+            if made_with != wanted[key]:
                 raise CosenseError(
-                    f"{path}: was made with {key} {saved['config'].get(key)!r}, the run has {value!r}"
+                    f"{path}: was made with {key} {made_with!r}, the run has {wanted[key]!r}; {_CURE}"
                 )
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except (RuntimeError, ValueError):
+            # Same name, other layers: the model's config.yaml has changed since.
+            raise CosenseError(f"{path}: holds another network than {config.model} is now; {_CURE}") from None
         self.step, self.elapsed_s = saved["step"], saved["elapsed_s"]
 
 

@@ -31,10 +31,14 @@ def validate(
     """
     return {
         "loss": _mean_loss(network, samples, model, config),
-        **vehicle_precision(
-            Detector("validation", model, copy.deepcopy(network)), samples, config.min_points
-        ),
+        **vehicle_precision(detector_of(network, model), samples, config.min_points),
     }
+
+
+def detector_of(network: PillarNetwork, model: ModelConfig) -> Detector:
+    """Return a detector with a copy of the network, on the device that the network is on."""
+    device = str(next(network.parameters()).device)
+    return Detector("validation", model, copy.deepcopy(network), device=device)
 
 
 def _mean_loss(

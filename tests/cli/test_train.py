@@ -64,3 +64,10 @@ def test_bad_input_is_one_line_and_status_2(config: Path, change: dict, said: st
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_run_of_no_time_is_refused_by_the_name_of_its_option(config: Path) -> None:
+    result = run_train(str(config), "--out", str(config.parent / "out"), "--minutes", "0")
+    assert result.returncode == 2
+    assert "--minutes 0: expected more than 0" in result.stderr
+    assert "Traceback" not in result.stderr

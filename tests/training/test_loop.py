@@ -116,6 +116,15 @@ def test_resuming_needs_a_checkpoint_of_the_same_run(tmp_path: Path) -> None:
     training.state.save(tmp_path / CHECKPOINT, config)
     with pytest.raises(CosenseError, match="was made with seed 1, the run has 2"):
         training.state.load(tmp_path / CHECKPOINT, toy_config(seed=2))
+    with pytest.raises(CosenseError, match="with model 'toys', the run has 'other'; resume with"):
+        training.state.load(tmp_path / CHECKPOINT, toy_config(model=Path("other")))
+    wider = replace(TOY_MODEL, neck_channels=32)
+    changed = TrainingRun(config, wider, tmp_path, ALONE, Progress(disable=True))
+    with pytest.raises(CosenseError, match="holds another network than toys is now; resume with"):
+        changed.resume()
+    torch.save({"state_dict": {}}, tmp_path / CHECKPOINT)
+    with pytest.raises(CosenseError, match="is no checkpoint of cosense train"):
+        training.state.load(tmp_path / CHECKPOINT, config)
     (tmp_path / CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(CosenseError, match="not readable as a checkpoint"):
         training.state.load(tmp_path / CHECKPOINT, config)

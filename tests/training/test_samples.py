@@ -83,6 +83,10 @@ def test_an_unknown_family_is_named(tmp_path: Path) -> None:
     [
         ({"epoch": 3}, "unknown key 'epoch', did you mean 'epochs'"),
         ({"minutes": 3}, "either epochs or minutes"),
+        ({"epochs": 0}, "run.yaml: epochs is 0, expected at least 1"),
+        ({"epochs": -1}, "run.yaml: epochs is -1, expected at least 1"),
+        ({"epochs": None, "minutes": 0}, "run.yaml: minutes is 0, expected more than 0"),
+        ({"epochs": None, "minutes": float("nan")}, "run.yaml: minutes is nan"),
         ({"train": {}}, "neither scenes nor paths"),
         ({"augmentation": {"mirror": 2.0}}, "mirror is 2.0"),
         ({"batch_size": 0}, "too small"),
