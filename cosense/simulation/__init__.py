@@ -2,6 +2,6 @@
 
 from cosense.simulation.families import FAMILIES
 from cosense.simulation.frame import SimulatedFrame
-from cosense.simulation.sequence import simulate
+from cosense.simulation.sequence import SCENES_VERSION, simulate
 
-__all__ = ["FAMILIES", "SimulatedFrame", "simulate"]
+__all__ = ["FAMILIES", "SCENES_VERSION", "SimulatedFrame", "simulate"]

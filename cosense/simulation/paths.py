@@ -13,12 +13,12 @@ Line = NDArray[np.float64]
 STEP_M = 0.5
 
 
-def resample(points: Line, step_m: float = STEP_M) -> Line:
-    """Return the polyline (n,2) with points at equal distances of about `step_m`."""
+def resample(points: Line) -> Line:
+    """Return the polyline (n,2) with points at equal distances of about `STEP_M`."""
     gaps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     points = points[np.concatenate([[True], gaps > 1e-6])]
     along = np.concatenate([[0.0], np.cumsum(gaps[gaps > 1e-6])])
-    at = np.linspace(0.0, along[-1], max(2, round(along[-1] / step_m) + 1))
+    at = np.linspace(0.0, along[-1], max(2, round(along[-1] / STEP_M) + 1))
     return np.column_stack([np.interp(at, along, points[:, 0]), np.interp(at, along, points[:, 1])])
 
 

@@ -14,6 +14,10 @@ from cosense.simulation.placement import rank_masts
 from cosense.simulation.stage import Cameras, Stage
 from cosense.simulation.traffic import Traffic
 
+# Raised whenever the same arguments come to give other scenes, traffic, clouds or labels: data sets record
+# it, and samples that training has kept are simulated again.
+SCENES_VERSION = 2
+
 # Seconds that the traffic has been running when a sequence begins, (least, most).
 _WARM_UP_S = (5.0, 10.0)
 _MAX_VEHICLES = 6

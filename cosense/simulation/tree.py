@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cosense.data.provenance import write_provenance
 from cosense.errors import CosenseError
 from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.sequence import SCENES_VERSION
 
 
 class TreeWriter(Protocol):
@@ -45,7 +46,8 @@ def write_tree(writer: TreeWriter, frames: Iterable[SimulatedFrame], source: Map
     Args:
         writer: of the layout.
         frames: in order; frames of one sequence follow each other.
-        source: what the frames were made of (families, seed, ...), for `cosense.json`.
+        source: what the frames were made of (families, seed, ...), for `cosense.json`; the version of the
+            simulation is added.
 
     Raises:
         CosenseError: the folder is not empty, or the layout cannot hold a frame.
@@ -54,6 +56,7 @@ def write_tree(writer: TreeWriter, frames: Iterable[SimulatedFrame], source: Map
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CosenseError(f"{out}: is not an empty folder; name a new one")
     out.mkdir(parents=True, exist_ok=True)
+    source = {**source, "scenes_version": SCENES_VERSION}
     write_provenance(out, layout=writer.layout, complete=False, source=source)
     writer.start()
     count = 0

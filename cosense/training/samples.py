@@ -21,10 +21,10 @@ from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import Boxes, points_in_boxes
 from cosense.perception.config import detected_class
-from cosense.simulation import FAMILIES, simulate
+from cosense.simulation import FAMILIES, SCENES_VERSION, simulate
 from cosense.training.config import DataConfig, SceneConfig
 
-# Raised whenever the cached files or what the simulation draws change.
+# Raised whenever the cached files get another form; what is in them has the version of the simulation.
 _CACHE_VERSION = 1
 
 
@@ -115,7 +115,8 @@ def _simulated(
 
 def _sequence(scenes: SceneConfig, family: str, seed: int, cache: Path) -> list[Sample]:
     """Return the samples of one sequence from its file, which is written first where it is missing."""
-    key = json.dumps([_CACHE_VERSION, family, seed, scenes.frames_per_sequence, scenes.frame_step])
+    versions = [_CACHE_VERSION, SCENES_VERSION]
+    key = json.dumps([versions, family, seed, scenes.frames_per_sequence, scenes.frame_step])
     path = cache / f"{family}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npz"
     if not path.exists():
         frames = simulate(family, seed, (scenes.frames_per_sequence - 1) * scenes.frame_step + 1)

@@ -10,6 +10,7 @@ import pytest
 from cosense.data import open_dataset
 from cosense.data.dair_v2x import DairV2xDataset
 from cosense.errors import CosenseError
+from cosense.simulation import SCENES_VERSION
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.simulation.hand_made import make_empty_frame, make_frame, make_frames
 
@@ -118,7 +119,7 @@ def test_a_tree_whose_writer_was_killed_is_refused(tmp_path):
 def test_source_is_written_down(tmp_path):
     write_dair_v2x(make_frames(1), tmp_path / "tree", source={"families": ["crossing"], "seed": 3})
     content = json.loads((tmp_path / "tree" / "cosense.json").read_text())
-    assert content["source"] == {"families": ["crossing"], "seed": 3}
+    assert content["source"] == {"families": ["crossing"], "seed": 3, "scenes_version": SCENES_VERSION}
     assert content["generator"].startswith("cosense ")
 
 

@@ -9,7 +9,7 @@ from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_points
-from cosense.simulation import FAMILIES, SimulatedFrame, simulate
+from cosense.simulation import FAMILIES, SCENES_VERSION, SimulatedFrame, simulate
 from cosense.simulation.stage import OWN_LABEL_POINTS
 
 
@@ -76,6 +76,14 @@ def test_the_other_vehicle_is_an_object_of_the_ego(team: list[SimulatedFrame]) -
         sensor = frame.T_ego_agent("vehicle_2")[:3, 3]
         # It has moved on by up to 30 ms between the ego's time and its own.
         assert np.hypot(*(box[:2] - sensor[:2])) < 0.6
+
+
+def test_other_scenes_have_another_version(places: list[CooperativeFrame]) -> None:
+    """Whoever changes what is simulated raises SCENES_VERSION and writes the new numbers here."""
+    objects = {"crossing": 50, "t_junction": 29, "parked_road": 97, "curved_road": 44, "car_park": 100}
+    # One more or less: another processor may round a ray to the other side of an edge.
+    found = {frame.sequence.rpartition("_")[0]: len(frame.ground_truth) for frame in places}
+    assert (SCENES_VERSION, found) == (2, pytest.approx(objects, abs=1))
 
 
 def test_labels_hold_the_points_of_their_objects(places: list[CooperativeFrame]) -> None:

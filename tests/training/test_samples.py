@@ -67,6 +67,13 @@ def test_other_scenes_have_other_files(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.npz"))) == 2
 
 
+def test_scenes_of_an_older_simulation_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in (1, 2, 2):
+        monkeypatch.setattr("cosense.training.samples.SCENES_VERSION", version)
+        load_samples(ONE_SCENE, tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+
+
 def test_a_foreign_frame_is_a_sample_for_each_agent(shared_data: Path, tmp_path: Path) -> None:
     samples = load_samples(DataConfig(paths=(shared_data / "v2xset_frame",)), tmp_path)
     assert [len(sample.boxes) for sample in samples] == [21, 22, 15]
