@@ -48,6 +48,12 @@ def command(
     agents: Annotated[
         str, typer.Option(help="How many instrumented vehicles and roadside units.")
     ] = "vehicle=1,infrastructure=1",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split that all frames belong to; without it val, validate for opv2v.", show_default=False
+        ),
+    ] = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also render an image for each agent.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
@@ -57,6 +63,7 @@ def command(
 
     Example: cosense simulate --out data/train --frames 200 --sequence-frames 20 --scene crossing,car_park
     """
+    import torch
     from rich.console import Console
     from rich.progress import track
 
@@ -68,7 +75,12 @@ def command(
         raise CosenseError(
             f"--agents '{agents}': the layout dair-v2x holds vehicle=1,infrastructure=1; use --layout opv2v"
         )
+    if split is not None and not re.fullmatch(r"[\w-]+", split):
+        raise CosenseError(f"--split '{split}': expected letters, digits, '-' and '_' only")
+    # A second thread gains nothing here, and beside other programs it is waited for far longer than it works.
+    torch.set_num_threads(1)
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
+    _check_families(plan, vehicles, infrastructure, device)
     console = Console()
     made = track(
         _simulate_all(plan, vehicles, infrastructure, cameras, device),
@@ -79,9 +91,9 @@ def command(
     source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
     try:
-        count = write(made, out, source=source)
+        count = write(made, out, source=source, **({} if split is None else {"split": split}))
     except KeyboardInterrupt:
-        console.print(f"Stopped. The frames done are in {out}.")
+        console.print(_left_behind(out), soft_wrap=True)
         raise typer.Exit(_INTERRUPTED) from None
     console.print(f"{out}: {count} frames in {len(plan)} sequences", soft_wrap=True)
 
@@ -128,6 +140,31 @@ def plan_sequences(
         (families[number % len(families)], seed + number, min(each, frames - start))
         for number, start in enumerate(starts)
     ]
+
+
+def _check_families(
+    plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int, device: str
+) -> None:
+    """Prepare the first sequence of each family, so that what cannot be simulated is refused before writing.
+
+    Raises:
+        CosenseError: a device that is not there, or a family without room for so many agents.
+    """
+    from cosense.simulation import simulate
+
+    for family, seed in {family: seed for family, seed, _ in reversed(plan)}.items():
+        simulate(family, seed, 0, vehicles=vehicles, infrastructure=infrastructure, device=device)
+
+
+def _left_behind(out: Path) -> str:
+    """Say what a run that was stopped has left, as a reader sees it."""
+    from cosense.data import open_dataset
+
+    try:
+        frames = len(open_dataset(out))
+    except CosenseError:
+        return f"Stopped before a frame was finished: {out} holds no data set, remove it or name another."
+    return f"Stopped: {out} is a complete data set of the frames so far, {frames}."
 
 
 def _simulate_all(

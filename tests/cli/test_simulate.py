@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from cosense.cli.main import app
 from cosense.cli.simulate import parse_agents, parse_families, plan_sequences
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.simulation import FAMILIES
+from cosense.simulation import FAMILIES, SimulatedFrame
+from tests.simulation.hand_made import make_frames
 
 
 def run(*arguments: str) -> str:
@@ -72,6 +74,56 @@ def test_dair_v2x_holds_two_agents_only(tmp_path: Path) -> None:
     with pytest.raises(CosenseError, match="--layout opv2v"):
         run("--out", str(tmp_path / "tree"), "--agents", "vehicle=2,infrastructure=1")
     assert not (tmp_path / "tree").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--agents vehicle=0,infrastructure=1", "vehicles=0: expected at least 1"),
+        ("--agents vehicle=7", "vehicles=7: expected at most 6"),
+        (
+            "--scene crossing,parked_road --agents infrastructure=5 --frames 2",
+            "parked_road .* for 4 units",
+        ),
+        ("--device tpu", "device 'tpu'"),
+        ("--split ../train", "--split '../train'"),
+    ],
+)
+def test_what_cannot_be_simulated_leaves_no_folder(arguments: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CosenseError, match=message):
+        run("--out", str(tmp_path / "tree"), "--layout", "opv2v", *arguments.split())
+    assert not (tmp_path / "tree").exists()
+
+
+@pytest.mark.parametrize("layout", ["dair-v2x", "opv2v"])
+@pytest.mark.parametrize("split", [None, "train"])
+def test_frames_belong_to_the_split_that_is_asked_for(layout: str, split: str | None, tmp_path: Path) -> None:
+    tree, named = tmp_path / "tree", [] if split is None else ["--split", split]
+    run("--out", str(tree), "--frames", "1", "--layout", layout, *named)
+    expected = split or {"dair-v2x": "val", "opv2v": "validate"}[layout]
+    assert len(open_dataset(tree, split=expected)) == 1
+
+
+@pytest.mark.parametrize("layout", ["dair-v2x", "opv2v"])
+@pytest.mark.parametrize("done", [0, 2])
+def test_ctrl_c_says_what_is_left(
+    layout: str, done: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: object) -> Iterator[SimulatedFrame]:
+        yield from make_frames(done)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cosense.cli.simulate._simulate_all", stopped)
+    tree = tmp_path / "tree"
+    result = CliRunner().invoke(app, ["simulate", "--out", str(tree), "--layout", layout])
+    assert result.exit_code == 130
+    if done:
+        assert f"{tree} is a complete data set of the frames so far, 2." in result.output
+        assert open_dataset(tree).info(verify=True).problems == []
+    else:
+        assert f"{tree} holds no data set, remove it" in result.output
+        with pytest.raises(CosenseError):
+            open_dataset(tree)
 
 
 @pytest.mark.parametrize(
