@@ -5,6 +5,10 @@ it within the window that the fusion accepts. The collection is complete when ev
 for has one within the synchronisation tolerance. A sender that is missing several times in a row is not
 waited for any more until it is heard in time again: a dead agent costs a few time-outs, not one a frame.
 
+Stamps that go back or stand still start another recording, and what belongs to the one before is forgotten:
+its stamps may be the same. Either the ego or another agent is the first to go back; who has gone back keeps
+what it sent since then. A message that was merely overtaken has a lower sequence number than the last one.
+
 No clock and no ROS 2 in here: the caller says what time it is.
 """
 
@@ -13,9 +17,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cosense.fusion.receiver import FusionSettings
-from cosense.sharing.message import MessageError, decode
+from cosense.sharing.message import Message, MessageError, decode
 
 # A message that comes later than this many newer ones of its sender has no use any more.
 _KEPT_PER_SENDER = 8
@@ -74,6 +79,29 @@ class Collection:
 class _Sender:
     messages: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
     misses: int = 0
+    latest: Message | None = None
+    # Which of the two is of the next recording already, while the other is not.
+    ahead: Literal["sender", "ego"] | None = None
+
+    def add(self, message: Message, data: bytes) -> None:
+        """Keep a message; one that goes back forgets those before it."""
+        if (
+            self.latest is not None
+            and message.stamp_ns <= self.latest.stamp_ns
+            and message.sequence > self.latest.sequence
+        ):
+            self.messages.clear()
+            self.ahead = None if self.ahead == "ego" else "sender"
+        self.latest = message
+        self.messages.append((message.stamp_ns, data))
+
+    def follow_ego(self) -> None:
+        """Forget what is of the recording that the ego has left."""
+        if self.ahead == "sender":
+            self.ahead = None
+        else:
+            self.messages.clear()
+            self.ahead = "ego"
 
 
 @dataclass(frozen=True)
@@ -94,6 +122,7 @@ class Collector:
         self._senders = {peer: _Sender() for peer in peers}
         self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
         self._open: list[_Open] = []
+        self._closed: list[Collection] = []
         self._newest_ego_ns: int | None = None
 
     @property
@@ -107,8 +136,14 @@ class Collector:
         Raises:
             MessageError: the ego's own message cannot be read.
         """
-        self._newest_ego_ns = decode(data).stamp_ns
-        self._open.append(_Open(self._newest_ego_ns, data, now_ns))
+        stamp_ns = decode(data).stamp_ns
+        if self._newest_ego_ns is not None and stamp_ns <= self._newest_ego_ns:
+            self._closed += [self._close(moment, now_ns) for moment in self._open]
+            self._open.clear()
+            for sender in self._senders.values():
+                sender.follow_ego()
+        self._newest_ego_ns = stamp_ns
+        self._open.append(_Open(stamp_ns, data, now_ns))
 
     def add(self, data: bytes) -> None:
         """Take a message of another agent."""
@@ -121,13 +156,13 @@ class Collector:
             self._unreadable.append(data)
             return
         sender = self._senders.setdefault(message.sender, _Sender())
-        sender.messages.append((message.stamp_ns, data))
+        sender.add(message, data)
         if self._newest_ego_ns is None or message.stamp_ns >= self._newest_ego_ns - self._tolerance_ns:
             sender.misses = 0
 
     def ready(self, now_ns: int) -> list[Collection]:
         """Return and forget the moments that are complete or out of time, in the order in which they came."""
-        closed: list[Collection] = []
+        closed, self._closed = self._closed, []
         # Strictly in order: a later moment never overtakes an earlier one that still waits.
         while self._open and (
             len(self._open) > self._settings.max_open or self._is_done(self._open[0], now_ns)
@@ -145,17 +180,18 @@ class Collector:
         return [
             name
             for name, sender in self._senders.items()
-            if self._is_waited_for(sender)
-            and not any(
-                abs(stamp_ns - moment.stamp_ns) <= self._tolerance_ns for stamp_ns, _ in sender.messages
-            )
+            if self._is_waited_for(sender) and not self._has_sent(sender, moment)
         ]
+
+    def _has_sent(self, sender: _Sender, moment: _Open) -> bool:
+        return any(abs(stamp_ns - moment.stamp_ns) <= self._tolerance_ns for stamp_ns, _ in sender.messages)
 
     def _close(self, moment: _Open, now_ns: int) -> Collection:
         missing = self._missing(moment)
         messages: list[bytes] = []
         for name, sender in self._senders.items():
             sender.misses = sender.misses + 1 if name in missing else sender.misses
+            sender.ahead = None if self._has_sent(sender, moment) else sender.ahead
             usable = [item for item in sender.messages if self._is_in_window(item[0], moment.stamp_ns)]
             if usable:
                 messages.append(min(usable, key=lambda item: abs(item[0] - moment.stamp_ns))[1])

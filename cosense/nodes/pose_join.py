@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 Cloud = TypeVar("Cloud")
 Pose = TypeVar("Pose")
 
 _POSES_KEPT = 200
-# A jump back of the stamps by more than this is the start of another recording.
-_RESTART_NS = 1_000_000_000
 
 
 class PoseJoin(Generic[Cloud, Pose]):
@@ -18,6 +16,9 @@ class PoseJoin(Generic[Cloud, Pose]):
 
     A pose with the very stamp of the cloud is taken at once. Otherwise the cloud waits until a later pose has
     come and takes the nearest, if that is within the tolerance; else the cloud is dropped.
+
+    Stamps that go back or stand still start another recording: its clouds never take poses of the one before,
+    whose stamps may be the same.
 
     Attributes:
         without_pose: how many clouds were dropped because no pose fitted.
@@ -29,10 +30,22 @@ class PoseJoin(Generic[Cloud, Pose]):
         self._max_clouds = max_clouds
         self._clouds: deque[tuple[int, Cloud]] = deque()
         self._poses: deque[tuple[int, Pose]] = deque(maxlen=_POSES_KEPT)
+        self._newest_cloud_ns: int | None = None
+        self._newest_pose_ns: int | None = None
+        # Which of the two is of the next recording already, while the other is not.
+        self._ahead: Literal["clouds", "poses"] | None = None
 
     def add_cloud(self, stamp_ns: int, cloud: Cloud) -> list[tuple[Cloud, Pose]]:
         """Take a cloud and return all that are complete now, oldest first."""
-        self._forget_an_earlier_recording(stamp_ns)
+        if self._newest_cloud_ns is not None and stamp_ns <= self._newest_cloud_ns:
+            self.without_pose += len(self._clouds)
+            self._clouds.clear()
+            if self._ahead == "poses":
+                self._ahead = None
+            else:
+                self._poses.clear()
+                self._ahead = "clouds"
+        self._newest_cloud_ns = stamp_ns
         self._clouds.append((stamp_ns, cloud))
         complete = self._complete()
         while len(self._clouds) > self._max_clouds:
@@ -42,14 +55,12 @@ class PoseJoin(Generic[Cloud, Pose]):
 
     def add_pose(self, stamp_ns: int, pose: Pose) -> list[tuple[Cloud, Pose]]:
         """Take a pose and return all clouds that are complete now, oldest first."""
-        self._forget_an_earlier_recording(stamp_ns)
+        if self._newest_pose_ns is not None and stamp_ns <= self._newest_pose_ns:
+            self._poses.clear()
+            self._ahead = None if self._ahead == "clouds" else "poses"
+        self._newest_pose_ns = stamp_ns
         self._poses.append((stamp_ns, pose))
         return self._complete()
-
-    def _forget_an_earlier_recording(self, stamp_ns: int) -> None:
-        for waiting in (self._clouds, self._poses):
-            while waiting and waiting[-1][0] > stamp_ns + _RESTART_NS:
-                waiting.pop()
 
     def _complete(self) -> list[tuple[Cloud, Pose]]:
         complete: list[tuple[Cloud, Pose]] = []
@@ -63,6 +74,7 @@ class PoseJoin(Generic[Cloud, Pose]):
                 waiting.append((cloud_ns, cloud))
             elif abs(nearest[0] - cloud_ns) <= self._tolerance_ns:
                 complete.append((cloud, nearest[1]))
+                self._ahead = None
             else:
                 self.without_pose += 1
         self._clouds = waiting

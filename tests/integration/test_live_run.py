@@ -39,7 +39,7 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    return write_scene(tmp_path_factory.mktemp("data") / "scene", FRAMES)
+    return write_scene(tmp_path_factory.mktemp("data") / "scene", FRAMES, sequences=2)
 
 
 @pytest.fixture(scope="module")

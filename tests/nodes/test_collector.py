@@ -12,9 +12,19 @@ SETTINGS = CollectorSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_un
 WINDOW = FusionSettings(max_age_ms=150.0, max_ahead_ms=100.0, max_senders=3)
 
 
-def message(sender: str, stamp_ms: int) -> bytes:
+def message(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
+    fingerprint, payload = bytes(8), b"\0\0"
     return encode(
-        Message(PayloadKind.OBJECTS, sender, 0, stamp_ms * MS, np.eye(4), np.zeros((3, 3)), bytes(8), b"\0\0")
+        Message(
+            PayloadKind.OBJECTS,
+            sender,
+            sequence,
+            stamp_ms * MS,
+            np.eye(4),
+            np.zeros((3, 3)),
+            fingerprint,
+            payload,
+        )
     )
 
 
@@ -163,6 +173,64 @@ def test_stamps_that_jump_back_start_anew():
         c.add_ego(message("ego", stamp_ms), 0)
         c.add(message("a", stamp_ms))
         assert c.ready(0)[0].messages == [message("a", stamp_ms)]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 12])
+@pytest.mark.parametrize("first", ["ego", "a", "by turns"])
+def test_recordings_with_the_same_stamps_are_not_mixed(frames, first):
+    c = collector("a")
+    for number in range(3 * frames):
+        stamp_ms = 100 * (number % frames)
+        is_ego_first = {"ego": True, "a": False, "by turns": number // frames % 2 == 0}[first]
+        if not is_ego_first:
+            c.add(message("a", stamp_ms, number))
+        c.add_ego(message("ego", stamp_ms, number), 0)
+        if is_ego_first:
+            assert c.ready(0) == []
+            c.add(message("a", stamp_ms, number))
+        (done,) = c.ready(0)
+        assert done.messages == [message("a", stamp_ms, number)]
+
+
+def test_nothing_of_a_dead_agent_comes_back_with_the_next_recording():
+    c = collector("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 1000))
+    c.ready(0)
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(99 * MS) == []
+    assert c.ready(100 * MS)[0].messages == []
+
+
+def test_what_is_open_when_the_ego_goes_back_is_closed_with_what_is_there():
+    c = collector("a", "b")
+    c.add(message("a", 1000, 1))
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(0) == []
+    c.add_ego(message("ego", 1000), 20 * MS)
+    (done,) = c.ready(20 * MS)
+    assert done.messages == [message("a", 1000, 1)]
+    assert (done.missing, done.waited_ms) == (["b"], 20.0)
+    for sender in ("a", "b"):
+        c.add(message(sender, 1000, 2))
+    assert c.ready(20 * MS)[0].messages == [message(sender, 1000, 2) for sender in ("a", "b")]
+
+
+@pytest.mark.parametrize("jump_ms", [-5000, 5000])
+@pytest.mark.parametrize("who", ["ego", "a"])
+def test_after_a_jump_of_one_clock_and_back_both_are_fused_again(who, jump_ms):
+    c = collector("a")
+    for number in range(9):
+        has_jumped = 3 <= number < 6
+        stamps = {
+            name: 10_000 + 100 * number + jump_ms * (has_jumped and who == name) for name in ("ego", "a")
+        }
+        c.add(message("a", stamps["a"], number))
+        c.add_ego(message("ego", stamps["ego"]), 0)
+        (done,) = c.ready(100 * MS)
+        # The first one after the jump may count as of the recording before.
+        if not has_jumped and number != 6:
+            assert done.messages == [message("a", stamps["a"], number)]
 
 
 def test_a_broken_message_of_the_ego_is_an_error():

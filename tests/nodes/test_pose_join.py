@@ -44,8 +44,25 @@ def test_several_clouds_become_complete_in_order(join):
     assert join.add_pose(115 * MS, "pose") == [("cloud 1", "pose"), ("cloud 2", "pose")]
 
 
+@pytest.mark.parametrize("frames", [1, 2, 30])
+@pytest.mark.parametrize("is_cloud_first", [False, True])
+def test_a_recording_with_the_same_stamps_gets_its_own_poses(join, frames, is_cloud_first):
+    joined = []
+    for recording in ("first", "second"):
+        for number in range(frames):
+            stamp_ns, name = number * 100 * MS, f"{recording} {number}"
+            if is_cloud_first:
+                joined += join.add_cloud(stamp_ns, name)
+            joined += join.add_pose(stamp_ns, name)
+            if not is_cloud_first:
+                joined += join.add_cloud(stamp_ns, name)
+    assert len(joined) == 2 * frames
+    assert all(cloud == pose for cloud, pose in joined)
+
+
 def test_a_recording_that_starts_anew_is_not_joined_with_the_old_poses(join):
     join.add_pose(900_000 * MS, "old")
+    assert join.add_cloud(900_000 * MS, "old") == [("old", "old")]
     assert join.add_cloud(100 * MS, "cloud") == []
     assert join.add_pose(100 * MS, "new") == [("cloud", "new")]
     assert join.without_pose == 0

@@ -42,13 +42,16 @@ def write_model(folder: Path) -> Path:
     return folder
 
 
-def write_scene(folder: Path, frames: int) -> Path:
-    """Write an OPV2V tree of one vehicle "1" and one roadside unit "-1" around a parked car."""
-    write_opv2v(_frames(frames), folder)
+def write_scene(folder: Path, frames: int, sequences: int = 1) -> Path:
+    """Write an OPV2V tree of one vehicle "1" and one roadside unit "-1" around a parked car.
+
+    The frames are spread over the sequences; the stamps of each start from zero.
+    """
+    write_opv2v(_frames(frames, frames // sequences), folder)
     return folder
 
 
-def _frames(count: int) -> Iterator[SimulatedFrame]:
+def _frames(count: int, frames_per_sequence: int) -> Iterator[SimulatedFrame]:
     rng = np.random.default_rng(5)
     car = np.array([12.0, 3.0, 0.75, 4.5, 1.8, 1.5, 0.2])
     on_car = car[:3] + rng.uniform(-0.5, 0.5, (200, 3)) * car[3:6]
@@ -62,7 +65,8 @@ def _frames(count: int) -> Iterator[SimulatedFrame]:
         agents = {name: _agent(name, T, number, world, rng) for name, T in poses.items()}
         truth = Objects(car[None], np.zeros(1, np.int64), np.array(["car"]))
         in_ego = truth.transformed(invert(poses["vehicle"]))
-        frame = CooperativeFrame(f"scene/{number:06d}", "scene", "vehicle", agents, in_ego)
+        sequence = f"scene_{number // frames_per_sequence}"
+        frame = CooperativeFrame(f"{sequence}/{number:06d}", sequence, "vehicle", agents, in_ego)
         yield SimulatedFrame(frame, (0.0, 0.0))
 
 
