@@ -20,6 +20,7 @@ from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_qu
 from cosense.nodes.topics import MAP_FRAME
 from cosense.perception.detections import Detections
 from cosense.sensing.frame import Camera
+from cosense.sensing.pcd import to_unit_range
 
 _POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
 # Boxes in full precision: what is fused live can be compared with what is fused offline.
@@ -81,7 +82,8 @@ def points_to_cloud(points: NDArray[np.float32], stamp_ns: int, frame_id: str) -
 def cloud_to_points(cloud: PointCloud2) -> NDArray[np.float32]:
     """Return points (N,4) of x, y, z and intensity; rows that are not finite are dropped.
 
-    A cloud without intensity gets 0, integer intensities are divided by the largest number of their type.
+    A cloud without intensity gets 0, integer intensities are divided by the largest number of their type, and
+    for real numbers `cosense.sensing.pcd.to_unit_range` tells from the cloud whether they go to 1 or to 255.
 
     Raises:
         CosenseError: x, y or z is missing or the length does not fit.
@@ -91,11 +93,13 @@ def cloud_to_points(cloud: PointCloud2) -> NDArray[np.float32]:
     points = np.zeros((len(records), 4), dtype=np.float32)
     for column, name in enumerate(("x", "y", "z")):
         points[:, column] = records[name]
-    if "intensity" in names:
-        intensity = records["intensity"]
-        is_integer = np.issubdtype(intensity.dtype, np.integer)
-        points[:, 3] = intensity / np.float32(np.iinfo(intensity.dtype).max if is_integer else 1)
-    finite = np.isfinite(points).all(1)
+    if "intensity" not in names:
+        return points[np.isfinite(points).all(1)]
+    intensity = records["intensity"]
+    if np.issubdtype(intensity.dtype, np.integer):
+        intensity = intensity / np.float32(np.iinfo(intensity.dtype).max)
+    finite = np.isfinite(points).all(1) & np.isfinite(intensity)
+    points[finite, 3] = to_unit_range(intensity[finite], f"cloud of '{cloud.header.frame_id}'")
     return points if finite.all() else points[finite]
 
 
@@ -108,22 +112,6 @@ def detections_to_cloud(detections: Detections, stamp_ns: int, frame_id: str) ->
     records["label"] = detections.labels
     records["source"] = detections.sources
     return _to_cloud(records, header(stamp_ns, frame_id))
-
-
-def cloud_to_detections(cloud: PointCloud2) -> Detections:
-    """Return what `detections_to_cloud` wrote, bit by bit.
-
-    Raises:
-        CosenseError: a field is missing or the length does not fit.
-    """
-    records = _from_cloud(cloud, _DETECTION.names or ())
-    boxes = np.column_stack([records[name] for name in ("x", "y", "z", "l", "w", "h", "yaw")])
-    return Detections(
-        boxes.astype(np.float64),
-        records["score"].astype(np.float32),
-        records["label"].astype(np.int64),
-        records["source"].astype(np.uint8),
-    )
 
 
 def pose_to_message(

@@ -85,8 +85,6 @@ def test_every_frame_is_played_and_named(live_run, data):
 def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
     from rosbags.highlevel import AnyReader
 
-    from cosense.nodes.conversions import cloud_to_detections
-
     with AnyReader([live_run / "run.mcap"]) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
         per_frame = (
@@ -102,7 +100,7 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
         assert counts["/tf"] == 2 * FRAMES
         assert "/agent_1/camera0/image_raw" not in counts
         recorded = [
-            cloud_to_detections(reader.deserialize(data, connection.msgtype))
+            reader.deserialize(data, connection.msgtype)
             for connection, _, data in reader.messages()
             if connection.topic == "/detections"
         ]
@@ -113,7 +111,9 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
         }
     assert children == {"agent_1/lidar", "agent_minus_1/lidar"}
     for found, entry in zip(recorded, read_journal(live_run / "detections.jsonl"), strict=True):
-        np.testing.assert_array_equal(found.boxes, entry.result.detections.boxes)
+        assert [field.name for field in found.fields[:7]] == ["x", "y", "z", "l", "w", "h", "yaw"]
+        boxes = np.ndarray((found.width, 7), "<f8", found.data.tobytes(), strides=(found.point_step, 8))
+        np.testing.assert_array_equal(boxes, entry.result.detections.boxes)
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ def foreign_cloud(dtype: np.dtype, records: np.ndarray, height: int = 1, padding
     [
         ([("x", "<f4"), ("y", "<f4"), ("z", "<f4")], [0, 0]),
         ([("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("intensity", "u1"), ("ring", "<u2")], [1.0, 51 / 255]),
+        ([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")], [1.0, 51 / 255]),
         (
             [("ring", ">u2"), ("z", ">f4"), ("y", ">f4"), ("x", ">f4"), ("intensity", ">u2")],
             [255 / 65535, 51 / 65535],
@@ -112,7 +113,9 @@ def test_clouds_of_other_drivers_are_read(fields, intensity, height, padding):
 
 
 def test_points_that_are_not_finite_are_dropped():
-    points = np.concatenate([POINTS, [[np.nan, 0, 0, 0], [0, np.inf, 0, 0]]]).astype(np.float32)
+    points = np.concatenate([POINTS, [[np.nan, 0, 0, 0], [0, np.inf, 0, 0], [0, 0, 0, np.nan]]]).astype(
+        np.float32
+    )
     cloud = conversions.points_to_cloud(points, 0, "unit/lidar")
     np.testing.assert_array_equal(conversions.cloud_to_points(cloud), POINTS)
 
@@ -135,12 +138,17 @@ def test_broken_clouds_are_named():
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_detections_arrive_bit_by_bit(count):
     sent = detections(count)
-    read = conversions.cloud_to_detections(
-        over_the_wire(conversions.detections_to_cloud(sent, STAMP_NS, "ego"))
-    )
-    for name in ("boxes", "scores", "labels", "sources"):
-        assert getattr(read, name).dtype == getattr(sent, name).dtype
-        np.testing.assert_array_equal(getattr(read, name), getattr(sent, name))
+    cloud = over_the_wire(conversions.detections_to_cloud(sent, STAMP_NS, "ego"))
+    formats = {PointField.FLOAT64: "<f8", PointField.FLOAT32: "<f4", PointField.INT32: "<i4"}
+    formats[PointField.UINT32] = "<u4"
+    layout = np.dtype([(field.name, formats[field.datatype]) for field in cloud.fields])
+    assert [field.offset for field in cloud.fields] == [layout.fields[name][1] for name in layout.names]
+    assert (cloud.point_step, cloud.width) == (layout.itemsize, count)
+    read = np.frombuffer(cloud.data, layout)
+    for column, name in enumerate(("x", "y", "z", "l", "w", "h", "yaw")):
+        np.testing.assert_array_equal(read[name], sent.boxes[:, column])
+    for name, values in (("score", sent.scores), ("label", sent.labels), ("source", sent.sources)):
+        np.testing.assert_array_equal(read[name], values)
 
 
 def test_poses_arrive_with_their_planar_covariance():
