@@ -20,6 +20,7 @@ from matplotlib.patches import Patch, Wedge
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.boxes import Boxes, bev_corners
@@ -35,6 +36,7 @@ from cosense.viewer.scene import Extent, field_of_view, fitting_extent, outcome_
 MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 DPI = 150
+_COVER_ALL_COLORS = 1  # of Pillow's quantizers, MAXCOVERAGE; older versions have the name elsewhere
 WIDTH_INCH, LEFT_INCH, RIGHT_INCH = 12.0, 0.42, 0.24
 HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH = 0.46, 0.36, 0.26, 0.42
 
@@ -54,8 +56,6 @@ def draw_bev(
     path: Path,
     *,
     title: str = "",
-    note: str = "",
-    extent_m: Extent | None = None,
 ) -> None:
     """Draw a frame: clouds by agent, ground truth, detections by source, what the ego cannot see.
 
@@ -64,11 +64,9 @@ def draw_bev(
         detections: in the ego frame; those below `MIN_SCORE` are left out.
         path: of the PNG; folders are made.
         title: at the top left.
-        note: at the top right, e.g. AP and bytes.
-        extent_m: (x_min, y_min, x_max, y_max), whole metres of the ego frame; None for what fits.
     """
-    extent_m = extent_m or fitting_extent(frame)
-    figure, (axes,) = _layout([""], extent_m, title, note)
+    extent_m = fitting_extent(frame)
+    figure, (axes,) = _layout([""], extent_m, title)
     _draw_surroundings(axes, frame, list(frame.agents), extent_m)
     _draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
     handles = [_box_handle(colors.GROUND_TRUTH, "ground truth")] if len(frame.ground_truth) else []
@@ -88,9 +86,7 @@ def draw_comparison(
     panels: Mapping[str, Detections],
     path: Path,
     *,
-    title: str = "",
     notes: Sequence[str] = (),
-    extent_m: Extent | None = None,
 ) -> None:
     """Draw one panel a result below each other: what was found, what was missed, what is a false alarm.
 
@@ -98,12 +94,10 @@ def draw_comparison(
         frame: as for `draw_bev`.
         panels: detections in the ego frame by name; the first is the ego alone and shows only its own cloud.
         path: of the PNG; folders are made.
-        title: at the top left.
         notes: one for each panel, e.g. AP and bytes.
-        extent_m: (x_min, y_min, x_max, y_max), whole metres of the ego frame; None for what fits.
     """
-    extent_m = extent_m or fitting_extent(frame)
-    figure, all_axes = _layout(list(panels), extent_m, title, "")
+    extent_m = fitting_extent(frame)
+    figure, all_axes = _layout(list(panels), extent_m)
     for index, (axes, detections) in enumerate(zip(all_axes, panels.values(), strict=True)):
         agents = [frame.ego_id] if index == 0 else list(frame.agents)
         _draw_surroundings(axes, frame, agents, extent_m)
@@ -122,17 +116,16 @@ def draw_comparison(
     _save(figure, path)
 
 
-def _layout(captions: list[str], extent_m: Extent, title: str, note: str) -> tuple[Figure, list[Axes]]:
+def _layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figure, list[Axes]]:
     """Stack axes of equal scale, each below its caption, between a header and the place of the legend."""
     width = WIDTH_INCH - LEFT_INCH - RIGHT_INCH
     axes_height = width * (extent_m[3] - extent_m[1]) / (extent_m[2] - extent_m[0])
-    header = HEADER_INCH if title or note else RIGHT_INCH
+    header = HEADER_INCH if title else RIGHT_INCH
     panel = axes_height + TICKS_INCH + (CAPTION_INCH if any(captions) else 0)
     height = header + panel * len(captions) + LEGEND_INCH
     figure = Figure(figsize=(WIDTH_INCH, height), dpi=DPI, facecolor=colors.BACKGROUND)
-    left, right, y = LEFT_INCH / WIDTH_INCH, 1 - RIGHT_INCH / WIDTH_INCH, 1 - 0.54 * HEADER_INCH / height
+    left, y = LEFT_INCH / WIDTH_INCH, 1 - 0.54 * HEADER_INCH / height
     figure.text(left, y, _plain(title), color=colors.TEXT, fontsize=14, fontweight="bold", va="center")
-    figure.text(right, y, _plain(note), color=colors.TEXT, fontsize=11, ha="right", va="center")
     all_axes = []
     for index, caption in enumerate(captions):
         bottom = height - header - (index + 1) * panel + TICKS_INCH
@@ -319,5 +312,13 @@ def _draw_legend(figure: Figure, frame: CooperativeFrame, boxes: list[Patch]) ->
 
 
 def _save(figure: Figure, path: Path) -> None:
+    """Write a PNG of 256 colours, a tenth of the bytes of true colour.
+
+    They cover the range of colours, whatever their number of pixels: a single box must keep its own.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(path)
+    reduced = picture.quantize(256, _COVER_ALL_COLORS, kmeans=1)
+    reduced.save(path, optimize=True, dpi=(DPI, DPI))

@@ -25,16 +25,13 @@ POINTS_BYTES = 3_500_000  # of the file; what is left of five megabytes is for e
 MIN_POINTS, MAX_POINTS = 2_000, 40_000  # per frame
 
 
-def write_report(
-    path: Path, pages: Sequence[ReportFrame], metrics: Mapping[str, Any], *, title: str = ""
-) -> None:
+def write_report(path: Path, pages: Sequence[ReportFrame], metrics: Mapping[str, Any]) -> None:
     """Write the report of a run.
 
     Args:
         path: of the .html file; folders are made.
         pages: the frames in order, possibly none.
         metrics: as in metrics.json; what is missing is left out.
-        title: heading of the page; without it one from the metrics.
     """
     points = POINTS_BYTES / BYTES_PER_POINT / max(len(pages), 1)
     max_points = int(min(max(points, MIN_POINTS), MAX_POINTS))
@@ -49,7 +46,7 @@ def write_report(
         "min_score": bev.MIN_SCORE,
     }
     parts = {
-        "TITLE": html.escape(title or _title(metrics)),
+        "TITLE": html.escape(_title(metrics)),
         "TILES": "\n".join(_tiles(metrics)),
         "METRICS": "\n".join(_rows(metrics)),
         "STYLE": (TEMPLATE / "report.css").read_text(),

@@ -17,18 +17,20 @@ from cosense.geometry.boxes import Boxes
 from cosense.perception.detections import Detections, Source
 from cosense.sensing.objects import Objects
 from cosense.viewer import bev, colors
+from cosense.viewer.scene import fitting_extent
 from tests.viewer.scenes import detections_of, found, street
 
 FRAME = street()
-EXTENT_M = (-100.0, -40.0, 100.0, 40.0)
 
 
 class Picture:
     """A PNG that can be asked in metres."""
 
-    def __init__(self, path: Path, panels: tuple[str, ...] = ("",), title: str = "", panel: int = 0) -> None:
+    def __init__(
+        self, path: Path, panels: tuple[str, ...] = ("",), panel: int = 0, frame: CooperativeFrame = FRAME
+    ) -> None:
         self.rgb = imread(path)[..., :3]
-        figure, axes = bev._layout(list(panels), EXTENT_M, title, "")
+        figure, axes = bev._layout(list(panels), fitting_extent(frame))
         self.to_pixel = axes[panel].transData
         assert self.rgb.shape[:2] == tuple(reversed(figure.canvas.get_width_height()))
 
@@ -50,11 +52,11 @@ def cars_at(*places: tuple[float, float, float]) -> Boxes:
 
 
 def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path: Path) -> None:
-    boxes = cars_at((-50, 30, 0), (-70, 30, np.pi), (70, -30, 0))
+    boxes = cars_at((-50, 30, 0), (-30, 30, np.pi), (70, -30, 0))
     detections = dataclasses.replace(
         detections_of(boxes, [Source.EGO, Source.LATE, Source.FUSED]), scores=np.ones(3, np.float32)
     )
-    bev.draw_bev(FRAME, detections, tmp_path / "new" / "bev.png", extent_m=EXTENT_M)
+    bev.draw_bev(FRAME, detections, tmp_path / "new" / "bev.png")
     picture = Picture(tmp_path / "new" / "bev.png")
     for (x, y, *_), source in zip(boxes, Source, strict=True):
         assert picture.has(colors.SOURCES[source], x, y + 1.5), "side"
@@ -62,13 +64,13 @@ def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path:
         assert not picture.has(colors.SOURCES[source], x, y + 4)
     assert picture.has(colors.SOURCES[Source.EGO], -50 + 3.5, 30, 1), "heads along +x"
     assert not picture.has(colors.SOURCES[Source.EGO], -50 - 3.5, 30, 1)
-    assert picture.has(colors.SOURCES[Source.LATE], -70 - 3.5, 30, 1), "heads along -x"
+    assert picture.has(colors.SOURCES[Source.LATE], -30 - 3.5, 30, 1), "heads along -x"
 
 
 def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Path) -> None:
-    boxes = cars_at((-50, 30, 0), (-70, 30, 0), (-85, 30, 0))
+    boxes = cars_at((-50, 30, 0), (-40, 30, 0), (-30, 30, 0))
     detections = dataclasses.replace(detections_of(boxes), scores=np.array([1.0, 0.35, 0.1], np.float32))
-    bev.draw_bev(FRAME, detections, tmp_path / "bev.png", extent_m=EXTENT_M)
+    bev.draw_bev(FRAME, detections, tmp_path / "bev.png")
     picture = Picture(tmp_path / "bev.png")
     sure, doubtful, worthless = (picture.around(x, 31.5).max() for x in boxes[:, 0])
     assert sure > doubtful + 0.1 > worthless + 0.2
@@ -78,7 +80,7 @@ def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Pat
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Picture:
     """A frame without detections."""
     path = tmp_path_factory.mktemp("pictures") / "bev.png"
-    bev.draw_bev(FRAME, Detections.empty(), path, extent_m=EXTENT_M)
+    bev.draw_bev(FRAME, Detections.empty(), path)
     return Picture(path)
 
 
@@ -96,7 +98,7 @@ def test_ground_is_shaded_by_who_sees_it(picture: Picture) -> None:
         nearest = np.abs(picture.around(x, y, 6) - colors.rgba(color)[:3]).max(1)
         return bool(np.median(nearest) < 0.03)
 
-    assert is_ground(colors.SEEN_BY_EGO, -70, 3)
+    assert is_ground(colors.SEEN_BY_EGO, -45, 3)
     assert is_ground(colors.SEEN_BY_OTHERS, 45, -32)
     nobody = picture.around(8, 30, 20)
     assert np.abs(nobody - colors.rgba(colors.SEEN_BY_NOBODY)[:3]).max(1).min() < 0.02
@@ -104,21 +106,19 @@ def test_ground_is_shaded_by_who_sees_it(picture: Picture) -> None:
 
 
 def test_comparison_tells_found_missed_and_false(tmp_path: Path) -> None:
-    false_alarm = detections_of(cars_at((-60, 10, 0)))
+    false_alarm = detections_of(cars_at((-45, 10, 0)))
     alone = Detections.concatenate([found(FRAME, [0, 1]), false_alarm])
     together = found(FRAME, [0, 1, 6], Source.LATE)
     panels = {"Ego alone": alone, "With a roadside unit": together}
-    bev.draw_comparison(
-        FRAME, panels, tmp_path / "c.png", title="T", notes=["0 bytes", "412 bytes"], extent_m=EXTENT_M
-    )
-    above = Picture(tmp_path / "c.png", tuple(panels), "T", panel=0)
-    below = Picture(tmp_path / "c.png", tuple(panels), "T", panel=1)
+    bev.draw_comparison(FRAME, panels, tmp_path / "c.png", notes=["0 bytes", "412 bytes"])
+    above = Picture(tmp_path / "c.png", tuple(panels), panel=0)
+    below = Picture(tmp_path / "c.png", tuple(panels), panel=1)
     side_street = FRAME.ground_truth.boxes[6]
     end = side_street[0], side_street[1] - side_street[3] / 2  # it heads along +y
     assert above.has(colors.OUTCOMES["missed"], *end, 4)
     assert below.has(colors.OUTCOMES["found"], *end, 4)
-    assert above.has(colors.OUTCOMES["false"], -60, 11.5)
-    assert not below.has(colors.OUTCOMES["false"], -60, 11.5)
+    assert above.has(colors.OUTCOMES["false"], -45, 11.5)
+    assert not below.has(colors.OUTCOMES["false"], -45, 11.5)
     assert below.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4)
     assert not above.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4), "the ego is alone there"
 
@@ -138,10 +138,10 @@ def _without_points(frame: CooperativeFrame) -> CooperativeFrame:
     ],
 )
 def test_what_is_missing_is_not_drawn(frame: CooperativeFrame, tmp_path: Path) -> None:
-    bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png", extent_m=EXTENT_M)
+    bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png")
     panels = {"one": found(FRAME, [0])}
-    bev.draw_comparison(frame, panels, tmp_path / "comparison.png", extent_m=EXTENT_M)
-    assert Picture(tmp_path / "bev.png").has(colors.AGENTS[0], 0, 0, 4)
+    bev.draw_comparison(frame, panels, tmp_path / "comparison.png")
+    assert Picture(tmp_path / "bev.png", frame=frame).has(colors.AGENTS[0], 0, 0, 4)
 
 
 def test_text_is_drawn_as_it_is(tmp_path: Path) -> None:
@@ -149,10 +149,13 @@ def test_text_is_drawn_as_it_is(tmp_path: Path) -> None:
     renamed = {f"${name}_$": agent for name, agent in FRAME.agents.items()}
     agents = {name: dataclasses.replace(agent, agent_id=name) for name, agent in renamed.items()}
     frame = dataclasses.replace(FRAME, agents=agents, ego_id="$vehicle_$")
-    bev.draw_bev(
-        frame, Detections.empty(), tmp_path / "bev.png", title=r"$\frac{$", note="a$_$", extent_m=EXTENT_M
-    )
+    bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png", title=r"$\frac{$")
     assert (tmp_path / "bev.png").stat().st_size > 10_000
+
+
+def test_a_picture_is_small(tmp_path: Path) -> None:
+    bev.draw_comparison(FRAME, {"one": found(FRAME, [0]), "two": Detections.empty()}, tmp_path / "c.png")
+    assert (tmp_path / "c.png").stat().st_size < 250_000
 
 
 def test_no_display_and_no_global_state() -> None:
