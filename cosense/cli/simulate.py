@@ -77,8 +77,9 @@ def command(
         )
     if split is not None and not re.fullmatch(r"[\w-]+", split):
         raise CosenseError(f"--split '{split}': expected letters, digits, '-' and '_' only")
-    # A second thread gains nothing here, and beside other programs it is waited for far longer than it works.
-    torch.set_num_threads(1)
+    if not cameras:
+        # Clouds gain a tenth from a second thread; beside other programs they wait ten times as long for it.
+        torch.set_num_threads(1)
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
     _check_families(plan, vehicles, infrastructure, device)
     console = Console()
