@@ -1,8 +1,8 @@
 """Starts the processes of a scenario without ROS 2's own launch, watches them and stops them.
 
-A run ends when the player has played everything. When an agent dies the others go on; when the player or the
-fusion dies, or anything before the first fused frame, the run ends. Whatever happened, nothing is left
-running and the last words of who failed are in the result.
+A run ends when the player has played everything; who ends before has failed, whatever its exit status. When
+an agent dies the others go on; when the player or the fusion dies, or anything before the first fused frame,
+the run ends. Whatever happened, nothing is left running and the last words of who failed are in the result.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DOMAINS = range(1, 100)
 
 @dataclass(frozen=True)
 class Failure:
-    """A process that ended otherwise than it should.
+    """A process that ended otherwise or earlier than it should.
 
     Attributes:
         name: of the process.
@@ -168,17 +168,16 @@ class Supervisor:
 
     def _is_over(self) -> bool:
         """Look after all processes; True if the run has to end."""
-        for name, process in self._processes.items():
-            if process.poll() in (None, 0) or name in [failure.name for failure in self._failures]:
-                continue
-            self._failures.append(Failure(name, process.returncode, _tail(self._log(name))))
+        # Asked first: who ends after the player has not failed.
+        has_played = self._processes["player"].poll() is not None
         failed = {failure.name for failure in self._failures}
+        for name, process in self._processes.items():
+            is_fine = process.poll() is None or (process.returncode == 0 and has_played)
+            if not is_fine and name not in failed:
+                self._failures.append(Failure(name, process.returncode, _tail(self._log(name))))
+                failed.add(name)
         has_begun = self._journal.read()[0] > 0
-        return (
-            self._processes["player"].poll() is not None
-            or bool(failed & {"player", "fusion"})
-            or (bool(failed) and not has_begun)
-        )
+        return has_played or bool(failed & {"player", "fusion"}) or (bool(failed) and not has_begun)
 
     def _progress(self) -> Progress:
         running = {

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from cosense.errors import CosenseError
-from cosense.nodes.supervisor import Failure, JournalTail, check_ros, free_domain, ros_environment
+from cosense.nodes.scenario import ProcessSpec
+from cosense.nodes.supervisor import (
+    Failure,
+    JournalTail,
+    Progress,
+    Supervisor,
+    check_ros,
+    free_domain,
+    ros_environment,
+)
 
 
 def test_the_tail_counts_complete_lines_only(tmp_path):
@@ -48,3 +59,45 @@ def test_without_rclpy_the_cure_is_named(monkeypatch):
 def test_failures_say_how_and_show_the_last_lines():
     assert str(Failure("agent-unit", -9, ["working"])) == "agent-unit ended with SIGKILL\n  working"
     assert str(Failure("player", 2, [])) == "player ended with exit status 2"
+
+
+SLEEP = "import time; time.sleep(60)"
+FUSE = "import time; open('detections.jsonl', 'w').write('{}\\n')"
+
+
+def run_scripts(
+    scripts: dict[str, str], out: Path, monkeypatch: pytest.MonkeyPatch, on_progress=lambda progress: None
+) -> list[Failure]:
+    """Supervise processes that run some lines of Python instead of a node."""
+    monkeypatch.chdir(out)
+    monkeypatch.setattr(
+        "cosense.nodes.supervisor.command", lambda spec: [sys.executable, "-c", spec.executable]
+    )
+    specs = [ProcessSpec(name, script, "/", {}, {}, {}) for name, script in scripts.items()]
+    return Supervisor(specs, out, {}).run(on_progress)
+
+
+def test_a_fusion_that_ends_before_the_player_has_failed_and_ends_the_run(tmp_path, monkeypatch):
+    scripts = {"fusion": f"{FUSE}; print('no more')", "agent-a": SLEEP, "player": SLEEP}
+    assert run_scripts(scripts, tmp_path, monkeypatch) == [Failure("fusion", 0, ["no more"])]
+
+
+def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tmp_path, monkeypatch):
+    wait = "import os, time\nwhile not os.path.exists('{}'): time.sleep(0.01)\n"
+    scripts = {
+        "fusion": f"{FUSE}; time.sleep(60)",
+        "agent-a": wait.format("fused") + "print('bye')",
+        "player": wait.format("gone") + "open('played', 'w')",
+    }
+    seen_gone = []
+
+    def follow(progress: Progress) -> None:
+        if progress.fused:
+            Path("fused").touch()
+        seen_gone.append(progress.running["agent-a"] is None)
+        # The supervisor has looked after all processes between two reports.
+        if seen_gone[-2:] == [True, True]:
+            Path("gone").touch()
+
+    assert run_scripts(scripts, tmp_path, monkeypatch, follow) == [Failure("agent-a", 0, ["bye"])]
+    assert (tmp_path / "played").exists()
