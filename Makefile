@@ -41,8 +41,8 @@ lint: setup
 	$(RUN)mypy
 
 bench: setup
-	for script in benchmarks/[a-z]*.py; do \
-	  case $$script in */timing.py) ;; *) $(RUN)python $$script || exit 1 ;; esac; done
+	for script in datasets detector geometry sharing simulation validation report; do \
+	  $(RUN)python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist results *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

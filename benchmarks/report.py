@@ -1,0 +1,54 @@
+"""Turn results/benchmarks/*.json and the kept validation metrics into docs/benchmarks.md.
+
+python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from timing import RESULTS
+
+from cosense.evaluation.table import markdown_table
+from cosense.fusion.cooperate import FUSION_KINDS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+VALIDATION = ROOT / "models" / "pillars-lite" / "validation"
+HEADING = """# Benchmarks
+
+Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is shared and
+noisy: compare rows of one table with each other. `limit` columns are what the project asked for.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    metrics = [json.loads((VALIDATION / f"{fusion}.json").read_text()) for fusion in FUSION_KINDS]
+    commands = "".join(f"- `{run['command']}`\n" for run in metrics)
+    parts = [HEADING, f"## Detection\n\n{markdown_table(metrics)}\n{commands}"]
+    parts += [section(json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
+    PAGE.write_text("\n".join(parts))
+
+
+def section(report: dict[str, Any]) -> str:
+    """Return one benchmark as Markdown: heading, machine, a table with a row for each figure."""
+    machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
+    headings = list(dict.fromkeys(key for row in report["rows"] for key in row))
+    lines = [headings, ["---"] * len(headings)]
+    lines += [[cell(row.get(heading)) for heading in headings] for row in report["rows"]]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"## {report['benchmark']}\n\n`{report['command']}`: {machine}.\n\n{table}\n"
+
+
+def cell(value: Any) -> str:
+    """Return a value as it stands in a table."""
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()
