@@ -75,7 +75,8 @@ class PlayerNode(Node):
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")
         self._journal = LineWriter(Path(journal)) if journal else None
         self._agents = agents.split(",")
-        self._fused: set[int] = set()
+        self._not_played: set[str] = set()
+        self._awaited_ns: int | None = None
         self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in self._agents}
         self._poses = {
             a: self._publisher(PoseWithCovarianceStamped, topics.pose_topic(a)) for a in self._agents
@@ -106,6 +107,8 @@ class PlayerNode(Node):
                 passed_over += 1
                 continue
             if not played:
+                # Who is left out of the first frame is left out on purpose.
+                self._not_played = set(frame.agents) - set(self._agents)
                 self._prepare_cameras(frame)
                 self._wait_for_listeners()
             if not self._is_drain:
@@ -129,11 +132,11 @@ class PlayerNode(Node):
         """Publish one frame; in mode drain also wait for the answer."""
         stamp_ns = frame.ego.stamp_ns
         start = time.monotonic()
-        self._fused.discard(stamp_ns)
+        self._awaited_ns = stamp_ns
         self._publish(frame)
         latency_ms = None
         if self._is_drain:
-            if self._spin_until(lambda: stamp_ns in self._fused, self._timeout_s):
+            if self._spin_until(lambda: self._awaited_ns is None, self._timeout_s):
                 latency_ms = (time.monotonic() - start) * 1e3
                 self._latency.publish(Float64(data=latency_ms))
             else:
@@ -158,6 +161,11 @@ class PlayerNode(Node):
             agent = frame.agents.get(agent_id)
             if agent is not None:
                 self._publish_agent(agent)
+        for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
+            self._not_played.add(agent_id)
+            self.get_logger().warning(
+                f"agent '{agent_id}' is not played: only agents of the first frame take part"
+            )
 
     def _publish_agent(self, agent: AgentFrame) -> None:
         pose = conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns)
@@ -222,7 +230,8 @@ class PlayerNode(Node):
             publisher.wait_for_all_acked(Duration(seconds=max(end_s - time.monotonic(), 0.0)))
 
     def _on_detections(self, detections: PointCloud2) -> None:
-        self._fused.add(conversions.to_ns(detections.header.stamp))
+        if conversions.to_ns(detections.header.stamp) == self._awaited_ns:
+            self._awaited_ns = None
 
     def _spin_until(self, is_done: Callable[[], bool], timeout_s: float) -> bool:
         """Serve ROS until `is_done` or the time is up, and return whether it is done."""

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cosense.fusion.journal import read_lines
+from tests.nodes.tiny import write_scene
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+
+import rclpy
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from sensor_msgs.msg import PointCloud2
+
+from cosense.nodes import qos, topics
+from cosense.nodes.player import PlayerNode
+from cosense.nodes.supervisor import free_domain
+
+
+@pytest.fixture
+def play(monkeypatch, tmp_path):
+    """Return what plays a data set to a listener at full speed."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+
+    def run(data: Path, journal: Path, agents: str) -> None:
+        values = {"data": data, "journal": journal, "agents": f"'{agents}'", "ego": "'1'", "mode": "rate"}
+        words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
+        rclpy.init(args=["--ros-args", *words, "-p", "rate:=1000.0"])
+        listener = rclpy.create_node("listener", use_global_arguments=False)
+        for agent in agents.split(","):
+            for kind, topic in (
+                (PointCloud2, topics.points_topic(agent)),
+                (PoseWithCovarianceStamped, topics.pose_topic(agent)),
+            ):
+                listener.create_subscription(kind, topic, lambda message: None, qos.REPLAY)
+        player = PlayerNode()
+        player.play()
+        player.close()
+
+    yield run
+    rclpy.try_shutdown()
+
+
+def test_who_is_not_in_the_first_frame_is_named_once(play, tmp_path, capfd):
+    data = write_scene(tmp_path / "data", frames=4)
+    for path in data.rglob("-1/000000*"):
+        path.unlink()
+    play(data, tmp_path / "frames.jsonl", "1")
+    assert len(list(read_lines(tmp_path / "frames.jsonl"))) == 4
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "WARN" in line]
+    assert len(warnings) == 1
+    assert "agent '-1' is not played: only agents of the first frame take part" in warnings[0]
+
+
+def test_who_is_left_out_on_purpose_is_not_named(play, tmp_path, capfd):
+    play(write_scene(tmp_path / "data", frames=2), tmp_path / "frames.jsonl", "1")
+    assert "WARN" not in capfd.readouterr().err
