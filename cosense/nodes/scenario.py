@@ -103,7 +103,8 @@ class Scenario:
 
     Attributes:
         source: where the frames come from.
-        agents: who takes part; empty (in YAML: "all") for all agents of the first frame.
+        agents: who takes part; empty (in YAML: "all") for all agents of the first frame
+            that can be read.
         ego: who fuses; None for the ego of the source.
         model: detector of the agents that name none.
         budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
@@ -241,7 +242,7 @@ def resolved(scenario: Scenario) -> Scenario:
 
 
 def _agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
-    """Return the agents of the first frame with their kinds, and its ego."""
+    """Return the agents of the first frame that can be read with their kinds, and its ego."""
     if source.data is None and source.simulate is not None:
         # Known without the work of simulating a frame.
         counts: dict[AgentKind, int] = {
@@ -254,12 +255,12 @@ def _agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
             for number in range(1, count + 1)
         }
         return simulated, "vehicle"
-    frame = next(frames_of(source, 1), None)
-    if frame is None:
-        raise CosenseError(f"{source.data}: no frames to play")
-    if isinstance(frame, CosenseError):
-        raise frame
-    return {agent_id: agent.kind for agent_id, agent in frame.agents.items()}, frame.ego_id
+    broken: CosenseError | None = None
+    for frame in frames_of(source, None):
+        if not isinstance(frame, CosenseError):
+            return {agent_id: agent.kind for agent_id, agent in frame.agents.items()}, frame.ego_id
+        broken = broken or frame
+    raise broken or CosenseError(f"{source.data}: no frames to play")
 
 
 def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:

@@ -185,3 +185,15 @@ def test_a_frame_that_cannot_be_read_does_not_end_the_run(tmp_path):
     sorted((tmp_path / "data").rglob("*.pcd"))[1].write_bytes(b"broken")
     frames = list(frames_of(Source(data=tmp_path / "data"), None))
     assert [isinstance(frame, CosenseError) for frame in frames] == [False, True, False]
+
+
+def test_agents_are_those_of_the_first_frame_that_can_be_read(tmp_path):
+    write_scene(tmp_path / "data", frames=2)
+    first, *others = sorted((tmp_path / "data").rglob("1/*.pcd"))
+    first.write_bytes(b"broken")
+    scenario = Scenario(source=Source(data=tmp_path / "data"))
+    assert resolved(scenario).agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
+    for path in others:
+        path.write_bytes(b"broken")
+    with pytest.raises(CosenseError, match=first.name):
+        resolved(scenario)
