@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -11,8 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
-from cosense.nodes.scenario import Scenario, processes, resolved
+from cosense.nodes.scenario import ProcessSpec, Scenario, frames_of, processes, resolved
 from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
+from cosense.sharing.message import PayloadKind
+from cosense.sharing.sender import check_budget
 
 _PLAIN_LINE_S = 5.0
 _RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
@@ -23,13 +26,15 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
     `cosense.fusion.journal`), frames.jsonl (one played frame a line), logs/, and run.mcap when it records.
-    The files of an earlier run in the same folder are replaced.
+    The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Raises:
-        CosenseError: ROS 2, the data or an agent is missing.
+        CosenseError: ROS 2, the data, an agent or a model is missing, or a budget is too small.
     """
     check_ros()
     scenario = resolved(scenario)
+    specs = processes(scenario, out)
+    _check(scenario, specs)
     out.mkdir(parents=True, exist_ok=True)
     for name in _RESULTS:
         (out / name).unlink(missing_ok=True)
@@ -40,9 +45,22 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
         f"logs in {out / 'logs'}",
         highlight=False,
     )
-    supervisor = Supervisor(processes(scenario, out), out, environment)
+    supervisor = Supervisor(specs, out, environment)
     with _Display(console, scenario.frames) as display:
         return supervisor.run(display.show)
+
+
+def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
+    """Raise CosenseError for what would end a process as soon as it starts."""
+    from cosense.perception.detector import load_detector
+
+    agents = [spec.parameters for spec in specs if spec.executable == "agent"]
+    for agent in agents:
+        check_budget(agent["agent_id"], PayloadKind.OBJECTS, agent["budget_bytes"] or None)
+    for model, device in {(agent["model"], agent["device"]) for agent in agents}:
+        load_detector(model, device)
+    if scenario.source.data is None:
+        next(frames_of(scenario.source, 0), None)
 
 
 class _Display:
