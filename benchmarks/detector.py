@@ -4,6 +4,9 @@
 
 The weights are untrained: the time of a network does not depend on them. That of decoding depends on how many
 objects there are, so both decode the same maps of a scene with 60 vehicles.
+
+The limit of 15 times is for the paper's size in float32, as published. The last row gives it the bfloat16 of
+the small one, which leaves what the smaller network alone gains: 5 times on two Xeon cores with AMX.
 """
 
 from __future__ import annotations
