@@ -38,8 +38,8 @@ MAY_IMPORT = {
 FOR_ALL = {"", "config", "errors"}
 # Import names of the dependencies that pyproject.toml always installs.
 ALWAYS_THERE = {
-    *("cosense", "numpy", "torch", "scipy", "cv2", "yaml", "safetensors", "matplotlib", "rich", "typer"),
-    *("rosbags", "mcap"),
+    *("cosense", "numpy", "torch", "scipy", "cv2", "yaml", "safetensors", "matplotlib", "PIL"),
+    *("rich", "typer", "rosbags", "mcap"),
     *sys.stdlib_module_names,
 }
 # Parts of a dependency that it installs only on request.
