@@ -19,8 +19,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 VALIDATION = ROOT / "models" / "pillars-lite" / "validation"
 HEADING = """# Benchmarks
 
-Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is shared and
-noisy: compare rows of one table with each other. `limit` columns are what the project asked for.
+Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is
+shared and noisy: compare rows of one table. `limit` columns are what the project asked for.
 """
 
 

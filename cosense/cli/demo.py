@@ -46,7 +46,7 @@ def command(
 
     console = Console()
     if data is None:
-        data = _simulated(out / f"t_junction_{frames}_frames", frames, console)
+        data = _simulated(out / "sequence", frames, console)
     dataset = open_dataset(data)
     frames = min(frames, len(dataset))
     console.rule("Every agent as a ROS 2 process")
@@ -67,16 +67,16 @@ def command(
 
 
 def _simulated(folder: Path, frames: int, console: Console) -> Path:
-    """Return the folder of the demonstration's sequence, simulated unless an earlier call has done so."""
+    """Simulate the sequence of the demonstration anew into its folder, and return that."""
+    from cosense.data.provenance import FILE_NAME
     from cosense.simulation import simulate
     from cosense.simulation.dair_v2x_writer import write_dair_v2x
 
-    if not folder.exists():
-        console.rule(f"Simulating {frames} frames of a T-junction")
-        partial = folder.with_name(folder.name + ".part")
-        shutil.rmtree(partial, ignore_errors=True)
-        write_dair_v2x(simulate(_FAMILY, _SEED, frames), partial)
-        partial.rename(folder)
+    console.rule(f"Simulating {frames} frames of a T-junction")
+    # Only what an earlier run has simulated there is replaced; the writer refuses any other folder.
+    if (folder / FILE_NAME).is_file():
+        shutil.rmtree(folder)
+    write_dair_v2x(simulate(_FAMILY, _SEED, frames), folder)
     return folder
 
 

@@ -70,7 +70,7 @@ def command(
 
     A run that was stopped goes on where it was when the same command is given again.
 
-    Example: cosense evaluate --data results/demo/t_junction_20_frames --fusion late --protocol simulated
+    Example: cosense evaluate --data results/demo/sequence --fusion late --protocol simulated
     """
     from rich.console import Console
 
