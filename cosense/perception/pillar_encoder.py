@@ -15,6 +15,7 @@ to trust the other numbers.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from torch import Tensor, nn
 from cosense.perception.layers import NORM_EPSILON, NORM_MOMENTUM
 from cosense.sensing.pillars import Pillars
 
+# Where log(count) ends: a pillar of so many points is against the sensor.
+_MOST_POINTS = 4096
 # Brings metres to about one before they are multiplied: pillar middles and heights.
 _FAR_M = 50.0
 _TALL_M = 2.0
@@ -55,11 +58,17 @@ class SegmentMax(torch.autograd.Function):
 class PillarEncoder(nn.Module):
     """Pillars to a map (B,C,H,W) in channels-last memory order."""
 
+    log_of_count: Tensor
+
     def __init__(self, channels: int, cell_m: float) -> None:
         super().__init__()
         self.cell_m = cell_m
         self.point = nn.Linear(4, channels, bias=False)
         self.pillar = nn.Linear(6, channels, bias=False)
+        # A table: torch.log is wrong by 1e-5 now and then if two threads meet in its first call in a process
+        # (MKL's vector maths setting itself up), and then live and offline boxes differ.
+        logarithms = torch.tensor([0.0, *map(math.log, range(1, _MOST_POINTS))])
+        self.register_buffer("log_of_count", logarithms, persistent=False)
         # Never folded: a negative gain would turn the maximum before it into a minimum.
         self.norm = nn.BatchNorm1d(channels, NORM_EPSILON, NORM_MOMENTUM)
 
@@ -85,5 +94,5 @@ class PillarEncoder(nn.Module):
     def _pillar_inputs(self, pillars: Pillars, scale: Tensor) -> Tensor:
         """Return (K,6): mean point (3), middle (2), log of the number of points."""
         mean = pillars.means() / scale[:3]
-        count = torch.log(pillars.counts.to(torch.float32))[:, None]
+        count = self.log_of_count[pillars.counts.clamp(max=_MOST_POINTS - 1)][:, None]
         return torch.cat([mean, pillars.centers_m / _FAR_M, count], dim=1)
