@@ -51,6 +51,12 @@ def command(
         str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first frames.", show_default=False)] = None,
+    async_frames: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Take the others' clouds this many frames earlier (DAIR-V2X's VIC-Async-k)."
+        ),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -82,7 +88,7 @@ def command(
     from cosense.perception.detector import load_detector
 
     console = Console()
-    dataset = open_dataset(data, split=split, labels=labels)
+    dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames)
     counting = load_protocol(protocol or default_protocol(dataset))
     noise = parse_pose_noise(pose_noise)
     check_device(device)

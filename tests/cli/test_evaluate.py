@@ -133,3 +133,8 @@ def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
     assert default_protocol(dataset) == "opencood"
     dataset.label_set = "simulated"
     assert default_protocol(dataset) == "simulated"
+
+
+def test_option_of_another_format_is_refused_by_name(model: Path, tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(CosenseError, match="async_frames=1 does not apply to OPV2V"):
+        command(data=tree, model=str(model), out=tmp_path, async_frames=1)
