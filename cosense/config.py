@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, nearest, read_file
 
 T = TypeVar("T")
 
@@ -34,11 +34,7 @@ def load_yaml(path: Path) -> Any:
         CosenseError: the file is missing, not readable or not YAML.
     """
     try:
-        return yaml.load(path.read_text(), Loader=_LOADER)
-    except FileNotFoundError:
-        raise CosenseError(f"{path}: no such file") from None
-    except OSError as error:
-        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
+        return yaml.load(read_file(path).decode(), Loader=_LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CosenseError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 

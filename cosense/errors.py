@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class CosenseError(Exception):
     """Bad input: a file, a value or a name that cosense cannot use."""
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        CosenseError: it is missing or not readable.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CosenseError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -54,8 +54,6 @@ def command(
         Scenario(Source(data=data), model=model, frames=frames, record=True), out, console
     )
     if failures:
-        for failure in failures:
-            console.print(f"[bold red]failed:[/] {failure}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     entries = read_journal(out / "detections.jsonl")
     console.rule("Ego alone, late fusion (the live run above), early fusion")

@@ -42,9 +42,5 @@ def command(
         wanted = dataclasses.replace(wanted, record=record)
     if frames is not None:
         wanted = dataclasses.replace(wanted, frames=frames)
-    console = Console()
-    failures = run_scenario(wanted, out, console)
-    for failure in failures:
-        console.print(f"[bold red]failed:[/] {failure}", highlight=False, soft_wrap=True)
-    if failures:
+    if run_scenario(wanted, out, Console()):
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import MissingFiles
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, read_file
 
 
 def read_json(path: Path) -> Any:
@@ -23,11 +23,7 @@ def read_json(path: Path) -> Any:
         CosenseError: the file is missing, not readable or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise CosenseError(f"{path}: no such file") from None
-    except OSError as error:
-        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
+        return json.loads(read_file(path).decode("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CosenseError(f"{path}: broken or truncated JSON ({error}); download the file again") from None
 

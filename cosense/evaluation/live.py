@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
@@ -14,6 +13,7 @@ from cosense.evaluation.pose_noise import PoseNoise
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runner import RunSettings, most_points_of_one_agent, run_description
 from cosense.fusion.journal import JournalEntry
+from cosense.fusion.receiver import FusionResult
 from cosense.perception.detections import Detections
 from cosense.perception.detector import Detector
 
@@ -50,16 +50,14 @@ def evaluate_live(
     fused = entries_by_frame(stamps_ns, entries)
     results = []
     for (frame_id, ground_truth, num_points), entry in zip(expected, fused, strict=True):
-        sent: Counter[str] = Counter()
-        for peer in entry.result.peers if entry else ():
-            sent[peer.sender] += peer.bytes
+        result = entry.result if entry else FusionResult(Detections.empty(), [])
         results.append(
             FrameResult(
                 frame_id=frame_id,
-                detections=entry.result.detections if entry else Detections.empty(),
+                detections=result.detections,
                 ground_truth=ground_truth,
                 num_points=num_points,
-                bytes_per_sender=sent,
+                bytes_per_sender=result.bytes_per_sender,
                 elapsed_ms=entry.elapsed_ms if entry else math.nan,
             )
         )

@@ -10,7 +10,6 @@ import json
 import logging
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -231,15 +230,12 @@ def run_frame(
     started = time.perf_counter()
     fused = cooperate(agents, detector, settings.fusion, sequence, settings.budget_bytes)
     elapsed_ms = (time.perf_counter() - started) * 1000
-    sent: Counter[str] = Counter()
-    for peer in fused.peers:
-        sent[peer.sender] += peer.bytes
     result = FrameResult(
         frame_id=frame.frame_id,
         detections=fused.detections,
         ground_truth=frame.ground_truth,
         num_points=most_points_of_one_agent(frame),
-        bytes_per_sender=sent,
+        bytes_per_sender=fused.bytes_per_sender,
         elapsed_ms=elapsed_ms,
     )
     return frame_record(result) | {"peers": [asdict(peer) for peer in fused.peers]}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, read_file
 from cosense.fusion.receiver import FusionResult, PeerReport
 from cosense.geometry.boxes import as_boxes
 from cosense.perception.detections import Detections
@@ -91,10 +91,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         CosenseError: the file is missing or a line other than the last is broken.
     """
-    try:
-        lines = path.read_text().splitlines(keepends=True)
-    except FileNotFoundError:
-        raise CosenseError(f"{path}: no such file") from None
+    lines = read_file(path).decode().splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -84,6 +85,14 @@ class FusionResult:
 
     detections: Detections
     peers: list[PeerReport]
+
+    @property
+    def bytes_per_sender(self) -> dict[str, int]:
+        """Length of all messages of each sender, used or not."""
+        sent: Counter[str] = Counter()
+        for peer in self.peers:
+            sent[peer.sender] += peer.bytes
+        return sent
 
 
 def receive(

@@ -22,7 +22,7 @@ _RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
 
 
 def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failure]:
-    """Run a scenario to its end and return the processes that failed.
+    """Run a scenario to its end; show and return the processes that failed.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
     `cosense.fusion.journal`), frames.jsonl (one played frame a line), logs/, and run.mcap when it records.
@@ -47,7 +47,10 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
     )
     supervisor = Supervisor(specs, out, environment)
     with _Display(console, scenario.frames) as display:
-        return supervisor.run(display.show)
+        failures = supervisor.run(display.show)
+    for failure in failures:
+        console.print(f"[bold red]failed:[/] {failure}", highlight=False, soft_wrap=True)
+    return failures
 
 
 def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosense.errors import CosenseError
-from cosense.sensing.pcd import PointCloud, point_cloud, read_file
+from cosense.errors import CosenseError, read_file
+from cosense.sensing.pcd import PointCloud, point_cloud
 
 _POINT_BYTES = 16
 

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, nearest, read_file
 from cosense.sensing import lzf
 
 logger = logging.getLogger(__name__)
@@ -140,20 +140,6 @@ def write_pcd(
         Path(path).write_bytes(header.encode() + body)
     except OSError as error:
         raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def read_file(path: Path) -> bytes:
-    """Return the bytes of a sensor file.
-
-    Raises:
-        CosenseError: it is missing or not readable.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CosenseError(f"{path}: no such file") from None
-    except OSError as error:
-        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def point_cloud(xyz: list[NDArray], intensity: NDArray | None, path: str | os.PathLike[str]) -> PointCloud:
