@@ -1,4 +1,4 @@
-"""Turn results/benchmarks/*.json and the kept validation metrics into docs/benchmarks.md.
+"""Turn results/benchmarks/*.json and the kept sweeps into docs/benchmarks.md.
 
 python benchmarks/report.py
 """
@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from timing import RESULTS
-
-from cosense.evaluation.table import markdown_table
-from cosense.fusion.cooperate import FUSION_KINDS
+from validation import KEPT, SWEEPS, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-VALIDATION = ROOT / "models" / "pillars-lite" / "validation"
 HEADING = """# Benchmarks
 
 Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is
@@ -26,9 +23,12 @@ shared and noisy: compare rows of one table. `limit` columns are what the projec
 
 def main() -> None:
     """Write the page."""
-    metrics = [json.loads((VALIDATION / f"{fusion}.json").read_text()) for fusion in FUSION_KINDS]
-    commands = "".join(f"- `{run['command']}`\n" for run in metrics)
-    parts = [HEADING, f"## Detection\n\n{markdown_table(metrics)}\n{commands}"]
+    parts = [HEADING, "## Detection\n"]
+    for name in SWEEPS:
+        path = KEPT / f"{name}.json"
+        if path.is_file():
+            picture = "" if name == "grid" else f"\n![{name}](images/sweep-{name}.png)\n"
+            parts.append(f"### {name}\n\n{markdown(json.loads(path.read_text()))}{picture}")
     parts += [section(json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
     PAGE.write_text("\n".join(parts))
 

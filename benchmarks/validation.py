@@ -1,53 +1,128 @@
-"""The figures of the README: ego alone, late and early fusion on a scene family that training never saw.
+"""What the shipped models are worth on scenes that nobody has seen: README.md's table and docs/benchmarks.md.
 
-Simulates junctions that neither training nor its validation used, evaluates the model three ways, keeps the
-metrics.json files beside the weights and puts the table into README.md. Run it from the repository's root:
+Simulates T-junctions of a family and of seeds that neither training nor calibration has used, runs the sweeps
+of `SWEEPS` over them, keeps each sweep.json beside the weights of the product profile and the pictures in
+docs/images, and puts the first table into README.md. Run it from the repository's root; names choose some:
 
-    python benchmarks/validation.py
+    python benchmarks/validation.py [NAME ...]
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from cosense.evaluation.table import markdown_table
-from cosense.fusion.cooperate import FUSION_KINDS
+from cosense.errors import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path("results/validation/data")
-MODEL = "pillars-lite"
-KEPT = ROOT / "models" / MODEL / "validation"
+RESULTS = Path("results/validation")
+KEPT = ROOT / "models" / "cosense-lite" / "validation"
+IMAGES = ROOT / "docs" / "images"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- validation table: benchmarks/validation.py -->\n", "<!-- end of validation table -->\n"
 
+# Data sets by name: what `cosense simulate` makes them of.
+DATA = {
+    "data": "--scene t_junction --frames 200 --sequence-frames 4 --seed 500000",
+    # Long enough for messages that are a second late.
+    "sequences": "--scene t_junction --frames 96 --sequence-frames 16 --seed 510000",
+    "many": "--scene t_junction --frames 40 --sequence-frames 4 --seed 520000 "
+    "--layout opv2v --agents vehicle=3,infrastructure=1",
+}
+# Sweeps by name: the data, and the arguments of `cosense sweep`.
+SWEEPS = {
+    "budget": (
+        "data",
+        "budget --model cosense-lite --fusion late,early,hybrid --values 500,1000,2000,5000,20000,none",
+    ),
+    "intermediate": (
+        "data",
+        "budget --model cosense-lite --fusion intermediate --values 2000,none --limit 100",
+    ),
+    "selection": (
+        "data",
+        "budget --model cosense-lite --fusion hybrid --selection ranked,random,confidence,supply_demand "
+        "--values 500,1000,2000,5000,20000 --limit 100",
+    ),
+    "baselines": (
+        "data",
+        "budget --model cosdh,max-fusion,attention-fusion --fusion hybrid --values 2000,20000,none --limit 100",
+    ),
+    "pose-noise": ("sequences", "pose-noise --model cosense-lite"),
+    "delay": ("sequences", "delay --model cosense-lite"),
+    "loss": ("sequences", "loss --model cosense-lite"),
+    "agents": ("many", "agents --model cosense-lite"),
+    "grid": ("sequences", "grid --model cosense-lite"),
+}
+
 
 def main() -> None:
-    """Simulate, evaluate three ways, keep the figures."""
-    shutil.rmtree(ROOT / DATA, ignore_errors=True)
-    _cosense(f"simulate --out {DATA} --scene t_junction --frames 200 --sequence-frames 4 --seed 500000")
-    KEPT.mkdir(parents=True, exist_ok=True)
-    for fusion in FUSION_KINDS:
-        out = Path("results/validation") / fusion
-        options = f"--model {MODEL} --protocol simulated --fusion {fusion} --restart"
-        _cosense(f"evaluate --data {DATA} {options} --out {out}")
-        shutil.copy(ROOT / out / "metrics.json", KEPT / f"{fusion}.json")
-    README.write_text(with_table(README.read_text()))
+    """Simulate what is missing, sweep, keep the figures."""
+    wanted = sys.argv[1:] or list(SWEEPS)
+    for name in wanted:
+        if name not in SWEEPS:
+            sys.exit(f"no sweep '{name}', {nearest(name, SWEEPS)}")
+    for name in wanted:
+        data, arguments = SWEEPS[name]
+        if not (ROOT / RESULTS / data / "cosense.json").is_file():
+            _cosense(f"simulate --out {RESULTS / data} {DATA[data]}")
+        out = RESULTS / name
+        _cosense(f"sweep {arguments} --data {RESULTS / data} --out {out}")
+        KEPT.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / out / "sweep.json", KEPT / f"{name}.json")
+        shutil.copy(ROOT / out / "sweep.png", IMAGES / f"sweep-{name}.png")
+    if "budget" in wanted:
+        README.write_text(with_table(README.read_text()))
 
 
 def with_table(readme: str) -> str:
-    """Return the README with the table of the kept figures between its two marks."""
+    """Return the README with the table of the kept budgets between its two marks."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
-    metrics = [json.loads((KEPT / f"{fusion}.json").read_text()) for fusion in FUSION_KINDS]
-    return f"{before}{BEGIN}\n{markdown_table(metrics)}\n{END}{after}"
+    content = json.loads((KEPT / "budget.json").read_text())
+    return f"{before}{BEGIN}\n{markdown(content)}\n{END}{after}"
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """Return a sweep as a line that says what was measured, and a table with a row for each point."""
+    points = content["points"]
+    told = [
+        key
+        for key in ("model", "selection", "budget_bytes", "pose_noise", "delay_ms", "loss", "agents")
+        if len({str(point[key]) for point in points if point["fusion"] != "none"}) > 1
+    ]
+    names = {"budget_bytes": "budget B", "pose_noise": "noise m °", "delay_ms": "delay ms"}
+    headings = ["fusion", *(names.get(key, key) for key in told)]
+    figures = [*(f"AP@{iou}" for iou in points[0]["ap"]), "kB/frame", "p95", "gain@0.5"]
+    lines = [headings + figures, [":--"] * len(headings) + ["--:"] * len(figures)]
+    for point in points:
+        sent = point["bytes_per_frame"]
+        row = ["ego alone" if point["fusion"] == "none" else point["fusion"]]
+        row += ["" if point[key] is None else f"{point[key]}" for key in told]
+        row += [f"{100 * ap:.1f}" for ap in point["ap"].values()]
+        row += [f"{sent[key] / 1000:.3g}" for key in ("mean", "p95")]
+        row.append("" if point["difference"] is None else f"{point['difference']:+.1f}")
+        lines.append(row)
+    models = ", ".join(
+        f"{name} {model['weights_sha256'][:12]} ({model['dtype'].removeprefix('torch.')})"
+        for name, model in content["models"].items()
+    )
+    title = (
+        f"{content['frames']} frames of {content['dataset']['path']}, protocol {content['protocol']} "
+        f"{content['protocol_hash']}, seed {content['seed']}, {models}: `{content['command']}`"
+    )
+    return "\n".join([title, "", *("| " + " | ".join(line) + " |" for line in lines)]) + "\n"
 
 
 def _cosense(arguments: str) -> None:
-    subprocess.run([str(Path(sys.executable).with_name("cosense")), *arguments.split()], cwd=ROOT, check=True)
+    program = Path(sys.executable).with_name("cosense")
+    subprocess.run([str(program), *arguments.split()], cwd=ROOT, check=True, env=dict(os.environ))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from cosense.nodes.scenario import load_scenario, processes, resolved
+from cosense.nodes.processes import processes
+from cosense.nodes.scenario import load_scenario, resolved
+from cosense.nodes.supervisor import dds_environment
 
 SHARE = Path(get_package_share_directory("cosense"))
 
@@ -41,7 +43,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=spec.namespace,
             parameters=[dict(spec.parameters)],
             remappings=list(spec.remappings.items()),
-            additional_env=dict(spec.environment),
+            additional_env={**dds_environment(), **spec.environment},
             output="screen",
             on_exit=[Shutdown()] if spec.name == "player" else None,
         )

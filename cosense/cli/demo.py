@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from cosense.data.dataset import Dataset
     from cosense.fusion.cooperate import FusionKind
     from cosense.fusion.journal import JournalEntry
+    from cosense.nodes.scenario import Scenario
 
+# Of each message of the others: less than a hundredth of what their points would take.
+_BUDGET_BYTES = 2000
 # The family that no shipped network was trained on, with a place where the mast sees into the side road.
 _FAMILY, _SEED = "t_junction", 700_012
 
@@ -27,7 +30,7 @@ def command(
         typer.Option(help="Data set to run on; without it a T-junction is simulated.", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for everything that comes out.")] = Path("results/demo"),
-    model: Annotated[str, typer.Option(help="Detector that every agent runs.")] = "pillars-lite",
+    model: Annotated[str, typer.Option(help="Detector that every agent runs.")] = "cosense-lite",
     frames: Annotated[int, typer.Option(min=1, help="Frames to play, fewer where the data has fewer.")] = 20,
 ) -> None:
     """Show what cooperation gives: run all agents as ROS 2 processes, fuse, evaluate, draw.
@@ -42,6 +45,7 @@ def command(
     from cosense.evaluation.table import comparison_table
     from cosense.fusion.journal import read_journal
     from cosense.nodes.live import run_scenario
+    from cosense.nodes.method import method_for
     from cosense.nodes.scenario import Scenario, Source
 
     console = Console()
@@ -49,15 +53,22 @@ def command(
         data = _simulated(out / "sequence", frames, console)
     dataset = open_dataset(data)
     frames = min(frames, len(dataset))
-    console.rule("Every agent as a ROS 2 process")
-    failures = run_scenario(
-        Scenario(Source(data=data), model=model, frames=frames, record=True), out, console
+    method = method_for(model)
+    console.rule(f"Every agent as a ROS 2 process: {method} fusion")
+    scenario = Scenario(
+        Source(data=data),
+        model=model,
+        method=method,
+        budget_bytes=_BUDGET_BYTES,
+        frames=frames,
+        record=True,
     )
-    if failures:
+    if run_scenario(scenario, out, console):
         raise typer.Exit(1)
     entries = read_journal(out / "detections.jsonl")
-    console.rule("Ego alone, late fusion (the live run above), early fusion")
-    metrics = _evaluate(dataset, entries, model, frames, out, console)
+    alternatives: tuple[FusionKind, ...] = ("none",) if method == "late" else ("none", "late")
+    console.rule(f"{', '.join(alternatives)} offline, {method} as the live run above gave it")
+    metrics = _evaluate(dataset, entries, scenario, alternatives, out, console)
     console.print(comparison_table(list(metrics.values())))
     _draw(dataset, entries, metrics, frames, out)
     for name in ("bev.png", "report.html", "metrics.json", "run.mcap"):
@@ -79,9 +90,14 @@ def _simulated(folder: Path, frames: int, console: Console) -> Path:
 
 
 def _evaluate(
-    dataset: Dataset, entries: list[JournalEntry], model: str, frames: int, out: Path, console: Console
+    dataset: Dataset,
+    entries: list[JournalEntry],
+    scenario: Scenario,
+    alternatives: tuple[FusionKind, ...],
+    out: Path,
+    console: Console,
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of the ego alone, of the live run and of early fusion; write the live ones."""
+    """Return the metrics of the alternatives, offline, and last those of the live run; write the latter."""
     from rich.progress import Progress
 
     from cosense.cli.evaluate import default_protocol
@@ -89,12 +105,24 @@ def _evaluate(
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.records import METRICS, write_json
     from cosense.evaluation.runner import evaluate
-    from cosense.perception.detector import load_detector
+    from cosense.fusion.models import load_model
 
-    detector = load_detector(model)
+    assert scenario.method is not None
+    assert scenario.frames is not None
+    frames = scenario.frames
+    detector = load_model(scenario.model)
     protocol = load_protocol(default_protocol(dataset))
     invocation = shlex.join(["cosense", *sys.argv[1:]])
-    live = evaluate_live(dataset, entries, detector, protocol, frames=frames, command=invocation)
+    live = evaluate_live(
+        dataset,
+        entries,
+        detector,
+        protocol,
+        frames=frames,
+        command=invocation,
+        fusion=scenario.method,
+        budget_bytes=scenario.budget_bytes,
+    )
     with Progress(console=console) as progress:
 
         def offline(fusion: FusionKind) -> dict[str, Any]:
@@ -105,15 +133,16 @@ def _evaluate(
                 protocol,
                 fusion=fusion,
                 out=out / "offline" / fusion,
+                budget_bytes=None if fusion == "none" else scenario.budget_bytes,
                 limit=frames,
                 command=invocation,
                 progress=lambda state: progress.update(task, completed=state.done),
                 restart=True,
             )
 
-        metrics = {"none": offline("none"), "late": live, "early": offline("early")}
+        metrics: dict[str, dict[str, Any]] = {fusion: offline(fusion) for fusion in alternatives}
     write_json(out / METRICS, live)
-    return metrics
+    return {**metrics, scenario.method: live}
 
 
 def _draw(
@@ -147,8 +176,9 @@ def _draw(
         ]
         gains.append(found[1] - found[0])
     best = pages[gains.index(max(gains))]
-    notes = [f"AP@0.5 {100 * (metrics[fusion]['ap']['0.5'] or 0):.1f}" for fusion in ("none", "late")]
-    notes[1] += f"   ·   {(metrics['late']['bytes_per_frame']['mean'] or 0) / 1000:.2f} kB a frame"
+    live = list(metrics.values())[-1]
+    notes = [f"AP@0.5 {100 * (run['ap']['0.5'] or 0):.1f}" for run in (metrics["none"], live)]
+    notes[1] += f"   ·   {(live['bytes_per_frame']['mean'] or 0) / 1000:.2f} kB a frame"
     panels = {"Ego alone": alone[best.frame.frame_id], "Together": best.detections}
     draw_comparison(best.frame, panels, out / "bev.png", notes=notes)
-    write_report(out / "report.html", pages, metrics["late"])
+    write_report(out / "report.html", pages, live)

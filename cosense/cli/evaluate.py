@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cosense.evaluation.pose_noise import PoseNoise
     from cosense.evaluation.runner import RunState
     from cosense.fusion.cooperate import FusionKind
+    from cosense.perception.detector import Detector
+    from cosense.sharing.selection import Selection
 
 _REFRESH_S = 1.0
 # As a shell does for a program that Ctrl-C has stopped.
@@ -29,7 +31,7 @@ _INTERRUPTED = 130
 
 def command(
     data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "pillars-lite",
+    model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "cosense-lite",
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -39,10 +41,23 @@ def command(
         ),
     ] = None,
     fusion: Annotated[
-        str, typer.Option(help="none (the ego alone), late (boxes) or early (points).")
-    ] = "late",
+        str | None,
+        typer.Option(
+            help="none (the ego alone), late (boxes), early (points), intermediate (features) or hybrid "
+            "(features and boxes). Without it: hybrid for a model that shares features, else late.",
+            show_default=False,
+        ),
+    ] = None,
     budget: Annotated[
         int | None, typer.Option(help="Limit of each message in bytes.", show_default=False)
+    ] = None,
+    selection: Annotated[
+        str | None,
+        typer.Option(
+            help="Which features go first: ranked, supply_demand, confidence or random. Without it as the "
+            "model's profile has it.",
+            show_default=False,
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
@@ -76,7 +91,7 @@ def command(
 
     A run that was stopped goes on where it was when the same command is given again.
 
-    Example: cosense evaluate --data results/demo/sequence --fusion late --protocol simulated
+    Example: cosense evaluate --data results/demo/sequence --fusion hybrid --budget 2000
     """
     from rich.console import Console
 
@@ -85,23 +100,24 @@ def command(
     from cosense.evaluation.records import FRAMES, METRICS
     from cosense.evaluation.runner import evaluate
     from cosense.evaluation.table import result_view
-    from cosense.perception.detector import load_detector
+    from cosense.fusion.models import load_model
 
     console = Console()
     dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames)
     counting = load_protocol(protocol or default_protocol(dataset))
     noise = parse_pose_noise(pose_noise)
     check_device(device)
-    detector = load_detector(model, device)
-    parts = [dataset.path.resolve().name, detector.name, counting.name, fusion]
-    folder = out or Path("results") / "-".join(parts if budget is None else [*parts, str(budget)])
+    detector = load_model(model, device)
+    kind = fusion or default_fusion(detector)
+    parts = [dataset.path.resolve().name, detector.name, counting.name, kind, selection, budget]
+    folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     try:
         with _progress(console) as report:
             metrics = evaluate(
                 dataset,
                 detector,
                 counting,
-                fusion=cast("FusionKind", fusion),
+                fusion=cast("FusionKind", kind),
                 out=folder,
                 budget_bytes=budget,
                 limit=limit,
@@ -109,6 +125,7 @@ def command(
                 progress=report,
                 pose_noise=noise,
                 seed=seed,
+                selection=cast("Selection | None", selection),
                 skip_broken=skip_broken,
                 restart=restart,
             )
@@ -123,6 +140,13 @@ def command(
 def default_protocol(dataset: Dataset) -> str:
     """Return the protocol for a data set when none is named."""
     return "simulated" if dataset.label_set == "simulated" else "opencood"
+
+
+def default_fusion(detector: Detector) -> FusionKind:
+    """Return how agents with this model work together when nothing else is asked for."""
+    from cosense.fusion.models import CooperativeDetector
+
+    return "hybrid" if isinstance(detector, CooperativeDetector) else "late"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:

@@ -21,13 +21,12 @@ def command(
         float | None, typer.Option(help="Train this long instead of what the config says.")
     ] = None,
 ) -> None:
-    """Train a detector and export its weights with a card.
+    """Train a detector, or what agents share on top of one, and export the weights with a card.
 
     Example: cosense train models/pillars-lite/training.yaml --minutes 60
 
     Several GPUs: torchrun --nproc-per-node 4 -m cosense.cli.main train CONFIG
     """
-    import dataclasses
     import logging
     import shlex
     import sys
@@ -35,20 +34,36 @@ def command(
     from rich.console import Console
     from rich.logging import RichHandler
 
-    from cosense.config import load_config
-    from cosense.training.config import TrainingConfig
-    from cosense.training.loop import train
-
     if minutes is not None and not minutes > 0:
         raise CosenseError(f"--minutes {minutes:g}: expected more than 0")
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(show_path=False)])
-    run = load_config(TrainingConfig, config)
-    if minutes is not None:
-        run = dataclasses.replace(run, minutes=minutes, epochs=None)
     folder = out or Path("results/train") / (config.stem if config.stem != "training" else config.parent.name)
     line = shlex.join(["cosense", *sys.argv[1:]])
-    figures = train(run, folder, resume=resume, command=line)
+    figures = _train(config, folder, resume, minutes, line)
     console = Console()
     for name, value in figures.items():
         console.print(f"{name}: {value:.3f}")
     console.print(f"weights, card and logs are in {folder}")
+
+
+def _train(config: Path, out: Path, resume: bool, minutes: float | None, line: str) -> dict[str, float]:
+    """Train a detector, or, where the file names one to start from, what agents share on top of it."""
+    import dataclasses
+
+    from cosense.config import from_mapping, load_yaml
+    from cosense.training.config import CooperativeTrainingConfig, TrainingConfig
+
+    mapping = load_yaml(config)
+    if isinstance(mapping, dict) and "start_from" in mapping:
+        from cosense.training.cooperation import train_cooperation
+
+        if minutes is not None:
+            raise CosenseError(f"--minutes {minutes:g}: {config} counts steps; change 'steps' in the file")
+        run = from_mapping(CooperativeTrainingConfig, mapping, where=str(config))
+        return train_cooperation(run, out, resume=resume, command=line)
+    from cosense.training.loop import train
+
+    detector_run = from_mapping(TrainingConfig, {} if mapping is None else mapping, where=str(config))
+    if minutes is not None:
+        detector_run = dataclasses.replace(detector_run, minutes=minutes, epochs=None)
+    return train(detector_run, out, resume=resume, command=line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -11,8 +12,8 @@ from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
     from cosense.data.dataset import CooperativeFrame
+    from cosense.evaluation.sequences import SequenceCooperation
     from cosense.fusion.cooperate import FusionKind
-    from cosense.perception.detector import Detector
     from cosense.viewer.report import ReportFrame
 
 
@@ -24,8 +25,13 @@ def command(
         str | None, typer.Option(help="Detector; without it clouds and ground truth.", show_default=False)
     ] = None,
     fusion: Annotated[
-        str, typer.Option(help="none (the ego alone), late (boxes) or early (points).")
-    ] = "late",
+        str | None,
+        typer.Option(
+            help="none (the ego alone), late (boxes), early (points), intermediate (features) or hybrid "
+            "(features and boxes). Without it: hybrid for a model that shares features, else late.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default=False)] = None,
     labels: Annotated[
         str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
@@ -41,8 +47,11 @@ def command(
     from rich.console import Console
     from rich.progress import track
 
+    from cosense.cli.evaluate import default_fusion
     from cosense.data import open_dataset
-    from cosense.perception.detector import load_detector
+    from cosense.evaluation.sequences import SequenceCooperation
+    from cosense.fusion.cooperate import Cooperation, check_fusion, cooperate
+    from cosense.fusion.models import load_model
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.report import write_report
 
@@ -50,10 +59,15 @@ def command(
     dataset = open_dataset(path, split=split, labels=labels)
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
-    detector = load_detector(model) if model else None
+    detector = load_model(model) if model else None
+    cooperation, kind = None, ""
+    if detector is not None:
+        kind = fusion or default_fusion(detector)
+        check_fusion(kind, detector)
+        cooperation = SequenceCooperation(partial(Cooperation, detector, cast("FusionKind", kind)))
     wanted = range(frame, min(frame + frames, len(dataset)))
     pages = [
-        _page(dataset[index], detector, fusion)
+        _page(dataset[index], cooperation, index)
         for index in track(wanted, description="frames", console=console, transient=True)
     ]
     first = pages[0]
@@ -63,8 +77,8 @@ def command(
     if detector is not None and first.peers:
         written.append(out / "comparison.png")
         panels = {
-            "Ego alone": _page(first.frame, detector, "none").detections,
-            f"With {fusion} fusion": first.detections,
+            "Ego alone": cooperate([first.frame.ego], detector, "none", sequence=frame).detections,
+            f"With {kind} fusion": first.detections,
         }
         draw_comparison(first.frame, panels, written[-1], notes=["", f"{_received_bytes(first):,} bytes"])
     metrics: dict[str, object] = {
@@ -77,20 +91,19 @@ def command(
         "frames": len(pages),
     }
     if detector is not None:
-        metrics |= {"model": detector.name, "weights_sha256": detector.weights_sha256, "fusion": fusion}
+        metrics |= {"model": detector.name, "weights_sha256": detector.weights_sha256, "fusion": kind}
     write_report(written[1], pages, metrics)
     for name in written:
         console.print(str(name), soft_wrap=True, markup=False)
 
 
-def _page(frame: CooperativeFrame, detector: Detector | None, fusion: str) -> ReportFrame:
-    from cosense.fusion.cooperate import cooperate
+def _page(frame: CooperativeFrame, cooperation: SequenceCooperation | None, index: int) -> ReportFrame:
     from cosense.perception.detections import Detections
     from cosense.viewer.report import ReportFrame
 
-    if detector is None:
+    if cooperation is None:
         return ReportFrame(frame, Detections.empty())
-    result = cooperate(list(frame.agents.values()), detector, cast("FusionKind", fusion), sequence=0)
+    result = cooperation.step(frame, list(frame.agents.values()), index)
     return ReportFrame(frame, result.detections, result.peers)
 
 

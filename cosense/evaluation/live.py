@@ -12,6 +12,7 @@ from cosense.evaluation.metrics import FrameResult, summarise
 from cosense.evaluation.pose_noise import PoseNoise
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runner import RunSettings, most_points_of_one_agent, run_description
+from cosense.fusion.cooperate import FusionKind
 from cosense.fusion.journal import JournalEntry
 from cosense.fusion.receiver import FusionResult
 from cosense.perception.detections import Detections
@@ -26,8 +27,10 @@ def evaluate_live(
     *,
     frames: int,
     command: str,
+    fusion: FusionKind = "late",
+    budget_bytes: int | None = None,
 ) -> dict[str, Any]:
-    """Score the boxes that a live run with late fusion gave, frame by frame.
+    """Score the boxes that a live run gave, frame by frame.
 
     A frame that was played but never fused counts with no detection, and is told in `frames_not_fused`.
 
@@ -38,6 +41,8 @@ def evaluate_live(
         protocol: what is counted.
         frames: how many frames were played, from the first on.
         command: with which all this can be repeated.
+        fusion: by which method the agents cooperated.
+        budget_bytes: limit of each message of the others, None where there was none.
 
     Returns:
         the content of metrics.json, with the same keys as `cosense.evaluation.runner.evaluate` gives.
@@ -61,7 +66,7 @@ def evaluate_live(
                 elapsed_ms=entry.elapsed_ms if entry else math.nan,
             )
         )
-    settings = RunSettings("late", None, PoseNoise(), seed=0)
+    settings = RunSettings(fusion=fusion, budget_bytes=budget_bytes, pose_noise=PoseNoise(), seed=0)
     return {
         "command": command,
         **run_description(dataset, detector, protocol, settings),

@@ -1,4 +1,8 @@
-"""Poses that are wrong on purpose: how much of the gain of cooperation survives them."""
+"""Poses that are wrong on purpose: how much of the gain of cooperation survives them.
+
+A localisation that is this noisy says so: the covariance of every disturbed pose grows by that of the noise.
+It is part of each message, and what the receiver's gate goes by.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,12 @@ class PoseNoise:
 def with_pose_noise(
     agents: Sequence[AgentFrame], noise: PoseNoise, seed: int, frame_index: int
 ) -> list[AgentFrame]:
-    """Return the agents with disturbed poses; the draw depends on the seed and the frame alone."""
+    """Return the agents with disturbed poses that know how uncertain they are.
+
+    The draw depends on the seed and the frame alone; twice the noise are errors twice as large.
+    """
     random = np.random.default_rng([seed, frame_index])
+    covariance = np.diag([noise.position_m, noise.position_m, np.deg2rad(noise.heading_deg)]) ** 2
     disturbed = []
     for agent in agents:
         dx, dy = random.normal(0.0, noise.position_m, 2)
@@ -42,5 +50,5 @@ def with_pose_noise(
         T = agent.T_world_agent.copy()
         T[:3, :3] = transform_from_planar(0.0, 0.0, turn_rad)[:3, :3] @ T[:3, :3]
         T[:2, 3] += dx, dy
-        disturbed.append(replace(agent, T_world_agent=T))
+        disturbed.append(replace(agent, T_world_agent=T, pose_covariance=agent.pose_covariance + covariance))
     return disturbed

@@ -1,7 +1,8 @@
 """Offline evaluation: every frame of a data set through the same functions and bytes as the live nodes.
 
 What is written is what is counted: the numbers come from the lines of frames.jsonl, read back, so that a run
-in one go and one that was stopped and continued give the same.
+in one go and one that was stopped and continued give the same. Where agents remember earlier frames of their
+sequence, a run that goes on first lets them see the frames of the one in which it was stopped again.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -40,10 +43,17 @@ from cosense.evaluation.records import (
     read_records,
     write_json,
 )
-from cosense.fusion.cooperate import FUSION_KINDS, FusionKind, cooperate
+from cosense.evaluation.sequences import SequenceCooperation, readable, sequence_start
+from cosense.fusion.cooperate import FEATURE_KINDS, FUSION_KINDS, Cooperation, FusionKind, check_fusion
+from cosense.fusion.receiver import UsedFor
 from cosense.geometry.boxes import points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
 from cosense.perception.detector import Detector
+from cosense.sensing.frame import AgentFrame
+from cosense.sharing.feature_sender import check_feature_budget
+from cosense.sharing.message import PayloadKind
+from cosense.sharing.selection import SELECTIONS, Selection
+from cosense.sharing.sender import check_budget
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +66,7 @@ class RunSettings:
     budget_bytes: int | None
     pose_noise: PoseNoise
     seed: int
+    selection: Selection | None = None
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSION_KINDS:
@@ -66,6 +77,19 @@ class RunSettings:
             raise CosenseError(
                 f"budget of {self.budget_bytes} bytes, but with fusion 'none' nobody sends anything"
             )
+        if self.selection is None:
+            return
+        if self.selection not in SELECTIONS:
+            raise CosenseError(f"unknown selection '{self.selection}', {nearest(self.selection, SELECTIONS)}")
+        if self.fusion not in FEATURE_KINDS:
+            raise CosenseError(
+                f"selection '{self.selection}', but with fusion '{self.fusion}' nobody sends features; "
+                f"leave it out or choose {' or '.join(FEATURE_KINDS)}"
+            )
+
+    def start(self, detector: Detector) -> Cooperation:
+        """Return agents who remember nothing."""
+        return Cooperation(detector, self.fusion, budget_bytes=self.budget_bytes, selection=self.selection)
 
 
 @dataclass
@@ -77,16 +101,24 @@ class RunState:
         total: frames that are to be done.
         scores: of the frames done.
         skipped: frames that could not be read, as messages.
-        num_messages: of all collaborators so far.
-        num_messages_not_used: of these.
+        messages_used_for: how many messages of all collaborators so far contributed what.
     """
 
     protocol: Protocol
     total: int
     scores: list[FrameScore] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    num_messages: int = 0
-    num_messages_not_used: int = 0
+    messages_used_for: Counter[UsedFor] = field(
+        default_factory=lambda: Counter(dict.fromkeys(get_args(UsedFor), 0))
+    )
+
+    @property
+    def num_messages(self) -> int:
+        return self.messages_used_for.total()
+
+    @property
+    def num_messages_not_used(self) -> int:
+        return self.messages_used_for["nothing"]
 
     @property
     def done(self) -> int:
@@ -102,8 +134,7 @@ class RunState:
             self.skipped.append(record["skipped"])
             return
         self.scores.append(score(frame_result(record), self.protocol))
-        self.num_messages += len(record["peers"])
-        self.num_messages_not_used += sum(peer["used_for"] == "nothing" for peer in record["peers"])
+        self.messages_used_for.update(peer["used_for"] for peer in record["peers"])
 
 
 def evaluate(
@@ -119,6 +150,7 @@ def evaluate(
     progress: Callable[[RunState], None] | None = None,
     pose_noise: PoseNoise | None = None,
     seed: int = 0,
+    selection: Selection | None = None,
     skip_broken: bool = False,
     restart: bool = False,
 ) -> dict[str, Any]:
@@ -128,7 +160,7 @@ def evaluate(
         dataset: its frames in their order.
         detector: what all agents run.
         protocol: what is counted.
-        fusion: "none", "late" or "early".
+        fusion: how the agents work together, see `Cooperation`.
         out: folder for frames.jsonl and metrics.json.
         budget_bytes: limit of each message of a collaborator, None for that of the format.
         limit: only the first frames.
@@ -136,6 +168,7 @@ def evaluate(
         progress: called at the start, when earlier frames are counted, and after each frame.
         pose_noise: error added to every agent's pose; None for none.
         seed: of the pose noise.
+        selection: by which rule cells are chosen; None for that of the model's profile.
         skip_broken: leave out frames that cannot be read, and say so in metrics.json.
         restart: throw away what `out` holds.
 
@@ -146,15 +179,20 @@ def evaluate(
         CosenseError: a frame that cannot be read, a folder with another run, or arguments without sense.
     """
     started = time.perf_counter()
-    settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed)
+    settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed, selection)
     if limit is not None and limit < 1:
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
+    check_fusion(fusion, detector)
+    check_first_budgets(dataset, [(fusion, budget_bytes)])
     run = run_description(dataset, detector, protocol, settings)
     open_run(out, run, restart=restart)
     state = RunState(protocol, len(dataset) if limit is None else min(limit, len(dataset)))
     _resume(state, dataset, out)
     if progress:
         progress(state)
+    agents = SequenceCooperation(lambda: settings.start(detector))
+    if fusion in FEATURE_KINDS and 0 < state.done < state.total:
+        _catch_up(agents, dataset, settings, state.done)
     with (out / FRAMES).open("a") as stream:
         for index in range(state.done, state.total):
             try:
@@ -162,7 +200,7 @@ def evaluate(
             except CosenseError as error:
                 record = _skipped(index, error, skip_broken, out)
             else:
-                record = run_frame(frame, detector, settings, sequence=index)
+                record = run_frame(frame, agents, settings, sequence=index)
             line = json.dumps(record, allow_nan=False)
             stream.write(line + "\n")
             stream.flush()
@@ -183,6 +221,7 @@ def evaluate(
         "frames_skipped": len(state.skipped),
         "num_messages": state.num_messages,
         "num_messages_not_used": state.num_messages_not_used,
+        "messages_used_for": dict(state.messages_used_for),
         **summarise_scores(state.scores, protocol),
         "wall_s": time.perf_counter() - started,
     }
@@ -197,38 +236,46 @@ def run_description(
     return {
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
-        "dataset": {
-            "kind": dataset.kind,
-            "path": str(dataset.path),
-            "split": dataset.split,
-            "label_set": dataset.label_set,
-            "async_frames": dataset.async_frames,
-            "frames": len(dataset),
-        },
+        "dataset": dataset_description(dataset),
         "model": detector.name,
         "weights_sha256": detector.weights_sha256,
         "fingerprint": detector.fingerprint.hex(),
         "device": str(detector.device),
         "dtype": str(detector.dtype),
         **asdict(settings),
-        "versions": {
-            "cosense": cosense.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-        },
+        "versions": versions(),
+    }
+
+
+def dataset_description(dataset: Dataset) -> dict[str, Any]:
+    """Return which frames of which data set are counted, ready for JSON."""
+    return {
+        "kind": dataset.kind,
+        "path": str(dataset.path),
+        "split": dataset.split,
+        "label_set": dataset.label_set,
+        "async_frames": dataset.async_frames,
+        "frames": len(dataset),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return by what the numbers were computed."""
+    return {
+        "cosense": cosense.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
     }
 
 
 def run_frame(
-    frame: CooperativeFrame, detector: Detector, settings: RunSettings, sequence: int
+    frame: CooperativeFrame, cooperation: SequenceCooperation, settings: RunSettings, sequence: int
 ) -> dict[str, Any]:
     """Return the record of one frame, the `sequence`-th of the run."""
-    agents = [frame.ego, *frame.others]
-    if settings.pose_noise != PoseNoise():
-        agents = with_pose_noise(agents, settings.pose_noise, settings.seed, sequence)
+    agents = believed_agents(frame, settings, sequence)
     started = time.perf_counter()
-    fused = cooperate(agents, detector, settings.fusion, sequence, settings.budget_bytes)
+    fused = cooperation.step(frame, agents, sequence)
     elapsed_ms = (time.perf_counter() - started) * 1000
     result = FrameResult(
         frame_id=frame.frame_id,
@@ -239,6 +286,34 @@ def run_frame(
         elapsed_ms=elapsed_ms,
     )
     return frame_record(result) | {"peers": [asdict(peer) for peer in fused.peers]}
+
+
+def believed_agents(frame: CooperativeFrame, settings: RunSettings, sequence: int) -> list[AgentFrame]:
+    """Return the agents of the `sequence`-th frame with the poses that they believe in, the ego first."""
+    agents = [frame.ego, *frame.others]
+    if settings.pose_noise == PoseNoise():
+        return agents
+    return with_pose_noise(agents, settings.pose_noise, settings.seed, sequence)
+
+
+def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[FusionKind, int | None]]) -> None:
+    """Refuse what no message of the first frame fits, before anything is computed or written.
+
+    Args:
+        dataset: whose first frame tells who sends.
+        runs: kinds of fusion with the limit of each message in bytes.
+
+    Raises:
+        CosenseError: a budget that does not hold an empty message.
+    """
+    first = readable(dataset, 0)
+    senders = [] if first is None else [agent.agent_id for agent in first.others]
+    for sender, (fusion, budget_bytes) in product(senders, runs):
+        if fusion in FEATURE_KINDS:
+            check_feature_budget(sender, budget_bytes)
+        elif fusion != "none":
+            kind = PayloadKind.POINTS if fusion == "early" else PayloadKind.OBJECTS
+            check_budget(sender, kind, budget_bytes)
 
 
 def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
@@ -265,6 +340,14 @@ def _resume(state: RunState, dataset: Dataset, out: Path) -> None:
             f"{out / FRAMES}: line {state.done} is frame '{last_id}', the data set has another one there: "
             f"{dataset.path} has changed since; start over with --restart"
         )
+
+
+def _catch_up(cooperation: SequenceCooperation, dataset: Dataset, settings: RunSettings, index: int) -> None:
+    """Let the agents see the earlier frames of the sequence that frame `index` belongs to, uncounted."""
+    for earlier in range(sequence_start(dataset, index), index):
+        frame = readable(dataset, earlier)
+        if frame is not None:
+            cooperation.step(frame, believed_agents(frame, settings, earlier), earlier)
 
 
 def _skipped(index: int, error: CosenseError, skip_broken: bool, out: Path) -> dict[str, Any]:

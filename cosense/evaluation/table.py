@@ -21,6 +21,7 @@ _IDENTITY = (
     ("weights", ("weights_sha256",)),
     ("fusion", ("fusion",)),
     ("budget", ("budget_bytes",)),
+    ("selection", ("selection",)),
     ("pose noise", ("pose_noise",)),
 )
 _ABSENT = "–"
@@ -128,6 +129,10 @@ def _cost_line(metrics: Mapping[str, Any]) -> str:
         f"p95 {_kilobytes(sent['p95'])}). All agents together took {_number(spent['p50'])} ms a frame "
         f"(p95 {_number(spent['p95'])})."
     )
+    uses = {use: count for use, count in metrics.get("messages_used_for", {}).items() if count}
+    if uses:
+        line += " Messages were used for " + ", ".join(f"{use} {count} times" for use, count in uses.items())
+        line += "."
     if metrics.get("frames_skipped"):
         line += f" {metrics['frames_skipped']} frames could not be read."
     return line

@@ -71,6 +71,7 @@ def to_values(entry: JournalEntry) -> dict[str, Any]:
         "labels": detections.labels.tolist(),
         "sources": detections.sources.tolist(),
         "peers": [vars(report) for report in entry.result.peers],
+        "demand_bytes": dict(entry.result.demand_bytes),
         "missing": entry.missing,
         "elapsed_ms": entry.elapsed_ms,
     }
@@ -110,5 +111,8 @@ def _from_values(values: dict[str, Any]) -> JournalEntry:
     )
     peers = [PeerReport(**report) for report in values["peers"]]
     return JournalEntry(
-        values["stamp_ns"], FusionResult(detections, peers), values["missing"], values["elapsed_ms"]
+        values["stamp_ns"],
+        FusionResult(detections, peers, values["demand_bytes"]),
+        values["missing"],
+        values["elapsed_ms"],
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cosense.geometry.boxes import Boxes
 from cosense.perception.detections import Detections
 from cosense.sharing.message import Message, MessageError, PayloadKind, decode
 
@@ -81,18 +83,32 @@ class FusionResult:
     Attributes:
         detections: in the ego frame, best first.
         peers: one report for each message of the others, in the order given.
+        demand_bytes: length of each DEMAND message that the ego sent for it, by addressee, "" for everybody.
     """
 
     detections: Detections
     peers: list[PeerReport]
+    demand_bytes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def bytes_per_sender(self) -> dict[str, int]:
-        """Length of all messages of each sender, used or not."""
-        sent: Counter[str] = Counter()
-        for peer in self.peers:
-            sent[peer.sender] += peer.bytes
-        return sent
+        """Length of all messages of each sender, used or not, and of what it was asked with."""
+        return with_demand(self.peers, self.demand_bytes)
+
+
+def with_demand(peers: Sequence[PeerReport], demand_bytes: Mapping[str, int]) -> dict[str, int]:
+    """Return the bytes by sender: its messages, its own DEMAND, and its share of one for everybody."""
+    sent: Counter[str] = Counter()
+    for peer in peers:
+        sent[peer.sender] += peer.bytes
+    senders = sorted(sent)
+    for addressee, count in demand_bytes.items():
+        if addressee:
+            sent[addressee] += count
+        for index, sender in enumerate(senders if not addressee else ()):
+            # The parts add up to the whole.
+            sent[sender] += (index + 1) * count // len(senders) - index * count // len(senders)
+    return sent
 
 
 def receive(
@@ -151,17 +167,21 @@ def _check(
 
 
 def without_ego_body(detections: Detections) -> Detections:
-    """Leave out boxes around the ego itself: others see it, its own LiDAR sees its roof; it is no obstacle.
+    """Leave out boxes around the ego itself: others see it, its LiDAR sees its roof; it is no obstacle."""
+    return detections[~is_ego_body(detections.boxes)]
 
-    The origin of the ego frame is its sensor: a box (in the ego frame) is the ego's own body if its
-    footprint contains the origin and its top is not far below.
+
+def is_ego_body(boxes: Boxes) -> NDArray[np.bool_]:
+    """Return (M,): which of the boxes (M,7) in the ego frame are the ego's own body.
+
+    The origin of the ego frame is its sensor: the footprint of such a box contains the origin, and its top is
+    not far below.
     """
-    x, y, z, length, width, height, yaw = detections.boxes.T
+    x, y, z, length, width, height, yaw = boxes.T
     along = x * np.cos(yaw) + y * np.sin(yaw)
     across = y * np.cos(yaw) - x * np.sin(yaw)
-    around_ego = (
+    return np.asarray(
         (np.abs(along) <= length / 2)
         & (np.abs(across) <= width / 2)
         & (z + height / 2 >= -_ROOF_BELOW_SENSOR_M)
     )
-    return detections[~around_ego]

@@ -11,6 +11,7 @@ import array
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, PoseWithCovarianceStamped, TransformStamped
+from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header, UInt8MultiArray
@@ -20,6 +21,7 @@ from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_qu
 from cosense.nodes.topics import MAP_FRAME
 from cosense.perception.detections import Detections
 from cosense.sensing.frame import Camera
+from cosense.sensing.grid import BevGrid
 from cosense.sensing.pcd import to_unit_range
 
 _POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
@@ -197,6 +199,20 @@ def camera_to_info(camera: Camera, frame_id: str) -> CameraInfo:
         r=np.eye(3).reshape(-1),
         p=projection.reshape(-1).astype(np.float64),
     )
+
+
+def map_to_occupancy(
+    values: NDArray, grid: BevGrid, height_m: float, stamp_ns: int, frame_id: str
+) -> OccupancyGrid:
+    """Return a map (H,W) of numbers in [0, 1] as percentages, `height_m` above the origin of its frame."""
+    message = OccupancyGrid(header=header(stamp_ns, frame_id))
+    message.info.height, message.info.width = values.shape
+    message.info.resolution = grid.cell_m
+    corner = np.array([*grid.range_m[:2], height_m])
+    message.info.origin = to_pose(corner, np.array([0.0, 0.0, 0.0, 1.0]))
+    percent = np.round(100 * np.clip(values.astype(np.float64), 0, 1)).astype(np.int8)
+    message.data = array.array("b", percent.tobytes())
+    return message
 
 
 def _to_cloud(records: NDArray, cloud_header: Header) -> PointCloud2:

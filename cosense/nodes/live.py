@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
-from cosense.nodes.scenario import ProcessSpec, Scenario, frames_of, processes, resolved
+from cosense.nodes.method import check_message_budget, sends_features
+from cosense.nodes.processes import ProcessSpec, processes
+from cosense.nodes.scenario import Scenario, frames_of, resolved
 from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
-from cosense.sharing.message import PayloadKind
-from cosense.sharing.sender import check_budget
 
 _PLAIN_LINE_S = 5.0
 _RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
@@ -55,13 +55,17 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
 
 def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
     """Raise CosenseError for what would end a process as soon as it starts."""
-    from cosense.perception.detector import load_detector
+    from cosense.fusion.cooperate import check_fusion
+    from cosense.fusion.models import load_model
 
-    agents = [spec.parameters for spec in specs if spec.executable == "agent"]
+    agents = [spec.parameters for spec in specs if spec.executable in ("agent", "ego")]
+    detectors = {model: load_model(model, scenario.device) for model in {agent["model"] for agent in agents}}
     for agent in agents:
-        check_budget(agent["agent_id"], PayloadKind.OBJECTS, agent["budget_bytes"] or None)
-    for model, device in {(agent["model"], agent["device"]) for agent in agents}:
-        load_detector(model, device)
+        detector, method = detectors[agent["model"]], agent["method"]
+        if agent["agent_id"] == scenario.ego:
+            check_fusion(method, detector)
+        has_features = agent["agent_id"] != scenario.ego and sends_features(method, detector)
+        check_message_budget(agent["agent_id"], agent["budget_bytes"] or None, has_features)
     if scenario.source.data is None:
         next(frames_of(scenario.source, 0), None)
 
@@ -110,9 +114,10 @@ def describe(progress: Progress) -> str:
         return "; ".join(["starting", *parts])
     last = progress.last
     used = [peer for peer in last["peers"] if peer["used_for"] != "nothing"]
-    sent_kb = sum(peer["bytes"] for peer in last["peers"]) / 1000
+    sent_bytes = sum(peer["bytes"] for peer in last["peers"]) + sum(last["demand_bytes"].values())
     boxes = (
-        f"{len(last['boxes'])} boxes with {len(used)} peers, {sent_kb:.1f} kB, {last['elapsed_ms']:.0f} ms"
+        f"{len(last['boxes'])} boxes with {len(used)} peers, {sent_bytes / 1000:.1f} kB, "
+        f"{last['elapsed_ms']:.0f} ms"
     )
     if last["missing"]:
         parts.append(f"waited in vain for {', '.join(last['missing'])}")

@@ -26,7 +26,8 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.ERROR,
     DiagnosticStatus.STALE,
 )
-AnyNode = TypeVar("AnyNode", bound=Node)
+# A node, or what holds several.
+AnyNode = TypeVar("AnyNode")
 
 
 def declare(
@@ -37,8 +38,9 @@ def declare(
     *,
     low: float | None = None,
     high: float | None = None,
+    is_settable: bool = False,
 ) -> Any:
-    """Declare a parameter that is set once, at the start, and return its value.
+    """Declare a parameter and return its value.
 
     Args:
         node: whose parameter it is.
@@ -47,8 +49,9 @@ def declare(
         description: what `ros2 param describe` says.
         low: smallest number allowed; with `high` the range that ROS itself enforces.
         high: largest number allowed.
+        is_settable: whether it may be set at run time; the others are set once, at the start.
     """
-    descriptor = ParameterDescriptor(description=description, read_only=True)
+    descriptor = ParameterDescriptor(description=description, read_only=not is_settable)
     if low is not None and high is not None:
         if isinstance(default, float):
             descriptor.floating_point_range = [
@@ -102,8 +105,19 @@ class Listener:
         depth: int,
         *,
         raw: bool = False,
+        at_once: bool = False,
     ) -> None:
-        """Start to look for publishers; with `raw` the callback gets serialised bytes."""
+        """Start to look for publishers.
+
+        Args:
+            node: that listens.
+            kind: type of the messages.
+            topic: where to listen.
+            callback: gets each message.
+            depth: of the queue.
+            raw: the callback gets serialised bytes.
+            at_once: be there before any publisher is, for those who wait for listeners.
+        """
         self._node = node
         self._arguments = (kind, topic, callback)
         self._topic = node.resolve_topic_name(topic)
@@ -111,6 +125,8 @@ class Listener:
         self._raw = raw
         self._asked: QoSProfile | None = None
         self._subscription: Subscription | None = None
+        if at_once:
+            self._subscribe(heard_by_all([], depth))
         node.create_timer(_LOOK_S, self._look)
 
     def _look(self) -> None:
@@ -118,8 +134,10 @@ class Listener:
         if self._asked is not None:
             offers.append(self._asked)
         wanted = heard_by_all(offers, self._depth)
-        if not offers or wanted == self._asked:
-            return
+        if offers and wanted != self._asked:
+            self._subscribe(wanted)
+
+    def _subscribe(self, wanted: QoSProfile) -> None:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
         self._subscription = self._node.create_subscription(*self._arguments, wanted, raw=self._raw)

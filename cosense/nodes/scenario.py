@@ -1,22 +1,21 @@
-"""A scenario says who takes part in a run; one function turns it into processes.
-
-`cosense run` starts these processes itself, `launch/scenario.launch.py` hands the same list to `ros2 launch`.
-"""
+"""A scenario says who takes part in a run, what they see and what they do with it; processes.py starts it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cosense.config import from_mapping, load_yaml
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError, nearest
+from cosense.fusion.gate import GateSettings
 from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.method import Method, method_for
 from cosense.sensing.frame import AgentKind
 from cosense.sharing.message import MAX_SENDER_BYTES
 
@@ -107,20 +106,23 @@ class Scenario:
             that can be read.
         ego: who fuses; None for the ego of the source.
         model: detector of the agents that name none.
+        method: what is sent and fused; None for hybrid where the model of the ego shares features, else late.
         budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
         device: where the detectors run.
         threads: of each process; agents share the processor.
         frames: how many to play, None for all.
         player: how they are played.
         collect: how long the fusion waits and for whom; None for what suits the mode of the player.
-        fusion: what the fusion accepts and how it merges.
+        fusion: what the fusion accepts and how it merges; the ages are those of late fusion.
+        gate: what a message may do where features are fused.
         record: whether to write run.mcap.
     """
 
     source: Source
     agents: tuple[AgentSpec, ...] = ()
     ego: str | None = None
-    model: str = "pillars-lite"
+    model: str = "cosense-lite"
+    method: Method | None = None
     budget_bytes: int | None = None
     device: str = "cpu"
     threads: int = 1
@@ -128,6 +130,7 @@ class Scenario:
     player: PlayerSettings = field(default_factory=PlayerSettings)
     collect: CollectorSettings | None = None
     fusion: FusionSettings = field(default_factory=FusionSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
     record: bool = False
 
     def __post_init__(self) -> None:
@@ -151,31 +154,6 @@ class Scenario:
 def _check_budget(budget_bytes: int | None) -> None:
     if budget_bytes is not None and budget_bytes < 1:
         raise ValueError(f"budget_bytes is {budget_bytes}, leave it out for no limit")
-
-
-# In mode "drain" no frame may be closed while a slow detector still works on it.
-_DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
-
-
-@dataclass(frozen=True)
-class ProcessSpec:
-    """One node, each its own process.
-
-    Attributes:
-        name: of the process and its log, unique.
-        executable: module of `cosense.nodes`, and what `ros2 run cosense` calls it.
-        namespace: of the node.
-        parameters: of the node.
-        remappings: from private to public topic names.
-        environment: variables beside those of the caller.
-    """
-
-    name: str
-    executable: str
-    namespace: str
-    parameters: Mapping[str, Any]
-    remappings: Mapping[str, str]
-    environment: Mapping[str, str]
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -223,10 +201,10 @@ def frames_of(source: Source, frames: int | None) -> Iterator[CooperativeFrame |
 
 
 def resolved(scenario: Scenario) -> Scenario:
-    """Fill in agents and ego from the source, and check those that are named.
+    """Fill in agents and ego from the source and the method from the model, and check those that are named.
 
     Raises:
-        CosenseError: no frame can be read, or an agent does not exist.
+        CosenseError: no frame can be read, or an agent or a model does not exist.
     """
     there, source_ego = _agents_of(scenario.source)
     agents = scenario.agents or tuple(AgentSpec(agent_id, kind) for agent_id, kind in there.items())
@@ -238,7 +216,8 @@ def resolved(scenario: Scenario) -> Scenario:
         raise CosenseError(f"ego '{ego}' is not the ego of the source, which is '{source_ego}'")
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
-    return dataclasses.replace(scenario, agents=agents, ego=ego)
+    scenario = dataclasses.replace(scenario, agents=agents, ego=ego)
+    return dataclasses.replace(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
 
 
 def _agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
@@ -263,87 +242,6 @@ def _agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
     raise broken or CosenseError(f"{source.data}: no frames to play")
 
 
-def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
-    """Return the processes of a scenario in the order in which they start.
-
-    Args:
-        scenario: with agents and ego, see `resolved`.
-        out: folder for detections.jsonl, frames.jsonl and run.mcap.
-    """
-    threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    specs = [_recorder(out, threads)] if scenario.record else []
-    specs.append(_fusion(scenario, out, threads))
-    specs += [_agent(scenario, agent, threads) for agent in scenario.agents]
-    specs.append(_player(scenario, out, {}))
-    return specs
-
-
-def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
-    parameters = {"path": str(out / "run.mcap")}
-    return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
-
-
-def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
-    ego = _ego(scenario)
-    by_mode = _DRAIN_COLLECT if scenario.player.mode == "drain" else CollectorSettings()
-    parameters = {
-        "ego_id": ego,
-        "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
-        "journal": str(out / "detections.jsonl"),
-        **dataclasses.asdict(scenario.fusion),
-        **dataclasses.asdict(scenario.collect or by_mode),
-    }
-    remappings = {
-        "~/input/ego_objects": topics.objects_topic(ego),
-        "~/input/objects": topics.V2X_OBJECTS,
-        "~/output/detections": topics.DETECTIONS,
-        "~/output/markers": topics.MARKERS,
-    }
-    return ProcessSpec(
-        "fusion", "fusion", f"/{topics.namespace_of(ego)}", parameters, remappings, environment
-    )
-
-
-def _agent(scenario: Scenario, agent: AgentSpec, environment: Mapping[str, str]) -> ProcessSpec:
-    is_ego = agent.id == _ego(scenario)
-    parameters = {
-        "agent_id": agent.id,
-        "kind": agent.kind,
-        "model": agent.model or scenario.model,
-        "device": scenario.device,
-        "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
-        "queue_depth": 16 if scenario.player.mode == "drain" else 1,
-    }
-    remappings = {
-        "~/input/points": topics.points_topic(agent.id),
-        "~/input/pose": topics.pose_topic(agent.id),
-        "~/output/objects": topics.objects_topic(agent.id) if is_ego else topics.V2X_OBJECTS,
-        "~/output/markers": topics.markers_topic(agent.id),
-    }
-    name = topics.namespace_of(agent.id)
-    return ProcessSpec(f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment)
-
-
-def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
-    source = scenario.source
-    parameters: dict[str, Any] = {
-        "data": "" if source.data is None else str(source.data.resolve()),
-        "split": source.split or "",
-        "labels": source.labels or "",
-        "cameras": source.cameras,
-        "frames": scenario.frames or 0,
-        "agents": ",".join(agent.id for agent in scenario.agents),
-        "ego": _ego(scenario),
-        "journal": str(out / "frames.jsonl"),
-        "recorded": scenario.record,
-        **dataclasses.asdict(scenario.player),
-    }
-    if source.simulate is not None:
-        simulate = dataclasses.asdict(source.simulate)
-        parameters |= {f"simulate.{key}": value for key, value in simulate.items()}
-    return ProcessSpec("player", "player", "/", parameters, {}, environment)
-
-
-def _ego(scenario: Scenario) -> str:
-    assert scenario.ego is not None, "the scenario is not resolved"
-    return scenario.ego
+def _model_of_ego(scenario: Scenario) -> str:
+    (model,) = (agent.model for agent in scenario.agents if agent.id == scenario.ego)
+    return model or scenario.model

@@ -1,8 +1,9 @@
 """Starts the processes of a scenario without ROS 2's own launch, watches them and stops them.
 
 A run ends when the player has played everything; who ends before has failed, whatever its exit status. When
-an agent dies the others go on; when the player or the fusion dies, or anything before the first fused frame,
-the run ends. Whatever happened, nothing is left running and the last words of who failed are in the result.
+an agent dies the others go on; when the player, the ego or its fusion dies, or anything before the first
+fused frame, the run ends. Whatever happened, nothing is left running and the last words of who failed are in
+the result.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cosense.errors import CosenseError
-from cosense.nodes.scenario import ProcessSpec
+from cosense.nodes.processes import ProcessSpec
 
 _POLL_S = 0.1
 # Ctrl-C first, so that files are completed; then what cannot be ignored.
@@ -33,6 +34,8 @@ _LAST_LINES = 12
 # Opened before there are threads and children; between fork and exec nothing may be loaded.
 _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
+# Without one of these there is nothing to wait for.
+_VITAL = {"player", "ego", "fusion"}
 # Domains whose ports lie below those that Linux hands out to clients.
 _DOMAINS = range(1, 100)
 
@@ -87,12 +90,21 @@ def ros_environment(logs: Path) -> dict[str, str]:
         environment.setdefault("ROS_LOCALHOST_ONLY", "1")
     else:
         environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    # Room for a few clouds of 1 MB in the buffers of Fast DDS, and a short wait for what did not fit.
-    environment.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "DEFAULT?sockets_size=4MB")
-    environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).with_name("fastdds.xml")))
+    environment |= dds_environment()
     environment.setdefault("ROS_LOG_DIR", str(logs / "ros"))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
+
+
+def dds_environment() -> dict[str, str]:
+    """Return how Fast DDS serves a run on one machine, as far as the caller has not set it."""
+    wanted = {
+        # Room for a few clouds of 1 MB.
+        "FASTDDS_BUILTIN_TRANSPORTS": "DEFAULT?sockets_size=4MB",
+        # A short wait for what did not fit, and for the confirmation of what has arrived.
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(Path(__file__).with_name("fastdds.xml")),
+    }
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def free_domain() -> int:
@@ -177,7 +189,7 @@ class Supervisor:
                 self._failures.append(Failure(name, process.returncode, _tail(self._log(name))))
                 failed.add(name)
         has_begun = self._journal.read()[0] > 0
-        return has_played or bool(failed & {"player", "fusion"}) or (bool(failed) and not has_begun)
+        return has_played or bool(failed & _VITAL) or (bool(failed) and not has_begun)
 
     def _progress(self) -> Progress:
         running = {

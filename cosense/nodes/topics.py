@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-# Every agent that shares publishes its messages here, and every fusion listens here: the radio.
+# The radio: every agent that shares publishes its messages on one of the first two, and every fusion listens
+# to both; what a fusion wants to be told goes out on the third, to every agent that shares features.
 V2X_OBJECTS = "/v2x/objects"
+V2X_FEATURES = "/v2x/features"
+V2X_DEMAND = "/v2x/demand"
 DETECTIONS = "/detections"
 MARKERS = "/markers"
 GROUND_TRUTH = "/ground_truth"
@@ -50,6 +53,11 @@ def objects_topic(agent_id: str) -> str:
 def markers_topic(agent_id: str) -> str:
     """MarkerArray of what one agent detects on its own."""
     return f"/{namespace_of(agent_id)}/markers"
+
+
+def debug_map_topic(agent_id: str, name: str) -> str:
+    """OccupancyGrid of the supply, the demand or the selection of an agent that shares features."""
+    return f"/{namespace_of(agent_id)}/agent/debug/{name}"
 
 
 def image_topic(agent_id: str, camera: str) -> str:

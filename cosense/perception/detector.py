@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cosense.config import load_config
 from cosense.errors import CosenseError
@@ -38,6 +40,7 @@ class Detector:
         weights_sha256: of the weights file, in hexadecimal.
         device: where the network runs.
         dtype: of the convolutions, chosen once (see `inference_dtype`).
+        network: as it runs, with batch norms folded.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Detector:
         self.weights_sha256 = weights_sha256
         self.device = usable_device(device)
         self.dtype = inference_dtype(config, self.device)
-        self._network = network.to(self.device).prepare_for_inference(self.dtype)
+        self.network = network.to(self.device).prepare_for_inference(self.dtype)
 
     def detect(self, points: NDArray[np.float32]) -> Detections:
         """Return what stands around the sensor, boxes in the agent frame.
@@ -88,16 +91,23 @@ class Detector:
     def infer(self, pillars: Pillars, ground_m: float) -> BevFeatures:
         """Run the network over grouped points."""
         with torch.inference_mode():
-            levels = self._network.encode(pillars)
-            maps = self._network.decide(levels)
-            return BevFeatures(
-                levels=tuple(level[0] for level in levels),
-                class_logits=maps.class_logits[0],
-                box_codes=maps.box_codes[0],
-                point_counts=pillars.count_map()[0],
-                grid=self.grid,
-                ground_m=ground_m,
-            )
+            levels = tuple(level[0] for level in self.network.encode(pillars))
+            return self.decide(levels, pillars.count_map()[0], ground_m)
+
+    def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground_m: float) -> BevFeatures:
+        """Run neck and head over levels, the cloud's own or fused ones; see `BevFeatures`."""
+        with torch.inference_mode():
+            context = self.network.neck([level[None] for level in levels])
+            maps = self.network.head(context)
+        return BevFeatures(
+            levels=tuple(levels),
+            context=context[0],
+            class_logits=maps.class_logits[0],
+            box_codes=maps.box_codes[0],
+            point_counts=point_counts,
+            grid=self.grid,
+            ground_m=ground_m,
+        )
 
     def decode(self, features: BevFeatures) -> Detections:
         """Return the boxes that the maps stand for: peaks, then non-maximum suppression."""

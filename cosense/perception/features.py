@@ -15,6 +15,7 @@ class BevFeatures:
 
     Attributes:
         levels: of the backbone, (C_l,H/2^(l+1),W/2^(l+1)), never negative, in the detector's own type.
+        context: (C,H/2,W/2), the neck's map of all levels, from which the head reads the two below.
         class_logits: (classes,H/2,W/2) float32, before the sigmoid; classes as in `DETECTED_CLASSES`.
         box_codes: (10,H/2,W/2) float32, as `perception.head` describes.
         point_counts: (H,W) int64, points that fell into each pillar.
@@ -23,6 +24,7 @@ class BevFeatures:
     """
 
     levels: tuple[Tensor, ...]
+    context: Tensor
     class_logits: Tensor
     box_codes: Tensor
     point_counts: Tensor

@@ -23,6 +23,9 @@ from cosense.perception.config import ModelConfig
 from cosense.perception.network import PillarNetwork, build_network
 
 WEIGHTS = "weights.safetensors"
+# Names in a weights file of what is not the detector itself begin with one of these.
+SHARING, FUSION = "sharing.", "fusion."
+FURTHER = (SHARING, FUSION)
 
 
 def model_folders() -> list[Path]:
@@ -50,6 +53,19 @@ def find_model(name_or_folder: str | Path) -> Path:
 
 def read_network(folder: Path, config: ModelConfig) -> tuple[PillarNetwork, bytes]:
     """Return the network of a model folder with its weights, and the bytes of the weights file."""
+    tensors, data = read_weights(folder)
+    network = build_network(config, seed=0)
+    # What is shared and fused comes on top, see `cosense.fusion.models`.
+    fill(network, {name: tensor for name, tensor in tensors.items() if not name.startswith(FURTHER)}, folder)
+    return network, data
+
+
+def read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], bytes]:
+    """Return the tensors of a model folder by name, and the bytes of the weights file.
+
+    Raises:
+        CosenseError: there are no weights, or the file is broken.
+    """
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
@@ -57,19 +73,27 @@ def read_network(folder: Path, config: ModelConfig) -> tuple[PillarNetwork, byte
         raise CosenseError(
             f"{path}: no such file: this model has no weights yet, train it with `cosense train`"
         ) from None
-    network = build_network(config, seed=0)
     try:
-        tensors = load(data)
+        return load(data), data
     except (SafetensorError, ValueError) as error:
         raise CosenseError(f"{path}: not readable as safetensors: {error}") from None
+
+
+def fill(network: nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    """Put tensors into a network, all of which must be there and of its shapes.
+
+    Raises:
+        CosenseError: one is missing, too many or of another shape than config.yaml asks for.
+    """
     expected = network_tensors(network)
     for name in sorted(expected.keys() | tensors.keys()):
         have = tuple(tensors[name].shape) if name in tensors else None
         want = tuple(expected[name].shape) if name in expected else None
         if have != want:
-            raise CosenseError(f"{path}: '{name}' is {have}, {folder / 'config.yaml'} asks for {want}")
+            raise CosenseError(
+                f"{folder / WEIGHTS}: '{name}' is {have}, {folder / 'config.yaml'} asks for {want}"
+            )
     network.load_state_dict(tensors, strict=False)
-    return network, data
 
 
 def write_weights(network: nn.Module, path: Path) -> None:

@@ -25,7 +25,7 @@ class BevGrid:
             raise ValueError(f"cell_m is {self.cell_m}, expected metres above 0")
         for axis in (0, 1):
             cells = (self.range_m[axis + 3] - self.range_m[axis]) / self.cell_m
-            if cells < 1 or abs(cells - round(cells)) > 1e-6:
+            if round(cells) < 1 or abs(cells - round(cells)) > 1e-6:
                 raise ValueError(f"range_m {self.range_m} is no multiple of cell_m {self.cell_m}")
 
     @property

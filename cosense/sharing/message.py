@@ -16,8 +16,8 @@ the signature:
     44+S    16    rotation of T_world_agent, quaternion x y z w, 4 x f32
     60+S    24    covariance of the planar pose: xx, xy, x yaw, yy, y yaw, yaw yaw, 6 x f32
     84+S    8     fingerprint of the sender's model
-    92+S    4     P, u32, at most 1 MiB
-    96+S    P     payload, as the modules objects.py and points.py write it
+    92+S    4     P, u32, at most 4 MiB
+    96+S    P     payload, as demand.py, features.py, objects.py and points.py write it
     96+S+P  1+G   only with flag bit 0: G (u8, 1 to 255) and the signature over everything before G
     last    4     CRC-32 (the one of zip and Ethernet) over everything before it
 
@@ -41,7 +41,8 @@ from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_qu
 MAGIC = b"CSNS"
 VERSION = 1
 MAX_SENDER_BYTES = 32
-MAX_PAYLOAD_BYTES = 1 << 20
+# Whole levels of three scales in float16 fit: the dense baselines are messages too.
+MAX_PAYLOAD_BYTES = 1 << 22
 MAX_SIGNATURE_BYTES = 255
 # Larger than any earth-fixed coordinate, small enough that no arithmetic on it overflows.
 MAX_TRANSLATION_M = 1e8
@@ -83,7 +84,7 @@ class Message:
         T_world_agent: (4,4) pose of the sender; the rotation is written with 32 bits a number.
         pose_covariance: (3,3) of (x, y, yaw) in the world, m^2, m rad, rad^2.
         fingerprint: 8 bytes, which model made the payload.
-        payload: at most 1 MiB.
+        payload: at most 4 MiB.
         signature: empty, or at most 255 bytes.
     """
 

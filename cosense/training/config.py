@@ -18,6 +18,7 @@ class SceneConfig:
         sequences: how many.
         frames_per_sequence: used of each.
         frame_step: use every n-th simulated frame (10 a second), neighbours are all but the same.
+        vehicles: that measure; a roadside unit always does.
     """
 
     families: tuple[str, ...]
@@ -25,12 +26,13 @@ class SceneConfig:
     sequences: int
     frames_per_sequence: int = 1
     frame_step: int = 1
+    vehicles: int = 1
 
     def __post_init__(self) -> None:
         if not self.families:
             raise ValueError("families is empty")
-        if min(self.sequences, self.frames_per_sequence, self.frame_step) < 1:
-            raise ValueError("sequences, frames_per_sequence and frame_step are at least 1")
+        if min(self.sequences, self.frames_per_sequence, self.frame_step, self.vehicles) < 1:
+            raise ValueError("sequences, frames_per_sequence, frame_step and vehicles are at least 1")
 
 
 @dataclass(frozen=True)
@@ -105,3 +107,61 @@ class TrainingConfig:
             raise ValueError(f"minutes is {self.minutes:g}, expected more than 0")
         if self.batch_size < 1 or self.workers < 0 or self.learning_rate <= 0:
             raise ValueError("batch_size, workers or learning_rate is too small")
+
+
+@dataclass(frozen=True)
+class CooperativeTrainingConfig:
+    """A training run of what agents share and how it is fused; the detector below it stays as it is.
+
+    Attributes:
+        model: folder whose config.yaml has `patches` or `cosdh`.
+        start_from: trained detector of the same layers, from which the weights are taken.
+        train: scenes that are learned from, simulated once, then cached.
+        validation: scenes that are never learned from.
+        cache: folder for simulated clouds and their features.
+        seed: of the weights, the order and every random choice.
+        steps: of the optimiser.
+        batch_size: moments a step.
+        learning_rate: at its peak.
+        weight_decay: of AdamW.
+        gradient_norm: gradients longer than this are shortened to it.
+        crop_m: a step sees a part of the ego's range this long in x.
+        min_points: an object with fewer on every agent is not judged.
+        noisy: probability that the poses of a moment are wrong.
+        pose_noise_m: largest standard deviation of the position error of a sender then.
+        pose_noise_deg: likewise of its heading.
+        earlier: probability that a message is one period (100 ms) old.
+        drop: probability that a sender is silent.
+        validation_steps: between two validations.
+        device: a torch device.
+    """
+
+    model: Path
+    start_from: str
+    train: tuple[SceneConfig, ...]
+    validation: tuple[SceneConfig, ...]
+    cache: Path = Path("results/cache")
+    seed: int = 1
+    steps: int = 3000
+    batch_size: int = 4
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    gradient_norm: float = 10.0
+    crop_m: float = 76.8
+    min_points: int = 5
+    noisy: float = 0.3
+    pose_noise_m: float = 0.3
+    pose_noise_deg: float = 0.3
+    earlier: float = 0.1
+    drop: float = 0.1
+    validation_steps: int = 1000
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.train or not self.validation:
+            raise ValueError("train and validation need one entry each")
+        if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise ValueError("steps, batch_size or learning_rate is too small")
+        for name in ("noisy", "earlier", "drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a number in [0, 1]")

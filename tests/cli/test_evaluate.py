@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import yaml
 
-from cosense.cli.evaluate import command, default_protocol
+from cosense.cli.evaluate import command, default_fusion, default_protocol
 from cosense.config import to_mapping
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.fusion.models import load_model
 from cosense.perception.config import ModelConfig, StageConfig
 from cosense.perception.models import WEIGHTS, write_weights
 from cosense.perception.network import build_network
 from cosense.sensing.pcd import write_pcd
+from tests.evaluation.cooperators import tiny_detector
 
 FRAMES = 300
 
@@ -133,6 +135,33 @@ def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
     assert default_protocol(dataset) == "opencood"
     dataset.label_set = "simulated"
     assert default_protocol(dataset) == "simulated"
+
+
+def test_fusion_follows_the_model_when_none_is_named(model: Path) -> None:
+    assert default_fusion(load_model(model)) == "late"
+    assert default_fusion(tiny_detector()) == "hybrid"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fusion", "hybrid"), "fusion 'hybrid' needs a model that shares features, 'untrained' does not"),
+        (
+            ("--fusion", "none", "--budget", "2000"),
+            "budget of 2000 bytes, but with fusion 'none' nobody sends",
+        ),
+        (("--selection", "random"), "selection 'random', but with fusion 'late' nobody sends features"),
+        (("--budget", "50"), "budget of 50 bytes is too small for agent '200'"),
+    ],
+)
+def test_options_that_contradict_each_other_end_with_one_line(
+    tree: Path, model: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    result = run_cosense(arguments(tree, model, tmp_path / "out", *options))
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_option_of_another_format_is_refused_by_name(model: Path, tree: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cosense.errors import CosenseError
 from cosense.perception.models import WEIGHTS, write_weights
 from cosense.perception.network import build_network
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
+from tests.evaluation.cooperators import write_tiny_model
 from tests.perception.networks import TINY
 from tests.simulation.hand_made import make_frames
 
@@ -70,6 +71,19 @@ def test_a_model_adds_boxes_and_what_the_others_sent(tree: Path, model: Path, tm
     assert (peer["sender"], peer["used_for"]) == ("infrastructure", "boxes")
     assert {detection["source"] for detection in frame["detections"]} == {"ego", "late"}
     assert str(peer["bytes"]) in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_that_shares_features_fuses_them(tree: Path, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny")
+    result = view(tree, "--frames", 2, "--model", model, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    for frame in frames_of(tmp_path / "out" / "report.html"):
+        (peer,) = frame["peers"]
+        assert peer["used_for"] == "features"
+        assert "fused" in {detection["source"] for detection in frame["detections"]}
+    refused = view(tree, "--model", model, "--fusion", "hybird", "--out", tmp_path / "other")
+    assert "did you mean 'hybrid'" in str(refused.exception)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_frame_that_is_not_there_is_named(tree: Path, tmp_path: Path) -> None:

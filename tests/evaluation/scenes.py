@@ -72,6 +72,12 @@ class PointIsCar:
         boxes = [box(x, y, z=z) for x, y, z in points[:, :3]]
         return detections(boxes, points[:, 3])
 
+    def encode(self, points: np.ndarray) -> list[np.ndarray]:
+        return [points]
+
+    def decode(self, features: list[np.ndarray]) -> Detections:
+        return self.detect(features[0])
+
 
 @dataclass
 class Scenes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics import summarise
-from cosense.evaluation.pose_noise import PoseNoise
+from cosense.evaluation.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.records import FRAMES, METRICS, frame_result, read_records
 from cosense.evaluation.runner import RunState, evaluate, most_points_of_one_agent
@@ -20,6 +21,7 @@ from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.frame import AgentFrame
 from cosense.sharing.message import envelope_bytes
 from cosense.sharing.objects import BOX_BYTES, COUNT_BYTES
+from tests.evaluation.cooperators import drive, tiny_detector
 from tests.evaluation.scenes import PointIsCar, Scenes, box, objects, two_agents
 
 PROTOCOL = load_protocol("opencood")
@@ -123,6 +125,63 @@ def test_noise_does_not_depend_on_where_a_run_was_stopped(tmp_path: Path) -> Non
     assert lines_without_time(tmp_path / "other") != lines_without_time(tmp_path / "whole")
 
 
+def test_a_noisy_pose_says_how_uncertain_it_is() -> None:
+    frame = two_agents(3)
+    known = np.diag([0.01, 0.04, 0.001])
+    ego = dataclasses.replace(frame.ego, pose_covariance=known)
+    noise = PoseNoise(0.3, 2.0)
+    believed = with_pose_noise([ego, *frame.others], noise, seed=0, frame_index=1)
+    added = np.diag([0.09, 0.09, np.deg2rad(2.0) ** 2])
+    np.testing.assert_allclose(believed[0].pose_covariance, known + added)
+    np.testing.assert_allclose(believed[1].pose_covariance, added)
+    twice = with_pose_noise([ego, *frame.others], PoseNoise(0.6, 4.0), seed=0, frame_index=1)
+    errors = [
+        agents[1].T_world_agent[:2, 3] - frame.others[0].T_world_agent[:2, 3] for agents in (believed, twice)
+    ]
+    np.testing.assert_allclose(errors[1], 2 * errors[0])
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_agents_with_a_memory_go_on_as_if_nothing_had_happened(tmp_path: Path, stop: int) -> None:
+    # The second sequence has the name of the first one: time goes back.
+    frames: list[CooperativeFrame | Exception] = [*drive(4), *drive(3, seed=50)]
+    for index, frame in enumerate(frames[4:], 4):
+        frames[index] = dataclasses.replace(frame, frame_id=f"again/{index}")  # type: ignore[type-var]
+    frames[2] = CosenseError("velodyne/000002.pcd: cut off")
+    scenes, detector = Scenes(frames), tiny_detector()
+    noisy = PoseNoise(0.1, 0.1)
+
+    def hybrid(out: Path, **changes: Any) -> dict[str, Any]:
+        return evaluate(
+            scenes, detector, PROTOCOL, fusion="hybrid", budget_bytes=320, out=out, pose_noise=noisy,
+            skip_broken=True, **changes,
+        )  # fmt: skip
+
+    whole = hybrid(tmp_path / "whole")
+    hybrid(tmp_path / "parts", limit=stop)
+    assert without_time(hybrid(tmp_path / "parts")) == without_time(whole)
+    assert lines_without_time(tmp_path / "parts") == lines_without_time(tmp_path / "whole")
+    assert whole["messages_used_for"]["features"] == 6
+    assert whole["selection"] is None
+    run_note = json.loads((tmp_path / "whole" / "run.json").read_text())
+    assert (run_note["fusion"], run_note["budget_bytes"]) == ("hybrid", 320)
+    # Messages, demand included: with what the ego asked for on top of the budget.
+    assert 320 < whole["bytes_per_frame"]["p50"] <= 320 + 250
+
+
+def test_what_was_wanted_in_one_sequence_is_forgotten_in_the_next(tmp_path: Path) -> None:
+    detector = tiny_detector()
+
+    def lines(frames: list[CooperativeFrame], name: str) -> list[dict[str, Any]]:
+        evaluate(
+            Scenes(list(frames)), detector, PROTOCOL, fusion="hybrid", budget_bytes=320, out=tmp_path / name
+        )
+        return [record["detections"] for record in read_records(tmp_path / name / FRAMES)]
+
+    first, second = drive(2), drive(2, sequence="two", seed=50)
+    assert lines([*first, *second], "both") == lines(first, "first") + lines(second, "second")
+
+
 def test_wrong_poses_cost_what_comes_from_the_unit_only(tmp_path: Path) -> None:
     clean, noisy = run(tmp_path / "clean"), run(tmp_path / "noisy", pose_noise=PoseNoise(50.0, 0.0))
     alone = run(tmp_path / "alone", fusion="none", pose_noise=PoseNoise(50.0, 0.0))
@@ -192,6 +251,7 @@ def test_messages_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.L
     old = CooperativeFrame("old", "one", "ego", late, frame.ground_truth)
     metrics = run(tmp_path, Scenes([frame, old]))
     assert (metrics["num_messages"], metrics["num_messages_not_used"]) == (2, 1)
+    assert metrics["messages_used_for"] == {"boxes": 1, "points": 0, "features": 0, "nothing": 1}
     assert "1 of 2 messages were not used" in caplog.text
     assert "ms old" in lines_without_time(tmp_path)[1]["peers"][0]["reason"]
 
@@ -203,12 +263,17 @@ def test_messages_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.L
         ({"fusion": "none", "budget_bytes": 100}, "nobody sends anything"),
         ({"limit": 0}, "limit is 0"),
         ({"seed": -1}, "seed is -1"),
-        ({"budget_bytes": 20}, "budget of 20 bytes is too small"),
+        ({"budget_bytes": 20}, "budget of 20 bytes is too small for agent 'unit': an empty OBJECTS message"),
+        ({"fusion": "early", "budget_bytes": 20}, "an empty POINTS message takes"),
+        ({"selection": "random"}, "selection 'random', but with fusion 'late' nobody sends features"),
+        ({"fusion": "hybrid", "selection": "rnked"}, "unknown selection 'rnked', did you mean 'ranked'"),
+        ({"fusion": "hybrid"}, "needs a model that shares features, 'point-is-car' does not"),
     ],
 )
 def test_arguments_without_sense_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(CosenseError, match=message):
-        run(tmp_path, **changes)
+        run(tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()
 
 
 def test_out_that_is_a_file_is_refused(tmp_path: Path) -> None:

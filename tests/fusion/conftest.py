@@ -11,6 +11,9 @@ import pytest
 from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.perception.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from tests.threads import one_thread
+
+__all__ = ["detector", "observe", "one_thread"]
 
 
 @dataclasses.dataclass
@@ -20,6 +23,12 @@ class PointIsCar:
     fingerprint: bytes = b"12345678"
 
     def detect(self, points: np.ndarray) -> Detections:
+        return self.decode(self.encode(points))
+
+    def encode(self, points: np.ndarray) -> np.ndarray:
+        return points
+
+    def decode(self, points: np.ndarray) -> Detections:
         boxes = np.zeros((len(points), 7))
         boxes[:, :3] = points[:, :3]
         boxes[:, 3:6] = (4.0, 2.0, 1.5)

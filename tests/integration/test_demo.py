@@ -28,16 +28,20 @@ def check_files(out: Path) -> None:
     assert "<html" in (out / "report.html").read_text()[:200]
     with (out / "run.mcap").open("rb") as stream:
         topics = {channel.topic for _, channel, _ in make_reader(stream).iter_messages()}
-    assert {"/v2x/objects", "/detections", "/ground_truth"} <= topics
+    assert {"/v2x/features", "/v2x/demand", "/detections", "/ground_truth"} <= topics
 
 
 def test_simulated_sequence(tmp_path) -> None:
     metrics = run_demo(tmp_path, "--frames", "3")
     check_files(tmp_path)
-    assert (metrics["frames"], metrics["frames_not_fused"], metrics["model"]) == (3, 0, "pillars-lite")
+    assert (metrics["frames"], metrics["frames_not_fused"], metrics["model"]) == (3, 0, "cosense-lite")
+    assert (metrics["fusion"], metrics["budget_bytes"], metrics["live"]) == ("hybrid", 2000, True)
     assert (metrics["protocol"], metrics["dataset"]["label_set"]) == ("simulated", "simulated")
     assert metrics["num_ground_truth"] > 0
-    assert metrics["bytes_per_frame"]["p50"] > 100
+    # A message of features within its budget, and a demand.
+    assert 1000 < metrics["bytes_per_frame"]["p50"] <= 2000 + 250
+    offline = {path.parent.name for path in (tmp_path / "offline").glob("*/metrics.json")}
+    assert offline == {"none", "late"}
     assert "--frames 3" in metrics["command"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 from pathlib import Path
@@ -11,17 +10,18 @@ import numpy as np
 import pytest
 from mcap.exceptions import McapError
 from mcap.stream_reader import StreamReader
-from rich.console import Console
 
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.fusion.cooperate import cooperate
 from cosense.fusion.journal import read_journal, read_lines
+from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.live import run_scenario
-from cosense.nodes.scenario import PlayerSettings, Scenario, Source, processes, resolved
-from cosense.nodes.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
+from cosense.nodes.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.nodes.supervisor import Progress
 from cosense.perception.detections import Source as BoxSource
+from tests.integration.supervised import QUIET, run_supervised
 from tests.nodes.tiny import write_model, write_scene
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 12
 GARBAGE = b"CSNS\x01 and then nonsense" * 10
-QUIET = Console(file=io.StringIO())
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,13 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def scenario(model, data) -> Scenario:
-    return Scenario(source=Source(data=data, cameras=True), model=str(model), budget_bytes=300, record=True)
+    return Scenario(
+        source=Source(data=data, cameras=True),
+        model=str(model),
+        method="late",
+        budget_bytes=300,
+        record=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -114,31 +119,6 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
         assert [field.name for field in found.fields[:7]] == ["x", "y", "z", "l", "w", "h", "yaw"]
         boxes = np.ndarray((found.width, 7), "<f8", found.data.tobytes(), strides=(found.point_step, 8))
         np.testing.assert_array_equal(boxes, entry.result.detections.boxes)
-
-
-@pytest.fixture
-def stranger(monkeypatch):
-    """A node of somebody else in the same domain; returns what publishes bytes on the radio."""
-    import rclpy
-
-    from cosense.nodes.conversions import bytes_to_message
-    from cosense.nodes.topics import V2X_OBJECTS
-
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    context = rclpy.Context()
-    context.init(domain_id=int(os.environ["ROS_DOMAIN_ID"]))
-    node = rclpy.create_node("stranger", context=context)
-    publisher = node.create_publisher(type(bytes_to_message(b"")), V2X_OBJECTS, 10)
-    yield lambda data: publisher.publish(bytes_to_message(data))
-    node.destroy_node()
-    context.shutdown()
-
-
-def run_supervised(scenario: Scenario, out: Path, on_progress) -> list[Failure]:
-    out.mkdir()
-    supervisor = Supervisor(processes(scenario, out), out, ros_environment(out / "logs"))
-    return supervisor.run(on_progress)
 
 
 def is_gone(pid: int) -> bool:
@@ -212,7 +192,7 @@ def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_pat
 
     def shout_then_interrupt(progress: Progress) -> None:
         pids.update(filter(None, progress.running.values()))
-        stranger(GARBAGE)
+        stranger.shout(topics.V2X_OBJECTS, GARBAGE)
         if progress.fused >= 5:
             raise KeyboardInterrupt
 

@@ -9,6 +9,7 @@ from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar, transform_from_quaternion
 from cosense.perception.detections import Detections
 from cosense.sensing.frame import Camera
+from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import Objects
 
 pytest.importorskip("sensor_msgs.msg", reason="ROS 2 messages are not installed: pip install 'cosense[ros]'")
@@ -49,6 +50,18 @@ def test_bytes_arrive_as_they_are(data):
 @given(st.integers(0, 2**31 * 10**9 - 1))
 def test_stamps_keep_their_nanoseconds(stamp_ns):
     assert conversions.to_ns(conversions.to_time(stamp_ns)) == stamp_ns
+
+
+def test_a_map_lies_where_its_grid_is_row_by_row():
+    grid = BevGrid((-2.0, -4.0, 0.0, 4.0, 0.0, 1.0), 2.0)
+    values = np.array([[0.0, 0.5, 1.0], [2.0, -1.0, 0.126]])
+    message = over_the_wire(conversions.map_to_occupancy(values, grid, -1.75, STAMP_NS, "unit/lidar"))
+    assert list(message.data) == [0, 50, 100, 100, 0, 13]
+    assert (message.info.height, message.info.width, message.info.resolution) == (2, 3, 2.0)
+    origin = message.info.origin
+    assert (origin.position.x, origin.position.y, origin.position.z) == (-2.0, -4.0, -1.75)
+    assert origin.orientation.w == 1.0
+    assert (message.header.frame_id, conversions.to_ns(message.header.stamp)) == ("unit/lidar", STAMP_NS)
 
 
 @pytest.mark.parametrize("points", [POINTS, POINTS[:0]])

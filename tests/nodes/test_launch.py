@@ -12,7 +12,7 @@ import yaml
 from cosense.nodes import topics
 from tests.conftest import REPOSITORY
 
-EXECUTABLES = ("agent", "fusion", "player", "recorder")
+EXECUTABLES = ("agent", "ego", "fusion", "player", "recorder")
 
 
 def test_the_launch_file_is_python_and_only_uses_what_exists():
@@ -48,4 +48,5 @@ def test_rviz_shows_the_topics_of_the_scenario_that_it_is_for():
     expected |= {topics.points_topic(agent) for agent in agents} | {
         topics.markers_topic(agent) for agent in agents
     }
+    expected |= {topics.debug_map_topic("infrastructure", name) for name in ("supply", "demand", "selection")}
     assert shown == expected

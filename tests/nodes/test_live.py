@@ -21,6 +21,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
         ({"model": "pillars-lte"}, "no model 'pillars-lte': did you mean 'pillars-lite'"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"budget_bytes": 20}, "budget of 20 bytes is too small for agent 'infrastructure'"),
+        ({"method": "hybrid"}, "fusion 'hybrid' needs a model that shares features"),
         ({"source": Source(simulate=SimulatedSource("crosing"))}, "'crosing' is unknown"),
         ({"source": Source(data=Path("nowhere"))}, "nowhere"),
     ],

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from cosense.errors import CosenseError
+from cosense.fusion.gate import GateSettings
 from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.processes import processes
 from cosense.nodes.scenario import (
     AgentSpec,
     PlayerSettings,
@@ -15,7 +17,6 @@ from cosense.nodes.scenario import (
     Source,
     frames_of,
     load_scenario,
-    processes,
     resolved,
 )
 from cosense.nodes.supervisor import command
@@ -26,10 +27,12 @@ SCENARIO = Scenario(
     source=Source(simulate=SimulatedSource("crossing", seed=1)),
     agents=(AgentSpec("vehicle"), AgentSpec("-1", "infrastructure", budget_bytes=500), AgentSpec("4279")),
     ego="vehicle",
+    method="late",
     budget_bytes=1000,
     frames=3,
     record=True,
 )
+HYBRID = dataclasses.replace(SCENARIO, method="hybrid")
 
 
 def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
@@ -78,6 +81,55 @@ def test_nothing_is_lost_in_mode_drain_and_the_latest_wins_at_a_rate():
     assert own["fusion"].parameters["timeout_ms"] == 7.0
 
 
+def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics():
+    names = [spec.name for spec in processes(HYBRID, Path("out"))]
+    assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]
+    ego = by_name(HYBRID)["ego"]
+    assert ego.remappings["agent:~/output/objects"] == ego.remappings["fusion:~/input/ego_objects"]
+    assert ego.remappings["agent:~/output/markers"] == "/vehicle/markers"
+    assert ego.remappings["fusion:~/output/markers"] == "/markers"
+    assert (ego.namespace, ego.parameters["agent_id"], ego.parameters["ego_id"]) == (
+        "/vehicle",
+        "vehicle",
+        "vehicle",
+    )
+    assert ego.parameters["budget_bytes"] == 0
+
+
+def test_demand_and_features_meet_on_the_radio():
+    specs = by_name(HYBRID)
+    sender = specs["agent-agent_minus_1"]
+    assert sender.remappings["~/output/features"] == "/v2x/features"
+    assert specs["ego"].remappings["fusion:~/input/features"] == "/v2x/features"
+    assert sender.remappings["~/input/demand"] == "/v2x/demand"
+    assert specs["ego"].remappings["fusion:~/output/demand"] == "/v2x/demand"
+    assert specs["ego"].remappings["fusion:~/input/objects"] == sender.remappings["~/output/objects"]
+
+
+def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
+    assert by_name(HYBRID)["ego"].parameters["demand_delivery_ms"] > 0
+    rate = by_name(dataclasses.replace(HYBRID, player=PlayerSettings(mode="rate")))
+    assert rate["ego"].parameters["demand_delivery_ms"] == 0
+
+
+def test_the_gate_is_part_of_the_parameters():
+    strict = dataclasses.replace(HYBRID, gate=GateSettings(features_max_age_ms=20.0))
+    parameters = by_name(strict)["ego"].parameters
+    assert parameters["gate.features_max_age_ms"] == 20.0
+    assert parameters["gate.max_ahead_ms"] == GateSettings().max_ahead_ms
+
+
+@pytest.mark.parametrize(
+    ("model", "method"), [("cosense-lite", "hybrid"), ("cosdh", "hybrid"), ("pillars-lite", "late")]
+)
+def test_the_method_is_what_the_model_of_the_ego_is_made_for(model, method):
+    agents = (AgentSpec("vehicle", model=model), AgentSpec("infrastructure", "infrastructure"))
+    other = {"hybrid": "pillars-lite", "late": "cosense-lite"}[method]
+    scenario = dataclasses.replace(SCENARIO, agents=agents, method=None, model=other)
+    assert resolved(scenario).method == method
+    assert resolved(dataclasses.replace(scenario, method="intermediate")).method == "intermediate"
+
+
 def test_agents_share_the_processor():
     assert by_name(SCENARIO)["agent-vehicle"].environment["OMP_NUM_THREADS"] == "1"
 
@@ -95,7 +147,7 @@ def test_the_command_keeps_numbers_in_names_as_texts():
 )
 def test_shipped_scenarios_can_be_read(path):
     scenario = load_scenario(path)
-    assert scenario.agents == ()
+    assert scenario.method is not None
     if scenario.source.simulate is not None:
         assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
 
@@ -120,6 +172,8 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nagents: [{id: a}, {id: b}]\nego: c", "ego 'c' is none of the agents"),
         ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
         ("source: {data: x}\nfusion: {max_age: 3}", "did you mean 'max_age_ms'"),
+        ("source: {data: x}\ngate: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
+        ("source: {data: x}\nmethod: early", "'early' is not allowed"),
         ("source: {data: x}\nbudget_bytes: 0", "budget_bytes is 0, leave it out for no limit"),
         ("source: {data: x}\nagents: [{id: a, budget_bytes: -1}]", "budget_bytes is -1"),
         ("source: {data: x}\nagents: [{id: 'a,b'}]", "id 'a,b' must have 1 to 32 bytes and no comma"),

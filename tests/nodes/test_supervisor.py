@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cosense.errors import CosenseError
-from cosense.nodes.scenario import ProcessSpec
+from cosense.nodes.processes import ProcessSpec
 from cosense.nodes.supervisor import (
     Failure,
     JournalTail,
@@ -77,9 +77,10 @@ def run_scripts(
     return Supervisor(specs, out, {}).run(on_progress)
 
 
-def test_a_fusion_that_ends_before_the_player_has_failed_and_ends_the_run(tmp_path, monkeypatch):
-    scripts = {"fusion": f"{FUSE}; print('no more')", "agent-a": SLEEP, "player": SLEEP}
-    assert run_scripts(scripts, tmp_path, monkeypatch) == [Failure("fusion", 0, ["no more"])]
+@pytest.mark.parametrize("name", ["fusion", "ego"])
+def test_a_fusion_that_ends_before_the_player_has_failed_and_ends_the_run(tmp_path, monkeypatch, name):
+    scripts = {name: f"{FUSE}; print('no more')", "agent-a": SLEEP, "player": SLEEP}
+    assert run_scripts(scripts, tmp_path, monkeypatch) == [Failure(name, 0, ["no more"])]
 
 
 def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tmp_path, monkeypatch):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from safetensors.torch import save
 
 from cosense.config import load_config
 from cosense.data.dataset import CooperativeFrame
+from cosense.fusion.models import build_sharing
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.perception.config import ModelConfig
-from cosense.perception.models import write_weights
+from cosense.perception.models import FUSION, SHARING, WEIGHTS, network_tensors, write_weights
 from cosense.perception.network import build_network
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
@@ -39,6 +41,21 @@ def write_model(folder: Path) -> Path:
     (folder / "config.yaml").write_text(yaml.safe_dump(_MODEL))
     config = load_config(ModelConfig, folder / "config.yaml")
     write_weights(build_network(config, seed=0), folder / "weights.safetensors")
+    return folder
+
+
+def write_sharing_model(folder: Path, seed: int = 0) -> Path:
+    """Write an untrained model that also shares features, and return its folder."""
+    folder.mkdir()
+    patches = {"channels": 8, "hidden_channels": 8, "fused_channels": 8, "wanted_below_points": 12}
+    stages = [{"layers": 0, "channels": 8}] * 3
+    (folder / "config.yaml").write_text(yaml.safe_dump({**_MODEL, "stages": stages, "patches": patches}))
+    config = load_config(ModelConfig, folder / "config.yaml")
+    sharing, fusion = build_sharing(config, seed)
+    assert fusion is not None
+    parts = (("", build_network(config, seed)), (SHARING, sharing), (FUSION, fusion))
+    tensors = {prefix + name: t for prefix, part in parts for name, t in network_tensors(part).items()}
+    (folder / WEIGHTS).write_bytes(save(tensors))
     return folder
 
 

@@ -29,6 +29,7 @@ def rendered(detector: Detector, boxes: Boxes, classes: list[int], ground_m: flo
     targets = make_targets(lowered, np.array(classes), sure, detector.grid.coarser(2))
     return BevFeatures(
         levels=(),
+        context=torch.zeros(0),
         class_logits=torch.logit(targets.heat[0].clamp(1e-4, 0.99)),
         box_codes=targets.codes[0],
         point_counts=torch.zeros(detector.grid.shape, dtype=torch.int64),

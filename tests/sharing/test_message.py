@@ -150,7 +150,7 @@ def test_faults_are_named(data, complaint):
         ({"sequence": -1}, "sequence -1"),
         ({"stamp_ns": 2**63}, "stamp 9223372036854775808"),
         ({"fingerprint": b"short"}, "fingerprint has 5 bytes, expected 8"),
-        ({"payload": bytes(MAX_PAYLOAD_BYTES + 1)}, "payload has 1048577 bytes"),
+        ({"payload": bytes(MAX_PAYLOAD_BYTES + 1)}, "payload has 4194305 bytes"),
         ({"signature": bytes(256)}, "signature has 256 bytes"),
         ({"T_world_agent": np.full((4, 4), np.nan)}, "not finite"),
         ({"pose_covariance": np.diag([1.0, -1.0, 1.0])}, "diagonal >= 0"),

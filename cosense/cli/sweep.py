@@ -1,0 +1,203 @@
+"""`cosense sweep`: one curve of average precision over bytes, wrong poses, delay, loss or agents."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from cosense.errors import CosenseError, nearest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cosense.evaluation.sweep import Point
+    from cosense.fusion.cooperate import FusionKind
+    from cosense.sharing.selection import Selection
+
+_DEFAULT_MODEL = "cosense-lite"
+_WIDEST = 1000
+
+
+def command(
+    curve: Annotated[
+        str,
+        typer.Argument(
+            help="budget, pose-noise, delay, loss, agents or grid (all pairs of noise, delay, loss)."
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
+    more_models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Name below models/, or a folder; several as A B.", show_default=_DEFAULT_MODEL),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for sweep.csv, sweep.json and sweep.png; without it one below results/.",
+            show_default=False,
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the curve's own, as 0,0.3; for grid noise/delay/loss, as 0,0.2/0,100/0,0.5.",
+            show_default=False,
+        ),
+    ] = None,
+    fusion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="late, early, intermediate, hybrid; may be given several times.", show_default=False
+        ),
+    ] = None,
+    selection: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ranked, supply_demand, confidence, random; may be given several times. Without it as the "
+            "model's profile has it.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Limit of a message in bytes, but for the curve budget.", show_default="2000"
+        ),
+    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="As for evaluate.", show_default=False)] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first frames.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of pose noise, loss and bootstrap.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Measure how average precision depends on one thing, on the same frames for every value of it.
+
+    Bytes are those of the messages sent, with late boxes and what the ego asked with. All settings go over
+    the frames together, so that each cloud is encoded once.
+
+    Example: cosense sweep budget --data results/demo/sequence --model cosense-lite --out results/budget
+    """
+    from rich.console import Console
+
+    from cosense.cli.evaluate import check_device, default_protocol
+    from cosense.data import open_dataset
+    from cosense.evaluation.curves import DEFAULT_BUDGET_BYTES, check_curve, points_of, read_values
+    from cosense.evaluation.protocol import load_protocol
+    from cosense.evaluation.runner import check_first_budgets
+    from cosense.evaluation.sweep import survey, sweep
+    from cosense.evaluation.sweep_results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
+    from cosense.fusion.cooperate import FUSION_KINDS
+    from cosense.fusion.models import load_model
+    from cosense.sharing.selection import SELECTIONS
+    from cosense.viewer.curves import draw_sweep
+
+    console = Console()
+    kind = check_curve(curve)
+    if budget is not None and kind == "budget":
+        raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
+    fusions = _known("--fusion", fusion, FUSION_KINDS)
+    selections = _known("--selection", selection, SELECTIONS)
+    dataset = open_dataset(data, split=split, labels=labels)
+    counting = load_protocol(protocol or default_protocol(dataset))
+    check_device(device)
+    detectors = {}
+    for name in model_names(model, more_models):
+        detector = load_model(name, device)
+        if detector.name in detectors:
+            raise CosenseError(f"--model: two models are named '{detector.name}', rename the folder of one")
+        detectors[detector.name] = detector
+
+    def points_for(num_agents: int) -> list[Point]:
+        return points_of(
+            kind,
+            detectors,
+            read_values(kind, values, num_agents),
+            fusions=cast("list[FusionKind]", fusions),
+            selections=cast("list[Selection]", selections),
+            budget_bytes=budget or DEFAULT_BUDGET_BYTES,
+        )
+
+    # What makes no sense is told before the data is looked through.
+    points_for(num_agents=1)
+    seen = survey(dataset, limit)
+    points = points_for(max(seen.num_agents))
+    counted = seen.counted(max(point.delay_ms for point in points))
+    check_first_budgets(dataset, {(point.fusion, point.budget_bytes) for point in points})
+    folder = out or Path("results") / f"sweep-{kind}-{dataset.path.resolve().name}"
+    make_folder(folder)
+    console.print(f"{len(points)} settings, {sum(counted)} of {len(counted)} frames count", markup=False)
+    with _progress(console, len(counted)) as report:
+        results = sweep(dataset, detectors, points, counting, counted, seed=seed, progress=report)
+    content = sweep_content(
+        results,
+        dataset,
+        detectors,
+        counting,
+        curve=kind,
+        seed=seed,
+        command=shlex.join(["cosense", *sys.argv[1:]]),
+    )
+    write_sweep(content, folder)
+    draw_sweep(content, folder / PNG)
+    _print(console, content)
+    console.print(", ".join(str(folder / name) for name in (CSV, JSON, PNG)), soft_wrap=True, markup=False)
+
+
+def _print(console: Console, content: Mapping[str, Any]) -> None:
+    """Print all points, and of a grid which ones are worse than the ego alone."""
+    from cosense.evaluation.sweep_table import sweep_table, verdict
+
+    table = sweep_table(content)
+    if not console.is_terminal:
+        # A file or a pipe takes the table as wide as it is.
+        usual, console.width = console.width, _WIDEST
+        console.width = max(usual, console.measure(table).maximum)
+    console.print(table)
+    if content["curve"] == "grid":
+        console.print(verdict(content["points"]), markup=False)
+
+
+def model_names(named: Sequence[str] | None, more: Sequence[str] | None) -> list[str]:
+    """Return the models: given each with an option of its own, behind one option, or with commas.
+
+    Args:
+        named: values of the option.
+        more: what stood behind without an option.
+    """
+    parts = [*(named or []), *(more or [])] or [_DEFAULT_MODEL]
+    return list(dict.fromkeys(name for part in parts for name in part.split(",")))
+
+
+def _known(option: str, given: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """Return what an option that may be repeated was given.
+
+    Raises:
+        CosenseError: something unknown; names the nearest.
+    """
+    names = list(dict.fromkeys(name for part in given or [] for name in part.split(",")))
+    for name in names:
+        if name not in known:
+            raise CosenseError(f"{option} '{name}' is unknown, {nearest(name, known)}")
+    return names
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar; yields what is to be called with the number of frames done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.update(task, completed=done)

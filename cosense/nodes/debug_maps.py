@@ -1,0 +1,32 @@
+"""Why a message holds what it does, as maps for RViz: made only while somebody looks at them."""
+
+from __future__ import annotations
+
+from nav_msgs.msg import OccupancyGrid
+from rclpy.node import Node
+
+from cosense.nodes import qos
+from cosense.nodes.conversions import map_to_occupancy
+from cosense.sharing.feature_sender import SelectionMaps
+
+NAMES = ("supply", "demand", "selection")
+
+
+class DebugMaps:
+    """Publishes `~/debug/supply`, `~/debug/demand` and `~/debug/selection` of one agent."""
+
+    def __init__(self, node: Node) -> None:
+        self._publishers = {
+            name: node.create_publisher(OccupancyGrid, f"~/debug/{name}", qos.RESULT) for name in NAMES
+        }
+
+    @property
+    def are_watched(self) -> bool:
+        """Whether somebody listens to any of them."""
+        return any(publisher.get_subscription_count() for publisher in self._publishers.values())
+
+    def publish(self, maps: SelectionMaps, ground_m: float, stamp_ns: int, frame_id: str) -> None:
+        """Publish the maps of one message, lying on the ground in the frame of the agent."""
+        values = {"supply": maps.supply, "demand": maps.wanted, "selection": maps.sent}
+        for name, publisher in self._publishers.items():
+            publisher.publish(map_to_occupancy(values[name], maps.grid, ground_m, stamp_ns, frame_id))

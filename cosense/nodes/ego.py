@@ -1,0 +1,53 @@
+"""The ego in one process: its agent and its fusion, so that its features reach the fusion and never travel.
+
+Two nodes, `agent` and `fusion`, with their own topics and parameters as agent.py and fusion.py name them. The
+ego's boxes go over its in-vehicle topic as always, and say which features belong to them.
+"""
+
+from __future__ import annotations
+
+from rclpy.executors import SingleThreadedExecutor
+
+from cosense.nodes import process
+from cosense.nodes.agent import AgentNode
+from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.feature_store import FeatureStore
+from cosense.nodes.fusion import WAITING, FusionNode, OwnFeatures
+
+# What may be open in the collector, wait for the fusion and be in its hands, and one more.
+_DEPTH = CollectorSettings().max_open + WAITING + 2
+
+
+class Ego:
+    """Both nodes."""
+
+    def __init__(self) -> None:
+        store = FeatureStore(_DEPTH)
+        self._agent = AgentNode(store)
+        self._fusion = FusionNode(OwnFeatures(self._agent.detector, store))
+
+    def spin(self) -> None:
+        """Serve both nodes until the end."""
+        executor = SingleThreadedExecutor()
+        for node in (self._agent, self._fusion):
+            executor.add_node(node)
+        executor.spin()
+
+    def close(self) -> None:
+        """Let both finish their frames."""
+        self._agent.close()
+        self._fusion.close()
+
+    def destroy_node(self) -> None:
+        """Take both off the network."""
+        self._agent.destroy_node()
+        self._fusion.destroy_node()
+
+
+def main() -> None:
+    """Run both nodes."""
+    process.run(Ego, Ego.spin)
+
+
+if __name__ == "__main__":
+    main()

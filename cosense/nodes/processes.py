@@ -1,0 +1,159 @@
+"""What a scenario means in processes: which there are, with which parameters and topics.
+
+`cosense run` starts these processes itself, `launch/scenario.launch.py` hands the same list to `ros2 launch`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosense.nodes import topics
+from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.method import Method
+from cosense.nodes.scenario import AgentSpec, Scenario
+
+# In mode "drain" no frame may be closed while a slow detector still works on it, and the next one comes when
+# the senders know what the ego wants.
+_DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
+_DRAIN_DEMAND_DELIVERY_MS = 1000.0
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One node, or the two of the ego, each its own process.
+
+    Attributes:
+        name: of the process and its log, unique.
+        executable: module of `cosense.nodes`, and what `ros2 run cosense` calls it.
+        namespace: of the node.
+        parameters: of the node.
+        remappings: from private to public topic names; with two nodes, the name of the node stands before.
+        environment: variables beside those of the caller.
+    """
+
+    name: str
+    executable: str
+    namespace: str
+    parameters: Mapping[str, Any]
+    remappings: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
+    """Return the processes of a scenario in the order in which they start.
+
+    Args:
+        scenario: with agents, ego and method, see `resolved`.
+        out: folder for detections.jsonl, frames.jsonl and run.mcap.
+    """
+    threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    specs = [_recorder(out, threads)] if scenario.record else []
+    if _method(scenario) == "late":
+        specs.append(_fusion(scenario, out, threads))
+        specs += [_agent(scenario, agent, threads) for agent in scenario.agents]
+    else:
+        specs.append(_ego_process(scenario, out, threads))
+        specs += [_agent(scenario, agent, threads) for agent in scenario.agents if agent.id != scenario.ego]
+    specs.append(_player(scenario, out, {}))
+    return specs
+
+
+def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    parameters = {"path": str(out / "run.mcap")}
+    return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
+
+
+def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    ego = _ego(scenario)
+    is_drain = scenario.player.mode == "drain"
+    parameters = {
+        "ego_id": ego,
+        "method": _method(scenario),
+        "demand_delivery_ms": _DRAIN_DEMAND_DELIVERY_MS if is_drain else 0.0,
+        "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
+        "journal": str(out / "detections.jsonl"),
+        **dataclasses.asdict(scenario.fusion),
+        **{f"gate.{key}": value for key, value in dataclasses.asdict(scenario.gate).items()},
+        **dataclasses.asdict(scenario.collect or (_DRAIN_COLLECT if is_drain else CollectorSettings())),
+    }
+    remappings = {
+        "~/input/ego_objects": topics.objects_topic(ego),
+        "~/input/objects": topics.V2X_OBJECTS,
+        "~/input/features": topics.V2X_FEATURES,
+        "~/output/demand": topics.V2X_DEMAND,
+        "~/output/detections": topics.DETECTIONS,
+        "~/output/markers": topics.MARKERS,
+    }
+    return ProcessSpec(
+        "fusion", "fusion", f"/{topics.namespace_of(ego)}", parameters, remappings, environment
+    )
+
+
+def _agent(scenario: Scenario, agent: AgentSpec, environment: Mapping[str, str]) -> ProcessSpec:
+    is_ego = agent.id == _ego(scenario)
+    parameters = {
+        "agent_id": agent.id,
+        "kind": agent.kind,
+        "model": agent.model or scenario.model,
+        "method": _method(scenario),
+        "device": scenario.device,
+        "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
+        "queue_depth": 16 if scenario.player.mode == "drain" else 1,
+    }
+    remappings = {
+        "~/input/points": topics.points_topic(agent.id),
+        "~/input/pose": topics.pose_topic(agent.id),
+        "~/input/demand": topics.V2X_DEMAND,
+        "~/output/features": topics.V2X_FEATURES,
+        "~/output/objects": topics.objects_topic(agent.id) if is_ego else topics.V2X_OBJECTS,
+        "~/output/markers": topics.markers_topic(agent.id),
+    }
+    name = topics.namespace_of(agent.id)
+    return ProcessSpec(f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment)
+
+
+def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    """Return the ego's agent and its fusion in one process."""
+    (own,) = (agent for agent in scenario.agents if agent.id == scenario.ego)
+    agent, fusion = _agent(scenario, own, environment), _fusion(scenario, out, environment)
+    remappings = {
+        f"{node.executable}:{private}": public
+        for node in (agent, fusion)
+        for private, public in node.remappings.items()
+    }
+    parameters = {**agent.parameters, **fusion.parameters}
+    return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, environment)
+
+
+def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    source = scenario.source
+    parameters: dict[str, Any] = {
+        "data": "" if source.data is None else str(source.data.resolve()),
+        "split": source.split or "",
+        "labels": source.labels or "",
+        "cameras": source.cameras,
+        "frames": scenario.frames or 0,
+        "agents": ",".join(agent.id for agent in scenario.agents),
+        "ego": _ego(scenario),
+        "journal": str(out / "frames.jsonl"),
+        "recorded": scenario.record,
+        **dataclasses.asdict(scenario.player),
+    }
+    if source.simulate is not None:
+        simulate = dataclasses.asdict(source.simulate)
+        parameters |= {f"simulate.{key}": value for key, value in simulate.items()}
+    return ProcessSpec("player", "player", "/", parameters, {}, environment)
+
+
+def _ego(scenario: Scenario) -> str:
+    assert scenario.ego is not None, "the scenario is not resolved"
+    return scenario.ego
+
+
+def _method(scenario: Scenario) -> Method:
+    assert scenario.method is not None, "the scenario is not resolved"
+    return scenario.method

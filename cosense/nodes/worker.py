@@ -1,0 +1,59 @@
+"""The slow part of a node, in a thread of its own behind a bounded queue: the node itself stays at hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import rclpy
+from rclpy.node import Node
+
+from cosense.nodes.mailbox import Mailbox
+
+T = TypeVar("T")
+
+_POLL_S = 0.1
+_LAST_ITEM_S = 2.0
+
+
+class Worker(Generic[T]):
+    """Does one item after the other; when it cannot keep up, the oldest ones are dropped."""
+
+    def __init__(self, node: Node, name: str, work: Callable[[T], None], depth: int) -> None:
+        """Start the thread.
+
+        Args:
+            node: ends with the process if the work fails.
+            name: of the thread.
+            work: what is done with each item.
+            depth: items that may wait; with 1 the latest wins.
+        """
+        self._node = node
+        self._work = work
+        self._mailbox: Mailbox[T] = Mailbox(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> int:
+        """Add an item and return how many old ones were dropped for it (0 or 1)."""
+        return self._mailbox.put(item)
+
+    def close(self) -> None:
+        """Let the thread finish the item that it works on."""
+        self._stop.set()
+        self._thread.join(timeout=_LAST_ITEM_S)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                item = self._mailbox.get(timeout_s=_POLL_S)
+                if item is not None:
+                    self._work(item)
+        except Exception as error:
+            # What is published while the process ends cannot go out any more.
+            if rclpy.ok():
+                self._node.get_logger().fatal(f"{self._thread.name} thread failed: {error!r}")
+                rclpy.try_shutdown()
+                raise

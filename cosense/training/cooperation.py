@@ -1,0 +1,197 @@
+"""The training run of what agents share and how it is fused; `training.loop` is that of a detector alone.
+
+The detector's backbone is taken from a trained model and stays as it is: what an agent finds by itself, and
+so the supply and the late boxes, are calibrated by single-agent supervision already, and every step costs a
+quarter. The schedule counts steps and every random choice is drawn from (seed, step): a run repeats on one
+machine, and one that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from cosense.config import load_config, to_mapping
+from cosense.errors import CosenseError
+from cosense.perception.config import ModelConfig
+from cosense.perception.detector import Detector, load_detector
+from cosense.perception.models import find_model, read_network
+from cosense.training.config import CooperativeTrainingConfig
+from cosense.training.cooperative_export import export_cooperation
+from cosense.training.cooperative_features import EncodedSample, encoded_samples
+from cosense.training.cooperative_validation import fused_precision
+from cosense.training.cosdh_task import CosdhTask
+from cosense.training.fusion_examples import Example, make_example
+from cosense.training.log import Log
+from cosense.training.loop import learning_rate
+from cosense.training.patches_task import PatchesTask
+from cosense.training.task import Task
+
+logger = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint.pt"
+_LOG_EVERY_STEPS = 20
+_CHECKPOINT_S = 180.0
+# What may change between a checkpoint and the run that goes on from it.
+_MAY_CHANGE = ("cache", "device", "validation_steps")
+
+
+def train_cooperation(
+    config: CooperativeTrainingConfig, out: Path, *, resume: bool, command: str
+) -> dict[str, float]:
+    """Train, and write weights.safetensors, config.yaml, calibration.json, card.md and the logs into `out`.
+
+    Args:
+        config: what to train on what.
+        out: folder of the run; created.
+        resume: go on from the checkpoint in `out`.
+        command: for the card.
+
+    Returns:
+        The last validation, as `fused_precision` gives it.
+
+    Raises:
+        CosenseError: bad configuration, nothing to start or resume from.
+    """
+    model = load_config(ModelConfig, find_model(config.model) / "config.yaml")
+    if model.patches is None and model.cosdh is None:
+        raise CosenseError(f"{config.model}: config.yaml has neither 'patches' nor 'cosdh' to train")
+    detector = load_detector(config.start_from, config.device)
+    out.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress:
+        samples = encoded_samples(config.train, config.cache, detector, progress)
+        unseen = encoded_samples(config.validation, config.cache, detector, progress)
+        run = CooperativeRun(config, make_task(model, detector, config), detector, out)
+        if resume:
+            run.resume()
+        figures = run.train(samples, unseen, progress)
+    facts = {"samples": len(samples), "validation samples": len(unseen), "steps": config.steps}
+    export_cooperation(run.task, model, config, unseen, out, command, run.elapsed_s, facts | figures)
+    return figures
+
+
+def make_task(model: ModelConfig, detector: Detector, config: CooperativeTrainingConfig) -> Task:
+    """Return the networks to be trained, with weights drawn from the run's seed."""
+    torch.manual_seed(config.seed)
+    if model.patches is not None:
+        return PatchesTask(model, detector)
+    folder = find_model(config.start_from)
+    network, _ = read_network(folder, load_config(ModelConfig, folder / "config.yaml"))
+    return CosdhTask(model, detector, network)
+
+
+class CooperativeRun:
+    """One training run."""
+
+    def __init__(
+        self, config: CooperativeTrainingConfig, task: Task, detector: Detector, out: Path
+    ) -> None:
+        self.config, self.task, self.detector, self.out = config, task, detector, out
+        self.optimizer = torch.optim.AdamW(
+            task.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.log = Log(out)
+        self.step = 0
+        self.elapsed_s = 0.0
+
+    def resume(self) -> None:
+        """Go back to the checkpoint of the folder.
+
+        Raises:
+            CosenseError: there is none, or it is of another run.
+        """
+        path = self.out / CHECKPOINT
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise CosenseError(f"{path}: no checkpoint to resume from; leave --resume out") from None
+        except Exception as error:  # torch raises half a dozen types for a broken file
+            raise CosenseError(f"{path}: not readable as a checkpoint: {error}") from None
+        wanted = to_mapping(self.config)
+        made_with = saved.get("config") if isinstance(saved, dict) else None
+        for key in wanted.keys() - set(_MAY_CHANGE):
+            if not isinstance(made_with, dict) or made_with.get(key) != wanted[key]:
+                raise CosenseError(
+                    f"{path}: was made with another {key}; resume with the configuration that it was made "
+                    "with, or name another --out without --resume"
+                )
+        self.task.load_state_dict(saved["task"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.elapsed_s = saved["step"], saved["elapsed_s"]
+        self.log.rewind(self.step)
+
+    def train(
+        self, samples: list[EncodedSample], unseen: list[EncodedSample], progress: Progress
+    ) -> dict[str, float]:
+        """Step until the run is done, and return the last validation; Ctrl-C leaves a checkpoint."""
+        config = self.config
+        bar = progress.add_task("train", total=config.steps)
+        started = time.monotonic() - self.elapsed_s
+        saved_s = self.elapsed_s
+        figures: dict[str, float] = {}
+        try:
+            while self.step < config.steps:
+                values = self._step(samples)
+                self.step += 1
+                self.elapsed_s = time.monotonic() - started
+                progress.update(bar, completed=self.step, description=f"loss {float(values['loss']):.3f}")
+                if self.step % _LOG_EVERY_STEPS == 0:
+                    row = {"minutes": self.elapsed_s / 60} | {k: float(v) for k, v in values.items()}
+                    self.log.write("training", self.step, row)
+                if self.elapsed_s - saved_s >= _CHECKPOINT_S:
+                    saved_s = self.elapsed_s
+                    self._save()
+                if self.step % config.validation_steps == 0 or self.step == config.steps:
+                    figures = fused_precision(self.task, unseen, self.detector, config.min_points)
+                    self.log.write("validation", self.step, figures)
+                    logger.info("step %d: %s", self.step, figures)
+        finally:
+            self._save()
+        return figures or fused_precision(self.task, unseen, self.detector, config.min_points)
+
+    def _save(self) -> None:
+        path = self.out / CHECKPOINT
+        partial = path.with_name(path.name + ".part")
+        torch.save(
+            {
+                "task": self.task.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "elapsed_s": self.elapsed_s,
+                "config": to_mapping(self.config),
+            },
+            partial,
+        )
+        partial.replace(path)
+
+    def _step(self, samples: list[EncodedSample]) -> dict[str, float | Tensor]:
+        config = self.config
+        rng = np.random.default_rng((config.seed, self.step))
+        examples = [
+            make_example(samples[self._index(place, len(samples))], self.detector, config, rng)
+            for place in range(config.batch_size)
+        ]
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step / config.steps, config.learning_rate)
+        return self._descend(examples, rng)
+
+    def _descend(self, examples: list[Example], rng: np.random.Generator) -> dict[str, float | Tensor]:
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self.task.losses(examples, rng)
+        losses["loss"].backward()
+        further = self.task.after_backward()
+        norm = clip_grad_norm_(self.task.parameters(), self.config.gradient_norm)
+        self.optimizer.step()
+        detached: dict[str, float | Tensor] = {name: value.detach() for name, value in losses.items()}
+        return detached | further | {"gradient_norm": norm}
+
+    def _index(self, place: int, size: int) -> int:
+        """Return which sample stands at a place of the present batch; every epoch has its own order."""
+        epoch, position = divmod(self.step * self.config.batch_size + place, size)
+        return int(np.random.default_rng((self.config.seed, epoch)).permutation(size)[position])

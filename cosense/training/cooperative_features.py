@@ -1,0 +1,151 @@
+"""What a frozen detector makes of each cloud, kept on disk: fusion is then trained without its backbone.
+
+A view costs some megabytes as float16, of a sender without what only an ego needs. Files are mapped, not read, so
+that several trainings on one machine share the memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cosense.geometry.boxes import Boxes
+from cosense.geometry.transforms import Matrix, invert
+from cosense.perception.detections import Detections
+from cosense.perception.detector import Detector
+from cosense.perception.features import BevFeatures
+from cosense.training.config import SceneConfig
+from cosense.training.cooperative_samples import CooperativeSample, View, load_cooperative_samples
+
+_MAPS = ("class_logits", "box_codes")
+# What is only read of the cloud that fuses.
+_OF_EGO = ("context", "point_counts")
+
+
+@dataclass(frozen=True)
+class EncodedView:
+    """One cloud as a frozen detector sees it.
+
+    Attributes:
+        T_world_agent: (4,4).
+        features: of the detector, float32; context and point counts are empty where it is not the ego's.
+        detections: its boxes in the agent frame.
+    """
+
+    T_world_agent: Matrix
+    features: BevFeatures
+    detections: Detections
+
+
+@dataclass(frozen=True)
+class EncodedSample:
+    """A `CooperativeSample` whose clouds are files of features.
+
+    Attributes:
+        views: file and pose of each agent, the ego first.
+        earlier: the same one period before.
+        boxes, classes, num_points: as in `CooperativeSample`.
+    """
+
+    name: str
+    views: tuple[tuple[Path, Matrix], ...]
+    earlier: tuple[tuple[Path, Matrix], ...]
+    boxes: Boxes
+    classes: np.ndarray
+    num_points: np.ndarray
+
+    @property
+    def T_ego_world(self) -> Matrix:
+        return invert(self.views[0][1])
+
+
+def encoded_samples(
+    scenes: tuple[SceneConfig, ...], cache: Path, detector: Detector, progress: Progress
+) -> list[EncodedSample]:
+    """Simulate and encode what is not in the cache yet; see `load_cooperative_samples`."""
+    task = progress.add_task("samples")
+    folder = cache / f"features-{detector.fingerprint.hex()}-{detector.dtype}".replace("torch.", "")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def show(what: str, done: int, of: int) -> None:
+        progress.update(task, description=what, completed=done, total=of)
+
+    samples = [
+        EncodedSample(
+            sample.name,
+            tuple(_encoded(sample, sample.views, "now", folder, detector)),
+            # The ego's own past is not learned from.
+            tuple(_encoded(sample, sample.earlier[1:], "earlier", folder, detector)),
+            sample.boxes,
+            sample.classes,
+            sample.num_points,
+        )
+        for sample in load_cooperative_samples(scenes, cache, show)
+    ]
+    progress.remove_task(task)
+    return samples
+
+
+def _encoded(
+    sample: CooperativeSample, views: tuple[View, ...], when: str, folder: Path, detector: Detector
+) -> Iterator[tuple[Path, Matrix]]:
+    for index, view in enumerate(views):
+        name = hashlib.sha256(f"{sample.name}/{when}/{view.agent_id}".encode()).hexdigest()[:16]
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            _write(path, detector, view, is_ego=when == "now" and index == 0)
+        yield path, view.T_world_agent
+
+
+def _write(path: Path, detector: Detector, view: View, *, is_ego: bool) -> None:
+    features = detector.encode(view.points)
+    detections = detector.decode(features)
+    tensors = {f"level{index}": level.half() for index, level in enumerate(features.levels)}
+    tensors |= {name: getattr(features, name).half() for name in _MAPS}
+    if is_ego:
+        tensors["context"] = features.context.half()
+        tensors["point_counts"] = features.point_counts.clamp(max=255).to(torch.uint8)
+    tensors |= {
+        "ground_m": torch.tensor([features.ground_m], dtype=torch.float64),
+        "boxes": torch.from_numpy(detections.boxes),
+        "scores": torch.from_numpy(detections.scores),
+        "labels": torch.from_numpy(detections.labels),
+    }
+    partial = path.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    partial.replace(path)
+
+
+def read_view(path: Path, T_world_agent: Matrix, detector: Detector) -> EncodedView:
+    """Read a view that `encoded_samples` has written."""
+    with safe_open(path, "pt") as file:
+
+        def tensor(name: str) -> Tensor:
+            found: Tensor = file.get_tensor(name)
+            return found
+
+        levels = tuple(tensor(f"level{index}").float() for index in range(len(detector.config.stages)))
+        known = set(file.keys())
+        own = {name: tensor(name) if name in known else torch.zeros(0) for name in _OF_EGO}
+        features = BevFeatures(
+            levels=levels,
+            context=own["context"].float(),
+            point_counts=own["point_counts"].long(),
+            grid=detector.grid,
+            ground_m=float(tensor("ground_m")[0]),
+            **{name: tensor(name).float() for name in _MAPS},
+        )
+        boxes = tensor("boxes").numpy()
+        detections = Detections(
+            boxes, tensor("scores").numpy(), tensor("labels").numpy(), np.zeros(len(boxes), np.uint8)
+        )
+    return EncodedView(T_world_agent, features, detections)

@@ -1,0 +1,91 @@
+"""Training of CoSDH and its baselines: codec, neck and head on what a fixed backbone gives.
+
+As published (spec cosdh.md §1.6, §1.9): the loss is that of the fused output only, and what a sender sends in
+training is the most confident share u of the cells of each level, u ~ U(0, 1), drawn anew for each moment and
+level. We differ: centre head and its losses instead of anchors, pose noise and late messages in training, the
+mask lies on the latent, and the backbone is that of the detector it starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cosense.fusion.intermediate import fuse_maps, warp
+from cosense.geometry.transforms import invert
+from cosense.perception.config import ModelConfig
+from cosense.perception.detector import Detector
+from cosense.perception.head import HeadMaps
+from cosense.perception.network import PillarNetwork
+from cosense.sharing.cosdh import LevelEncoder, random_mask
+from cosense.training.fusion_examples import Example, Sender
+from cosense.training.losses import detection_losses
+from cosense.training.targets import join_targets
+from cosense.training.task import Task
+
+
+class CosdhTask(Task):
+    """The networks of CoSDH with their losses; `network` is trained from its neck on.
+
+    Attributes:
+        settings: what validation tries: the share of cells that is sent, by name.
+    """
+
+    settings: ClassVar[Mapping[str, Any]] = {"5 %": 0.05, "all": 1.0}
+
+    def __init__(self, model: ModelConfig, detector: Detector, network: PillarNetwork) -> None:
+        super().__init__()
+        assert model.cosdh is not None
+        self.config = model.cosdh
+        self.detector = detector
+        self.sharing = LevelEncoder(model, model.cosdh)
+        self.neck, self.head = network.neck, network.head
+
+    def losses(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return what is minimised, "loss" first."""
+        maps = self._maps(examples, rng)
+        losses = detection_losses(maps, join_targets([example.cropped_targets for example in examples]))
+        return {"loss": losses.total, "heat": losses.heat, "boxes": losses.boxes}
+
+    @torch.no_grad()
+    def maps_of(self, example: Example, share: float) -> HeadMaps:
+        """Return the fused maps of one moment when everybody sends this share of the cells."""
+        return self._maps([example], None, share)
+
+    def _maps(self, examples: list[Example], rng: np.random.Generator | None, share: float = 1.0) -> HeadMaps:
+        levels = [self._fused(example, rng, share) for example in examples]
+        joined = [torch.stack(level) for level in zip(*levels, strict=True)]
+        maps: HeadMaps = self.head(self.neck(joined))
+        return maps
+
+    def _fused(self, example: Example, rng: np.random.Generator | None, share: float) -> list[Tensor]:
+        own = list(example.ego.features.levels)
+        if self.config.squeeze_ego:
+            own = [level[0] for level in self._through_codec(own)]
+        others = [self._received(sender, rng, share) for sender in example.senders]
+        fused = [
+            fuse_maps(level, [received[index] for received in others], self.config.fusion)
+            for index, level in enumerate(own)
+        ]
+        return [example.crop(level, 2**index) for index, level in enumerate(fused)]
+
+    def _received(self, sender: Sender, rng: np.random.Generator | None, share: float) -> list[Tensor]:
+        features, grid = sender.view.features, self.detector.grid
+        latents = self.sharing.encode([level[None] for level in features.levels])
+        masks = []
+        for index in range(len(latents)):
+            drawn = share if rng is None else float(rng.random())
+            masks.append(random_mask(self.sharing.supply(features.class_logits, index), drawn))
+        decoded = self.sharing.decode([latent * mask for latent, mask in zip(latents, masks, strict=True)])
+        T_sender_ego = invert(sender.T_ego_sender)
+        return [
+            warp((level * mask)[0], grid.coarser(2 ** (index + 1)), T_sender_ego)
+            for index, (level, mask) in enumerate(zip(decoded, masks, strict=True))
+        ]
+
+    def _through_codec(self, levels: list[Tensor]) -> list[Tensor]:
+        return self.sharing.decode(self.sharing.encode([level[None] for level in levels]))

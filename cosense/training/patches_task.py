@@ -1,0 +1,187 @@
+"""Training of the product profile: encoder, evidence and fused head together, through the rounding.
+
+A step draws for each moment how much is sent, from nothing but boxes to everything, so that one set of
+weights serves every budget. What the loss says about the gate of a patch is the target of its learned value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cosense.fusion.align import cell_places, draw_boxes
+from cosense.fusion.evidence import BoxMaps, Cells, EvidenceFusion, strongest
+from cosense.geometry.transforms import yaw_of
+from cosense.perception.config import ModelConfig
+from cosense.perception.detector import Detector
+from cosense.perception.head import HeadMaps
+from cosense.sensing.grid import BevGrid
+from cosense.sharing.patches import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
+from cosense.sharing.supply_demand import supply_map, wanted_cells
+from cosense.training.fusion_examples import Example, Sender
+from cosense.training.losses import detection_losses
+from cosense.training.targets import join_targets
+from cosense.training.task import Task
+
+_FEWEST_PATCHES = 16
+# Which patches are tried is drawn around the order that the sender would keep to.
+_RANK_NOISE = 0.3
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much a sender sends.
+
+    Attributes:
+        patches: best ones first; None for all.
+        boxes: best ones first; None for all.
+        floor: whether it is sent.
+    """
+
+    patches: int | None
+    boxes: int | None
+    floor: bool
+
+
+class PatchesTask(Task):
+    """The networks of the product profile with their losses.
+
+    Attributes:
+        settings: what validation tries, by name.
+    """
+
+    settings: ClassVar[Mapping[str, Any]] = {
+        "boxes": Amount(0, None, False),
+        "2000 patches, no boxes": Amount(2000, 0, True),
+        "160 patches": Amount(160, None, False),
+        "2000 patches": Amount(2000, None, True),
+        "all": Amount(None, None, True),
+    }
+
+    def __init__(self, model: ModelConfig, detector: Detector) -> None:
+        super().__init__()
+        assert model.patches is not None
+        self.config = model.patches
+        self.detector = detector
+        self.sharing = PatchEncoder(model, model.patches)
+        self.fusion = EvidenceFusion(model, model.patches)
+
+    def losses(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return what is minimised, "loss" first; `after_backward` then learns from its gradients."""
+        self._gates: list[tuple[Tensor, Tensor]] = []
+        maps = self._maps(examples, [self._draw_amount(rng) for _ in examples], rng)
+        losses = detection_losses(maps, join_targets([example.cropped_targets for example in examples]))
+        return {"loss": losses.total, "heat": losses.heat, "boxes": losses.boxes}
+
+    def after_backward(self) -> dict[str, Tensor]:
+        """Add the gradients of the learned value, whose target is what the loss says about the gates."""
+        parts = []
+        for gate, logits in self._gates:
+            if gate.grad is not None and len(gate):
+                weight = gate.grad.abs()
+                share = weight / (weight + weight.mean() + 1e-12)
+                parts.append(functional.binary_cross_entropy_with_logits(logits, share))
+        if not parts:
+            return {}
+        value = torch.stack(parts).mean()
+        value.backward()
+        return {"value": value.detach()}
+
+    @torch.no_grad()
+    def maps_of(self, example: Example, amount: Amount) -> HeadMaps:
+        """Return the fused maps of one moment when everybody sends this much."""
+        self._gates = []
+        return self._maps([example], [amount], None)
+
+    def _maps(
+        self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
+    ) -> HeadMaps:
+        evidence, drawn = [], []
+        for example, amount in zip(examples, amounts, strict=True):
+            grid = self.detector.grid
+            wanted = wanted_cells(
+                example.ego.features.point_counts, FLOOR_STRIDE, self.config.wanted_below_points
+            )
+            each = [self._evidence(sender, wanted, amount, rng) for sender in example.senders]
+            evidence.append(example.crop(strongest(each), 2))
+            boxes = [sender.told(amount.boxes) for sender in example.senders]
+            maps = draw_boxes(boxes, example.ego.features.ground_m, grid.coarser(2))
+            drawn.append(BoxMaps(*(example.crop(m) for m in (maps.heat, maps.codes, maps.near))))
+        own = [example.ego.features for example in examples]
+        pairs = list(zip(examples, own, strict=True))
+        result: HeadMaps = self.fusion(
+            torch.stack([example.crop(f.context) for example, f in pairs]),
+            torch.stack([example.crop(f.class_logits) for example, f in pairs]),
+            torch.stack([example.crop(f.box_codes) for example, f in pairs]),
+            torch.stack(evidence),
+            BoxMaps(
+                torch.cat([m.heat for m in drawn]),
+                torch.cat([m.codes for m in drawn]),
+                torch.cat([m.near for m in drawn]),
+            ),
+        )
+        return result
+
+    def _evidence(
+        self, sender: Sender, wanted: Tensor, amount: Amount, rng: np.random.Generator | None
+    ) -> Tensor:
+        features, grid = sender.view.features, self.detector.grid
+        head = head_maps_as_input(features.class_logits, features.box_codes)
+        patches, floor, value = self.sharing([level[None] for level in features.levels], head[None])
+        places = cell_places(
+            torch.arange(patches[0, 0].numel()), grid.coarser(PATCH_STRIDE), sender.T_ego_sender
+        )
+        supply = supply_map(features.class_logits, PATCH_STRIDE // 2).flatten()
+        demand = torch.where(
+            _look_up(wanted, places, grid.coarser(FLOOR_STRIDE)), 1.0, self.config.unwanted_weight
+        )
+        rank = supply * demand * torch.sigmoid(value.detach()).flatten()
+        if rng is not None:
+            rank = rank * torch.from_numpy(np.exp(_RANK_NOISE * rng.standard_normal(len(rank)))).float()
+        chosen = torch.sort(rank, descending=True, stable=True).indices[: amount.patches]
+        gate = torch.ones(len(chosen), requires_grad=rng is not None)
+        if rng is not None:
+            self._gates.append((gate, value.flatten()[chosen]))
+        values = patches[0].flatten(1).T[chosen] * gate[:, None]
+        floor_places = cell_places(
+            torch.arange(floor[0, 0].numel()), grid.coarser(FLOOR_STRIDE), sender.T_ego_sender
+        )
+        below = floor[0].flatten(1).T
+        if not amount.floor:
+            below, floor_places = below[:0], floor_places[:0]
+        return self.fusion.evidence_of(
+            Cells(values, places[chosen]),
+            Cells(below, floor_places),
+            yaw_of(sender.T_ego_sender),
+            grid.coarser(PATCH_STRIDE),
+        )
+
+    def _draw_amount(self, rng: np.random.Generator) -> Amount:
+        """Draw how much one moment's senders send; without boxes the patches have to say it all."""
+        with_boxes = rng.random()
+        boxes = None if with_boxes < 0.5 else 0 if with_boxes < 0.8 else int(rng.integers(1, 20))
+        kind = rng.random()
+        cells = int(np.prod(self.detector.grid.coarser(PATCH_STRIDE).shape))
+        if kind < 0.05:
+            return Amount(0, boxes, False)
+        if kind < 0.25:
+            return Amount(None, boxes, True)
+        patches = round(float(np.exp(rng.uniform(np.log(_FEWEST_PATCHES), np.log(cells)))))
+        with_floor = patches >= self.config.floor_after_patches
+        return Amount(patches, boxes, with_floor != (rng.random() < 0.1))
+
+
+def _look_up(cells: Tensor, places: Tensor, grid: BevGrid) -> Tensor:
+    """Return (K,): the value of a map (H,W) at places (K,2) in metres, False outside."""
+    height, width = cells.shape
+    column = torch.floor((places[:, 0] - grid.range_m[0]) / grid.cell_m).long()
+    row = torch.floor((places[:, 1] - grid.range_m[1]) / grid.cell_m).long()
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    index = torch.where(inside, row * width + column, 0)
+    return cells.flatten()[index] & inside

@@ -1,0 +1,124 @@
+"""`cosense sweep`: which files it writes, what is in them, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cosense.cli.main import app
+from cosense.cli.sweep import model_names
+from cosense.errors import CosenseError
+from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.opv2v_writer import write_opv2v
+from tests.evaluation.cooperators import drive, write_tiny_model
+from tests.threads import one_thread
+
+__all__ = ["one_thread"]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four frames of two cars."""
+    folder = tmp_path_factory.mktemp("data") / "tree"
+    write_opv2v((SimulatedFrame(frame, (0.0, 0.0)) for frame in drive(4)), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def sweep(curve: str, tree: Path, model: Path, out: Path, *more: object) -> Any:
+    given = ["sweep", curve, "--data", tree, "--model", model, "--out", out, *more]
+    return CliRunner().invoke(app, [str(part) for part in given])
+
+
+@pytest.mark.parametrize(
+    ("curve", "more", "points"),
+    [
+        ("budget", ("--values", "320,none"), 6),
+        ("budget", ("--values", "320", "--fusion", "hybrid", "--selection", "ranked,random"), 3),
+        ("pose-noise", ("--values", "0,0.3"), 5),
+        ("delay", ("--values", "0,100", "--fusion", "hybrid"), 3),
+        ("loss", ("--values", "0,1", "--fusion", "late", "--fusion", "hybrid"), 5),
+        ("agents", ("--fusion", "intermediate"), 3),
+        ("grid", ("--values", "0,0.3/0,100/0,1", "--budget", "500"), 9),
+    ],
+)
+def test_every_curve_writes_numbers_and_a_picture(
+    tree: Path, model: Path, tmp_path: Path, curve: str, more: tuple[str, ...], points: int
+) -> None:
+    result = sweep(curve, tree, model, tmp_path, *more)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep.csv", "sweep.json", "sweep.png"]
+    content = json.loads((tmp_path / "sweep.json").read_text())
+    assert (content["curve"], len(content["points"])) == (curve, points)
+    assert content["frames"] == (4 if "100" not in str(more) else 3)
+    rows = list(csv.DictReader((tmp_path / "sweep.csv").open()))
+    assert [row["fusion"] for row in rows] == [point["fusion"] for point in content["points"]]
+    assert {"ap_0.5", "bytes_mean", "bytes_p95", "where2comm_log2", "difference_low"} <= rows[0].keys()
+    assert any(float(row["ap_0.5"]) > 0 for row in rows)
+    picture = np.asarray(Image.open(tmp_path / "sweep.png").convert("RGB"))
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    if curve == "grid":
+        assert "8 points" in result.output
+
+
+def test_several_models_stand_side_by_side(tree: Path, model: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other")
+    result = sweep("budget", tree, model, tmp_path / "out", other, "--values", "320", "--limit", 2)
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "out" / "sweep.json").read_text())
+    assert list(content["models"]) == ["tiny", "other"]
+    assert content["frames"] == 2
+    of_tiny, of_other = (
+        [point | {"model": ""} for point in content["points"] if point["model"] == name]
+        for name in ("tiny", "other")
+    )
+    assert of_tiny == of_other
+    assert model_names(["a,b"], ["c", "a"]) == ["a", "b", "c"]
+    assert model_names(None, None) == ["cosense-lite"]
+
+
+@pytest.mark.parametrize(
+    ("curve", "more", "message"),
+    [
+        ("budgt", (), "unknown curve 'budgt', did you mean 'budget'"),
+        ("loss", ("--values", "0,much"), "'much' is no loss: expected numbers 0 to 1"),
+        ("delay", ("--values", "0,900"), "delay of 900 ms: .*longest sequence lasts 300 ms"),
+        ("budget", ("--values", "90"), "budget of 90 bytes is too small for agent '2'"),
+        ("budget", ("--budget", "500"), "give them as --values 500"),
+        ("loss", ("--fusion", "hybird"), "--fusion 'hybird' is unknown, did you mean 'hybrid'"),
+        (
+            "loss",
+            ("--fusion", "early", "--budget", "20", "--selection", "ranked", "--values", "2"),
+            "'2' is no",
+        ),
+        ("loss", ("--selection", "rnked"), "--selection 'rnked' is unknown, did you mean 'ranked'"),
+        ("loss", ("--model", "pillars-light"), "no model 'pillars-light': did you mean 'pillars-lite'"),
+        ("loss", ("--protocol", "opencod"), "did you mean 'opencood'"),
+        ("loss", ("--limit", "0"), "limit is 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_written(
+    tree: Path, model: Path, tmp_path: Path, curve: str, more: tuple[str, ...], message: str
+) -> None:
+    result = sweep(curve, tree, model, tmp_path / "out", *more)
+    assert isinstance(result.exception, CosenseError), result.output
+    assert re.search(message, str(result.exception))
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_data_is_named(model: Path, tmp_path: Path) -> None:
+    result = sweep("loss", tmp_path / "nowhere", model, tmp_path / "out")
+    assert isinstance(result.exception, CosenseError)
+    assert "nowhere" in str(result.exception)

@@ -1,0 +1,65 @@
+"""Runs under the eyes of a test, and somebody else in the same DDS domain who talks to them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from cosense.nodes import topics
+from cosense.nodes.processes import processes
+from cosense.nodes.scenario import Scenario
+from cosense.nodes.supervisor import Failure, Progress, Supervisor, ros_environment
+
+QUIET = Console(file=io.StringIO())
+
+
+def run_supervised(scenario: Scenario, out: Path, on_progress: Callable[[Progress], None]) -> list[Failure]:
+    out.mkdir()
+    supervisor = Supervisor(processes(scenario, out), out, ros_environment(out / "logs"))
+    return supervisor.run(on_progress)
+
+
+class Stranger:
+    """A node of somebody else."""
+
+    def __init__(self, domain: int) -> None:
+        import rclpy
+        from std_msgs.msg import UInt8MultiArray
+
+        self._context = rclpy.Context()
+        self._context.init(domain_id=domain)
+        self._node = rclpy.create_node("stranger", context=self._context)
+        self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        # From the beginning, so that the processes find them when they look around for the first time.
+        self._publishers = {
+            topic: self._node.create_publisher(UInt8MultiArray, topic, 10)
+            for topic in (topics.V2X_OBJECTS, topics.V2X_DEMAND)
+        }
+
+    def shout(self, topic: str, data: bytes) -> None:
+        """Publish bytes on a topic of the radio as if they were a message."""
+        from cosense.nodes.conversions import bytes_to_message
+
+        self._publishers[topic].publish(bytes_to_message(data))
+
+    def set_parameter(self, node: str, name: str, value: int) -> tuple[bool, str]:
+        """Do what `ros2 param set` does; return whether it was accepted, and why not."""
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        client = self._node.create_client(SetParameters, f"{node}/set_parameters")
+        assert client.wait_for_service(timeout_sec=10)
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        future = client.call_async(request)
+        self._executor.spin_until_future_complete(future, timeout_sec=10)
+        (result,) = future.result().results
+        return result.successful, result.reason
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._context.shutdown()

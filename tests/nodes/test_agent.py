@@ -1,0 +1,126 @@
+"""One agent in the process of the test: what it refuses, and what it tells those who look at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.nodes.tiny import write_model, write_scene, write_sharing_model
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+
+import rclpy
+from nav_msgs.msg import OccupancyGrid
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from std_msgs.msg import UInt8MultiArray
+
+from cosense.data import open_dataset
+from cosense.fusion.feature_receiver import FeatureReceiver
+from cosense.fusion.models import load_model
+from cosense.nodes import conversions, qos
+from cosense.nodes.agent import AgentNode
+from cosense.nodes.supervisor import free_domain
+from cosense.sharing.message import PayloadKind, decode
+from cosense.sharing.sender import share
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path) -> Iterator[Callable[[Path], AgentNode]]:
+    """Return what starts an agent with a model."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    agents = []
+
+    def run(model: Path) -> AgentNode:
+        rclpy.init(args=["--ros-args", "-p", "agent_id:=unit", "-p", f"model:={model}"])
+        agents.append(AgentNode())
+        return agents[0]
+
+    yield run
+    for agent in agents:
+        agent.close()
+        agent.destroy_node()
+    rclpy.try_shutdown()
+
+
+def budget(value: int) -> list[Parameter]:
+    return [Parameter("budget_bytes", value=value)]
+
+
+@pytest.mark.parametrize(
+    ("write", "too_small", "fits"), [(write_sharing_model, 107, 108), (write_model, 105, 106)]
+)
+def test_a_budget_is_held_against_the_smallest_message(start, tmp_path, write, too_small, fits):
+    agent = start(write(tmp_path / "model"))
+    (answer,) = agent.set_parameters(budget(too_small))
+    assert not answer.successful
+    assert f"budget of {too_small} bytes is too small for agent 'unit'" in answer.reason
+    assert [answer.successful for value in (fits, 0) for answer in agent.set_parameters(budget(value))] == [
+        True,
+        True,
+    ]
+    assert not agent.set_parameters(budget(1 << 30))[0].successful
+    assert not agent.set_parameters([Parameter("kind", value="vehicle")])[0].successful
+
+
+def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
+    model = write_sharing_model(tmp_path / "model")
+    agent = start(model)
+    watcher = rclpy.create_node("watcher", use_global_arguments=False)
+    maps: dict[str, OccupancyGrid] = {}
+    sent: list[bytes] = []
+    for name in ("supply", "demand", "selection"):
+        watcher.create_subscription(
+            OccupancyGrid, f"/agent/debug/{name}", lambda grid, name=name: maps.update({name: grid}), 10
+        )
+    watcher.create_subscription(
+        UInt8MultiArray,
+        "/agent/output/features",
+        lambda message: sent.append(conversions.message_to_bytes(message)),
+        qos.V2X,
+    )
+    executor = SingleThreadedExecutor()
+    for node in (agent, watcher):
+        executor.add_node(node)
+
+    def spin_until(is_done: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + 20
+        while not is_done():
+            assert time.monotonic() < end_s
+            executor.spin_once(timeout_sec=0.02)
+
+    frame = open_dataset(write_scene(tmp_path / "scene", frames=2))[0]
+    detector = load_model(model)
+    receiver = FeatureReceiver(detector)
+    features = detector.encode(frame.ego.points)
+    own = share(frame.ego, detector.decode(features), detector, PayloadKind.OBJECTS, 0)
+    receiver.fuse(own, features, [])
+    (demand,) = receiver.demands(own, features).values()
+    radio = watcher.create_publisher(UInt8MultiArray, "/agent/input/demand", qos.V2X)
+    spin_until(lambda: agent.count_publishers("/agent/input/demand") and radio.get_subscription_count())
+    for data in (b"nonsense", own, demand):
+        radio.publish(conversions.bytes_to_message(data))
+    spin_until(lambda: agent._demands_heard == 1)
+    assert agent._demands_refused == 2
+
+    agent.set_parameters(budget(450))
+    unit = frame.others[0]
+    agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns))
+    agent._on_cloud(conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar"))
+    spin_until(lambda: len(maps) == 3 and sent)
+    assert decode(sent[0]).kind == PayloadKind.FEATURES
+    assert 400 < len(sent[0]) <= 450
+    stride_m = 4 * detector.grid.cell_m
+    for grid in maps.values():
+        assert (grid.header.frame_id, conversions.to_ns(grid.header.stamp)) == ("unit/lidar", unit.stamp_ns)
+        assert grid.info.resolution == pytest.approx(stride_m)
+        assert (grid.info.height, grid.info.width) == detector.grid.coarser(4).shape
+    wanted, selected = (np.array(maps[name].data) for name in ("demand", "selection"))
+    assert set(wanted) == set(selected) == {0, 100}
+    watcher.destroy_node()
