@@ -31,7 +31,7 @@ BEGIN, END = "<!-- validation table: benchmarks/validation.py -->\n", "<!-- end 
 DATA = {
     "data": "--scene t_junction --frames 200 --sequence-frames 4 --seed 500000",
     # Long enough for messages that are a second late.
-    "sequences": "--scene t_junction --frames 96 --sequence-frames 16 --seed 510000",
+    "sequences": "--scene t_junction --frames 192 --sequence-frames 16 --seed 510000",
     "many": "--scene t_junction --frames 40 --sequence-frames 4 --seed 520000 "
     "--layout opv2v --agents vehicle=3,infrastructure=1",
 }
@@ -52,13 +52,14 @@ SWEEPS = {
     ),
     "baselines": (
         "data",
-        "budget --model cosdh,max-fusion,attention-fusion --fusion hybrid --values 2000,20000,none --limit 100",
+        "budget --model cosdh,max-fusion,attention-fusion --fusion intermediate,hybrid "
+        "--values 2000,20000,none --limit 100",
     ),
-    "pose-noise": ("sequences", "pose-noise --model cosense-lite"),
-    "delay": ("sequences", "delay --model cosense-lite"),
-    "loss": ("sequences", "loss --model cosense-lite"),
+    "pose-noise": ("sequences", "pose-noise --model cosense-lite --limit 96"),
+    "delay": ("sequences", "delay --model cosense-lite --limit 96"),
+    "loss": ("sequences", "loss --model cosense-lite --limit 96"),
     "agents": ("many", "agents --model cosense-lite"),
-    "grid": ("sequences", "grid --model cosense-lite"),
+    "grid": ("sequences", "grid --model cosense-lite --limit 144"),
 }
 
 

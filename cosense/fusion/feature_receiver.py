@@ -1,9 +1,9 @@
 """The ego's side of feature sharing: one frame of messages to boxes, and what to ask for next.
 
-Features of all senders that the gate admits are fused in the ego's map; the boxes that came with them, and
-those of senders whose features may not be used, are merged behind. Boxes of all sources compete in one
-non-maximum suppression by calibrated scores, those of others lowered by how likely they still lie where they
-say. Without any usable message the result is the ego's own boxes.
+Features of all senders that the gate admits are fused in the ego's map. In hybrid fusion the boxes that the fused
+head finds, the ego's own and those of all others are then merged: they compete by calibrated scores, those of
+others lowered by how likely they still lie where they say. Without any usable message the result is the ego's
+own boxes.
 """
 
 from __future__ import annotations
@@ -156,12 +156,11 @@ class FeatureReceiver:
         """Return the boxes of the fused head and those of the others, by the product profile."""
         calibrate = self._detector.calibration.apply
         precise = [other for other in received if other.is_precise]
-        parts = [calibrate(own)]
-        if any(other.use == "features" for other in precise) or (precise and self._with_boxes):
-            parts = [calibrate(self._fused_head(features, precise))]
-        for other in received if self._with_boxes else ():
-            parts.append(calibrate(other.boxes, other.reliability))
-        return parts
+        if not self._with_boxes:
+            has_features = any(other.use == "features" for other in precise)
+            return [calibrate(self._fused_head(features, precise) if has_features else own)]
+        parts = [calibrate(own), *(calibrate(other.boxes, other.reliability) for other in received)]
+        return [*parts, calibrate(self._fused_head(features, precise))] if precise else parts
 
     def _fused_head(self, features: BevFeatures, precise: Sequence[Received]) -> Detections:
         detector, grid = self._detector, features.grid
@@ -180,13 +179,17 @@ class FeatureReceiver:
                 ]
             )
             told = [scaled(other.boxes, other.reliability) for other in precise if self._with_boxes]
-            maps = network(
-                features.context[None].float(),
-                features.class_logits[None],
-                features.box_codes[None],
-                evidence[None],
-                draw_boxes(told, features.ground_m, grid.coarser(2)),
-            )
+            drawn = draw_boxes(told, features.ground_m, grid.coarser(2))
+            with torch.autocast(
+                detector.device.type, dtype=detector.dtype, enabled=detector.dtype != torch.float32
+            ):
+                maps = network(
+                    features.context[None].float(),
+                    features.class_logits[None],
+                    features.box_codes[None],
+                    evidence[None],
+                    drawn,
+                )
         fused = detector.decode(
             replace(features, class_logits=maps.class_logits[0], box_codes=maps.box_codes[0])
         )

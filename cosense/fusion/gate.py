@@ -48,7 +48,7 @@ class GateSettings:
     """
 
     features_max_age_ms: float = 150.0
-    features_max_error_m: float = 0.5
+    features_max_error_m: float = 0.2
     boxes_max_age_ms: float = 1000.0
     boxes_max_error_m: float = 3.0
     max_ahead_ms: float = 100.0

@@ -89,9 +89,7 @@ def make_task(model: ModelConfig, detector: Detector, config: CooperativeTrainin
 class CooperativeRun:
     """One training run."""
 
-    def __init__(
-        self, config: CooperativeTrainingConfig, task: Task, detector: Detector, out: Path
-    ) -> None:
+    def __init__(self, config: CooperativeTrainingConfig, task: Task, detector: Detector, out: Path) -> None:
         self.config, self.task, self.detector, self.out = config, task, detector, out
         self.optimizer = torch.optim.AdamW(
             task.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay

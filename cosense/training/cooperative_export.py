@@ -33,7 +33,6 @@ _IOU = 0.5
 _FEWEST_BOXES = 30
 
 
-
 def export_cooperation(
     task: Task,
     model: ModelConfig,

@@ -72,9 +72,7 @@ def fused_boxes(task: Task, example: Example, setting: Any, detector: Detector) 
     )
 
 
-def judge(
-    found: Detections, sample: EncodedSample, detector: Detector, kind: int, min_points: int
-) -> Judged:
+def judge(found: Detections, sample: EncodedSample, detector: Detector, kind: int, min_points: int) -> Judged:
     """Match the boxes of one class, in the ego frame, with its objects."""
     found = found[(found.labels == DETECTED_CLASSES[kind]) & _in_range(found.boxes, detector)]
     of_kind = (sample.classes == kind) & _in_range(sample.boxes, detector)
@@ -82,9 +80,7 @@ def judge(
     truth, spared = sample.boxes[of_kind & enough], sample.boxes[of_kind & ~enough]
     hits = {iou: match_frame(found.boxes, found.scores, truth, iou) for iou in _IOUS}
     counted = hits[_IOUS[0]] | ~match_frame(found.boxes, found.scores, spared, _IOUS[0])
-    return Judged(
-        found.scores[counted], {iou: hit[counted] for iou, hit in hits.items()}, len(truth)
-    )
+    return Judged(found.scores[counted], {iou: hit[counted] for iou, hit in hits.items()}, len(truth))
 
 
 def _in_range(boxes: Boxes, detector: Detector) -> NDArray[np.bool_]:

@@ -169,7 +169,7 @@ BAD_INPUTS = {
     "hardly knows where it is": (
         {"pose_covariance": np.diag([1.0, 1.0, 0.0])},
         "boxes",
-        "poses are uncertain by 1.00 m, the limit for features is 0.5",
+        "poses are uncertain by 1.00 m, the limit for features is 0.2",
     ),
     "does not know where it is": (
         {"pose_covariance": np.diag([1e6, 1e6, 1.0])},

@@ -47,9 +47,9 @@ def test_age_decides(age_ms, expected):
 @pytest.mark.parametrize(
     ("metres", "expected"),
     [
-        (0.5, ("features", "")),
-        (0.51, ("boxes", "poses are uncertain by 0.51 m, the limit for features is 0.5")),
-        (3.0, ("boxes", "poses are uncertain by 3.00 m, the limit for features is 0.5")),
+        (0.2, ("features", "")),
+        (0.21, ("boxes", "poses are uncertain by 0.21 m, the limit for features is 0.2")),
+        (3.0, ("boxes", "poses are uncertain by 3.00 m, the limit for features is 0.2")),
         (3.01, ("nothing", "poses are uncertain by 3.01 m, the limit is 3")),
     ],
 )
@@ -66,7 +66,7 @@ def test_uncertainties_of_both_add_up():
 
 def test_an_uncertain_heading_counts_as_much_as_it_moves_things():
     # At 30 m, over both axes: 30 m * yaw / sqrt(2).
-    limit = 0.5 * 2**0.5 / 30
+    limit = 0.2 * 2**0.5 / 30
     below, above = (np.diag([0, 0, (limit * factor) ** 2]) for factor in (0.99, 1.01))
     assert judge(message(covariance=below), 0.0, SURE, MODEL, SETTINGS)[0] == "features"
     assert judge(message(covariance=above), 0.0, SURE, MODEL, SETTINGS)[0] == "boxes"

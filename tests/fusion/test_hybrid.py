@@ -28,10 +28,11 @@ def moved(dx: float, dy: float = 0.0, turn: float = 0.0) -> list[float]:
     return [CAR[0] + dx, CAR[1] + dy, *CAR[2:6], CAR[6] + turn]
 
 
-def test_two_boxes_of_a_car_become_their_mean_weighted_by_squared_scores() -> None:
+def test_two_boxes_of_a_car_become_their_mean_weighted_by_their_odds() -> None:
     found = merge_averaged(boxes((CAR, 0.8), (moved(0.5, turn=0.1), 0.4)), 0.15)
     assert len(found) == 1
-    share = 0.4**2 / (0.4**2 + 0.8**2)
+    doubtful, sure = (0.4 / 0.6) ** 0.3, (0.8 / 0.2) ** 0.3
+    share = doubtful / (doubtful + sure)
     np.testing.assert_allclose(found.boxes[0], moved(share * 0.5, turn=share * 0.1), atol=1e-6)
     assert found.scores[0] == np.float32(0.8)
     assert found.sources[0] == Source.FUSED
@@ -54,10 +55,10 @@ def test_other_classes_and_other_objects_stay_as_they_are() -> None:
     np.testing.assert_allclose(found.boxes, [CAR, person, moved(20.0)])
 
 
-def test_nothing_becomes_nothing_and_scores_of_zero_are_no_weights() -> None:
+def test_nothing_becomes_nothing_and_a_box_without_score_hardly_counts() -> None:
     assert len(merge_averaged(Detections.empty(), 0.15)) == 0
-    found = merge_averaged(boxes((CAR, 0.0), (moved(0.4), 0.0)), 0.15)
-    np.testing.assert_allclose(found.boxes[0], CAR)
+    found = merge_averaged(boxes((CAR, 1.0), (moved(0.4), 0.0)), 0.15)
+    assert 0 < found.boxes[0, 0] < 0.01
 
 
 @settings(max_examples=50)

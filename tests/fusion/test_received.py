@@ -158,7 +158,7 @@ def test_features_of_another_model_are_not_even_read():
         ({"covariance": np.eye(3) * 0.5}, "poses are uncertain by 15.02 m"),
         (
             {"covariance": np.diag([1.0, 1.0, 0.0])},
-            "poses are uncertain by 1.00 m, the limit for features is 0.5",
+            "poses are uncertain by 1.00 m, the limit for features is 0.2",
         ),
     ],
 )
