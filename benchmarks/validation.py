@@ -43,17 +43,17 @@ SWEEPS = {
     ),
     "intermediate": (
         "data",
-        "budget --model cosense-lite --fusion intermediate --values 2000,none --limit 100",
+        "budget --model cosense-lite --fusion intermediate --values 2000,none --limit 60",
     ),
     "selection": (
         "data",
         "budget --model cosense-lite --fusion hybrid --selection ranked,random,confidence,supply_demand "
-        "--values 500,1000,2000,5000,20000 --limit 100",
+        "--values 500,2000,20000 --limit 60",
     ),
     "baselines": (
         "data",
         "budget --model cosdh,max-fusion,attention-fusion --fusion intermediate,hybrid "
-        "--values 2000,20000,none --limit 100",
+        "--values 2000,20000,none --limit 60",
     ),
     "pose-noise": ("sequences", "pose-noise --model cosense-lite --limit 96"),
     "delay": ("sequences", "delay --model cosense-lite --limit 96"),

@@ -15,7 +15,7 @@ from cosense.geometry.transforms import Matrix
 from cosense.perception.box_maps import code_maps, hills, middle_cells
 from cosense.perception.config import DETECTED_CLASSES, detected_class
 from cosense.perception.detections import Detections
-from cosense.perception.head import BOX_CODE_SIZE, cell_centers
+from cosense.perception.head import cell_centers
 from cosense.sensing.grid import BevGrid
 
 
@@ -50,16 +50,6 @@ def draw_boxes(parts: Sequence[Detections], ground_m: float, grid: BevGrid) -> B
     # Where two boxes claim a cell the one that is surer and nearer wins.
     codes, weight = code_maps(boxes, patch, hill * scores[:, None], grid)
     return BoxMaps(heat.view(1, -1, height, width), codes, (weight > 0).float())
-
-
-def no_boxes(grid: BevGrid) -> BoxMaps:
-    """Return the maps of nothing."""
-    height, width = grid.shape
-    return BoxMaps(
-        torch.zeros(1, len(DETECTED_CLASSES), height, width),
-        torch.zeros(1, BOX_CODE_SIZE, height, width),
-        torch.zeros(1, 1, height, width),
-    )
 
 
 def _above_ground(boxes: Boxes, ground_m: float) -> NDArray[np.float64]:

@@ -47,6 +47,9 @@ class Cells:
     values: Tensor
     xy_m: Tensor
 
+    def to(self, device: torch.device) -> Cells:
+        return Cells(self.values.to(device), self.xy_m.to(device))
+
 
 @dataclass(frozen=True)
 class BoxMaps:
@@ -61,6 +64,9 @@ class BoxMaps:
     heat: Tensor
     codes: Tensor
     near: Tensor
+
+    def to(self, device: torch.device) -> BoxMaps:
+        return BoxMaps(self.heat.to(device), self.codes.to(device), self.near.to(device))
 
 
 def spread(cells: Cells, grid: BevGrid) -> Tensor:

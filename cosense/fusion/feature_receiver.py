@@ -1,9 +1,9 @@
 """The ego's side of feature sharing: one frame of messages to boxes, and what to ask for next.
 
-Features of all senders that the gate admits are fused in the ego's map. In hybrid fusion the boxes that the fused
-head finds, the ego's own and those of all others are then merged: they compete by calibrated scores, those of
-others lowered by how likely they still lie where they say. Without any usable message the result is the ego's
-own boxes.
+Features of all senders that the gate admits are fused in the ego's map. In hybrid fusion the boxes that the
+fused head finds, the ego's own and those of all others are then merged: they compete by calibrated scores,
+those of others lowered by how likely they still lie where they say. Without any usable message the result is
+the ego's own boxes.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class FeatureReceiver:
                 ]
             )
             told = [scaled(other.boxes, other.reliability) for other in precise if self._with_boxes]
-            drawn = draw_boxes(told, features.ground_m, grid.coarser(2))
+            drawn = draw_boxes(told, features.ground_m, grid.coarser(2)).to(detector.device)
             with torch.autocast(
                 detector.device.type, dtype=detector.dtype, enabled=detector.dtype != torch.float32
             ):
@@ -199,14 +199,14 @@ class FeatureReceiver:
         """Return what a sender has sent of one layer, where it belongs by now."""
         channels = self._detector.sharing.specs[layer].channels
         if other.use != "features" or not len(other.layers[layer].cells):
-            return Cells(torch.zeros(0, channels), torch.zeros(0, 2))
+            return Cells(torch.zeros(0, channels), torch.zeros(0, 2)).to(self._detector.device)
         received = other.layers[layer]
         grid = self._detector.grid.coarser(stride)
         shifts = other.cell_shifts(received.cells, grid) @ other.T_ego_sender[:2, :2].T
         places = cell_places(torch.from_numpy(received.cells), grid, other.T_ego_sender)
         return Cells(
             torch.from_numpy(received.values.astype(np.float32)), places + torch.from_numpy(shifts).float()
-        )
+        ).to(self._detector.device)
 
     def _fuse_levels(
         self, own: Detections, features: BevFeatures, received: Sequence[Received]
@@ -248,8 +248,8 @@ class FeatureReceiver:
         for level, received in enumerate(other.layers):
             grid = detector.grid.coarser(2 ** (level + 1))
             latent, mask = _map_of(received, detector.sharing.specs[level].channels, grid.shape)
-            latents.append(latent[None])
-            masks.append(mask)
+            latents.append(latent[None].to(detector.device))
+            masks.append(mask.to(detector.device))
         T_sender_ego = invert(other.T_ego_sender)
         assert isinstance(detector.sharing, LevelEncoder)
         return [

@@ -4,8 +4,8 @@ CoSDH keeps the best box of each object (non-maximum suppression) and throws the
 boxes only fill places where nothing else stands. We differ in that the others still say where the object is:
 the box that is kept moves to the mean of all that overlap it (weighted boxes fusion, Solovyev et al., 2021),
 weighted by the odds p / (1 - p) of their scores to the power 0.3: calibrated scores crowd below 1, where p
-itself tells little, and 0.3 was best of seven weights on scenes of trained families. Scores are lowered by age
-and uncertain poses, so what is doubtful hardly counts.
+itself tells little, and 0.3 was best of seven weights on scenes of trained families. Scores are lowered by
+age and uncertain poses, so what is doubtful hardly counts.
 """
 
 from __future__ import annotations

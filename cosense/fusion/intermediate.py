@@ -29,7 +29,8 @@ def warp(maps: Tensor, grid: BevGrid, T_sender_ego: Matrix) -> Tensor:
     there = places @ rotation.T + torch.from_numpy(T_sender_ego[:2, 3].copy()).float()
     low = there.new_tensor(grid.range_m[:2])
     extent = there.new_tensor(grid.range_m[3:5]) - low
-    sampled = functional.grid_sample(maps[None], ((there - low) / extent * 2 - 1)[None], align_corners=False)
+    where = ((there - low) / extent * 2 - 1).to(maps.device)
+    sampled = functional.grid_sample(maps[None], where[None], align_corners=False)
     return sampled[0]
 
 

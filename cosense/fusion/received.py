@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.fusion.gate import GateSettings, Use, judge, reliability
-from cosense.fusion.receiver import PeerReport, UsedFor, is_ego_body
+from cosense.fusion.receiver import UNKNOWN, PeerReport, UsedFor, is_ego_body
 from cosense.geometry.transforms import Matrix, invert
 from cosense.perception.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
@@ -89,12 +89,12 @@ def receive_features(
         max_senders: messages of more senders than this are not used.
 
     Returns:
-        what can be used, and a report for each message in the order given.
+        what can be used, by name of the sender, and a report for each message in the order given.
     """
     usable: list[Received] = []
     reports: list[PeerReport] = []
     for data in messages:
-        sender, age_ms = "unknown", None
+        sender, age_ms = UNKNOWN, None
         try:
             message = decode(data)
             sender, age_ms = message.sender, (ego.stamp_ns - message.stamp_ns) / 1e6
@@ -109,7 +109,8 @@ def receive_features(
             usable.append(received)
             used_for: UsedFor = "features" if received.use == "features" else "boxes"
             reports.append(PeerReport(sender, len(data), used_for, reason, age_ms))
-    return usable, reports
+    # Equal scores rank in the order given: which message came first must not decide.
+    return sorted(usable, key=lambda other: other.sender), reports
 
 
 def _read(

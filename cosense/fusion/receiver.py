@@ -18,6 +18,9 @@ from cosense.sharing.message import Message, MessageError, PayloadKind, decode
 # that passes under the mast of a roadside unit ends metres below.
 _ROOF_BELOW_SENSOR_M = 1.0
 
+# Who has sent what cannot be read.
+UNKNOWN = "unknown"
+
 Payload = TypeVar("Payload")
 UsedFor = Literal["boxes", "points", "features", "nothing"]
 _USED_FOR: dict[PayloadKind, UsedFor] = {
@@ -101,7 +104,7 @@ def with_demand(peers: Sequence[PeerReport], demand_bytes: Mapping[str, int]) ->
     sent: Counter[str] = Counter()
     for peer in peers:
         sent[peer.sender] += peer.bytes
-    senders = sorted(sent)
+    senders = sorted(sent.keys() - {UNKNOWN})
     for addressee, count in demand_bytes.items():
         if addressee:
             sent[addressee] += count
@@ -136,7 +139,7 @@ def receive(
     reports: list[PeerReport] = []
     senders = {ego_id}
     for data in messages:
-        sender, age_ms = "unknown", None
+        sender, age_ms = UNKNOWN, None
         try:
             message = decode(data)
             sender, age_ms = message.sender, (ego_stamp_ns - message.stamp_ns) / 1e6

@@ -143,6 +143,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.patches is not None and self.cosdh is not None:
             raise ValueError("patches and cosdh are two ways of sharing features, give at most one")
+        if self.cosdh is not None or self.patches is not None:
+            _check_demand_grid(self)
         if self.patches is not None and len(self.stages) != 3:
             raise ValueError(f"patches need 3 stages, there are {len(self.stages)}")
         if not self.stages or not self.shrink_channels:
@@ -170,3 +172,12 @@ class ModelConfig:
     def stride(self) -> int:
         """Pillars per cell of the coarsest map, along one edge."""
         return int(2 ** len(self.stages))
+
+
+def _check_demand_grid(config: ModelConfig) -> None:
+    """Refuse a grid that DEMAND messages, which count in decimetres, cannot describe."""
+    for metres in (*config.range_m[:2], 2 * config.cell_m):
+        if abs(10 * metres - round(10 * metres)) > 1e-6:
+            raise ValueError(
+                f"range_m and 2 * cell_m are whole decimetres in a model that shares features, not {metres} m"
+            )

@@ -88,12 +88,12 @@ class LevelEncoder(nn.Module):
     ) -> list[Section]:
         """Return the levels of one cloud, coarse to fine, best cells first; see `PatchEncoder.offer`."""
         sections = []
-        latents = self.latents(features)
+        latents = [latent.cpu() for latent in self.latents(features)]
         with torch.inference_mode():
             for level in reversed(range(len(latents))):
                 cells = rank_cells(
                     selection or "supply_demand",
-                    self.supply(features.class_logits, level),
+                    self.supply(features.class_logits, level).cpu(),
                     wanted(2 ** (level + 1)),
                     None,
                     unwanted_weight=0.0,

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # What the ego could not see longer ago says little about what it cannot see now.
 _DEMAND_MAX_AGE_NS = 1_000_000_000
+# Sensors at 10 Hz are not synchronised: the ego may have measured up to a period after the sender.
+_MAX_AHEAD_NS = 100_000_000
 # A box that the ego does not want is worth this much of one that it wants.
 _UNWANTED_BOX = 0.5
 
@@ -158,7 +160,7 @@ class FeatureSender:
         wanted = self._wanted_map(frame, features, spec.stride)
         sent = np.zeros(wanted.shape, dtype=np.bool_)
         sent.reshape(-1)[payload.layers[0].cells] = True
-        supply = supply_map(features.class_logits, spec.stride // 2)
+        supply = supply_map(features.class_logits, spec.stride // 2).cpu()
         return SelectionMaps(features.grid.coarser(spec.stride), supply.numpy(), wanted.numpy(), sent)
 
     def _boxes(self, frame: AgentFrame, detections: Detections) -> LateBoxes:
@@ -179,7 +181,7 @@ class FeatureSender:
     def _wanted_places(self, frame: AgentFrame, xy: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return (K,): everything is wanted as long as nobody has said what is."""
         demand = self.demand
-        if demand is None or not 0 <= frame.stamp_ns - demand.stamp_ns <= _DEMAND_MAX_AGE_NS:
+        if demand is None or not -_MAX_AHEAD_NS <= frame.stamp_ns - demand.stamp_ns <= _DEMAND_MAX_AGE_NS:
             return np.ones(len(xy), dtype=np.bool_)
         return demand.at(frame.T_world_agent, xy)
 

@@ -120,11 +120,11 @@ class PatchEncoder(nn.Module):
             selection: by which rule; None for that of the profile.
             seed: for random selection.
         """
-        patches, floor, value = self.latents(features)
+        patches, floor, value = (tensor.cpu() for tensor in self.latents(features))
         with torch.inference_mode():
             cells = rank_cells(
                 selection or "ranked",
-                supply_map(features.class_logits, PATCH_STRIDE // 2),
+                supply_map(features.class_logits, PATCH_STRIDE // 2).cpu(),
                 wanted(PATCH_STRIDE),
                 torch.sigmoid(value[0, 0]),
                 unwanted_weight=self.config.unwanted_weight,

@@ -1,7 +1,8 @@
 """What a frozen detector makes of each cloud, kept on disk: fusion is then trained without its backbone.
 
-A view costs some megabytes as float16, of a sender without what only an ego needs. Files are mapped, not read, so
-that several trainings on one machine share the memory.
+A view costs some megabytes as float16, of a sender without what only an ego needs. Files are mapped, not
+read, so that several trainings on one machine share the memory. A slow disk is better replaced by one in
+memory: the `cache` of a run may lie in /dev/shm.
 """
 
 from __future__ import annotations

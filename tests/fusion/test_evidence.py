@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.fusion.align import no_boxes
+from cosense.fusion.align import draw_boxes
 from cosense.fusion.evidence import BoxMaps, Cells, EvidenceFusion, spread, strongest
 from cosense.sensing.grid import BevGrid
 from tests.fusion.networks import PATCHES
@@ -145,14 +145,14 @@ def silenced(network: EvidenceFusion) -> EvidenceFusion:
 
 
 def test_without_evidence_and_boxes_the_fused_head_starts_from_the_ego(network, ego):
-    maps = silenced(network)(*ego, torch.zeros(1, 10, 3, 5), no_boxes(HEAD_GRID))
+    maps = silenced(network)(*ego, torch.zeros(1, 10, 3, 5), draw_boxes([], 0.0, HEAD_GRID))
     # Only what is below any threshold is raised to where a heat of 0 is.
     torch.testing.assert_close(maps.class_logits, ego[1].clamp(min=-8.0))
     torch.testing.assert_close(maps.box_codes, ego[2])
 
 
 def test_an_untrained_head_changes_hardly_anything(network, ego):
-    maps = network(*ego, torch.rand(1, 10, 3, 5), no_boxes(HEAD_GRID))
+    maps = network(*ego, torch.rand(1, 10, 3, 5), draw_boxes([], 0.0, HEAD_GRID))
     assert float((maps.class_logits - ego[1].clamp(min=-8.0)).abs().max()) < 0.05
     assert float((maps.box_codes - ego[2]).abs().max()) < 0.05
 
@@ -161,7 +161,7 @@ def test_a_box_that_was_told_counts_where_it_is_surer(network, ego):
     context, logits, codes = ego
     logits = torch.full_like(logits, -3.0)
     logits[0, 0, 2, 3] = 2.0
-    told = no_boxes(HEAD_GRID)
+    told = draw_boxes([], 0.0, HEAD_GRID)
     told.heat[0, 0, 2, 3], told.heat[0, 1, 4, 4] = 0.6, 0.6
     told.near[0, 0, 2, 3] = told.near[0, 0, 4, 4] = 1.0
     told.codes[0, :, 2, 3] = told.codes[0, :, 4, 4] = 7.0
@@ -175,7 +175,7 @@ def test_a_box_that_was_told_counts_where_it_is_surer(network, ego):
 
 
 def test_certainty_that_was_told_is_bounded(network, ego):
-    told = no_boxes(HEAD_GRID)
+    told = draw_boxes([], 0.0, HEAD_GRID)
     told.heat[:] = 1.0
     maps = silenced(network)(ego[0], torch.zeros_like(ego[1]), ego[2], torch.zeros(1, 10, 3, 5), told)
     assert maps.class_logits.unique().tolist() == [4.0]
@@ -183,11 +183,11 @@ def test_certainty_that_was_told_is_bounded(network, ego):
 
 def test_evidence_and_drawn_boxes_reach_the_head(network, ego):
     torch.nn.init.normal_(network.classes.weight)
-    silent = network(*ego, torch.zeros(1, 10, 3, 5), no_boxes(HEAD_GRID)).class_logits
+    silent = network(*ego, torch.zeros(1, 10, 3, 5), draw_boxes([], 0.0, HEAD_GRID)).class_logits
     evidence = torch.zeros(1, 10, 3, 5)
     evidence[0, :, 1, 2] = 3.0
-    assert not torch.allclose(network(*ego, evidence, no_boxes(HEAD_GRID)).class_logits, silent)
-    told = no_boxes(HEAD_GRID)
+    assert not torch.allclose(network(*ego, evidence, draw_boxes([], 0.0, HEAD_GRID)).class_logits, silent)
+    told = draw_boxes([], 0.0, HEAD_GRID)
     near = told.near.clone()
     near[0, 0, 2, 3] = 1.0
     drawn = BoxMaps(told.heat, told.codes, near)
@@ -203,6 +203,6 @@ def test_maps_of_odd_size_are_fused_too(network):
         torch.zeros(1, 3, height, width),
         torch.zeros(1, 10, height, width),
         evidence,
-        no_boxes(model.grid.coarser(2)),
+        draw_boxes([], 0.0, model.grid.coarser(2)),
     )
     assert maps.class_logits.shape == (1, 3, height, width)

@@ -195,7 +195,8 @@ def test_a_demand_for_somebody_else_does_not_replace_ones_own():
 
 
 @pytest.mark.parametrize(
-    ("age_ms", "is_heard"), [(0, True), (1000, True), (1001, False), (-1, False), (-5000, False)]
+    ("age_ms", "is_heard"),
+    [(0, True), (1000, True), (1001, False), (-100, True), (-101, False), (-5000, False)],
 )
 def test_a_demand_that_is_old_or_from_the_future_asks_for_everything(age_ms, is_heard):
     who, untold = sender(), sender()
