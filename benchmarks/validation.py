@@ -50,6 +50,11 @@ SWEEPS = {
         "budget --model cosense-lite --fusion hybrid --selection ranked,random,confidence,supply_demand "
         "--values 500,2000,20000 --limit 60",
     ),
+    "selection-features": (
+        "data",
+        "budget --model cosense-lite --fusion intermediate "
+        "--selection ranked,random,confidence,supply_demand --values 2000,5000 --limit 60",
+    ),
     "baselines": (
         "data",
         "budget --model cosdh,max-fusion,attention-fusion --fusion intermediate,hybrid "
