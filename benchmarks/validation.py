@@ -2,7 +2,8 @@
 
 Simulates T-junctions of a family and of seeds that neither training nor calibration has used, runs the sweeps
 of `SWEEPS` over them, keeps each sweep.json beside the weights of the product profile and the pictures in
-docs/images, and puts the first table into README.md. Run it from the repository's root; names choose some:
+docs/images, and puts the tables of bytes and of disturbances into README.md. Run it from the repository's root;
+names choose some of the sweeps:
 
     python benchmarks/validation.py [NAME ...]
 """
@@ -83,7 +84,7 @@ def main() -> None:
         KEPT.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / out / "sweep.json", KEPT / f"{name}.json")
         shutil.copy(ROOT / out / "sweep.png", IMAGES / f"sweep-{name}.png")
-    if "budget" in wanted:
+    if {"budget", "pose-noise", "delay"} & set(wanted):
         README.write_text(with_table(README.read_text()))
 
 
@@ -91,8 +92,37 @@ def with_table(readme: str) -> str:
     """Return the README with the table of the kept budgets between its two marks."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
-    content = json.loads((KEPT / "budget.json").read_text())
-    return f"{before}{BEGIN}\n{markdown(content)}\n{END}{after}"
+    budget, noise, delay = (kept(name) for name in ("budget", "pose-noise", "delay"))
+    return f"{before}{BEGIN}\n{markdown(budget)}\n{disturbed(noise, delay)}\n{END}{after}"
+
+
+def kept(name: str) -> dict[str, Any]:
+    """Return what a sweep has found."""
+    content: dict[str, Any] = json.loads((KEPT / f"{name}.json").read_text())
+    return content
+
+
+def disturbed(noise: Mapping[str, Any], delay: Mapping[str, Any]) -> str:
+    """Return late and hybrid fusion side by side where poses are wrong and where messages are late."""
+    lines = [
+        ["poses wrong by, messages late by", "late AP@0.5", "@0.7", "hybrid AP@0.5", "@0.7"],
+        [":--", "--:", "--:", "--:", "--:"],
+    ]
+    for content, key, words in ((noise, "pose_noise", "{:g} m, {:g}°"), (delay, "delay_ms", "{:.0f} ms")):
+        values = sorted({point[key] for point in content["points"] if point["fusion"] == "late"})
+        alone = next(point for point in content["points"] if point["fusion"] == "none")
+        lines.append([f"*{content['frames']} frames, ego alone*", *_aps(alone), *_aps(alone)])
+        for value in values:
+            of_value = {p["fusion"]: p for p in content["points"] if p[key] == value}
+            row = [words.format(value, value), *_aps(of_value["late"]), *_aps(of_value["hybrid"])]
+            lines.append(row)
+    commands = " and ".join(f"`{content['command']}`" for content in (noise, delay))
+    rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{commands}\n\n{rows}\n"
+
+
+def _aps(point: Mapping[str, Any]) -> list[str]:
+    return [f"{100 * point['ap'][iou]:.1f}" for iou in ("0.5", "0.7")]
 
 
 def markdown(content: Mapping[str, Any]) -> str:
