@@ -2,8 +2,8 @@
 
 Simulates T-junctions of a family and of seeds that neither training nor calibration has used, runs the sweeps
 of `SWEEPS` over them, keeps each sweep.json beside the weights of the product profile and the pictures in
-docs/images, and puts the tables of bytes and of disturbances into README.md. Run it from the repository's root;
-names choose some of the sweeps:
+docs/images, and puts the tables of bytes and of disturbances into README.md. Run it from the repository's
+root; names choose some of the sweeps:
 
     python benchmarks/validation.py [NAME ...]
 """

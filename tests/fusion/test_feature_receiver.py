@@ -11,17 +11,16 @@ from hypothesis import strategies as st
 from cosense.fusion.calibration import Calibration
 from cosense.fusion.feature_receiver import FeatureReceiver
 from cosense.fusion.gate import GateSettings
-from cosense.fusion.late import fuse_late
 from cosense.fusion.models import CooperativeDetector
-from cosense.fusion.receiver import FusionResult, FusionSettings
+from cosense.fusion.receiver import FusionSettings
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar
-from cosense.perception.detections import Detections, Source
+from cosense.perception.detections import Source
 from cosense.sensing.objects import ObjectClass
-from cosense.sharing.demand import MAX_DEMAND_BYTES, decode_demand
+from cosense.sharing.demand import decode_demand
 from cosense.sharing.features import decode_features, encode_features
 from cosense.sharing.late_boxes import LateBoxes
-from cosense.sharing.message import MAX_PAYLOAD_BYTES, MessageError, PayloadKind, decode
+from cosense.sharing.message import MessageError, PayloadKind, decode
 from tests.fusion.networks import (
     COSDH,
     MS,
@@ -35,49 +34,23 @@ from tests.fusion.networks import (
     objects_message,
     with_nan_pose,
 )
-
-NOW = 10_000 * MS
-T_WORLD_EGO = transform_from_planar(1000.0, 2000.0, 0.5, 2.0)
-T_EGO_UNIT = transform_from_planar(6.0, 2.0, 2.0, 1.5)
-T_WORLD_UNIT = T_WORLD_EGO @ T_EGO_UNIT
-DETECTORS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
-EGO = frame("ego", T_WORLD_EGO, NOW, seed=1)
-UNIT = frame("unit", T_WORLD_UNIT, NOW, seed=2)
-FEATURES = {name: detector.encode(EGO.points) for name, detector in DETECTORS.items()}
-OWN = objects_message(EGO, DETECTORS["patches"].decode(FEATURES["patches"]))
-ALONE = fuse_late(OWN, [], FusionSettings()).detections
-both_profiles = pytest.mark.parametrize("profile", ["patches", "cosdh"])
-
-
-def fuse(profile: str, *messages: bytes, **options) -> FusionResult:
-    return FeatureReceiver(DETECTORS[profile], **options).fuse(OWN, FEATURES[profile], messages)
-
-
-def from_unit(profile: str, agent=UNIT, **changes) -> bytes:
-    return features_message(DETECTORS[profile], dataclasses.replace(agent, **changes))
-
-
-def late_only(found: Detections, velocities=None, age_ms=0, name="unit") -> bytes:
-    """Return a FEATURES message of the product profile with nothing but boxes, given in the ego frame."""
-    local = transform_boxes(invert(T_EGO_UNIT), found.boxes)
-    told = LateBoxes(
-        dataclasses.replace(found, boxes=local),
-        np.full((len(found), 2), np.nan) if velocities is None else velocities,
-    )
-    agent = frame(name, T_WORLD_UNIT, NOW - age_ms * MS, points=NO_POINTS)
-    payload = encode_features(-3.4, told, [], DETECTORS["patches"].sharing.specs, 1 << 16)
-    return message(agent, PayloadKind.FEATURES, payload)
-
-
-def assert_same(a: Detections, b: Detections) -> None:
-    np.testing.assert_array_equal(a.boxes, b.boxes)
-    np.testing.assert_allclose(a.scores, b.scores, atol=1e-6)
-    np.testing.assert_array_equal(a.labels, b.labels)
-    np.testing.assert_array_equal(a.sources, b.sources)
-
-
-def differ(a: Detections, b: Detections) -> bool:
-    return len(a) != len(b) or not np.array_equal(a.boxes, b.boxes)
+from tests.fusion.pair import (
+    ALONE,
+    DETECTORS,
+    EGO,
+    FEATURES,
+    NOW,
+    OWN,
+    T_EGO_UNIT,
+    T_WORLD_EGO,
+    UNIT,
+    assert_same,
+    both_profiles,
+    differ,
+    from_unit,
+    fuse,
+    late_only,
+)
 
 
 @pytest.fixture
@@ -439,88 +412,3 @@ def test_late_boxes_of_the_faithful_profile_are_cut_and_lowered_by_a_constant():
     late = result.detections[result.detections.sources == Source.LATE]
     np.testing.assert_allclose(late.boxes[:, :2], [[10.0, 5.0]], atol=0.02)
     np.testing.assert_allclose(late.scores, [0.6 * 0.8], atol=1e-4)
-
-
-def demanded(data: bytes):
-    told = decode(data)
-    assert told.kind == PayloadKind.DEMAND
-    return decode_demand(told.payload, told.T_world_agent, told.stamp_ns)
-
-
-@both_profiles
-@pytest.mark.parametrize("senders", [0, 1])
-def test_one_demand_for_everybody_as_long_as_there_is_one_sender(profile, senders):
-    receiver = FeatureReceiver(DETECTORS[profile])
-    receiver.fuse(OWN, FEATURES[profile], [from_unit(profile)][:senders])
-    demands = receiver.demands(OWN, FEATURES[profile])
-    assert list(demands) == [""]
-    demand = demanded(demands[""])
-    assert (demand.addressee, demand.stamp_ns) == ("", NOW)
-    np.testing.assert_allclose(demand.T_world_ego, T_WORLD_EGO, atol=1e-6)
-    stride, wanted = DETECTORS[profile].sharing.demand(FEATURES[profile])
-    np.testing.assert_array_equal(demand.wanted, wanted)
-    assert demand.grid.cell_m == pytest.approx(0.4 * stride)
-    assert len(demands[""]) <= (MAX_DEMAND_BYTES if profile == "patches" else MAX_PAYLOAD_BYTES)
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 100), st.floats(0, 1))
-def test_a_demand_of_the_product_profile_never_exceeds_its_limit(seed, share):
-    detector = large()
-    counts = np.random.default_rng(seed).random(detector.grid.shape) < share
-    features = dataclasses.replace(
-        FEATURES["patches"], grid=detector.grid, point_counts=torch.from_numpy(counts.astype(np.int64))
-    )
-    for data in FeatureReceiver(detector).demands(OWN, features).values():
-        assert len(data) <= MAX_DEMAND_BYTES
-        wanted = demanded(data)
-        # It may ask for too much, never for too little.
-        stride, exact = detector.sharing.demand(features)
-        asked = np.kron(wanted.wanted, np.ones((round(wanted.grid.cell_m / 0.4 / stride),) * 2, bool))
-        assert asked[: exact.shape[0], : exact.shape[1]][exact.numpy()].all()
-
-
-_LARGE: list[CooperativeDetector] = []
-
-
-def large() -> CooperativeDetector:
-    """Return a detector with a map as large as the shipped ones, made once."""
-    if not _LARGE:
-        config = dataclasses.replace(
-            PATCHES,
-            range_m=(-102.4, -51.2, -12.0, 102.4, 51.2, 5.0),
-            patches=dataclasses.replace(PATCHES.patches, wanted_below_points=32),
-        )
-        _LARGE.append(cooperative(config))
-    return _LARGE[0]
-
-
-def test_several_senders_are_each_told_what_is_still_missing():
-    near = detections([[5.0, -4.0, -0.4, 4, 1.8, 1.5, 0]], [0.9])
-    # Both see it; "right" stands beside it.
-    left = frame("left", T_WORLD_EGO @ transform_from_planar(-10.0, 5.0, 0.0), NOW, points=NO_POINTS)
-    right = frame("right", T_WORLD_EGO @ transform_from_planar(5.0, -6.0, 1.0), NOW, points=NO_POINTS)
-    messages = []
-    for agent in (left, right):
-        boxes = transform_boxes(invert(agent.T_world_agent) @ T_WORLD_EGO, near.boxes)
-        messages.append(objects_message(agent, dataclasses.replace(near, boxes=boxes)))
-    receiver = FeatureReceiver(DETECTORS["patches"])
-    receiver.fuse(OWN, FEATURES["patches"], messages)
-    blind = dataclasses.replace(
-        FEATURES["patches"], point_counts=torch.zeros_like(FEATURES["patches"].point_counts)
-    )
-    demands = {name: demanded(data) for name, data in receiver.demands(OWN, blind).items()}
-    assert set(demands) == {"left", "right"}
-    assert all(demand.addressee == name for name, demand in demands.items())
-    assert demands["right"].wanted.all()
-    # x 5 m, y -4 m: row 0, column 5 of 3.2 m cells.
-    assert np.argwhere(~demands["left"].wanted).tolist() == [[0, 5]]
-
-
-def test_a_sender_that_left_is_not_asked_any_more():
-    receiver = FeatureReceiver(DETECTORS["patches"])
-    second = from_unit("patches", agent=dataclasses.replace(UNIT, agent_id="second"))
-    receiver.fuse(OWN, FEATURES["patches"], [from_unit("patches"), second])
-    assert set(receiver.demands(OWN, FEATURES["patches"])) == {"unit", "second"}
-    receiver.fuse(OWN, FEATURES["patches"], [second])
-    assert set(receiver.demands(OWN, FEATURES["patches"])) == {""}
