@@ -12,7 +12,7 @@ After CoSDH (CVPR 2025): features are sent where the sender is confident (supply
 - A *floor* at stride 8 covers the whole map with a few bits a cell: also where nothing stands is worth
   knowing.
 - Numbers are integers on the wire, and training rounds them (straight-through): nothing is rounded
-  afterwards.
+  afterwards. Ternary values, codebooks, hashing and error feedback differ little: `benchmarks/codecs.py`.
 """
 
 from __future__ import annotations
