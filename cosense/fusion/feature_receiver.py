@@ -19,7 +19,7 @@ from cosense.fusion.align import cell_places, draw_boxes
 from cosense.fusion.evidence import Cells, strongest
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.hybrid import merge_averaged
-from cosense.fusion.intermediate import fuse_maps, warp
+from cosense.fusion.intermediate import fuse_maps, warp_levels
 from cosense.fusion.late import merge
 from cosense.fusion.models import CooperativeDetector
 from cosense.fusion.received import Received, receive_features
@@ -231,9 +231,7 @@ class FeatureReceiver:
         assert isinstance(sharing, LevelEncoder)
         assert config is not None
         with torch.inference_mode():
-            own = [level.float() for level in features.levels]
-            if config.squeeze_ego:
-                own = [level[0] for level in sharing.decode(sharing.encode([level[None] for level in own]))]
+            own = sharing.own_levels([level.float() for level in features.levels])
             others = [self._decoded_levels(other) for other in senders]
             fused = [
                 fuse_maps(level, [levels[index] for levels in others], config.fusion).to(detector.dtype)
@@ -250,12 +248,9 @@ class FeatureReceiver:
             latent, mask = _map_of(received, detector.sharing.specs[level].channels, grid.shape)
             latents.append(latent[None].to(detector.device))
             masks.append(mask.to(detector.device))
-        T_sender_ego = invert(other.T_ego_sender)
         assert isinstance(detector.sharing, LevelEncoder)
-        return [
-            warp((level * mask)[0], detector.grid.coarser(2 ** (index + 1)), T_sender_ego)
-            for index, (level, mask) in enumerate(zip(detector.sharing.decode(latents), masks, strict=True))
-        ]
+        levels = detector.sharing.decode_sent(latents, masks)
+        return warp_levels(levels, detector.grid, invert(other.T_ego_sender))
 
 
 def scaled(detections: Detections, factors: NDArray[np.float64]) -> Detections:

@@ -34,6 +34,19 @@ def warp(maps: Tensor, grid: BevGrid, T_sender_ego: Matrix) -> Tensor:
     return sampled[0]
 
 
+def warp_levels(levels: Sequence[Tensor], grid: BevGrid, T_sender_ego: Matrix) -> list[Tensor]:
+    """Return levels (1,C_l,H_l,W_l) of the sender as (C_l,H_l,W_l) in the ego frame.
+
+    Args:
+        levels: at strides 2, 4, 8, ... of the pillars.
+        grid: of the pillars.
+        T_sender_ego: (4,4).
+    """
+    return [
+        warp(level[0], grid.coarser(2 ** (index + 1)), T_sender_ego) for index, level in enumerate(levels)
+    ]
+
+
 def fuse_maps(ego: Tensor, others: Sequence[Tensor], rule: Literal["max", "attention"]) -> Tensor:
     """Return (C,H,W) of the ego's map and those of the others, warped and zero where nothing was sent."""
     maps = torch.stack([ego, *others])

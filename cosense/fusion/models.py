@@ -22,7 +22,7 @@ from cosense.perception.models import (
     fill,
     find_model,
     fingerprint,
-    read_network,
+    network_of,
     read_weights,
 )
 from cosense.sharing.cosdh import LevelEncoder
@@ -86,9 +86,8 @@ def load_model(name_or_folder: str | Path, device: str = "cpu") -> Detector:
     config = load_config(ModelConfig, folder / "config.yaml")
     if config.patches is None and config.cosdh is None:
         return load_detector(folder, device)
-    network, data = read_network(folder, config)
+    tensors, data = read_weights(folder)
     sharing, fusion = build_sharing(config, seed=0)
-    tensors, _ = read_weights(folder)
     for prefix, part in ((SHARING, sharing), (FUSION, fusion)):
         if part is not None:
             named = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
@@ -96,7 +95,7 @@ def load_model(name_or_folder: str | Path, device: str = "cpu") -> Detector:
     return CooperativeDetector(
         folder.resolve().name,
         config,
-        network,
+        network_of(tensors, folder, config),
         fingerprint=fingerprint(config, data),
         weights_sha256=hashlib.sha256(data).hexdigest(),
         device=device,

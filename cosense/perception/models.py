@@ -54,10 +54,15 @@ def find_model(name_or_folder: str | Path) -> Path:
 def read_network(folder: Path, config: ModelConfig) -> tuple[PillarNetwork, bytes]:
     """Return the network of a model folder with its weights, and the bytes of the weights file."""
     tensors, data = read_weights(folder)
+    return network_of(tensors, folder, config), data
+
+
+def network_of(tensors: dict[str, torch.Tensor], folder: Path, config: ModelConfig) -> PillarNetwork:
+    """Return the network of a model folder from the tensors of its weights file."""
     network = build_network(config, seed=0)
     # What is shared and fused comes on top, see `cosense.fusion.models`.
     fill(network, {name: tensor for name, tensor in tensors.items() if not name.startswith(FURTHER)}, folder)
-    return network, data
+    return network
 
 
 def read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], bytes]:
@@ -98,8 +103,13 @@ def fill(network: nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> 
 
 def write_weights(network: nn.Module, path: Path) -> None:
     """Write the weights of a network, as one file that appears complete or not at all."""
+    write_tensors(network_tensors(network), path)
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write the tensors of a weights file; see `write_weights`."""
     partial = path.with_name(path.name + ".part")
-    partial.write_bytes(save(network_tensors(network)))
+    partial.write_bytes(save(tensors))
     partial.replace(path)
 
 

@@ -64,10 +64,21 @@ class LevelEncoder(nn.Module):
         return [codec.encoder(level) for codec, level in zip(self.codecs, levels, strict=True)]  # type: ignore[operator]
 
     def decode(self, latents: Sequence[Tensor]) -> list[Tensor]:
-        """Return the levels that latents stand for; the receiver keeps only the cells that were sent."""
+        """Return the levels that latents stand for."""
         if not self.config.codec:
             return list(latents)
         return [codec.decoder(latent) for codec, latent in zip(self.codecs, latents, strict=True)]  # type: ignore[operator]
+
+    def decode_sent(self, latents: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
+        """Return the levels of latents of which only the cells (H_l,W_l) of the masks were sent."""
+        sent = [latent * mask for latent, mask in zip(latents, masks, strict=True)]
+        return [level * mask for level, mask in zip(self.decode(sent), masks, strict=True)]
+
+    def own_levels(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Return the ego's levels (C_l,H_l,W_l) as they are fused: as they are, or squeezed as published."""
+        if not self.config.squeeze_ego:
+            return list(levels)
+        return [level[0] for level in self.decode(self.encode([level[None] for level in levels]))]
 
     def supply(self, class_logits: Tensor, level: int) -> Tensor:
         """Return the smoothed confidence (H_l,W_l) at the size of a level."""

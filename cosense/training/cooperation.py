@@ -23,12 +23,14 @@ from cosense.errors import CosenseError
 from cosense.perception.config import ModelConfig
 from cosense.perception.detector import Detector, load_detector
 from cosense.perception.models import find_model, read_network
+from cosense.training.checkpoint import read_checkpoint, write_checkpoint
 from cosense.training.config import CooperativeTrainingConfig
 from cosense.training.cooperative_export import export_cooperation
 from cosense.training.cooperative_features import EncodedSample, encoded_samples
 from cosense.training.cooperative_validation import fused_precision
 from cosense.training.cosdh_task import CosdhTask
 from cosense.training.fusion_examples import Example, make_example
+from cosense.training.loader import sample_at
 from cosense.training.log import Log
 from cosense.training.loop import learning_rate
 from cosense.training.patches_task import PatchesTask
@@ -105,12 +107,7 @@ class CooperativeRun:
             CosenseError: there is none, or it is of another run.
         """
         path = self.out / CHECKPOINT
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise CosenseError(f"{path}: no checkpoint to resume from; leave --resume out") from None
-        except Exception as error:  # torch raises half a dozen types for a broken file
-            raise CosenseError(f"{path}: not readable as a checkpoint: {error}") from None
+        saved = read_checkpoint(path)
         wanted = to_mapping(self.config)
         made_with = saved.get("config") if isinstance(saved, dict) else None
         for key in wanted.keys() - set(_MAY_CHANGE):
@@ -154,9 +151,7 @@ class CooperativeRun:
         return figures or fused_precision(self.task, unseen, self.detector, config.min_points)
 
     def _save(self) -> None:
-        path = self.out / CHECKPOINT
-        partial = path.with_name(path.name + ".part")
-        torch.save(
+        write_checkpoint(
             {
                 "task": self.task.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -164,17 +159,16 @@ class CooperativeRun:
                 "elapsed_s": self.elapsed_s,
                 "config": to_mapping(self.config),
             },
-            partial,
+            self.out / CHECKPOINT,
         )
-        partial.replace(path)
 
     def _step(self, samples: list[EncodedSample]) -> dict[str, float | Tensor]:
         config = self.config
         rng = np.random.default_rng((config.seed, self.step))
-        examples = [
-            make_example(samples[self._index(place, len(samples))], self.detector, config, rng)
-            for place in range(config.batch_size)
-        ]
+        first = self.step * config.batch_size
+        places = range(first, first + config.batch_size)
+        chosen = [samples[sample_at(place, len(samples), config.seed)] for place in places]
+        examples = [make_example(sample, self.detector, config, rng) for sample in chosen]
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step / config.steps, config.learning_rate)
         return self._descend(examples, rng)
@@ -188,8 +182,3 @@ class CooperativeRun:
         self.optimizer.step()
         detached: dict[str, float | Tensor] = {name: value.detach() for name, value in losses.items()}
         return detached | further | {"gradient_norm": norm}
-
-    def _index(self, place: int, size: int) -> int:
-        """Return which sample stands at a place of the present batch; every epoch has its own order."""
-        epoch, position = divmod(self.step * self.config.batch_size + place, size)
-        return int(np.random.default_rng((self.config.seed, epoch)).permutation(size)[position])

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import save
 
 import cosense
 from cosense.config import to_mapping
@@ -21,7 +20,7 @@ from cosense.fusion.calibration import Calibration, fit_curve
 from cosense.fusion.models import FUSION, SHARING
 from cosense.perception.config import DETECTED_CLASSES, ModelConfig
 from cosense.perception.detections import Detections
-from cosense.perception.models import WEIGHTS, find_model, read_weights
+from cosense.perception.models import WEIGHTS, find_model, network_tensors, read_weights, write_tensors
 from cosense.training.config import CooperativeTrainingConfig
 from cosense.training.cooperative_features import EncodedSample
 from cosense.training.cooperative_validation import fused_boxes, judge
@@ -56,14 +55,8 @@ def export_cooperation(
         figures: for the card, by name.
     """
     tensors, _ = read_weights(find_model(config.start_from))
-    trained = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in task.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    partial = out / (WEIGHTS + ".part")
-    partial.write_bytes(save(tensors | trained))
-    partial.replace(out / WEIGHTS)
+    trained = network_tensors(task)
+    write_tensors(tensors | trained, out / WEIGHTS)
     (out / "config.yaml").write_text(yaml.safe_dump(to_mapping(model), sort_keys=False))
     if model.patches is not None:
         calibrate(task, unseen, config.min_points).write(out, command)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosense.fusion.intermediate import fuse_maps, warp
+from cosense.fusion.intermediate import fuse_maps, warp_levels
 from cosense.geometry.transforms import invert
 from cosense.perception.config import ModelConfig
 from cosense.perception.detector import Detector
@@ -63,9 +63,7 @@ class CosdhTask(Task):
         return maps
 
     def _fused(self, example: Example, rng: np.random.Generator | None, share: float) -> list[Tensor]:
-        own = list(example.ego.features.levels)
-        if self.config.squeeze_ego:
-            own = [level[0] for level in self._through_codec(own)]
+        own = self.sharing.own_levels(example.ego.features.levels)
         others = [self._received(sender, rng, share) for sender in example.senders]
         fused = [
             fuse_maps(level, [received[index] for received in others], self.config.fusion)
@@ -74,18 +72,11 @@ class CosdhTask(Task):
         return [example.crop(level, 2**index) for index, level in enumerate(fused)]
 
     def _received(self, sender: Sender, rng: np.random.Generator | None, share: float) -> list[Tensor]:
-        features, grid = sender.view.features, self.detector.grid
+        features = sender.view.features
         latents = self.sharing.encode([level[None] for level in features.levels])
         masks = []
         for index in range(len(latents)):
             drawn = share if rng is None else float(rng.random())
             masks.append(random_mask(self.sharing.supply(features.class_logits, index), drawn))
-        decoded = self.sharing.decode([latent * mask for latent, mask in zip(latents, masks, strict=True)])
-        T_sender_ego = invert(sender.T_ego_sender)
-        return [
-            warp((level * mask)[0], grid.coarser(2 ** (index + 1)), T_sender_ego)
-            for index, (level, mask) in enumerate(zip(decoded, masks, strict=True))
-        ]
-
-    def _through_codec(self, levels: list[Tensor]) -> list[Tensor]:
-        return self.sharing.decode(self.sharing.encode([level[None] for level in levels]))
+        levels = self.sharing.decode_sent(latents, masks)
+        return warp_levels(levels, self.detector.grid, invert(sender.T_ego_sender))

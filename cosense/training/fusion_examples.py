@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosense.fusion.feature_receiver import scaled
 from cosense.fusion.gate import reliability
 from cosense.fusion.receiver import without_ego_body
 from cosense.geometry.transforms import Matrix, transform_from_planar
@@ -39,8 +40,7 @@ class Sender:
 
     def told(self, count: int | None) -> Detections:
         """Return the best boxes as the receiver believes them."""
-        scores = (self.boxes.scores * self.reliability).astype(np.float32)
-        return replace(self.boxes, scores=scores)[:count]
+        return scaled(self.boxes, self.reliability)[:count]
 
 
 @dataclass(frozen=True)

@@ -48,13 +48,16 @@ class _Order(Sampler[list[tuple[int, int, int]]]):
         batch = self.config.batch_size
         while True:
             places = range(self.rank * batch, (self.rank + 1) * batch)
-            yield [(self._sample(step * batch * self.ranks + place), step, place) for place in places]
+            start, seed = step * batch * self.ranks, self.config.seed
+            yield [(sample_at(start + place, self.size, seed), step, place) for place in places]
             step += 1
 
-    def _sample(self, position: int) -> int:
-        epoch, place = divmod(position, self.size)
-        # Drawn anew for each position: a permutation of a few thousand costs microseconds.
-        return int(np.random.default_rng((self.config.seed, epoch)).permutation(self.size)[place])
+
+def sample_at(position: int, size: int, seed: int) -> int:
+    """Return which of `size` samples stands at a position of a run; every epoch has its own order."""
+    epoch, place = divmod(position, size)
+    # Drawn anew for each position: a permutation of a few thousand costs microseconds.
+    return int(np.random.default_rng((seed, epoch)).permutation(size)[place])
 
 
 class _Augmented(Dataset[Batch]):

@@ -23,6 +23,7 @@ from cosense.errors import CosenseError
 from cosense.perception.config import ModelConfig
 from cosense.perception.models import find_model
 from cosense.perception.network import PillarNetwork, build_network, inference_dtype
+from cosense.training.checkpoint import read_checkpoint, write_checkpoint
 from cosense.training.config import TrainingConfig
 from cosense.training.export import export_model
 from cosense.training.loader import Batch, training_batches
@@ -52,8 +53,7 @@ class _State:
     elapsed_s: float = 0.0
 
     def save(self, path: Path, config: TrainingConfig) -> None:
-        partial = path.with_name(path.name + ".part")
-        torch.save(
+        write_checkpoint(
             {
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -61,17 +61,11 @@ class _State:
                 "elapsed_s": self.elapsed_s,
                 "config": to_mapping(config),
             },
-            partial,
+            path,
         )
-        partial.replace(path)
 
     def load(self, path: Path, config: TrainingConfig) -> None:
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise CosenseError(f"{path}: no checkpoint to resume from; leave --resume out") from None
-        except Exception as error:  # torch raises half a dozen types for a broken file
-            raise CosenseError(f"{path}: not readable as a checkpoint: {error}") from None
+        saved = read_checkpoint(path)
         if not isinstance(saved, dict) or not saved.keys() >= _PARTS:
             raise CosenseError(f"{path}: is no checkpoint of cosense train; {_CURE}")
         wanted = to_mapping(config)
