@@ -45,7 +45,12 @@ from cosense.sharing.patches import FLOOR_STRIDE, PATCH_STRIDE
 
 
 class FeatureReceiver:
-    """One ego; call `fuse` once a frame, in the order of time."""
+    """One ego; call `fuse` once a frame, in the order of time.
+
+    Attributes:
+        settings: how boxes are merged; may be set at any time.
+        gate: what a message may do; may be set at any time.
+    """
 
     def __init__(
         self,
@@ -65,8 +70,8 @@ class FeatureReceiver:
         """
         self._detector = detector
         self._with_boxes = with_boxes
-        self._settings = settings or FusionSettings()
-        self._gate = gate or GateSettings()
+        self.settings = settings or FusionSettings()
+        self.gate = gate or GateSettings()
         self._received: list[Received] = []
 
     def fuse(self, ego_message: bytes, features: BevFeatures, messages: Sequence[bytes]) -> FusionResult:
@@ -91,8 +96,8 @@ class FeatureReceiver:
             ego,
             self._detector.sharing.specs,
             features.grid.shape,
-            self._gate,
-            self._settings.max_senders,
+            self.gate,
+            self.settings.max_senders,
         )
         self._received = received
         return FusionResult(self.fuse_received(ego_message, features, received), reports)
@@ -107,7 +112,7 @@ class FeatureReceiver:
             (self._fuse_levels, merge) if as_published else (self._fuse_evidence, merge_averaged)
         )
         found = without_ego_body(Detections.concatenate(fuse(own, features, received)))
-        return one_per_object(found, self._settings.nms_iou)
+        return one_per_object(found, self.settings.nms_iou)
 
     def demands(self, ego_message: bytes, features: BevFeatures) -> dict[str, bytes]:
         """Return the DEMAND messages for the next frame, by addressee.

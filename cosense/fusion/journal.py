@@ -29,12 +29,16 @@ class JournalEntry:
         result: what came out.
         missing: senders that were waited for in vain.
         elapsed_ms: from the arrival of the ego's message to the result, waiting for others included.
+        mode: how well the ego was helped, see `cosense.nodes.mode`.
+        mode_reason: why not better.
     """
 
     stamp_ns: int
     result: FusionResult
     missing: list[str]
     elapsed_ms: float
+    mode: str
+    mode_reason: str
 
 
 class LineWriter:
@@ -74,6 +78,8 @@ def to_values(entry: JournalEntry) -> dict[str, Any]:
         "demand_bytes": dict(entry.result.demand_bytes),
         "missing": entry.missing,
         "elapsed_ms": entry.elapsed_ms,
+        "mode": entry.mode,
+        "mode_reason": entry.mode_reason,
     }
 
 
@@ -115,4 +121,6 @@ def _from_values(values: dict[str, Any]) -> JournalEntry:
         FusionResult(detections, peers, values["demand_bytes"]),
         values["missing"],
         values["elapsed_ms"],
+        values["mode"],
+        values["mode_reason"],
     )

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64, UInt8MultiArray, UInt64
@@ -31,15 +31,19 @@ from cosense.errors import CosenseError
 from cosense.fusion.cooperate import cooperate
 from cosense.fusion.models import CooperativeDetector, load_model
 from cosense.nodes import conversions, process, qos, topics
+from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
+from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.markers import detections_to_markers
-from cosense.nodes.method import METHODS, check_message_budget, sends_features
+from cosense.nodes.method import check_message_budget, sends_features
 from cosense.nodes.pose_join import PoseJoin
+from cosense.nodes.trace import Stages, Stopwatch, Trace
 from cosense.nodes.worker import Worker
 from cosense.perception.detections import Detections
 from cosense.perception.detector import Detector
 from cosense.perception.features import BevFeatures
+from cosense.perception.forward_time import ForwardTime
 from cosense.sensing.frame import AgentFrame
 from cosense.sharing.demand import DemandMap
 from cosense.sharing.feature_sender import FeatureSender, read_demand
@@ -51,86 +55,90 @@ _DEPTH_ABOVE_QUEUE = 4
 _DEMAND_DEPTH = 16
 
 Measured = tuple[PointCloud2, PoseWithCovarianceStamped]
-# The demand that is known when the cloud has come belongs to it, however long it waits for the network.
-Work = tuple[PointCloud2, PoseWithCovarianceStamped, DemandMap | None]
 
 
-class AgentNode(Node):
+@dataclass(frozen=True)
+class Work:
+    """A cloud with its pose, the demand that was known when it came, and when that was (monotonic)."""
+
+    cloud: PointCloud2
+    pose: PoseWithCovarianceStamped
+    demand: DemandMap | None
+    arrived_ns: int
+
+    @property
+    def stamp_ns(self) -> int:
+        return conversions.to_ns(self.cloud.header.stamp)
+
+
+class AgentNode(ManagedNode):
     """See the module.
 
     Attributes:
-        detector: that it runs.
+        detector: that it runs, None before it is configured.
     """
 
     def __init__(self, own_features: FeatureStore | None = None) -> None:
-        """Start.
+        """Declare the parameters.
 
         Args:
             own_features: of the ego, whose message goes to its own fusion: where that finds its features.
         """
         super().__init__("agent")
-        self._agent_id = process.needed(self, "agent_id", "name under which this agent sends")
-        self._kind = process.choose(self, "kind", ("vehicle", "infrastructure"), "what carries the sensor")
-        model = process.declare(self, "model", "cosense-lite", "name or folder of the detector")
-        device = process.declare(self, "device", "cpu", "where the detector runs, e.g. cpu or cuda")
-        method = process.choose(self, "method", METHODS, "what it sends if its model can; late: boxes alone")
-        process.declare(
-            self,
-            "budget_bytes",
-            0,
-            "limit of one encoded message, 0 for none",
-            low=0,
-            high=1 << 20,
-            is_settable=True,
-        )
-        depth = process.declare(
-            self,
-            "queue_depth",
-            1,
-            "clouds that may wait for the network; 1: the latest wins",
-            low=1,
-            high=1000,
-        )
-        tolerance = process.declare(
-            self, "pose_tolerance_ms", 50.0, "largest gap between a cloud and its pose", low=0, high=1000
-        )
+        self._settings = declare_agent(self)
+        self._trace = Trace(self)
         self._own_features = own_features
+        self._worker: Worker[Work] | None = None
+        self._sender: FeatureSender | None = None
+        self.detector: Detector | None = None
+        self.add_on_set_parameters_callback(self._on_parameters)
+
+    def build(self) -> None:
+        """Load the model and get ready to send."""
         self._demand: DemandMap | None = None
         self._sequence = self._bytes_sent = self._last_bytes = 0
         self._dropped = self._failed = 0
+        self._stages = Stages()
         self._demands_heard = self._demands_refused = 0
-        self._last_ms = 0.0
         self._join: PoseJoin[PointCloud2, PoseWithCovarianceStamped] = PoseJoin(
-            int(tolerance * 1e6), depth + _DEPTH_ABOVE_QUEUE
+            int(self._settings.pose_tolerance_ms * 1e6), self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
         )
-        self.detector = load_model(model, device)
-        has_features = own_features is None and sends_features(method, self.detector)
-        check_message_budget(self._agent_id, self._budget_bytes, has_features)
-        self._sender = self._feature_sender(with_boxes=method == "hybrid") if has_features else None
-        self.add_on_set_parameters_callback(self._on_parameters)
+        self.detector = detector = load_model(self._settings.model, self._settings.device)
+        has_features = self._own_features is None and sends_features(self._settings.method, detector)
+        check_message_budget(self._settings.agent_id, self._budget_bytes, has_features)
+        self._networks = ForwardTime([])
+        if has_features:
+            assert isinstance(detector, CooperativeDetector)
+            with_boxes = self._settings.method == "hybrid"
+            self._sender = FeatureSender(
+                self._settings.agent_id, detector, detector.sharing, with_boxes=with_boxes
+            )
+            self._networks = ForwardTime([detector.sharing])
         self._create_publishers()
         # The first frame is the slowest by far: it is not to be one that somebody waits for.
-        _warm_up(self.detector, method if own_features or has_features else "late")
-        self._worker: Worker[Work] = Worker(self, "detector", self._process, depth)
-        # Only now: who sees these subscriptions may rely on an answer. The demand comes first: it is taken
-        # before a cloud that arrives behind it, and who sees the others knows that this one is there too.
-        if self._sender is not None:
-            process.Listener(
-                self, UInt8MultiArray, "~/input/demand", self._on_demand, _DEMAND_DEPTH, at_once=True
-            )
-        for kind, topic, callback in (
-            (PointCloud2, "~/input/points", self._on_cloud),
-            (PoseWithCovarianceStamped, "~/input/pose", self._on_pose),
-        ):
-            process.Listener(self, kind, topic, callback, depth + _DEPTH_ABOVE_QUEUE)
-        self.create_timer(1.0, self._report)
+        _warm_up(detector, self._settings.method if self._own_features or has_features else "late")
+        self._worker = Worker(self, "detector", self._process, self._settings.queue_depth)
         self.get_logger().info(
-            f"agent '{self._agent_id}' runs {self.detector.name} on {device} and sends {self._what}"
+            f"agent '{self._settings.agent_id}' runs {detector.name} on {self._settings.device} and sends {self._what}"
         )
+
+    def listen(self) -> None:
+        """Take clouds, poses and what the ego wants."""
+        # Who sees these subscriptions may rely on an answer. The demand comes first: it is taken before a
+        # cloud that arrives behind it, and who sees the others knows that this one is there too.
+        if self._sender is not None:
+            self.subscribe(UInt8MultiArray, "~/input/demand", self._on_demand, _DEMAND_DEPTH, at_once=True)
+        depth = self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
+        self.subscribe(PointCloud2, "~/input/points", self._on_cloud, depth)
+        self.subscribe(PoseWithCovarianceStamped, "~/input/pose", self._on_pose, depth)
+        self.every(1.0, self._report)
 
     def close(self) -> None:
         """Let the detector finish its frame."""
-        self._worker.close()
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+        self._trace.close()
 
     @property
     def _what(self) -> str:
@@ -140,17 +148,13 @@ class AgentNode(Node):
     def _budget_bytes(self) -> int | None:
         return self.get_parameter("budget_bytes").value or None
 
-    def _feature_sender(self, *, with_boxes: bool) -> FeatureSender:
-        assert isinstance(self.detector, CooperativeDetector)
-        return FeatureSender(self._agent_id, self.detector, self.detector.sharing, with_boxes=with_boxes)
-
     def _create_publishers(self) -> None:
         output = "~/output/objects" if self._sender is None else "~/output/features"
-        self._messages = self.create_publisher(UInt8MultiArray, output, qos.V2X)
-        self._markers = self.create_publisher(MarkerArray, "~/output/markers", qos.RESULT)
-        self._processing_time = self.create_publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
-        self._tx_bytes = self.create_publisher(UInt64, "~/debug/tx_bytes", qos.RESULT)
-        self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
+        self._messages = self.publisher(UInt8MultiArray, output, qos.V2X)
+        self._markers = self.publisher(MarkerArray, "~/output/markers", qos.RESULT)
+        self._processing_time = self.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
+        self._tx_bytes = self.publisher(UInt64, "~/debug/tx_bytes", qos.RESULT)
+        self._diagnostics = self.publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
         self._maps = None if self._sender is None else DebugMaps(self)
 
     def _on_parameters(self, parameters: Iterable[Parameter]) -> SetParametersResult:
@@ -159,7 +163,9 @@ class AgentNode(Node):
             if parameter.name == "budget_bytes":
                 try:
                     check_message_budget(
-                        self._agent_id, parameter.value or None, has_features=self._sender is not None
+                        self._settings.agent_id,
+                        parameter.value or None,
+                        has_features=self._sender is not None,
                     )
                 except CosenseError as error:
                     return SetParametersResult(successful=False, reason=str(error))
@@ -167,7 +173,7 @@ class AgentNode(Node):
 
     def _on_demand(self, message: UInt8MultiArray) -> None:
         try:
-            demand = read_demand(conversions.message_to_bytes(message), self._agent_id)
+            demand = read_demand(conversions.message_to_bytes(message), self._settings.agent_id)
         except MessageError as error:
             self._demands_refused += 1
             self.get_logger().warning(f"demand is not used: {error}", throttle_duration_sec=1.0)
@@ -183,23 +189,37 @@ class AgentNode(Node):
         self._enqueue(self._join.add_pose(conversions.to_ns(pose.header.stamp), pose))
 
     def _enqueue(self, complete: list[Measured]) -> None:
+        assert self._worker is not None
         for cloud, pose in complete:
-            self._dropped += self._worker.put((cloud, pose, self._demand))
+            dropped = self._worker.put(Work(cloud, pose, self._demand, time.monotonic_ns()))
+            if dropped is not None:
+                self._dropped += 1
+                self._trace.write(dropped.stamp_ns, dropped="the detector was too slow")
 
     def _process(self, work: Work) -> None:
         """Run the network on one cloud and send what comes out."""
-        cloud, pose, demand = work
-        start = time.monotonic()
-        stamp_ns = conversions.to_ns(cloud.header.stamp)
+        assert self.detector is not None
+        watch = Stopwatch(work.arrived_ns)
+        stamp_ns, frame_id = work.stamp_ns, work.cloud.header.frame_id
+        watch.lap("wait for the detector")
         try:
-            T_world_agent, covariance = conversions.message_to_pose(pose)
-            points = conversions.cloud_to_points(cloud)
-            frame = AgentFrame(self._agent_id, self._kind, stamp_ns, T_world_agent, points, covariance)
+            T_world_agent, covariance = conversions.message_to_pose(work.pose)
+            points = conversions.cloud_to_points(work.cloud)
+            frame = AgentFrame(
+                self._settings.agent_id, self._settings.kind, stamp_ns, T_world_agent, points, covariance
+            )
+            watch.lap("convert")
             features = self.detector.encode(points)
             detections = self.detector.decode(features)
-            data = self._message(frame, features, detections, demand)
+            watch.lap("detect")
+            self._networks.take_ms()
+            sure = detections[detections.scores >= self.get_parameter("score_threshold").value]
+            data = self._message(frame, features, sure, work.demand)
+            watch.lap("share, network", self._networks.take_ms())
+            watch.lap("share")
         except CosenseError as error:
             self._failed += 1
+            self._trace.write(stamp_ns, dropped=str(error))
             self.get_logger().error(f"cloud at {stamp_ns} ns: {error}", throttle_duration_sec=1.0)
             return
         self._sequence += 1
@@ -208,10 +228,11 @@ class AgentNode(Node):
         if self._own_features is not None:
             self._own_features.put(data, features)
         self._messages.publish(conversions.bytes_to_message(data))
-        self._last_ms = (time.monotonic() - start) * 1e3
-        frame_id = cloud.header.frame_id
-        self._markers.publish(detections_to_markers(detections, stamp_ns, frame_id))
-        self._processing_time.publish(Float64(data=self._last_ms))
+        watch.lap("publish")
+        self._trace.write(stamp_ns, watch)
+        self._stages.add(watch)
+        self._markers.publish(detections_to_markers(sure, stamp_ns, frame_id))
+        self._processing_time.publish(Float64(data=watch.total_ms))
         self._tx_bytes.publish(UInt64(data=len(data)))
         if self._sender is not None and self._maps is not None and self._maps.are_watched:
             maps = self._sender.explain(frame, features, data)
@@ -220,6 +241,7 @@ class AgentNode(Node):
     def _message(
         self, frame: AgentFrame, features: BevFeatures, detections: Detections, demand: DemandMap | None
     ) -> bytes:
+        assert self.detector is not None
         budget_bytes = self._budget_bytes
         if self._sender is None:
             return share(frame, detections, self.detector, PayloadKind.OBJECTS, self._sequence, budget_bytes)
@@ -228,6 +250,7 @@ class AgentNode(Node):
 
     def _report(self) -> None:
         """Tell once a second how it goes."""
+        assert self.detector is not None
         values = {
             "sends": self._what,
             "budget_bytes": self._budget_bytes or "none",
@@ -239,15 +262,15 @@ class AgentNode(Node):
             "dropped, detector too slow": self._dropped,
             "dropped, no pose": self._join.without_pose,
             "failed": self._failed,
-            "processing_time_ms": f"{self._last_ms:.1f}",
             "model": self.detector.name,
+            **self._stages.summary(),
         }
         level, message = process.OK, "detects"
         if self._failed:
             level, message = process.ERROR, "some clouds could not be used"
         elif self._dropped or self._join.without_pose:
             level, message = process.WARN, "some clouds were dropped"
-        line = process.status(f"agent/{self._agent_id}", level, message, values)
+        line = process.status(f"agent/{self._settings.agent_id}", level, message, values)
         self._diagnostics.publish(process.diagnostics([line], self.get_clock().now().nanoseconds))
 
 

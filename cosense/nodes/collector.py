@@ -112,18 +112,26 @@ class _Open:
 
 
 class Collector:
-    """Holds messages until their moment is complete or out of time."""
+    """Holds messages until their moment is complete or out of time.
+
+    Attributes:
+        settings: how long to wait and for whom; may be set at any time.
+        window: which messages are of use at all; may be set at any time.
+    """
 
     def __init__(self, peers: Sequence[str], settings: CollectorSettings, window: FusionSettings) -> None:
         """Start with the senders that are expected from the beginning; others join when they are heard."""
-        self._settings = settings
-        self._window = window
-        self._tolerance_ns = settings.sync_tolerance_ms * 1e6
+        self.settings = settings
+        self.window = window
         self._senders = {peer: _Sender() for peer in peers}
         self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
         self._open: list[_Open] = []
         self._closed: list[Collection] = []
         self._newest_ego_ns: int | None = None
+
+    @property
+    def _tolerance_ns(self) -> float:
+        return self.settings.sync_tolerance_ms * 1e6
 
     @property
     def silent(self) -> list[str]:
@@ -165,13 +173,13 @@ class Collector:
         closed, self._closed = self._closed, []
         # Strictly in order: a later moment never overtakes an earlier one that still waits.
         while self._open and (
-            len(self._open) > self._settings.max_open or self._is_done(self._open[0], now_ns)
+            len(self._open) > self.settings.max_open or self._is_done(self._open[0], now_ns)
         ):
             closed.append(self._close(self._open.pop(0), now_ns))
         return closed
 
     def _is_done(self, moment: _Open, now_ns: int) -> bool:
-        if now_ns - moment.arrived_ns >= self._settings.timeout_ms * 1e6:
+        if now_ns - moment.arrived_ns >= self.settings.timeout_ms * 1e6:
             return True
         return not self._missing(moment)
 
@@ -202,14 +210,14 @@ class Collector:
 
     def _is_in_window(self, stamp_ns: int, reference_ns: int) -> bool:
         age_ms = (reference_ns - stamp_ns) / 1e6
-        return -self._window.max_ahead_ms <= age_ms <= self._window.max_age_ms
+        return -self.window.max_ahead_ms <= age_ms <= self.window.max_age_ms
 
     def _is_waited_for(self, sender: _Sender) -> bool:
-        return sender.misses < self._settings.misses_until_silent
+        return sender.misses < self.settings.misses_until_silent
 
     def _make_room(self) -> bool:
         """Forget a silent sender if there are too many; False if all of them are alive."""
-        if len(self._senders) < self._window.max_senders:
+        if len(self._senders) < self.window.max_senders:
             return True
         silent = self.silent
         if silent:

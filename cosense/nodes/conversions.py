@@ -7,6 +7,7 @@ numbers would take a second.
 from __future__ import annotations
 
 import array
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -22,7 +23,9 @@ from cosense.nodes.topics import MAP_FRAME
 from cosense.perception.detections import Detections
 from cosense.sensing.frame import Camera
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import ObjectClass
 from cosense.sensing.pcd import to_unit_range
+from cosense.viewer.colors import SOURCE_NAMES
 
 _POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
 # Boxes in full precision: what is fused live can be compared with what is fused offline.
@@ -114,6 +117,30 @@ def detections_to_cloud(detections: Detections, stamp_ns: int, frame_id: str) ->
     records["label"] = detections.labels
     records["source"] = detections.sources
     return _to_cloud(records, header(stamp_ns, frame_id))
+
+
+def detections_to_boxes(detections: Detections, stamp_ns: int, frame_id: str) -> Any:
+    """Return detections as a vision_msgs/Detection3DArray; the ids name where a box comes from."""
+    from vision_msgs.msg import Detection3D, Detection3DArray, ObjectHypothesisWithPose
+
+    message = Detection3DArray(header=header(stamp_ns, frame_id))
+    for index, box in enumerate(detections.boxes):
+        found = Detection3D(header=message.header)
+        found.bbox.center = to_pose(box[:3], yaw_quaternion(box[6]))
+        found.bbox.size.x, found.bbox.size.y, found.bbox.size.z = (float(size) for size in box[3:6])
+        hypothesis = ObjectHypothesisWithPose()
+        hypothesis.hypothesis.class_id = ObjectClass(int(detections.labels[index])).name.lower()
+        hypothesis.hypothesis.score = float(detections.scores[index])
+        hypothesis.pose.pose = found.bbox.center
+        found.results.append(hypothesis)
+        found.id = f"{SOURCE_NAMES[detections.sources[index]]} {index}"
+        message.detections.append(found)
+    return message
+
+
+def yaw_quaternion(yaw_rad: float) -> NDArray[np.float64]:
+    """Return (x, y, z, w) of a turn about z."""
+    return np.array([0.0, 0.0, np.sin(yaw_rad / 2), np.cos(yaw_rad / 2)])
 
 
 def pose_to_message(

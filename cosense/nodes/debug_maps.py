@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nav_msgs.msg import OccupancyGrid
-from rclpy.node import Node
 
 from cosense.nodes import qos
 from cosense.nodes.conversions import map_to_occupancy
+from cosense.nodes.lifecycle import ManagedNode
 from cosense.sharing.feature_sender import SelectionMaps
 
 NAMES = ("supply", "demand", "selection")
@@ -15,9 +15,9 @@ NAMES = ("supply", "demand", "selection")
 class DebugMaps:
     """Publishes `~/debug/supply`, `~/debug/demand` and `~/debug/selection` of one agent."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ManagedNode) -> None:
         self._publishers = {
-            name: node.create_publisher(OccupancyGrid, f"~/debug/{name}", qos.RESULT) for name in NAMES
+            name: node.publisher(OccupancyGrid, f"~/debug/{name}", qos.RESULT) for name in NAMES
         }
 
     @property

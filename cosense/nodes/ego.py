@@ -24,7 +24,12 @@ class Ego:
     def __init__(self) -> None:
         store = FeatureStore(_DEPTH)
         self._agent = AgentNode(store)
-        self._fusion = FusionNode(OwnFeatures(self._agent.detector, store))
+        self._fusion = FusionNode(OwnFeatures(self._agent, store))
+
+    def bring_up(self) -> None:
+        """Start the agent, then the fusion, which uses its detector."""
+        self._agent.bring_up()
+        self._fusion.bring_up()
 
     def spin(self) -> None:
         """Serve both nodes until the end."""

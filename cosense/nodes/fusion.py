@@ -1,8 +1,10 @@
 """The ego's fusion: its own message and those of the others in, one list of boxes out.
 
     ~/input/ego_objects  UInt8MultiArray, in-vehicle    ~/output/detections  PointCloud2, see conversions.py
-    ~/input/objects      UInt8MultiArray, the radio     ~/output/markers     MarkerArray for RViz
-    ~/input/features     likewise                       ~/output/demand      UInt8MultiArray, to the radio
+    ~/input/objects      UInt8MultiArray, the radio     ~/output/boxes       Detection3DArray, where installed
+    ~/input/features     likewise                       ~/output/markers     MarkerArray for RViz
+                                                        ~/output/mode        String, see mode.py
+                                                        ~/output/demand      UInt8MultiArray, to the radio
                                                         ~/debug/processing_time_ms, ~/debug/latency_ms
                                                         /diagnostics
 
@@ -15,16 +17,13 @@ thread of its own, so that messages and parameters are served meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.duration import Duration
-from rclpy.node import Node
-from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import Float64, UInt8MultiArray
-from visualization_msgs.msg import MarkerArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter
+from std_msgs.msg import UInt8MultiArray
 
 from cosense.errors import CosenseError
 from cosense.fusion.cooperate import check_fusion
@@ -32,18 +31,22 @@ from cosense.fusion.feature_receiver import FeatureReceiver
 from cosense.fusion.journal import JournalEntry, LineWriter, to_values
 from cosense.fusion.late import fuse_late
 from cosense.fusion.models import CooperativeDetector
-from cosense.fusion.receiver import FusionResult, PeerReport
-from cosense.nodes import conversions, process, qos, topics
+from cosense.fusion.receiver import FusionResult
+from cosense.nodes import conversions, process
+from cosense.nodes.agent import AgentNode
 from cosense.nodes.collector import Collection, Collector
 from cosense.nodes.feature_store import FeatureStore
-from cosense.nodes.fusion_parameters import declare_collector, declare_gate, declare_settings
-from cosense.nodes.markers import detections_to_markers
+from cosense.nodes.fusion_outputs import DemandOutput, FusionOutputs
+from cosense.nodes.fusion_parameters import FusionParameters, declare_fusion, read_fusion
+from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.mode import mode_of, no_sensor
+from cosense.nodes.trace import Stopwatch, Trace
 from cosense.nodes.worker import Worker
-from cosense.perception.detector import Detector
+from cosense.perception.forward_time import ForwardTime
 from cosense.sharing.message import MessageError
 
 _POLL_S = 0.01
-_ASK_AGAIN_S = 0.002
+_LOOK_AT_SENSOR_S = 0.25
 _DEPTH = 64
 # Collections that may wait for the one that is being fused.
 WAITING = 4
@@ -54,11 +57,11 @@ class OwnFeatures:
     """What the fusion needs of the ego's agent to fuse features.
 
     Attributes:
-        detector: that the ego runs.
+        agent: of the ego, which has the detector once it is configured.
         store: where the agent leaves its features.
     """
 
-    detector: Detector
+    agent: AgentNode
     store: FeatureStore
 
 
@@ -66,20 +69,22 @@ class OwnFeatures:
 class _Ready:
     collection: Collection
     silent: list[str]
-    since_s: float
+    since_ns: int
 
 
-class FusionNode(Node):
+class FusionNode(ManagedNode):
     """See the module."""
 
     def __init__(self, own: OwnFeatures | None = None) -> None:
-        """Start; without `own` for late fusion only."""
+        """Declare the parameters; without `own` for late fusion only."""
         super().__init__("fusion")
         self._ego_id = process.needed(self, "ego_id", "whose boxes these are")
         peers = process.declare(
             self, "peers", "", "agents to wait for from the beginning, with commas between"
         )
+        self._expected = [peer for peer in peers.split(",") if peer]
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")
+        self._journal_path = Path(journal) if journal else None
         self._method = process.choose(
             self,
             "method",
@@ -95,155 +100,160 @@ class FusionNode(Node):
             high=10_000,
         )
         self._delivery_s = delivery_ms / 1e3
-        self._settings = window = declare_settings(self)
-        gate = declare_gate(self)
+        process.declare(
+            self,
+            "no_sensor_after_ms",
+            1000.0,
+            "the mode is NO SENSOR when the ego has not measured for so long",
+            low=1,
+            high=60_000,
+            is_settable=True,
+        )
+        self._parameters_now = declare_fusion(self)
+        self._trace = Trace(self)
         self._own = own
+        self._journal: LineWriter | None = None
+        self._worker: Worker[_Ready] | None = None
         self._receiver: FeatureReceiver | None = None
-        if own is not None:
-            check_fusion(self._method, own.detector)
-            assert isinstance(own.detector, CooperativeDetector)
-            self._receiver = FeatureReceiver(
-                own.detector, with_boxes=self._method == "hybrid", settings=self._settings, gate=gate
-            )
-            # Messages too old for their features may still be good for their boxes.
-            window = replace(window, max_age_ms=gate.boxes_max_age_ms, max_ahead_ms=gate.max_ahead_ms)
+        self._collector: Collector | None = None
+        self.add_on_set_parameters_callback(self._on_parameters)
+
+    def build(self) -> None:
+        """Get ready to fuse."""
+        self._networks = ForwardTime([])
+        if self._own is not None:
+            detector = self._own.agent.detector
+            if detector is None:
+                raise CosenseError("configure the ego's agent first: the fusion uses its detector")
+            check_fusion(self._method, detector)
+            assert isinstance(detector, CooperativeDetector)
+            self._receiver = FeatureReceiver(detector, with_boxes=self._method == "hybrid")
+            self._networks = ForwardTime([detector.sharing, *([detector.fusion] if detector.fusion else [])])
         self._silent: list[str] = []
-        self._timeouts = self._frames = self._dropped = 0
-        expected = [peer for peer in peers.split(",") if peer]
-        self._collector = Collector(expected, declare_collector(self), window)
-        self._journal = LineWriter(Path(journal)) if journal else None
-        self._create_publishers()
-        self._worker: Worker[_Ready] = Worker(self, "fusion", self._fuse, WAITING)
-        self._listen()
-        self.create_timer(_POLL_S, self._pass_on_what_is_ready)
+        self._heard_ego_ns: int | None = None
+        now = self._parameters_now
+        self._collector = Collector(self._expected, now.collector, now.fusion)
+        self._apply(now)
+        self._journal = LineWriter(self._journal_path) if self._journal_path else None
+        self._outputs = FusionOutputs(self, self._ego_id, self._method)
+        self._demand = None if self._receiver is None else DemandOutput(self, self._delivery_s)
+        self._worker = Worker(self, "fusion", self._fuse, WAITING)
+
+    def listen(self) -> None:
+        """Take the messages of all agents."""
+        self.subscribe(UInt8MultiArray, "~/input/ego_objects", self._on_ego, _DEPTH)
+        self.subscribe(UInt8MultiArray, "~/input/objects", self._on_message, _DEPTH)
+        if self._receiver is not None:
+            self.subscribe(UInt8MultiArray, "~/input/features", self._on_message, _DEPTH)
+        self.every(_POLL_S, self._pass_on_what_is_ready)
+        self.every(_LOOK_AT_SENSOR_S, self._look_at_sensor)
         self.get_logger().info(
-            f"{self._method} fusion of '{self._ego_id}' waits for: {', '.join(expected) or 'nobody'}"
+            f"{self._method} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
         )
 
     def close(self) -> None:
         """Finish the frame and complete the journal."""
-        self._worker.close()
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
         if self._journal is not None:
             self._journal.close()
+            self._journal = None
+        self._trace.close()
 
-    def _create_publishers(self) -> None:
-        self._detections = self.create_publisher(PointCloud2, "~/output/detections", qos.RESULT)
-        self._markers = self.create_publisher(MarkerArray, "~/output/markers", qos.RESULT)
-        self._processing_time = self.create_publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
-        self._latency = self.create_publisher(Float64, "~/debug/latency_ms", qos.RESULT)
-        self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
-        if self._receiver is not None:
-            self._demand = self.create_publisher(UInt8MultiArray, "~/output/demand", qos.V2X)
+    def _on_parameters(self, parameters: Iterable[Parameter]) -> SetParametersResult:
+        """Take limits and time-outs, or refuse them with the reason."""
+        try:
+            self._apply(read_fusion(self, parameters))
+        except CosenseError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
 
-    def _listen(self) -> None:
-        process.Listener(self, UInt8MultiArray, "~/input/ego_objects", self._on_ego, _DEPTH)
-        process.Listener(self, UInt8MultiArray, "~/input/objects", self._on_message, _DEPTH)
+    def _apply(self, now: FusionParameters) -> None:
+        self._parameters_now = now
+        window = now.fusion
         if self._receiver is not None:
-            process.Listener(self, UInt8MultiArray, "~/input/features", self._on_message, _DEPTH)
+            self._receiver.settings, self._receiver.gate = now.fusion, now.gate
+            # Messages too old for their features may still be good for their boxes.
+            window = replace(window, max_age_ms=now.gate.boxes_max_age_ms, max_ahead_ms=now.gate.max_ahead_ms)
+        if self._collector is not None:
+            self._collector.settings, self._collector.window = now.collector, window
 
     def _on_ego(self, message: UInt8MultiArray) -> None:
+        assert self._collector is not None
+        self._heard_ego_ns = time.monotonic_ns()
         try:
-            self._collector.add_ego(conversions.message_to_bytes(message), time.monotonic_ns())
+            self._collector.add_ego(conversions.message_to_bytes(message), self._heard_ego_ns)
         except MessageError as error:
             self.get_logger().error(f"message of the ego itself: {error}", throttle_duration_sec=1.0)
         self._pass_on_what_is_ready()
 
     def _on_message(self, message: UInt8MultiArray) -> None:
+        assert self._collector is not None
         self._collector.add(conversions.message_to_bytes(message))
         self._pass_on_what_is_ready()
 
     def _pass_on_what_is_ready(self) -> None:
+        assert self._collector is not None
+        assert self._worker is not None
         for collection in self._collector.ready(time.monotonic_ns()):
-            self._dropped += self._worker.put(_Ready(collection, self._collector.silent, time.monotonic()))
+            dropped = self._worker.put(_Ready(collection, self._collector.silent, time.monotonic_ns()))
+            if dropped is not None:
+                self._outputs.dropped += 1
+                self._trace.write(dropped.collection.stamp_ns, dropped="the fusion was too slow")
         self._report_silence()
+
+    def _look_at_sensor(self) -> None:
+        """Say that the ego is blind, as long as it is."""
+        silent_ms = None if self._heard_ego_ns is None else (time.monotonic_ns() - self._heard_ego_ns) / 1e6
+        if silent_ms is None or silent_ms > self.get_parameter("no_sensor_after_ms").value:
+            self._outputs.report_blindness(no_sensor(silent_ms))
 
     def _fuse(self, ready: _Ready) -> None:
         """Fuse one frame, tell everybody, and ask for what is wanted next."""
         collection = ready.collection
-        start = time.monotonic()
+        watch = Stopwatch(ready.since_ns - int(collection.waited_ms * 1e6))
+        watch.lap("wait for others", collection.waited_ms)
+        watch.lap("wait for the fusion")
+        self._networks.take_ms()
         try:
             result, demands = self._fused(collection)
         except CosenseError as error:
+            self._trace.write(collection.stamp_ns, dropped=str(error))
             self.get_logger().error(f"frame at {collection.stamp_ns} ns: {error}")
             return
         # First: a sender that hears it before its next cloud sends what is wanted by then.
-        for demand in demands.values():
-            self._demand.publish(conversions.bytes_to_message(demand))
-        end = time.monotonic()
-        processing_ms, latency_ms = (end - start) * 1e3, collection.waited_ms + (end - ready.since_s) * 1e3
-        self._frames += 1
-        self._timeouts += bool(collection.missing)
+        if self._demand is not None:
+            self._demand.publish(demands.values())
+        watch.lap("fuse, network", self._networks.take_ms())
+        watch.lap("fuse")
+        mode = mode_of(self._method, result.peers, collection.missing, ready.silent)
         # The journal first: whoever sees the published result finds it in the file.
         if self._journal is not None:
-            entry = JournalEntry(collection.stamp_ns, result, collection.missing, latency_ms)
+            entry = JournalEntry(
+                collection.stamp_ns, result, collection.missing, watch.total_ms, mode.name, mode.reason
+            )
             self._journal.write(to_values(entry))
-        frame_id = topics.lidar_frame(self._ego_id)
-        self._markers.publish(detections_to_markers(result.detections, collection.stamp_ns, frame_id))
-        self._processing_time.publish(Float64(data=processing_ms))
-        self._latency.publish(Float64(data=latency_ms))
-        statuses = [
-            self._own_status(collection, result, latency_ms),
-            *map(_peer_status, result.peers),
-            *(
-                process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {})
-                for peer in ready.silent
-            ),
-        ]
-        self._diagnostics.publish(process.diagnostics(statuses, self.get_clock().now().nanoseconds))
-        if demands and self._delivery_s:
-            self._wait_for_delivery(sum(peer.used_for == "features" for peer in result.peers))
-        # The detections last: they tell the player that this frame is complete.
-        self._detections.publish(
-            conversions.detections_to_cloud(result.detections, collection.stamp_ns, frame_id)
-        )
+        self._outputs.report(collection, result, mode, ready.silent, watch)
+        if self._demand is not None:
+            self._demand.wait(sum(peer.used_for == "features" for peer in result.peers))
+        self._outputs.publish(result.detections, collection.stamp_ns)
+        watch.lap("publish")
+        self._trace.write(collection.stamp_ns, watch)
 
     def _fused(self, collection: Collection) -> tuple[FusionResult, Mapping[str, bytes]]:
         """Return what comes out of a frame, and the DEMAND messages for the next one by addressee."""
         if self._own is None or self._receiver is None:
-            return fuse_late(collection.ego_message, collection.messages, self._settings), {}
+            return fuse_late(collection.ego_message, collection.messages, self._parameters_now.fusion), {}
         features = self._own.store.take(collection.ego_message)
         result = self._receiver.fuse(collection.ego_message, features, collection.messages)
         demands = self._receiver.demands(collection.ego_message, features)
         told = {addressee: len(demand) for addressee, demand in demands.items()}
         return replace(result, demand_bytes=told), demands
 
-    def _wait_for_delivery(self, senders: int) -> None:
-        """Stay until the demand has reached its readers, so that the cloud of the next frame meets it there.
-
-        Args:
-            senders: of features in this frame; so many readers there are at least, known to DDS or not yet.
-        """
-        end_s = time.monotonic() + self._delivery_s
-        # Asked again and again: a wait inside of rclpy would stop all threads of the process.
-        while self._demand.get_subscription_count() < senders or not self._demand.wait_for_all_acked(
-            Duration()
-        ):
-            if time.monotonic() > end_s:
-                self.get_logger().warning(
-                    f"not everybody has confirmed the demand within {self._delivery_s:g} s",
-                    throttle_duration_sec=5.0,
-                )
-                return
-            time.sleep(_ASK_AGAIN_S)
-
-    def _own_status(
-        self, collection: Collection, result: FusionResult, latency_ms: float
-    ) -> DiagnosticStatus:
-        level, message = process.OK, "complete"
-        if collection.missing:
-            level, message = process.WARN, f"time-out, without {', '.join(collection.missing)}"
-        values = {
-            "method": self._method,
-            "latency_ms": f"{latency_ms:.1f}",
-            "frames": self._frames,
-            "time-outs": self._timeouts,
-            "dropped, fusion too slow": self._dropped,
-            "demand bytes": sum(result.demand_bytes.values()),
-        }
-        return process.status("fusion", level, message, values)
-
     def _report_silence(self) -> None:
         """Say once when an agent falls silent and once when it is back."""
+        assert self._collector is not None
         silent = self._collector.silent
         for peer in silent:
             if peer not in self._silent:
@@ -252,17 +262,6 @@ class FusionNode(Node):
             if peer not in silent:
                 self.get_logger().info(f"agent '{peer}' is back")
         self._silent = silent
-
-
-def _peer_status(report: PeerReport) -> DiagnosticStatus:
-    level = process.WARN if report.used_for == "nothing" else process.OK
-    values = {
-        "mode": report.used_for,
-        "reason": report.reason or "none",
-        "bytes": report.bytes,
-        "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
-    }
-    return process.status(f"fusion/{report.sender}", level, report.reason or "used", values)
 
 
 def main() -> None:

@@ -1,85 +1,105 @@
-"""The parameters of the fusion: how long it waits and for whom, what it accepts and how it merges."""
+"""The parameters of the fusion: how long it waits and for whom, what it accepts and how it merges.
+
+All of them may be set at run time, and hold from the next frame on.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
 
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
+from cosense.errors import CosenseError
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import process
 from cosense.nodes.collector import CollectorSettings
 
-_GATE_DESCRIPTIONS = {
-    "features_max_age_ms": "older features are not used",
-    "features_max_error_m": "features are not used when the poses are less certain than this, 30 m away",
-    "boxes_max_age_ms": "older boxes are not used either",
-    "boxes_max_error_m": "boxes are not used when the poses are less certain than this, 30 m away",
-    "max_ahead_ms": "messages further ahead of the ego are not used",
+GATE = "gate."
+# What each means, and the largest number that makes sense; the smallest is in the dataclass.
+_DESCRIPTIONS: dict[type, dict[str, tuple[str, float]]] = {
+    FusionSettings: {
+        "max_age_ms": ("late: older messages are not used", 10_000),
+        "max_ahead_ms": ("late: messages further ahead of the ego are not used", 10_000),
+        "nms_iou": ("overlap that is one object", 1),
+        "max_senders": ("more agents are not used", 1000),
+    },
+    GateSettings: {
+        "features_max_age_ms": ("older features are not used", 10_000),
+        "features_max_error_m": (
+            "features are not used when the poses are less certain than this, 30 m away",
+            10_000,
+        ),
+        "boxes_max_age_ms": ("older boxes are not used either", 10_000),
+        "boxes_max_error_m": (
+            "boxes are not used when the poses are less certain than this, 30 m away",
+            10_000,
+        ),
+        "max_ahead_ms": ("messages further ahead of the ego are not used", 10_000),
+    },
+    CollectorSettings: {
+        "timeout_ms": ("how long a frame waits for others", 60_000),
+        "sync_tolerance_ms": ("a message this near to the ego's stamp is of the same moment", 10_000),
+        "misses_until_silent": ("after so many frames without it an agent is not waited for", 1000),
+        "max_open": ("frames that may wait at a time", 1000),
+    },
 }
 
 
-def declare_settings(node: Node) -> FusionSettings:
-    """Declare what the fusion accepts and how it merges."""
-    default = FusionSettings()
+@dataclass(frozen=True)
+class FusionParameters:
+    """What the fusion goes by.
 
-    def milliseconds(name: str, description: str) -> float:
-        return float(process.declare(node, name, getattr(default, name), description, low=0, high=10_000))
+    Attributes:
+        fusion: what it accepts and how it merges.
+        gate: what a message may do where features are fused.
+        collector: how long it waits and for whom.
+    """
 
-    return FusionSettings(
-        max_age_ms=milliseconds("max_age_ms", "late: older messages are not used"),
-        max_ahead_ms=milliseconds("max_ahead_ms", "late: messages further ahead of the ego are not used"),
-        nms_iou=process.declare(
-            node, "nms_iou", default.nms_iou, "overlap that is one object", low=0, high=1
-        ),
-        max_senders=process.declare(
-            node, "max_senders", default.max_senders, "more agents are not used", low=1, high=1000
-        ),
-    )
+    fusion: FusionSettings
+    gate: GateSettings
+    collector: CollectorSettings
 
 
-def declare_gate(node: Node) -> GateSettings:
-    """Declare what a message of features may do."""
-    default = GateSettings()
-    values = {
-        field.name: process.declare(
-            node,
-            f"gate.{field.name}",
-            getattr(default, field.name),
-            _GATE_DESCRIPTIONS[field.name],
-            low=0,
-            high=10_000,
+def declare_fusion(node: Node) -> FusionParameters:
+    """Declare all of them and return what they are set to.
+
+    Raises:
+        CosenseError: they do not fit together.
+    """
+    for kind, prefix in _kinds():
+        default = kind()
+        for name, (description, high) in _DESCRIPTIONS[kind].items():
+            process.declare(
+                node, prefix + name, getattr(default, name), description, low=0, high=high, is_settable=True
+            )
+    return read_fusion(node, ())
+
+
+def read_fusion(node: Node, changes: Iterable[Parameter]) -> FusionParameters:
+    """Return what the parameters are with these changes.
+
+    Raises:
+        CosenseError: a value that is not allowed.
+    """
+    changed = {parameter.name: parameter.value for parameter in changes}
+
+    def value(name: str) -> Any:
+        return changed[name] if name in changed else node.get_parameter(name).value
+
+    try:
+        return FusionParameters(
+            *(
+                kind(**{field.name: value(prefix + field.name) for field in fields(kind)})
+                for kind, prefix in _kinds()
+            )
         )
-        for field in fields(GateSettings)
-    }
-    return GateSettings(**values)
+    except ValueError as error:
+        raise CosenseError(f"node '{node.get_name()}': {error}") from None
 
 
-def declare_collector(node: Node) -> CollectorSettings:
-    """Declare how long to wait and for whom."""
-    default = CollectorSettings()
-    return CollectorSettings(
-        timeout_ms=process.declare(
-            node, "timeout_ms", default.timeout_ms, "how long a frame waits for others", low=0, high=60_000
-        ),
-        sync_tolerance_ms=process.declare(
-            node,
-            "sync_tolerance_ms",
-            default.sync_tolerance_ms,
-            "a message this near to the ego's stamp is of the same moment",
-            low=0,
-            high=10_000,
-        ),
-        misses_until_silent=process.declare(
-            node,
-            "misses_until_silent",
-            default.misses_until_silent,
-            "after so many frames without it an agent is not waited for",
-            low=1,
-            high=1000,
-        ),
-        max_open=process.declare(
-            node, "max_open", default.max_open, "frames that may wait at a time", low=1, high=1000
-        ),
-    )
+def _kinds() -> tuple[tuple[type, str], ...]:
+    return (FusionSettings, ""), (GateSettings, GATE), (CollectorSettings, "")

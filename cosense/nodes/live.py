@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
+from cosense.nodes.latency import latency_view
 from cosense.nodes.method import check_message_budget, sends_features
-from cosense.nodes.processes import ProcessSpec, processes
+from cosense.nodes.processes import TRACES, ProcessSpec, processes
 from cosense.nodes.scenario import Scenario, frames_of, resolved
 from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
 
@@ -22,10 +24,11 @@ _RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
 
 
 def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failure]:
-    """Run a scenario to its end; show and return the processes that failed.
+    """Run a scenario to its end; show the processes that died and return those that were not started again.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
-    `cosense.fusion.journal`), frames.jsonl (one played frame a line), logs/, and run.mcap when it records.
+    `cosense.fusion.journal`), frames.jsonl (one played frame a line), trace/ (how long each stage of each frame
+    took in each node), logs/, and run.mcap when it records.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Raises:
@@ -38,6 +41,7 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
     out.mkdir(parents=True, exist_ok=True)
     for name in _RESULTS:
         (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / TRACES, ignore_errors=True)
     (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     environment = ros_environment(out / "logs")
     console.print(
@@ -49,8 +53,10 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
     with _Display(console, scenario.frames) as display:
         failures = supervisor.run(display.show)
     for failure in failures:
-        console.print(f"[bold red]failed:[/] {failure}", highlight=False, soft_wrap=True)
-    return failures
+        word = "[bold yellow]died:[/]" if failure.is_back else "[bold red]failed:[/]"
+        console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
+    console.print(latency_view(out), highlight=False)
+    return [failure for failure in failures if not failure.is_back]
 
 
 def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
@@ -116,9 +122,9 @@ def describe(progress: Progress) -> str:
     used = [peer for peer in last["peers"] if peer["used_for"] != "nothing"]
     sent_bytes = sum(peer["bytes"] for peer in last["peers"]) + sum(last["demand_bytes"].values())
     boxes = (
-        f"{len(last['boxes'])} boxes with {len(used)} peers, {sent_bytes / 1000:.1f} kB, "
+        f"{last['mode']}, {len(last['boxes'])} boxes with {len(used)} peers, {sent_bytes / 1000:.1f} kB, "
         f"{last['elapsed_ms']:.0f} ms"
     )
-    if last["missing"]:
-        parts.append(f"waited in vain for {', '.join(last['missing'])}")
+    if last["mode_reason"]:
+        parts.append(last["mode_reason"])
     return "; ".join([boxes, *parts])

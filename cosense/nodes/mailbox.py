@@ -17,15 +17,13 @@ class Mailbox(Generic[T]):
         self._depth = depth
         self._changed = threading.Condition()
 
-    def put(self, item: T) -> int:
-        """Add an item and return how many old ones were pushed out (0 or 1)."""
+    def put(self, item: T) -> T | None:
+        """Add an item and return the old one that was pushed out for it, None where there was room."""
         with self._changed:
             self._items.append(item)
-            dropped = len(self._items) > self._depth
-            if dropped:
-                self._items.popleft()
+            dropped = self._items.popleft() if len(self._items) > self._depth else None
             self._changed.notify()
-            return int(dropped)
+            return dropped
 
     def get(self, timeout_s: float) -> T | None:
         """Return the oldest item, None if none comes in time."""

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cosense.nodes.conversions import header, to_pose
+from cosense.nodes.conversions import header, to_pose, yaw_quaternion
 from cosense.perception.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.viewer.colors import GROUND_TRUTH, SOURCE_NAMES, SOURCES, rgba
 
 _OPACITY = 0.45
+_TEXT_ABOVE_SENSOR_M, _TEXT_M = 4.0, 1.5
 
 
 def detections_to_markers(detections: Detections, stamp_ns: int, frame_id: str) -> MarkerArray:
@@ -40,6 +41,16 @@ def objects_to_markers(objects: Objects, stamp_ns: int, frame_id: str) -> Marker
     return MarkerArray(markers=markers)
 
 
+def mode_to_marker(text: str, stamp_ns: int, frame_id: str) -> Marker:
+    """Return the mode of the ego as a text above it."""
+    marker = Marker(header=header(stamp_ns, frame_id), type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
+    marker.ns, marker.text = "mode", text
+    marker.pose = to_pose(np.array([0.0, 0.0, _TEXT_ABOVE_SENSOR_M]), yaw_quaternion(0.0))
+    marker.scale.z = _TEXT_M
+    marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+    return marker
+
+
 def _clear(stamp_ns: int, frame_id: str) -> Marker:
     """Return what removes the boxes of the frame before."""
     return Marker(header=header(stamp_ns, frame_id), action=Marker.DELETEALL)
@@ -47,8 +58,7 @@ def _clear(stamp_ns: int, frame_id: str) -> Marker:
 
 def _cube(box: NDArray[np.float64], color: str, stamp_ns: int, frame_id: str) -> Marker:
     marker = Marker(header=header(stamp_ns, frame_id), type=Marker.CUBE, action=Marker.ADD)
-    half_yaw = box[6] / 2
-    marker.pose = to_pose(box[:3], np.array([0.0, 0.0, np.sin(half_yaw), np.cos(half_yaw)]))
+    marker.pose = to_pose(box[:3], yaw_quaternion(box[6]))
     marker.scale.x, marker.scale.y, marker.scale.z = (float(size) for size in box[3:6])
     red, green, blue, opacity = rgba(color, _OPACITY)
     marker.color = ColorRGBA(r=red, g=green, b=blue, a=opacity)

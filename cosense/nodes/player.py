@@ -1,7 +1,4 @@
-"""Plays a data set or a simulation as if its sensors were there.
-
-For each agent PointCloud2 and PoseWithCovarianceStamped with the same stamp, images and calibration where
-there are cameras and somebody listens; for all together the ground truth and /clock. Names: topics.py.
+"""Plays a data set, a bag or a simulation as if its sensors were there; sensors.py says what becomes of a frame.
 
 Mode "drain" publishes the next frame when the fusion has answered the one before, so that nothing is lost
 however slow the machine is; mode "rate" keeps the time of the recording. It starts when everybody who has to
@@ -10,6 +7,7 @@ listen listens, and ends with the last frame. Each frame becomes one line of the
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
@@ -17,48 +15,45 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
-from visualization_msgs.msg import MarkerArray
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.fusion.journal import LineWriter
-from cosense.geometry.transforms import invert
 from cosense.nodes import conversions, process, qos, topics
-from cosense.nodes.markers import objects_to_markers
+from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.scenario import SimulatedSource, Source, frames_of
-from cosense.sensing.frame import AgentFrame, Camera
-
-try:
-    from tf2_msgs.msg import TFMessage
-except ImportError:  # not among the wheels; the recorder then makes /tf from the poses
-    TFMessage = None
+from cosense.nodes.sensors import SensorOutputs
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05
+_CLOCK_S = 0.01
 _DELIVERY_S = 2.0
 _DEPTH = 16
+# Answers to frames that were played longer ago do not count.
+_AWAITED = 64
 # A longer gap between two frames, or a jump back, is the seam between two recordings.
 _LONGEST_GAP_S = 1.0
 _USUAL_GAP_S = 0.1
 
 
-class PlayerNode(Node):
+class PlayerNode(ManagedNode):
     """See the module."""
 
     def __init__(self) -> None:
         super().__init__("player")
         self._source = _source(self)
         self._frames = process.declare(self, "frames", 0, "how many to play, 0 for all", low=0, high=10**9)
-        agents = process.needed(self, "agents", "who is played, with commas between")
+        self._agents = process.needed(self, "agents", "who is played, with commas between").split(",")
         self._ego = process.needed(self, "ego", "whose ground truth is published")
+        skews_ms = process.declare(
+            self, "clock_skews_ms", "{}", "JSON object: by agent, by how much its clock is ahead"
+        )
+        self._skews_ns = {agent: int(skew * 1e6) for agent, skew in json.loads(skews_ms).items()}
         self._is_drain = (
             process.choose(self, "mode", ("drain", "rate"), "when the next frame comes") == "drain"
         )
@@ -73,29 +68,36 @@ class PlayerNode(Node):
         )
         self._is_recorded = process.declare(self, "recorded", False, "wait for a recorder on each topic")
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")
-        self._journal = LineWriter(Path(journal)) if journal else None
-        self._agents = agents.split(",")
-        self._not_played: set[str] = set()
-        self._awaited_ns: int | None = None
-        self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in self._agents}
-        self._poses = {
-            a: self._publisher(PoseWithCovarianceStamped, topics.pose_topic(a)) for a in self._agents
-        }
-        self._images: dict[str, Publisher] = {}
-        self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
-        self._time = self._publisher(Clock, topics.CLOCK)
-        self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
-        self._latency = self._publisher(Float64, "~/debug/pipeline_latency_ms")
-        process.Listener(self, PointCloud2, topics.DETECTIONS, self._on_detections, _DEPTH)
+        self._journal_path = Path(journal) if journal else None
+        self._journal: LineWriter | None = None
+        # When the frames were published that have not been answered yet (monotonic), by stamp.
+        self._awaited: dict[int, int] = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
 
+    def build(self) -> None:
+        """Announce the sensors."""
+        self._sensors = SensorOutputs(self, self._agents, self._ego, self._skews_ns)
+        self._latency = self.publisher(Float64, "~/debug/pipeline_latency_ms", qos.RESULT)
+        self._journal = LineWriter(self._journal_path) if self._journal_path else None
+
+    def listen(self) -> None:
+        """Hear when a frame is fused."""
+        self.subscribe(PointCloud2, topics.DETECTIONS, self._on_detections, _DEPTH)
+
+    def close(self) -> None:
+        """Complete the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
     def play(self) -> None:
-        """Play everything.
+        """Play everything; where a lifecycle manager deactivates the node, it pauses.
 
         Raises:
             CosenseError: nobody listens, or there is nothing to play.
         """
+        self._wait_while_inactive()
         frames = _read_ahead(frames_of(self._source, self._frames or None))
         played = passed_over = 0
         previous_ns: int | None = None
@@ -107,15 +109,17 @@ class PlayerNode(Node):
                 passed_over += 1
                 continue
             if not played:
-                # Who is left out of the first frame is left out on purpose.
-                self._not_played = set(frame.agents) - set(self._agents)
-                self._prepare_cameras(frame)
+                self._sensors.prepare(frame)
                 self._wait_for_listeners()
+            stamp_ns = frame.ego.stamp_ns
+            if not self.is_active:
+                self._wait_while_inactive()
+                previous_ns = None
             if not self._is_drain:
                 due_s = max(due_s, time.monotonic()) if previous_ns is None else due_s
-                due_s += _gap_s(previous_ns, frame.ego.stamp_ns) / self._rate
-                self._spin_until(lambda: False, due_s - time.monotonic())
-            previous_ns = frame.ego.stamp_ns
+                due_s += _gap_s(previous_ns, stamp_ns) / self._rate
+                self._let_time_pass(due_s, stamp_ns)
+            previous_ns = stamp_ns
             self._play_frame(frame)
             played += 1
         if not played:
@@ -123,105 +127,50 @@ class PlayerNode(Node):
         self._wait_until_delivered()
         self.get_logger().info(f"played {played} frames, passed over {passed_over}")
 
-    def close(self) -> None:
-        """Complete the journal."""
-        if self._journal is not None:
-            self._journal.close()
-
     def _play_frame(self, frame: CooperativeFrame) -> None:
         """Publish one frame; in mode drain also wait for the answer."""
         stamp_ns = frame.ego.stamp_ns
-        start = time.monotonic()
-        self._awaited_ns = stamp_ns
-        self._publish(frame)
-        latency_ms = None
-        if self._is_drain:
-            if self._spin_until(lambda: self._awaited_ns is None, self._timeout_s):
-                latency_ms = (time.monotonic() - start) * 1e3
-                self._latency.publish(Float64(data=latency_ms))
-            else:
-                self.get_logger().warning(
-                    f"frame {frame.frame_id}: no detections within {self._timeout_s:g} s, going on without"
-                )
+        published_ns = time.monotonic_ns()
+        self._awaited[stamp_ns] = published_ns
+        while len(self._awaited) > _AWAITED:
+            del self._awaited[next(iter(self._awaited))]
+        # First: the answer of the fusion is to find it in the file.
         if self._journal is not None:
             self._journal.write(
                 {
                     "frame_id": frame.frame_id,
                     "sequence": frame.sequence,
                     "stamp_ns": stamp_ns,
-                    "latency_ms": latency_ms,
+                    "published_ns": published_ns,
                 }
             )
-
-    def _publish(self, frame: CooperativeFrame) -> None:
-        self._time.publish(Clock(clock=conversions.to_time(frame.ego.stamp_ns)))
-        ego_frame = topics.lidar_frame(self._ego)
-        self._ground_truth.publish(objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame))
-        for agent_id in self._agents:
-            agent = frame.agents.get(agent_id)
-            if agent is not None:
-                self._publish_agent(agent)
-        for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
-            self._not_played.add(agent_id)
+        self._sensors.publish(frame)
+        if self._is_drain and not self._spin_until(lambda: stamp_ns not in self._awaited, self._timeout_s):
             self.get_logger().warning(
-                f"agent '{agent_id}' is not played: only agents of the first frame take part"
+                f"frame {frame.frame_id}: no detections within {self._timeout_s:g} s, going on without"
             )
-
-    def _publish_agent(self, agent: AgentFrame) -> None:
-        pose = conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns)
-        self._poses[agent.agent_id].publish(pose)
-        frame_id = topics.lidar_frame(agent.agent_id)
-        if self._tf is not None:
-            self._tf.publish(TFMessage(transforms=list(_transforms(agent))))
-        cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
-        self._points[agent.agent_id].publish(cloud)
-        for camera in agent.cameras:
-            self._publish_image(agent.agent_id, camera)
-
-    def _publish_image(self, agent_id: str, camera: Camera) -> None:
-        """Publish an image in the forms that somebody listens to: pictures are large."""
-        topic, frame_id = (
-            topics.image_topic(agent_id, camera.name),
-            topics.camera_frame(agent_id, camera.name),
-        )
-        forms: list[tuple[str, Callable[[Camera, str], Any]]] = [
-            (topic, conversions.image_to_message),
-            (f"{topic}/compressed", conversions.image_to_jpeg),
-            (topics.camera_info_topic(agent_id, camera.name), conversions.camera_to_info),
-        ]
-        for name, convert in forms:
-            publisher = self._images.get(name)
-            if publisher is not None and publisher.get_subscription_count():
-                publisher.publish(convert(camera, frame_id))
-
-    def _prepare_cameras(self, frame: CooperativeFrame) -> None:
-        """Announce the cameras of the first frame, so that listeners find them before it is played."""
-        for agent_id in self._agents:
-            agent = frame.agents.get(agent_id)
-            for camera in () if agent is None else agent.cameras:
-                topic = topics.image_topic(agent_id, camera.name)
-                info = topics.camera_info_topic(agent_id, camera.name)
-                compressed = f"{topic}/compressed"
-                self._images[topic] = self._publisher(Image, topic)
-                self._images[compressed] = self._publisher(CompressedImage, compressed)
-                self._images[info] = self._publisher(CameraInfo, info)
 
     def _wait_for_listeners(self) -> None:
         """Wait until each agent, and the recorder where there is one, listens to all it needs."""
-        needed = dict.fromkeys((*self._points.values(), *self._poses.values()), 1 + self._is_recorded)
-        if self._is_recorded:
-            small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
-            needed |= dict.fromkeys((self._ground_truth, *small), 1)
 
         def missing() -> list[str]:
-            found = [p.topic_name for p, count in needed.items() if p.get_subscription_count() < count]
             nobody_fuses = self._is_drain and not self.count_publishers(topics.DETECTIONS)
+            found = self._sensors.missing_listeners(recorded=self._is_recorded)
             return found + [topics.DETECTIONS] * nobody_fuses
 
         if not self._spin_until(lambda: not missing(), self._startup_timeout_s):
             raise CosenseError(
                 f"after {self._startup_timeout_s:g} s somebody is still not there for: {', '.join(missing())}"
             )
+
+    def _wait_while_inactive(self) -> None:
+        self._spin_until(lambda: self.is_active, None)
+
+    def _let_time_pass(self, due_s: float, stamp_ns: int) -> None:
+        """Wait until the next frame is due, and let /clock run up to its stamp."""
+        while (left_s := due_s - time.monotonic()) > 0:
+            self._sensors.publish_time(max(stamp_ns - int(left_s * self._rate * 1e9), 0))
+            self._spin_until(lambda: False, min(left_s, _CLOCK_S))
 
     def _wait_until_delivered(self) -> None:
         """Stay until the last messages have arrived: a publisher that is gone sends nothing again."""
@@ -230,31 +179,19 @@ class PlayerNode(Node):
             publisher.wait_for_all_acked(Duration(seconds=max(end_s - time.monotonic(), 0.0)))
 
     def _on_detections(self, detections: PointCloud2) -> None:
-        if conversions.to_ns(detections.header.stamp) == self._awaited_ns:
-            self._awaited_ns = None
+        published_ns = self._awaited.pop(conversions.to_ns(detections.header.stamp), None)
+        if published_ns is not None:
+            self._latency.publish(Float64(data=(time.monotonic_ns() - published_ns) / 1e6))
 
-    def _spin_until(self, is_done: Callable[[], bool], timeout_s: float) -> bool:
+    def _spin_until(self, is_done: Callable[[], bool], timeout_s: float | None) -> bool:
         """Serve ROS until `is_done` or the time is up, and return whether it is done."""
-        end_s = time.monotonic() + timeout_s
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not is_done():
-            left_s = end_s - time.monotonic()
+            left_s = _POLL_S if end_s is None else end_s - time.monotonic()
             if left_s <= 0:
                 return False
             self._executor.spin_once(timeout_sec=min(left_s, _POLL_S))
         return True
-
-    def _publisher(self, kind: type, topic: str) -> Publisher:
-        return self.create_publisher(kind, topic, qos.REPLAY)
-
-
-def _transforms(agent: AgentFrame) -> Iterator[TransformStamped]:
-    """Yield where the agent's sensors are: its LiDAR in the map, its cameras on the LiDAR."""
-    lidar = topics.lidar_frame(agent.agent_id)
-    yield conversions.pose_to_transform(agent.T_world_agent, agent.stamp_ns, topics.MAP_FRAME, lidar)
-    for camera in agent.cameras:
-        frame_id = topics.camera_frame(agent.agent_id, camera.name)
-        T_agent_camera = invert(camera.T_camera_agent)
-        yield conversions.pose_to_transform(T_agent_camera, agent.stamp_ns, lidar, frame_id)
 
 
 def _gap_s(previous_ns: int | None, stamp_ns: int) -> float:

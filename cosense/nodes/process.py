@@ -11,14 +11,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.subscription import Subscription
 
 from cosense.errors import CosenseError, nearest
 from cosense.nodes.conversions import header
-from cosense.nodes.qos import heard_by_all
-
-_LOOK_S = 0.2
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -88,62 +83,6 @@ def needed(node: Node, name: str, description: str) -> str:
     return value
 
 
-class Listener:
-    """A subscription that is there as soon as its topic has a publisher, and asks for what all of them offer.
-
-    Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability hears nothing.
-    Our own publishers keep what they sent last: who asks for it misses nothing, however late the two sides
-    of DDS learn of each other.
-    """
-
-    def __init__(
-        self,
-        node: Node,
-        kind: type,
-        topic: str,
-        callback: Callable[[Any], None],
-        depth: int,
-        *,
-        raw: bool = False,
-        at_once: bool = False,
-    ) -> None:
-        """Start to look for publishers.
-
-        Args:
-            node: that listens.
-            kind: type of the messages.
-            topic: where to listen.
-            callback: gets each message.
-            depth: of the queue.
-            raw: the callback gets serialised bytes.
-            at_once: be there before any publisher is, for those who wait for listeners.
-        """
-        self._node = node
-        self._arguments = (kind, topic, callback)
-        self._topic = node.resolve_topic_name(topic)
-        self._depth = depth
-        self._raw = raw
-        self._asked: QoSProfile | None = None
-        self._subscription: Subscription | None = None
-        if at_once:
-            self._subscribe(heard_by_all([], depth))
-        node.create_timer(_LOOK_S, self._look)
-
-    def _look(self) -> None:
-        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self._topic)]
-        if self._asked is not None:
-            offers.append(self._asked)
-        wanted = heard_by_all(offers, self._depth)
-        if offers and wanted != self._asked:
-            self._subscribe(wanted)
-
-    def _subscribe(self, wanted: QoSProfile) -> None:
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-        self._subscription = self._node.create_subscription(*self._arguments, wanted, raw=self._raw)
-        self._asked = wanted
-
-
 def status(name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:
     """Return one line of diagnostics."""
     pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
@@ -158,13 +97,14 @@ def diagnostics(statuses: list[DiagnosticStatus], stamp_ns: int) -> DiagnosticAr
 def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclpy.spin) -> None:
     """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM.
 
-    Bad input ends the process with one line and status 2. A node may have a method `close`, which is called
-    in every case, so that files are complete.
+    Bad input ends the process with one line and status 2. `close` of the node is called in every case, so
+    that files are complete.
     """
     rclpy.init()
     node = None
     try:
         node = make_node()
+        node.bring_up()
         work(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -173,6 +113,6 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
         sys.exit(2)
     finally:
         if node is not None:
-            getattr(node, "close", lambda: None)()
+            node.close()
             node.destroy_node()
         rclpy.try_shutdown()

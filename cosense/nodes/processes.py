@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from cosense.nodes.scenario import AgentSpec, Scenario
 # the senders know what the ego wants.
 _DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
 _DRAIN_DEMAND_DELIVERY_MS = 1000.0
+# Folder, in that of the results, in which each node writes how long its frames took.
+TRACES = "trace"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class ProcessSpec:
         parameters: of the node.
         remappings: from private to public topic names; with two nodes, the name of the node stands before.
         environment: variables beside those of the caller.
+        respawn: whether it is started again when it dies.
     """
 
     name: str
@@ -41,6 +45,7 @@ class ProcessSpec:
     parameters: Mapping[str, Any]
     remappings: Mapping[str, str]
     environment: Mapping[str, str]
+    respawn: bool = False
 
 
 def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
@@ -48,18 +53,27 @@ def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
 
     Args:
         scenario: with agents, ego and method, see `resolved`.
-        out: folder for detections.jsonl, frames.jsonl and run.mcap.
+        out: folder for detections.jsonl, frames.jsonl, run.mcap and trace/.
     """
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
     if _method(scenario) == "late":
         specs.append(_fusion(scenario, out, threads))
-        specs += [_agent(scenario, agent, threads) for agent in scenario.agents]
+        specs += [_agent(scenario, agent, out, threads) for agent in scenario.agents]
     else:
         specs.append(_ego_process(scenario, out, threads))
-        specs += [_agent(scenario, agent, threads) for agent in scenario.agents if agent.id != scenario.ego]
+        specs += [
+            _agent(scenario, agent, out, threads) for agent in scenario.agents if agent.id != scenario.ego
+        ]
     specs.append(_player(scenario, out, {}))
-    return specs
+    return [_in_sim_time(spec) for spec in specs]
+
+
+def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:
+    """Return a process whose nodes know the time of what is played, from /clock."""
+    if spec.executable == "player":
+        return spec
+    return dataclasses.replace(spec, parameters={**spec.parameters, "use_sim_time": True})
 
 
 def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
@@ -70,6 +84,9 @@ def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
 def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     ego = _ego(scenario)
     is_drain = scenario.player.mode == "drain"
+    collect = scenario.collect or (_DRAIN_COLLECT if is_drain else CollectorSettings())
+    if not is_drain:
+        collect = dataclasses.replace(collect, timeout_ms=collect.timeout_ms / scenario.player.rate)
     parameters = {
         "ego_id": ego,
         "method": _method(scenario),
@@ -78,7 +95,8 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "journal": str(out / "detections.jsonl"),
         **dataclasses.asdict(scenario.fusion),
         **{f"gate.{key}": value for key, value in dataclasses.asdict(scenario.gate).items()},
-        **dataclasses.asdict(scenario.collect or (_DRAIN_COLLECT if is_drain else CollectorSettings())),
+        **dataclasses.asdict(collect),
+        "trace": str(out / TRACES),
     }
     remappings = {
         "~/input/ego_objects": topics.objects_topic(ego),
@@ -86,15 +104,24 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "~/input/features": topics.V2X_FEATURES,
         "~/output/demand": topics.V2X_DEMAND,
         "~/output/detections": topics.DETECTIONS,
+        "~/output/boxes": topics.BOXES,
+        "~/output/mode": topics.MODE,
         "~/output/markers": topics.MARKERS,
     }
     return ProcessSpec(
-        "fusion", "fusion", f"/{topics.namespace_of(ego)}", parameters, remappings, environment
+        "fusion",
+        "fusion",
+        f"/{topics.namespace_of(ego)}",
+        parameters,
+        remappings,
+        environment,
+        scenario.respawn,
     )
 
 
-def _agent(scenario: Scenario, agent: AgentSpec, environment: Mapping[str, str]) -> ProcessSpec:
+def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     is_ego = agent.id == _ego(scenario)
+    name = topics.namespace_of(agent.id)
     parameters = {
         "agent_id": agent.id,
         "kind": agent.kind,
@@ -103,6 +130,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, environment: Mapping[str, str])
         "device": scenario.device,
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
+        "trace": str(out / TRACES),
     }
     remappings = {
         "~/input/points": topics.points_topic(agent.id),
@@ -112,21 +140,22 @@ def _agent(scenario: Scenario, agent: AgentSpec, environment: Mapping[str, str])
         "~/output/objects": topics.objects_topic(agent.id) if is_ego else topics.V2X_OBJECTS,
         "~/output/markers": topics.markers_topic(agent.id),
     }
-    name = topics.namespace_of(agent.id)
-    return ProcessSpec(f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment)
+    return ProcessSpec(
+        f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
+    )
 
 
 def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     """Return the ego's agent and its fusion in one process."""
     (own,) = (agent for agent in scenario.agents if agent.id == scenario.ego)
-    agent, fusion = _agent(scenario, own, environment), _fusion(scenario, out, environment)
+    agent, fusion = _agent(scenario, own, out, environment), _fusion(scenario, out, environment)
     remappings = {
         f"{node.executable}:{private}": public
         for node in (agent, fusion)
         for private, public in node.remappings.items()
     }
     parameters = {**agent.parameters, **fusion.parameters}
-    return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, environment)
+    return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, environment, scenario.respawn)
 
 
 def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
@@ -141,6 +170,7 @@ def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "ego": _ego(scenario),
         "journal": str(out / "frames.jsonl"),
         "recorded": scenario.record,
+        "clock_skews_ms": json.dumps({a.id: a.clock_skew_ms for a in scenario.agents if a.clock_skew_ms}),
         **dataclasses.asdict(scenario.player),
     }
     if source.simulate is not None:

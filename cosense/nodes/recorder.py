@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from mcap.writer import CompressionType, Writer
-from rclpy.node import Node
 from rosbags.typesys import Stores, get_typestore
 
 from cosense.errors import CosenseError
 from cosense.nodes import process, topics
+from cosense.nodes.lifecycle import ManagedNode
 
 _NOT_RECORDED = ("/rosout", "/parameter_events")
 _RAW_IMAGE = "sensor_msgs/msg/Image"
@@ -32,55 +32,70 @@ _FLUSH_S = 1.0
 _LOOK_FOR_TOPICS_S = 0.2
 
 
-class RecorderNode(Node):
+class RecorderNode(ManagedNode):
     """See the module."""
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        path = Path(process.needed(self, "path", "file to write, ends in .mcap"))
-        try:
-            self._file = path.open("wb")
-        except OSError as error:
-            raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
+        self._path = Path(process.needed(self, "path", "file to write, ends in .mcap"))
         self._types = get_typestore(Stores.ROS2_JAZZY)
+        self._writer: Writer | None = None
+
+    def build(self) -> None:
+        """Open the file; one that is there already is not touched."""
+        try:
+            self._file = self._path.open("xb")
+        except FileExistsError:
+            raise CosenseError(
+                f"{self._path}: is there already; move it, or record to another path"
+            ) from None
+        except OSError as error:
+            raise CosenseError(f"{self._path}: cannot be written: {error.strerror}") from None
         self._writer = Writer(self._file, compression=CompressionType.LZ4)
         self._writer.start(profile="ros2", library="cosense")
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
+        self._listening: set[str] = set()
         self._count = 0
-        self.create_timer(_LOOK_FOR_TOPICS_S, self._look_for_topics)
-        self.create_timer(_FLUSH_S, self._writer.flush)
-        self.get_logger().info(f"records to {path}")
+
+    def listen(self) -> None:
+        """Record whatever is published."""
+        self._listening.clear()
+        self.every(_LOOK_FOR_TOPICS_S, self._look_for_topics)
+        self.every(_FLUSH_S, self._writer.flush)
+        self.get_logger().info(f"records to {self._path}")
 
     def close(self) -> None:
         """Write the index and close the file."""
+        if self._writer is None:
+            return
         self._writer.finish()
+        self._writer = None
         self._file.close()
         self.get_logger().info(f"recorded {self._count} messages of {len(self._channels)} topics")
 
     def _look_for_topics(self) -> None:
         """Subscribe to what is new."""
         for topic, types in self.get_topic_names_and_types():
-            if topic not in self._channels and topic not in _NOT_RECORDED and self.count_publishers(topic):
+            if topic not in self._listening and topic not in _NOT_RECORDED and self.count_publishers(topic):
+                self._listening.add(topic)
                 self._record(topic, types[0])
 
     def _record(self, topic: str, type_name: str) -> None:
         if type_name == _RAW_IMAGE:
-            self._channels[topic] = -1
             return
         try:
             message_type = _message_type(type_name)
             channel = self._add_channel(topic, type_name)
         except (ImportError, AttributeError, KeyError):
-            self._channels[topic] = -1
             self.get_logger().warning(f"{topic} is not recorded: type {type_name} is not installed")
             return
         if type_name == _POSE and topic.endswith("/pose") and not self.count_publishers(topics.TF):
-            transforms = self._channels.get(topics.TF) or self._add_channel(topics.TF, _TF)
+            transforms = self._add_channel(topics.TF, _TF)
             keep = self._writing_transforms(channel, transforms, child=f"{topic[1:-5]}/lidar")
         else:
             keep = self._writing(channel)
-        process.Listener(self, message_type, topic, keep, _QUEUE_DEPTH, raw=True)
+        self.subscribe(message_type, topic, keep, _QUEUE_DEPTH, raw=True)
 
     def _writing(self, channel: int) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:
@@ -115,11 +130,13 @@ class RecorderNode(Node):
         return bytes(self._types.serialize_cdr(types[_TF](transforms=[stamped]), _TF))
 
     def _add_channel(self, topic: str, type_name: str) -> int:
-        """Announce a topic in the file.
+        """Announce a topic in the file, where it has not been yet, and return its number there.
 
         Raises:
             KeyError: the definition of the type is not known.
         """
+        if topic in self._channels:
+            return self._channels[topic]
         if type_name not in self._schemas:
             definition = self._types.generate_msgdef(type_name, ros_version=2)[0]
             self._schemas[type_name] = self._writer.register_schema(type_name, "ros2msg", definition.encode())

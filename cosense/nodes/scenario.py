@@ -58,12 +58,14 @@ class AgentSpec:
         kind: vehicle or infrastructure.
         model: of its detector, None for the scenario's.
         budget_bytes: limit of each message, None for the scenario's.
+        clock_skew_ms: by how much its clock is ahead of the truth: its stamps are wrong by this.
     """
 
     id: str
     kind: AgentKind = "vehicle"
     model: str | None = None
     budget_bytes: int | None = None
+    clock_skew_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.id.encode()) <= MAX_SENDER_BYTES or "," in self.id:
@@ -112,9 +114,11 @@ class Scenario:
         threads: of each process; agents share the processor.
         frames: how many to play, None for all.
         player: how they are played.
-        collect: how long the fusion waits and for whom; None for what suits the mode of the player.
+        collect: how long the fusion waits and for whom; None for what suits the mode of the player. In mode
+            "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
         fusion: what the fusion accepts and how it merges; the ages are those of late fusion.
         gate: what a message may do where features are fused.
+        respawn: whether agents and the ego are started again when they die; else the run ends with the ego.
         record: whether to write run.mcap.
     """
 
@@ -131,6 +135,7 @@ class Scenario:
     collect: CollectorSettings | None = None
     fusion: FusionSettings = field(default_factory=FusionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    respawn: bool = False
     record: bool = False
 
     def __post_init__(self) -> None:

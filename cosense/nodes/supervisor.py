@@ -2,8 +2,8 @@
 
 A run ends when the player has played everything; who ends before has failed, whatever its exit status. When
 an agent dies the others go on; when the player, the ego or its fusion dies, or anything before the first
-fused frame, the run ends. Whatever happened, nothing is left running and the last words of who failed are in
-the result.
+fused frame, the run ends. Processes that respawn are started again instead, a few times. Whatever happened,
+nothing is left running and the last words of who failed are in the result.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
 # Without one of these there is nothing to wait for.
 _VITAL = {"player", "ego", "fusion"}
+# Who dies more often than this has something that a new start does not cure.
+_RESPAWNS = 5
 # Domains whose ports lie below those that Linux hands out to clients.
 _DOMAINS = range(1, 100)
 
@@ -48,15 +50,18 @@ class Failure:
         name: of the process.
         status: its exit status, negative for a signal.
         last_lines: of its log.
+        is_back: whether it was started again.
     """
 
     name: str
     status: int
     last_lines: list[str]
+    is_back: bool = False
 
     def __str__(self) -> str:
         how = f"exit status {self.status}" if self.status >= 0 else signal.Signals(-self.status).name
-        return "\n  ".join([f"{self.name} ended with {how}", *self.last_lines])
+        what = f"{self.name} ended with {how}" + (" and was started again" if self.is_back else "")
+        return "\n  ".join([what, *self.last_lines])
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,8 @@ class Supervisor:
         self._environment = environment
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._failures: list[Failure] = []
+        # Who is dead for good.
+        self._failed: set[str] = set()
 
     def run(self, on_progress: Callable[[Progress], None]) -> list[Failure]:
         """Start everything, wait for the player, stop everything; return who failed.
@@ -172,8 +179,7 @@ class Supervisor:
             _end(recorder)
 
     def _start(self, spec: ProcessSpec) -> None:
-        log = self._log(spec.name)
-        with log.open("wb") as output:
+        with self._log(spec.name).open("ab" if spec.name in self._processes else "wb") as output:
             self._processes[spec.name] = _popen(
                 command(spec), {**self._environment, **spec.environment}, output
             )
@@ -182,14 +188,23 @@ class Supervisor:
         """Look after all processes; True if the run has to end."""
         # Asked first: who ends after the player has not failed.
         has_played = self._processes["player"].poll() is not None
-        failed = {failure.name for failure in self._failures}
-        for name, process in self._processes.items():
+        for spec in self._specs:
+            process = self._processes[spec.name]
             is_fine = process.poll() is None or (process.returncode == 0 and has_played)
-            if not is_fine and name not in failed:
-                self._failures.append(Failure(name, process.returncode, _tail(self._log(name))))
-                failed.add(name)
+            if not is_fine and spec.name not in self._failed:
+                self._bury(spec, process.returncode, may_respawn=not has_played)
         has_begun = self._journal.read()[0] > 0
-        return has_played or bool(failed & _VITAL) or (bool(failed) and not has_begun)
+        return has_played or bool(self._failed & _VITAL) or (bool(self._failed) and not has_begun)
+
+    def _bury(self, spec: ProcessSpec, status: int, *, may_respawn: bool) -> None:
+        """Note a death, and start the process again where that is wanted."""
+        deaths = sum(failure.name == spec.name for failure in self._failures)
+        is_back = spec.respawn and may_respawn and deaths < _RESPAWNS
+        self._failures.append(Failure(spec.name, status, _tail(self._log(spec.name)), is_back))
+        if is_back:
+            self._start(spec)
+        else:
+            self._failed.add(spec.name)
 
     def _progress(self) -> Progress:
         running = {

@@ -36,8 +36,8 @@ class Worker(Generic[T]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, item: T) -> int:
-        """Add an item and return how many old ones were dropped for it (0 or 1)."""
+    def put(self, item: T) -> T | None:
+        """Add an item and return the old one that was dropped for it, None where there was room."""
         return self._mailbox.put(item)
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ def entries(dataset: Scenes) -> list[JournalEntry]:
     for number in range(len(dataset)):
         frame = dataset[number]
         result = cooperate([frame.ego, *frame.others], PointIsCar(), "late", number)
-        written.append(JournalEntry(frame.ego.stamp_ns, result, [], 12.5))
+        written.append(JournalEntry(frame.ego.stamp_ns, result, [], 12.5, "EGO", ""))
     return written
 
 

@@ -20,7 +20,7 @@ def entry(stamp_ns: int, count: int) -> JournalEntry:
         rng.integers(0, 3, count).astype(np.uint8),
     )
     peers = [PeerReport("unit", 123, "boxes", age_ms=1.25), PeerReport("unknown", 3, "nothing", "too short")]
-    return JournalEntry(stamp_ns, FusionResult(detections, peers), ["late one"], 12.5)
+    return JournalEntry(stamp_ns, FusionResult(detections, peers), ["late one"], 12.5, "LATE", "")
 
 
 def write(path, entries):

@@ -40,6 +40,7 @@ def start(monkeypatch, tmp_path) -> Iterator[Callable[[Path], AgentNode]]:
     def run(model: Path) -> AgentNode:
         rclpy.init(args=["--ros-args", "-p", "agent_id:=unit", "-p", f"model:={model}"])
         agents.append(AgentNode())
+        agents[0].bring_up()
         return agents[0]
 
     yield run

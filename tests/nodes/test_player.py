@@ -37,6 +37,7 @@ def play(monkeypatch, tmp_path):
             ):
                 listener.create_subscription(kind, topic, lambda message: None, qos.REPLAY)
         player = PlayerNode()
+        player.bring_up()
         player.play()
         player.close()
 

@@ -21,9 +21,9 @@ def test_items_are_done_in_order_and_the_oldest_ones_dropped():
 
     all_done = threading.Event()
     worker: Worker[int] = Worker(None, "test", work, depth=2)
-    assert worker.put(1) == 0
+    assert worker.put(1) is None
     assert started.wait(10)
-    assert [worker.put(item) for item in (2, 3, 4)] == [0, 0, 1]
+    assert [worker.put(item) for item in (2, 3, 4)] == [None, None, 2]
     may_go_on.set()
     assert all_done.wait(10)
     worker.close()

@@ -1,0 +1,68 @@
+"""The parameters of an agent: who it is, what it runs, what it sends and how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rclpy.node import Node
+
+from cosense.nodes import process
+from cosense.nodes.method import METHODS
+from cosense.sensing.frame import AgentKind
+
+
+@dataclass(frozen=True)
+class AgentParameters:
+    """What stays as it is from the start; `budget_bytes` and `score_threshold` may change at run time."""
+
+    agent_id: str
+    kind: AgentKind
+    model: str
+    device: str
+    method: str
+    queue_depth: int
+    pose_tolerance_ms: float
+
+
+def declare_agent(node: Node) -> AgentParameters:
+    """Declare the parameters.
+
+    Raises:
+        CosenseError: one has no value or none that is allowed.
+    """
+    process.declare(
+        node,
+        "budget_bytes",
+        0,
+        "limit of one encoded message, 0 for none",
+        low=0,
+        high=1 << 20,
+        is_settable=True,
+    )
+    process.declare(
+        node,
+        "score_threshold",
+        0.0,
+        "boxes that are less certain are not sent; 0: as the model has it",
+        low=0,
+        high=1,
+        is_settable=True,
+    )
+    return AgentParameters(
+        agent_id=process.needed(node, "agent_id", "name under which this agent sends"),
+        kind=process.choose(node, "kind", ("vehicle", "infrastructure"), "what carries the sensor"),
+        model=process.declare(node, "model", "cosense-lite", "name or folder of the detector"),
+        device=process.declare(node, "device", "cpu", "where the detector runs, e.g. cpu or cuda"),
+        method=process.choose(node, "method", METHODS, "what it sends if its model can; late: boxes alone"),
+        queue_depth=process.declare(
+            node,
+            "queue_depth",
+            1,
+            "clouds that may wait for the network; 1: the latest wins",
+            low=1,
+            high=1000,
+        ),
+        pose_tolerance_ms=process.declare(
+            node, "pose_tolerance_ms", 50.0, "largest gap between a cloud and its pose", low=0, high=1000
+        ),
+    )

@@ -1,0 +1,167 @@
+"""What the fusion tells the world: boxes for machines and for people, its mode, its health, its wishes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.duration import Duration
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float64, String, UInt8MultiArray
+from visualization_msgs.msg import MarkerArray
+
+from cosense.fusion.receiver import FusionResult, PeerReport
+from cosense.nodes import conversions, process, qos, topics
+from cosense.nodes.collector import Collection
+from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.markers import detections_to_markers, mode_to_marker
+from cosense.nodes.mode import Mode, no_sensor
+from cosense.nodes.trace import Stages, Stopwatch
+from cosense.perception.detections import Detections
+
+try:
+    from vision_msgs.msg import Detection3DArray
+except ImportError:  # not among the wheels
+    Detection3DArray = None
+
+_ASK_AGAIN_S = 0.002
+
+
+class FusionOutputs:
+    """The topics of the fusion but that of the demand.
+
+    Attributes:
+        frames: that were fused.
+        timeouts: of them those that somebody was missing in.
+        dropped: frames that the fusion was too slow for.
+    """
+
+    def __init__(self, node: ManagedNode, ego_id: str, method: str) -> None:
+        self._node = node
+        self._frame_id = topics.lidar_frame(ego_id)
+        self._method = method
+        self._mode = no_sensor(None)
+        self._stages = Stages()
+        self.frames = self.timeouts = self.dropped = 0
+        self._detections = node.publisher(PointCloud2, "~/output/detections", qos.RESULT)
+        self._boxes = None
+        if Detection3DArray is not None:
+            self._boxes = node.publisher(Detection3DArray, "~/output/boxes", qos.RESULT)
+        self._markers = node.publisher(MarkerArray, "~/output/markers", qos.RESULT)
+        self._mode_topic = node.publisher(String, "~/output/mode", qos.RESULT)
+        self._processing_time = node.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
+        self._latency = node.publisher(Float64, "~/debug/latency_ms", qos.RESULT)
+        self._diagnostics = node.publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
+
+    def report(
+        self,
+        collection: Collection,
+        result: FusionResult,
+        mode: Mode,
+        silent: Sequence[str],
+        watch: Stopwatch,
+    ) -> None:
+        """Publish what became of the messages of a frame, and how long it took."""
+        self.frames += 1
+        self.timeouts += bool(collection.missing)
+        self._stages.add(watch)
+        self._set_mode(mode)
+        self._processing_time.publish(Float64(data=watch.total_ms - collection.waited_ms))
+        self._latency.publish(Float64(data=watch.total_ms))
+        statuses = [self._own_status(collection, result, mode), *map(_peer_status, result.peers)]
+        statuses += [
+            process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
+        ]
+        self._diagnose(statuses)
+
+    def publish(self, detections: Detections, stamp_ns: int) -> None:
+        """Publish the boxes of a frame; those for the player last, for whom the frame is then complete."""
+        markers = detections_to_markers(detections, stamp_ns, self._frame_id)
+        markers.markers.append(mode_to_marker(str(self._mode), stamp_ns, self._frame_id))
+        self._markers.publish(markers)
+        if self._boxes is not None:
+            self._boxes.publish(conversions.detections_to_boxes(detections, stamp_ns, self._frame_id))
+        self._detections.publish(conversions.detections_to_cloud(detections, stamp_ns, self._frame_id))
+
+    def report_blindness(self, mode: Mode) -> None:
+        """Publish that there is no result, and why."""
+        self._set_mode(mode)
+        self._diagnose([process.status("fusion", process.ERROR, mode.reason, {"mode": mode.name})])
+
+    def _set_mode(self, mode: Mode) -> None:
+        if mode.name != self._mode.name:
+            self._node.get_logger().info(f"mode {mode}")
+        self._mode = mode
+        self._mode_topic.publish(String(data=str(mode)))
+
+    def _diagnose(self, statuses: list[DiagnosticStatus]) -> None:
+        now_ns = self._node.get_clock().now().nanoseconds
+        self._diagnostics.publish(process.diagnostics(statuses, now_ns))
+
+    def _own_status(self, collection: Collection, result: FusionResult, mode: Mode) -> DiagnosticStatus:
+        level, message = process.OK, "complete"
+        if collection.missing:
+            level, message = process.WARN, f"time-out, without {', '.join(collection.missing)}"
+        values = {
+            "mode": mode.name,
+            "reason": mode.reason or "none",
+            "method": self._method,
+            "frames": self.frames,
+            "time-outs": self.timeouts,
+            "dropped, fusion too slow": self.dropped,
+            "demand bytes": sum(result.demand_bytes.values()),
+            **self._stages.summary(),
+        }
+        return process.status("fusion", level, message, values)
+
+
+class DemandOutput:
+    """What the ego wants to be told, to those who send features."""
+
+    def __init__(self, node: ManagedNode, delivery_s: float) -> None:
+        """Start.
+
+        Args:
+            node: that publishes it.
+            delivery_s: how long `wait` waits.
+        """
+        self._node = node
+        self._delivery_s = delivery_s
+        self._publisher = node.publisher(UInt8MultiArray, "~/output/demand", qos.V2X)
+
+    def publish(self, demands: Iterable[bytes]) -> None:
+        """Publish encoded DEMAND messages."""
+        for demand in demands:
+            self._publisher.publish(conversions.bytes_to_message(demand))
+
+    def wait(self, senders: int) -> None:
+        """Stay until the demand has reached its readers, so that the cloud of the next frame meets it there.
+
+        Args:
+            senders: of features in this frame; so many readers there are at least, known to DDS or not yet.
+        """
+        end_s = time.monotonic() + self._delivery_s
+        # Asked again and again: a wait inside of rclpy would stop all threads of the process.
+        while self._publisher.get_subscription_count() < senders or not self._publisher.wait_for_all_acked(
+            Duration()
+        ):
+            if time.monotonic() > end_s:
+                if self._delivery_s:
+                    self._node.get_logger().warning(
+                        f"not everybody has confirmed the demand within {self._delivery_s:g} s",
+                        throttle_duration_sec=5.0,
+                    )
+                return
+            time.sleep(_ASK_AGAIN_S)
+
+
+def _peer_status(report: PeerReport) -> DiagnosticStatus:
+    level = process.WARN if report.used_for == "nothing" else process.OK
+    values = {
+        "mode": report.used_for,
+        "reason": report.reason or "none",
+        "bytes": report.bytes,
+        "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
+    }
+    return process.status(f"fusion/{report.sender}", level, report.reason or "used", values)

@@ -1,0 +1,139 @@
+"""The sensors of all agents, as topics: what a frame of a data set becomes when it is played.
+
+For each agent PointCloud2 and PoseWithCovarianceStamped with the same stamp, images and calibration where
+there are cameras and somebody listens; for all together the ground truth and /clock. Names: topics.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from rclpy.publisher import Publisher
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from cosense.data.dataset import CooperativeFrame
+from cosense.geometry.transforms import invert
+from cosense.nodes import conversions, qos, topics
+from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.markers import objects_to_markers
+from cosense.sensing.frame import AgentFrame, Camera
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:  # not among the wheels; the recorder then makes /tf from the poses
+    TFMessage = None
+
+
+class SensorOutputs:
+    """Publishers of the sensors of some agents."""
+
+    def __init__(
+        self, node: ManagedNode, agents: Sequence[str], ego: str, skews_ns: Mapping[str, int]
+    ) -> None:
+        """Announce them.
+
+        Args:
+            node: that publishes.
+            agents: whose sensors these are.
+            ego: whose ground truth is published.
+            skews_ns: by agent, how far ahead its clock is.
+        """
+        self._node = node
+        self._agents = agents
+        self._ego = ego
+        self._skews_ns = skews_ns
+        self._not_played: set[str] = set()
+        self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in agents}
+        self._poses = {a: self._publisher(PoseWithCovarianceStamped, topics.pose_topic(a)) for a in agents}
+        self._images: dict[str, Publisher] = {}
+        self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
+        self._time = self._publisher(Clock, topics.CLOCK)
+        self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
+
+    def prepare(self, frame: CooperativeFrame) -> None:
+        """Announce the cameras of the first frame, so that listeners find them before it is played."""
+        # Who is left out of the first frame is left out on purpose.
+        self._not_played = set(frame.agents) - set(self._agents)
+        for agent_id in self._agents:
+            agent = frame.agents.get(agent_id)
+            for camera in () if agent is None else agent.cameras:
+                for topic, kind, _ in _image_forms(agent_id, camera):
+                    self._images[topic] = self._publisher(kind, topic)
+
+    def missing_listeners(self, *, recorded: bool) -> list[str]:
+        """Return the topics that somebody has to listen to before it makes sense to play.
+
+        Args:
+            recorded: whether a recorder is expected on each topic.
+        """
+        needed = dict.fromkeys((*self._points.values(), *self._poses.values()), 1 + recorded)
+        if recorded:
+            small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
+            needed |= dict.fromkeys((self._ground_truth, *small), 1)
+        return [p.topic_name for p, count in needed.items() if p.get_subscription_count() < count]
+
+    def publish_time(self, stamp_ns: int) -> None:
+        """Publish /clock."""
+        self._time.publish(Clock(clock=conversions.to_time(stamp_ns)))
+
+    def publish(self, frame: CooperativeFrame) -> None:
+        """Publish what all agents have measured."""
+        self.publish_time(frame.ego.stamp_ns)
+        ego_frame = topics.lidar_frame(self._ego)
+        self._ground_truth.publish(objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame))
+        for agent_id in self._agents:
+            agent = frame.agents.get(agent_id)
+            if agent is not None:
+                self._publish_agent(agent)
+        for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
+            self._not_played.add(agent_id)
+            self._node.get_logger().warning(
+                f"agent '{agent_id}' is not played: only agents of the first frame take part"
+            )
+
+    def _publish_agent(self, agent: AgentFrame) -> None:
+        skew_ns = self._skews_ns.get(agent.agent_id, 0)
+        if skew_ns:
+            agent = dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0))
+        pose = conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns)
+        self._poses[agent.agent_id].publish(pose)
+        frame_id = topics.lidar_frame(agent.agent_id)
+        if self._tf is not None:
+            self._tf.publish(TFMessage(transforms=list(_transforms(agent))))
+        cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
+        self._points[agent.agent_id].publish(cloud)
+        for camera in agent.cameras:
+            camera_frame = topics.camera_frame(agent.agent_id, camera.name)
+            for topic, _, convert in _image_forms(agent.agent_id, camera):
+                publisher = self._images.get(topic)
+                # Pictures are large: only in the forms that somebody listens to.
+                if publisher is not None and publisher.get_subscription_count():
+                    publisher.publish(convert(camera, camera_frame))
+
+    def _publisher(self, kind: type, topic: str) -> Publisher:
+        return self._node.publisher(kind, topic, qos.REPLAY)
+
+
+def _image_forms(agent_id: str, camera: Camera) -> tuple[tuple[str, type, Callable[[Camera, str], Any]], ...]:
+    """Return topic, type and conversion of each form of an image, and of its calibration."""
+    topic = topics.image_topic(agent_id, camera.name)
+    return (
+        (topic, Image, conversions.image_to_message),
+        (f"{topic}/compressed", CompressedImage, conversions.image_to_jpeg),
+        (topics.camera_info_topic(agent_id, camera.name), CameraInfo, conversions.camera_to_info),
+    )
+
+
+def _transforms(agent: AgentFrame) -> Iterator[TransformStamped]:
+    """Yield where the agent's sensors are: its LiDAR in the map, its cameras on the LiDAR."""
+    lidar = topics.lidar_frame(agent.agent_id)
+    yield conversions.pose_to_transform(agent.T_world_agent, agent.stamp_ns, topics.MAP_FRAME, lidar)
+    for camera in agent.cameras:
+        frame_id = topics.camera_frame(agent.agent_id, camera.name)
+        T_agent_camera = invert(camera.T_camera_agent)
+        yield conversions.pose_to_transform(T_agent_camera, agent.stamp_ns, lidar, frame_id)
