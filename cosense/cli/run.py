@@ -21,17 +21,22 @@ def command(
         bool | None, typer.Option("--record/--no-record", help="Write run.mcap, whatever the scenario says.")
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Play only this many frames.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Keep the time of the recording, so many times faster; 1 is real time."),
+    ] = None,
 ) -> None:
     """Run a scenario live over ROS 2 and write what comes out.
 
     Each agent, the fusion, the player and the recorder are processes of their own; Ctrl-C stops them all.
+    At the end it says which frames were not fused and why, and where the time went.
 
     Example: cosense run launch/scenarios/v2i.yaml --record --out results/v2i
     """
     from rich.console import Console
 
     from cosense.nodes.live import run_scenario
-    from cosense.nodes.scenario import load_scenario
+    from cosense.nodes.scenario import load_scenario, with_rate
 
     wanted = load_scenario(scenario)
     if data is not None:
@@ -42,5 +47,7 @@ def command(
         wanted = dataclasses.replace(wanted, record=record)
     if frames is not None:
         wanted = dataclasses.replace(wanted, frames=frames)
+    if rate is not None:
+        wanted = with_rate(wanted, rate)
     if run_scenario(wanted, out, Console()):
         raise typer.Exit(1)

@@ -119,7 +119,8 @@ class AgentNode(ManagedNode):
         _warm_up(detector, self._settings.method if self._own_features or has_features else "late")
         self._worker = Worker(self, "detector", self._process, self._settings.queue_depth)
         self.get_logger().info(
-            f"agent '{self._settings.agent_id}' runs {detector.name} on {self._settings.device} and sends {self._what}"
+            f"agent '{self._settings.agent_id}' runs {detector.name} on {self._settings.device} "
+            f"and sends {self._what}"
         )
 
     def listen(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the time of a live run went: from what the player and each node wrote down about each frame.
+"""Where the time of a live run went, from what the player and each node wrote down about each frame.
 
 The way of a frame goes from the publication of the clouds through the agent that was ready last, be it the ego
 or another, and through the fusion to the boxes. What is left between the stages that the nodes have measured
@@ -7,7 +7,7 @@ is the way of clouds and messages over DDS, and what the radio takes where there
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class Latency:
         played: frames.
         fused: of them those that boxes came out of.
         lost: why the others have none, with how many.
-        stages_ms: by stage, one number for each fused frame, in the order of the way; with TOTAL and OVERHEAD.
+        stages_ms: by stage in the order of the way, one number for each fused frame; with TOTAL and OVERHEAD.
     """
 
     played: int
@@ -59,7 +59,6 @@ def read_latency(out: Path) -> Latency:
     """
     frames = list(read_lines(out / "frames.jsonl")) if (out / "frames.jsonl").is_file() else []
     traces = {path.stem: list(read_lines(path)) for path in sorted((out / TRACES).glob("*.jsonl"))}
-    # In the order of the run: the stamps of another sequence may be the same.
     agents = {name: _Lines(lines) for name, lines in traces.items() if name.endswith("-agent")}
     fusions = [_Lines(lines) for name, lines in traces.items() if name.endswith("-fusion")]
     lost: Counter[str] = Counter()
@@ -97,18 +96,19 @@ def latency_view(out: Path) -> Group:
 
 
 class _Lines:
-    """The lines of one node, taken in the order of the run."""
+    """The lines of one node by stamp; in another sequence the same stamps may come again."""
 
     def __init__(self, lines: list[dict[str, Any]]) -> None:
-        self._lines = lines
-        self._next = 0
+        self._by_stamp: defaultdict[int, deque[dict[str, Any]]] = defaultdict(deque)
+        for line in lines:
+            self._by_stamp[line["stamp_ns"]].append(line)
 
     def take(self, stamp_ns: int, published_ns: int) -> dict[str, Any] | None:
-        """Return the next line of a frame that was published then, None if there is none."""
-        for index in range(self._next, len(self._lines)):
-            line = self._lines[index]
-            if line["stamp_ns"] == stamp_ns and line.get("end_ns", published_ns) >= published_ns:
-                self._next = index + 1
+        """Return the line of a frame that was published then, None if there is none."""
+        lines = self._by_stamp[stamp_ns]
+        while lines:
+            line = lines.popleft()
+            if line.get("end_ns", published_ns) >= published_ns:
                 return line
         return None
 

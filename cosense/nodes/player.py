@@ -1,4 +1,4 @@
-"""Plays a data set, a bag or a simulation as if its sensors were there; sensors.py says what becomes of a frame.
+"""Plays a data set or a simulation as if its sensors were there; sensors.py says what becomes of a frame.
 
 Mode "drain" publishes the next frame when the fusion has answered the one before, so that nothing is lost
 however slow the machine is; mode "rate" keeps the time of the recording. It starts when everybody who has to
@@ -125,6 +125,8 @@ class PlayerNode(ManagedNode):
         if not played:
             raise CosenseError(f"nothing to play: {passed_over} frames were passed over")
         self._wait_until_delivered()
+        # The last answers are still on their way, but for frames that somebody was too slow for.
+        self._spin_until(lambda: previous_ns not in self._awaited, _DELIVERY_S)
         self.get_logger().info(f"played {played} frames, passed over {passed_over}")
 
     def _play_frame(self, frame: CooperativeFrame) -> None:

@@ -173,6 +173,19 @@ def load_scenario(path: Path) -> Scenario:
     return from_mapping(Scenario, mapping, where=str(path))
 
 
+def with_rate(scenario: Scenario, rate: float) -> Scenario:
+    """Return the scenario with its player in mode "rate".
+
+    Raises:
+        CosenseError: not a rate.
+    """
+    try:
+        player = dataclasses.replace(scenario.player, mode="rate", rate=rate)
+    except ValueError as error:
+        raise CosenseError(f"--rate {rate}: {error}") from None
+    return dataclasses.replace(scenario, player=player)
+
+
 def frames_of(source: Source, frames: int | None) -> Iterator[CooperativeFrame | CosenseError]:
     """Read or simulate frames one after the other; a frame that cannot be read yields its error.
 
