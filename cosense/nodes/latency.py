@@ -1,8 +1,8 @@
 """Where the time of a live run went, from what the player and each node wrote down about each frame.
 
-The way of a frame goes from the publication of the clouds through the agent that was ready last, be it the ego
-or another, and through the fusion to the boxes. What is left between the stages that the nodes have measured
-is the way of clouds and messages over DDS, and what the radio takes where there is one.
+The way of a frame goes from the publication of the clouds through the agent that was ready last, be it the
+ego or another, and through the fusion to the boxes. What is left between the stages that the nodes have
+measured is the way of clouds and messages over DDS, and what the radio takes where there is one.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class ForwardTime:
             # Some networks are called part by part, not as a whole; a part within a part counts once.
             for module in (network, *network.children()):
                 module.register_forward_pre_hook(self._enter)
-                module.register_forward_hook(self._leave)
+                module.register_forward_hook(self._leave, always_call=True)
 
     def take_ms(self) -> float:
         """Return the time of this thread since it asked last."""

@@ -1,0 +1,108 @@
+"""The fusion in the process of the test: its parameters at run time, its modes, its life."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.nodes.tiny import write_model, write_scene
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from std_msgs.msg import String, UInt8MultiArray
+from visualization_msgs.msg import MarkerArray
+
+from cosense.data import open_dataset
+from cosense.nodes import conversions, qos
+from cosense.nodes.fusion import FusionNode
+from cosense.nodes.supervisor import free_domain
+from cosense.perception.detector import load_detector
+from cosense.sharing.message import PayloadKind
+from cosense.sharing.sender import share
+
+
+@pytest.fixture
+def node(monkeypatch, tmp_path):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    settings = ["ego_id:=vehicle", "peers:='-1'", "timeout_ms:=200.0", "no_sensor_after_ms:=300.0"]
+    rclpy.init(args=["--ros-args", *(word for setting in settings for word in ("-p", setting))])
+    fusion = FusionNode()
+    fusion.bring_up()
+    yield fusion
+    fusion.close()
+    fusion.destroy_node()
+    rclpy.try_shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("nms_iou", 0.0, "nms_iou 0.0 must be in (0, 1]"),
+        ("gate.boxes_max_age_ms", -1.0, "gate.boxes_max_age_ms"),
+        ("max_senders", 0, "max_senders 0 must be at least 1"),
+        ("timeout_ms", 1e9, "timeout_ms"),
+        ("ego_id", "other", "ego_id"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_at_run_time(node, name, value, reason):
+    (answer,) = node.set_parameters([Parameter(name, value=value)])
+    assert not answer.successful
+    assert reason in answer.reason
+
+
+def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node, tmp_path):
+    watcher = rclpy.create_node("watcher", use_global_arguments=False)
+    modes: list[str] = []
+    shown: list[MarkerArray] = []
+    watcher.create_subscription(
+        String, "/fusion/output/mode", lambda message: modes.append(message.data), qos.RESULT
+    )
+    watcher.create_subscription(MarkerArray, "/fusion/output/markers", shown.append, qos.RESULT)
+    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/ego_objects", qos.V2X)
+    radio = watcher.create_publisher(UInt8MultiArray, "/fusion/input/objects", qos.V2X)
+    executor = SingleThreadedExecutor()
+    for each in (node, watcher):
+        executor.add_node(each)
+
+    def spin_until(is_done: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + 20
+        while not is_done():
+            assert time.monotonic() < end_s
+            executor.spin_once(timeout_sec=0.02)
+
+    spin_until(lambda: modes)
+    assert modes[-1] == "NO SENSOR: the ego has not measured anything yet"
+    spin_until(lambda: own.get_subscription_count() and radio.get_subscription_count())
+
+    detector = load_detector(write_model(tmp_path / "model"))
+    frames = open_dataset(write_scene(tmp_path / "scene", frames=4))
+
+    def play(number: int, of_the_other: int) -> str:
+        """Let both agents send what they see in a frame of each, and return the mode that it gives."""
+        count = len(shown)
+        for agent, topic in ((frames[of_the_other].others[0], radio), (frames[number].ego, own)):
+            found = detector.detect(agent.points)
+            data = share(agent, found, detector, PayloadKind.OBJECTS, number)
+            topic.publish(conversions.bytes_to_message(data))
+        spin_until(lambda: len(shown) > count)
+        return shown[-1].markers[-1].text
+
+    assert play(0, 0) == "LATE"
+    assert play(1, 0) == "LATE"
+    (answer,) = node.set_parameters([Parameter("max_age_ms", value=50.0)])
+    assert answer.successful
+    assert play(2, 0) == "EGO: '-1' has sent nothing in time"
+
+    spin_until(lambda: modes[-1].startswith("NO SENSOR: the ego has not measured anything for"))
+    for trigger in (node.trigger_deactivate, node.trigger_cleanup, node.trigger_configure):
+        trigger()
+    node.trigger_activate()
+    spin_until(lambda: own.get_subscription_count() and radio.get_subscription_count())
+    assert play(3, 3) == "LATE"
