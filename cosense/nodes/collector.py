@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cosense.fusion.receiver import FusionSettings
+from cosense.fusion.receiver import FusionSettings, PeerReport
 from cosense.sharing.message import Message, MessageError, decode
 
 # A message that comes later than this many newer ones of its sender has no use any more.
@@ -64,6 +64,7 @@ class Collection:
         stamp_ns: of the ego's message.
         ego_message: the ego's own.
         messages: one of each sender that has one, then what could not be read.
+        refused: what is not even fused: messages with a wrong clock.
         missing: senders that were waited for in vain.
         waited_ms: from the arrival of the ego's message.
     """
@@ -71,6 +72,7 @@ class Collection:
     stamp_ns: int
     ego_message: bytes
     messages: list[bytes]
+    refused: list[PeerReport]
     missing: list[str]
     waited_ms: float
 
@@ -125,6 +127,7 @@ class Collector:
         self.window = window
         self._senders = {peer: _Sender() for peer in peers}
         self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
+        self._refused: dict[str, PeerReport] = {}
         self._open: list[_Open] = []
         self._closed: list[Collection] = []
         self._newest_ego_ns: int | None = None
@@ -153,12 +156,26 @@ class Collector:
         self._newest_ego_ns = stamp_ns
         self._open.append(_Open(stamp_ns, data, now_ns))
 
-    def add(self, data: bytes) -> None:
-        """Take a message of another agent."""
+    def add(self, data: bytes, clock_ns: int = 0) -> None:
+        """Take a message of another agent.
+
+        What was measured later than now has a wrong stamp. It would soon pass for a fresh message of another
+        moment, so it is refused here and not by its age in the fusion.
+
+        Args:
+            data: encoded.
+            clock_ns: what time it is, on the clock that the ego's stamps are of; 0 where nobody knows.
+        """
         try:
             message = decode(data)
         except MessageError:
             self._unreadable.append(data)
+            return
+        ahead_ms = (message.stamp_ns - clock_ns) / 1e6
+        if clock_ns and ahead_ms > self.window.max_ahead_ms:
+            if message.sender in self._refused or len(self._refused) < self.window.max_senders:
+                reason = f"its clock is {ahead_ms:.0f} ms ahead, the limit is {self.window.max_ahead_ms:.0f}"
+                self._refused[message.sender] = PeerReport(message.sender, len(data), "nothing", reason)
             return
         if message.sender not in self._senders and not self._make_room():
             self._unreadable.append(data)
@@ -205,8 +222,10 @@ class Collector:
                 messages.append(min(usable, key=lambda item: abs(item[0] - moment.stamp_ns))[1])
         messages += self._unreadable
         self._unreadable.clear()
+        refused = list(self._refused.values())
+        self._refused.clear()
         waited_ms = (now_ns - moment.arrived_ns) / 1e6
-        return Collection(moment.stamp_ns, moment.message, messages, missing, waited_ms)
+        return Collection(moment.stamp_ns, moment.message, messages, refused, missing, waited_ms)
 
     def _is_in_window(self, stamp_ns: int, reference_ns: int) -> bool:
         age_ms = (reference_ns - stamp_ns) / 1e6

@@ -190,7 +190,7 @@ class FusionNode(ManagedNode):
 
     def _on_message(self, message: UInt8MultiArray) -> None:
         assert self._collector is not None
-        self._collector.add(conversions.message_to_bytes(message))
+        self._collector.add(conversions.message_to_bytes(message), self.get_clock().now().nanoseconds)
         self._pass_on_what_is_ready()
 
     def _pass_on_what_is_ready(self) -> None:
@@ -218,6 +218,7 @@ class FusionNode(ManagedNode):
         self._networks.take_ms()
         try:
             result, demands = self._fused(collection)
+            result = replace(result, peers=result.peers + collection.refused)
         except CosenseError as error:
             self._trace.write(collection.stamp_ns, dropped=str(error))
             self.get_logger().error(f"frame at {collection.stamp_ns} ns: {error}")

@@ -66,7 +66,8 @@ def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
             _agent(scenario, agent, out, threads) for agent in scenario.agents if agent.id != scenario.ego
         ]
     specs.append(_player(scenario, out, {}))
-    return [_in_sim_time(spec) for spec in specs]
+    # In mode "drain" the time of the recording stands still again and again; it is no clock to go by.
+    return specs if scenario.player.mode == "drain" else [_in_sim_time(spec) for spec in specs]
 
 
 def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:

@@ -32,12 +32,14 @@ class Stranger:
         self._context = rclpy.Context()
         self._context.init(domain_id=domain)
         self._node = rclpy.create_node("stranger", context=self._context)
+        # Nobody serves this one.
+        self._deaf = rclpy.create_node("deaf", context=self._context)
         self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         # From the beginning, so that the processes find them when they look around for the first time.
         self._publishers = {
             topic: self._node.create_publisher(UInt8MultiArray, topic, 10)
-            for topic in (topics.V2X_OBJECTS, topics.V2X_DEMAND)
+            for topic in (topics.V2X_OBJECTS, topics.V2X_FEATURES, topics.V2X_DEMAND)
         }
 
     def shout(self, topic: str, data: bytes) -> None:
@@ -45,6 +47,28 @@ class Stranger:
         from cosense.nodes.conversions import bytes_to_message
 
         self._publishers[topic].publish(bytes_to_message(data))
+
+    def listen(self, topic: str) -> list[bytes]:
+        """Return the messages of a topic of the radio, as far as `take` has taken them."""
+        from std_msgs.msg import UInt8MultiArray
+
+        from cosense.nodes.conversions import message_to_bytes
+
+        heard: list[bytes] = []
+        self._node.create_subscription(
+            UInt8MultiArray, topic, lambda message: heard.append(message_to_bytes(message)), 10
+        )
+        return heard
+
+    def take(self) -> None:
+        """Serve what has come."""
+        self._executor.spin_once(timeout_sec=0)
+
+    def ignore(self, kind: type, topic: str) -> None:
+        """Ask for everything that is published there, reliably, and never take any of it."""
+        from cosense.nodes import qos
+
+        self._deaf.create_subscription(kind, topic, lambda message: None, qos.RESULT)
 
     def set_parameter(self, node: str, name: str, value: int) -> tuple[bool, str]:
         """Do what `ros2 param set` does; return whether it was accepted, and why not."""
@@ -62,4 +86,5 @@ class Stranger:
     def close(self) -> None:
         self._executor.shutdown()
         self._node.destroy_node()
+        self._deaf.destroy_node()
         self._context.shutdown()

@@ -244,3 +244,23 @@ def test_a_broken_message_of_the_ego_is_an_error():
 def test_settings_refuse_nonsense(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         CollectorSettings(**change)
+
+
+def test_what_was_measured_later_than_now_has_a_wrong_clock():
+    c = collector("a", "b")
+    # On time, 100 ms ahead as unsynchronised sensors may be, and from a clock that is wrong.
+    for sender, stamp_ms in (("a", 1000), ("b", 1100), ("wrong", 1201)):
+        c.add(message(sender, stamp_ms), clock_ns=1000 * MS)
+    c.add_ego(message("ego", 1050), 0)
+    (moment,) = c.ready(0)
+    assert len(moment.messages) == 2
+    (report,) = moment.refused
+    assert (report.sender, report.used_for) == ("wrong", "nothing")
+    assert report.reason == "its clock is 201 ms ahead, the limit is 100"
+    # It is told once, and whoever had it right is heard again.
+    c.add(message("wrong", 1150), clock_ns=1150 * MS)
+    c.add(message("a", 1150), clock_ns=1150 * MS)
+    c.add(message("b", 1150), clock_ns=1150 * MS)
+    c.add_ego(message("ego", 1150), 0)
+    (moment,) = c.ready(0)
+    assert (len(moment.messages), moment.refused) == (3, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_every_frame_that_was_not_fused_has_a_reason(run):
 
 
 def test_what_is_printed_has_the_losses_and_the_percentiles(run):
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(latency_view(run))
     text = console.export_text()
     assert "played 4 frames, fused 2" in text

@@ -1,0 +1,152 @@
+"""What happens when something fails, with real processes; docs/live.md says the same in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cosense.fusion.journal import JournalEntry, read_journal
+from cosense.nodes import topics
+from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.nodes.supervisor import Progress
+from cosense.perception.detections import Source as BoxSource
+from tests.integration.supervised import Stranger, run_supervised
+from tests.nodes.tiny import write_scene, write_sharing_model
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+pytestmark = pytest.mark.timeout(300)
+
+PEER = "agent-agent_minus_1"
+BUDGET_BYTES = 600
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return write_sharing_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """One sequence of a minute."""
+    return write_scene(tmp_path_factory.mktemp("data") / "scene", frames=600)
+
+
+@pytest.fixture
+def scenario(model, data) -> Scenario:
+    """Return one that keeps time, slowly enough for a busy machine."""
+    return resolved(
+        Scenario(
+            source=Source(data=data),
+            model=str(model),
+            budget_bytes=BUDGET_BYTES,
+            player=PlayerSettings(mode="rate", rate=0.5),
+            collect=CollectorSettings(timeout_ms=80.0),
+        )
+    )
+
+
+def modes(journal: list[JournalEntry]) -> list[str]:
+    """Return the modes of a run, each once in a row."""
+    names = [entry.mode for entry in journal]
+    return [name for index, name in enumerate(names) if index == 0 or names[index - 1] != name]
+
+
+def kill(pid: int | None) -> None:
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_peer_and_the_ego_that_are_killed_come_back_and_the_frames_go_on(scenario, tmp_path):
+    out = tmp_path / "run"
+    steps: list[int] = []
+
+    def disturb(progress: Progress) -> None:
+        """Kill the peer, wait until it takes part again, kill the ego, and wait for that too."""
+        mode = progress.last["mode"] if progress.last else None
+        if not steps and progress.fused >= 5 and mode == "HYBRID":
+            kill(progress.running[PEER])
+            steps.append(progress.fused)
+        elif len(steps) == 1 and progress.fused > steps[0] + 3 and mode == "EGO":
+            steps.append(progress.fused)
+        elif len(steps) == 2 and mode == "HYBRID":
+            kill(progress.running["ego"])
+            steps.append(progress.fused)
+        elif len(steps) == 3 and progress.fused > steps[2] + 5 and mode == "HYBRID":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_supervised(dataclasses.replace(scenario, respawn=True), out, disturb)
+    journal = read_journal(out / "detections.jsonl")
+    found = modes(journal)
+    # The boxes of the dead stay as long as they may, then the ego is on its own, then the peer is back.
+    assert found[0] == "HYBRID"
+    first = found.index("EGO")
+    assert set(found[:first]) <= {"HYBRID", "LATE"}
+    assert found[-1] == "HYBRID"
+    dead = [entry for entry in journal if entry.mode == "EGO"]
+    assert all(set(entry.result.detections.sources) <= {BoxSource.EGO} for entry in dead)
+    assert any("'-1'" in entry.mode_reason for entry in dead)
+    # Frames come every 200 ms; the longest break while the peer dies is far below two seconds.
+    until_the_ego_dies = [entry.stamp_ns for entry in journal[: steps[2]]]
+    gaps_s = [(b - a) / 1e9 for a, b in itertools.pairwise(until_the_ego_dies)]
+    assert max(gaps_s) <= 0.5
+    assert (out / "logs" / "ego.log").read_text().count("hybrid fusion of '1'") == 2
+
+
+@pytest.mark.parametrize(
+    ("skew_ms", "mode", "reason"),
+    [(200.0, "EGO", "'-1': its clock is"), (-200.0, "LATE", "'-1': features are 200 ms old")],
+)
+def test_a_wrong_clock_is_named_and_does_as_little_harm_as_an_old_message(
+    scenario, tmp_path, skew_ms, mode, reason
+):
+    other = AgentSpec("-1", "infrastructure", clock_skew_ms=skew_ms)
+    skewed = dataclasses.replace(
+        scenario, agents=(AgentSpec("1"), other), frames=20, player=PlayerSettings(mode="rate", rate=1.0)
+    )
+    assert run_supervised(skewed, tmp_path / "run", lambda progress: None) == []
+    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    assert len(journal) >= 15
+    assert {entry.mode for entry in journal[-5:]} == {mode}
+    assert any(reason in entry.mode_reason for entry in journal[-5:])
+
+
+def test_floods_garbage_and_who_does_not_read_do_not_stop_anybody(scenario, tmp_path, stranger: Stranger):
+    from sensor_msgs.msg import PointCloud2
+    from visualization_msgs.msg import MarkerArray
+
+    stranger.ignore(MarkerArray, topics.MARKERS)
+    stranger.ignore(PointCloud2, topics.DETECTIONS)
+    heard = stranger.listen(topics.V2X_FEATURES)
+    replayed = 0
+
+    def flood(progress: Progress) -> None:
+        nonlocal replayed
+        stranger.take()
+        for number in range(20):
+            stranger.shout(topics.V2X_OBJECTS, b"CSNS\x01 and then nonsense" * (number + 1))
+            stranger.shout(topics.V2X_DEMAND, bytes(range(number + 1)) * 10)
+            if heard:
+                # The peer's own message of a while ago, again and again.
+                stranger.shout(topics.V2X_FEATURES, heard[0])
+                replayed += 1
+        if progress.fused >= 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_supervised(scenario, tmp_path / "run", flood)
+    assert replayed > 500
+    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    stamps = [entry.stamp_ns for entry in journal]
+    assert len(stamps) >= 40
+    assert max(b - a for a, b in itertools.pairwise(stamps)) <= 300_000_000
+    assert modes(journal[5:]) == ["HYBRID"]
+    assert any(peer.sender == "unknown" for entry in journal for peer in entry.result.peers)
+    for log in (tmp_path / "run" / "logs").glob("*.log"):
+        assert "Traceback" not in log.read_text()
