@@ -21,6 +21,10 @@ def command(
         bool | None, typer.Option("--record/--no-record", help="Write run.mcap, whatever the scenario says.")
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Play only this many frames.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Agent that runs on this machine, the others on others; may be given again."),
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(help="Keep the time of the recording, so many times faster; 1 is real time."),
@@ -49,5 +53,5 @@ def command(
         wanted = dataclasses.replace(wanted, frames=frames)
     if rate is not None:
         wanted = with_rate(wanted, rate)
-    if run_scenario(wanted, out, Console()):
+    if run_scenario(wanted, out, Console(), only or ()):
         raise typer.Exit(1)

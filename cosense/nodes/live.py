@@ -23,7 +23,7 @@ _PLAIN_LINE_S = 5.0
 _RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
 
 
-def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failure]:
+def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence[str] = ()) -> list[Failure]:
     """Run a scenario to its end; show the processes that died and return those that were not started again.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
@@ -31,12 +31,18 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
     frame took in each node), logs/, and run.mcap when it records.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
+    Args:
+        scenario: who takes part.
+        out: folder of the results.
+        console: where progress is shown.
+        only: agents of this machine, where several machines share a scenario; empty for all.
+
     Raises:
         CosenseError: ROS 2, the data, an agent or a model is missing, or a budget is too small.
     """
     check_ros()
     scenario = resolved(scenario)
-    specs = processes(scenario, out)
+    specs = processes(scenario, out, only)
     _check(scenario, specs)
     out.mkdir(parents=True, exist_ok=True)
     for name in _RESULTS:
@@ -45,7 +51,7 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
     (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     environment = ros_environment(out / "logs")
     console.print(
-        f"{len(scenario.agents)} agents, ego '{scenario.ego}', ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, "
+        f"{', '.join(only) + ' of ' if only else ''}{len(scenario.agents)} agents, ego '{scenario.ego}', ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, "
         f"logs in {out / 'logs'}",
         highlight=False,
     )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosense.errors import CosenseError, nearest
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.method import Method
@@ -48,24 +49,30 @@ class ProcessSpec:
     respawn: bool = False
 
 
-def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
+def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[ProcessSpec]:
     """Return the processes of a scenario in the order in which they start.
 
     Args:
         scenario: with agents, ego and method, see `resolved`.
         out: folder for detections.jsonl, frames.jsonl, run.mcap and trace/.
+        only: agents of this machine, where several machines share a scenario; empty for all.
+
+    Raises:
+        CosenseError: `only` names somebody who does not take part.
     """
+    ids = [agent.id for agent in scenario.agents]
+    for agent_id in only:
+        if agent_id not in ids:
+            raise CosenseError(f"no agent '{agent_id}' in the scenario, {nearest(agent_id, ids)}")
+    here = [agent for agent in scenario.agents if not only or agent.id in only]
+    has_ego = _ego(scenario) in [agent.id for agent in here]
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
-    if _method(scenario) == "late":
-        specs.append(_fusion(scenario, out, threads))
-        specs += [_agent(scenario, agent, out, threads) for agent in scenario.agents]
-    else:
-        specs.append(_ego_process(scenario, out, threads))
-        specs += [
-            _agent(scenario, agent, out, threads) for agent in scenario.agents if agent.id != scenario.ego
-        ]
-    specs.append(_player(scenario, out, {}))
+    is_late = _method(scenario) == "late"
+    if has_ego:
+        specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
+    specs += [_agent(scenario, agent, out, threads) for agent in here if is_late or agent.id != scenario.ego]
+    specs.append(_player(scenario, here, out, {}))
     # In mode "drain" the time of the recording stands still again and again; it is no clock to go by.
     return specs if scenario.player.mode == "drain" else [_in_sim_time(spec) for spec in specs]
 
@@ -159,7 +166,9 @@ def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) 
     return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, environment, scenario.respawn)
 
 
-def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+def _player(
+    scenario: Scenario, played: Sequence[AgentSpec], out: Path, environment: Mapping[str, str]
+) -> ProcessSpec:
     source = scenario.source
     parameters: dict[str, Any] = {
         "data": "" if source.data is None else str(source.data.resolve()),
@@ -167,7 +176,7 @@ def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "labels": source.labels or "",
         "cameras": source.cameras,
         "frames": scenario.frames or 0,
-        "agents": ",".join(agent.id for agent in scenario.agents),
+        "agents": ",".join(agent.id for agent in played),
         "ego": _ego(scenario),
         "journal": str(out / "frames.jsonl"),
         "recorded": scenario.record,
