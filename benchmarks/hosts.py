@@ -1,9 +1,9 @@
 """Two hosts on one machine: network namespaces, and a cable between them that takes time and loses packets.
 
-The cable is a pair of TAP devices, one in each namespace, and a thread that carries the packets from one to the
-other: what `tc netem` does, but with a seed and on kernels without it. Needs root, Debian's iproute2 and
-/dev/net/tun. Processes in different namespaces share nothing but that cable: shared memory is switched off for
-them, as it is between real hosts.
+The cable is a pair of TAP devices, one in each namespace, and a thread that carries the packets from one to
+the other: what `tc netem` does, but with a seed and on kernels without it. Needs root, Debian's iproute2 and
+/dev/net/tun. Processes in different namespaces share nothing but that cable: shared memory is switched off
+for them, as it is between real hosts.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class CollectorSettings:
         timeout_ms: from the arrival of the ego's message.
         sync_tolerance_ms: a message this near to the ego's stamp is the one that is waited for. Half a period
             of the sensors: farther ones belong to another moment, but are used when the time is up.
-        misses_until_silent: a sender missing this often in a row is not waited for until it is heard again.
+        misses_until_silent: a sender missing this often in a row is not waited for until it is heard again; a
+            new one is waited for when it has been there as often.
         max_open: more moments than this at a time are not kept open; the oldest is closed.
     """
 
@@ -79,7 +80,9 @@ class Collection:
 
 @dataclass
 class _Sender:
+    is_expected: bool = False
     messages: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
+    moments: int = 0
     misses: int = 0
     latest: Message | None = None
     # Which of the two is of the next recording already, while the other is not.
@@ -125,7 +128,7 @@ class Collector:
         """Start with the senders that are expected from the beginning; others join when they are heard."""
         self.settings = settings
         self.window = window
-        self._senders = {peer: _Sender() for peer in peers}
+        self._senders = {peer: _Sender(is_expected=True) for peer in peers}
         self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
         self._refused: dict[str, PeerReport] = {}
         self._open: list[_Open] = []
@@ -138,8 +141,12 @@ class Collector:
 
     @property
     def silent(self) -> list[str]:
-        """Senders that are not waited for at present."""
-        return sorted(name for name, sender in self._senders.items() if not self._is_waited_for(sender))
+        """Senders that were waited for once and are not at present."""
+        return sorted(
+            name
+            for name, sender in self._senders.items()
+            if self._is_known(sender) and not self._is_waited_for(sender)
+        )
 
     def add_ego(self, data: bytes, now_ns: int) -> None:
         """Open a moment.
@@ -216,7 +223,9 @@ class Collector:
         messages: list[bytes] = []
         for name, sender in self._senders.items():
             sender.misses = sender.misses + 1 if name in missing else sender.misses
-            sender.ahead = None if self._has_sent(sender, moment) else sender.ahead
+            if self._has_sent(sender, moment):
+                sender.moments += 1
+                sender.ahead = None
             usable = [item for item in sender.messages if self._is_in_window(item[0], moment.stamp_ns)]
             if usable:
                 messages.append(min(usable, key=lambda item: abs(item[0] - moment.stamp_ns))[1])
@@ -231,14 +240,18 @@ class Collector:
         age_ms = (reference_ns - stamp_ns) / 1e6
         return -self.window.max_ahead_ms <= age_ms <= self.window.max_age_ms
 
+    def _is_known(self, sender: _Sender) -> bool:
+        return sender.is_expected or sender.moments >= self.settings.misses_until_silent
+
     def _is_waited_for(self, sender: _Sender) -> bool:
-        return sender.misses < self.settings.misses_until_silent
+        return self._is_known(sender) and sender.misses < self.settings.misses_until_silent
 
     def _make_room(self) -> bool:
-        """Forget a silent sender if there are too many; False if all of them are alive."""
+        """Forget a stranger or a silent sender if there are too many; False if all of them are alive."""
         if len(self._senders) < self.window.max_senders:
             return True
-        silent = self.silent
-        if silent:
-            del self._senders[silent[0]]
-        return bool(silent)
+        strangers = [name for name, sender in self._senders.items() if not self._is_known(sender)]
+        for name in (strangers or self.silent)[:1]:
+            del self._senders[name]
+            return True
+        return False

@@ -104,15 +104,31 @@ def test_an_agent_that_is_always_too_late_is_not_waited_for():
     assert c.silent == ["a"]
 
 
-def test_a_newcomer_is_waited_for_once_it_is_heard():
+def test_a_newcomer_is_used_at_once_and_waited_for_when_it_has_come_several_times():
     c = collector()
-    c.add_ego(message("ego", 1000), 0)
-    assert len(c.ready(0)) == 1
-    c.add(message("new", 1000))
-    c.add_ego(message("ego", 1100), 0)
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        assert len(c.ready(0)) == 1
+        c.add(message("new", 1100 + 100 * number))
+    c.add_ego(message("ego", 1300), 0)
+    (moment,) = c.ready(0)
+    assert moment.messages == [message("new", 1300)]
+    c.add_ego(message("ego", 1400), 0)
     assert c.ready(0) == []
-    c.add(message("new", 1100))
-    assert c.ready(0)[0].messages == [message("new", 1100)]
+    c.add(message("new", 1400))
+    assert c.ready(0)[0].messages == [message("new", 1400)]
+
+
+def test_names_that_somebody_makes_up_are_never_waited_for():
+    c = collector("a")
+    for number in range(50):
+        stamp_ms = 1000 + 100 * number
+        c.add(message("a", stamp_ms))
+        c.add(message(f"made up {number}", stamp_ms))
+        c.add_ego(message("ego", stamp_ms), 0)
+        (moment,) = c.ready(0)
+        assert message("a", stamp_ms) in moment.messages
+        assert moment.missing == c.silent == []
 
 
 def test_moments_are_closed_in_order():

@@ -1,0 +1,301 @@
+"""What a live run takes and stands: latency by stage, a bad radio, two hosts, a flood of broken messages.
+
+    python benchmarks/live.py [latency] [lossy] [hosts] [fuzz]
+
+All of it with real processes on real DDS. Ratios are between phases of one run; the times beside them are of
+the machine that is named, which is shared and noisy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.hosts import Cable, environment, two_hosts, why_not
+from benchmarks.timing import RESULTS, write
+from cosense.data import open_dataset
+from cosense.errors import nearest
+from cosense.evaluation.live import evaluate_live
+from cosense.evaluation.protocol import load_protocol
+from cosense.evaluation.records import write_json
+from cosense.fusion.journal import read_journal
+from cosense.fusion.models import load_model
+from cosense.nodes import topics
+from cosense.nodes.latency import OVERHEAD, read_latency
+from cosense.nodes.live import run_scenario
+from cosense.nodes.processes import processes
+from cosense.nodes.scenario import PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.nodes.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = RESULTS / "live"
+SCENARIOS = ROOT / "launch" / "scenarios"
+# A rate that two slow cores can follow with two agents, and with four.
+SLOW, SLOWER = 0.25, 0.12
+LIMIT_OVERHEAD_MS = 15.0
+FUZZ_MESSAGES = 100_000
+
+
+def latency() -> list[dict[str, Any]]:
+    """One vehicle and one unit: at 10 Hz, where the machine is too slow, and at a rate that it can follow."""
+    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000))
+    rows = []
+    for rate in (1.0, SLOW):
+        out = OUT / f"latency-{rate:g}"
+        played = dataclasses.replace(scenario, player=PlayerSettings(mode="rate", rate=rate))
+        _check(run_scenario(played, out, Console()))
+        found = read_latency(out)
+        for stage, (p50, p95) in found.percentiles_ms().items():
+            rows.append({"job": f"{10 * rate:g} Hz: {stage}", "p50_ms": p50, "p95_ms": p95})
+            if stage == OVERHEAD:
+                rows[-1]["limit_p95_ms"] = LIMIT_OVERHEAD_MS
+        rows.append({"job": f"{10 * rate:g} Hz: played", "frames": found.played})
+        rows.append({"job": f"{10 * rate:g} Hz: fused", "frames": found.fused})
+        rows += [
+            {"job": f"{10 * rate:g} Hz: not fused, {reason}", "frames": count}
+            for reason, count in found.lost.items()
+        ]
+    return rows
+
+
+def lossy() -> list[dict[str, Any]]:
+    """Three vehicles and one unit, 30 % of the messages lost: memory, logs, and AP beside that of offline."""
+    scenario = load_scenario(SCENARIOS / "lossy_link.yaml")
+    data, out = _data("many"), OUT / "lossy"
+    played = resolved(
+        dataclasses.replace(
+            scenario,
+            source=Source(data=data),
+            agents=(),
+            ego=None,
+            frames=None,
+            player=PlayerSettings(mode="rate", rate=SLOWER),
+        )
+    )
+    memory: dict[str, list[float]] = {}
+
+    def watch(progress: Progress) -> None:
+        for name, pid in progress.running.items():
+            if pid is not None and progress.fused:
+                memory.setdefault(name, []).append(_resident_mb(pid))
+
+    start = time.monotonic()
+    _check(_supervised(played, out, watch))
+    seconds = time.monotonic() - start
+    rows: list[dict[str, Any]] = [{"job": "lossy: time of the recording", "s": seconds * SLOWER}]
+    for name, sizes in memory.items():
+        # A third of the run to settle; then the second third against the last.
+        third = len(sizes) // 3
+        before, after = (np.median(part) for part in (sizes[third : 2 * third], sizes[2 * third :]))
+        rows.append(
+            {"job": f"lossy: memory of {name}", "mb": after, "growth": after / before - 1, "limit": 0.05}
+        )
+    errors = sum("Traceback" in log.read_text() for log in (out / "logs").glob("*.log"))
+    rows.append({"job": "lossy: logs with an exception", "count": errors, "limit": 0})
+    entries, dataset = read_journal(out / "detections.jsonl"), open_dataset(data)
+    detector, protocol = load_model(played.model), load_protocol("simulated")
+    link_loss = played.link.loss
+    live = evaluate_live(
+        dataset,
+        entries,
+        detector,
+        protocol,
+        frames=len(dataset),
+        command=f"python benchmarks/live.py {' '.join(sys.argv[1:])}",
+        fusion="hybrid",
+        budget_bytes=played.budget_bytes,
+    )
+    write_json(out / "metrics.json", live)
+    offline = _offline_at(link_loss, data, played.budget_bytes)
+    for iou in ("0.5", "0.7"):
+        row = {"job": f"lossy: AP@{iou}", "live": 100 * live["ap"][iou], "offline": 100 * offline[iou]}
+        rows.append(row | {"difference": row["live"] - row["offline"], "limit": 1.0})
+    return rows
+
+
+def hosts() -> list[dict[str, Any]]:
+    """Two network namespaces, 50 ± 10 ms and 10 % of the packets lost in either direction."""
+    missing = why_not()
+    if missing:
+        return [{"job": f"hosts: not measured, {missing}"}]
+    out = OUT / "hosts"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    data = _data("pair")
+    cable = Cable(delay_ms=50, jitter_ms=10, loss=0.1)
+    with two_hosts(cable) as (vehicle, unit):
+        domain = environment(free_domain())
+        runs = []
+        for host, agent in ((unit, "infrastructure"), (vehicle, "vehicle")):
+            words = [sys.executable, "-m", "cosense.cli.main", "run", str(SCENARIOS / "v2i.yaml")]
+            words += ["--data", str(data), f"--only={agent}", "--out", str(out / agent), "--frames", "40"]
+            runs.append(subprocess.Popen(host.command(words), env=domain))
+        statuses = [run.wait(600) for run in runs]
+    if any(statuses):
+        sys.exit(f"a run on two hosts failed, see {out}")
+    # One clock for both: the traces of the unit belong to the frames of the vehicle.
+    for trace in (out / "infrastructure" / "trace").glob("*.jsonl"):
+        shutil.copy(trace, out / "vehicle" / "trace")
+    found = read_latency(out / "vehicle")
+    journal = read_journal(out / "vehicle" / "detections.jsonl")
+    return [
+        {"job": "hosts: played", "frames": found.played},
+        {"job": "hosts: fused", "frames": found.fused},
+        {"job": "hosts: HYBRID", "frames": sum(entry.mode == "HYBRID" for entry in journal)},
+        {"job": "hosts: packets carried", "count": cable.carried},
+        {"job": "hosts: packets lost", "count": cable.lost},
+        *(
+            {"job": f"hosts: {stage}", "p50_ms": p50, "p95_ms": p95}
+            for stage, (p50, p95) in found.percentiles_ms().items()
+        ),
+    ]
+
+
+def fuzz() -> list[dict[str, Any]]:
+    """100 000 mutated messages on every topic of the radio while two honest agents work."""
+    from tests.integration.supervised import Stranger
+
+    domain = free_domain()
+    os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    stranger = Stranger(domain)
+    heard = [stranger.listen(topic) for topic in (topics.V2X_FEATURES, topics.V2X_DEMAND)]
+    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000))
+    played = dataclasses.replace(scenario, player=PlayerSettings(mode="rate", rate=SLOW))
+    chance = random.Random(0)
+    shouted, fuzzed_from, spent_s = 0, None, 0.0
+    quiet = len(open_dataset(_data("pair"))) // 3
+
+    def shout(progress: Progress) -> None:
+        nonlocal shouted, fuzzed_from, spent_s
+        stranger.take()
+        if progress.fused < quiet or shouted >= FUZZ_MESSAGES:
+            return
+        fuzzed_from = progress.fused if fuzzed_from is None else fuzzed_from
+        start = time.monotonic()
+        for _ in range(400):
+            kind = chance.randrange(2)
+            topic = (topics.V2X_FEATURES, topics.V2X_DEMAND)[kind]
+            if kind == 0 and chance.random() < 0.5:
+                topic = topics.V2X_OBJECTS
+            data = mutated(chance.choice(heard[kind][-20:]), chance)
+            stranger.shout(topic, data)
+            shouted += 1
+        spent_s += time.monotonic() - start
+
+    out = OUT / "fuzz"
+    failures = _supervised(played, out, shout)
+    stranger.close()
+    journal = read_journal(out / "detections.jsonl")
+    assert fuzzed_from is not None
+    phases = {"before": journal[5:fuzzed_from], "while": journal[fuzzed_from:]}
+    times = {name: [entry.elapsed_ms for entry in phase] for name, phase in phases.items()}
+    p50 = {name: float(np.median(spent)) for name, spent in times.items()}
+    errors = sum("Traceback" in log.read_text() for log in (out / "logs").glob("*.log"))
+    return [
+        {"job": "fuzz: mutated messages", "count": shouted, "wanted": FUZZ_MESSAGES},
+        {"job": "fuzz: processes that died", "count": len(failures), "limit": 0},
+        {"job": "fuzz: logs with an exception", "count": errors, "limit": 0},
+        *({"job": f"fuzz: fusing {name}", "frames": len(times[name]), "p50_ms": p50[name]} for name in times),
+        {"job": "fuzz: ratio of the medians", "ratio": p50["while"] / p50["before"], "limit": 1.5},
+        {"job": "fuzz: HYBRID while", "frames": sum(entry.mode == "HYBRID" for entry in phases["while"])},
+    ]
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Return a message with a few bytes changed, cut, doubled or made up; half of them with a valid CRC."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 8)):
+        position = chance.randrange(len(changed))
+        what = chance.randrange(4)
+        if what == 0:
+            changed[position] = chance.randrange(256)
+        elif what == 1:
+            del changed[position : position + chance.randint(1, 16)]
+        elif what == 2:
+            changed[position:position] = changed[: chance.randint(1, 64)]
+        else:
+            changed[position:position] = chance.randbytes(chance.randint(1, 64))
+        if not changed:
+            return b""
+    return with_checksum(bytes(changed)) if chance.random() < 0.5 else bytes(changed)
+
+
+def with_checksum(data: bytes) -> bytes:
+    """Return the bytes with the right CRC at their end, so that more than the CRC is put to the test."""
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little")
+
+
+def _offline_at(loss: float, data: Path, budget_bytes: int | None) -> dict[str, float]:
+    """Return the AP of hybrid fusion where as many messages get lost offline."""
+    out = OUT / "lossy-offline"
+    words = [sys.executable, "-m", "cosense.cli.main", "sweep", "loss", "--model", "cosense-lite"]
+    words += ["--fusion", "hybrid", "--values", str(loss), "--data", str(data), "--out", str(out)]
+    if budget_bytes is not None:
+        words += ["--budget", str(budget_bytes)]
+    subprocess.run(words, check=True)
+    (point,) = (
+        point
+        for point in json.loads((out / "sweep.json").read_text())["points"]
+        if (point["fusion"], point["loss"]) == ("hybrid", loss)
+    )
+    return dict(point["ap"])
+
+
+def _data(name: str) -> Path:
+    """Return a simulated data set of T-junctions, which nothing was trained on; made where it is missing."""
+    path = OUT / f"data-{name}"
+    made = {
+        "pair": "--frames 120 --sequence-frames 60 --seed 530000",
+        "many": "--frames 80 --sequence-frames 80 --seed 540000 --layout opv2v "
+        "--agents vehicle=3,infrastructure=1",
+    }
+    if not (path / "cosense.json").is_file():
+        words = ["simulate", "--out", str(path), "--scene", "t_junction", *made[name].split()]
+        subprocess.run([sys.executable, "-m", "cosense.cli.main", *words], check=True)
+    return path
+
+
+def _supervised(scenario: Scenario, out: Path, watch: Callable[[Progress], None]) -> list[Failure]:
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    return Supervisor(processes(scenario, out), out, ros_environment(out / "logs")).run(watch)
+
+
+def _check(failures: list[Failure]) -> None:
+    if failures:
+        sys.exit("\n".join(map(str, failures)))
+
+
+def _resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+JOBS = {job.__name__: job for job in (latency, lossy, hosts, fuzz)}
+
+
+def main() -> None:
+    """Run the jobs that are named, or all."""
+    wanted = sys.argv[1:] or list(JOBS)
+    for name in wanted:
+        if name not in JOBS:
+            sys.exit(f"no job '{name}', {nearest(name, JOBS)}")
+    for name in wanted:
+        write(f"live-{name}", JOBS[name]())
+
+
+if __name__ == "__main__":
+    main()
