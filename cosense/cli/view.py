@@ -1,4 +1,4 @@
-"""`cosense view`: pictures and a report of any data set, with boxes if a model is named."""
+"""`cosense view`: pictures and a report of any data set or live run, with boxes if a model is named."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from cosense.data.dataset import CooperativeFrame
     from cosense.evaluation.sequences import SequenceCooperation
     from cosense.fusion.cooperate import FusionKind
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Data set, or the folder of a live run.", show_default=False)],
     frame: Annotated[int, typer.Option(min=0, help="Frame of the picture, the first of the report.")] = 0,
     frames: Annotated[int, typer.Option(min=1, help="How many frames the report has, at most.")] = 20,
     model: Annotated[
@@ -40,7 +42,8 @@ def command(
 ) -> None:
     """Draw frames from above: clouds, ground truth, detections, and what nobody sees.
 
-    With a model that fuses, comparison.png also shows what the ego would find alone.
+    With a model that fuses, comparison.png also shows what the ego would find alone. Of a folder that
+    `cosense run` has left, it draws what was fused live.
 
     Example: cosense view path/to/DAIR-V2X-C --frame 120 --model pillars-lite
     """
@@ -52,10 +55,14 @@ def command(
     from cosense.evaluation.sequences import SequenceCooperation
     from cosense.fusion.cooperate import Cooperation, check_fusion, cooperate
     from cosense.fusion.models import load_model
+    from cosense.nodes.run_report import is_run
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.report import write_report
 
     console = Console()
+    if is_run(path):
+        _view_run(path, frame, frames, out, console)
+        return
     dataset = open_dataset(path, split=split, labels=labels)
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
@@ -95,6 +102,21 @@ def command(
     write_report(written[1], pages, metrics)
     for name in written:
         console.print(str(name), soft_wrap=True, markup=False)
+
+
+def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) -> None:
+    """Draw a live run."""
+    from cosense.nodes.run_report import pages_of_run
+    from cosense.viewer.bev import draw_bev
+    from cosense.viewer.report import write_report
+
+    pages, notes = pages_of_run(path, frame, frames)
+    first = pages[0]
+    title = f"{path.resolve().name}, {first.frame.frame_id}"
+    draw_bev(first.frame, first.detections, out / "bev.png", title=title)
+    write_report(out / "report.html", pages, notes)
+    for name in ("bev.png", "report.html"):
+        console.print(str(out / name), soft_wrap=True, markup=False)
 
 
 def _page(frame: CooperativeFrame, cooperation: SequenceCooperation | None, index: int) -> ReportFrame:

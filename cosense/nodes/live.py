@@ -50,9 +50,10 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
     shutil.rmtree(out / TRACES, ignore_errors=True)
     (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     environment = ros_environment(out / "logs")
+    here = f"{', '.join(only)} of " if only else ""
     console.print(
-        f"{', '.join(only) + ' of ' if only else ''}{len(scenario.agents)} agents, ego '{scenario.ego}', ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, "
-        f"logs in {out / 'logs'}",
+        f"{here}{len(scenario.agents)} agents, ego '{scenario.ego}', "
+        f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
         highlight=False,
     )
     supervisor = Supervisor(specs, out, environment)

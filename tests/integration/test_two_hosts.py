@@ -1,4 +1,4 @@
-"""Two hosts with a bad cable between them: nothing but DDS joins them, and the boxes are as on one machine."""
+"""Two hosts with a bad cable between them: only DDS joins them, and the boxes are those of one machine."""
 
 from __future__ import annotations
 
