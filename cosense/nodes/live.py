@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
+from cosense.nodes.layouts import write_layouts
 from cosense.nodes.method import check_message_budget, sends_features
 from cosense.nodes.processes import ProcessSpec, processes
 from cosense.nodes.scenario import Scenario, frames_of, resolved
@@ -19,13 +21,16 @@ from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, r
 
 _PLAIN_LINE_S = 5.0
 _RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
+# What shows a run in RViz and in Foxglove.
+RVIZ, FOXGLOVE = "view.rviz", "foxglove.json"
 
 
 def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failure]:
     """Run a scenario to its end; show and return the processes that failed.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
-    `cosense.fusion.journal`), frames.jsonl (one played frame a line), logs/, and run.mcap when it records.
+    `cosense.fusion.journal`), frames.jsonl (one played frame a line), logs/, run.mcap when it records, and
+    view.rviz and foxglove.json, which show its agents.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Raises:
@@ -39,12 +44,16 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
     for name in _RESULTS:
         (out / name).unlink(missing_ok=True)
     (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
+    assert scenario.ego is not None
+    agents = [agent.id for agent in scenario.agents]
+    write_layouts(agents, scenario.ego, out / RVIZ, out / FOXGLOVE)
     environment = ros_environment(out / "logs")
     console.print(
         f"{len(scenario.agents)} agents, ego '{scenario.ego}', ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, "
         f"logs in {out / 'logs'}",
         highlight=False,
     )
+    console.print(f"to look at it: {_rviz_command(out / RVIZ, environment)}", highlight=False, soft_wrap=True)
     supervisor = Supervisor(specs, out, environment)
     with _Display(console, scenario.frames) as display:
         failures = supervisor.run(display.show)
@@ -68,6 +77,11 @@ def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
         check_message_budget(agent["agent_id"], agent["budget_bytes"] or None, has_features)
     if scenario.source.data is None:
         next(frames_of(scenario.source, 0), None)
+
+
+def _rviz_command(layout: Path, environment: Mapping[str, str]) -> str:
+    words = ["rviz2", "-d", str(layout), "--ros-args", "-p", "use_sim_time:=true"]
+    return f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']} {shlex.join(words)}"
 
 
 class _Display:

@@ -9,6 +9,9 @@ import re
 V2X_OBJECTS = "/v2x/objects"
 V2X_FEATURES = "/v2x/features"
 V2X_DEMAND = "/v2x/demand"
+# By which means the ego sees at the moment (String), and its boxes as Detection3DArray.
+MODE = "/mode"
+DETECTION_BOXES = "/detections/boxes"
 DETECTIONS = "/detections"
 MARKERS = "/markers"
 GROUND_TRUTH = "/ground_truth"
@@ -53,6 +56,11 @@ def objects_topic(agent_id: str) -> str:
 def markers_topic(agent_id: str) -> str:
     """MarkerArray of what one agent detects on its own."""
     return f"/{namespace_of(agent_id)}/markers"
+
+
+def debug_topic(agent_id: str, node: str, name: str) -> str:
+    """Number that a node says about itself: the agent's tx_bytes, the fusion's latency_ms and so on."""
+    return f"/{namespace_of(agent_id)}/{node}/debug/{name}"
 
 
 def debug_map_topic(agent_id: str, name: str) -> str:

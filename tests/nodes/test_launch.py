@@ -7,9 +7,7 @@ import importlib.util
 import os
 
 import pytest
-import yaml
 
-from cosense.nodes import topics
 from tests.conftest import REPOSITORY
 
 EXECUTABLES = ("agent", "ego", "fusion", "player", "recorder")
@@ -34,19 +32,3 @@ def test_ros2_run_finds_every_node(name):
     assert os.access(script, os.X_OK)
     assert f"from cosense.nodes.{name} import main" in script.read_text()
     assert importlib.util.find_spec(f"cosense.nodes.{name}") is not None
-
-
-def test_rviz_shows_the_topics_of_the_scenario_that_it_is_for():
-    layout = yaml.safe_load((REPOSITORY / "rviz" / "cosense.rviz").read_text())
-    shown = {
-        display["Topic"]["Value"]
-        for display in layout["Visualization Manager"]["Displays"]
-        if "Topic" in display
-    }
-    agents = ("vehicle", "infrastructure")
-    expected = {topics.MARKERS, topics.GROUND_TRUTH}
-    expected |= {topics.points_topic(agent) for agent in agents} | {
-        topics.markers_topic(agent) for agent in agents
-    }
-    expected |= {topics.debug_map_topic("infrastructure", name) for name in ("supply", "demand", "selection")}
-    assert shown == expected
