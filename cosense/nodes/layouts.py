@@ -14,6 +14,8 @@ import yaml
 from cosense.nodes.foxglove_layout import foxglove_layout
 from cosense.nodes.rviz_layout import rviz_layout
 
+# Beside the results of a run.
+RVIZ, FOXGLOVE = "view.rviz", "foxglove.json"
 SHIPPED_AGENTS = ("vehicle", "vehicle_2", "vehicle_3", "infrastructure", "infrastructure_2")
 SHIPPED_EGO = "vehicle"
 SHIPPED_RVIZ = "cosense.rviz"
@@ -31,6 +33,12 @@ def write_layouts(agents: Sequence[str], ego: str, rviz: Path, foxglove: Path) -
     """
     rviz.write_text(yaml.safe_dump(rviz_layout(agents, ego), sort_keys=False, allow_unicode=True))
     foxglove.write_text(json.dumps(foxglove_layout(agents, ego), indent=1) + "\n")
+
+
+def write_run_layouts(agents: Sequence[str], ego: str, out: Path) -> Path:
+    """Write both layouts beside the results of a run and return the one for RViz; see `write_layouts`."""
+    write_layouts(agents, ego, out / RVIZ, out / FOXGLOVE)
+    return out / RVIZ
 
 
 def write_shipped(folder: Path) -> None:

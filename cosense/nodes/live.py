@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
-from cosense.nodes.layouts import write_layouts
+from cosense.nodes.layouts import write_run_layouts
 from cosense.nodes.method import check_message_budget, sends_features
 from cosense.nodes.processes import ProcessSpec, processes
 from cosense.nodes.scenario import Scenario, frames_of, resolved
@@ -21,8 +21,6 @@ from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, r
 
 _PLAIN_LINE_S = 5.0
 _RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
-# What shows a run in RViz and in Foxglove.
-RVIZ, FOXGLOVE = "view.rviz", "foxglove.json"
 
 
 def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failure]:
@@ -45,15 +43,14 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
         (out / name).unlink(missing_ok=True)
     (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     assert scenario.ego is not None
-    agents = [agent.id for agent in scenario.agents]
-    write_layouts(agents, scenario.ego, out / RVIZ, out / FOXGLOVE)
+    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
     environment = ros_environment(out / "logs")
     console.print(
         f"{len(scenario.agents)} agents, ego '{scenario.ego}', ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, "
         f"logs in {out / 'logs'}",
         highlight=False,
     )
-    console.print(f"to look at it: {_rviz_command(out / RVIZ, environment)}", highlight=False, soft_wrap=True)
+    console.print(f"to look at it: {_rviz_command(layout, environment)}", highlight=False, soft_wrap=True)
     supervisor = Supervisor(specs, out, environment)
     with _Display(console, scenario.frames) as display:
         failures = supervisor.run(display.show)

@@ -9,10 +9,9 @@ import re
 V2X_OBJECTS = "/v2x/objects"
 V2X_FEATURES = "/v2x/features"
 V2X_DEMAND = "/v2x/demand"
-# By which means the ego sees at the moment (String), and its boxes as Detection3DArray.
-MODE = "/mode"
-DETECTION_BOXES = "/detections/boxes"
 DETECTIONS = "/detections"
+BOXES = "/detections/boxes"
+MODE = "/mode"
 MARKERS = "/markers"
 GROUND_TRUTH = "/ground_truth"
 DIAGNOSTICS = "/diagnostics"

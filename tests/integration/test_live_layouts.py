@@ -12,7 +12,8 @@ import yaml
 from rich.console import Console
 
 from cosense.nodes import topics
-from cosense.nodes.live import FOXGLOVE, RVIZ, run_scenario
+from cosense.nodes.layouts import FOXGLOVE, RVIZ
+from cosense.nodes.live import run_scenario
 from cosense.nodes.scenario import Scenario, Source
 from tests.nodes.tiny import write_scene, write_sharing_model
 

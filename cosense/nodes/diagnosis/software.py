@@ -16,7 +16,7 @@ import cosense
 from cosense.errors import CosenseError
 from cosense.nodes.diagnosis.finding import Finding
 
-# Import name and name on the package index of what pyproject.toml always asks for, but PyTorch.
+# Import name and name on the package index of what setup.py always asks for, but PyTorch.
 _LIBRARIES = {
     "numpy": "numpy",
     "scipy": "scipy",
@@ -98,7 +98,7 @@ def check_torch() -> list[Finding]:
 
 
 def check_extras() -> list[Finding]:
-    """Say which of the optional extras of pyproject.toml are installed."""
+    """Say which of the optional extras of setup.py are installed."""
     try:
         metadata = importlib.metadata.metadata("cosense")
     except importlib.metadata.PackageNotFoundError:
@@ -137,7 +137,9 @@ def _version(package: str) -> str | None:
 
 
 def check_models() -> list[Finding]:
-    """Load the weights of each model that can be found by its name."""
+    """Load the weights of each model that can be found by its name; nothing without PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        return []
     from cosense.perception.models import WEIGHTS, model_folders
 
     folders: dict[str, Path] = {}
