@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "cli": {*STUDY, "nodes"},
 }
 FOR_ALL = {"", "config", "errors"}
-# Import names of the dependencies that pyproject.toml always installs.
+# Import names of the dependencies that setup.py always installs.
 ALWAYS_THERE = {
     *("cosense", "numpy", "torch", "scipy", "cv2", "yaml", "safetensors", "matplotlib", "PIL"),
     *("rich", "typer", "rosbags", "mcap"),
@@ -79,7 +79,8 @@ def room_of(module: str) -> str:
 
 def is_ros(module: str) -> bool:
     first = module.split(".")[0]
-    return first.startswith(("rclpy", "rosidl", "tf2_")) or first.endswith(("_msgs", "_interfaces"))
+    of_ros = ("rclpy", "rosidl", "tf2_", "launch", "ament_")
+    return first.startswith(of_ros) or first.endswith(("_msgs", "_interfaces"))
 
 
 def complaints(source: str, module: str) -> list[str]:
@@ -141,6 +142,7 @@ def test_every_room_has_its_rule():
         ("cosense.nodes.agent", "import rclpy\nfrom sensor_msgs.msg import PointCloud2", False),
         ("cosense.cli.run", "def command():\n    import rclpy.node", True),
         ("cosense.viewer.bev", "from sensor_msgs.msg import Image", True),
+        ("cosense.cli.run", "def command():\n    from launch_ros.actions import Node", True),
         ("cosense.viewer.bev", "import open3d", True),
         ("cosense.viewer.bev", "try:\n    import open3d\nexcept ImportError:\n    open3d = None", True),
         ("cosense.viewer.bev", "def show():\n    import open3d", False),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
 from cosense.nodes.latency import latency_view
+from cosense.nodes.layouts import write_run_layouts
 from cosense.nodes.method import check_message_budget, sends_features
 from cosense.nodes.processes import TRACES, ProcessSpec, processes
 from cosense.nodes.scenario import Scenario, frames_of, resolved
@@ -28,7 +30,8 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
     `cosense.fusion.journal`), frames.jsonl (one played frame a line), trace/ (how long each stage of each
-    frame took in each node), logs/, and run.mcap when it records.
+    frame took in each node), logs/, run.mcap when it records, and view.rviz and foxglove.json, which show its
+    agents.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Args:
@@ -44,11 +47,10 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
     scenario = resolved(scenario)
     specs = processes(scenario, out, only)
     _check(scenario, specs)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in _RESULTS:
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / TRACES, ignore_errors=True)
+    clear_results(out)
     (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
+    assert scenario.ego is not None
+    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
     environment = ros_environment(out / "logs")
     here = f"{', '.join(only)} of " if only else ""
     console.print(
@@ -56,6 +58,7 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
         f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
         highlight=False,
     )
+    console.print(f"to look at it: {_rviz_command(layout, environment)}", highlight=False, soft_wrap=True)
     supervisor = Supervisor(specs, out, environment)
     with _Display(console, scenario.frames) as display:
         failures = supervisor.run(display.show)
@@ -64,6 +67,14 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
         console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
     console.print(latency_view(out), highlight=False)
     return [failure for failure in failures if not failure.is_back]
+
+
+def clear_results(out: Path) -> None:
+    """Make the folder of a run, without what an earlier run has left there."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _RESULTS:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / TRACES, ignore_errors=True)
 
 
 def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
@@ -81,6 +92,11 @@ def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
         check_message_budget(agent["agent_id"], agent["budget_bytes"] or None, has_features)
     if scenario.source.data is None:
         next(frames_of(scenario.source, 0), None)
+
+
+def _rviz_command(layout: Path, environment: Mapping[str, str]) -> str:
+    words = ["rviz2", "-d", str(layout), "--ros-args", "-p", "use_sim_time:=true"]
+    return f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']} {shlex.join(words)}"
 
 
 class _Display:

@@ -84,6 +84,47 @@ def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:
     return dataclasses.replace(spec, parameters={**spec.parameters, "use_sim_time": True})
 
 
+def agent_remappings(
+    agent_id: str, *, is_ego: bool, points: str | None = None, pose: str | None = None
+) -> dict[str, str]:
+    """Return the public names of an agent's topics.
+
+    Args:
+        agent_id: under which it sends.
+        is_ego: whether its boxes go to its own fusion instead of the radio.
+        points: topic of its clouds, None for the usual one.
+        pose: topic of its poses, None for the usual one.
+    """
+    return {
+        "~/input/points": points or topics.points_topic(agent_id),
+        "~/input/pose": pose or topics.pose_topic(agent_id),
+        "~/input/demand": topics.V2X_DEMAND,
+        "~/output/features": topics.V2X_FEATURES,
+        "~/output/objects": topics.objects_topic(agent_id) if is_ego else topics.V2X_OBJECTS,
+        "~/output/markers": topics.markers_topic(agent_id),
+    }
+
+
+def fusion_remappings(ego_id: str) -> dict[str, str]:
+    """Return the public names of the topics of an ego's fusion."""
+    return {
+        "~/input/ego_objects": topics.objects_topic(ego_id),
+        "~/input/objects": topics.V2X_OBJECTS,
+        "~/input/features": topics.V2X_FEATURES,
+        "~/output/demand": topics.V2X_DEMAND,
+        "~/output/detections": topics.DETECTIONS,
+        "~/output/boxes": topics.BOXES,
+        "~/output/mode": topics.MODE,
+        "~/output/markers": topics.MARKERS,
+    }
+
+
+def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[str, str]:
+    """Return the remappings of agent and fusion in one process, told apart by the name of the node."""
+    nodes = {"agent": agent, "fusion": fusion}
+    return {f"{node}:{private}": public for node, table in nodes.items() for private, public in table.items()}
+
+
 def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     parameters = {"path": str(out / "run.mcap")}
     return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
@@ -106,22 +147,12 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         **dataclasses.asdict(collect),
         "trace": str(out / TRACES),
     }
-    remappings = {
-        "~/input/ego_objects": topics.objects_topic(ego),
-        "~/input/objects": topics.V2X_OBJECTS,
-        "~/input/features": topics.V2X_FEATURES,
-        "~/output/demand": topics.V2X_DEMAND,
-        "~/output/detections": topics.DETECTIONS,
-        "~/output/boxes": topics.BOXES,
-        "~/output/mode": topics.MODE,
-        "~/output/markers": topics.MARKERS,
-    }
     return ProcessSpec(
         "fusion",
         "fusion",
         f"/{topics.namespace_of(ego)}",
         parameters,
-        remappings,
+        fusion_remappings(ego),
         environment,
         scenario.respawn,
     )
@@ -140,14 +171,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
     }
-    remappings = {
-        "~/input/points": topics.points_topic(agent.id),
-        "~/input/pose": topics.pose_topic(agent.id),
-        "~/input/demand": topics.V2X_DEMAND,
-        "~/output/features": topics.V2X_FEATURES,
-        "~/output/objects": topics.objects_topic(agent.id) if is_ego else topics.V2X_OBJECTS,
-        "~/output/markers": topics.markers_topic(agent.id),
-    }
+    remappings = agent_remappings(agent.id, is_ego=is_ego)
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
     )
@@ -157,11 +181,7 @@ def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) 
     """Return the ego's agent and its fusion in one process."""
     (own,) = (agent for agent in scenario.agents if agent.id == scenario.ego)
     agent, fusion = _agent(scenario, own, out, environment), _fusion(scenario, out, environment)
-    remappings = {
-        f"{node.executable}:{private}": public
-        for node in (agent, fusion)
-        for private, public in node.remappings.items()
-    }
+    remappings = ego_remappings(agent.remappings, fusion.remappings)
     parameters = {**agent.parameters, **fusion.parameters}
     return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, environment, scenario.respawn)
 

@@ -57,6 +57,11 @@ def markers_topic(agent_id: str) -> str:
     return f"/{namespace_of(agent_id)}/markers"
 
 
+def debug_topic(agent_id: str, node: str, name: str) -> str:
+    """Number that a node says about itself: the agent's tx_bytes, the fusion's latency_ms and so on."""
+    return f"/{namespace_of(agent_id)}/{node}/debug/{name}"
+
+
 def debug_map_topic(agent_id: str, name: str) -> str:
     """OccupancyGrid of the supply, the demand or the selection of an agent that shares features."""
     return f"/{namespace_of(agent_id)}/agent/debug/{name}"

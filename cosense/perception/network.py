@@ -88,10 +88,11 @@ def inference_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
         return torch.float32 if config.precision == "float32" else torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if _has_bfloat16_matrix_instructions() else torch.float32
+    return torch.bfloat16 if has_bfloat16_matrix_instructions() else torch.float32
 
 
-def _has_bfloat16_matrix_instructions() -> bool:
+def has_bfloat16_matrix_instructions() -> bool:
+    """Return whether the processor multiplies bfloat16 matrices by itself (AMX)."""
     try:
         with open("/proc/cpuinfo") as file:
             return any("amx_bf16" in line for line in file if line.startswith("flags"))

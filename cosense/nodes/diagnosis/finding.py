@@ -1,0 +1,25 @@
+"""What a check has to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of what was looked at.
+        level: "fail" where cosense cannot work like this, "warn" where it works less well than it could.
+        found: what is there.
+        cure: what to do about it, empty where there is nothing to do.
+    """
+
+    name: str
+    level: Level
+    found: str
+    cure: str = ""

@@ -1,0 +1,254 @@
+"""What the launch files share. Only they import it: the launch packages come with ROS 2 installations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cosense.errors import CosenseError, nearest
+from cosense.nodes import topics
+from cosense.nodes.layouts import write_run_layouts
+from cosense.nodes.live import clear_results
+from cosense.nodes.processes import (
+    ProcessSpec,
+    agent_remappings,
+    ego_remappings,
+    fusion_remappings,
+    processes,
+)
+from cosense.nodes.scenario import Scenario, Source, load_scenario, resolved
+from cosense.nodes.supervisor import dds_environment
+
+if TYPE_CHECKING:
+    from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument
+    from launch_ros.actions import Node
+
+SWITCH = ("false", "true")
+
+
+def share() -> Path:
+    """Return the folder in which the launch files, scenarios and models are installed."""
+    from ament_index_python.packages import get_package_share_directory
+
+    return Path(get_package_share_directory("cosense"))
+
+
+def argument(
+    name: str, description: str, default: str | None = None, choices: Sequence[str] | None = None
+) -> DeclareLaunchArgument:
+    """Declare an argument, which has to be given where it has no default."""
+    from launch.actions import DeclareLaunchArgument
+
+    wanted = list(choices) if choices is not None else None
+    return DeclareLaunchArgument(name, default_value=default, description=description, choices=wanted)
+
+
+class Arguments:
+    """The values of a launch file's arguments; an empty text, which nobody can type, means: not given."""
+
+    def __init__(self, context: LaunchContext) -> None:
+        self._context = context
+
+    def text(self, name: str) -> str:
+        """Return the value as it was given."""
+        from launch.substitutions import LaunchConfiguration
+
+        return LaunchConfiguration(name).perform(self._context)
+
+    def flag(self, name: str) -> bool:
+        """Return whether a switch is on."""
+        return self.text(name) == "true"
+
+    def number(self, name: str, kind: type[int] | type[float]) -> Any:
+        """Return a number, None where none was given.
+
+        Raises:
+            CosenseError: it is none.
+        """
+        text = self.text(name)
+        try:
+            return kind(text) if text else None
+        except ValueError:
+            expected = "a whole number" if kind is int else "a number"
+            raise CosenseError(f"launch argument {name}:={text} is not {expected}") from None
+
+    def file(self, name: str) -> list[str]:
+        """Return the path of a file as a list, empty for "none".
+
+        Raises:
+            CosenseError: it is not there.
+        """
+        text = self.text(name)
+        if text == "none":
+            return []
+        if not Path(text).is_file():
+            raise CosenseError(f"launch argument {name}:={text}: no such file; for none: {name}:=none")
+        return [text]
+
+
+def find_scenario(name: str) -> Path:
+    """Return the file of a scenario, given by its path or the name of one that ships.
+
+    Raises:
+        CosenseError: it is neither.
+    """
+    shipped = {path.name: path for path in (share() / "launch" / "scenarios").glob("*.yaml")}
+    path = Path(name)
+    if path.is_file():
+        return path
+    if name not in shipped:
+        raise CosenseError(
+            f"no scenario '{name}', neither a file nor one that ships: {nearest(name, shipped)}"
+        )
+    return shipped[name]
+
+
+def changed(arguments: Arguments) -> Scenario:
+    """Return the scenario of `scenario:=` with what the other arguments say otherwise.
+
+    Raises:
+        CosenseError: the scenario, or one of the values, is wrong.
+    """
+    scenario = load_scenario(find_scenario(arguments.text("scenario")))
+    if data := arguments.text("data"):
+        source = dataclasses.replace(scenario.source, data=Path(data))
+        scenario = dataclasses.replace(scenario, source=source, agents=(), ego=None)
+    if record := arguments.text("record"):
+        scenario = dataclasses.replace(scenario, record=record == "true")
+    changes: dict[str, Any] = {
+        "mode": arguments.text("mode") or None,
+        "rate": arguments.number("rate", float),
+    }
+    if changes["rate"] is not None and changes["mode"] is None:
+        # As `cosense run --rate` has it.
+        changes["mode"] = "rate"
+    return _with_player(scenario, {key: value for key, value in changes.items() if value is not None})
+
+
+def replayed(arguments: Arguments) -> Scenario:
+    """Return the scenario that plays `bag:=`.
+
+    Raises:
+        CosenseError: one of the values is wrong.
+    """
+    try:
+        scenario = Scenario(
+            source=Source(data=Path(arguments.text("bag"))),
+            model=arguments.text("model"),
+            method=arguments.text("method") or None,
+            budget_bytes=arguments.number("budget_bytes", int),
+            frames=arguments.number("frames", int),
+            record=arguments.flag("record"),
+        )
+    except ValueError as error:
+        raise CosenseError(f"launch argument: {error}") from None
+    return _with_player(scenario, {"mode": arguments.text("mode"), "rate": arguments.number("rate", float)})
+
+
+def _with_player(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
+    try:
+        player = dataclasses.replace(scenario.player, **changes)
+    except ValueError as error:
+        raise CosenseError(f"launch argument: {error}") from None
+    return dataclasses.replace(scenario, player=player)
+
+
+def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
+    """Return the nodes of a scenario; the launch ends with its player.
+
+    Args:
+        scenario: what to run.
+        out: folder of the results, in place of those of an earlier run.
+        rviz: also start RViz.
+
+    Raises:
+        CosenseError: the data, an agent or a model is missing.
+    """
+    from launch_ros.actions import Node
+
+    scenario = resolved(scenario)
+    assert scenario.ego is not None
+    out = out.resolve()
+    clear_results(out)
+    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
+    nodes = [node(spec, ends_launch=spec.name == "player") for spec in processes(scenario, out)]
+    if rviz:
+        time = [{"use_sim_time": True}]
+        words = ["-d", str(layout)]
+        nodes.append(Node(package="rviz2", executable="rviz2", arguments=words, parameters=time))
+    return nodes
+
+
+def node(spec: ProcessSpec, params_files: Sequence[str] = (), *, ends_launch: bool = False) -> Node:
+    """Return a process as `ros2 launch` starts it.
+
+    Args:
+        spec: of the process.
+        params_files: files of parameters, which those of the process win over.
+        ends_launch: whether everything is stopped when it ends.
+    """
+    from launch.actions import Shutdown
+    from launch_ros.actions import Node
+
+    return Node(
+        package="cosense",
+        executable=spec.executable,
+        namespace=spec.namespace,
+        parameters=[*params_files, dict(spec.parameters)],
+        remappings=list(spec.remappings.items()),
+        additional_env={**dds_environment(), **spec.environment},
+        output="screen",
+        respawn=spec.respawn,
+        on_exit=[Shutdown()] if ends_launch else None,
+    )
+
+
+def agent_process(arguments: Arguments, agent_id: str, *, is_ego: bool) -> ProcessSpec:
+    """Return an agent on a vehicle or a roadside unit, with the parameters that were given.
+
+    Raises:
+        CosenseError: a value is wrong.
+    """
+    remappings = agent_remappings(
+        agent_id, is_ego=is_ego, points=arguments.text("points"), pose=arguments.text("pose")
+    )
+    texts = {name: arguments.text(name) for name in ("kind", "model", "method", "device")}
+    parameters: dict[str, Any] = {
+        "agent_id": agent_id,
+        **{name: text for name, text in texts.items() if text},
+        "use_sim_time": arguments.flag("use_sim_time"),
+    }
+    if not is_ego and (budget_bytes := arguments.number("budget_bytes", int)) is not None:
+        parameters["budget_bytes"] = budget_bytes
+    return _on_vehicle("agent", agent_id, parameters, remappings)
+
+
+def fusion_process(arguments: Arguments, ego_id: str, method: str) -> ProcessSpec:
+    """Return the fusion of an ego, with the parameters that were given."""
+    texts = {name: arguments.text(name) for name in ("peers", "journal")}
+    parameters = {
+        "ego_id": ego_id,
+        **{name: text for name, text in {**texts, "method": method}.items() if text},
+        "use_sim_time": arguments.flag("use_sim_time"),
+    }
+    return _on_vehicle("fusion", ego_id, parameters, fusion_remappings(ego_id))
+
+
+def ego_process(agent: ProcessSpec, fusion: ProcessSpec) -> ProcessSpec:
+    """Return both in one process."""
+    parameters = {**agent.parameters, **fusion.parameters}
+    remappings = ego_remappings(agent.remappings, fusion.remappings)
+    return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, {})
+
+
+def _on_vehicle(
+    executable: Literal["agent", "fusion"],
+    agent_id: str,
+    parameters: Mapping[str, Any],
+    remappings: Mapping[str, str],
+) -> ProcessSpec:
+    namespace = f"/{topics.namespace_of(agent_id)}"
+    return ProcessSpec(executable, executable, namespace, parameters, remappings, {})

@@ -1,0 +1,73 @@
+"""Run the vehicle that fuses: its own agent and its fusion in one process, or late fusion alone.
+
+ros2 launch cosense fusion.launch.py ego_id:=car_1 points:=/lidar/points pose:=/localisation/pose
+ros2 launch cosense fusion.launch.py ego_id:=car_1 with_agent:=false
+"""
+
+from __future__ import annotations
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import OpaqueFunction
+
+from cosense.errors import CosenseError
+from cosense.nodes.launching import (
+    SWITCH,
+    Arguments,
+    agent_process,
+    argument,
+    ego_process,
+    fusion_process,
+    node,
+    share,
+)
+from cosense.nodes.method import METHODS
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the process of the ego, or the node of its fusion."""
+    arguments = Arguments(context)
+    ego_id, method = arguments.text("ego_id"), arguments.text("method")
+    has_agent = arguments.flag("with_agent")
+    if method and (method == "late") == has_agent:
+        cure = "with_agent:=false" if has_agent else "with_agent:=true, which features need"
+        raise CosenseError(f"launch argument method:={method} goes with {cure}")
+    fusion = fusion_process(arguments, ego_id, method)
+    files = arguments.file("params_file")
+    if not has_agent:
+        return [node(fusion, files)]
+    agent = agent_process(arguments, ego_id, is_ego=True)
+    return [node(ego_process(agent, fusion), [*arguments.file("agent_params_file"), *files])]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and what they start."""
+    params = share() / "launch" / "params"
+    as_in_file = "else as in the file of parameters"
+    return LaunchDescription(
+        [
+            argument("ego_id", "name of this vehicle"),
+            argument(
+                "with_agent",
+                "run its own agent in the same process, which features need; "
+                "false: fusion of boxes alone, beside agent.launch.py is_ego:=true",
+                "true",
+                SWITCH,
+            ),
+            argument("method", f"how it fuses; {as_in_file}", "", ("", *METHODS)),
+            argument("peers", f"agents to wait for from the start, commas between; {as_in_file}", ""),
+            argument("journal", f"file that gets one JSON line a frame; {as_in_file}", ""),
+            argument("kind", f"what carries its sensor; {as_in_file}", "", ("", "vehicle", "infrastructure")),
+            argument("model", f"name or folder of its detector; {as_in_file}", ""),
+            argument("device", f"where the networks run, e.g. cpu or cuda; {as_in_file}", ""),
+            argument("points", "topic of its clouds (PointCloud2); else /<ego>/points", ""),
+            argument("pose", "topic of its poses (PoseWithCovarianceStamped); else /<ego>/pose", ""),
+            argument(
+                "params_file",
+                "YAML file of the parameters of the fusion, or none",
+                str(params / "fusion.yaml"),
+            ),
+            argument("agent_params_file", "that of its agent, or none", str(params / "agent.yaml")),
+            argument("use_sim_time", "take the time from /clock", "false", SWITCH),
+            OpaqueFunction(function=start),
+        ]
+    )

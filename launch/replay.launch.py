@@ -1,0 +1,41 @@
+"""Play a bag, or any data set, in the time in which it was recorded, and run all agents on it.
+
+ros2 launch cosense replay.launch.py bag:=/path/to/bag rate:=0.5 rviz:=true
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import OpaqueFunction
+
+from cosense.nodes.launching import SWITCH, Arguments, argument, replayed, run
+from cosense.nodes.method import METHODS
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Make a scenario of the bag and turn its processes into nodes; the run ends with the player."""
+    arguments = Arguments(context)
+    return run(replayed(arguments), Path(arguments.text("out")), rviz=arguments.flag("rviz"))
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and what they start."""
+    return LaunchDescription(
+        [
+            argument("bag", "bag or data set to play"),
+            argument("rate", "how many times faster than it was recorded", "1.0"),
+            argument(
+                "mode", "rate, or drain: next frame when the one before is fused", "rate", ("rate", "drain")
+            ),
+            argument("model", "name or folder of the detector of all agents", "cosense-lite"),
+            argument("method", "what is sent; else what the model is made for", "", ("", *METHODS)),
+            argument("budget_bytes", "limit of each message of the others; else none", ""),
+            argument("frames", "play only so many frames; else all", ""),
+            argument("record", "write run.mcap", "false", SWITCH),
+            argument("out", "folder for detections.jsonl, run.mcap and the layouts", "results/replay"),
+            argument("rviz", "also start RViz", "false", SWITCH),
+            OpaqueFunction(function=start),
+        ]
+    )
