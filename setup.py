@@ -25,7 +25,7 @@ setup(
         *share("rviz"),
         # What `ros2 run cosense NAME` and launch files start. Not console scripts: a program called "player"
         # has no business in the bin/ of a virtual environment.
-        ("lib/cosense", [f"scripts/{name}" for name in ("agent", "ego", "fusion", "player", "recorder")]),
+        ("lib/cosense", sorted(str(path) for path in Path("scripts").iterdir())),
     ],
     zip_safe=True,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosense.config import to_mapping
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.method import Method
@@ -53,10 +54,12 @@ def processes(scenario: Scenario, out: Path) -> list[ProcessSpec]:
 
     Args:
         scenario: with agents, ego and method, see `resolved`.
-        out: folder for detections.jsonl, frames.jsonl, run.mcap and trace/.
+        out: folder for detections.jsonl, frames.jsonl, link.jsonl, run.mcap and trace/.
     """
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
+    if scenario.link is not None:
+        specs.append(_channel(scenario, out, threads))
     if _method(scenario) == "late":
         specs.append(_fusion(scenario, out, threads))
         specs += [_agent(scenario, agent, out, threads) for agent in scenario.agents]
@@ -81,6 +84,17 @@ def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
 
 
+def _channel(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    assert scenario.link is not None
+    parameters = {
+        "agents": ",".join(agent.id for agent in scenario.agents),
+        "link": json.dumps(to_mapping(scenario.link)),
+        "player_rate": scenario.player.rate,
+        "journal": str(out / "link.jsonl"),
+    }
+    return ProcessSpec("channel", "channel", "/", parameters, {}, environment, scenario.respawn)
+
+
 def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     ego = _ego(scenario)
     is_drain = scenario.player.mode == "drain"
@@ -100,9 +114,9 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
     }
     remappings = {
         "~/input/ego_objects": topics.objects_topic(ego),
-        "~/input/objects": topics.V2X_OBJECTS,
-        "~/input/features": topics.V2X_FEATURES,
-        "~/output/demand": topics.V2X_DEMAND,
+        "~/input/objects": _heard_on(scenario, ego, topics.V2X_OBJECTS),
+        "~/input/features": _heard_on(scenario, ego, topics.V2X_FEATURES),
+        "~/output/demand": _sent_on(scenario, ego, topics.V2X_DEMAND),
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
@@ -122,6 +136,7 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
 def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     is_ego = agent.id == _ego(scenario)
     name = topics.namespace_of(agent.id)
+    to_others = _sent_on(scenario, agent.id, topics.V2X_OBJECTS)
     parameters = {
         "agent_id": agent.id,
         "kind": agent.kind,
@@ -135,9 +150,9 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
     remappings = {
         "~/input/points": topics.points_topic(agent.id),
         "~/input/pose": topics.pose_topic(agent.id),
-        "~/input/demand": topics.V2X_DEMAND,
-        "~/output/features": topics.V2X_FEATURES,
-        "~/output/objects": topics.objects_topic(agent.id) if is_ego else topics.V2X_OBJECTS,
+        "~/input/demand": _heard_on(scenario, agent.id, topics.V2X_DEMAND),
+        "~/output/features": _sent_on(scenario, agent.id, topics.V2X_FEATURES),
+        "~/output/objects": topics.objects_topic(agent.id) if is_ego else to_others,
         "~/output/markers": topics.markers_topic(agent.id),
     }
     return ProcessSpec(
@@ -177,6 +192,14 @@ def _player(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         simulate = dataclasses.asdict(source.simulate)
         parameters |= {f"simulate.{key}": value for key, value in simulate.items()}
     return ProcessSpec("player", "player", "/", parameters, {}, environment)
+
+
+def _sent_on(scenario: Scenario, agent_id: str, topic: str) -> str:
+    return topic if scenario.link is None else topics.tx_topic(agent_id, topic)
+
+
+def _heard_on(scenario: Scenario, agent_id: str, topic: str) -> str:
+    return topic if scenario.link is None else topics.rx_topic(agent_id, topic)
 
 
 def _ego(scenario: Scenario) -> str:

@@ -12,7 +12,7 @@ import yaml
 from cosense.nodes import topics
 from tests.conftest import REPOSITORY
 
-EXECUTABLES = ("agent", "ego", "fusion", "player", "recorder")
+EXECUTABLES = ("agent", "channel", "ego", "fusion", "player", "recorder")
 
 
 def test_the_launch_file_is_python_and_only_uses_what_exists():
