@@ -55,7 +55,12 @@ class ChannelNode(ManagedNode):
         link = process.declare(self, "link", "{}", "the section `link` of a scenario as JSON")
         self._radio = _radio(str(link), self._agents)
         self._player_rate = process.declare(
-            self, "player_rate", 1.0, "how many times faster than recorded all is played", low=0.001, high=1000
+            self,
+            "player_rate",
+            1.0,
+            "how many times faster than recorded all is played",
+            low=0.001,
+            high=1000,
         )
         for name, high in _SETTABLE.items():
             text = f"of all links; {_AS_IT_WAS:g}: as in `link`" + ("; 0: no limit" if "rate" in name else "")
@@ -90,7 +95,7 @@ class ChannelNode(ManagedNode):
         self._worker = Worker(self, "radio", self._deliver, self._on_their_way)
 
     def listen(self) -> None:
-        """Hear what everybody sends from now on, a radio keeps nothing; where it matters, also where they are."""
+        """Hear what everybody sends from now on, as a radio keeps nothing; where it matters, also poses."""
         for agent in self._agents:
             for topic in topics.V2X:
                 sent, callback = topics.tx_topic(agent, topic), partial(self._on_message, agent, topic)

@@ -83,7 +83,7 @@ class LinkSettings:
                 raise ValueError(f"{name} is {value}, expected more than 0; leave it out for no limit")
 
     def played_at(self, rate: float) -> LinkSettings:
-        """Return the settings of a recording that is played `rate` times as fast, by the clock on the wall."""
+        """Return the settings by the clock on the wall when a recording is played `rate` times as fast."""
         limit = self.rate_bytes_per_s
         return replace(
             self,
@@ -100,8 +100,8 @@ class RadioSettings(LinkSettings):
 
     Attributes:
         seed: of everything that is drawn.
-        links: each with `from` and `to`, of which one may be left out for everybody, and with what is different
-            from the settings above; where two speak of the same link the later one wins.
+        links: each with `from` and `to`, of which one may be left out for everybody, and with what is
+            different from the settings above; where two speak of the same link the later one wins.
     """
 
     seed: int = 0

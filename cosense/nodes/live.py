@@ -27,9 +27,9 @@ def run_scenario(scenario: Scenario, out: Path, console: Console) -> list[Failur
     """Run a scenario to its end; show the processes that died and return those that were not started again.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
-    `cosense.fusion.journal`), frames.jsonl (one played frame a line), link.jsonl (what became of each message,
-    where there is a link), trace/ (how long each stage of each frame took in each node), logs/, and run.mcap
-    when it records.
+    `cosense.fusion.journal`), frames.jsonl (one played frame a line), link.jsonl (what became of each
+    message, where there is a link), trace/ (how long each stage of each frame took in each node), logs/, and
+    run.mcap when it records.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Raises:
