@@ -72,7 +72,6 @@ class ChannelNode(ManagedNode):
         self._links: dict[tuple[str, str], Link] = {}
         self._log: ChannelLog | None = None
         self._worker: Worker[Transit] | None = None
-        self._set_links(())
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
@@ -149,27 +148,33 @@ class ChannelNode(ManagedNode):
         return None if here is None or there is None else math.dist(here, there)
 
     def _settings(self, changes: Iterable[Parameter]) -> list[LinkSettings]:
-        """Return what each link is like by the clock on the wall, when these parameters change."""
+        """Return what each link is like by the clock on the wall, when these parameters change.
+
+        Raises:
+            CosenseError: a value that is not allowed.
+        """
         now = {name: self.get_parameter(name).value for name in _SETTABLE}
         now |= {change.name: change.value for change in changes if change.name in _SETTABLE}
         for_all = {name: value for name, value in now.items() if value != _AS_IT_WAS}
         if for_all.get("rate_bytes_per_s") == 0:
             for_all["rate_bytes_per_s"] = None
-        return [
-            dataclasses.replace(self._radio.between(*pair), **for_all).played_at(self._player_rate)
-            for pair in itertools.permutations(self._agents, 2)
-        ]
-
-    def _set_links(self, changes: Iterable[Parameter]) -> None:
-        for link, settings in zip(self._links.values(), self._settings(changes), strict=False):
-            link.settings = settings
+        try:
+            return [
+                dataclasses.replace(self._radio.between(*pair), **for_all).played_at(self._player_rate)
+                for pair in itertools.permutations(self._agents, 2)
+            ]
+        except ValueError as error:
+            raise CosenseError(f"node 'channel': {error}") from None
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Change all links, or none."""
         try:
-            self._set_links(parameters)
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=f"node 'channel': {error}")
+            changed = self._settings(parameters)
+        except CosenseError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        # None are there before the node is configured.
+        for link, settings in zip(self._links.values(), changed, strict=False):
+            link.settings = settings
         return SetParametersResult(successful=True)
 
     def _report(self) -> None:
