@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from cosense.fusion.gate import GateSettings
 from cosense.fusion.journal import read_journal, read_lines
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
@@ -19,8 +20,8 @@ from tests.nodes.tiny import write_scene, write_sharing_model
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 pytestmark = pytest.mark.timeout(120)
 
-FRAMES = 32
-DEAF_UNTIL, KILLED_AT = 6, 18
+# To set parameters takes seconds where the machine is busy, and frames are fused meanwhile.
+FRAMES, DEAF_UNTIL, HEARD = 44, 6, 9
 GARBAGE = b"garbage"
 
 
@@ -31,6 +32,7 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
         player=PlayerSettings(mode="rate", rate=0.4),
         # Shorter than the delay will be, so that what is heard is a frame old.
         collect=CollectorSettings(timeout_ms=30.0),
+        gate=GateSettings(boxes_max_age_ms=300.0),
         link=RadioSettings(loss=1.0),
     )
     is_set = False
@@ -46,9 +48,8 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
             is_set = True
         if is_set and not killed_at:
             stranger.shout(topics.tx_topic("-1", topics.V2X_FEATURES), GARBAGE)
-        pid = progress.running.get("channel")
-        if progress.fused >= KILLED_AT and not killed_at and pid is not None:
-            os.kill(pid, signal.SIGKILL)
+        if heard_from and progress.fused >= heard_from[0] + HEARD and not killed_at:
+            os.kill(progress.running["channel"], signal.SIGKILL)
             killed_at.append(progress.fused)
 
     failures = run_supervised(resolved(scenario), tmp_path / "run", disturb)
@@ -61,7 +62,6 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
 
     # The first messages are on their way while the next two frames are fused.
     heard = journal[heard_from[0] + 3 : killed_at[0]]
-    assert len(heard) >= 3
     assert "HYBRID" in {entry.mode for entry in heard} <= {"HYBRID", "LATE"}
     # A frame old, on a machine that cannot keep up two.
     ages_ms = {round(peer.age_ms) for entry in heard for peer in entry.result.peers if peer.sender == "-1"}
