@@ -30,7 +30,7 @@ EXTRAS = {
 DATA_KINDS = ("yaml", "xml", "html", "js", "css")
 # What `ros2 run cosense NAME` and launch files start. Not console scripts: a program called "player" has no
 # business in the bin/ of a virtual environment.
-NODES = ("agent", "ego", "fusion", "player", "recorder")
+NODES = ("agent", "channel", "ego", "fusion", "player", "recorder")
 
 
 def share(folder: str) -> list[tuple[str, list[str]]]:

@@ -35,6 +35,7 @@ from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.mailbox import Mailbox
 from cosense.nodes.markers import detections_to_markers
 from cosense.nodes.method import check_message_budget, sends_features
 from cosense.nodes.pose_join import PoseJoin
@@ -117,7 +118,7 @@ class AgentNode(ManagedNode):
         self._create_publishers()
         # The first frame is the slowest by far: it is not to be one that somebody waits for.
         _warm_up(detector, self._settings.method if self._own_features or has_features else "late")
-        self._worker = Worker(self, "detector", self._process, self._settings.queue_depth)
+        self._worker = Worker(self, "detector", self._process, Mailbox(self._settings.queue_depth))
         self.get_logger().info(
             f"agent '{self._settings.agent_id}' runs {detector.name} on {self._settings.device} "
             f"and sends {self._what}"

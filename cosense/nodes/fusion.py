@@ -39,6 +39,7 @@ from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.fusion_outputs import DemandOutput, FusionOutputs
 from cosense.nodes.fusion_parameters import FusionParameters, declare_fusion, read_fusion
 from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.mailbox import Mailbox
 from cosense.nodes.mode import mode_of, no_sensor
 from cosense.nodes.trace import Stopwatch, Trace
 from cosense.nodes.worker import Worker
@@ -137,7 +138,7 @@ class FusionNode(ManagedNode):
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
         self._outputs = FusionOutputs(self, self._ego_id, self._method)
         self._demand = None if self._receiver is None else DemandOutput(self, self._delivery_s)
-        self._worker = Worker(self, "fusion", self._fuse, WAITING)
+        self._worker = Worker(self, "fusion", self._fuse, Mailbox(WAITING))
 
     def listen(self) -> None:
         """Take the messages of all agents."""

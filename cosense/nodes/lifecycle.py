@@ -92,9 +92,12 @@ class ManagedNode(LifecycleNode):
         *,
         raw: bool = False,
         at_once: bool = False,
+        from_now_on: bool = False,
     ) -> None:
         """Listen until the node is deactivated; see `Listener`."""
-        self._listeners.append(Listener(self, kind, topic, callback, depth, raw=raw, at_once=at_once))
+        self._listeners.append(
+            Listener(self, kind, topic, callback, depth, raw=raw, at_once=at_once, from_now_on=from_now_on)
+        )
 
     def every(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call again and again until the node is deactivated."""
@@ -187,6 +190,7 @@ class Listener:
         *,
         raw: bool,
         at_once: bool,
+        from_now_on: bool,
     ) -> None:
         """Be ready to `look` for publishers.
 
@@ -198,23 +202,25 @@ class Listener:
             depth: of the queue.
             raw: the callback gets serialised bytes.
             at_once: be there before any publisher is, for those who wait for listeners.
+            from_now_on: do not ask for what was sent before.
         """
         self._node = node
         self._arguments = (kind, topic, callback)
         self._topic = node.resolve_topic_name(topic)
         self._depth = depth
         self._raw = raw
+        self._from_now_on = from_now_on
         self._asked: QoSProfile | None = None
         self._subscription: Subscription | None = None
         if at_once:
-            self._subscribe(heard_by_all([], depth))
+            self._subscribe(self._heard_by_all([]))
 
     def look(self) -> None:
         """Subscribe, or subscribe anew, where there are publishers that the present subscription misses."""
         offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self._topic)]
         if self._asked is not None:
             offers.append(self._asked)
-        wanted = heard_by_all(offers, self._depth)
+        wanted = self._heard_by_all(offers)
         if offers and wanted != self._asked:
             self._subscribe(wanted)
 
@@ -223,6 +229,9 @@ class Listener:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+
+    def _heard_by_all(self, offers: list[QoSProfile]) -> QoSProfile:
+        return heard_by_all(offers, self._depth, from_now_on=self._from_now_on)
 
     def _subscribe(self, wanted: QoSProfile) -> None:
         self.close()

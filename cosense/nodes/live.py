@@ -22,16 +22,16 @@ from cosense.nodes.scenario import Scenario, frames_of, resolved
 from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
 
 _PLAIN_LINE_S = 5.0
-_RESULTS = ("detections.jsonl", "frames.jsonl", "run.mcap", "scenario.yaml")
+_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", "scenario.yaml")
 
 
 def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence[str] = ()) -> list[Failure]:
     """Run a scenario to its end; show the processes that died and return those that were not started again.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
-    `cosense.fusion.journal`), frames.jsonl (one played frame a line), trace/ (how long each stage of each
-    frame took in each node), logs/, run.mcap when it records, and view.rviz and foxglove.json, which show its
-    agents.
+    `cosense.fusion.journal`), frames.jsonl (one played frame a line), link.jsonl (what became of each
+    message, where there is a link), trace/ (how long each stage of each frame took in each node), logs/,
+    run.mcap when it records, and view.rviz and foxglove.json, which show its agents.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Args:

@@ -14,6 +14,7 @@ import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 
 from cosense.nodes.agent import AgentNode
+from cosense.nodes.channel import ChannelNode
 from cosense.nodes.fusion import FusionNode
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.player import PlayerNode
@@ -23,6 +24,7 @@ from cosense.nodes.recorder import RecorderNode
 NODES: Mapping[str, tuple[Callable[[], ManagedNode], Mapping[str, str]]] = {
     "agent": (AgentNode, {"agent_id": "vehicle"}),
     "fusion": (FusionNode, {"ego_id": "vehicle"}),
+    "channel": (ChannelNode, {"agents": "vehicle,infrastructure"}),
     "player": (PlayerNode, {"agents": "vehicle", "ego": "vehicle"}),
     "recorder": (RecorderNode, {"path": "run.mcap"}),
 }

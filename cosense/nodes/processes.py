@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosense.config import to_mapping
 from cosense.errors import CosenseError, nearest
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
@@ -54,7 +56,7 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
 
     Args:
         scenario: with agents, ego and method, see `resolved`.
-        out: folder for detections.jsonl, frames.jsonl, run.mcap and trace/.
+        out: folder for detections.jsonl, frames.jsonl, link.jsonl, run.mcap and trace/.
         only: agents of this machine, where several machines share a scenario; empty for all.
 
     Raises:
@@ -69,6 +71,8 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
     is_late = _method(scenario) == "late"
+    if scenario.link is not None and has_ego:
+        specs.append(_channel(scenario, out, threads))
     if has_ego:
         specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
     specs += [_agent(scenario, agent, out, threads) for agent in here if is_late or agent.id != scenario.ego]
@@ -85,33 +89,42 @@ def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:
 
 
 def agent_remappings(
-    agent_id: str, *, is_ego: bool, points: str | None = None, pose: str | None = None
+    agent_id: str,
+    *,
+    is_ego: bool,
+    with_link: bool = False,
+    points: str | None = None,
+    pose: str | None = None,
 ) -> dict[str, str]:
     """Return the public names of an agent's topics.
 
     Args:
         agent_id: under which it sends.
         is_ego: whether its boxes go to its own fusion instead of the radio.
+        with_link: whether there is a channel between the agents.
         points: topic of its clouds, None for the usual one.
         pose: topic of its poses, None for the usual one.
     """
+    sent = functools.partial(topics.tx_topic, agent_id) if with_link else str
+    heard = functools.partial(topics.rx_topic, agent_id) if with_link else str
     return {
         "~/input/points": points or topics.points_topic(agent_id),
         "~/input/pose": pose or topics.pose_topic(agent_id),
-        "~/input/demand": topics.V2X_DEMAND,
-        "~/output/features": topics.V2X_FEATURES,
-        "~/output/objects": topics.objects_topic(agent_id) if is_ego else topics.V2X_OBJECTS,
+        "~/input/demand": heard(topics.V2X_DEMAND),
+        "~/output/features": sent(topics.V2X_FEATURES),
+        "~/output/objects": topics.objects_topic(agent_id) if is_ego else sent(topics.V2X_OBJECTS),
         "~/output/markers": topics.markers_topic(agent_id),
     }
 
 
-def fusion_remappings(ego_id: str) -> dict[str, str]:
-    """Return the public names of the topics of an ego's fusion."""
+def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]:
+    """Return the public names of the topics of an ego's fusion; see `agent_remappings`."""
+    heard = functools.partial(topics.rx_topic, ego_id) if with_link else str
     return {
         "~/input/ego_objects": topics.objects_topic(ego_id),
-        "~/input/objects": topics.V2X_OBJECTS,
-        "~/input/features": topics.V2X_FEATURES,
-        "~/output/demand": topics.V2X_DEMAND,
+        "~/input/objects": heard(topics.V2X_OBJECTS),
+        "~/input/features": heard(topics.V2X_FEATURES),
+        "~/output/demand": topics.tx_topic(ego_id, topics.V2X_DEMAND) if with_link else topics.V2X_DEMAND,
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
@@ -128,6 +141,17 @@ def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[
 def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     parameters = {"path": str(out / "run.mcap")}
     return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
+
+
+def _channel(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    assert scenario.link is not None
+    parameters = {
+        "agents": ",".join(agent.id for agent in scenario.agents),
+        "link": json.dumps(to_mapping(scenario.link)),
+        "player_rate": scenario.player.rate,
+        "journal": str(out / "link.jsonl"),
+    }
+    return ProcessSpec("channel", "channel", "/", parameters, {}, environment, scenario.respawn)
 
 
 def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
@@ -152,7 +176,7 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "fusion",
         f"/{topics.namespace_of(ego)}",
         parameters,
-        fusion_remappings(ego),
+        fusion_remappings(ego, with_link=scenario.link is not None),
         environment,
         scenario.respawn,
     )
@@ -171,7 +195,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
     }
-    remappings = agent_remappings(agent.id, is_ego=is_ego)
+    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.link is not None)
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
     )

@@ -30,11 +30,18 @@ V2X = _preset(64, is_reliable=True, keeps_last=True)
 RESULT = _preset(16, is_reliable=True, keeps_last=True)
 
 
-def heard_by_all(offers: Iterable[QoSProfile], depth: int) -> QoSProfile:
-    """Return what a reader has to ask for to hear every one of these publishers."""
+def heard_by_all(offers: Iterable[QoSProfile], depth: int, *, from_now_on: bool = False) -> QoSProfile:
+    """Return what a reader has to ask for to hear every one of these publishers.
+
+    Args:
+        offers: what they offer.
+        depth: of the reader's queue.
+        from_now_on: it is not interested in what they sent before.
+    """
     offers = list(offers)
     return _preset(
         depth,
         is_reliable=all(offer.reliability == QoSReliabilityPolicy.RELIABLE for offer in offers),
-        keeps_last=all(offer.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
+        keeps_last=not from_now_on
+        and all(offer.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
     )

@@ -15,6 +15,7 @@ from cosense.fusion.gate import GateSettings
 from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.link import RadioSettings
 from cosense.nodes.method import Method, method_for
 from cosense.sensing.frame import AgentKind
 from cosense.sharing.message import MAX_SENDER_BYTES
@@ -118,7 +119,10 @@ class Scenario:
             "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
         fusion: what the fusion accepts and how it merges; the ages are those of late fusion.
         gate: what a message may do where features are fused.
-        respawn: whether agents and the ego are started again when they die; else the run ends with the ego.
+        link: what a radio between the agents does to their messages, in times of the recording; None where
+            they talk over DDS alone.
+        respawn: whether agents, the ego and the channel are started again when they die; else the run ends
+            with the ego.
         record: whether to write run.mcap.
     """
 
@@ -135,6 +139,7 @@ class Scenario:
     collect: CollectorSettings | None = None
     fusion: FusionSettings = field(default_factory=FusionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    link: RadioSettings | None = None
     respawn: bool = False
     record: bool = False
 
@@ -148,6 +153,10 @@ class Scenario:
         _check_budget(self.budget_bytes)
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}, expected at least 1")
+        if self.link is not None and self.player.mode == "drain":
+            raise ValueError(
+                "link: in player mode 'drain' the recording waits for every message: set player: {mode: rate}"
+            )
         ids = [agent.id for agent in self.agents]
         names = [topics.namespace_of(agent_id) for agent_id in ids]
         if len(set(names)) < len(names):
@@ -234,6 +243,8 @@ def resolved(scenario: Scenario) -> Scenario:
         raise CosenseError(f"ego '{ego}' is not the ego of the source, which is '{source_ego}'")
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
+    if scenario.link is not None:
+        scenario.link.check_agents([agent.id for agent in agents])
     scenario = dataclasses.replace(scenario, agents=agents, ego=ego)
     return dataclasses.replace(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
 

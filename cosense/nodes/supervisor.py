@@ -1,9 +1,9 @@
 """Starts the processes of a scenario without ROS 2's own launch, watches them and stops them.
 
 A run ends when the player has played everything; who ends before has failed, whatever its exit status. When
-an agent dies the others go on; when the player, the ego or its fusion dies, or anything before the first
-fused frame, the run ends. Processes that respawn are started again instead, a few times. Whatever happened,
-nothing is left running and the last words of who failed are in the result.
+an agent or the channel dies the others go on; when the player, the ego or its fusion dies, or anything before
+the first fused frame, the run ends. Processes that respawn are started again instead, a few times. Whatever
+happened, nothing is left running and the last words of who failed are in the result.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 # The radio: every agent that shares publishes its messages on one of the first two, and every fusion listens
-# to both; what a fusion wants to be told goes out on the third, to every agent that shares features.
+# to both; what a fusion wants to be told goes out on the third, to every agent that shares features. With a
+# channel in between each agent has its own topics instead, see `tx_topic` and `rx_topic`.
 V2X_OBJECTS = "/v2x/objects"
 V2X_FEATURES = "/v2x/features"
 V2X_DEMAND = "/v2x/demand"
+V2X = (V2X_OBJECTS, V2X_FEATURES, V2X_DEMAND)
 DETECTIONS = "/detections"
 BOXES = "/detections/boxes"
 MODE = "/mode"
@@ -50,6 +52,16 @@ def pose_topic(agent_id: str) -> str:
 def objects_topic(agent_id: str) -> str:
     """In-vehicle topic on which an agent's own detections go to its own fusion; no radio."""
     return f"/{namespace_of(agent_id)}/objects"
+
+
+def tx_topic(agent_id: str, topic: str) -> str:
+    """Where an agent sends what is for one of the topics V2X, if there is a channel."""
+    return f"/v2x/tx/{namespace_of(agent_id)}/{topic.rsplit('/', 1)[1]}"
+
+
+def rx_topic(agent_id: str, topic: str) -> str:
+    """Where an agent hears what the channel delivers of one of the topics V2X."""
+    return f"/v2x/rx/{namespace_of(agent_id)}/{topic.rsplit('/', 1)[1]}"
 
 
 def markers_topic(agent_id: str) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import rclpy
 from rclpy.node import Node
-
-from cosense.nodes.mailbox import Mailbox
 
 T = TypeVar("T")
 
@@ -17,28 +15,36 @@ _POLL_S = 0.1
 _LAST_ITEM_S = 2.0
 
 
-class Worker(Generic[T]):
-    """Does one item after the other; when it cannot keep up, the oldest ones are dropped."""
+class Inbox(Protocol[T]):
+    """A queue of mailbox.py."""
 
-    def __init__(self, node: Node, name: str, work: Callable[[T], None], depth: int) -> None:
+    def put(self, item: T) -> T | None: ...
+
+    def get(self, timeout_s: float) -> T | None: ...
+
+
+class Worker(Generic[T]):
+    """Does one item after the other; the inbox says which ones are dropped when it cannot keep up."""
+
+    def __init__(self, node: Node, name: str, work: Callable[[T], None], inbox: Inbox[T]) -> None:
         """Start the thread.
 
         Args:
             node: ends with the process if the work fails.
             name: of the thread.
             work: what is done with each item.
-            depth: items that may wait; with 1 the latest wins.
+            inbox: where items wait.
         """
         self._node = node
         self._work = work
-        self._mailbox: Mailbox[T] = Mailbox(depth)
+        self._inbox = inbox
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: T) -> T | None:
-        """Add an item and return the old one that was dropped for it, None where there was room."""
-        return self._mailbox.put(item)
+        """Add an item and return the one that was dropped for want of room, None where there was room."""
+        return self._inbox.put(item)
 
     def close(self) -> None:
         """Let the thread finish the item that it works on."""
@@ -48,7 +54,7 @@ class Worker(Generic[T]):
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                item = self._mailbox.get(timeout_s=_POLL_S)
+                item = self._inbox.get(timeout_s=_POLL_S)
                 if item is not None:
                     self._work(item)
         except Exception as error:

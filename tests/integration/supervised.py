@@ -39,7 +39,7 @@ class Stranger:
         # From the beginning, so that the processes find them when they look around for the first time.
         self._publishers = {
             topic: self._node.create_publisher(UInt8MultiArray, topic, 10)
-            for topic in (topics.V2X_OBJECTS, topics.V2X_FEATURES, topics.V2X_DEMAND)
+            for topic in (*topics.V2X, topics.tx_topic("-1", topics.V2X_FEATURES))
         }
 
     def shout(self, topic: str, data: bytes) -> None:
@@ -70,7 +70,7 @@ class Stranger:
 
         self._deaf.create_subscription(kind, topic, lambda message: None, qos.RESULT)
 
-    def set_parameter(self, node: str, name: str, value: int) -> tuple[bool, str]:
+    def set_parameter(self, node: str, name: str, value: float) -> tuple[bool, str]:
         """Do what `ros2 param set` does; return whether it was accepted, and why not."""
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter

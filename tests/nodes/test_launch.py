@@ -280,7 +280,7 @@ def test_texts_that_look_like_numbers_stay_texts(tmp_path, params):
     assert yaml.safe_load(yaml.dump(parameters))["agent_id"] == "-1"
 
 
-EXECUTABLES = ("agent", "ego", "fusion", "player", "recorder")
+EXECUTABLES = ("agent", "channel", "ego", "fusion", "player", "recorder")
 
 
 @pytest.mark.parametrize("name", EXECUTABLES)

@@ -37,3 +37,10 @@ def test_a_reader_that_adapts_hears_all_publishers_and_asks_for_all_they_have_in
     assert all(qos_check_compatible(offer, asked)[0] != QoSCompatibility.ERROR for offer in offers)
     if offers == [qos.REPLAY]:
         assert (asked.reliability, asked.durability) == (qos.REPLAY.reliability, qos.REPLAY.durability)
+
+
+@pytest.mark.parametrize("offers", [[], [qos.V2X], [DEFAULT], [DRIVER]])
+def test_a_reader_may_ask_for_nothing_of_the_past(offers):
+    asked = qos.heard_by_all(offers, depth=7, from_now_on=True)
+    assert asked.durability == QoSDurabilityPolicy.VOLATILE
+    assert all(qos_check_compatible(offer, asked)[0] != QoSCompatibility.ERROR for offer in offers)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
+from cosense.config import from_mapping, to_mapping
 from cosense.errors import CosenseError
 from cosense.fusion.gate import GateSettings
 from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.link import RadioSettings
 from cosense.nodes.processes import processes
 from cosense.nodes.scenario import (
     AgentSpec,
@@ -33,6 +36,8 @@ SCENARIO = Scenario(
     record=True,
 )
 HYBRID = dataclasses.replace(SCENARIO, method="hybrid")
+RADIO = RadioSettings(loss=0.1, links=({"from": "-1", "loss": 0.3},))
+OVER_RADIO = dataclasses.replace(HYBRID, link=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
 
 
 def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
@@ -106,6 +111,32 @@ def test_demand_and_features_meet_on_the_radio():
     assert specs["ego"].remappings["fusion:~/input/objects"] == sender.remappings["~/output/objects"]
 
 
+def test_with_a_link_everybody_sends_to_the_channel_and_hears_the_channel_alone():
+    specs = by_name(dataclasses.replace(OVER_RADIO, respawn=True))
+    assert list(specs)[:2] == ["recorder", "channel"]
+    sender, ego = specs["agent-agent_minus_1"], specs["ego"]
+    assert sender.remappings["~/output/features"] == "/v2x/tx/agent_minus_1/features"
+    assert sender.remappings["~/output/objects"] == "/v2x/tx/agent_minus_1/objects"
+    assert sender.remappings["~/input/demand"] == "/v2x/rx/agent_minus_1/demand"
+    assert ego.remappings["fusion:~/input/features"] == "/v2x/rx/vehicle/features"
+    assert ego.remappings["fusion:~/input/objects"] == "/v2x/rx/vehicle/objects"
+    assert ego.remappings["fusion:~/output/demand"] == "/v2x/tx/vehicle/demand"
+    assert ego.remappings["agent:~/output/objects"] == "/vehicle/objects"
+    channel = specs["channel"]
+    assert channel.respawn
+    assert (channel.parameters["agents"], channel.parameters["player_rate"]) == ("vehicle,-1,4279", 0.5)
+    assert from_mapping(RadioSettings, json.loads(channel.parameters["link"]), "link") == RADIO
+
+
+def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
+    write_scene(tmp_path / "data", frames=1)
+    scenario = dataclasses.replace(OVER_RADIO, source=Source(data=tmp_path / "data"), agents=(), ego=None)
+    assert resolved(scenario).link == RADIO
+    wrong = RadioSettings(links=({"to": "unit"},))
+    with pytest.raises(CosenseError, match=r"link: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
+        resolved(dataclasses.replace(scenario, link=wrong))
+
+
 def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
     assert by_name(HYBRID)["ego"].parameters["demand_delivery_ms"] > 0
     rate = by_name(dataclasses.replace(HYBRID, player=PlayerSettings(mode="rate")))
@@ -150,6 +181,10 @@ def test_shipped_scenarios_can_be_read(path):
     assert scenario.method is not None
     if scenario.source.simulate is not None:
         assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
+    names = [spec.name for spec in processes(resolved(scenario), Path("out"))]
+    assert ("channel" in names) == (scenario.link is not None)
+    # What `cosense run` writes into scenario.yaml is a scenario.
+    assert from_mapping(Scenario, to_mapping(scenario), "scenario.yaml") == scenario
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -173,6 +208,8 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
         ("source: {data: x}\nfusion: {max_age: 3}", "did you mean 'max_age_ms'"),
         ("source: {data: x}\ngate: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
+        ("source: {data: x}\nlink: {}", "in player mode 'drain' the recording waits for every message: set"),
+        ("source: {data: x}\nlink: {loss: 2}", "link: loss is 2.0, expected 0 to 1"),
         ("source: {data: x}\nmethod: early", "'early' is not allowed"),
         ("source: {data: x}\nbudget_bytes: 0", "budget_bytes is 0, leave it out for no limit"),
         ("source: {data: x}\nagents: [{id: a, budget_bytes: -1}]", "budget_bytes is -1"),

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
+from cosense.nodes.mailbox import Mailbox
 from cosense.nodes.worker import Worker
 
 
@@ -20,7 +21,7 @@ def test_items_are_done_in_order_and_the_oldest_ones_dropped():
             all_done.set()
 
     all_done = threading.Event()
-    worker: Worker[int] = Worker(None, "test", work, depth=2)
+    worker: Worker[int] = Worker(None, "test", work, Mailbox(2))
     assert worker.put(1) is None
     assert started.wait(10)
     assert [worker.put(item) for item in (2, 3, 4)] == [None, None, 2]
