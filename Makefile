@@ -33,7 +33,7 @@ demo: setup
 	$(RUN)cosense demo $(if $(DATA),--data $(DATA)) --out results/demo
 
 test: setup
-	$(RUN)python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadgroup
 
 lint: setup
 	$(RUN)ruff check .

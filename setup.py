@@ -25,7 +25,15 @@ DEPENDENCIES = [
 EXTRAS = {
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.
     "ros": ["ros-jazzy-rclpy[fastrtps]", "ros-jazzy-common-interfaces"],
-    "dev": ["pytest>=7", "pytest-timeout", "hypothesis>=6", "ruff==0.17.*", "mypy>=1.10", "types-PyYAML"],
+    "dev": [
+        "pytest>=7",
+        "pytest-timeout",
+        "pytest-xdist>=3",
+        "hypothesis>=6",
+        "ruff==0.17.*",
+        "mypy>=1.10",
+        "types-PyYAML",
+    ],
 }
 DATA_KINDS = ("yaml", "xml", "html", "js", "css")
 # What `ros2 run cosense NAME` and launch files start. Not console scripts: a program called "player" has no

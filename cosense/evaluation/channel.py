@@ -1,7 +1,9 @@
 """A radio between the agents that takes time and loses messages, the same ones in every run.
 
 One uniform number is drawn for each frame and sender; a message is lost where it is below the rate. What is
-lost at 10 % is so at 50 % too, whatever else is different, and settings can be compared frame by frame.
+lost at 10 % is so at 50 % too, whatever else is different, and settings can be compared frame by frame. As
+live, the ego fuses the newest message of each sender that has arrived, as old as it may be: where one is lost
+that is the one before.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Channel:
         return age_ns >= self.delay_ms * 1e6 - JITTER_NS
 
     def loses_message(self, frame_index: int, sender: str) -> bool:
-        """Say whether the message is lost with which a sender would take part in a frame of the ego."""
+        """Say whether the message is lost that a sender sends in a frame."""
         return _uniform(self.seed, frame_index, sender, _FEATURES) < self.loss
 
     def loses_demand(self, frame_index: int, sender: str) -> bool:
@@ -80,8 +82,8 @@ class DistantCooperation(Cooperation):
         """Start a sequence; `options` are those of `Cooperation`."""
         super().__init__(detector, fusion, **options)
         self._channel = channel
-        # With the ego's stamp: what may still arrive.
-        self._sent: deque[tuple[int, dict[str, bytes]]] = deque()
+        # By sender, with the ego's stamp: what has arrived last, and what may still arrive.
+        self._sent: dict[str, deque[tuple[int, bytes]]] = {}
         self._asked: deque[tuple[int, Mapping[str, bytes]]] = deque()
         self._frame_index, self._now_ns = 0, 0
 
@@ -94,14 +96,12 @@ class DistantCooperation(Cooperation):
         sent = {}
         for agent in others:
             data = self.send(agent, sequence, features.get(agent.agent_id))
-            if data is not None:
-                sent[agent.agent_id] = data
-        self._sent.append((ego.stamp_ns, sent))
-        messages = [
-            data
-            for sender, data in self._arrived().items()
-            if not self._channel.loses_message(sequence, sender)
-        ]
+            if data is None:
+                continue
+            sent[agent.agent_id] = data
+            if not self._channel.loses_message(sequence, agent.agent_id):
+                self._sent.setdefault(agent.agent_id, deque()).append((ego.stamp_ns, data))
+        messages = [data for data in map(self._newest, self._sent.values()) if data is not None]
         return Exchange(self.fuse(ego, messages, sequence, features.get(ego.agent_id)), sent)
 
     def tell(self, demands: Mapping[str, bytes]) -> None:
@@ -113,12 +113,12 @@ class DistantCooperation(Cooperation):
                     if not self._channel.loses_demand(self._frame_index, sender):
                         self.hear(sender, demand)
 
-    def _arrived(self) -> Mapping[str, bytes]:
-        """Return the messages, by sender, of the newest frame that is old enough."""
-        while len(self._sent) > 1 and self._has_arrived(self._sent[1][0]):
-            self._sent.popleft()
-        stamp_ns, messages = self._sent[0]
-        return messages if self._has_arrived(stamp_ns) else {}
+    def _newest(self, sent: deque[tuple[int, bytes]]) -> bytes | None:
+        """Return the newest message of one sender that is old enough, and forget those before it."""
+        while len(sent) > 1 and self._has_arrived(sent[1][0]):
+            sent.popleft()
+        stamp_ns, data = sent[0]
+        return data if self._has_arrived(stamp_ns) else None
 
     def _has_arrived(self, stamp_ns: int) -> bool:
         return self._channel.is_old_enough(self._now_ns - stamp_ns)

@@ -33,12 +33,15 @@ def test_bad_scenarios_are_one_error(tmp_path: Path, text: str, complaint: str):
 def test_options_win_over_the_scenario(tmp_path: Path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "cosense.nodes.live.run_scenario", lambda scenario, out, console: seen.append(scenario) or []
+        "cosense.nodes.live.run_scenario",
+        lambda scenario, out, console, only: seen.append((scenario, only)) or [],
     )
     path = tmp_path / "scenario.yaml"
     path.write_text("source: {data: here}\nagents: [{id: a}]\nego: a\nframes: 9")
     arguments = ["run", str(path), "--data", "there", "--record", "--frames", "3", "--out", str(tmp_path)]
+    arguments += ["--rate", "0.5", "--only", "a"]
     assert RUNNER.invoke(app, arguments).exit_code == 0
-    (scenario,) = seen
+    ((scenario, only),) = seen
+    assert (scenario.player.mode, scenario.player.rate, list(only)) == ("rate", 0.5, ["a"])
     assert (scenario.source.data, scenario.record, scenario.frames) == (Path("there"), True, 3)
     assert (scenario.agents, scenario.ego) == ((), None)
