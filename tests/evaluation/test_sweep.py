@@ -153,6 +153,20 @@ def test_messages_arrive_late_and_only_once_they_are_old_enough(
         assert list(exchange.sent) == ["near"]
 
 
+def test_where_a_message_is_lost_the_one_before_is_fused_again(detector: CooperativeDetector) -> None:
+    channel = Channel(0, 0.5, seed=2)
+    cooperation = DistantCooperation(detector, "hybrid", channel)
+    ages, expected, newest = [], [], None
+    for index, frame in enumerate(drive(8)):
+        exchange = cooperation.exchange(list(frame.agents.values()), index, {})
+        ages.append([peer.age_ms for peer in exchange.result.peers])
+        newest = newest if channel.loses_message(index, "near") else index
+        expected.append([] if newest is None else [100 * (index - newest)])
+        assert list(exchange.sent) == ["near"]
+    assert ages == expected
+    assert len({tuple(of_frame) for of_frame in ages}) > 2
+
+
 def test_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one() -> None:
     lost = [
         {index for index in range(400) if Channel(0, rate, seed=1).loses_message(index, "near")}
