@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from cosense.config import from_mapping, load_yaml
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.bag_options import BagOptions
+from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.errors import CosenseError, nearest
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.receiver import FusionSettings
@@ -36,11 +37,12 @@ class Source:
     """Where the frames come from: a data set on disk, or the simulator.
 
     Attributes:
-        data: folder of a data set; wins over `simulate`.
+        data: a data set or a bag; wins over `simulate`.
         split: of the data set, None for its default.
         labels: label set of the data set, None for its default.
         simulate: used where there is no `data`.
         cameras: also play images.
+        bag: of a bag, what it does not say by itself.
     """
 
     data: Path | None = None
@@ -48,6 +50,7 @@ class Source:
     labels: str | None = None
     simulate: SimulatedSource | None = None
     cameras: bool = False
+    bag: BagOptions = field(default_factory=BagOptions)
 
 
 @dataclass(frozen=True)
@@ -195,8 +198,29 @@ def with_rate(scenario: Scenario, rate: float) -> Scenario:
     return dataclasses.replace(scenario, player=player)
 
 
-def frames_of(source: Source, frames: int | None) -> Iterator[CooperativeFrame | CosenseError]:
+def open_source(source: Source) -> Dataset:
+    """Open the data set of a source that has one.
+
+    Raises:
+        CosenseError: it cannot be opened.
+    """
+    from cosense.data import open_dataset
+
+    assert source.data is not None
+    return open_dataset(
+        source.data, split=source.split, labels=source.labels, cameras=source.cameras, bag=source.bag
+    )
+
+
+def frames_of(
+    source: Source, frames: int | None, dataset: Dataset | None = None
+) -> Iterator[CooperativeFrame | CosenseError]:
     """Read or simulate frames one after the other; a frame that cannot be read yields its error.
+
+    Args:
+        source: where they come from.
+        frames: how many, None for all.
+        dataset: of the source, where it is open already.
 
     Raises:
         CosenseError: the data set cannot be opened, or the simulation does not exist.
@@ -217,9 +241,7 @@ def frames_of(source: Source, frames: int | None) -> Iterator[CooperativeFrame |
         ):
             yield simulated.frame
         return
-    from cosense.data import open_dataset
-
-    dataset = open_dataset(source.data, split=source.split, labels=source.labels, cameras=source.cameras)
+    dataset = dataset or open_source(source)
     for index in range(len(dataset) if frames is None else min(frames, len(dataset))):
         try:
             yield dataset[index]
@@ -263,8 +285,14 @@ def _agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
             for number in range(1, count + 1)
         }
         return simulated, "vehicle"
+    from cosense.data.bag import BagDataset
+
+    dataset = open_source(source)
+    if isinstance(dataset, BagDataset):
+        # Not everybody is heard when a recording starts.
+        return dataset.agents, next(iter(dataset.agents))
     broken: CosenseError | None = None
-    for frame in frames_of(source, None):
+    for frame in frames_of(source, None, dataset):
         if not isinstance(frame, CosenseError):
             return {agent_id: agent.kind for agent_id, agent in frame.agents.items()}, frame.ego_id
         broken = broken or frame
