@@ -4,8 +4,8 @@
   is given in a world frame (a map). The agent is named after the first word of the topic: /unit/points is of
   "unit"; a topic of one word alone, as /velodyne_points, is of "ego".
 - The pose of an agent is the topic of poses or odometry that starts with the same word, else the transforms
-  from the world to the frame of its cloud, else the one topic of poses where there is one agent and one topic.
-  A pose that names no child frame is the pose of the LiDAR.
+  from the world to the frame of its cloud, else the only topic of poses if there is but one agent. A pose
+  that names no child frame is the pose of the LiDAR.
 - The world is the frame of the poses, else map, world or odom where it is above the cloud, else what is on
   top.
 - The ego is the agent "vehicle" or "ego", else the first vehicle by name. Whose name has one of the words in

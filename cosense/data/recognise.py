@@ -42,7 +42,9 @@ def open_dataset(
         CosenseError: nothing is recognised, the split or label set is unknown, or an option does not apply.
     """
     root = Path(path)
-    if root.suffix in BAG_FILES or (root / BAG_METADATA).is_file():
+    if not root.exists():
+        raise CosenseError(f"{root}: no such file or folder")
+    if is_bag(root):
         from cosense.data.bag import BagDataset
 
         if async_frames:
@@ -53,8 +55,6 @@ def open_dataset(
             f"{root}: neither a folder nor a bag ({' or '.join(BAG_FILES)}); a bag of ROS 1 is converted "
             "with `rosbags-convert`"
         )
-    if not root.is_dir():
-        raise CosenseError(f"{root}: no such file or folder")
     if bag is not None and bag != BagOptions():
         raise CosenseError(f"{root}: topics apply to bags, and this is a folder without {BAG_METADATA}")
     root, family = _find(root)
@@ -70,6 +70,11 @@ def open_dataset(
 
     cls = V2xSeqSpdDataset if is_sequential(root) else DairV2xDataset
     return cls(root, split=split, labels=labels, cameras=cameras, async_frames=async_frames)
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether a path names a bag of ROS 2."""
+    return path.suffix in BAG_FILES or (path / BAG_METADATA).is_file()
 
 
 def _find(folder: Path) -> tuple[Path, Family]:

@@ -241,7 +241,7 @@ def frames_of(
         ):
             yield simulated.frame
         return
-    dataset = dataset or open_source(source)
+    dataset = open_source(source) if dataset is None else dataset
     for index in range(len(dataset) if frames is None else min(frames, len(dataset))):
         try:
             yield dataset[index]

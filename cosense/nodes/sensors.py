@@ -1,8 +1,8 @@
 """The sensors of all agents, as topics: what a frame of a data set becomes when it is played.
 
 For each agent PointCloud2 and PoseWithCovarianceStamped with the same stamp, images and calibration where
-there are cameras and somebody listens; for all together the ground truth, /clock, and /cosense/frame, with which
-a bag of all this is the same data set again. Names: topics.py.
+there are cameras and somebody listens; for all together the ground truth, /clock, and /cosense/frame, with
+which a bag of all this is the same data set again. Names: topics.py.
 """
 
 from __future__ import annotations

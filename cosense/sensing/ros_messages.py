@@ -30,8 +30,8 @@ def to_ns(stamp: Any) -> int:
 
 def cloud_fields(dtype: np.dtype) -> list[tuple[str, int, int]]:
     """Return name, offset and type number of each field that a cloud of such records (little-endian) has."""
-    fields = dtype.fields or {}
-    found = [(name, *fields[name][:2]) for name in dtype.names or ()]
+    assert dtype.fields is not None, "records have fields"
+    found = [(name, *dtype.fields[name][:2]) for name in dtype.names or ()]
     return [(name, offset, _TYPE_NUMBERS[kind.newbyteorder("<").str]) for name, kind, offset in found]
 
 
