@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, World, bag_options
+from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def command(
     ego: Ego = None,
     world: World = None,
     ground_truth: GroundTruth = None,
+    tolerance_ms: Tolerance = 50.0,
 ) -> None:
     """Write a data set as a bag of ROS 2: clouds, poses, images, transforms, ground truth, with real stamps.
 
@@ -59,7 +60,7 @@ def command(
         split=split,
         labels=labels,
         cameras=cameras or raw_images,
-        bag=bag_options(points, pose, ego, world, ground_truth),
+        bag=bag_options(points, pose, ego, world, ground_truth, tolerance_ms),
     )
     count = write_bag(
         _frames(source, limit, skip_broken, console),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, World, bag_options
+from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def command(
     ego: Ego = None,
     world: World = None,
     ground_truth: GroundTruth = None,
+    tolerance_ms: Tolerance = 50.0,
 ) -> None:
     """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
 
@@ -109,7 +110,7 @@ def command(
     from cosense.fusion.models import load_model
 
     console = Console()
-    bag = bag_options(points, pose, ego, world, ground_truth)
+    bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
     dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag)
     counting = load_protocol(protocol or default_protocol(dataset))
     noise = parse_pose_noise(pose_noise)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, World, bag_options
+from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def command(
     ego: Ego = None,
     world: World = None,
     ground_truth: GroundTruth = None,
+    tolerance_ms: Tolerance = 50.0,
 ) -> None:
     """Say what a data set is: format, label set, frames by split, agents, sensors, and what is missing.
 
@@ -40,7 +41,7 @@ def command(
     """
     from cosense.data import open_dataset
 
-    bag = bag_options(points, pose, ego, world, ground_truth)
+    bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
     dataset = open_dataset(path, split=split, labels=labels, bag=bag)
     info = dataset.info(verify=verify)
     try:

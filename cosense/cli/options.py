@@ -41,6 +41,14 @@ GroundTruth = Annotated[
     str | None,
     typer.Option(metavar="TOPIC", help="Labels.", show_default=False, rich_help_panel=_PANEL),
 ]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        help="Milliseconds between clouds, poses, images and labels that belong together.",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 def bag_options(
@@ -49,6 +57,7 @@ def bag_options(
     ego: str | None,
     world: str | None,
     ground_truth: str | None,
+    tolerance_ms: float,
 ) -> BagOptions:
     """Return what was given.
 
@@ -63,4 +72,5 @@ def bag_options(
         ego=ego,
         world=world,
         ground_truth=ground_truth,
+        tolerance_ms=tolerance_ms,
     )

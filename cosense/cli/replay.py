@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, World, bag_options
+from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
 
 
 def command(
@@ -46,6 +46,7 @@ def command(
     ego: Ego = None,
     world: World = None,
     ground_truth: GroundTruth = None,
+    tolerance_ms: Tolerance = 50.0,
 ) -> None:
     """Feed a bag, recorded by anyone, to live agents and their fusion over ROS 2.
 
@@ -68,7 +69,7 @@ def command(
                 # Frames without ground truth are played like all others.
                 "split": "all" if is_bag(bag) else None,
                 "cameras": cameras,
-                "bag": to_mapping(bag_options(points, pose, ego, world, ground_truth)),
+                "bag": to_mapping(bag_options(points, pose, ego, world, ground_truth, tolerance_ms)),
             },
             "model": model,
             "method": method,

@@ -52,8 +52,9 @@ class BagDataset:
         options: BagOptions | None = None,
     ) -> None:
         self.path = path
+        self.options = options or BagOptions()
         self._bag = BagFile(path)
-        self._index = BagIndex(self._bag, options or BagOptions(), cameras=cameras)
+        self._index = BagIndex(self._bag, self.options, cameras=cameras)
         frames, self._notes = frames_of(self._index)
         labelled = [frame for frame in frames if frame.labels is not None]
         self._by_split = {"all": frames}
@@ -63,8 +64,7 @@ class BagDataset:
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(str(split), self._by_split)}")
         self.split = split or list(self._by_split)[-1]
         self._frames = self._by_split[self.split]
-        recorded = {record.label_set for record, _ in self._index.records} - {NO_LABELS}
-        self.label_set = min(recorded, default="recorded") if labelled else NO_LABELS
+        self.label_set = _label_set({record.label_set for record, _ in self._index.records}, bool(labelled))
         if labels not in (None, self.label_set):
             raise CosenseError(
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
@@ -134,9 +134,19 @@ class BagDataset:
         )
 
     def _read_camera(self, topics: CameraTopics, agent_id: str, frame: BagFrame) -> Camera | None:
-        """Return the image nearest to the agent's cloud, None where none was taken within the tolerance."""
+        """Return the image that belongs to the agent's cloud, None where there is none.
+
+        Where the bag does not say which one that is, it is the nearest within the tolerance.
+        """
         cloud = frame.clouds[agent_id]
-        image = self._index.nearest(topics.image, cloud.stamp_ns, cloud.log_ns, self._index.tolerance_ns)
+        recorded = None
+        if frame.record is not None:
+            cameras = {namespace_of(name): c for name, c in frame.record.agents[agent_id].cameras.items()}
+            recorded = cameras.get(topics.name)
+        stamp_ns, tolerance_ns = cloud.stamp_ns, self._index.tolerance_ns
+        if recorded is not None:
+            stamp_ns, tolerance_ns = recorded.stamp_ns, 0
+        image = self._index.nearest(topics.image, stamp_ns, cloud.log_ns, tolerance_ns)
         if image is None:
             return None
         calibration = self._index.nearest(topics.info, image.stamp_ns, image.log_ns, _EVER_NS)
@@ -146,15 +156,14 @@ class BagDataset:
             pixels = image_of(self._bag.read(image), info)
         except CosenseError as error:
             raise self._error(image, error) from None
-        T_camera_agent = self._T_camera_agent(topics, agent_id, frame)
+        T_camera_agent = (
+            self._mounting(topics, agent_id, cloud) if recorded is None else recorded.T_camera_agent
+        )
         return Camera(topics.name, pixels, info.k.reshape(3, 3), T_camera_agent, image.stamp_ns)
 
-    def _T_camera_agent(self, topics: CameraTopics, agent_id: str, frame: BagFrame) -> Matrix:
-        recorded = {} if frame.record is None else frame.record.agents[agent_id].cameras
-        for name in recorded:
-            if namespace_of(name) == topics.name and frame.record is not None:
-                return frame.record.agents[agent_id].T_camera_agent(name)
-        cloud, lidar_frame = frame.clouds[agent_id], self._index.agents[agent_id].lidar_frame
+    def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
+        """Return T_camera_agent (4,4) by the transforms."""
+        lidar_frame = self._index.agents[agent_id].lidar_frame
         moment = (cloud.stamp_ns, cloud.log_ns, self._index.tolerance_ns)
         T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, *moment)
         if T_camera_agent is None:
@@ -191,6 +200,13 @@ class BagDataset:
 
     def _error(self, entry: Entry, reason: object) -> CosenseError:
         return CosenseError(f"{self.path}: {entry.topic} of {entry.stamp_ns} ns: {reason}")
+
+
+def _label_set(recorded: set[str], has_labels: bool) -> str:
+    """Return the name of the labels: what the bag says, else that they are a bag's own."""
+    if not has_labels or recorded == {NO_LABELS}:
+        return NO_LABELS
+    return min(recorded - {NO_LABELS}, default="recorded")
 
 
 def _sensors(agent: AgentTopics) -> str:

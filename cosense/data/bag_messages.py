@@ -12,7 +12,7 @@ from rosbags.interfaces import Nodetype
 
 from cosense.data import bag_types
 from cosense.data.bag_record import record_of, record_to_text
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert, quaternion_of
 from cosense.sensing import topics
@@ -56,7 +56,8 @@ def messages_of(
     """
     record = make(bag_types.STRING, data=record_to_text(record_of(frame, label_set)))
     yield TopicMessage(topics.FRAME, bag_types.STRING, record)
-    yield from _ground_truth(frame.ground_truth, frame.ego.stamp_ns, topics.lidar_frame(frame.ego_id))
+    if label_set != NO_LABELS:
+        yield from _ground_truth(frame.ground_truth, frame.ego.stamp_ns, topics.lidar_frame(frame.ego_id))
     for agent in frame.agents.values():
         transforms = make(bag_types.TRANSFORMS, transforms=list(_transforms(agent)))
         yield TopicMessage(topics.TF, bag_types.TRANSFORMS, transforms)

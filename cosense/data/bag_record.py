@@ -23,22 +23,34 @@ from cosense.sensing.frame import AgentKind
 
 
 @dataclass(frozen=True)
+class CameraRecord:
+    """A camera in one frame: when its image was taken, and the 16 numbers of T_camera_agent row by row."""
+
+    stamp_ns: int
+    transform: list[float]
+
+    def __post_init__(self) -> None:
+        if len(self.transform) != 16:
+            raise ValueError(f"transform has {len(self.transform)} numbers, expected 16")
+
+    @property
+    def T_camera_agent(self) -> Matrix:
+        return np.array(self.transform).reshape(4, 4)
+
+
+@dataclass(frozen=True)
 class AgentRecord:
     """An agent in one frame.
 
     Attributes:
         kind: vehicle or infrastructure.
         stamp_ns: of its cloud.
-        cameras: T_camera_agent row by row, by the name of the camera.
+        cameras: by name.
     """
 
     kind: AgentKind
     stamp_ns: int
-    cameras: dict[str, list[float]] = field(default_factory=dict)
-
-    def T_camera_agent(self, camera: str) -> Matrix:
-        """Return (4,4); the camera must be there."""
-        return np.array(self.cameras[camera]).reshape(4, 4)
+    cameras: dict[str, CameraRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,8 +74,6 @@ class FrameRecord:
     def __post_init__(self) -> None:
         if self.ego_id not in self.agents:
             raise ValueError(f"ego '{self.ego_id}' is none of the agents {list(self.agents)}")
-        if any(len(T) != 16 for agent in self.agents.values() for T in agent.cameras.values()):
-            raise ValueError("a camera has not 16 numbers")
 
 
 def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
@@ -72,7 +82,10 @@ def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
         agent_id: AgentRecord(
             agent.kind,
             agent.stamp_ns,
-            {camera.name: camera.T_camera_agent.reshape(-1).tolist() for camera in agent.cameras},
+            {
+                camera.name: CameraRecord(camera.stamp_ns, camera.T_camera_agent.reshape(-1).tolist())
+                for camera in agent.cameras
+            },
         )
         for agent_id, agent in frame.agents.items()
     }

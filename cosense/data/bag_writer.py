@@ -22,6 +22,7 @@ from cosense.data.bag_messages import messages_of
 from cosense.data.dataset import CooperativeFrame
 from cosense.data.recognise import BAG_METADATA
 from cosense.errors import CosenseError
+from cosense.sensing.topics import namespace_of
 
 # Between two frames whose stamps do not say how much time is between them.
 _SEAM_NS = 1_000_000_000
@@ -89,9 +90,16 @@ def write_bag(
 def _write(frames: Iterable[CooperativeFrame], writer: Writer, label_set: str, raw_images: bool) -> int:
     store = bag_types.own_types()
     connections: dict[str, Connection] = {}
+    agents: dict[str, str] = {}
     count, shift_ns, log_ns = 0, 0, -1
     for frame in frames:
         count += 1
+        for agent_id in frame.agents:
+            other = agents.setdefault(namespace_of(agent_id), agent_id)
+            if other != agent_id:
+                raise CosenseError(
+                    f"agents '{other}' and '{agent_id}' have the same name in ROS 2; rename one"
+                )
         if frame.ego.stamp_ns + shift_ns <= log_ns:
             shift_ns = log_ns + _SEAM_NS - frame.ego.stamp_ns
         log_ns = frame.ego.stamp_ns + shift_ns

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 import cosense
+from cosense.config import to_mapping
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.metrics import (
@@ -250,6 +251,9 @@ def run_description(
 
 def dataset_description(dataset: Dataset) -> dict[str, Any]:
     """Return which frames of which data set are counted, ready for JSON."""
+    from cosense.data.bag import BagDataset
+
+    topics = {"bag": to_mapping(dataset.options)} if isinstance(dataset, BagDataset) else {}
     return {
         "kind": dataset.kind,
         "path": str(dataset.path),
@@ -257,6 +261,7 @@ def dataset_description(dataset: Dataset) -> dict[str, Any]:
         "label_set": dataset.label_set,
         "async_frames": dataset.async_frames,
         "frames": len(dataset),
+        **topics,
     }
 
 

@@ -57,6 +57,7 @@ def test_a_bag_is_evaluated_to_the_very_same_numbers(scene, model, tmp_path):
         for key in ("command", "ms_per_frame", "wall_s"):
             del metrics[data][key]
         assert metrics[data]["dataset"].pop("path") == str(data)
+        metrics[data]["dataset"].pop("bag", None)
         assert metrics[data]["dataset"].pop("kind") == ("opv2v" if data == scene else "ros2-bag")
     assert metrics[scene]["num_ground_truth"] == FRAMES
     assert metrics[scene] == metrics[bag]
@@ -92,7 +93,16 @@ def test_a_foreign_bag_becomes_one_that_needs_no_options(foreign, tmp_path):
     bag = open_dataset(out)
     # The name of "corner" does not say that it stands at the roadside.
     assert bag.agents == {"corner": "vehicle", "shuttle": "vehicle"}
-    assert len(bag) == 5
+    assert (len(bag), bag.label_set) == (5, "none")
+
+
+def test_another_ego_is_another_run(scene, model, tmp_path):
+    bag, out = tmp_path / "bag.mcap", tmp_path / "results"
+    run("convert", scene, bag)
+    arguments = ("evaluate", "--data", bag, "--model", model, "--limit", 1, "--out", out)
+    run(*arguments)
+    with pytest.raises(CosenseError, match="--restart"):
+        run(*arguments, "--ego=-1")
 
 
 def test_info_says_what_a_bag_is(foreign):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.data import open_dataset
+from cosense.data.bag_file import BagFile
 from cosense.data.bag_options import BagOptions
 from cosense.data.bag_writer import write_bag
 from cosense.errors import CosenseError
@@ -71,6 +73,35 @@ def test_a_converted_data_set_is_the_same_again(scene, tmp_path, name):
             np.testing.assert_array_equal(camera_again.T_camera_agent, camera.T_camera_agent)
 
 
+def test_images_stay_with_the_cloud_that_they_were_given_to(scene, tmp_path):
+    """DAIR-V2X pairs clouds with images that were taken a frame later."""
+    original = open_dataset(scene, cameras=True)
+    frames = []
+    for index in range(3):
+        frame = original[index]
+        (camera,) = frame.ego.cameras
+        late = dataclasses.replace(camera, stamp_ns=camera.stamp_ns + 130 * MS)
+        ego = dataclasses.replace(frame.ego, cameras=(late,))
+        frames.append(dataclasses.replace(frame, agents=frame.agents | {frame.ego_id: ego}))
+    write_bag(frames, tmp_path / "bag.mcap", label_set="simulated", raw_images=True)
+    for expected, found in zip(frames, open_dataset(tmp_path / "bag.mcap", cameras=True), strict=True):
+        (camera,), (given,) = found.ego.cameras, expected.ego.cameras
+        assert camera.stamp_ns == given.stamp_ns
+        np.testing.assert_array_equal(camera.image, given.image)
+
+
+def test_a_third_party_frame_converts(shared_data, tmp_path):
+    original = open_dataset(shared_data / "v2xset_frame")
+    write_bag([original[0]], tmp_path / "bag.mcap", label_set=original.label_set)
+    bag = open_dataset(tmp_path / "bag.mcap")
+    assert bag.label_set == "original"
+    assert list(bag[0].agents) == list(original[0].agents)
+    for name, agent in original[0].agents.items():
+        np.testing.assert_array_equal(bag[0].agents[name].points, agent.points)
+        np.testing.assert_allclose(bag[0].agents[name].T_world_agent, agent.T_world_agent, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(bag[0].ground_truth.boxes, original[0].ground_truth.boxes, rtol=0, atol=1e-12)
+
+
 @pytest.fixture
 def foreign(tmp_path) -> Path:
     """A car and a roadside unit, recorded by somebody else into SQLite."""
@@ -92,7 +123,7 @@ def test_a_bag_of_somebody_else_is_joined_by_time(foreign):
         assert frame.agents["rsu"].stamp_ns == stamp_ns + 20 * MS
         np.testing.assert_allclose(frame.agents["rsu"].T_world_agent, T_map_rsu, atol=1e-12)
         np.testing.assert_allclose(frame.ego.points, POINTS, atol=1e-5)
-        # Odometry has no pose of that moment: between two of them lies the truth, as the car drives straight on.
+        # Odometry has no pose of that moment; the truth lies between two, as the car drives straight on.
         expected = T_map_base(stamp_ns) @ T_base_lidar
         np.testing.assert_allclose(frame.ego.T_world_agent, expected, atol=VISIBLE_M)
         np.testing.assert_array_equal(
@@ -193,12 +224,8 @@ def test_ground_truth_may_be_in_any_frame(tmp_path, frame_id):
 def test_a_bag_that_lacks_a_cloud_of_its_own_frames_says_so(scene, tmp_path):
     original = open_dataset(scene)
     write_bag([original[index] for index in range(3)], tmp_path / "bag.mcap", label_set="simulated")
-    rows = []
-    from cosense.data.bag_file import BagFile
-
     whole = BagFile(tmp_path / "bag.mcap")
-    for entry in whole.scan(whole.types):
-        rows.append((entry.topic, whole.types[entry.topic], whole.read(entry), entry.log_ns))
+    rows = [(e.topic, whole.types[e.topic], whole.read(e), e.log_ns) for e in whole.scan(whole.types)]
     lost = [row for row in rows if row[0] == "/agent_minus_1/points"][1]
     rows = [row for row in rows if row is not lost]
     bag = open_dataset(write_rows(tmp_path / "cut", rows))

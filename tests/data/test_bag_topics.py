@@ -52,8 +52,8 @@ def test_no_lidar_lists_the_topics(tmp_path):
 def test_two_lidars_of_one_agent_are_candidates(tmp_path):
     rows = [mount(), *car(2), cloud(START_NS, "os_sensor", topic="/lidar_left")]
     assert refusal(tmp_path, rows) == (
-        "several topics could be the LiDAR of 'ego': /lidar_left, /lidar_top; choose one with --points ego=TOPIC, "
-        "and likewise for every other agent"
+        "several topics could be the LiDAR of 'ego': /lidar_left, /lidar_top; choose one with "
+        "--points ego=TOPIC, and likewise for every other agent"
     )
 
 
@@ -116,8 +116,8 @@ def test_no_pose_lists_topics_and_frames(tmp_path):
     rows = [mount(), *(row for row in car(2) if row[0] != "/odom"), *rsu(2)]
     rows = [row for row in rows if row[0] != "/tf_static"]
     assert refusal(tmp_path, rows) == (
-        "there is no topic and no transform for the pose of 'ego' (cloud in frame 'os_sensor'); topics of poses: "
-        "none; frames: none. Choose with --pose ego=TOPIC or --pose ego=tf"
+        "there is no topic and no transform for the pose of 'ego' (cloud in frame 'os_sensor'); topics of "
+        "poses: none; frames: none. Choose with --pose ego=TOPIC or --pose ego=tf"
     )
 
 
@@ -133,8 +133,8 @@ def test_odometry_of_a_frame_that_the_lidar_is_not_mounted_on(tmp_path):
     rows = [mount(), *car(2), *(odometry(START_NS, np.eye(4), "imu", "/imu_odom"),)]
     message = refusal(tmp_path, rows, pose={"ego": "/imu_odom"})
     assert message == (
-        "'/imu_odom' is the pose of frame 'imu', and no transform leads from there to 'os_sensor' of '/lidar_top': "
-        "record /tf_static too, or choose another topic with --pose ego=TOPIC"
+        "'/imu_odom' is the pose of frame 'imu', and no transform leads from there to 'os_sensor' of "
+        "'/lidar_top': record /tf_static too, or choose another topic with --pose ego=TOPIC"
     )
 
 
@@ -169,7 +169,8 @@ def test_two_ground_truths_are_candidates(tmp_path):
         boxes(START_NS, "map", BOX, topic="/ego/ground_truth"),
     ]
     assert refusal(tmp_path, rows) == (
-        "several topics could be the ground truth: /ego/ground_truth, /labels; choose one with --ground-truth TOPIC"
+        "several topics could be the ground truth: /ego/ground_truth, /labels; choose one with "
+        "--ground-truth TOPIC"
     )
     assert len(open_dataset(tmp_path / "bag", bag=BagOptions(ground_truth="/labels"))) == 1
 
@@ -185,7 +186,8 @@ def test_ground_truth_of_an_unknown_class_or_frame(tmp_path):
     assert message.startswith(f"/labels of {START_NS} ns: a box has the class 'lorry', known: barrow, ")
     path = write_rows(tmp_path / "other", in_order([*rows, boxes(START_NS, "moon", BOX)]))
     assert open_error(path) == (
-        f"/labels of {START_NS} ns: the ground truth is in frame 'moon', and no transform leads to 'os_sensor'"
+        f"/labels of {START_NS} ns: the ground truth is in frame 'moon', and no transform leads to "
+        "'os_sensor'"
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +110,13 @@ def test_what_is_there_is_kept_unless_it_is_a_bag_and_one_insists(frames, tmp_pa
 def test_places_that_cannot_be(tmp_path: Path, name, complaint):
     with pytest.raises(CosenseError, match=complaint):
         check_out(tmp_path / name, force=True)
+
+
+def test_agents_whose_names_fall_together_are_one_error(frames, tmp_path):
+    agents = {"a b": frames[0].ego, "a_b": frames[0].ego}
+    frame = dataclasses.replace(frames[0], ego_id="a b", agents=agents)
+    with pytest.raises(CosenseError, match="agents 'a b' and 'a_b' have the same name in ROS 2"):
+        write_bag([frame], tmp_path / "bag.mcap", label_set="simulated")
 
 
 def test_no_frames_are_no_bag(tmp_path):

@@ -1,4 +1,4 @@
-"""Real processes: a bag that is replayed gives what it gives offline, twice the same, and so does its recording."""
+"""Real processes: a replayed bag gives what it gives offline, twice the same, and so does its recording."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import StoragePlugin
 
 from cosense.data import open_dataset
 from cosense.data.bag_writer import write_bag
@@ -93,9 +94,12 @@ def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, mod
 def test_a_bag_of_somebody_else_is_replayed_without_ground_truth(model, tmp_path):
     """The roadside unit is first heard when the car has measured twice already."""
     late = [row for row in rsu() if row[0] != "/rsu/points" or row[3] > 1_700_000_000_200_000_000]
-    bag = write_rows(tmp_path / "foreign", in_order([mount(), *car(), *late]))
-    replayed = replay(bag, model, tmp_path / "out")
+    rows = in_order([mount(), *car(), *late])
+    bag = write_rows(tmp_path / "foreign", rows, StoragePlugin.SQLITE3)
+    replayed = replay(bag, model, tmp_path / "out", record=True)
     assert [entry.stamp_ns for entry in replayed] == [frame.ego.stamp_ns for frame in open_dataset(bag)]
     assert [len(entry.result.peers) for entry in replayed] == [0, 0, 1, 1, 1]
     played = list(read_lines(tmp_path / "out" / "frames.jsonl"))
     assert [line["frame_id"] for line in played] == [frame.frame_id for frame in open_dataset(bag)]
+    recorded = open_dataset(tmp_path / "out" / "run.mcap")
+    assert (len(recorded), recorded.label_set) == (len(replayed), "none")
