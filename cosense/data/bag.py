@@ -6,6 +6,7 @@ frames have ground truth, these are the split "labelled", and what is opened whe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cosense.data.bag_cameras import CameraTopics, image_of, image_topics
@@ -143,13 +144,13 @@ class BagDataset:
         if frame.record is not None:
             cameras = {namespace_of(name): c for name, c in frame.record.agents[agent_id].cameras.items()}
             recorded = cameras.get(topics.name)
-        stamp_ns, tolerance_ns = cloud.stamp_ns, self._index.tolerance_ns
+        moment, tolerance_ns = cloud.moment, self._index.tolerance_ns
         if recorded is not None:
-            stamp_ns, tolerance_ns = recorded.stamp_ns, 0
-        image = self._index.nearest(topics.image, stamp_ns, cloud.log_ns, tolerance_ns)
+            moment, tolerance_ns = replace(moment, stamp_ns=recorded.stamp_ns), 0
+        image = self._index.nearest(topics.image, moment, tolerance_ns)
         if image is None:
             return None
-        calibration = self._index.nearest(topics.info, image.stamp_ns, image.log_ns, _EVER_NS)
+        calibration = self._index.nearest(topics.info, image.moment, _EVER_NS)
         assert calibration is not None, "a camera without calibration is refused"
         info = self._bag.read(calibration)
         try:
@@ -164,8 +165,8 @@ class BagDataset:
     def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
         """Return T_camera_agent (4,4) by the transforms."""
         lidar_frame = self._index.agents[agent_id].lidar_frame
-        moment = (cloud.stamp_ns, cloud.log_ns, self._index.tolerance_ns)
-        T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, *moment)
+        tolerance_ns = self._index.tolerance_ns
+        T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, cloud.moment, tolerance_ns)
         if T_camera_agent is None:
             raise CosenseError(
                 f"{self.path}: camera '{topics.image}' has no calibration: no transform from its frame "
@@ -189,8 +190,8 @@ class BagDataset:
         for agent_id, agent in agents.items():
             if given_in == self._index.agents[agent_id].lidar_frame:
                 return objects.transformed(T_ego_world @ agent.T_world_agent)
-        moment = (entry.stamp_ns, entry.log_ns, self._index.tolerance_ns)
-        T_ego_given = self._index.tree.at(own.lidar_frame, given_in, *moment)
+        tolerance_ns = self._index.tolerance_ns
+        T_ego_given = self._index.tree.at(own.lidar_frame, given_in, entry.moment, tolerance_ns)
         if T_ego_given is None:
             raise self._error(
                 entry,

@@ -10,7 +10,7 @@ import contextlib
 import os
 import struct
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from cosense.data import bag_types
+from cosense.data.timeline import Moment, with_turns
 from cosense.errors import CosenseError, nearest
 
 # Messages of these types are kept in memory when the bag is opened: they are small.
@@ -33,17 +34,19 @@ class Entry:
 
     Attributes:
         topic: of the message.
-        stamp_ns: when it was measured, by its header; when it was recorded where it has none.
-        log_ns: when it was recorded.
+        moment: when it was measured, by its header; when it was recorded where it has none.
         ordinal: counts the messages of the topic that were recorded at that very nanosecond.
         data: the serialised message where it is kept.
     """
 
     topic: str
-    stamp_ns: int
-    log_ns: int
+    moment: Moment
     ordinal: int
     data: bytes | None
+
+    @property
+    def stamp_ns(self) -> int:
+        return self.moment.stamp_ns
 
 
 class BagFile:
@@ -101,8 +104,17 @@ class BagFile:
             data = next(self._reader.messages(self._connections([topic])))[2]
         return self.deserialize(topic, data)
 
-    def scan(self, topics: Collection[str]) -> Iterator[Entry]:
-        """Yield all messages of these topics in the order in which they were recorded."""
+    def scan(self, topics: Collection[str]) -> dict[str, list[Entry]]:
+        """Return all messages of these topics in the order in which they were recorded."""
+        entries: dict[str, list[Entry]] = {topic: [] for topic in topics}
+        for entry in self._scan(topics):
+            entries[entry.topic].append(entry)
+        for topic, found in entries.items():
+            moments = with_turns([entry.moment for entry in found])
+            entries[topic] = [replace(e, moment=m) for e, m in zip(found, moments, strict=True)]
+        return entries
+
+    def _scan(self, topics: Collection[str]) -> Iterator[Entry]:
         connections = self._connections(topics)
         counts: dict[str, tuple[int, int]] = {}
         with self._speaking():
@@ -112,7 +124,8 @@ class BagFile:
                 ordinal = ordinal + 1 if last_ns == log_ns else 0
                 counts[topic] = (log_ns, ordinal)
                 kept = bytes(data) if type_name in _KEPT else None
-                yield Entry(topic, _stamp_ns(type_name, data, log_ns), log_ns, ordinal, kept)
+                moment = Moment(_stamp_ns(type_name, data, log_ns), log_ns)
+                yield Entry(topic, moment, ordinal, kept)
 
     def read(self, entry: Entry) -> Any:
         """Return a message.
@@ -124,7 +137,8 @@ class BagFile:
             return self.deserialize(entry.topic, entry.data)
         connections = self._connections([entry.topic])
         with self._speaking(entry.topic):
-            found = self._reader.messages(connections, start=entry.log_ns, stop=entry.log_ns + 1)
+            log_ns = entry.moment.log_ns
+            found = self._reader.messages(connections, start=log_ns, stop=log_ns + 1)
             data = [message for _, _, message in found][entry.ordinal]
         return self.deserialize(entry.topic, data)
 

@@ -15,6 +15,7 @@ from cosense.data.bag_file import Entry
 from cosense.data.bag_index import BagIndex
 from cosense.data.bag_record import FrameRecord
 from cosense.data.bag_topics import ego_of
+from cosense.data.timeline import Moment, with_turns
 from cosense.sensing.topics import FRAME, points_topic
 
 _LONGEST_GAP_NS = 1_000_000_000
@@ -58,10 +59,11 @@ def frames_of(index: BagIndex) -> tuple[list[BagFrame], list[str]]:
 def _recorded(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
     lost = 0
     passes: Counter[str] = Counter()
-    for record, log_ns in index.records:
+    moments = _moments(index)
+    for record, _ in index.records:
         clouds = {}
         for agent_id in sorted(record.agents, key=lambda name: name != record.ego_id):
-            cloud = index.nearest(points_topic(agent_id), record.agents[agent_id].stamp_ns, log_ns, 0)
+            cloud = index.nearest(points_topic(agent_id), next(moments[agent_id]), 0)
             if cloud is not None and index.pose(agent_id, cloud) is not None:
                 clouds[agent_id] = cloud
         lost += len(record.agents) - len(clouds)
@@ -73,6 +75,15 @@ def _recorded(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
             yield BagFrame(record.frame_id + again, record.sequence, clouds, labels, record)
     if lost:
         notes.append(f"{lost} clouds that {FRAME} names, or their poses, are not in the bag")
+
+
+def _moments(index: BagIndex) -> dict[str, Iterator[Moment]]:
+    """Return for each agent when it measured what the records name, in their order."""
+    named: dict[str, list[Moment]] = {}
+    for record, log_ns in index.records:
+        for agent_id, agent in record.agents.items():
+            named.setdefault(agent_id, []).append(Moment(agent.stamp_ns, log_ns))
+    return {agent_id: iter(with_turns(moments)) for agent_id, moments in named.items()}
 
 
 def _joined(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
@@ -88,7 +99,7 @@ def _joined(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
         previous_ns = cloud.stamp_ns
         clouds = {ego_id: cloud}
         for agent_id, agent in index.agents.items():
-            other = index.nearest(agent.points, cloud.stamp_ns, cloud.log_ns, index.tolerance_ns)
+            other = index.nearest(agent.points, cloud.moment, index.tolerance_ns)
             if agent_id != ego_id and other is not None and index.pose(agent_id, other) is not None:
                 clouds[agent_id] = other
         name = f"{sequence:03d}"
@@ -104,4 +115,4 @@ def _joined(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
 def _labels(index: BagIndex, cloud: Entry) -> Entry | None:
     if index.ground_truth is None:
         return None
-    return index.nearest(index.ground_truth, cloud.stamp_ns, cloud.log_ns, index.tolerance_ns)
+    return index.nearest(index.ground_truth, cloud.moment, index.tolerance_ns)

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from cosense.data import bag_types
 from cosense.data.bag_cameras import find_cameras, image_topics
 from cosense.data.bag_file import BagFile, Entry
-from cosense.data.bag_poses import PoseTrack, TransformTree
+from cosense.data.bag_poses import PoseTrack, TransformTree, timeline_of
 from cosense.data.bag_record import FrameRecord, record_from_text
 from cosense.data.bag_topics import TRANSFORMS, BagOptions, find_agents, find_ground_truth
-from cosense.data.timeline import Timeline
+from cosense.data.timeline import Moment
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.topics import FRAME, points_topic
 
@@ -43,11 +43,11 @@ class BagIndex:
         self.ground_truth = find_ground_truth(bag, options)
         self._entries = self._scan(cameras)
         self.records: list[tuple[FrameRecord, int]] = [
-            (record_from_text(bag.read(entry).data, f"{bag.path}: {FRAME}"), entry.log_ns)
+            (record_from_text(bag.read(entry).data, f"{bag.path}: {FRAME}"), entry.moment.log_ns)
             for entry in self._entries.get(FRAME, ())
         ]
         self.tree = TransformTree(
-            (bag.read(entry), entry.log_ns, is_static)
+            (bag.read(entry), entry.moment.log_ns, is_static)
             for topic, is_static in TRANSFORMS.items()
             for entry in self._entries.get(topic, ())
         )
@@ -63,19 +63,16 @@ class BagIndex:
             for agent in self.agents.values()
             if agent.pose is not None
         }
-        self._timelines = {
-            topic: Timeline([e.stamp_ns for e in found], [e.log_ns for e in found], found)
-            for topic, found in self._entries.items()
-        }
+        self._timelines = {topic: timeline_of(found) for topic, found in self._entries.items()}
 
     def recorded(self, topic: str) -> list[Entry]:
         """Return the messages of a topic in the order in which they were recorded."""
         return self._entries.get(topic, [])
 
-    def nearest(self, topic: str, stamp_ns: int, log_ns: int, tolerance_ns: int) -> Entry | None:
+    def nearest(self, topic: str, moment: Moment, tolerance_ns: int) -> Entry | None:
         """Return the message of a topic that was measured nearest to a moment, None if none was in time."""
         timeline = self._timelines.get(topic)
-        found = None if timeline is None else timeline.nearest(stamp_ns, log_ns, tolerance_ns)
+        found = None if timeline is None else timeline.nearest(moment, tolerance_ns)
         return None if timeline is None or found is None else timeline.values[found]
 
     def pose(self, agent_id: str, cloud: Entry) -> tuple[Matrix, NDArray[np.float64]] | None:
@@ -84,14 +81,13 @@ class BagIndex:
         None where the bag does not know it.
         """
         agent = self.agents[agent_id]
-        moment = (cloud.stamp_ns, cloud.log_ns, self.tolerance_ns)
         if agent.pose is None:
-            T_world_lidar = self.tree.at(agent.world, agent.lidar_frame, *moment)
+            T_world_lidar = self.tree.at(agent.world, agent.lidar_frame, cloud.moment, self.tolerance_ns)
             return None if T_world_lidar is None else (T_world_lidar, np.zeros((3, 3)))
-        found = self._tracks[agent.pose].at(*moment)
+        found = self._tracks[agent.pose].at(cloud.moment, self.tolerance_ns)
         if found is None or agent.pose_frame == agent.lidar_frame:
             return found
-        T_pose_lidar = self.tree.at(agent.pose_frame, agent.lidar_frame, *moment)
+        T_pose_lidar = self.tree.at(agent.pose_frame, agent.lidar_frame, cloud.moment, self.tolerance_ns)
         return None if T_pose_lidar is None else (found[0] @ T_pose_lidar, found[1])
 
     def _scan(self, cameras: bool) -> dict[str, list[Entry]]:
@@ -104,7 +100,4 @@ class BagIndex:
             wanted.add(self.ground_truth)
         if cameras:
             wanted |= {*image_topics(bag), *bag.topics(bag_types.CAMERA_INFO)}
-        entries: dict[str, list[Entry]] = {topic: [] for topic in wanted}
-        for entry in bag.scan(wanted):
-            entries[entry.topic].append(entry)
-        return entries
+        return bag.scan(wanted)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.bag_file import Entry
-from cosense.data.timeline import Timeline
+from cosense.data.timeline import Moment, Timeline
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, interpolated, invert
 from cosense.sensing.ros_messages import message_to_pose, pose_to_matrix, to_ns
@@ -27,16 +27,15 @@ class PoseTrack:
 
     def __init__(self, entries: Sequence[Entry], read: Callable[[Entry], Any]) -> None:
         self._read = read
-        stamps_ns, logs_ns = [e.stamp_ns for e in entries], [e.log_ns for e in entries]
-        self._timeline = Timeline(stamps_ns, logs_ns, entries)
+        self._timeline = timeline_of(entries)
 
-    def at(self, stamp_ns: int, log_ns: int, tolerance_ns: int) -> tuple[Matrix, NDArray[np.float64]] | None:
+    def at(self, moment: Moment, tolerance_ns: int) -> tuple[Matrix, NDArray[np.float64]] | None:
         """Return T_world_frame (4,4) and the covariance (3,3) of (x, y, yaw) at a moment.
 
         The pose with that stamp; else between the two around it; else the nearest within the tolerance.
         None where there is none, or where it is not valid, as before a localisation has found its place.
         """
-        pair = self._timeline.around(stamp_ns, log_ns, tolerance_ns)
+        pair = self._timeline.around(moment, tolerance_ns)
         if pair is None:
             return None
         first, second = (self._timeline.values[index] for index in pair)
@@ -47,7 +46,7 @@ class PoseTrack:
             T_second, _ = message_to_pose(self._read(second))
         except CosenseError:
             return None
-        fraction = (stamp_ns - first.stamp_ns) / (second.stamp_ns - first.stamp_ns)
+        fraction = (moment.stamp_ns - first.stamp_ns) / (second.stamp_ns - first.stamp_ns)
         return interpolated(T_first, T_second, fraction), covariance
 
 
@@ -93,14 +92,14 @@ class TransformTree:
         """Return whether there is any way between two frames, at whatever time."""
         return self.root_of(dst) == self.root_of(src)
 
-    def at(self, dst: str, src: str, stamp_ns: int, log_ns: int, tolerance_ns: int) -> Matrix | None:
+    def at(self, dst: str, src: str, moment: Moment, tolerance_ns: int) -> Matrix | None:
         """Return T_dst_src (4,4) at a moment, None where a transform on the way is not known then."""
         up_dst, up_src = self._chain(_name(dst)), self._chain(_name(src))
         common = next((frame for frame in up_src if frame in up_dst), None)
         if common is None:
             return None
-        T_common_dst = self._up(up_dst[: up_dst.index(common)], stamp_ns, log_ns, tolerance_ns)
-        T_common_src = self._up(up_src[: up_src.index(common)], stamp_ns, log_ns, tolerance_ns)
+        T_common_dst = self._up(up_dst[: up_dst.index(common)], moment, tolerance_ns)
+        T_common_src = self._up(up_src[: up_src.index(common)], moment, tolerance_ns)
         return None if T_common_dst is None or T_common_src is None else invert(T_common_dst) @ T_common_src
 
     def _chain(self, frame: str) -> list[str]:
@@ -110,21 +109,27 @@ class TransformTree:
             chain.append(parent)
         return chain
 
-    def _up(self, frames: Sequence[str], stamp_ns: int, log_ns: int, tolerance_ns: int) -> Matrix | None:
+    def _up(self, frames: Sequence[str], moment: Moment, tolerance_ns: int) -> Matrix | None:
         """Return the transform from the first of these frames to the parent of the last."""
         T = np.eye(4)
         for frame in frames:
             T_parent_frame = self._static.get(frame)
             if T_parent_frame is None:
-                T_parent_frame = _between(self._moving[frame], stamp_ns, log_ns, tolerance_ns)
+                T_parent_frame = _between(self._moving[frame], moment, tolerance_ns)
             if T_parent_frame is None:
                 return None
             T = T_parent_frame @ T
         return T
 
 
-def _between(timeline: Timeline[Matrix], stamp_ns: int, log_ns: int, tolerance_ns: int) -> Matrix | None:
-    pair = timeline.around(stamp_ns, log_ns, tolerance_ns)
+def timeline_of(entries: Sequence[Entry]) -> Timeline[Entry]:
+    """Return messages by their moment."""
+    stamps_ns = [entry.stamp_ns for entry in entries]
+    return Timeline(stamps_ns, [entry.moment.log_ns for entry in entries], entries)
+
+
+def _between(timeline: Timeline[Matrix], moment: Moment, tolerance_ns: int) -> Matrix | None:
+    pair = timeline.around(moment, tolerance_ns)
     if pair is None:
         return None
     first, second = pair
@@ -132,7 +137,7 @@ def _between(timeline: Timeline[Matrix], stamp_ns: int, log_ns: int, tolerance_n
     if first == second:
         return T_first
     span_ns = timeline.stamps_ns[second] - timeline.stamps_ns[first]
-    return interpolated(T_first, T_second, float((stamp_ns - timeline.stamps_ns[first]) / span_ns))
+    return interpolated(T_first, T_second, float((moment.stamp_ns - timeline.stamps_ns[first]) / span_ns))
 
 
 def _name(frame: str) -> str:

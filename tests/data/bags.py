@@ -10,6 +10,7 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from cosense.data import bag_types
+from cosense.data.bag_file import BagFile
 from cosense.data.bag_messages import make
 from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_planar
 
@@ -44,6 +45,12 @@ def write_rows(path: Path, rows: Iterable[Row], storage: StoragePlugin = Storage
                 connections[key] = writer.add_connection(topic, type_name, typestore=store)
             writer.write(connections[key], log_ns, store.serialize_cdr(message, type_name))
     return path
+
+
+def rows_of(bag: BagFile) -> list[Row]:
+    """Return all messages of a bag."""
+    entries = [entry for found in bag.scan(bag.types).values() for entry in found]
+    return in_order((e.topic, bag.types[e.topic], bag.read(e), e.moment.log_ns) for e in entries)
 
 
 def header(stamp_ns: int, frame_id: str) -> Any:

@@ -27,6 +27,7 @@ from tests.data.bags import (
     in_order,
     mount,
     odometry,
+    rows_of,
     rsu,
     transform,
     write_rows,
@@ -224,8 +225,7 @@ def test_ground_truth_may_be_in_any_frame(tmp_path, frame_id):
 def test_a_bag_that_lacks_a_cloud_of_its_own_frames_says_so(scene, tmp_path):
     original = open_dataset(scene)
     write_bag([original[index] for index in range(3)], tmp_path / "bag.mcap", label_set="simulated")
-    whole = BagFile(tmp_path / "bag.mcap")
-    rows = [(e.topic, whole.types[e.topic], whole.read(e), e.log_ns) for e in whole.scan(whole.types)]
+    rows = rows_of(BagFile(tmp_path / "bag.mcap"))
     lost = [row for row in rows if row[0] == "/agent_minus_1/points"][1]
     rows = [row for row in rows if row is not lost]
     bag = open_dataset(write_rows(tmp_path / "cut", rows))
@@ -233,6 +233,25 @@ def test_a_bag_that_lacks_a_cloud_of_its_own_frames_says_so(scene, tmp_path):
     assert bag.info().notes == [
         "1 clouds that /cosense/frame names, or their poses, are not in the bag",
     ]
+
+
+def test_a_recorder_that_was_short_of_time_mixes_nothing(scene, tmp_path):
+    """One topic was written down seconds after the others, when the next sequence was already going on."""
+    original = open_dataset(scene)
+    frames = [original[index] for index in range(len(original))]
+    write_bag(frames, tmp_path / "bag.mcap", label_set="simulated")
+    late = ("/ground_truth/boxes", "/agent_1/pose", "/agent_minus_1/points")
+    rows = [
+        (topic, kind, message, log_ns + 1_200 * MS * (late.index(topic) + 1 if topic in late else 0))
+        for topic, kind, message, log_ns in rows_of(BagFile(tmp_path / "bag.mcap"))
+    ]
+    bag = open_dataset(write_rows(tmp_path / "late", in_order(rows)))
+    for expected, found in zip(frames, bag, strict=True):
+        assert (found.frame_id, list(found.agents)) == (expected.frame_id, list(expected.agents))
+        np.testing.assert_allclose(found.ground_truth.boxes, expected.ground_truth.boxes, atol=1e-12)
+        for name, agent in expected.agents.items():
+            np.testing.assert_array_equal(found.agents[name].points, agent.points)
+            np.testing.assert_allclose(found.agents[name].T_world_agent, agent.T_world_agent, atol=1e-12)
 
 
 def test_verifying_reads_every_frame(tmp_path):

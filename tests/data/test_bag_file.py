@@ -11,7 +11,7 @@ from cosense.data.bag_file import BagFile
 from cosense.data.bag_messages import make
 from cosense.data.bag_writer import write_bag
 from cosense.errors import CosenseError
-from tests.data.bags import START_NS, car, cloud, in_order, mount, write_rows
+from tests.data.bags import START_NS, car, cloud, in_order, mount, rows_of, write_rows
 from tests.nodes.tiny import write_scene
 
 
@@ -19,7 +19,7 @@ from tests.nodes.tiny import write_scene
 def test_messages_recorded_at_the_same_nanosecond_are_told_apart(tmp_path, storage):
     rows = [cloud(START_NS + n, "a", log_ns=START_NS) for n in range(4)]
     bag = BagFile(write_rows(tmp_path / "bag", rows, storage))
-    entries = list(bag.scan(["/lidar_top"]))
+    entries = bag.scan(["/lidar_top"])["/lidar_top"]
     assert [entry.ordinal for entry in entries] == [0, 1, 2, 3]
     for entry in entries:
         stamp = bag.read(entry).header.stamp
@@ -30,11 +30,9 @@ def test_what_has_no_stamp_has_the_time_of_recording(tmp_path):
     empty = make(bag_types.MARKERS)
     text = make(bag_types.STRING, data="hello")
     rows = [("/m", bag_types.MARKERS, empty, 5), ("/s", bag_types.STRING, text, 7)]
-    found = {
-        entry.topic: entry.stamp_ns
-        for entry in BagFile(write_rows(tmp_path / "bag", rows)).scan(["/m", "/s"])
-    }
-    assert found == {"/m": 5, "/s": 7}
+    entries = BagFile(write_rows(tmp_path / "bag", rows)).scan(["/m", "/s"])
+    found = {topic: [entry.stamp_ns for entry in of_topic] for topic, of_topic in entries.items()}
+    assert found == {"/m": [5], "/s": [7]}
 
 
 def test_a_type_nobody_asks_for_does_not_matter(tmp_path):
@@ -50,9 +48,8 @@ def test_a_type_nobody_asks_for_does_not_matter(tmp_path):
         connections = {
             topic: writer.add_connection(topic, name, typestore=store) for topic, name in bag.types.items()
         }
-        for entry in bag.scan(bag.types):
-            data = store.serialize_cdr(bag.read(entry), bag.types[entry.topic])
-            writer.write(connections[entry.topic], entry.log_ns, data)
+        for topic, type_name, message, log_ns in rows_of(bag):
+            writer.write(connections[topic], log_ns, store.serialize_cdr(message, type_name))
     assert len(open_dataset(tmp_path / "odd")) == 2
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from cosense.data.bag_file import Entry
 from cosense.data.bag_poses import PoseTrack, TransformTree
+from cosense.data.timeline import Moment
 from cosense.geometry.transforms import invert, transform_from_planar
 from tests.data.bags import MS, START_NS, Row, T_base_lidar, T_map_base, T_map_rsu, odometry, transform
 
@@ -35,8 +36,8 @@ def test_frames_and_roots(tree):
 
 
 def test_ways_lead_up_down_and_over_the_common_parent(tree):
-    moment = (START_NS + 130 * MS, START_NS + 130 * MS, 100 * MS)
-    T_map_lidar = T_map_base(moment[0]) @ T_base_lidar
+    moment = (Moment(START_NS + 130 * MS, START_NS + 130 * MS), 100 * MS)
+    T_map_lidar = T_map_base(moment[0].stamp_ns) @ T_base_lidar
     np.testing.assert_allclose(tree.at("map", "lidar", *moment), T_map_lidar, atol=1e-9)
     np.testing.assert_allclose(tree.at("lidar", "map", *moment), invert(T_map_lidar), atol=1e-9)
     np.testing.assert_allclose(tree.at("rsu", "lidar", *moment), invert(T_map_rsu) @ T_map_lidar, atol=1e-9)
@@ -46,11 +47,11 @@ def test_ways_lead_up_down_and_over_the_common_parent(tree):
 
 
 def test_no_way_and_no_moment(tree):
-    moment = (START_NS, START_NS, 50 * MS)
+    moment = (Moment(START_NS, START_NS), 50 * MS)
     assert tree.at("map", "rover", *moment) is None
-    late_ns = START_NS + 451 * MS
-    assert tree.at("map", "lidar", late_ns, late_ns, 50 * MS) is None
-    assert tree.at("base_link", "lidar", late_ns, late_ns, 50 * MS) is not None
+    late = (Moment(START_NS + 451 * MS, START_NS + 451 * MS), 50 * MS)
+    assert tree.at("map", "lidar", *late) is None
+    assert tree.at("base_link", "lidar", *late) is not None
 
 
 def test_a_circle_ends():
@@ -62,15 +63,14 @@ def test_a_circle_ends():
 
 def track_of(rows: list[Row]) -> PoseTrack:
     messages: dict[int, Any] = {log_ns: message for _, _, message, log_ns in rows}
-    entries = [Entry("/odom", log_ns, log_ns, 0, None) for log_ns in messages]
-    return PoseTrack(entries, lambda entry: messages[entry.log_ns])
+    entries = [Entry("/odom", Moment(log_ns, log_ns), 0, None) for log_ns in messages]
+    return PoseTrack(entries, lambda entry: messages[entry.stamp_ns])
 
 
 def test_a_pose_turns_at_a_constant_rate_between_two():
     start, end = transform_from_planar(0, 0, 3.0), transform_from_planar(4, 2, -3.0)
     track = track_of([odometry(START_NS, start), odometry(START_NS + 100 * MS, end)])
-    stamp_ns = START_NS + 25 * MS
-    T, _ = track.at(stamp_ns, stamp_ns, 100 * MS)
+    T, _ = track.at(Moment(START_NS + 25 * MS, START_NS + 25 * MS), 100 * MS)
     turn = 2 * np.pi - 6.0
     np.testing.assert_allclose(T, transform_from_planar(1.0, 0.5, 3.0 + turn / 4), atol=1e-12)
 
@@ -78,8 +78,8 @@ def test_a_pose_turns_at_a_constant_rate_between_two():
 def test_a_pose_that_is_not_valid_is_none():
     broken = odometry(START_NS, np.eye(4))
     broken[2].pose.pose.orientation.w = 0.0
-    assert track_of([broken]).at(START_NS, START_NS, 0) is None
-    assert track_of([odometry(START_NS, np.eye(4))]).at(START_NS + 1, START_NS, 0) is None
+    assert track_of([broken]).at(Moment(START_NS, START_NS), 0) is None
+    assert track_of([odometry(START_NS, np.eye(4))]).at(Moment(START_NS + 1, START_NS), 0) is None
 
 
 def test_a_transform_that_is_not_valid_is_left_out():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosense.data.timeline import Timeline
+from cosense.data.timeline import Moment, Timeline, with_turns
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -31,7 +31,23 @@ def value(index: int | None) -> str | None:
     ],
 )
 def test_nearest_of_the_same_pass(stamp_ms, log_s, tolerance_ms, expected):
-    assert value(TIMELINE.nearest(stamp_ms * MS, int(log_s * S), tolerance_ms * MS)) == expected
+    moment = Moment(stamp_ms * MS, int(log_s * S))
+    assert value(TIMELINE.nearest(moment, tolerance_ms * MS)) == expected
+
+
+def test_the_turn_counts_more_than_the_time_of_recording():
+    """A recorder that is short of time has written the second pass down before the first of another topic."""
+    moments = with_turns([Moment(100 * MS, 30 * S), Moment(7 * MS, 30 * S), Moment(100 * MS, 31 * S)])
+    assert [(moment.turn, moment.turns) for moment in moments] == [(0, 2), (0, 1), (1, 2)]
+    assert [value(TIMELINE.nearest(moment, 0)) for moment in moments] == ["b", None, "y"]
+
+
+def test_where_a_turn_was_lost_the_time_of_recording_decides():
+    lost = Timeline(STAMPS[1:], LOGS[1:], list("bcxyz"))
+    first, second = with_turns([Moment(0, 10 * S), Moment(0, 20 * S)])
+    # Nothing says that "x" is of the second pass but when it was recorded.
+    assert lost.values[lost.nearest(second, 0)] == "x"
+    assert lost.values[lost.nearest(first, 0)] == "x"
 
 
 @pytest.mark.parametrize(
@@ -45,18 +61,18 @@ def test_nearest_of_the_same_pass(stamp_ms, log_s, tolerance_ms, expected):
     ],
 )
 def test_neighbours_to_interpolate_between(stamp_ms, log_s, tolerance_ms, expected):
-    pair = TIMELINE.around(stamp_ms * MS, int(log_s * S), tolerance_ms * MS)
+    pair = TIMELINE.around(Moment(stamp_ms * MS, int(log_s * S)), tolerance_ms * MS)
     assert pair is not None
     assert "".join(TIMELINE.values[index] for index in pair) == expected
 
 
 def test_neighbours_of_two_passes_are_not_mixed():
     timeline = Timeline([0, 100 * MS], [10 * S, 20 * S], ["first", "second"])
-    assert timeline.around(40 * MS, 10 * S + 40 * MS, 100 * MS) == (0, 0)
-    assert timeline.around(60 * MS, 20 * S - 40 * MS, 100 * MS) == (1, 1)
+    assert timeline.around(Moment(40 * MS, 10 * S + 40 * MS), 100 * MS) == (0, 0)
+    assert timeline.around(Moment(60 * MS, 20 * S - 40 * MS), 100 * MS) == (1, 1)
 
 
 def test_nothing_is_near_an_empty_timeline():
     empty: Timeline[str] = Timeline([], [], [])
-    assert empty.nearest(0, 0, S) is None
-    assert empty.around(0, 0, S) is None
+    assert empty.nearest(Moment(0, 0), S) is None
+    assert empty.around(Moment(0, 0), S) is None
