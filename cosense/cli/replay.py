@@ -57,7 +57,6 @@ def command(
     from rich.console import Console
 
     from cosense.config import from_mapping, to_mapping
-    from cosense.data.recognise import is_bag
     from cosense.nodes.live import run_scenario
     from cosense.nodes.scenario import Scenario
 
@@ -66,8 +65,6 @@ def command(
         {
             "source": {
                 "data": str(bag),
-                # Frames without ground truth are played like all others.
-                "split": "all" if is_bag(bag) else None,
                 "cameras": cameras,
                 "bag": to_mapping(bag_options(points, pose, ego, world, ground_truth, tolerance_ms)),
             },

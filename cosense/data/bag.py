@@ -71,7 +71,10 @@ class BagDataset:
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
             )
         if not self._frames:
-            raise CosenseError(f"{path}: has no frame that can be used: {'; '.join(self._notes)}")
+            raise CosenseError(
+                f"{path}: has no frame that can be used: {'; '.join(self._notes)}; choose other poses with "
+                "--pose AGENT=TOPIC or more --tolerance-ms"
+            )
         self[0]  # What every frame lacks is said before anything is started.
 
     def __len__(self) -> int:

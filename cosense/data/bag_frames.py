@@ -51,6 +51,12 @@ def frames_of(index: BagIndex) -> tuple[list[BagFrame], list[str]]:
     is_as_recorded = not index.options.points and (wanted is None or egos == {wanted})
     frames = list((_recorded if egos and is_as_recorded else _joined)(index, notes))
     unlabelled = sum(frame.labels is None for frame in frames)
+    seen = {agent_id for frame in frames for agent_id in frame.clouds}
+    if frames and len(seen) < len(index.agents):
+        notes.append(
+            f"in no frame: {', '.join(sorted(set(index.agents) - seen))}; no cloud with a pose within "
+            f"{index.options.tolerance_ms:g} ms of one of the ego"
+        )
     if index.ground_truth is not None and unlabelled:
         notes.append(f"{unlabelled} frames have no ground truth of that moment in {index.ground_truth}")
     return frames, notes
@@ -88,11 +94,12 @@ def _moments(index: BagIndex) -> dict[str, Iterator[Moment]]:
 
 def _joined(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
     ego_id = index.options.ego or ego_of(index.agents)
-    sequence, without_pose = 0, 0
+    sequence = 0
     previous_ns: int | None = None
+    without_pose: Counter[str] = Counter()
     for cloud in index.recorded(index.agents[ego_id].points):
         if index.pose(ego_id, cloud) is None:
-            without_pose += 1
+            without_pose[ego_id] += 1
             continue
         if previous_ns is not None and not 0 <= cloud.stamp_ns - previous_ns <= _LONGEST_GAP_NS:
             sequence += 1
@@ -100,16 +107,20 @@ def _joined(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
         clouds = {ego_id: cloud}
         for agent_id, agent in index.agents.items():
             other = index.nearest(agent.points, cloud.moment, index.tolerance_ns)
-            if agent_id != ego_id and other is not None and index.pose(agent_id, other) is not None:
+            if agent_id == ego_id or other is None:
+                continue
+            if index.pose(agent_id, other) is None:
+                without_pose[agent_id] += 1
+            else:
                 clouds[agent_id] = other
         name = f"{sequence:03d}"
         labels = _labels(index, cloud)
         yield BagFrame(f"{name}/{cloud.stamp_ns}", name, clouds, labels, None)
-    if without_pose:
-        notes.append(
-            f"{without_pose} clouds of '{ego_id}' have no valid pose within "
-            f"{index.options.tolerance_ms:g} ms and are not used"
-        )
+    notes.extend(
+        f"{count} clouds of '{agent_id}' have no valid pose within {index.options.tolerance_ms:g} ms "
+        "and are not used"
+        for agent_id, count in without_pose.items()
+    )
 
 
 def _labels(index: BagIndex, cloud: Entry) -> Entry | None:

@@ -111,6 +111,20 @@ def ego_of(agents: Mapping[str, AgentTopics]) -> str:
     return next((name for name in ("vehicle", "ego") if name in agents), min(vehicles or agents))
 
 
+def agents_of(agents: Mapping[str, AgentTopics], topics: Collection[str]) -> dict[str, str]:
+    """Return the agent that each of these topics belongs to, by the first word of their names.
+
+    With one agent alone all of them are its own.
+    """
+    by_word = {_agent_of(agent.points): agent_id for agent_id, agent in agents.items()}
+    found = {}
+    for topic in topics:
+        agent_id = next(iter(agents)) if len(agents) == 1 else by_word.get(_agent_of(topic))
+        if agent_id is not None:
+            found[topic] = agent_id
+    return found
+
+
 def find_ground_truth(bag: BagFile, options: BagOptions) -> str | None:
     """Return the topic of the labels, None where there are none.
 
@@ -222,17 +236,3 @@ def _agent_of(topic: str) -> str:
 def _kind(agent_id: str) -> AgentKind:
     words = set(re.split(r"[^a-z]+", agent_id.lower()))
     return "infrastructure" if words & _INFRASTRUCTURE else "vehicle"
-
-
-def agents_of(agents: Mapping[str, AgentTopics], topics: Collection[str]) -> dict[str, str]:
-    """Return the agent that each of these topics belongs to, by the first word of their names.
-
-    With one agent alone all of them are its own.
-    """
-    by_word = {_agent_of(agent.points): agent_id for agent_id, agent in agents.items()}
-    found = {}
-    for topic in topics:
-        agent_id = next(iter(agents)) if len(agents) == 1 else by_word.get(_agent_of(topic))
-        if agent_id is not None:
-            found[topic] = agent_id
-    return found

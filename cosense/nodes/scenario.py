@@ -199,16 +199,17 @@ def with_rate(scenario: Scenario, rate: float) -> Scenario:
 
 
 def open_source(source: Source) -> Dataset:
-    """Open the data set of a source that has one.
+    """Open the data set of a source that has one; of a bag every frame, with ground truth or without.
 
     Raises:
         CosenseError: it cannot be opened.
     """
-    from cosense.data import open_dataset
+    from cosense.data.recognise import is_bag, open_dataset
 
     assert source.data is not None
+    split = source.split or ("all" if is_bag(source.data) else None)
     return open_dataset(
-        source.data, split=source.split, labels=source.labels, cameras=source.cameras, bag=source.bag
+        source.data, split=split, labels=source.labels, cameras=source.cameras, bag=source.bag
     )
 
 
@@ -262,7 +263,10 @@ def resolved(scenario: Scenario) -> Scenario:
             raise CosenseError(f"no agent '{agent.id}' in the source, {nearest(agent.id, there)}")
     ego = scenario.ego or source_ego
     if ego != source_ego:
-        raise CosenseError(f"ego '{ego}' is not the ego of the source, which is '{source_ego}'")
+        raise CosenseError(
+            f"ego '{ego}' is not the ego of the source, which is '{source_ego}'; that of a bag is chosen by "
+            "'source: {bag: {ego: ...}}'"
+        )
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
     if scenario.link is not None:

@@ -32,7 +32,7 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     assert RUNNER.invoke(app, arguments).exit_code == 0
     ((scenario, out),) = seen
     assert scenario.source.bag == BagOptions(pose={"ego": "/odom"}, ego="ego")
-    assert (scenario.source.data, scenario.source.split) == (foreign, "all")
+    assert scenario.source.data == foreign
     assert (scenario.player.mode, scenario.player.rate) == ("rate", 2.0)
     assert (scenario.model, scenario.method, scenario.budget_bytes) == ("pillars-lite", "late", 300)
     assert (scenario.record, scenario.frames, out) == (True, 3, tmp_path / "out")

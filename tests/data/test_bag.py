@@ -183,6 +183,32 @@ def test_clouds_without_a_pose_are_left_out_and_counted(tmp_path):
     assert bag.info().notes == ["1 clouds of 'ego' have no valid pose within 50 ms and are not used"]
 
 
+def test_who_is_never_there_in_time_or_place_is_told(tmp_path):
+    late = write_rows(tmp_path / "late", in_order([mount(), *car(3), *rsu(3, late_ns=-2_000 * MS)]))
+    assert open_dataset(late).info().notes == [
+        "in no frame: rsu; no cloud with a pose within 50 ms of one of the ego"
+    ]
+    lost = [row for row in rsu(3) if row[0] != "/tf_static"]
+    place = transform("map", "rsu_lidar", T_map_rsu, START_NS - 1_000 * MS, static=False)
+    nowhere = write_rows(tmp_path / "nowhere", in_order([mount(), *car(3), *lost, place]))
+    assert open_dataset(nowhere).info().notes == [
+        "3 clouds of 'rsu' have no valid pose within 50 ms and are not used",
+        "in no frame: rsu; no cloud with a pose within 50 ms of one of the ego",
+    ]
+
+
+def test_no_pose_at_any_time_is_one_line(tmp_path):
+    rows = [
+        mount(),
+        *(row for row in car(3) if row[0] != "/odom"),
+        odometry(START_NS - 1_000 * MS, T_map_rsu),
+    ]
+    with pytest.raises(
+        CosenseError, match="has no frame that can be used: 3 clouds of 'ego' have no valid pose"
+    ):
+        open_dataset(write_rows(tmp_path / "bag", in_order(rows)))
+
+
 def test_somebody_else_may_be_the_ego(foreign):
     frame = open_dataset(foreign, bag=BagOptions(ego="rsu"))[0]
     assert list(frame.agents) == ["rsu", "ego"]

@@ -10,6 +10,7 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.data import open_dataset
+from cosense.data.bag_options import BagOptions
 from cosense.data.bag_writer import write_bag
 from cosense.fusion.cooperate import cooperate
 from cosense.fusion.journal import JournalEntry, read_journal, read_lines
@@ -39,8 +40,10 @@ def bag(tmp_path_factory) -> Path:
     return folder / "bag.mcap"
 
 
-def replay(bag: Path, model: Path, out: Path, *, record: bool = False) -> list[JournalEntry]:
-    source = Source(data=bag, split="all", cameras=True)
+def replay(
+    bag: Path, model: Path, out: Path, *, record: bool = False, options: BagOptions | None = None
+) -> list[JournalEntry]:
+    source = Source(data=bag, cameras=True, bag=options or BagOptions())
     scenario = Scenario(source=source, model=str(model), method="late", budget_bytes=300, record=record)
     assert run_scenario(scenario, out, QUIET) == []
     return read_journal(out / "detections.jsonl")
@@ -96,10 +99,12 @@ def test_a_bag_of_somebody_else_is_replayed_without_ground_truth(model, tmp_path
     late = [row for row in rsu() if row[0] != "/rsu/points" or row[3] > 1_700_000_000_200_000_000]
     rows = in_order([mount(), *car(), *late])
     bag = write_rows(tmp_path / "foreign", rows, StoragePlugin.SQLITE3)
-    replayed = replay(bag, model, tmp_path / "out", record=True)
+    options = BagOptions({"shuttle": "/lidar_top", "rsu": "/rsu/points"}, {"shuttle": "/odom"}, ego="shuttle")
+    replayed = replay(bag, model, tmp_path / "out", record=True, options=options)
     assert [entry.stamp_ns for entry in replayed] == [frame.ego.stamp_ns for frame in open_dataset(bag)]
     assert [len(entry.result.peers) for entry in replayed] == [0, 0, 1, 1, 1]
     played = list(read_lines(tmp_path / "out" / "frames.jsonl"))
     assert [line["frame_id"] for line in played] == [frame.frame_id for frame in open_dataset(bag)]
     recorded = open_dataset(tmp_path / "out" / "run.mcap")
     assert (len(recorded), recorded.label_set) == (len(replayed), "none")
+    assert recorded.agents == {"shuttle": "vehicle", "rsu": "infrastructure"}
