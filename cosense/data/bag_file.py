@@ -69,13 +69,12 @@ class BagFile:
             connections = self._reader.connections
             self._store = bag_types.types_of(connections)
         self.types: dict[str, str] = {}
-        for connection in connections:
-            if connection.msgcount and self.types.setdefault(connection.topic, connection.msgtype) != (
-                connection.msgtype
-            ):
+        for topic, name in ((c.topic, c.msgtype) for c in connections if c.msgcount):
+            first = self.types.setdefault(topic, name)
+            if first != name and {first, name} & set(bag_types.KNOWN):
                 raise CosenseError(
-                    f"{path}: topic '{connection.topic}' has two types, {self.types[connection.topic]} and "
-                    f"{connection.msgtype}; record the two under different names"
+                    f"{path}: topic '{topic}' has two types, {first} and {name}; record the two under "
+                    "different names"
                 )
 
     def topics(self, *types: str) -> list[str]:
