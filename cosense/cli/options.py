@@ -67,8 +67,8 @@ def bag_options(
     from cosense.data.bag_options import BagOptions, by_agent
 
     return BagOptions(
-        points=by_agent(points or (), "--points"),
-        pose=by_agent(pose or (), "--pose"),
+        points=by_agent(",".join(points or ()), "--points "),
+        pose=by_agent(",".join(pose or ()), "--pose "),
         ego=ego,
         world=world,
         ground_truth=ground_truth,

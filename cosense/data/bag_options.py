@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cosense.errors import CosenseError
@@ -36,16 +35,16 @@ class BagOptions:
             raise ValueError(f"tolerance_ms is {self.tolerance_ms}, expected at least 0")
 
 
-def by_agent(words: Sequence[str], option: str) -> dict[str, str]:
-    """Read "AGENT=TOPIC" words of the command line.
+def by_agent(text: str, option: str) -> dict[str, str]:
+    """Read "AGENT=TOPIC,AGENT=TOPIC".
 
     Raises:
         CosenseError: a word has another form.
     """
     pairs = {}
-    for word in words:
+    for word in filter(None, text.split(",")):
         agent_id, _, topic = word.partition("=")
         if not agent_id or not topic:
-            raise CosenseError(f"{option} '{word}': expected AGENT=TOPIC, as {option} vehicle=/lidar_top")
+            raise CosenseError(f"{option}{word}: expected AGENT=TOPIC, as {option}vehicle=/lidar_top")
         pairs[agent_id] = topic
     return pairs

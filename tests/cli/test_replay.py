@@ -45,7 +45,7 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
         ("--rate 0", "rate 0.0"),
         ("--pose ego=/odm", "no topic '/odm', did you mean '/odom'"),
         ("--ego eog", "--ego: no agent 'eog', did you mean 'ego'"),
-        ("--points ego", "--points 'ego': expected AGENT=TOPIC"),
+        ("--points ego", "--points ego: expected AGENT=TOPIC"),
     ],
 )
 def test_bad_input_is_one_line_at_the_start(foreign, tmp_path, words, complaint):

@@ -216,9 +216,10 @@ def test_a_pose_stamped_is_the_pose_of_the_lidar(tmp_path):
 
 
 def test_words_of_the_command_line():
-    assert by_agent(["vehicle=/lidar_top", "rsu=/rsu/points"], "--points") == {
+    assert by_agent("", "--points ") == {}
+    assert by_agent("vehicle=/lidar_top,rsu=/rsu/points", "--points ") == {
         "vehicle": "/lidar_top",
         "rsu": "/rsu/points",
     }
-    with pytest.raises(CosenseError, match="--points '/lidar_top': expected AGENT=TOPIC"):
-        by_agent(["/lidar_top"], "--points")
+    with pytest.raises(CosenseError, match="points:=/lidar_top: expected AGENT=TOPIC"):
+        by_agent("/lidar_top", "points:=")
