@@ -28,8 +28,8 @@ from cosense.errors import CosenseError
 from cosense.fusion.journal import LineWriter
 from cosense.nodes import conversions, process, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.scenario import SimulatedSource, Source, frames_of, open_source
 from cosense.nodes.sensors import SensorOutputs
+from cosense.nodes.source import SimulatedSource, Source, frames_of, open_source
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05
