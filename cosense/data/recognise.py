@@ -32,7 +32,8 @@ def open_dataset(
 
     Args:
         path: root of a tree, or the folder that holds it; or a bag: .mcap, .db3, or a folder of rosbag2.
-        split: name of a split, e.g. "val"; None for every frame. For DAIR-V2X also "FILE.json:NAME".
+        split: name of a split, e.g. "val"; None for every frame. For DAIR-V2X also "FILE.json:NAME"; of a bag
+            "all", or "labelled", which None means where only some frames have ground truth.
         labels: label set, e.g. "original" or "complemented"; None for the one that is in place.
         cameras: also read images.
         async_frames: DAIR-V2X and V2X-Seq: the infrastructure's frame this many frames earlier.
