@@ -19,7 +19,7 @@ DEPENDENCIES = [
     "Pillow>=9",
     "rich>=13",
     "typer>=0.12",
-    "rosbags>=0.10",
+    "rosbags>=0.11",
     "mcap>=1.6",
 ]
 EXTRAS = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _INTERRUPTED = 130
 
 
 def command(
-    data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Root of the data set, or a bag.", show_default=False)],
     model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "cosense-lite",
     protocol: Annotated[
         str | None,
@@ -86,6 +87,12 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
+    points: Points = None,
+    pose: Pose = None,
+    ego: Ego = None,
+    world: World = None,
+    ground_truth: GroundTruth = None,
+    tolerance_ms: Tolerance = 50.0,
 ) -> None:
     """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
 
@@ -103,7 +110,8 @@ def command(
     from cosense.fusion.models import load_model
 
     console = Console()
-    dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames)
+    bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
+    dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag)
     counting = load_protocol(protocol or default_protocol(dataset))
     noise = parse_pose_noise(pose_noise)
     check_device(device)

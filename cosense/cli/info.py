@@ -1,4 +1,4 @@
-"""`cosense info`: what a folder holds and what it lacks."""
+"""`cosense info`: what a data set holds and what it lacks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _LINES_SHOWN = 10
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Folder of the data set, or a bag.", show_default=False)],
     verify: Annotated[
         bool, typer.Option("--verify", help="Look for every file of every frame; status 1 if one is missing.")
     ] = False,
@@ -27,6 +28,12 @@ def command(
         str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
+    points: Points = None,
+    pose: Pose = None,
+    ego: Ego = None,
+    world: World = None,
+    ground_truth: GroundTruth = None,
+    tolerance_ms: Tolerance = 50.0,
 ) -> None:
     """Say what a data set is: format, label set, frames by split, agents, sensors, and what is missing.
 
@@ -34,7 +41,8 @@ def command(
     """
     from cosense.data import open_dataset
 
-    dataset = open_dataset(path, split=split, labels=labels)
+    bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag)
     info = dataset.info(verify=verify)
     try:
         first, broken = _describe(dataset[0]), []

@@ -1,4 +1,4 @@
-"""The `cosense` program: every other module of this folder is one verb.
+"""The `cosense` program: every other module of this folder is one verb, but for options.py.
 
 A verb's module defines `command`, a function with typer annotations whose docstring is its help. It imports
 what is heavy inside the function, so that `cosense --help` answers at once.
@@ -45,7 +45,7 @@ def _program(
 
 
 for _module in pkgutil.iter_modules(cosense.cli.__path__):
-    if _module.name != "main":
+    if _module.name not in ("main", "options"):
         app.command(_module.name)(importlib.import_module(f"cosense.cli.{_module.name}").command)
 
 

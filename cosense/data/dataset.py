@@ -10,6 +10,9 @@ from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import Objects
 
+# The label set of what has no ground truth, as a bag that somebody has recorded.
+NO_LABELS = "none"
+
 
 @dataclass(frozen=True)
 class CooperativeFrame:

@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 import cosense
-from cosense.data.dataset import CooperativeFrame, Dataset
+from cosense.config import to_mapping
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.metrics import (
     FrameResult,
@@ -182,6 +183,7 @@ def evaluate(
     settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed, selection)
     if limit is not None and limit < 1:
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
+    check_labels(dataset)
     check_fusion(fusion, detector)
     check_first_budgets(dataset, [(fusion, budget_bytes)])
     run = run_description(dataset, detector, protocol, settings)
@@ -249,6 +251,9 @@ def run_description(
 
 def dataset_description(dataset: Dataset) -> dict[str, Any]:
     """Return which frames of which data set are counted, ready for JSON."""
+    from cosense.data.bag import BagDataset
+
+    topics = {"bag": to_mapping(dataset.options)} if isinstance(dataset, BagDataset) else {}
     return {
         "kind": dataset.kind,
         "path": str(dataset.path),
@@ -256,6 +261,7 @@ def dataset_description(dataset: Dataset) -> dict[str, Any]:
         "label_set": dataset.label_set,
         "async_frames": dataset.async_frames,
         "frames": len(dataset),
+        **topics,
     }
 
 
@@ -294,6 +300,20 @@ def believed_agents(frame: CooperativeFrame, settings: RunSettings, sequence: in
     if settings.pose_noise == PoseNoise():
         return agents
     return with_pose_noise(agents, settings.pose_noise, settings.seed, sequence)
+
+
+def check_labels(dataset: Dataset) -> None:
+    """Refuse a data set in which nothing says what there was to find.
+
+    Raises:
+        CosenseError: a bag without ground truth.
+    """
+    if dataset.label_set == NO_LABELS:
+        raise CosenseError(
+            f"{dataset.path}: has no ground truth to compare with: record vision_msgs/Detection3DArray or "
+            "MarkerArray on a topic named /ground_truth, or name the topic with --ground-truth; "
+            "`cosense view` and `cosense replay` need none"
+        )
 
 
 def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[FusionKind, int | None]]) -> None:

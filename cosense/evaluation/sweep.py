@@ -20,7 +20,7 @@ from cosense.evaluation.channel import JITTER_NS, Channel, DistantCooperation, E
 from cosense.evaluation.metrics import FrameResult, FrameScore, score
 from cosense.evaluation.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.protocol import Protocol
-from cosense.evaluation.runner import most_points_of_one_agent
+from cosense.evaluation.runner import check_labels, most_points_of_one_agent
 from cosense.evaluation.sequences import goes_on
 from cosense.evaluation.shared_maps import SharedMaps
 from cosense.fusion.cooperate import FusionKind
@@ -123,10 +123,11 @@ def survey(dataset: Dataset, limit: int | None = None) -> Survey:
     """Look through a data set, or its first frames.
 
     Raises:
-        CosenseError: a frame that cannot be read, or a limit below 1.
+        CosenseError: a frame that cannot be read, no ground truth, or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
+    check_labels(dataset)
     history_ns, num_agents = [], []
     previous: CooperativeFrame | None = None
     began_ns = 0

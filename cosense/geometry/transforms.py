@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 Matrix = NDArray[np.float64]
 
@@ -54,6 +54,13 @@ def yaw_of(T: Matrix) -> float:
 def invert(T_dst_src: Matrix) -> Matrix:
     """Return `T_src_dst`."""
     return np.asarray(np.linalg.solve(T_dst_src, np.eye(4)), dtype=np.float64)
+
+
+def interpolated(T_first: Matrix, T_second: Matrix, fraction: float) -> Matrix:
+    """Return the pose (4,4) at `fraction` in [0, 1] of the way: straight, and turning at a constant rate."""
+    rotations = Rotation.from_matrix([T_first[:3, :3], T_second[:3, :3]])
+    translation = (1 - fraction) * T_first[:3, 3] + fraction * T_second[:3, 3]
+    return transform_from(Slerp([0, 1], rotations)(fraction).as_matrix(), translation)
 
 
 def transform_points(T_dst_src: Matrix, xyz: NDArray) -> NDArray:

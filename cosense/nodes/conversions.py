@@ -17,35 +17,23 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header, UInt8MultiArray
 
-from cosense.errors import CosenseError
-from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_quaternion
+from cosense.geometry.transforms import Matrix, quaternion_of
 from cosense.nodes.topics import MAP_FRAME
 from cosense.perception.detections import Detections
 from cosense.sensing.frame import Camera
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import ObjectClass
-from cosense.sensing.pcd import to_unit_range
+from cosense.sensing.ros_messages import PLANAR, POINT, cloud_fields
+from cosense.sensing.ros_messages import cloud_to_points as cloud_to_points
+from cosense.sensing.ros_messages import message_to_pose as message_to_pose
+from cosense.sensing.ros_messages import to_ns as to_ns
 from cosense.viewer.colors import SOURCE_NAMES
 
-_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
 # Boxes in full precision: what is fused live can be compared with what is fused offline.
 _DETECTION = np.dtype(
     [(name, "<f8") for name in ("x", "y", "z", "l", "w", "h", "yaw")]
     + [("score", "<f4"), ("label", "<i4"), ("source", "<u4")]
 )
-_TYPES = {
-    PointField.INT8: "i1",
-    PointField.UINT8: "u1",
-    PointField.INT16: "i2",
-    PointField.UINT16: "u2",
-    PointField.INT32: "i4",
-    PointField.UINT32: "u4",
-    PointField.FLOAT32: "f4",
-    PointField.FLOAT64: "f8",
-}
-_TYPE_NUMBERS = {f"<{code}": number for number, code in _TYPES.items()}
-# Rows and columns of (x, y, yaw) in the 6 x 6 covariance of (x, y, z, roll, pitch, yaw).
-_PLANAR = np.ix_((0, 1, 5), (0, 1, 5))
 
 
 def byte_array(data: bytes) -> array.array:
@@ -68,11 +56,6 @@ def to_time(stamp_ns: int) -> Time:
     return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
 
 
-def to_ns(stamp: Time) -> int:
-    """Return a ROS stamp as nanoseconds."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
 def header(stamp_ns: int, frame_id: str) -> Header:
     """Return a header."""
     return Header(stamp=to_time(stamp_ns), frame_id=frame_id)
@@ -81,31 +64,7 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 def points_to_cloud(points: NDArray[np.float32], stamp_ns: int, frame_id: str) -> PointCloud2:
     """Return points (N,4) of x, y, z and intensity in [0, 1]."""
     contiguous = np.ascontiguousarray(points, dtype="<f4")
-    return _to_cloud(contiguous.view(_POINT).reshape(-1), header(stamp_ns, frame_id))
-
-
-def cloud_to_points(cloud: PointCloud2) -> NDArray[np.float32]:
-    """Return points (N,4) of x, y, z and intensity; rows that are not finite are dropped.
-
-    A cloud without intensity gets 0, integer intensities are divided by the largest number of their type, and
-    for real numbers `cosense.sensing.pcd.to_unit_range` tells from the cloud whether they go to 1 or to 255.
-
-    Raises:
-        CosenseError: x, y or z is missing or the length does not fit.
-    """
-    records = _from_cloud(cloud, ("x", "y", "z"))
-    names = records.dtype.names or ()
-    points = np.zeros((len(records), 4), dtype=np.float32)
-    for column, name in enumerate(("x", "y", "z")):
-        points[:, column] = records[name]
-    if "intensity" not in names:
-        return points[np.isfinite(points).all(1)]
-    intensity = records["intensity"]
-    if np.issubdtype(intensity.dtype, np.integer):
-        intensity = intensity / np.float32(np.iinfo(intensity.dtype).max)
-    finite = np.isfinite(points).all(1) & np.isfinite(intensity)
-    points[finite, 3] = to_unit_range(intensity[finite], f"cloud of '{cloud.header.frame_id}'")
-    return points if finite.all() else points[finite]
+    return _to_cloud(contiguous.view(POINT).reshape(-1), header(stamp_ns, frame_id))
 
 
 def detections_to_cloud(detections: Detections, stamp_ns: int, frame_id: str) -> PointCloud2:
@@ -148,26 +107,11 @@ def pose_to_message(
 ) -> PoseWithCovarianceStamped:
     """Return the pose of an agent in the map with the covariance (3,3) of (x, y, yaw)."""
     full = np.zeros((6, 6))
-    full[_PLANAR] = covariance
+    full[PLANAR] = covariance
     message = PoseWithCovarianceStamped(header=header(stamp_ns, MAP_FRAME))
     message.pose.pose = to_pose(T_world_agent[:3, 3], quaternion_of(T_world_agent))
     message.pose.covariance = full.reshape(-1)
     return message
-
-
-def message_to_pose(message: PoseWithCovarianceStamped) -> tuple[Matrix, NDArray[np.float64]]:
-    """Return T_world_agent (4,4) and the covariance (3,3) of (x, y, yaw).
-
-    Raises:
-        CosenseError: the orientation is no rotation, or a number is not finite.
-    """
-    position, orientation = message.pose.pose.position, message.pose.pose.orientation
-    translation = [position.x, position.y, position.z]
-    quaternion = [orientation.x, orientation.y, orientation.z, orientation.w]
-    if not np.isfinite(translation).all() or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
-        raise CosenseError(f"pose with position {translation} and orientation {quaternion} is not valid")
-    covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)[_PLANAR]
-    return transform_from_quaternion(translation, quaternion), covariance
 
 
 def pose_to_transform(T_dst_src: Matrix, stamp_ns: int, dst: str, src: str) -> TransformStamped:
@@ -245,8 +189,8 @@ def map_to_occupancy(
 def _to_cloud(records: NDArray, cloud_header: Header) -> PointCloud2:
     """Return a structured array (N,) as an unordered cloud."""
     fields = [
-        PointField(name=name, offset=offset, datatype=_TYPE_NUMBERS[kind.newbyteorder("<").str], count=1)
-        for name, (kind, offset) in ((name, records.dtype.fields[name][:2]) for name in records.dtype.names)
+        PointField(name=name, offset=offset, datatype=datatype, count=1)
+        for name, offset, datatype in cloud_fields(records.dtype)
     ]
     return PointCloud2(
         header=cloud_header,
@@ -259,29 +203,3 @@ def _to_cloud(records: NDArray, cloud_header: Header) -> PointCloud2:
         data=byte_array(records.tobytes()),
         is_dense=True,
     )
-
-
-def _from_cloud(cloud: PointCloud2, needed: tuple[str, ...]) -> NDArray:
-    """Return the points of any cloud as a structured array (N,)."""
-    known = {field.name: field for field in cloud.fields if field.datatype in _TYPES and field.count <= 1}
-    missing = [name for name in needed if name not in known]
-    if missing:
-        raise CosenseError(f"cloud has no field '{missing[0]}', only {sorted(known)}")
-    order = ">" if cloud.is_bigendian else "<"
-    try:
-        dtype = np.dtype(
-            {
-                "names": list(known),
-                "formats": [order + _TYPES[field.datatype] for field in known.values()],
-                "offsets": [field.offset for field in known.values()],
-                "itemsize": cloud.point_step,
-            }
-        )
-        rows = np.frombuffer(cloud.data, dtype=np.uint8).reshape(cloud.height, cloud.row_step)
-        packed = np.ascontiguousarray(rows[:, : cloud.width * cloud.point_step])
-        return packed.view(dtype).reshape(-1) if packed.size else np.zeros(0, dtype)
-    except ValueError as error:
-        raise CosenseError(
-            f"cloud of {cloud.width} x {cloud.height} points of {cloud.point_step} bytes, rows of "
-            f"{cloud.row_step}, has {len(cloud.data)} bytes: {error}"
-        ) from None

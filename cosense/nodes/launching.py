@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cosense.data.bag_options import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
 from cosense.nodes import topics
 from cosense.nodes.layouts import write_run_layouts
@@ -136,7 +137,7 @@ def replayed(arguments: Arguments) -> Scenario:
     """
     try:
         scenario = Scenario(
-            source=Source(data=Path(arguments.text("bag"))),
+            source=Source(data=Path(arguments.text("bag")), bag=_bag_options(arguments)),
             model=arguments.text("model"),
             method=arguments.text("method") or None,
             budget_bytes=arguments.number("budget_bytes", int),
@@ -146,6 +147,13 @@ def replayed(arguments: Arguments) -> Scenario:
     except ValueError as error:
         raise CosenseError(f"launch argument: {error}") from None
     return _with_player(scenario, {"mode": arguments.text("mode"), "rate": arguments.number("rate", float)})
+
+
+def _bag_options(arguments: Arguments) -> BagOptions:
+    """Return what a bag does not say by itself; the topics of several agents have commas between."""
+    points, pose = (by_agent(arguments.text(name), f"{name}:=") for name in ("points", "pose"))
+    ego, world, truth = (arguments.text(name) or None for name in ("ego", "world", "ground_truth"))
+    return BagOptions(points, pose, ego, world, truth, arguments.number("tolerance_ms", float))
 
 
 def _with_player(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:

@@ -18,7 +18,8 @@ from cosense.nodes.latency import latency_view
 from cosense.nodes.layouts import write_run_layouts
 from cosense.nodes.method import check_message_budget, sends_features
 from cosense.nodes.processes import TRACES, ProcessSpec, processes
-from cosense.nodes.scenario import Scenario, frames_of, resolved
+from cosense.nodes.scenario import Scenario, resolved
+from cosense.nodes.source import frames_of
 from cosense.nodes.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
 
 _PLAIN_LINE_S = 5.0

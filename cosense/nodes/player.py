@@ -21,13 +21,15 @@ from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
+from cosense.config import from_mapping
+from cosense.data.bag_options import BagOptions
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.fusion.journal import LineWriter
 from cosense.nodes import conversions, process, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.scenario import SimulatedSource, Source, frames_of
 from cosense.nodes.sensors import SensorOutputs
+from cosense.nodes.source import SimulatedSource, Source, frames_of, open_source
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05
@@ -76,8 +78,10 @@ class PlayerNode(ManagedNode):
         self._executor.add_node(self)
 
     def build(self) -> None:
-        """Announce the sensors."""
-        self._sensors = SensorOutputs(self, self._agents, self._ego, self._skews_ns)
+        """Open the source and announce the sensors."""
+        self._dataset = None if self._source.data is None else open_source(self._source)
+        label_set = "simulated" if self._dataset is None else self._dataset.label_set
+        self._sensors = SensorOutputs(self, self._agents, self._ego, self._skews_ns, label_set)
         self._latency = self.publisher(Float64, "~/debug/pipeline_latency_ms", qos.RESULT)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
 
@@ -98,7 +102,7 @@ class PlayerNode(ManagedNode):
             CosenseError: nobody listens, or there is nothing to play.
         """
         self._wait_while_inactive()
-        frames = _read_ahead(frames_of(self._source, self._frames or None))
+        frames = _read_ahead(frames_of(self._source, self._frames or None, self._dataset))
         played = passed_over = 0
         previous_ns: int | None = None
         due_s = 0.0
@@ -231,10 +235,11 @@ def _read_ahead(
 
 def _source(node: Node) -> Source:
     """Declare where the frames come from."""
-    data = process.declare(node, "data", "", "folder of a data set; empty to simulate")
+    data = process.declare(node, "data", "", "a data set or a bag; empty to simulate")
     split = process.declare(node, "split", "", "split of the data set; empty for its default")
     labels = process.declare(node, "labels", "", "label set of the data set; empty for its default")
     cameras = process.declare(node, "cameras", False, "also play images")
+    bag = process.declare(node, "bag", "{}", "JSON object: what a bag does not say by itself, see BagOptions")
     simulate = SimulatedSource(
         family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
         seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
@@ -242,7 +247,13 @@ def _source(node: Node) -> Source:
         infrastructure=process.declare(node, "simulate.infrastructure", 1, "roadside units", low=0, high=16),
     )
     if data:
-        return Source(data=Path(data), split=split or None, labels=labels or None, cameras=cameras)
+        return Source(
+            data=Path(data),
+            split=split or None,
+            labels=labels or None,
+            cameras=cameras,
+            bag=from_mapping(BagOptions, json.loads(bag), "parameter 'bag'"),
+        )
     return Source(simulate=simulate, cameras=cameras)
 
 

@@ -219,6 +219,7 @@ def _player(
         "split": source.split or "",
         "labels": source.labels or "",
         "cameras": source.cameras,
+        "bag": json.dumps(dataclasses.asdict(source.bag)),
         "frames": scenario.frames or 0,
         "agents": ",".join(agent.id for agent in played),
         "ego": _ego(scenario),

@@ -11,7 +11,8 @@ from cosense.errors import CosenseError
 from cosense.evaluation.live import entries_by_frame
 from cosense.fusion.journal import read_journal, read_lines
 from cosense.nodes.latency import read_latency
-from cosense.nodes.scenario import Scenario, frames_of, load_scenario
+from cosense.nodes.scenario import Scenario, load_scenario
+from cosense.nodes.source import frames_of
 from cosense.perception.detections import Detections
 from cosense.viewer.report import ReportFrame
 

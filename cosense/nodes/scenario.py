@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from cosense.config import from_mapping, load_yaml
-from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError, nearest
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.receiver import FusionSettings
@@ -17,37 +15,9 @@ from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.link import RadioSettings
 from cosense.nodes.method import Method, method_for
+from cosense.nodes.source import Source, agents_of
 from cosense.sensing.frame import AgentKind
 from cosense.sharing.message import MAX_SENDER_BYTES
-
-
-@dataclass(frozen=True)
-class SimulatedSource:
-    """Frames that the player makes while it plays; see `cosense.simulation.simulate`."""
-
-    family: str
-    seed: int = 0
-    vehicles: int = 1
-    infrastructure: int = 1
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the frames come from: a data set on disk, or the simulator.
-
-    Attributes:
-        data: folder of a data set; wins over `simulate`.
-        split: of the data set, None for its default.
-        labels: label set of the data set, None for its default.
-        simulate: used where there is no `data`.
-        cameras: also play images.
-    """
-
-    data: Path | None = None
-    split: str | None = None
-    labels: str | None = None
-    simulate: SimulatedSource | None = None
-    cameras: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,80 +165,29 @@ def with_rate(scenario: Scenario, rate: float) -> Scenario:
     return dataclasses.replace(scenario, player=player)
 
 
-def frames_of(source: Source, frames: int | None) -> Iterator[CooperativeFrame | CosenseError]:
-    """Read or simulate frames one after the other; a frame that cannot be read yields its error.
-
-    Raises:
-        CosenseError: the data set cannot be opened, or the simulation does not exist.
-    """
-    if source.data is None:
-        from cosense.simulation import simulate
-
-        made = source.simulate
-        assert made is not None
-        assert frames is not None
-        for simulated in simulate(
-            made.family,
-            made.seed,
-            frames,
-            vehicles=made.vehicles,
-            infrastructure=made.infrastructure,
-            cameras=source.cameras,
-        ):
-            yield simulated.frame
-        return
-    from cosense.data import open_dataset
-
-    dataset = open_dataset(source.data, split=source.split, labels=source.labels, cameras=source.cameras)
-    for index in range(len(dataset) if frames is None else min(frames, len(dataset))):
-        try:
-            yield dataset[index]
-        except CosenseError as error:
-            yield error
-
-
 def resolved(scenario: Scenario) -> Scenario:
     """Fill in agents and ego from the source and the method from the model, and check those that are named.
 
     Raises:
         CosenseError: no frame can be read, or an agent or a model does not exist.
     """
-    there, source_ego = _agents_of(scenario.source)
+    there, source_ego = agents_of(scenario.source)
     agents = scenario.agents or tuple(AgentSpec(agent_id, kind) for agent_id, kind in there.items())
     for agent in agents:
         if agent.id not in there:
             raise CosenseError(f"no agent '{agent.id}' in the source, {nearest(agent.id, there)}")
     ego = scenario.ego or source_ego
     if ego != source_ego:
-        raise CosenseError(f"ego '{ego}' is not the ego of the source, which is '{source_ego}'")
+        raise CosenseError(
+            f"ego '{ego}' is not the ego of the source, which is '{source_ego}'; that of a bag is chosen by "
+            "'source: {bag: {ego: ...}}'"
+        )
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
     if scenario.link is not None:
         scenario.link.check_agents([agent.id for agent in agents])
     scenario = dataclasses.replace(scenario, agents=agents, ego=ego)
     return dataclasses.replace(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
-
-
-def _agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
-    """Return the agents of the first frame that can be read with their kinds, and its ego."""
-    if source.data is None and source.simulate is not None:
-        # Known without the work of simulating a frame.
-        counts: dict[AgentKind, int] = {
-            "vehicle": source.simulate.vehicles,
-            "infrastructure": source.simulate.infrastructure,
-        }
-        simulated = {
-            kind if number == 1 else f"{kind}_{number}": kind
-            for kind, count in counts.items()
-            for number in range(1, count + 1)
-        }
-        return simulated, "vehicle"
-    broken: CosenseError | None = None
-    for frame in frames_of(source, None):
-        if not isinstance(frame, CosenseError):
-            return {agent_id: agent.kind for agent_id, agent in frame.agents.items()}, frame.ego_id
-        broken = broken or frame
-    raise broken or CosenseError(f"{source.data}: no frames to play")
 
 
 def _model_of_ego(scenario: Scenario) -> str:

@@ -1,7 +1,8 @@
 """The sensors of all agents, as topics: what a frame of a data set becomes when it is played.
 
 For each agent PointCloud2 and PoseWithCovarianceStamped with the same stamp, images and calibration where
-there are cameras and somebody listens; for all together the ground truth and /clock. Names: topics.py.
+there are cameras and somebody listens; for all together the ground truth, /clock, and /cosense/frame, with
+which a bag of all this is the same data set again. Names: topics.py.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
+from cosense.data.bag_record import record_of, record_to_text
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.transforms import invert
 from cosense.nodes import conversions, qos, topics
@@ -33,7 +36,12 @@ class SensorOutputs:
     """Publishers of the sensors of some agents."""
 
     def __init__(
-        self, node: ManagedNode, agents: Sequence[str], ego: str, skews_ns: Mapping[str, int]
+        self,
+        node: ManagedNode,
+        agents: Sequence[str],
+        ego: str,
+        skews_ns: Mapping[str, int],
+        label_set: str,
     ) -> None:
         """Announce them.
 
@@ -42,16 +50,19 @@ class SensorOutputs:
             agents: whose sensors these are.
             ego: whose ground truth is published.
             skews_ns: by agent, how far ahead its clock is.
+            label_set: of the ground truth.
         """
         self._node = node
         self._agents = agents
         self._ego = ego
         self._skews_ns = skews_ns
+        self._label_set = label_set
         self._not_played: set[str] = set()
         self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in agents}
         self._poses = {a: self._publisher(PoseWithCovarianceStamped, topics.pose_topic(a)) for a in agents}
         self._images: dict[str, Publisher] = {}
         self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
+        self._record = self._publisher(String, topics.FRAME)
         self._time = self._publisher(Clock, topics.CLOCK)
         self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
 
@@ -74,7 +85,7 @@ class SensorOutputs:
         needed = dict.fromkeys((*self._points.values(), *self._poses.values()), 1 + recorded)
         if recorded:
             small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
-            needed |= dict.fromkeys((self._ground_truth, *small), 1)
+            needed |= dict.fromkeys((self._ground_truth, self._record, *small), 1)
         return [p.topic_name for p, count in needed.items() if p.get_subscription_count() < count]
 
     def publish_time(self, stamp_ns: int) -> None:
@@ -86,20 +97,25 @@ class SensorOutputs:
         self.publish_time(frame.ego.stamp_ns)
         ego_frame = topics.lidar_frame(self._ego)
         self._ground_truth.publish(objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame))
-        for agent_id in self._agents:
-            agent = frame.agents.get(agent_id)
-            if agent is not None:
-                self._publish_agent(agent)
+        agents = {
+            name: self._by_its_clock(frame.agents[name]) for name in self._agents if name in frame.agents
+        }
+        record = record_of(dataclasses.replace(frame, agents=agents), self._label_set)
+        self._record.publish(String(data=record_to_text(record)))
+        for agent in agents.values():
+            self._publish_agent(agent)
         for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
             self._not_played.add(agent_id)
             self._node.get_logger().warning(
                 f"agent '{agent_id}' is not played: only agents of the first frame take part"
             )
 
-    def _publish_agent(self, agent: AgentFrame) -> None:
+    def _by_its_clock(self, agent: AgentFrame) -> AgentFrame:
+        """Return an agent with the stamp that its own clock gives."""
         skew_ns = self._skews_ns.get(agent.agent_id, 0)
-        if skew_ns:
-            agent = dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0))
+        return dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0)) if skew_ns else agent
+
+    def _publish_agent(self, agent: AgentFrame) -> None:
         pose = conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns)
         self._poses[agent.agent_id].publish(pose)
         frame_id = topics.lidar_frame(agent.agent_id)

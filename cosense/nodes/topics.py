@@ -1,8 +1,18 @@
-"""The names of topics and coordinate frames, in one place."""
+"""The names of topics and coordinate frames, in one place: those of this room, and those of the sensors."""
 
 from __future__ import annotations
 
-import re
+from cosense.sensing.topics import FRAME as FRAME
+from cosense.sensing.topics import GROUND_TRUTH as GROUND_TRUTH
+from cosense.sensing.topics import MAP_FRAME as MAP_FRAME
+from cosense.sensing.topics import TF as TF
+from cosense.sensing.topics import camera_frame as camera_frame
+from cosense.sensing.topics import camera_info_topic as camera_info_topic
+from cosense.sensing.topics import image_topic as image_topic
+from cosense.sensing.topics import lidar_frame as lidar_frame
+from cosense.sensing.topics import namespace_of as namespace_of
+from cosense.sensing.topics import points_topic as points_topic
+from cosense.sensing.topics import pose_topic as pose_topic
 
 # The radio: every agent that shares publishes its messages on one of the first two, and every fusion listens
 # to both; what a fusion wants to be told goes out on the third, to every agent that shares features. With a
@@ -15,38 +25,8 @@ DETECTIONS = "/detections"
 BOXES = "/detections/boxes"
 MODE = "/mode"
 MARKERS = "/markers"
-GROUND_TRUTH = "/ground_truth"
 DIAGNOSTICS = "/diagnostics"
 CLOCK = "/clock"
-TF = "/tf"
-MAP_FRAME = "map"
-
-
-def namespace_of(agent_id: str) -> str:
-    """Return the agent id as ROS 2 allows it in names: "4279" becomes "agent_4279", "-1" "agent_minus_1"."""
-    words = re.findall(r"[A-Za-z0-9]+", re.sub(r"^-", "minus ", agent_id))
-    name = "_".join(words)
-    return name if re.match(r"(?!minus)[A-Za-z]", name) else "_".join(["agent", *words])
-
-
-def lidar_frame(agent_id: str) -> str:
-    """Return the coordinate frame of an agent, which is that of its LiDAR."""
-    return f"{namespace_of(agent_id)}/lidar"
-
-
-def camera_frame(agent_id: str, camera: str) -> str:
-    """Return the optical frame of a camera."""
-    return f"{namespace_of(agent_id)}/{namespace_of(camera)}"
-
-
-def points_topic(agent_id: str) -> str:
-    """PointCloud2 of an agent's LiDAR."""
-    return f"/{namespace_of(agent_id)}/points"
-
-
-def pose_topic(agent_id: str) -> str:
-    """PoseWithCovarianceStamped of an agent's LiDAR in the map, stamped like the cloud."""
-    return f"/{namespace_of(agent_id)}/pose"
 
 
 def objects_topic(agent_id: str) -> str:
@@ -77,13 +57,3 @@ def debug_topic(agent_id: str, node: str, name: str) -> str:
 def debug_map_topic(agent_id: str, name: str) -> str:
     """OccupancyGrid of the supply, the demand or the selection of an agent that shares features."""
     return f"/{namespace_of(agent_id)}/agent/debug/{name}"
-
-
-def image_topic(agent_id: str, camera: str) -> str:
-    """Image of a camera; its CompressedImage is below it, its CameraInfo beside it."""
-    return f"/{namespace_of(agent_id)}/{namespace_of(camera)}/image_raw"
-
-
-def camera_info_topic(agent_id: str, camera: str) -> str:
-    """CameraInfo of a camera."""
-    return f"/{namespace_of(agent_id)}/{namespace_of(camera)}/camera_info"

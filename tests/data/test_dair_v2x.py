@@ -354,7 +354,7 @@ def test_folders_that_are_no_data_set_say_what_was_looked_for(tmp_path, tree):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CosenseError, match=r"Looked .*cooperative/data_info\.json .*scenario/agent"):
         open_dataset(tmp_path / "empty")
-    with pytest.raises(CosenseError, match="no such folder"):
+    with pytest.raises(CosenseError, match="no such file or folder"):
         open_dataset(tmp_path / "nowhere")
     shutil.copytree(tree, tmp_path / "again")
     with pytest.raises(CosenseError, match="several data sets, name one of them: again, cooperative-vehicle"):

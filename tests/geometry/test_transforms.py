@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cosense.geometry.transforms import (
+    interpolated,
     invert,
     quaternion_of,
     transform_from,
@@ -143,3 +144,14 @@ def test_float32_points_are_moved_in_float64():
     xyz = np.array([[0.0123, 0, 0]], dtype=np.float32)
     assert_array_equal(transform_points(back @ T, xyz), xyz)
     assert transform_points(T, np.zeros((0, 3), dtype=np.float32)).shape == (0, 3)
+
+
+def test_halfway_is_half_the_way_and_half_the_turn():
+    # From 170 to -170 degrees it is 20 degrees over the back, not 340 over the front.
+    start, end = (
+        transform_from_planar(0, 0, np.radians(170)),
+        transform_from_planar(4, -2, np.radians(-170), 1),
+    )
+    assert_allclose(interpolated(start, end, 0.5), transform_from_planar(2, -1, np.pi, 0.5), atol=1e-12)
+    assert_allclose(interpolated(start, end, 0.0), start, atol=1e-12)
+    assert_allclose(interpolated(start, end, 1.0), end, atol=1e-12)

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cosense.data.bag_options import BagOptions
 from cosense.errors import CosenseError
 from cosense.nodes import topics
 from cosense.nodes.processes import processes
 from cosense.nodes.scenario import PlayerSettings, Scenario, Source, load_scenario, resolved
 from cosense.nodes.supervisor import dds_environment
 from tests.conftest import REPOSITORY
+from tests.data.bags import car, in_order, mount, rsu, write_rows
 from tests.nodes.launch_stand_in import (
     GroupAction,
     IncludeLaunchDescription,
@@ -120,6 +122,26 @@ def test_rviz_shows_the_agents_of_the_run(tmp_path):
     assert flag == "-d"
     assert topics.points_topic("vehicle_3") in Path(layout).read_text()
     assert rviz.parameters == [{"use_sim_time": True}]
+
+
+def test_a_replay_of_somebody_elses_bag_is_told_which_topics_are_meant(tmp_path):
+    bag, model = (
+        write_rows(tmp_path / "bag", in_order([mount(), *car(), *rsu()])),
+        write_model(tmp_path / "tiny"),
+    )
+    given = {
+        "points": "shuttle=/lidar_top,corner=/rsu/points",
+        "pose": "shuttle=/odom,corner=tf",
+        "ego": "shuttle",
+    }
+    nodes = start("replay.launch.py", bag=str(bag), model=str(model), out=str(tmp_path / "run"), **given)
+    options = BagOptions(
+        {"shuttle": "/lidar_top", "corner": "/rsu/points"}, {"shuttle": "/odom", "corner": "tf"}, "shuttle"
+    )
+    wanted = Scenario(
+        Source(data=bag, bag=options), model=str(model), player=PlayerSettings(mode="rate", rate=1.0)
+    )
+    assert [seen(node) for node in nodes] == expected(wanted, tmp_path / "run")
 
 
 def test_a_replay_plays_a_recording_in_its_own_time(tmp_path):
@@ -237,6 +259,7 @@ def test_what_has_no_default_must_be_given(name):
         ("scenario.launch.py", {"scenario": "v2i.yaml", "rate": "-1"}, "rate -1.0.* must be above 0"),
         ("replay.launch.py", {"bag": "nowhere"}, "nowhere"),
         ("replay.launch.py", {"bag": "b", "budget_bytes": "0"}, "budget_bytes is 0"),
+        ("replay.launch.py", {"bag": "b", "pose": "/odom"}, "pose:=/odom: expected AGENT=TOPIC"),
         ("replay.launch.py", {"bag": "b", "frames": "2.5"}, "frames:=2.5 is not a whole number"),
         ("agent.launch.py", {"agent_id": "a", "params_file": "x.yaml"}, "params_file:=x.yaml: no such file"),
         ("fusion.launch.py", {"ego_id": "a", "method": "late"}, "method:=late goes with with_agent:=false"),

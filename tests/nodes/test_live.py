@@ -9,7 +9,8 @@ from rich.console import Console
 
 from cosense.errors import CosenseError
 from cosense.nodes.live import run_scenario
-from cosense.nodes.scenario import Scenario, SimulatedSource, Source
+from cosense.nodes.scenario import Scenario
+from cosense.nodes.source import SimulatedSource, Source
 from tests.nodes.tiny import write_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")

@@ -16,12 +16,10 @@ from cosense.nodes.scenario import (
     AgentSpec,
     PlayerSettings,
     Scenario,
-    SimulatedSource,
-    Source,
-    frames_of,
     load_scenario,
     resolved,
 )
+from cosense.nodes.source import SimulatedSource, Source, frames_of
 from cosense.nodes.supervisor import command
 from tests.conftest import REPOSITORY
 from tests.nodes.tiny import write_scene

@@ -1,0 +1,88 @@
+"""`cosense convert`: any data set as a bag of ROS 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
+from cosense.errors import CosenseError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cosense.data.dataset import CooperativeFrame, Dataset
+
+
+def command(
+    dataset: Annotated[Path, typer.Argument(help="A data set, or another bag.", show_default=False)],
+    out: Annotated[
+        Path, typer.Argument(help="FILE.mcap, or a folder for metadata.yaml and MCAP.", show_default=False)
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
+    ] = None,
+    cameras: Annotated[bool, typer.Option("--cameras", help="Also write images, as JPEG.")] = False,
+    raw_images: Annotated[bool, typer.Option("--raw-images", help="Write images as they are.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first frames.", show_default=False)
+    ] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bag that is there.")] = False,
+    points: Points = None,
+    pose: Pose = None,
+    ego: Ego = None,
+    world: World = None,
+    ground_truth: GroundTruth = None,
+    tolerance_ms: Tolerance = 50.0,
+) -> None:
+    """Write a data set as a bag of ROS 2: clouds, poses, images, transforms, ground truth, with real stamps.
+
+    One namespace an agent, with the topics of docs/live.md. Any verb opens the bag as it opens the data set.
+
+    Example: cosense convert results/demo/sequence demo.mcap --cameras
+    """
+    from rich.console import Console
+
+    from cosense.data import open_dataset
+    from cosense.data.bag_writer import check_out, write_bag
+
+    console = Console()
+    check_out(out, force=force)
+    source = open_dataset(
+        dataset,
+        split=split,
+        labels=labels,
+        cameras=cameras or raw_images,
+        bag=bag_options(points, pose, ego, world, ground_truth, tolerance_ms),
+    )
+    count = write_bag(
+        _frames(source, limit, skip_broken, console),
+        out,
+        label_set=source.label_set,
+        raw_images=raw_images,
+        force=force,
+    )
+    console.print(f"{count} frames in {out}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _frames(
+    dataset: Dataset, limit: int | None, skip_broken: bool, console: Console
+) -> Iterator[CooperativeFrame]:
+    """Yield the frames and show how far they are."""
+    from rich.progress import track
+
+    total = len(dataset) if limit is None else min(limit, len(dataset))
+    for index in track(range(total), "writing", console=console, disable=not console.is_terminal):
+        try:
+            yield dataset[index]
+        except CosenseError as error:
+            if not skip_broken:
+                raise
+            console.print(f"left out: {error}", soft_wrap=True, markup=False, style="yellow")

@@ -1,0 +1,114 @@
+"""What a bag cannot say by itself, one line of JSON a frame on the topic /cosense/frame (std_msgs/String).
+
+Which clouds make up one frame, who of them is the ego, what kind an agent is, where its cameras are, what the
+frame is called in the data set that it came from. It is a topic and not metadata of the file, because topics
+survive what people do with bags (recording what is played, other storages, filters), and each line stands for
+itself, because bags are cut. Bags of other people have no such topic and need none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import cosense
+from cosense.config import from_mapping
+from cosense.data.dataset import CooperativeFrame
+from cosense.errors import CosenseError
+from cosense.geometry.transforms import Matrix
+from cosense.sensing.frame import AgentKind
+
+
+@dataclass(frozen=True)
+class CameraRecord:
+    """A camera in one frame: when its image was taken, and the 16 numbers of T_camera_agent row by row."""
+
+    stamp_ns: int
+    transform: list[float]
+
+    def __post_init__(self) -> None:
+        if len(self.transform) != 16:
+            raise ValueError(f"transform has {len(self.transform)} numbers, expected 16")
+
+    @property
+    def T_camera_agent(self) -> Matrix:
+        return np.array(self.transform).reshape(4, 4)
+
+
+@dataclass(frozen=True)
+class AgentRecord:
+    """An agent in one frame.
+
+    Attributes:
+        kind: vehicle or infrastructure.
+        stamp_ns: of its cloud.
+        cameras: by name.
+    """
+
+    kind: AgentKind
+    stamp_ns: int
+    cameras: dict[str, CameraRecord] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """One line.
+
+    Attributes:
+        frame_id, sequence, ego_id: as in `CooperativeFrame`.
+        label_set: of the data set that the frame came from.
+        agents: by id, the ego first.
+        generator: which cosense has written it.
+    """
+
+    frame_id: str
+    sequence: str
+    ego_id: str
+    label_set: str
+    agents: dict[str, AgentRecord]
+    generator: str = f"cosense {cosense.__version__}"
+
+    def __post_init__(self) -> None:
+        if self.ego_id not in self.agents:
+            raise ValueError(f"ego '{self.ego_id}' is none of the agents {list(self.agents)}")
+
+
+def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
+    """Return the line of a frame."""
+    agents = {
+        agent_id: AgentRecord(
+            agent.kind,
+            agent.stamp_ns,
+            {
+                camera.name: CameraRecord(camera.stamp_ns, camera.T_camera_agent.reshape(-1).tolist())
+                for camera in agent.cameras
+            },
+        )
+        for agent_id, agent in frame.agents.items()
+    }
+    return FrameRecord(frame.frame_id, frame.sequence, frame.ego_id, label_set, agents)
+
+
+def record_to_text(record: FrameRecord) -> str:
+    """Return one line of JSON."""
+    return json.dumps(dataclasses.asdict(record))
+
+
+def record_from_text(text: str, where: str) -> FrameRecord:
+    """Read one line of JSON.
+
+    Args:
+        text: what `record_to_text` returned.
+        where: file and topic, for the error.
+
+    Raises:
+        CosenseError: it is something else.
+    """
+    try:
+        mapping = json.loads(text)
+    except ValueError as error:
+        raise CosenseError(f"{where}: not JSON: {error}") from None
+    return from_mapping(FrameRecord, mapping, where)
