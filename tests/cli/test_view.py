@@ -8,13 +8,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
 from cosense.config import to_mapping
+from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.fusion.journal import JournalEntry, to_values
+from cosense.fusion.receiver import FusionResult
+from cosense.perception.detections import Detections
 from cosense.perception.models import WEIGHTS, write_weights
 from cosense.perception.network import build_network
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
@@ -91,3 +96,29 @@ def test_a_frame_that_is_not_there_is_named(tree: Path, tmp_path: Path) -> None:
     assert isinstance(result.exception, CosenseError)
     assert "frames 0 to 2" in str(result.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_live_run_is_drawn_as_it_was_fused(tree: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "scenario.yaml").write_text(yaml.safe_dump({"source": {"data": str(tree)}, "frames": 3}))
+    dataset = open_dataset(tree)
+    frames = [dataset[index] for index in range(3)]
+    with (run / "frames.jsonl").open("w") as played, (run / "detections.jsonl").open("w") as fused:
+        for number, frame in enumerate(frames):
+            line = {"frame_id": frame.frame_id, "stamp_ns": frame.ego.stamp_ns, "published_ns": number}
+            played.write(json.dumps(line) + "\n")
+            if number == 1:
+                continue
+            truth = frame.ground_truth
+            scores, sources = np.ones(len(truth), np.float32), np.zeros(len(truth), np.uint8)
+            found = Detections(truth.boxes, scores, truth.labels, sources)
+            entry = JournalEntry(frame.ego.stamp_ns, FusionResult(found, []), [], 5.0, "EGO", "nobody")
+            fused.write(json.dumps(to_values(entry)) + "\n")
+    assert view(run, "--out", tmp_path / "out").exit_code == 0
+    report = tmp_path / "out" / "report.html"
+    assert [len(page["detections"]) > 0 for page in frames_of(report)] == [True, False, True]
+    assert "EGO: 2" in report.read_text()
+    result = view(run, "--frame", 3)
+    assert isinstance(result.exception, CosenseError)
+    assert "has frames 0 to 2" in str(result.exception)

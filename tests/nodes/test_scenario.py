@@ -84,6 +84,46 @@ def test_nothing_is_lost_in_mode_drain_and_the_latest_wins_at_a_rate():
     assert own["fusion"].parameters["timeout_ms"] == 7.0
 
 
+def test_in_slow_motion_the_fusion_waits_longer_by_the_clock_and_all_know_the_time_of_the_recording():
+    slow = dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate", rate=0.25))
+    specs = by_name(slow)
+    assert specs["fusion"].parameters["timeout_ms"] == 4 * CollectorSettings().timeout_ms
+    assert {name for name, spec in specs.items() if spec.parameters.get("use_sim_time")} == {*specs} - {
+        "player"
+    }
+    # In mode drain the clock stands still while a frame waits.
+    assert not any(spec.parameters.get("use_sim_time") for spec in by_name(SCENARIO).values())
+
+
+def test_agents_of_one_scenario_may_run_on_several_machines():
+    here = {spec.name: spec for spec in processes(HYBRID, Path("out"), only=["vehicle"])}
+    assert list(here) == ["recorder", "ego", "player"]
+    assert here["player"].parameters["agents"] == "vehicle"
+    # The fusion waits for those on the other machines as well.
+    assert here["ego"].parameters["peers"] == "-1,4279"
+    there = {spec.name: spec for spec in processes(HYBRID, Path("out"), only=["-1", "4279"])}
+    assert list(there) == ["recorder", "agent-agent_minus_1", "agent-agent_4279", "player"]
+    assert (there["player"].parameters["agents"], there["player"].parameters["ego"]) == ("-1,4279", "vehicle")
+    with pytest.raises(CosenseError, match="no agent 'vehicel' in the scenario, did you mean 'vehicle'"):
+        processes(HYBRID, Path("out"), only=["vehicel"])
+
+
+def test_agents_and_ego_respawn_where_the_scenario_says_so():
+    specs = by_name(dataclasses.replace(HYBRID, respawn=True))
+    assert {name for name, spec in specs.items() if spec.respawn} == {
+        "ego",
+        "agent-agent_minus_1",
+        "agent-agent_4279",
+    }
+    assert not any(spec.respawn for spec in by_name(HYBRID).values())
+
+
+def test_wrong_clocks_are_a_matter_of_the_player():
+    skewed = (AgentSpec("vehicle"), AgentSpec("-1", clock_skew_ms=-200.0), AgentSpec("4279"))
+    player = by_name(dataclasses.replace(SCENARIO, agents=skewed))["player"]
+    assert player.parameters["clock_skews_ms"] == '{"-1": -200.0}'
+
+
 def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics():
     names = [spec.name for spec in processes(HYBRID, Path("out"))]
     assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]

@@ -66,14 +66,22 @@ FUSE = "import time; open('detections.jsonl', 'w').write('{}\\n')"
 
 
 def run_scripts(
-    scripts: dict[str, str], out: Path, monkeypatch: pytest.MonkeyPatch, on_progress=lambda progress: None
+    scripts: dict[str, str],
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_progress=lambda progress: None,
+    *,
+    respawn: bool = False,
 ) -> list[Failure]:
     """Supervise processes that run some lines of Python instead of a node."""
     monkeypatch.chdir(out)
     monkeypatch.setattr(
         "cosense.nodes.supervisor.command", lambda spec: [sys.executable, "-c", spec.executable]
     )
-    specs = [ProcessSpec(name, script, "/", {}, {}, {}) for name, script in scripts.items()]
+    specs = [
+        ProcessSpec(name, script, "/", {}, {}, {}, respawn and name != "player")
+        for name, script in scripts.items()
+    ]
     return Supervisor(specs, out, {}).run(on_progress)
 
 
@@ -102,3 +110,24 @@ def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tm
 
     assert run_scripts(scripts, tmp_path, monkeypatch, follow) == [Failure("agent-a", 0, ["bye"])]
     assert (tmp_path / "played").exists()
+
+
+def test_who_may_respawn_is_started_again_and_is_not_vital(tmp_path, monkeypatch):
+    die = "import os; n = len(os.listdir('lives')); open(f'lives/{n}', 'w'); print('life', n)\n"
+    scripts = {
+        "ego": f"{FUSE}; time.sleep(60)",
+        "agent-a": die + "import time; time.sleep(60 if n else 0.2)",
+        "player": "import os, time\nwhile len(os.listdir('lives')) < 2: time.sleep(0.01)\ntime.sleep(0.3)",
+    }
+    (tmp_path / "lives").mkdir()
+    (failure,) = run_scripts(scripts, tmp_path, monkeypatch, respawn=True)
+    assert (failure.name, failure.status, failure.is_back) == ("agent-a", 0, True)
+    assert str(failure).startswith("agent-a ended with exit status 0 and was started again")
+    assert (tmp_path / "logs" / "agent-a.log").read_text().startswith("life 0\nlife 1\n")
+
+
+def test_who_dies_again_and_again_is_given_up(tmp_path, monkeypatch):
+    scripts = {"ego": f"{FUSE}; raise SystemExit(3)", "player": SLEEP}
+    failures = run_scripts(scripts, tmp_path, monkeypatch, respawn=True)
+    assert [failure.is_back for failure in failures] == [True] * 5 + [False]
+    assert {failure.status for failure in failures} == {3}
