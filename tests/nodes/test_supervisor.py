@@ -113,7 +113,7 @@ def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tm
 
 
 def test_who_may_respawn_is_started_again_and_is_not_vital(tmp_path, monkeypatch):
-    die = "import os; n = len(os.listdir('lives')); open(f'lives/{n}', 'w'); print('life', n)\n"
+    die = "import os; n = len(os.listdir('lives')); open(f'lives/{n}', 'w'); print('life', n, flush=True)\n"
     scripts = {
         "ego": f"{FUSE}; time.sleep(60)",
         "agent-a": die + "import time; time.sleep(60 if n else 0.2)",
