@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.ERROR,
     DiagnosticStatus.STALE,
 )
+# Until rclpy knows of a signal everywhere.
+_SIGNAL_S = 0.1
 # A node, or what holds several.
 AnyNode = TypeVar("AnyNode")
 
@@ -111,6 +114,11 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
     except CosenseError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError:
+        # A signal in the middle of a conversion inside of rclpy comes out as an error of the conversion.
+        time.sleep(_SIGNAL_S)
+        if rclpy.ok():
+            raise
     finally:
         if node is not None:
             node.close()
