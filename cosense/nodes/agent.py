@@ -233,7 +233,8 @@ class AgentNode(ManagedNode):
         watch.lap("publish")
         self._trace.write(stamp_ns, watch)
         self._stages.add(watch)
-        self._markers.publish(detections_to_markers(sure, stamp_ns, frame_id))
+        if self._markers.get_subscription_count():
+            self._markers.publish(detections_to_markers(sure, stamp_ns, frame_id))
         self._processing_time.publish(Float64(data=watch.total_ms))
         self._tx_bytes.publish(UInt64(data=len(data)))
         if self._sender is not None and self._maps is not None and self._maps.are_watched:

@@ -236,12 +236,14 @@ class FusionNode(ManagedNode):
                 collection.stamp_ns, result, collection.missing, watch.total_ms, mode.name, mode.reason
             )
             self._journal.write(to_values(entry))
-        self._outputs.report(collection, result, mode, ready.silent, watch)
         if self._demand is not None:
             self._demand.wait(sum(peer.used_for == "features" for peer in result.peers))
-        self._outputs.publish(result.detections, collection.stamp_ns)
+        # For the player this is the end of the frame; what people look at may come a little later.
+        self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
+        self._outputs.report(collection, result, mode, ready.silent, watch)
+        self._outputs.publish_markers(result.detections, collection.stamp_ns)
 
     def _fused(self, collection: Collection) -> tuple[FusionResult, Mapping[str, bytes]]:
         """Return what comes out of a frame, and the DEMAND messages for the next one by addressee."""

@@ -75,14 +75,18 @@ class FusionOutputs:
         ]
         self._diagnose(statuses)
 
-    def publish(self, detections: Detections, stamp_ns: int) -> None:
-        """Publish the boxes of a frame; those for the player last, for whom the frame is then complete."""
-        markers = detections_to_markers(detections, stamp_ns, self._frame_id)
-        markers.markers.append(mode_to_marker(str(self._mode), stamp_ns, self._frame_id))
-        self._markers.publish(markers)
-        if self._boxes is not None:
-            self._boxes.publish(conversions.detections_to_boxes(detections, stamp_ns, self._frame_id))
+    def publish_boxes(self, detections: Detections, stamp_ns: int) -> None:
+        """Publish what was found, for machines."""
         self._detections.publish(conversions.detections_to_cloud(detections, stamp_ns, self._frame_id))
+        if self._boxes is not None and self._boxes.get_subscription_count():
+            self._boxes.publish(conversions.detections_to_boxes(detections, stamp_ns, self._frame_id))
+
+    def publish_markers(self, detections: Detections, stamp_ns: int) -> None:
+        """Publish what was found for people, while somebody looks."""
+        if self._markers.get_subscription_count():
+            markers = detections_to_markers(detections, stamp_ns, self._frame_id)
+            markers.markers.append(mode_to_marker(str(self._mode), stamp_ns, self._frame_id))
+            self._markers.publish(markers)
 
     def report_blindness(self, mode: Mode) -> None:
         """Publish that there is no result, and why."""

@@ -11,13 +11,14 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
@@ -119,12 +120,13 @@ class PlayerNode(ManagedNode):
             if not self.is_active:
                 self._wait_while_inactive()
                 previous_ns = None
+            messages = self._sensors.messages(frame)
             if not self._is_drain:
                 due_s = max(due_s, time.monotonic()) if previous_ns is None else due_s
                 due_s += _gap_s(previous_ns, stamp_ns) / self._rate
                 self._let_time_pass(due_s, stamp_ns)
             previous_ns = stamp_ns
-            self._play_frame(frame)
+            self._play_frame(frame, messages)
             played += 1
         if not played:
             raise CosenseError(f"nothing to play: {passed_over} frames were passed over")
@@ -133,7 +135,7 @@ class PlayerNode(ManagedNode):
         self._spin_until(lambda: previous_ns not in self._awaited, _DELIVERY_S)
         self.get_logger().info(f"played {played} frames, passed over {passed_over}")
 
-    def _play_frame(self, frame: CooperativeFrame) -> None:
+    def _play_frame(self, frame: CooperativeFrame, messages: Sequence[tuple[Publisher, Any]]) -> None:
         """Publish one frame; in mode drain also wait for the answer."""
         stamp_ns = frame.ego.stamp_ns
         published_ns = time.monotonic_ns()
@@ -150,7 +152,9 @@ class PlayerNode(ManagedNode):
                     "published_ns": published_ns,
                 }
             )
-        self._sensors.publish(frame)
+        self._sensors.publish_time(stamp_ns)
+        for publisher, message in messages:
+            publisher.publish(message)
         if self._is_drain and not self._spin_until(lambda: stamp_ns not in self._awaited, self._timeout_s):
             self.get_logger().warning(
                 f"frame {frame.frame_id}: no detections within {self._timeout_s:g} s, going on without"

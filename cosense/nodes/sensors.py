@@ -92,44 +92,49 @@ class SensorOutputs:
         """Publish /clock."""
         self._time.publish(Clock(clock=conversions.to_time(stamp_ns)))
 
-    def publish(self, frame: CooperativeFrame) -> None:
-        """Publish what all agents have measured."""
-        self.publish_time(frame.ego.stamp_ns)
-        ego_frame = topics.lidar_frame(self._ego)
-        self._ground_truth.publish(objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame))
+    def messages(self, frame: CooperativeFrame) -> list[tuple[Publisher, Any]]:
+        """Return what all agents have measured, with the publisher of each, in the order to publish them.
+
+        Making them takes longer than publishing them. What the agents wait for comes first.
+        """
         agents = {
             name: self._by_its_clock(frame.agents[name]) for name in self._agents if name in frame.agents
         }
+        made = [message for agent in agents.values() for message in self._messages_of(agent)]
         record = record_of(dataclasses.replace(frame, agents=agents), self._label_set)
-        self._record.publish(String(data=record_to_text(record)))
-        for agent in agents.values():
-            self._publish_agent(agent)
+        made.append((self._record, String(data=record_to_text(record))))
+        ego_frame = topics.lidar_frame(self._ego)
+        truth = objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame)
+        made.append((self._ground_truth, truth))
         for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
             self._not_played.add(agent_id)
             self._node.get_logger().warning(
                 f"agent '{agent_id}' is not played: only agents of the first frame take part"
             )
+        return made
 
     def _by_its_clock(self, agent: AgentFrame) -> AgentFrame:
         """Return an agent with the stamp that its own clock gives."""
         skew_ns = self._skews_ns.get(agent.agent_id, 0)
         return dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0)) if skew_ns else agent
 
-    def _publish_agent(self, agent: AgentFrame) -> None:
-        pose = conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns)
-        self._poses[agent.agent_id].publish(pose)
-        frame_id = topics.lidar_frame(agent.agent_id)
+    def _messages_of(self, agent: AgentFrame) -> Iterator[tuple[Publisher, Any]]:
+        yield (
+            self._poses[agent.agent_id],
+            conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns),
+        )
         if self._tf is not None:
-            self._tf.publish(TFMessage(transforms=list(_transforms(agent))))
+            yield self._tf, TFMessage(transforms=list(_transforms(agent)))
+        frame_id = topics.lidar_frame(agent.agent_id)
         cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
-        self._points[agent.agent_id].publish(cloud)
+        yield self._points[agent.agent_id], cloud
         for camera in agent.cameras:
             camera_frame = topics.camera_frame(agent.agent_id, camera.name)
             for topic, _, convert in _image_forms(agent.agent_id, camera):
                 publisher = self._images.get(topic)
                 # Pictures are large: only in the forms that somebody listens to.
                 if publisher is not None and publisher.get_subscription_count():
-                    publisher.publish(convert(camera, camera_frame))
+                    yield publisher, convert(camera, camera_frame)
 
     def _publisher(self, kind: type, topic: str) -> Publisher:
         return self._node.publisher(kind, topic, qos.REPLAY)
