@@ -136,10 +136,11 @@ class AgentNode(ManagedNode):
         self.every(1.0, self._report)
 
     def close(self) -> None:
-        """Let the detector finish its frame."""
+        """Let the detector finish its frame, and forget it."""
         if self._worker is not None:
             self._worker.close()
-            self._worker = None
+            self._networks.close()
+        self._worker = self._sender = self.detector = None
         self._trace.close()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
@@ -48,6 +50,9 @@ def declare(
         low: smallest number allowed; with `high` the range that ROS itself enforces.
         high: largest number allowed.
         is_settable: whether it may be set at run time; the others are set once, at the start.
+
+    Raises:
+        CosenseError: it was set to something of another type or out of bounds.
     """
     descriptor = ParameterDescriptor(description=description, read_only=not is_settable)
     if low is not None and high is not None:
@@ -57,7 +62,27 @@ def declare(
             ]
         else:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
-    return node.declare_parameter(name, default, descriptor).value
+    try:
+        return node.declare_parameter(name, default, descriptor).value
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        bounds = "" if low is None or high is None else f" from {low:g} to {high:g}"
+        raise CosenseError(
+            f"parameter '{name}' of node '{node.get_name()}': {error}; expected something like "
+            f"{default!r}{bounds} ({description})"
+        ) from None
+
+
+def declare_json(node: Node, name: str, description: str) -> Any:
+    """Declare a text parameter that holds JSON, an empty object if it is not set, and return what it holds.
+
+    Raises:
+        CosenseError: it is not JSON.
+    """
+    text = str(declare(node, name, "{}", description))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CosenseError(f"parameter '{name}' of node '{node.get_name()}' is not JSON: {error}") from None
 
 
 def choose(node: Node, name: str, allowed: Sequence[str], description: str) -> str:
@@ -100,8 +125,8 @@ def diagnostics(statuses: list[DiagnosticStatus], stamp_ns: int) -> DiagnosticAr
 def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclpy.spin) -> None:
     """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM.
 
-    Bad input ends the process with one line and status 2. `close` of the node is called in every case, so
-    that files are complete.
+    Bad input ends the process with one line and status 2, a thread that fails with status 1. `close` of the
+    node is called in every case, so that files are complete.
     """
     rclpy.init()
     node = None
@@ -109,6 +134,8 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
         node = make_node()
         node.bring_up()
         work(node)
+        if node.has_failed:
+            sys.exit(1)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except CosenseError as error:

@@ -61,9 +61,12 @@ class SensorOutputs:
         self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in agents}
         self._poses = {a: self._publisher(PoseWithCovarianceStamped, topics.pose_topic(a)) for a in agents}
         self._images: dict[str, Publisher] = {}
-        self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
-        self._record = self._publisher(String, topics.FRAME)
-        self._time = self._publisher(Clock, topics.CLOCK)
+        # One of each for everybody, however many machines play a part of the agents: where the ego is.
+        self._is_ego_here = ego in agents
+        if self._is_ego_here:
+            self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
+            self._record = self._publisher(String, topics.FRAME)
+            self._time = self._publisher(Clock, topics.CLOCK)
         self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
 
     def prepare(self, frame: CooperativeFrame) -> None:
@@ -85,12 +88,15 @@ class SensorOutputs:
         needed = dict.fromkeys((*self._points.values(), *self._poses.values()), 1 + recorded)
         if recorded:
             small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
-            needed |= dict.fromkeys((self._ground_truth, self._record, *small), 1)
+            needed |= dict.fromkeys(small, 1)
+            if self._is_ego_here:
+                needed |= dict.fromkeys((self._ground_truth, self._record), 1)
         return [p.topic_name for p, count in needed.items() if p.get_subscription_count() < count]
 
     def publish_time(self, stamp_ns: int) -> None:
-        """Publish /clock."""
-        self._time.publish(Clock(clock=conversions.to_time(stamp_ns)))
+        """Publish /clock, where the ego is."""
+        if self._is_ego_here:
+            self._time.publish(Clock(clock=conversions.to_time(stamp_ns)))
 
     def messages(self, frame: CooperativeFrame) -> list[tuple[Publisher, Any]]:
         """Return what all agents have measured, with the publisher of each, in the order to publish them.
@@ -101,17 +107,26 @@ class SensorOutputs:
             name: self._by_its_clock(frame.agents[name]) for name in self._agents if name in frame.agents
         }
         made = [message for agent in agents.values() for message in self._messages_of(agent)]
-        record = record_of(dataclasses.replace(frame, agents=agents), self._label_set)
-        made.append((self._record, String(data=record_to_text(record))))
-        ego_frame = topics.lidar_frame(self._ego)
-        truth = objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame)
-        made.append((self._ground_truth, truth))
+        if self._is_ego_here:
+            record = record_of(dataclasses.replace(frame, agents=agents), self._label_set)
+            made.append((self._record, String(data=record_to_text(record))))
+            ego_frame = topics.lidar_frame(self._ego)
+            truth = objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame)
+            made.append((self._ground_truth, truth))
         for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
             self._not_played.add(agent_id)
             self._node.get_logger().warning(
                 f"agent '{agent_id}' is not played: only agents of the first frame take part"
             )
         return made
+
+    def stamps_ns(self, frame: CooperativeFrame) -> dict[str, int]:
+        """Return the stamps with which the agents are played, by namespace."""
+        return {
+            topics.namespace_of(name): self._by_its_clock(frame.agents[name]).stamp_ns
+            for name in self._agents
+            if name in frame.agents
+        }
 
     def _by_its_clock(self, agent: AgentFrame) -> AgentFrame:
         """Return an agent with the stamp that its own clock gives."""

@@ -35,7 +35,7 @@ _LAST_LINES = 12
 _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
 # Without one of these there is nothing to wait for.
-_VITAL = {"player", "ego", "fusion"}
+VITAL = {"player", "ego", "fusion"}
 # Who dies more often than this has something that a new start does not cure.
 _RESPAWNS = 5
 # Domains whose ports lie below those that Linux hands out to clients.
@@ -145,6 +145,9 @@ class Supervisor:
     def __init__(self, specs: Sequence[ProcessSpec], out: Path, environment: Mapping[str, str]) -> None:
         self._specs = list(specs)
         self._journal = JournalTail(out / "detections.jsonl")
+        # Where the ego is on another machine, the run has begun when it is played.
+        fuses = any(spec.name in ("ego", "fusion") for spec in specs)
+        self._beginning = self._journal if fuses else JournalTail(out / "frames.jsonl")
         self._logs = out / "logs"
         self._environment = environment
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -193,8 +196,8 @@ class Supervisor:
             is_fine = process.poll() is None or (process.returncode == 0 and has_played)
             if not is_fine and spec.name not in self._failed:
                 self._bury(spec, process.returncode, may_respawn=not has_played)
-        has_begun = self._journal.read()[0] > 0
-        return has_played or bool(self._failed & _VITAL) or (bool(self._failed) and not has_begun)
+        has_begun = self._beginning.read()[0] > 0
+        return has_played or bool(self._failed & VITAL) or (bool(self._failed) and not has_begun)
 
     def _bury(self, spec: ProcessSpec, status: int, *, may_respawn: bool) -> None:
         """Note a death, and start the process again where that is wanted."""
