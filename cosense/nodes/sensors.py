@@ -19,7 +19,7 @@ from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from cosense.data.bag_record import record_of, record_to_text
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.geometry.transforms import invert
 from cosense.nodes import conversions, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
@@ -112,7 +112,8 @@ class SensorOutputs:
             made.append((self._record, String(data=record_to_text(record))))
             ego_frame = topics.lidar_frame(self._ego)
             truth = objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame)
-            made.append((self._ground_truth, truth))
+            if record.label_set != NO_LABELS:
+                made.append((self._ground_truth, truth))
         for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
             self._not_played.add(agent_id)
             self._node.get_logger().warning(
