@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,8 +24,6 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.ERROR,
     DiagnosticStatus.STALE,
 )
-# Until rclpy knows of a signal everywhere.
-_SIGNAL_S = 0.1
 # A node, or what holds several.
 AnyNode = TypeVar("AnyNode")
 
@@ -128,22 +126,22 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
     Bad input ends the process with one line and status 2, a thread that fails with status 1. `close` of the
     node is called in every case, so that files are complete.
     """
+    # rclpy ends everything in order when it is told to. Python's own exception would come in the middle of
+    # anything, also where nobody can catch it.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
     node = None
     try:
         node = make_node()
         node.bring_up()
         work(node)
-        if node.has_failed:
-            sys.exit(1)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except CosenseError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError:
-        # A signal in the middle of a conversion inside of rclpy comes out as an error of the conversion.
-        time.sleep(_SIGNAL_S)
+        # Of rclpy, when it is told to stop in the moment in which it begins to wait.
         if rclpy.ok():
             raise
     finally:
@@ -151,3 +149,5 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+    if node.has_failed:
+        sys.exit(1)
