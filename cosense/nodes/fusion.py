@@ -47,7 +47,7 @@ from cosense.perception.forward_time import ForwardTime
 from cosense.sharing.message import MessageError
 
 _POLL_S = 0.01
-_LOOK_AT_SENSOR_S = 0.25
+_LOOK_AROUND_S = 0.25
 _DEPTH = 64
 # Collections that may wait for the one that is being fused.
 _WAITING = 4
@@ -148,7 +148,8 @@ class FusionNode(ManagedNode):
         if self._receiver is not None:
             self.subscribe(UInt8MultiArray, "~/input/features", self._on_message, _DEPTH)
         self.every(_POLL_S, self._pass_on_what_is_ready)
-        self.every(_LOOK_AT_SENSOR_S, self._look_at_sensor)
+        self.every(_LOOK_AROUND_S, self._look_at_sensor)
+        self.every(_LOOK_AROUND_S, self._report_silence)
         self.get_logger().info(
             f"{self._method} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
         )
@@ -207,7 +208,6 @@ class FusionNode(ManagedNode):
             if dropped is not None:
                 self._outputs.dropped += 1
                 self._trace.write(dropped.collection.stamp_ns, dropped="the fusion was too slow")
-        self._report_silence()
 
     def _ready(self, collection: Collection) -> _Ready:
         assert self._collector is not None
