@@ -47,12 +47,12 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = RESULTS / "live"
 SCENARIOS = ROOT / "launch" / "scenarios"
 # A rate that two slow cores can follow with two agents, and with four.
-SLOW, SLOWER = 0.25, 0.12
+SLOW, SLOWER = 0.15, 0.12
 LIMIT_OVERHEAD_MS = 15.0
 # 80 frames at 1.2 Hz have to take longer.
 LOSSY_WALL_S = 60.0
 HOSTS_TIMEOUT_S = 600
-FUZZ_MESSAGES, FUZZ_BURST = 100_000, 140
+FUZZ_MESSAGES, FUZZ_BURST = 100_000, 160
 
 
 def latency() -> list[dict[str, Any]]:
@@ -202,8 +202,8 @@ def fuzz() -> list[dict[str, Any]]:
     played = dataclasses.replace(scenario, player=PlayerSettings(mode="rate", rate=SLOW))
     chance = random.Random(0)
     shouted = 0
-    # The frames at which the phases begin: all is quiet, the flood goes where nobody listens, the flood goes on
-    # the radio. Making a flood takes a processor of its own; only the last two differ in nothing else.
+    # The frames at which the phases begin: all is quiet, the flood goes where nobody listens, the flood goes
+    # on the radio. Making a flood takes a processor of its own; the last two differ in nothing else.
     begins = {"quiet": 5, "flood elsewhere": 25, "flood": 60}
     ends = 0
     # What honest agents have said before the flood begins.
