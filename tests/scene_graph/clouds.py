@@ -1,0 +1,49 @@
+"""Clouds of a LiDAR in scenes of upright faces on flat ground, cast exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# One upright face: x and y of both ends, and how high it is above the ground.
+Face = tuple[float, float, float, float, float]
+
+
+def box(x: float, y: float, length: float, width: float, top: float, yaw: float = 0.0) -> list[Face]:
+    """Return the four faces of a block."""
+    along, across = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
+    corners = [
+        np.array([x, y]) + sx * length / 2 * along + sy * width / 2 * across
+        for sx, sy in ((1, 1), (1, -1), (-1, -1), (-1, 1))
+    ]
+    return [(*corners[k], *corners[(k + 1) % 4], top) for k in range(4)]
+
+
+def pole(x: float, y: float, thickness: float, top: float) -> list[Face]:
+    """Return a round column of twelve faces."""
+    turns = np.arange(13) * np.pi / 6
+    ring = np.column_stack([x + thickness / 2 * np.cos(turns), y + thickness / 2 * np.sin(turns)])
+    return [(*ring[k], *ring[k + 1], top) for k in range(12)]
+
+
+def cloud(faces: list[Face], height_m: float = 1.9) -> NDArray[np.float32]:
+    """Return (N,4) as a sensor at the origin, `height_m` above flat ground, sees the faces."""
+    azimuth = np.radians(np.arange(-180, 180, 0.2)) + 1e-4
+    slope = np.tan(np.radians(np.arange(-25, 15, 0.5)))
+    direction = np.column_stack([np.cos(azimuth), np.sin(azimuth)])
+    points = []
+    for row in slope:
+        ground = np.full(len(azimuth), -height_m / row if row < 0 else np.inf)
+        nearest = np.where(ground < 150, ground, np.inf)
+        for x0, y0, x1, y1, top in faces:
+            edge = np.array([x1 - x0, y1 - y0])
+            cross = direction[:, 0] * edge[1] - direction[:, 1] * edge[0]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                distance = (x0 * edge[1] - y0 * edge[0]) / cross
+                share = (x0 * direction[:, 1] - y0 * direction[:, 0]) / cross
+            hit = (distance > 0) & (share >= 0) & (share <= 1) & (distance * row + height_m <= top)
+            nearest = np.where(hit & (distance < nearest), distance, nearest)
+        seen = np.isfinite(nearest)
+        points.append(np.column_stack([direction[seen] * nearest[seen, None], row * nearest[seen]]))
+    xyz = np.concatenate(points)
+    return np.column_stack([xyz, np.full(len(xyz), 0.3)]).astype(np.float32)
