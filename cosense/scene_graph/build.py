@@ -93,6 +93,7 @@ def graph_of(
     stamp_ns: int,
     T_world_agent: Matrix,
     pose_covariance: NDArray[np.float64],
+    descriptors: NDArray[np.float32] | None = None,
 ) -> SceneGraph:
     """Join named nodes by edges."""
     return SceneGraph(
@@ -109,6 +110,7 @@ def graph_of(
         sigmas_m=nodes.sigmas_m,
         scores=nodes.scores,
         edges=edges_between(nodes.classes, nodes.positions, nodes.sizes),
+        descriptors=descriptors,
     )
 
 
