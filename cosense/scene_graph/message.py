@@ -128,7 +128,7 @@ def decode_scene_graph(message: Message) -> SceneGraph:
     """Read a graph; its name is `message.sequence`.
 
     Raises:
-        MessageError: no GRAPH payload, wrong length, too many nodes, an id that comes twice or an unknown class.
+        MessageError: no GRAPH payload, wrong length, too many nodes, an id that comes twice or unknown class.
     """
     if message.kind != PayloadKind.SCENE_GRAPH:
         raise MessageError(f"kind is {message.kind.name}, expected SCENE_GRAPH")
