@@ -94,17 +94,17 @@ def part_of(payload: bytes) -> Part:
     return Part(payload[0])
 
 
-def encode_scene_graph(graph: SceneGraph, with_descriptors: bool) -> bytes:
+def encode_scene_graph(graph: SceneGraph, with_descriptors: bool, max_nodes: int = MAX_NODES) -> bytes:
     """Write a graph.
 
     Nodes that are not finite or farther than 327 m are left out, and those with the lowest scores where there
-    are more than `MAX_NODES`; the order stays. Sizes, sigmas, scores and velocities are clipped.
+    are more than `max_nodes`, at most 1024; the order stays. Sizes, sigmas, scores and velocities are clipped.
 
     Raises:
         MessageError: ids are not unique or not 0 to 65535, or descriptors are wanted and are not (N,64).
     """
     _check_ids(graph.ids)
-    chosen = _writable(graph)
+    chosen = _writable(graph, min(max_nodes, MAX_NODES))
     records = np.zeros(len(chosen), dtype=_DESCRIBED if with_descriptors else _BARE)
     records["id"] = graph.ids[chosen]
     records["label"] = graph.classes[chosen]
@@ -188,12 +188,12 @@ def _check_ids(ids: NDArray[np.int64]) -> None:
         raise MessageError(f"ids are {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}")
 
 
-def _writable(graph: SceneGraph) -> NDArray[np.int64]:
-    """Return the rows that fit the format, at most `MAX_NODES`, in their order."""
+def _writable(graph: SceneGraph, max_nodes: int) -> NDArray[np.int64]:
+    """Return the rows that fit the format, the best of them, in their order."""
     numbers = np.column_stack([graph.positions, graph.sizes, graph.sigmas_m, graph.scores])
     fits = np.isfinite(numbers).all(axis=1) & (np.abs(graph.positions) <= 327.67).all(axis=1)
     rows = np.flatnonzero(fits)
-    best = np.argsort(-graph.scores[rows], kind="stable")[:MAX_NODES]
+    best = np.argsort(-graph.scores[rows], kind="stable")[:max_nodes]
     return np.sort(rows[best])
 
 

@@ -1,7 +1,8 @@
 """What two agents say to each other about their graphs: REQUEST, REPLY and RESULT.
 
-Payloads of the kind SCENE_GRAPH, see `message.py`; little-endian, no padding. All are for one agent, whose name
-has A bytes (1 to 32, printable UTF-8). A graph is named by the sequence number of the message that carried it.
+Payloads of the kind SCENE_GRAPH, see `message.py`; little-endian, no padding. All are for one agent, whose
+name has A bytes (1 to 32, printable UTF-8). A graph is named by the sequence number of the message that
+carried it.
 
     offset  size  field
     0       1     part: 2 REQUEST, 3 REPLY, 4 RESULT
