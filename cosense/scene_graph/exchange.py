@@ -5,10 +5,10 @@
     after 4 in a row        REQUEST, for the peer: the points of the nodes that agreed
     on a REQUEST            REPLY, for who has asked
 
-SG-Reg sends one wish without an address, and whoever hears it broadcasts all points once. Here a request has a
-number, an addressee, a deadline and a second try; each peer gets so many answers in a time; a graph that is not
-kept any more is said to be gone; and what is remembered of others is bounded, whoever they are and whatever
-they send. The caller gives the time, puts payloads into envelopes and sends them.
+SG-Reg sends one wish without an address, and whoever hears it broadcasts all points once. Here a request has
+a number, an addressee, a deadline and further tries; each peer gets so many answers in a time; a graph that
+is not kept any more is said to be gone; and what is remembered of others is bounded, whoever they are and
+whatever they send. The caller gives the time, puts payloads into envelopes and sends them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ExchangeSettings:
     with_descriptors: bool = False
     registrations_before_request: int = 4
     request_timeout_ms: int = 500
-    request_tries: int = 2
+    request_tries: int = 3
     request_period_ms: int = 5000
     max_points: int = 64
     peer_max_age_ms: int = 2000
@@ -249,9 +249,10 @@ class Exchange:
         request = peer.pending.request
         if (reply.request_id, reply.graph_id) != (request.request_id, request.graph_id):
             return
-        peer.points = {node: reply.points[node] for node in request.node_ids if node in reply.points}
-        peer.points_graph_id = reply.graph_id
         peer.pending = None
+        if reply.points:
+            peer.points = {node: reply.points[node] for node in request.node_ids if node in reply.points}
+            peer.points_graph_id = reply.graph_id
 
 
 def _passed(since_ns: int | None, period_ms: int, now_ns: int) -> bool:

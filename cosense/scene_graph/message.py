@@ -98,7 +98,7 @@ def encode_scene_graph(graph: SceneGraph, with_descriptors: bool, max_nodes: int
     """Write a graph.
 
     Nodes that are not finite or farther than 327 m are left out, and those with the lowest scores where there
-    are more than `max_nodes`, at most 1024; the order stays. Sizes, sigmas, scores and velocities are clipped.
+    are more than `max_nodes` or 1024; the order stays. Sizes, sigmas, scores and velocities are clipped.
 
     Raises:
         MessageError: ids are not unique or not 0 to 65535, or descriptors are wanted and are not (N,64).
