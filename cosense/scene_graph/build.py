@@ -45,8 +45,9 @@ def build(frame: AgentFrame | NDArray[np.float32], detections: Detections) -> Sc
     """
     points = frame.points if isinstance(frame, AgentFrame) else frame
     check_cloud(points)
+    moving = detections[sure_enough(detections)]
     nodes = Nodes.concatenate(
-        [moving_nodes(detections, None), static_objects(points, detections.boxes).nodes]
+        [moving_nodes(moving, np.full((len(moving), 2), np.nan)), static_objects(points, moving.boxes).nodes]
     )
     ids = np.arange(len(nodes))
     if isinstance(frame, AgentFrame):
@@ -56,18 +57,15 @@ def build(frame: AgentFrame | NDArray[np.float32], detections: Detections) -> Sc
     return graph_of(nodes, ids, "", 0, np.eye(4), np.zeros((3, 3)))
 
 
-def moving_nodes(detections: Detections, velocities: NDArray[np.float64] | None) -> Nodes:
-    """Return a node for each detection with a score of at least 0.3, in the order of the detections.
+def moving_nodes(detections: Detections, velocities: NDArray[np.float64]) -> Nodes:
+    """Return a node for each detection, in their order.
 
     Args:
-        detections: in the frame of the graph.
-        velocities: (M,2) of all detections, m/s, NaN where not known; None where no one is known.
+        detections: in the frame of the graph, those that are `sure_enough`.
+        velocities: (M,2) m/s, NaN where not known.
     """
-    if velocities is None:
-        velocities = np.full((len(detections), 2), np.nan)
-    kept = sure_enough(detections)
-    boxes, scores = detections.boxes[kept], detections.scores[kept].astype(np.float64)
-    classes = _classes(detections.labels[kept])
+    boxes, scores = detections.boxes, detections.scores.astype(np.float64)
+    classes = _classes(detections.labels)
     sigmas = _SIGMA_M + _SIGMA_PER_M * np.hypot(boxes[:, 0], boxes[:, 1])
     sigmas[classes == NodeClass.VEHICLE] += _SIGMA_DOUBT_M * (1 - scores[classes == NodeClass.VEHICLE])
     return Nodes(
@@ -75,14 +73,14 @@ def moving_nodes(detections: Detections, velocities: NDArray[np.float64] | None)
         positions=boxes[:, :3],
         sizes=boxes[:, 3:6],
         yaws=boxes[:, 6],
-        velocities=velocities[kept],
+        velocities=velocities,
         sigmas_m=sigmas,
         scores=scores,
     )
 
 
 def sure_enough(detections: Detections) -> NDArray[np.bool_]:
-    """Tell which detections (M,) become nodes."""
+    """Tell which detections (M,) become nodes: a score of at least 0.3, and finite."""
     return np.asarray((detections.scores >= LEAST_SCORE) & np.isfinite(detections.boxes).all(axis=1))
 
 

@@ -62,7 +62,7 @@ class MotionTracker:
 
     @property
     def track_ids(self) -> NDArray[np.int64]:
-        """(M,) counted from 0, of the detections given last: the same object has the same id in each frame."""
+        """(M,) of the detections given last, counted from 0: an object has the same id in each frame."""
         return np.array([track.track_id for track in self._tracks], dtype=np.int64)
 
     def velocities(self, frame: AgentFrame, detections: Detections) -> NDArray[np.float64]:

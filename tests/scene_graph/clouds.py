@@ -31,18 +31,18 @@ def cloud(faces: list[Face], height_m: float = 1.9) -> NDArray[np.float32]:
     azimuth = np.radians(np.arange(-180, 180, 0.2)) + 1e-4
     slope = np.tan(np.radians(np.arange(-25, 15, 0.5)))
     direction = np.column_stack([np.cos(azimuth), np.sin(azimuth)])
+    ends = np.array(faces).reshape(-1, 5)[:, :, None]
+    x0, y0, edge_x, edge_y = ends[:, 0], ends[:, 1], ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cross = direction[:, 0] * edge_y - direction[:, 1] * edge_x
+        distance = (x0 * edge_y - y0 * edge_x) / cross
+        share = (x0 * direction[:, 1] - y0 * direction[:, 0]) / cross
+    distance[~((distance > 0) & (share >= 0) & (share <= 1))] = np.inf
     points = []
     for row in slope:
-        ground = np.full(len(azimuth), -height_m / row if row < 0 else np.inf)
-        nearest = np.where(ground < 150, ground, np.inf)
-        for x0, y0, x1, y1, top in faces:
-            edge = np.array([x1 - x0, y1 - y0])
-            cross = direction[:, 0] * edge[1] - direction[:, 1] * edge[0]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                distance = (x0 * edge[1] - y0 * edge[0]) / cross
-                share = (x0 * direction[:, 1] - y0 * direction[:, 0]) / cross
-            hit = (distance > 0) & (share >= 0) & (share <= 1) & (distance * row + height_m <= top)
-            nearest = np.where(hit & (distance < nearest), distance, nearest)
+        ground = -height_m / row if row < 0 else np.inf
+        hit = np.where(distance * row + height_m <= ends[:, 4], distance, np.inf)
+        nearest = np.minimum(hit.min(axis=0, initial=np.inf), ground if ground < 150 else np.inf)
         seen = np.isfinite(nearest)
         points.append(np.column_stack([direction[seen] * nearest[seen, None], row * nearest[seen]]))
     xyz = np.concatenate(points)
