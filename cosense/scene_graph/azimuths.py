@@ -29,7 +29,7 @@ class Azimuths:
         """Sort the returns (N,) of one cloud."""
         turn = np.arctan2(y, x) * np.float32(_BINS / (2 * np.pi))
         # Numbers of 16 bits are sorted by radix, in a tenth of the time.
-        direction = (np.floor(turn).astype(np.int64) % _BINS).astype(np.int16)
+        direction = (turn + np.float32(_BINS)).astype(np.int16) % np.int16(_BINS)
         order = np.argsort(direction, kind="stable")
         range_m = np.sqrt(x * x + y * y)[order]
         first = np.concatenate([[0], np.bincount(direction, minlength=_BINS).cumsum()])

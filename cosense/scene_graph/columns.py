@@ -77,16 +77,16 @@ def _compact(xy: NDArray[np.float64], tall: NDArray[np.int64]) -> list[NDArray[n
     np.maximum.at(high, group, xy)
     thin = (high - low).max(axis=1) < _THICKEST_M - 0.2
     one = np.flatnonzero(thin[group])
-    around = tree.query_ball_point(xy[one], _CHAIN_LONGEST_M)
+    chain_m = np.minimum(_CHAIN_OF_RANGE * np.hypot(*xy[one].T), _CHAIN_LONGEST_M)
+    around = tree.query_ball_point(xy[one], np.maximum(chain_m, _ALONE_M))
     one = np.repeat(one, [len(others) for others in around])
     other = np.concatenate([*around, []]).astype(np.int64)
     foreign = group[one] != group[other]
     one, other = one[foreign], other[foreign]
     apart = xy[other] - xy[one]
-    distance, range_m = np.hypot(*apart.T), np.hypot(*xy[one].T)
-    sine = np.abs(apart[:, 0] * xy[one, 1] - apart[:, 1] * xy[one, 0]) / (distance * range_m)
-    crowded = distance < _ALONE_M
-    crowded |= (sine < _CHAIN_SINE) & (distance < _CHAIN_OF_RANGE * range_m)
+    distance = np.hypot(*apart.T)
+    sine = np.abs(apart[:, 0] * xy[one, 1] - apart[:, 1] * xy[one, 0]) / (distance * np.hypot(*xy[one].T))
+    crowded = (distance < _ALONE_M) | (sine < _CHAIN_SINE)
     thin[group[one[crowded]]] = False
     return [tall[group == index] for index in np.flatnonzero(thin)]
 

@@ -22,7 +22,7 @@ from cosense.scene_graph.azimuths import Azimuths
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import NodeClass
 from cosense.scene_graph.ground_levels import GroundLevels
-from cosense.scene_graph.upright import REACH_M, Upright
+from cosense.scene_graph.upright import REACH_M
 from cosense.scene_graph.walls import Wall
 
 _LEAST_SINE = 0.5
@@ -45,12 +45,11 @@ class _Corner:
     quality: tuple[float, float]
 
 
-def corners_and_walls(walls: list[Wall], upright: Upright, azimuths: Azimuths, ground: GroundLevels) -> Nodes:
+def corners_and_walls(walls: list[Wall], azimuths: Azimuths, ground: GroundLevels) -> Nodes:
     """Return CORNER nodes, and WALL nodes between two of them.
 
     Args:
         walls: as `walls` found them.
-        upright: the cells that they were found in.
         azimuths: all returns of the cloud.
         ground: below them.
     """
@@ -60,7 +59,7 @@ def corners_and_walls(walls: list[Wall], upright: Upright, azimuths: Azimuths, g
     for row, wall in enumerate(walls):
         for end in (0, 1):
             if (row, end) not in at_end:
-                quality = _seen_to_end(wall, end, upright, azimuths)
+                quality = _seen_to_end(wall, end, azimuths)
                 if quality is not None:
                     at_end[row, end] = _Corner(_end_of(wall, end), quality)
     distinct = _distinct(list(at_end.values()))
@@ -129,7 +128,7 @@ def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
 
 
-def _seen_to_end(wall: Wall, end: int, upright: Upright, azimuths: Azimuths) -> tuple[float, float] | None:
+def _seen_to_end(wall: Wall, end: int, azimuths: Azimuths) -> tuple[float, float] | None:
     """Return the quality of a wall's end as a corner, None where the wall may well go on unseen."""
     xy = _end_of(wall, end)
     range_m = float(np.hypot(*xy))
@@ -142,9 +141,8 @@ def _seen_to_end(wall: Wall, end: int, upright: Upright, azimuths: Azimuths) -> 
         azimuth + turn * angle for angle in (_BESIDE_RAD[0], max(_BESIDE_RAD[1], _BESIDE_M / range_m))
     )
     ranges, slopes = azimuths.between(*beside)
-    column = np.hypot(*(upright.xy - xy).T) < 2 * _BESIDE_M
     # Whatever hides the wall reaches at least as high as the middle of what is seen of it.
-    upper = slopes >= upright.z[column].mean() / range_m - 0.01
+    upper = slopes >= wall.z / range_m - 0.01
     shadow = np.count_nonzero(upper & (ranges < range_m - _NEARER_M))
     beyond = np.count_nonzero(ranges > range_m + _FARTHER_M)
     level = np.count_nonzero(upper & (np.abs(ranges - range_m) <= _NEARER_M))

@@ -24,7 +24,7 @@ _SPAN_M = 4.0
 # Mirrored returns appear below the road.
 _QUANTILE, _LEAST_RETURNS = 0.05, 3
 # Every n-th point of a cloud tells as much.
-_ENOUGH = 20_000
+_ENOUGH = 15_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ class GroundLevels:
         """Return z of the ground (K,) below places (K,), (K,), those outside taken to the border."""
         cells = len(self.z_m)
         column, row = (
-            np.clip((axis + self.reach_m) / CELL_M, 0, cells - 1).astype(np.int64) for axis in (x, y)
+            np.clip((axis + self.reach_m) / CELL_M, 0, cells - 1).astype(np.int32) for axis in (x, y)
         )
         return self.z_m.ravel()[column * cells + row]

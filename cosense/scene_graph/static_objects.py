@@ -46,5 +46,5 @@ def static_objects(points: NDArray[np.float32], boxes: Boxes) -> StaticObjects:
     azimuths = Azimuths.of(*xyz)
     thin = columns(cells, crown_places(xyz, above_m), ground)
     return StaticObjects(
-        Nodes.concatenate([thin, corners_and_walls(walls(cells), cells, azimuths, ground)]), azimuths, ground
+        Nodes.concatenate([thin, corners_and_walls(walls(cells), azimuths, ground)]), azimuths, ground
     )

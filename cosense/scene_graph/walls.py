@@ -6,7 +6,7 @@ a corner joins it afterwards, because there the neighbours belong to two lines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Wall:
         middle: (2,) a place on the line, metres.
         along: (2,) unit vector.
         height_m: how high it was seen above the ground.
+        z: mean height of its returns in the frame of the cloud.
     """
 
     middle: NDArray[np.float64]
@@ -44,6 +45,7 @@ class Wall:
     start_m: float
     end_m: float
     height_m: float
+    z: float
 
     @property
     def length_m(self) -> float:
@@ -61,10 +63,10 @@ class Wall:
 def walls(upright: Upright) -> list[Wall]:
     """Return the straight pieces of at least 2 m, longest first."""
     standing = np.flatnonzero(upright.high_m - upright.low_m >= _LEAST_SPAN_M)
-    xy, high_m = upright.xy[standing], upright.high_m[standing]
+    xy, heights = upright.xy[standing], np.column_stack([upright.high_m, upright.z])[standing]
     if len(xy) < _FEWEST:
         return []
-    lines = [line for cells in _grown(xy) if (line := _fit(xy, high_m, cells)) is not None]
+    lines = [line for cells in _grown(xy) if (line := _fit(xy, heights, cells)) is not None]
     return _without_parts(sorted(lines, key=lambda line: -line.length_m))
 
 
@@ -98,7 +100,7 @@ def _grown(xy: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     return [order[end - count : end] for end, count in zip(ends, counts, strict=True) if count >= _FEWEST]
 
 
-def _fit(xy: NDArray[np.float64], high_m: NDArray[np.float64], cells: NDArray[np.int64]) -> Wall | None:
+def _fit(xy: NDArray[np.float64], heights: NDArray[np.float64], cells: NDArray[np.int64]) -> Wall | None:
     """Fit a line to some cells and let it grow over the cells that continue it."""
     middle = xy[cells].mean(axis=0)
     spread = xy[cells] - middle
@@ -108,23 +110,32 @@ def _fit(xy: NDArray[np.float64], high_m: NDArray[np.float64], cells: NDArray[np
     own = spread @ along
     if np.ptp(own) < _SHORTEST_M / 2:
         return None
-    line = Wall(middle, along, float(own.min()), float(own.max()), float(high_m[cells].max()))
+    line = Wall(
+        middle,
+        along,
+        float(own.min()),
+        float(own.max()),
+        float(heights[cells, 0].max()),
+        float(heights[cells, 1].mean()),
+    )
     s_m, beside_m = line.coordinates(xy)
     on_line = np.sort(s_m[beside_m < _ABSORB_M])
     end_m = _reached(line, line.end_m, on_line[on_line > line.end_m])
     start_m = _reached(line, line.start_m, on_line[on_line < line.start_m][::-1])
     if end_m - start_m < _SHORTEST_M:
         return None
-    return Wall(middle, along, start_m, end_m, line.height_m)
+    return replace(line, start_m=start_m, end_m=end_m)
 
 
 def _reached(line: Wall, end_m: float, beyond: NDArray[np.float64]) -> float:
     """Return how far an end grows over what lies beyond it, nearest first."""
-    for s_m in beyond:
-        if abs(s_m - end_m) > max(_GAP_M, _GAP_OF_RANGE * float(np.hypot(*line.at(end_m)))):
-            break
-        end_m = float(s_m)
-    return end_m
+    if not len(beyond):
+        return end_m
+    from_m = np.concatenate([[end_m], beyond[:-1]])
+    places = line.middle + from_m[:, None] * line.along
+    too_far = np.abs(beyond - from_m) > np.maximum(_GAP_M, _GAP_OF_RANGE * np.hypot(*places.T))
+    reached = int(too_far.argmax()) if too_far.any() else len(beyond)
+    return float(beyond[reached - 1]) if reached else end_m
 
 
 def _without_parts(lines: list[Wall]) -> list[Wall]:

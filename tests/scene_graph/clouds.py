@@ -37,13 +37,13 @@ def cloud(faces: list[Face], height_m: float = 1.9) -> NDArray[np.float32]:
         cross = direction[:, 0] * edge_y - direction[:, 1] * edge_x
         distance = (x0 * edge_y - y0 * edge_x) / cross
         share = (x0 * direction[:, 1] - y0 * direction[:, 0]) / cross
-    distance[~((distance > 0) & (share >= 0) & (share <= 1))] = np.inf
+    distance[~((distance > 0) & (share >= 0) & (share <= 1))] = 1e9
     points = []
     for row in slope:
         ground = -height_m / row if row < 0 else np.inf
-        hit = np.where(distance * row + height_m <= ends[:, 4], distance, np.inf)
+        hit = np.where(distance * row + height_m <= ends[:, 4], distance, 1e9)
         nearest = np.minimum(hit.min(axis=0, initial=np.inf), ground if ground < 150 else np.inf)
-        seen = np.isfinite(nearest)
+        seen = nearest < 1e9
         points.append(np.column_stack([direction[seen] * nearest[seen, None], row * nearest[seen]]))
     xyz = np.concatenate(points)
     return np.column_stack([xyz, np.full(len(xyz), 0.3)]).astype(np.float32)
