@@ -3,8 +3,8 @@
 For each seed a vehicle and a roadside unit look at one scene of the simulation, with the boxes of
 `cosense-lite`. A node of one agent is in common view where the other one could see a car at its place, both
 within 60 m. It is repeated when the other one has a node of the same kind within 0.5 m after the true pose.
-Poles and trunks count as one kind: a vehicle near a tree does not see its crown. With FRAMES > 1 the graphs are
-those of a `SceneGraphBuilder` after so many frames. Times are processor time of one thread.
+Poles and trunks count as one kind: a vehicle near a tree does not see its crown. With FRAMES > 1 the graphs
+are those of a `SceneGraphBuilder` after so many frames. Times are processor time of one thread.
 """
 
 from __future__ import annotations
