@@ -54,24 +54,19 @@ class Wall:
     def at(self, s_m: float) -> NDArray[np.float64]:
         return self.middle + self.along * s_m
 
-    def coordinates(self, xy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return where places (K,2) are along the line and how far beside it, both (K,)."""
-        offset = xy - self.middle
-        return offset @ self.along, np.abs(offset @ np.array([-self.along[1], self.along[0]]))
-
 
 def walls(upright: Upright) -> list[Wall]:
     """Return the straight pieces of at least 2 m, longest first."""
     standing = np.flatnonzero(upright.high_m - upright.low_m >= _LEAST_SPAN_M)
-    xy, heights = upright.xy[standing], np.column_stack([upright.high_m, upright.z])[standing]
+    xy = upright.xy[standing]
     if len(xy) < _FEWEST:
         return []
-    lines = [line for cells in _grown(xy) if (line := _fit(xy, heights, cells)) is not None]
+    lines = _fitted(xy, upright.high_m[standing], upright.z[standing], _grown(xy))
     return _without_parts(sorted(lines, key=lambda line: -line.length_m))
 
 
-def _grown(xy: NDArray[np.float64]) -> list[NDArray[np.int64]]:
-    """Return groups of cells that follow one direction."""
+def _grown(xy: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the group (C,) of cells that follow one direction, -1 where there are too few of them."""
     distance, neighbour = cKDTree(xy).query(xy, k=_NEIGHBOURS, distance_upper_bound=_NEIGHBOURS_WITHIN_M)
     there = np.isfinite(distance)
     neighbour = np.where(there, neighbour, 0)
@@ -94,37 +89,46 @@ def _grown(xy: NDArray[np.float64]) -> list[NDArray[np.int64]]:
         linked &= offset < _OFFSET_M
     links = coo_matrix((np.ones(linked.sum()), (one[linked], other[linked])), shape=(len(xy), len(xy)))
     groups, group = connected_components(links, directed=False)
-    order = np.argsort(group, kind="stable")
-    counts = np.bincount(group, minlength=groups)
-    ends = np.cumsum(counts)
-    return [order[end - count : end] for end, count in zip(ends, counts, strict=True) if count >= _FEWEST]
+    large = np.bincount(group, minlength=groups) >= _FEWEST
+    return np.where(large, large.cumsum() - 1, -1)[group]
 
 
-def _fit(xy: NDArray[np.float64], heights: NDArray[np.float64], cells: NDArray[np.int64]) -> Wall | None:
-    """Fit a line to some cells and let it grow over the cells that continue it."""
-    middle = xy[cells].mean(axis=0)
-    spread = xy[cells] - middle
-    (xx, yy), xy_sum = (spread**2).sum(axis=0), spread[:, 0] @ spread[:, 1]
-    direction = 0.5 * np.arctan2(2 * xy_sum, xx - yy)
-    along = np.array([np.cos(direction), np.sin(direction)])
-    own = spread @ along
-    if np.ptp(own) < _SHORTEST_M / 2:
-        return None
-    line = Wall(
-        middle,
-        along,
-        float(own.min()),
-        float(own.max()),
-        float(heights[cells, 0].max()),
-        float(heights[cells, 1].mean()),
+def _fitted(
+    xy: NDArray[np.float64], high_m: NDArray[np.float64], z: NDArray[np.float64], group: NDArray[np.int64]
+) -> list[Wall]:
+    """Fit a line to each group of cells and let it grow over the cells that continue it."""
+    own = np.flatnonzero(group >= 0)
+    of = group[own]
+    count = np.bincount(of)
+    middle = np.column_stack([np.bincount(of, axis) for axis in xy[own].T]) / count[:, None]
+    spread = xy[own] - middle[of]
+    xx, yy, xy_sum = (
+        np.bincount(of, product)
+        for product in (spread[:, 0] ** 2, spread[:, 1] ** 2, spread[:, 0] * spread[:, 1])
     )
-    s_m, beside_m = line.coordinates(xy)
-    on_line = np.sort(s_m[beside_m < _ABSORB_M])
-    end_m = _reached(line, line.end_m, on_line[on_line > line.end_m])
-    start_m = _reached(line, line.start_m, on_line[on_line < line.start_m][::-1])
-    if end_m - start_m < _SHORTEST_M:
-        return None
-    return replace(line, start_m=start_m, end_m=end_m)
+    direction = 0.5 * np.arctan2(2 * xy_sum, xx - yy)
+    along = np.column_stack([np.cos(direction), np.sin(direction)])
+    s_own = (spread * along[of]).sum(axis=1)
+    start_m, end_m, top_m = (np.full(len(count), fill) for fill in (np.inf, -np.inf, -np.inf))
+    np.minimum.at(start_m, of, s_own)
+    np.maximum.at(end_m, of, s_own)
+    np.maximum.at(top_m, of, high_m[own])
+    mean_z = np.bincount(of, z[own]) / count
+    s_m = along @ xy.T - (along * middle).sum(axis=1)[:, None]
+    normal = np.column_stack([-along[:, 1], along[:, 0]])
+    on_line = np.abs(normal @ xy.T - (normal * middle).sum(axis=1)[:, None]) < _ABSORB_M
+    lines = []
+    for row in np.flatnonzero(end_m - start_m >= _SHORTEST_M / 2):
+        line = Wall(middle[row], along[row], start_m[row], end_m[row], top_m[row], mean_z[row])
+        beside = np.sort(s_m[row, on_line[row]])
+        line = replace(
+            line,
+            start_m=_reached(line, line.start_m, beside[beside < line.start_m][::-1]),
+            end_m=_reached(line, line.end_m, beside[beside > line.end_m]),
+        )
+        if line.length_m >= _SHORTEST_M:
+            lines.append(line)
+    return lines
 
 
 def _reached(line: Wall, end_m: float, beyond: NDArray[np.float64]) -> float:
