@@ -16,6 +16,9 @@ from cosense.scene_graph.ground_levels import GroundLevels
 from cosense.scene_graph.upright import REACH_M, heights_above, upright
 from cosense.scene_graph.walls import walls
 
+# Nothing comes back from farther away, whatever a file says.
+_FARTHEST_M = 10_000.0
+
 
 @dataclass(frozen=True)
 class StaticObjects:
@@ -39,11 +42,13 @@ def static_objects(points: NDArray[np.float32], boxes: Boxes) -> StaticObjects:
         points: (N,>=3) x, y, z in metres in a frame with z up, the sensor at the origin, all finite.
         boxes: (M,7) in which nothing stands: detected vehicles and people.
     """
+    if np.abs(points[:, :3]).max(initial=0.0) > _FARTHEST_M:
+        points = points[(np.abs(points[:, :3]) <= _FARTHEST_M).all(axis=1)]
     xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)
     ground = GroundLevels.of(points, REACH_M)
     above_m = heights_above(xyz, ground)
     cells = upright(xyz, above_m, boxes)
-    azimuths = Azimuths.of(*xyz)
+    azimuths = Azimuths.of(xyz)
     thin = columns(cells, crown_places(xyz, above_m), ground)
     return StaticObjects(
         Nodes.concatenate([thin, corners_and_walls(walls(cells), azimuths, ground)]), azimuths, ground

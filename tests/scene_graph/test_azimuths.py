@@ -9,7 +9,8 @@ from cosense.scene_graph.ground_levels import GroundLevels
 def ring(degrees, range_m, z=0.0) -> Azimuths:
     turns = np.radians(np.asarray(degrees, np.float32))
     range_m = np.broadcast_to(np.float32(range_m), turns.shape)
-    return Azimuths.of(range_m * np.cos(turns), range_m * np.sin(turns), np.full(turns.shape, z, np.float32))
+    height = np.full(turns.shape, z, np.float32)
+    return Azimuths.of(np.stack([range_m * np.cos(turns), range_m * np.sin(turns), height]))
 
 
 def test_returns_are_found_by_their_direction():

@@ -103,3 +103,14 @@ def test_a_cloud_without_anything_has_no_nodes():
     assert len(static_objects(np.zeros((0, 4), np.float32), NO_BOXES).nodes) == 0
     assert len(static_objects(cloud([]), NO_BOXES).nodes) == 0
     assert len(static_objects(np.ones((3, 4), np.float32), NO_BOXES).nodes) == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_cloud_is_too_odd(seed):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(0, rng.choice([0.1, 5.0, 50.0]), (rng.integers(1, 3000), 4)).astype(np.float32)
+    points[:: rng.integers(2, 9)] = points[0]
+    points[rng.random(len(points)) < 0.05] *= 1e20
+    found = static_objects(points, as_boxes(rng.normal(0, 20, (3, 7)))).nodes
+    assert np.isfinite(found.positions).all()
+    assert np.isfinite(found.sizes).all()
