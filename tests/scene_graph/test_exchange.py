@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cosense.scene_graph.dense import points_on
 from cosense.scene_graph.exchange import Exchange, ExchangeSettings
@@ -230,3 +232,23 @@ def test_points_lie_on_their_node():
     assert found[3].shape == (10, 3)
     np.testing.assert_allclose(found[3][:, :2], 0.0, atol=1e-6)
     assert points_on(graph(PLACES), CLOUD, [99], 10) == {}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from(["unit", "x", "car"]), st.binary(max_size=40)), max_size=20), st.data()
+)
+def test_whatever_others_send_is_refused_or_bounded(noise, data):
+    car = Exchange("car", ExchangeSettings(max_peers=2))
+    request = with_request(car)[1]
+    good = [request, Exchange("unit").publish(graph(PLACES), CLOUD, 9, 0), asking(1, 1, 0, "car").payload]
+    for sender, tail in noise:
+        start = data.draw(st.sampled_from([b"", *good]))
+        payload = start[: data.draw(st.integers(0, len(start)))] + tail
+        try:
+            answers = car.received(message(payload, graph([], agent_id=sender)), 0)
+        except MessageError:
+            continue
+        assert all(part_of(answer) is Part.REPLY for answer in answers)
+    assert len(car.peers) <= 2
+    assert "car" not in car.peers

@@ -124,6 +124,8 @@ def test_of_too_many_nodes_the_best_are_kept_in_their_order():
     sent.scores[:] = np.where(np.arange(count) < 5, 0.1, 0.9)
     read = decode_scene_graph(message(encode_scene_graph(sent, False), sent))
     assert read.ids.tolist() == list(range(5, count))
+    few = decode_scene_graph(message(encode_scene_graph(sent, False, max_nodes=3), sent))
+    assert few.ids.tolist() == [5, 6, 7]
 
 
 @pytest.mark.parametrize(
