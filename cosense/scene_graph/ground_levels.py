@@ -1,8 +1,10 @@
 """How high the ground is around a LiDAR, in milliseconds: what stands is judged by its height above it.
 
-The ground of a cell of 5 m is its lowest layer with more than stray returns. A cell without any, or one that
-shows only the wall of a house, takes over what its neighbours allow: no ground is higher than the ground near
-it plus a slope of 10 % (as in `cosense.sensing.visibility`, which is exact about single returns and slower).
+The ground of a cell of 5 m is its lowest layer with more than stray returns, unless that is higher than
+the cells around it and a slope of 10 % allow: then it is the wall of a house. Such cells, and those where
+nothing came back, take the level of the nearest ground; at last each takes the median of its neighbourhood,
+because two agents must agree on the height of the same corner. `cosense.sensing.visibility` is exact about
+single returns, and slower.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from scipy import ndimage
 from cosense.perception.ground import ground_height
 
 CELL_M = 5.0
-_SLOPE = 0.1
+_SLOPE, _TOLERANCE_M = 0.1, 0.05
 _REACH_CELLS = 4
 _BIN_M = 0.1
 # Searched below and above the ground that the whole cloud agrees on.
@@ -55,8 +57,14 @@ class GroundLevels:
         z_m = np.where(count >= _LEAST_RETURNS, around - _SPAN_M + (lowest + 0.5) * _BIN_M, np.inf)
         steps = np.arange(-_REACH_CELLS, _REACH_CELLS + 1) * CELL_M
         cone = _SLOPE * np.hypot(steps[:, None], steps)
-        z_m = ndimage.grey_erosion(z_m.reshape(cells, cells), structure=-cone, mode="constant", cval=np.inf)
-        return cls(reach_m, np.where(np.isfinite(z_m), z_m, around).astype(np.float32))
+        z_m = z_m.reshape(cells, cells)
+        allowed = ndimage.grey_erosion(z_m, structure=-cone, mode="constant", cval=np.inf)
+        is_ground = np.isfinite(z_m) & (z_m <= allowed + _TOLERANCE_M)
+        if not is_ground.any():
+            return cls(reach_m, np.full((cells, cells), around, np.float32))
+        nearest = ndimage.distance_transform_edt(~is_ground, return_distances=False, return_indices=True)
+        smooth = ndimage.median_filter(z_m[tuple(nearest)], size=5, mode="nearest")
+        return cls(reach_m, smooth.astype(np.float32))
 
     def at(self, x: NDArray, y: NDArray) -> NDArray[np.float32]:
         """Return z of the ground (K,) below places (K,), (K,), those outside taken to the border."""
