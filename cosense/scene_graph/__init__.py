@@ -1,1 +1,8 @@
 """SG-Reg: compact semantic scene graphs, registered coarse to fine to find or repair the pose between agents."""
+
+from cosense.scene_graph.describe import describe
+from cosense.scene_graph.graph import NodeClass, SceneGraph
+from cosense.scene_graph.register import register
+from cosense.scene_graph.registration import Prior, Registration, Settings, Status
+
+__all__ = ["NodeClass", "Prior", "Registration", "SceneGraph", "Settings", "Status", "describe", "register"]
