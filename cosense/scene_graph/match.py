@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from cosense.geometry.transforms import transform_points, wrap_angle, yaw_of
+from cosense.geometry.transforms import transform_points, yaw_of
 from cosense.scene_graph.graph import NodeClass
 from cosense.scene_graph.nodes import Nodes
 from cosense.scene_graph.registration import Prior, Settings
 
-# Centres of 10 degrees: a pair is searched in every bin that its own uncertainty reaches.
-YAW_BINS = np.deg2rad(np.arange(-180, 180, 10))
-HALF_BIN_RAD = np.deg2rad(5)
+# Of 10 degrees: a pair is searched in every bin that its own uncertainty reaches.
+YAW_BINS = 36
+HALF_BIN_RAD = np.pi / YAW_BINS
 # The uncertainty of the yaw that two near nodes tell; beyond it they tell nothing.
 MAX_YAW_TOLERANCE_RAD = np.deg2rad(40)
 SIZE_RATIO = (0.6, 1.6)
@@ -69,12 +69,25 @@ class Consistency:
     """
 
     edges: NDArray[np.int64]
-    yaws: NDArray[np.float64]
-    tolerances_rad: NDArray[np.float64]
+    yaws: NDArray[np.float32]
+    tolerances_rad: NDArray[np.float32]
 
-    def in_bin(self, centre: float) -> NDArray[np.bool_]:
-        """Return (E,) which pairs may tell a yaw within half a bin of `centre`."""
-        return np.abs(wrap_angle(self.yaws - centre)) <= HALF_BIN_RAD + self.tolerances_rad
+    def in_bin(self, number: int) -> NDArray[np.bool_]:
+        """Return (E,) which pairs may tell a yaw within half a bin of the centre of bin `number`."""
+        return (
+            np.abs(_wrapped(self.yaws - np.float32(2 * HALF_BIN_RAD * number)))
+            <= HALF_BIN_RAD + self.tolerances_rad
+        )
+
+
+def half_turn(angle_rad: NDArray) -> NDArray:
+    """Return angles that are known up to pi in [-pi/2, pi/2]."""
+    return angle_rad - np.pi * np.rint(angle_rad / np.pi)
+
+
+def _wrapped(angle_rad: NDArray) -> NDArray:
+    """Return angles in [-pi, pi] and their own type; `wrap_angle` is exact at the border and slower."""
+    return angle_rad - np.float32(2 * np.pi) * np.rint(angle_rad / np.float32(2 * np.pi))
 
 
 def find_candidates(a: Nodes, b: Nodes, prior: Prior | None, settings: Settings) -> Candidates:
@@ -101,7 +114,9 @@ def match_scores(
     a: NDArray[np.float32], b: NDArray[np.float32], possible: NDArray[np.bool_], temperature: float
 ) -> NDArray[np.float64]:
     """Return log P (Na,Nb) of the double softmax over the `possible` pairs of descriptors (Na,D) and (Nb,D)."""
-    similarity = np.where(possible, np.asarray(a, np.float64) @ np.asarray(b, np.float64).T / temperature, -1e9)
+    similarity = np.where(
+        possible, np.asarray(a, np.float64) @ np.asarray(b, np.float64).T / temperature, -1e9
+    )
     if not similarity.size:
         return similarity
     return log_softmax(similarity, axis=1) + log_softmax(similarity, axis=0)
@@ -131,7 +146,7 @@ def _near_prior(a: Nodes, b: Nodes, prior: Prior, settings: Settings) -> NDArray
     dx, dy = difference[..., 0], difference[..., 1]
     distance = (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / (xx * yy - xy**2)
     height = np.abs(mapped[None, :, 2] - a.positions[:, None, 2]) <= settings.height_bound_m
-    turn = wrap_angle(2 * (b.yaws[None, :] + yaw_of(prior.T_a_b) - a.yaws[:, None])) / 2
+    turn = half_turn(b.yaws[None, :] + yaw_of(prior.T_a_b) - a.yaws[:, None])
     too_far = np.abs(turn) > settings.heading_bound_rad + 3 * np.sqrt(prior.covariance[2, 2])
     return (distance <= CHI_SQUARE_2_99) & height & ~too_far
 
@@ -155,17 +170,17 @@ def find_consistency(
     rise = candidates.p[:, 2] - candidates.q[:, 2]
     keep = (shorter > settings.min_length_m) & (np.abs(rise[k] - rise[m]) < settings.height_bound_m)
     k, m, shorter, ik, im, jk, jm = (array[keep] for array in (k, m, shorter, ik, im, jk, jm))
-    yaws = wrap_angle(direction_a[ik, im].astype(np.float64) - direction_b[jk, jm])
+    yaws = _wrapped(direction_a[ik, im] - direction_b[jk, jm])
     tolerances = np.minimum(np.arcsin(np.minimum(bound[k, m] / shorter, 1.0)), MAX_YAW_TOLERANCE_RAD)
     keep = np.ones(len(k), bool)
     for first, second in ((ik, jk), (im, jm)):
-        off = np.abs(wrap_angle(2 * (b.yaws[second] + yaws - a.yaws[first]))) / 2
+        off = np.abs(half_turn(b.yaws[second] + yaws - a.yaws[first]))
         keep &= ~(off > settings.heading_bound_rad + tolerances)
     if prior is not None:
-        off = np.abs(wrap_angle(yaws - yaw_of(prior.T_a_b)))
+        off = np.abs(_wrapped(yaws - np.float32(yaw_of(prior.T_a_b))))
         keep &= off <= tolerances + 3 * np.sqrt(prior.covariance[2, 2]) + HALF_BIN_RAD
     edges = np.stack([k, m], axis=1)
-    return Consistency(edges[keep], yaws[keep], tolerances[keep].astype(np.float64))
+    return Consistency(edges[keep], yaws[keep], tolerances[keep])
 
 
 def _lengths(nodes: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -33,7 +33,9 @@ def planar_fit(p: Array, q: Array, weights: Array) -> Matrix:
     share = weights / weights.sum()
     p_mean, q_mean = share @ p, share @ q
     p0, q0 = p - p_mean, q - q_mean
-    yaw = np.arctan2(share @ (p0[:, 0] * q0[:, 1] - p0[:, 1] * q0[:, 0]), share @ (p0[:, :2] * q0[:, :2]).sum(axis=1))
+    yaw = np.arctan2(
+        share @ (p0[:, 0] * q0[:, 1] - p0[:, 1] * q0[:, 0]), share @ (p0[:, :2] * q0[:, :2]).sum(axis=1)
+    )
     T = transform_from_planar(0, 0, float(yaw))
     T[:3, 3] = q_mean - T[:3, :3] @ p_mean
     return T

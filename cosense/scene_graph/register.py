@@ -16,22 +16,22 @@ follows SG-Reg (arXiv 2504.14440, §4A and §4C) and G3Reg in pruning before fit
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
 
-from cosense.geometry.transforms import Matrix, invert, transform_points, wrap_angle, yaw_of
+from cosense.geometry.transforms import wrap_angle, yaw_of
 from cosense.scene_graph.clique import Work, largest_clique
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.match import YAW_BINS, Candidates, Consistency, find_candidates, find_consistency
 from cosense.scene_graph.nodes import LONG, Nodes, prepare
-from cosense.scene_graph.pose import Matched, distances, gnc_tls, planar_fit, refine
+from cosense.scene_graph.pose import Matched, refine
 from cosense.scene_graph.registration import Prior, Registration, Settings, Status, planar
+from cosense.scene_graph.support import Hypothesis, Support
 
-# Neighbourhoods in which is counted what agrees by chance: as dense as the surroundings, and as lanes make it.
-CHANCE_RANGES_M = (10.0, 3.6)
+# Matches that two different poses may share: those near the one place at which both agree.
+SHARED = 2
 
 
 def register(
@@ -54,19 +54,9 @@ def register(
     return replace(result, time_ms=(time.perf_counter() - start) * 1e3)
 
 
-@dataclass(frozen=True)
-class _Hypothesis:
-    """A pose and the candidates that agree with it, each thing once."""
-
-    T_a_b: Matrix
-    matches: NDArray[np.int64]
-    error: float
-
-    def better_than(self, other: _Hypothesis | None) -> bool:
-        return other is None or (len(self.matches), -self.error) > (len(other.matches), -other.error)
-
-
-def _register(graph_a: SceneGraph, graph_b: SceneGraph, prior: Prior | None, settings: Settings) -> Registration:
+def _register(
+    graph_a: SceneGraph, graph_b: SceneGraph, prior: Prior | None, settings: Settings
+) -> Registration:
     stamp_ns = max(graph_a.stamp_ns, graph_b.stamp_ns)
     given = _have_descriptors(graph_a, graph_b)
     a, b = (prepare(graph, stamp_ns, settings, given) for graph in (graph_a, graph_b))
@@ -79,14 +69,16 @@ def _register(graph_a: SceneGraph, graph_b: SceneGraph, prior: Prior | None, set
         return Registration(Status.TOO_FEW, f"{sizes}, {need} are needed")
     candidates = find_candidates(a, b, prior, settings)
     if not len(candidates):
-        return Registration(Status.NO_CANDIDATES, f"nothing in one graph can be anything in the other: {sizes}")
+        return Registration(
+            Status.NO_CANDIDATES, f"nothing in one graph can be anything in the other: {sizes}"
+        )
     consistency = find_consistency(candidates, a, b, prior, settings)
-    work = Work(settings.max_work)
-    best, other = _hypotheses(candidates, consistency, a, b, settings, work)
+    work, support = Work(settings.max_work), Support(candidates, a, b, settings)
+    best, alarms, other = _best_pose(support, consistency, need, settings, work)
     if best is None:
         cut = Status.TIMEOUT if work.cut else Status.TOO_FEW
         return Registration(cut, f"no {need} matches fit together: {sizes}")
-    return _judge(best, other, candidates, consistency, a, b, prior, settings, work)
+    return _judge(best, alarms, other, candidates, a, b, prior, settings, work)
 
 
 def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
@@ -94,91 +86,47 @@ def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
     return in_a is not None and in_b is not None and in_a.shape[1:] == in_b.shape[1:]
 
 
-def _hypotheses(
-    candidates: Candidates, consistency: Consistency, a: Nodes, b: Nodes, settings: Settings, work: Work
-) -> tuple[_Hypothesis | None, int]:
-    """Return the pose that most matches agree with, and how many agree with the best different one."""
-    bins = [consistency.edges[consistency.in_bin(centre)] for centre in YAW_BINS]
-    bins = [edges for edges in bins if len(edges) >= 3]
+def _best_pose(
+    support: Support, consistency: Consistency, need: int, settings: Settings, work: Work
+) -> tuple[Hypothesis | None, float, int]:
+    """Return the pose with most support, its false alarms, and the support of the best different pose.
+
+    The different pose is not looked for where the first one is refused anyway.
+    """
+    count = len(support.candidates)
+    bins = [consistency.edges[consistency.in_bin(centre)] for centre in range(YAW_BINS)]
     # The fullest first: it sets how large a clique must be in the others.
-    bins.sort(key=len, reverse=True)
-    found: list[_Hypothesis] = []
-    best: _Hypothesis | None = None
+    bins = sorted((edges for edges in bins if len(edges) >= 3), key=len, reverse=True)
+    cliques: set[tuple[int, ...]] = set()
     largest = 2
     for edges in bins:
-        clique = largest_clique(len(candidates), edges, max(2, largest - settings.min_margin), work)
-        if clique:
-            largest = max(largest, len(clique))
-            hypothesis = _fit(np.array(clique), candidates, a, b, settings)
-            found.append(hypothesis)
-            best = hypothesis if hypothesis.better_than(best) else best
+        clique = largest_clique(count, edges, max(2, largest - settings.min_margin), work)
+        largest = max(largest, len(clique))
+        cliques.add(tuple(clique))
+    found = [support.fit(list(c)) for c in sorted(cliques) if len(c) > max(2, largest - settings.min_margin)]
+    best = max(found, key=lambda one: (len(one.matches), -one.error), default=None)
     if best is None:
-        return None, 0
-    best = _polish(best, candidates, a, b, settings)
-    # Less than half of a different pose's matches are explained by this one.
-    explained = distances(best.T_a_b, candidates.p, candidates.q) < candidates.bounds_m
-    at_least = max(2, (len(best.matches) - settings.min_margin) // 2)
+        return None, np.inf, 0
+    best = support.polish(best)
+    alarms = support.false_alarms(best, len(consistency.edges))
+    if len(best.matches) < need or alarms > settings.max_false_alarms:
+        return best, alarms, 0
+    # Two different poses agree at one place; what lies within the bounds around it supports both.
+    explained = np.abs(support.differences(best.T_a_b)) < 1
+    larger_than = max(2, len(best.matches) - settings.min_margin - SHARED)
     for edges in bins:
-        edges = edges[~explained[edges].any(axis=1)]
-        clique = largest_clique(len(candidates), edges, at_least, work)
+        clique = largest_clique(count, edges[~explained[edges].any(axis=1)], larger_than, work)
         if clique:
-            found.append(_fit(np.array(clique), candidates, a, b, settings))
-    different = [len(one.matches) for one in found if not _same(one, best, candidates, settings)]
-    return best, max(different, default=0)
-
-
-def _same(one: _Hypothesis, other: _Hypothesis, candidates: Candidates, settings: Settings) -> bool:
-    """Say whether two poses put the matched things at the same places."""
-    p = candidates.p[other.matches]
-    return float(distances(one.T_a_b, p, transform_points(other.T_a_b, p)).mean()) < settings.max_bound_m
-
-
-def _fit(clique: NDArray[np.int64], candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> _Hypothesis:
-    T = planar_fit(candidates.p[clique], candidates.q[clique], candidates.weights[clique])
-    matches, _ = _agreeing(T, candidates, a, b, settings)
-    if len(matches) > 2:
-        T = planar_fit(candidates.p[matches], candidates.q[matches], candidates.weights[matches])
-    return _Hypothesis(T, *_agreeing(T, candidates, a, b, settings))
-
-
-def _polish(best: _Hypothesis, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> _Hypothesis:
-    """Fit again by GNC-TLS to all matches near the pose, those that the clique left out too."""
-    near = distances(best.T_a_b, candidates.p, candidates.q) < 2 * candidates.bounds_m
-    near[best.matches] = True
-    index = np.flatnonzero(near)
-    if len(index) < 3:
-        return best
-    T, _ = gnc_tls(candidates.p[index], candidates.q[index], candidates.weights[index], candidates.bounds_m[index])
-    again = _Hypothesis(T, *_agreeing(T, candidates, a, b, settings))
-    return again if again.better_than(best) else best
-
-
-def _agreeing(
-    T: Matrix, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings
-) -> tuple[NDArray[np.int64], float]:
-    """Return the candidates that agree with the pose, nearest first and each place once, and their mean square."""
-    off = distances(T, candidates.p, candidates.q) / candidates.bounds_m
-    rise = candidates.q[:, 2] - candidates.p[:, 2]
-    turn = np.abs(wrap_angle(2 * (b.yaws[candidates.b] + yaw_of(T) - a.yaws[candidates.a]))) / 2
-    inside = np.flatnonzero((off < 1) & ~(turn > settings.heading_bound_rad))
-    if len(inside):
-        inside = inside[np.abs(rise[inside] - np.median(rise[inside])) < settings.height_bound_m]
-    taken: list[int] = []
-    for match in inside[np.lexsort([inside, off[inside]])]:
-        if taken:
-            apart_a = np.hypot(*(candidates.q[taken, :2] - candidates.q[match, :2]).T)
-            apart_b = np.hypot(*(candidates.p[taken, :2] - candidates.p[match, :2]).T)
-            if min(apart_a.min(), apart_b.min()) <= settings.min_length_m:
-                continue
-        taken.append(int(match))
-    return np.array(taken, np.int64), float((off[taken] ** 2).mean()) if taken else 0.0
+            found.append(support.fit(clique))
+    other = max((len(one.matches) for one in found if not support.same(one, best)), default=0)
+    return best, alarms, other
 
 
 def _judge(
-    best: _Hypothesis,
+    best: Hypothesis,
+    alarms: float,
     other: int,
     candidates: Candidates,
-    consistency: Consistency,
     a: Nodes,
     b: Nodes,
     prior: Prior | None,
@@ -189,7 +137,7 @@ def _judge(
     matches, count = best.matches, len(best.matches)
     pairs = np.stack([a.index[candidates.a[matches]], b.index[candidates.b[matches]]], axis=1)
     pairs = pairs[np.lexsort(pairs.T[::-1])]
-    margin, alarms = count - other, _false_alarms(best, candidates, consistency)
+    margin = count - other
 
     def refuse(status: Status, reason: str) -> Registration:
         return Registration(status, reason, None, None, pairs, margin, alarms)
@@ -197,17 +145,26 @@ def _judge(
     need = settings.min_inliers if prior is None else settings.min_inliers_with_prior
     if count < need:
         return refuse(Status.TOO_FEW, f"{count} matches agree, {need} are needed")
-    if margin < settings.min_margin:
-        return refuse(Status.AMBIGUOUS, f"{count} matches agree with one pose and {other} with a different one")
     if alarms > settings.max_false_alarms:
-        return refuse(Status.TOO_FEW, f"{count} matches agree, and {alarms:.2g} times as many do by chance")
+        return refuse(Status.TOO_FEW, f"{count} matches agree, which {alarms:.2g} poses would by chance")
+    if margin < settings.min_margin:
+        return refuse(
+            Status.AMBIGUOUS, f"{count} matches agree with one pose and {other} with a different one"
+        )
     if work.cut:
-        return refuse(Status.TIMEOUT, f"{count} matches agree, but not every other pose could be looked at in time")
+        return refuse(
+            Status.TIMEOUT, f"{count} matches agree, but not every other pose could be looked at in time"
+        )
     spread_m = _spread(candidates.q[matches])
     if spread_m < settings.min_spread_m:
-        return refuse(Status.COLLINEAR, f"the {count} things that agree lie on a line: {spread_m:.1f} m across it")
+        return refuse(
+            Status.COLLINEAR, f"the {count} things that agree lie on a line: {spread_m:.1f} m across it"
+        )
     T, covariance = refine(best.T_a_b, _matched(best, candidates, a, b, settings))
-    sigma_m, sigma_rad = float(np.sqrt(np.linalg.eigvalsh(covariance[:2, :2]).max())), float(np.sqrt(covariance[2, 2]))
+    sigma_m, sigma_rad = (
+        float(np.sqrt(np.linalg.eigvalsh(covariance[:2, :2]).max())),
+        float(np.sqrt(covariance[2, 2])),
+    )
     figures = f"{count} matches, margin {margin}, {sigma_m:.2f} m and {np.rad2deg(sigma_rad):.2f} degrees"
     if sigma_m > settings.max_sigma_translation_m or sigma_rad > settings.max_sigma_yaw_rad:
         return refuse(Status.HIGH_COVARIANCE, f"too uncertain: {figures}")
@@ -216,7 +173,9 @@ def _judge(
         difference[2] = wrap_angle(difference[2])
         distance = float(difference @ np.linalg.solve(prior.covariance + covariance, difference))
         if distance > settings.gate:
-            return refuse(Status.GATED, f"chi-square {distance:.0f} from the prior, {settings.gate:.1f} is the gate")
+            return refuse(
+                Status.GATED, f"chi-square {distance:.0f} from the prior, {settings.gate:.1f} is the gate"
+            )
     return Registration(Status.REGISTERED, figures, T, covariance, pairs, margin, alarms)
 
 
@@ -225,22 +184,7 @@ def _spread(positions: NDArray[np.float64]) -> float:
     return float(np.sqrt(max(np.linalg.eigvalsh(np.cov(positions[:, :2].T, bias=True))[0], 0.0)))
 
 
-def _false_alarms(best: _Hypothesis, candidates: Candidates, consistency: Consistency) -> float:
-    """Return how many poses with so many matches are expected if both scenes had nothing in common.
-
-    Each consistent pair of candidates is a pose that was tried. Two matches make the pose; how many more agree by
-    chance follows from how many candidates lie near it without agreeing: the areas are known.
-    """
-    off = distances(best.T_a_b, candidates.p, candidates.q)
-    bound = float(candidates.bounds_m.mean())
-    by_chance = []
-    for range_m in CHANCE_RANGES_M:
-        around = int((off < range_m).sum()) - len(best.matches)
-        by_chance.append(max(around, 1) * bound**2 / range_m**2)
-    return float(len(consistency.edges) * poisson.sf(len(best.matches) - 3, max(by_chance)))
-
-
-def _matched(best: _Hypothesis, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> Matched:
+def _matched(best: Hypothesis, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> Matched:
     """Return the matches with what each says in which direction."""
     i, j = candidates.a[best.matches], candidates.b[best.matches]
     covariance = _covariances(a, i, 0.0) + _covariances(b, j, yaw_of(best.T_a_b))
@@ -256,4 +200,7 @@ def _covariances(nodes: Nodes, index: NDArray[np.int64], yaw: float) -> NDArray[
     across, along = nodes.sigmas_m[index] ** 2, nodes.along_m[index] ** 2
     direction = np.where(np.isin(nodes.classes[index], LONG), np.nan_to_num(nodes.yaws[index]), 0.0) + yaw
     axis = np.stack([np.cos(direction), np.sin(direction)], axis=1)
-    return across[:, None, None] * np.eye(2) + (along - across)[:, None, None] * axis[:, :, None] * axis[:, None, :]
+    return (
+        across[:, None, None] * np.eye(2)
+        + (along - across)[:, None, None] * axis[:, :, None] * axis[:, None, :]
+    )

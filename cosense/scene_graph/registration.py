@@ -51,7 +51,9 @@ class Prior:
             if np.shape(value) != shape or not np.isfinite(value).all():
                 raise CosenseError(f"prior: {name} must be {shape} finite numbers, got {np.shape(value)}")
         if np.linalg.eigvalsh((self.covariance + self.covariance.T) / 2).min() < 0:
-            raise CosenseError("prior: covariance has a negative variance; give variances of x, y, yaw on its diagonal")
+            raise CosenseError(
+                "prior: covariance has a negative variance; give variances of x, y, yaw on its diagonal"
+            )
 
     @classmethod
     def between(cls, graph_a: SceneGraph, graph_b: SceneGraph) -> Prior:

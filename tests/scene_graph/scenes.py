@@ -70,9 +70,13 @@ def seen(rng, world, T_world_agent, sigma_m, agent_id) -> SceneGraph:
     local = transform_points(invert(T_world_agent), positions)[order]
     local += rng.normal(0, 1, local.shape) * sigma_m
     headed = np.isin(classes[order], [NodeClass.VEHICLE, NodeClass.WALL, NodeClass.KERB])
-    heading = wrap_angle(yaws[order] - yaw_of(T_world_agent) + rng.normal(0, 0.05, len(order)) * (sigma_m > 0))
+    heading = wrap_angle(
+        yaws[order] - yaw_of(T_world_agent) + rng.normal(0, 0.05, len(order)) * (sigma_m > 0)
+    )
     yaws = np.where(headed, heading, np.nan)
-    return graph_of(classes[order], local, yaws, agent_id, sigma_m=max(sigma_m, 0.05), T_world_agent=T_world_agent)
+    return graph_of(
+        classes[order], local, yaws, agent_id, sigma_m=max(sigma_m, 0.05), T_world_agent=T_world_agent
+    )
 
 
 def pair(rng, common, private, sigma_m=0.3, **how):

@@ -1,0 +1,137 @@
+"""How many candidates support a pose, and how many would by chance.
+
+SG-Reg (arXiv 2504.14440) accepts a pose by the share of inliers (`spec/sgreg.md` §4C), the outdoor design of §9.5 by
+their number: 5, and 6 of one class. We differ: 6 are a lot among 10 things and nothing among 40 alike that stand
+along a street, so the number is held against what agrees by chance (the a-contrario rule of Moisan and Stival,
+IJCV 2004). How much that is the two graphs tell themselves: the same pose moved a few metres agrees with as
+many, and moved along the street it keeps the lanes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import pdtrc
+
+from cosense.geometry.transforms import Matrix, transform_points, yaw_of
+from cosense.scene_graph.match import Candidates, half_turn
+from cosense.scene_graph.nodes import Nodes
+from cosense.scene_graph.pose import distances, gnc_tls, planar_fit
+from cosense.scene_graph.registration import Settings
+
+# Where the pose is moved to count chance: beyond what a bound may reach, within what both agents see.
+SHIFTS_M = np.array([sign * shift for shift in np.linspace(3, 20, 16) for sign in (-1, 1)])
+DIRECTIONS = np.exp(1j * np.pi * np.arange(8) / 8)
+# Things agree more narrowly than the bound where the pose is right: counted within parts of it, too.
+PARTS = (1.0, 0.7, 0.5)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A pose and the candidates that agree with it, nearest first and each thing once.
+
+    Attributes:
+        T_a_b: (4,4).
+        matches: (K,) indices of candidates.
+        error: mean square of their distances, in bounds.
+    """
+
+    T_a_b: Matrix
+    matches: NDArray[np.int64]
+    error: float
+
+    def better_than(self, other: Hypothesis | None) -> bool:
+        return other is None or (len(self.matches), -self.error) > (len(other.matches), -other.error)
+
+
+class Support:
+    """The candidates of one registration, ready to be asked about many poses."""
+
+    def __init__(self, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> None:
+        self.candidates = candidates
+        self.settings = settings
+        self._p = candidates.p[:, 0] + 1j * candidates.p[:, 1]
+        self._q = candidates.q[:, 0] + 1j * candidates.q[:, 1]
+        self._rise = candidates.q[:, 2] - candidates.p[:, 2]
+        self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
+
+    def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
+        """Return (M,) where b's node of each candidate is, seen from a's, over the bound; NaN where headings disagree."""
+        moved = self._p * (T_a_b[0, 0] + 1j * T_a_b[1, 0]) + (T_a_b[0, 3] + 1j * T_a_b[1, 3])
+        turned = np.abs(half_turn(self._turn - yaw_of(T_a_b))) > self.settings.heading_bound_rad
+        return np.where(turned, np.nan, (moved - self._q) / self.candidates.bounds_m)
+
+    def fit(self, clique: list[int]) -> Hypothesis:
+        """Return the pose that the clique tells, fitted once more to all that agree with it."""
+        chosen = np.array(clique)
+        T = self._planar_fit(chosen)
+        inside = np.flatnonzero(np.abs(self.differences(T)) < 1)
+        return self._supported(self._planar_fit(inside) if len(inside) > 2 else T)
+
+    def polish(self, best: Hypothesis) -> Hypothesis:
+        """Fit by GNC-TLS to all candidates near the pose, those that the clique left out too."""
+        near = np.abs(self.differences(best.T_a_b)) < 2
+        near[best.matches] = True
+        index = np.flatnonzero(near)
+        if len(index) < 3:
+            return best
+        c = self.candidates
+        again = self._supported(gnc_tls(c.p[index], c.q[index], c.weights[index], c.bounds_m[index])[0])
+        return again if again.better_than(best) else best
+
+    def same(self, one: Hypothesis, other: Hypothesis) -> bool:
+        """Say whether both poses put what the other matched at the same places."""
+        p = self.candidates.p[other.matches]
+        off = distances(one.T_a_b, p, transform_points(other.T_a_b, p))
+        return float(off.mean()) < self.settings.max_bound_m
+
+    def false_alarms(self, hypothesis: Hypothesis, poses_tried: int) -> float:
+        """Return how many poses with as much support are expected where two scenes have nothing in common.
+
+        Args:
+            hypothesis: the pose.
+            poses_tried: each pair of matches that fit together is a pose; two matches support it by construction.
+        """
+        differences = self.differences(hypothesis.T_a_b)
+        bounds = self.candidates.bounds_m
+        matched = np.abs(differences[hypothesis.matches])
+        around = np.abs(differences * bounds) < np.abs(SHIFTS_M).max() + 2
+        shifts = DIRECTIONS[:, None] * SHIFTS_M
+        # What agrees with the pose itself is no chance.
+        rest = around & ~(np.abs(differences) < 1)
+        rest_differences, rest_bounds = differences[rest], bounds[rest]
+        off = np.abs(rest_differences + shifts[..., None] / rest_bounds)
+        places = self._q[hypothesis.matches]
+        square = ((places - places.mean()) ** 2).sum()
+        street = int(np.round(np.angle(square) / 2 / (np.pi / 8))) % 8
+        fewest = np.inf
+        for part in PARTS:
+            counts = (off < part).sum(axis=2)
+            by_chance = max(counts.mean(), counts[street].mean(), 1 / counts.size)
+            more = int((matched < part).sum()) - 3
+            if more >= 0:
+                fewest = min(fewest, float(pdtrc(more, by_chance)))
+        return poses_tried * len(PARTS) * fewest
+
+    def _planar_fit(self, index: NDArray[np.int64]) -> Matrix:
+        c = self.candidates
+        return planar_fit(c.p[index], c.q[index], c.weights[index])
+
+    def _supported(self, T_a_b: Matrix) -> Hypothesis:
+        """Return the pose with what agrees: heights alike, each place of a and of b once."""
+        off = np.abs(self.differences(T_a_b))
+        inside = np.flatnonzero(off < 1)
+        if len(inside):
+            rise = self._rise[inside]
+            inside = inside[np.abs(rise - np.sort(rise)[len(rise) // 2]) < self.settings.height_bound_m]
+        taken: list[int] = []
+        places: list[tuple[complex, complex]] = []
+        least = self.settings.min_length_m
+        for match in inside[np.argsort(off[inside], kind="stable")]:
+            p, q = complex(self._p[match]), complex(self._q[match])
+            if all(abs(p - p_taken) > least and abs(q - q_taken) > least for p_taken, q_taken in places):
+                places.append((p, q))
+                taken.append(int(match))
+        return Hypothesis(T_a_b, np.array(taken, np.int64), float((off[taken] ** 2).mean()) if taken else 0.0)
