@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "perception": SENSORS,
     "sharing": {*SENSORS, "perception"},
     "fusion": {*SENSORS, "perception", "sharing"},
+    "scene_graph": {*SENSORS, "perception", "sharing"},
     "evaluation": STUDY,
     "training": STUDY,
     "viewer": STUDY,

@@ -158,12 +158,15 @@ def find_consistency(
     i, j = candidates.a, candidates.b
     length_a, direction_a = _lengths(a)
     length_b, direction_b = _lengths(b)
-    lengths = length_a[np.ix_(i, i)]
-    variance = (1 / candidates.weights).astype(np.float32)
-    bound = np.sqrt(variance[:, None] + variance[None, :]) * np.float32(settings.bound_sigmas)
-    np.clip(bound, settings.min_bound_m, settings.max_bound_m, out=bound)
-    fits = np.abs(lengths - length_b[np.ix_(j, j)]) < bound
-    k, m = np.nonzero(np.triu(fits, 1))
+    variance = (settings.bound_sigmas**2 / candidates.weights).astype(np.float32)
+    square_bound = variance[:, None] + variance
+    np.clip(square_bound, settings.min_bound_m**2, settings.max_bound_m**2, out=square_bound)
+    difference = length_a[i][:, i]
+    difference -= length_b[j][:, j]
+    difference *= difference
+    k, m = np.nonzero(difference < square_bound)
+    upper = k < m
+    k, m = k[upper], m[upper]
     ik, im, jk, jm = i[k], i[m], j[k], j[m]
     # Two matches of one node have a length of zero in one graph.
     shorter = np.minimum(length_a[ik, im], length_b[jk, jm])
@@ -171,7 +174,7 @@ def find_consistency(
     keep = (shorter > settings.min_length_m) & (np.abs(rise[k] - rise[m]) < settings.height_bound_m)
     k, m, shorter, ik, im, jk, jm = (array[keep] for array in (k, m, shorter, ik, im, jk, jm))
     yaws = _wrapped(direction_a[ik, im] - direction_b[jk, jm])
-    tolerances = np.minimum(np.arcsin(np.minimum(bound[k, m] / shorter, 1.0)), MAX_YAW_TOLERANCE_RAD)
+    tolerances = np.minimum(np.arcsin(np.minimum(np.sqrt(square_bound[k, m]) / shorter, 1.0)), MAX_YAW_TOLERANCE_RAD)
     keep = np.ones(len(k), bool)
     for first, second in ((ik, jk), (im, jm)):
         off = np.abs(half_turn(b.yaws[second] + yaws - a.yaws[first]))

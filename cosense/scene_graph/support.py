@@ -3,8 +3,8 @@
 SG-Reg (arXiv 2504.14440) accepts a pose by the share of inliers (`spec/sgreg.md` §4C), the outdoor design of §9.5 by
 their number: 5, and 6 of one class. We differ: 6 are a lot among 10 things and nothing among 40 alike that stand
 along a street, so the number is held against what agrees by chance (the a-contrario rule of Moisan and Stival,
-IJCV 2004). How much that is the two graphs tell themselves: the same pose moved a few metres agrees with as
-many, and moved along the street it keeps the lanes.
+IJCV 2004). How much that is the two graphs tell themselves: by the candidates that lie near each other under the
+pose without agreeing, all around, and on a line: a wrong pose that slid along the street keeps the lanes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from cosense.scene_graph.nodes import Nodes
 from cosense.scene_graph.pose import distances, gnc_tls, planar_fit
 from cosense.scene_graph.registration import Settings
 
-# Where the pose is moved to count chance: beyond what a bound may reach, within what both agents see.
-SHIFTS_M = np.array([sign * shift for shift in np.linspace(3, 20, 16) for sign in (-1, 1)])
-DIRECTIONS = np.exp(1j * np.pi * np.arange(8) / 8)
+# How far around what would agree by chance is counted: within what both agents see.
+REACH_M = 20.0
+# Lines along which the pose might have slid, 3 degrees apart: as wide as a lane at the end of the reach.
+DIRECTIONS = np.exp(-1j * np.pi * np.arange(60) / 60)
 # Things agree more narrowly than the bound where the pose is right: counted within parts of it, too.
 PARTS = (1.0, 0.7, 0.5)
 
@@ -95,24 +96,22 @@ class Support:
             poses_tried: each pair of matches that fit together is a pose; two matches support it by construction.
         """
         differences = self.differences(hypothesis.T_a_b)
-        bounds = self.candidates.bounds_m
         matched = np.abs(differences[hypothesis.matches])
-        around = np.abs(differences * bounds) < np.abs(SHIFTS_M).max() + 2
-        shifts = DIRECTIONS[:, None] * SHIFTS_M
+        metres = differences * self.candidates.bounds_m
         # What agrees with the pose itself is no chance.
-        rest = around & ~(np.abs(differences) < 1)
-        rest_differences, rest_bounds = differences[rest], bounds[rest]
-        off = np.abs(rest_differences + shifts[..., None] / rest_bounds)
-        places = self._q[hypothesis.matches]
-        square = ((places - places.mean()) ** 2).sum()
-        street = int(np.round(np.angle(square) / 2 / (np.pi / 8))) % 8
+        around = (np.abs(metres) < REACH_M) & ~(np.abs(differences) < 1)
+        bounds = self.candidates.bounds_m[around]
+        across = np.abs((metres[around] * DIRECTIONS[:, None]).imag) / bounds
+        bound = float(bounds.mean()) if len(bounds) else self.settings.max_bound_m
         fewest = np.inf
         for part in PARTS:
-            counts = (off < part).sum(axis=2)
-            by_chance = max(counts.mean(), counts[street].mean(), 1 / counts.size)
+            on_line = (across < part).sum(axis=1)
+            # The fullest of many lines has more than its share by chance, too.
+            lined_up = float((on_line - 2 * np.sqrt(on_line)).max()) * part * bound / REACH_M
+            spread = max(len(bounds), 1) * (part * bound / REACH_M) ** 2
             more = int((matched < part).sum()) - 3
             if more >= 0:
-                fewest = min(fewest, float(pdtrc(more, by_chance)))
+                fewest = min(fewest, float(pdtrc(more, max(lined_up, spread))))
         return poses_tried * len(PARTS) * fewest
 
     def _planar_fit(self, index: NDArray[np.int64]) -> Matrix:
