@@ -1,4 +1,4 @@
-"""SG-Reg: compact semantic scene graphs, registered coarse to fine to find or repair the pose between agents."""
+"""SG-Reg: compact semantic scene graphs, which find or repair the pose between agents."""
 
 from cosense.scene_graph.describe import describe
 from cosense.scene_graph.graph import NodeClass, SceneGraph

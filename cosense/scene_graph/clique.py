@@ -1,10 +1,11 @@
 """The exact maximum clique, in bounded work.
 
-SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §4A) prunes its node matches to the largest set in which every pair is
-consistent, with the PMC library on many threads. The search here is Tomita's: branch and bound over bit sets, where a
-greedy colouring bounds what a branch can still hold; vertices that too few others know are taken out first (k-core).
-We differ: the work is limited by a count of coloured vertices instead of by time, so that the same graphs give
-the same answer on every machine, and a search that was cut says so.
+SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §4A) prunes its node matches to the largest set in which every pair
+is consistent, with the PMC library on many threads. The search here is Tomita's: branch and bound over bit
+sets, where a greedy colouring bounds what a branch can still hold; vertices that too few others know are
+taken out first (k-core).
+We differ: the work is limited by a count of coloured vertices instead of by time, so that the same graphs
+give the same answer on every machine, and a search that was cut says so.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Work:
 
 
 def k_core(vertices: int, edges: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """Return the edges (E,2) among those that lie in the k-core: each of its vertices has `k` neighbours or more.
+    """Return the edges (E,2) that lie in the k-core: each of its vertices has `k` neighbours or more.
 
     A clique larger than `k` lies inside it.
     """
@@ -41,9 +42,10 @@ def k_core(vertices: int, edges: NDArray[np.int64], k: int) -> NDArray[np.int64]
 
 
 def largest_clique(vertices: int, edges: NDArray[np.int64], larger_than: int, work: Work) -> list[int]:
-    """Return the vertices of a maximum clique in ascending order, none where no clique is larger than `larger_than`.
+    """Return the vertices of a maximum clique in ascending order, none where all have `larger_than` or less.
 
-    Where the work runs out, `work.cut` is set and the best clique so far is returned; a greedy one is always found.
+    Where the work runs out, `work.cut` is set and the best clique so far is returned; a greedy one is always
+    found.
 
     Args:
         vertices: number of vertices.

@@ -1,15 +1,18 @@
 """The learning-free triplet descriptor: what stands around a node, in which direction of turn.
 
-SG-Reg (arXiv 2504.14440, its triplet network; `spec/sgreg.md` §2.2) describes a node by the triangles that it forms
-with pairs of neighbours: cosine of the angle at the node, both distances in 3D, what the two neighbours are. The
-neighbours of a pair are put in anticlockwise order, so that the descriptor does not change with yaw and does
-change in a mirror. It stays that way here; we differ:
+SG-Reg (arXiv 2504.14440, its triplet network; `spec/sgreg.md` §2.2) describes a node by the triangles that it
+forms
+with pairs of neighbours: cosine of the angle at the node, both distances in 3D, what the two neighbours are.
+The neighbours of a pair are put in anticlockwise order, so that the descriptor does not change with yaw and
+does change in a mirror. It stays that way here; we differ:
 
-- No network: the triangles are counted in a soft histogram (§9.4). It needs no training and no labels, and it only
-  ranks candidates; the clique decides.
-- The 20 tightest pairs among the 8 nearest neighbours within 30 m, instead of 20 random pairs of everything within
+- No network: the triangles are counted in a soft histogram (§9.4). It needs no training and no labels, and it
+  only ranks candidates; the clique decides.
+- The 20 tightest pairs among the 8 nearest neighbours within 30 m, instead of 20 random pairs of everything
+  within
   1 to 6 m: outdoors things are far apart, and equal graphs shall have equal descriptors.
-- A node with one neighbour is described by that neighbour (a triangle without area) instead of not at all. One
+- A node with one neighbour is described by that neighbour (a triangle without area) instead of not at all.
+  One
   without neighbours has a zero descriptor: it is as similar to everything.
 """
 
@@ -25,7 +28,8 @@ SIZE = 64
 RANGE_M = 30.0
 NEIGHBOURS = 8
 TRIPLETS = 20
-# Bins of the histogram: what the two neighbours are x the angle x the difference and the sum of the distances.
+# Bins of the histogram: what the two neighbours are x the angle x the difference and the sum of the
+# distances.
 KINDS, ANGLES, NEARER, REACHES = 4, 4, 2, 2
 KIND_OF = np.zeros(len(NodeClass), np.int64)
 KIND_OF[[NodeClass.POLE, NodeClass.TRUNK, NodeClass.WALL, NodeClass.KERB]] = 1
@@ -94,7 +98,7 @@ def describe_nodes(positions: NDArray[np.float64], classes: NDArray[np.int64]) -
 
 
 def _soft(place: NDArray[np.float64], bins: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Return bins and shares of values between the centres 0, 1, ... `bins` - 1: two bins have a part of each."""
+    """Return bins and shares of values between the centres 0 ... `bins` - 1: two bins have a part of each."""
     place = np.clip(place, 0, bins - 1)
     low = np.minimum(place.astype(np.int64), bins - 2)
     return [(low, 1 - (place - low)), (low + 1, place - low)]

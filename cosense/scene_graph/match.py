@@ -1,17 +1,18 @@
 """Which nodes of two graphs might be the same thing, and which pairs of such matches fit together.
 
-Candidates: SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §3.1) takes P = softmax over rows x softmax over columns of the
-similarity and keeps pairs that are among the best three of both their row and their column. We differ:
+Candidates: SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §3.1) takes P = softmax over rows x softmax over columns
+of the similarity and keeps pairs that are among the best three of both their row and their column. We differ:
 
-- There is no threshold on P and no fixed three: the pairs with the best mutual rank are kept until there are as many
-  as can be looked at. A thing that both agents see among many that only one sees rarely has rank three without
-  learning; with few nodes every pair of one class is a candidate.
+- There is no threshold on P and no fixed three: the pairs with the best mutual rank are kept until there are
+  as many as can be looked at. A thing that both agents see among many that only one sees rarely has rank
+  three without learning; with few nodes every pair of one class is a candidate.
 - Class, size of vehicles and, with a prior, place and heading exclude pairs beforehand (§9.5 step 2).
 
-Consistency: two matches fit where the distance between their nodes is the same in both graphs (§4A), with a bound
-from the covariances instead of 2 m for all. We differ: with gravity known, two matches also tell the yaw between
-the graphs. It must agree with the headings of the four nodes (up to pi), and `YAW_BINS` searches among the pairs that
-tell about the same yaw only. A mirror image keeps every distance, but no two of its pairs tell the same yaw.
+Consistency: two matches fit where the distance between their nodes is the same in both graphs (§4A), with a
+bound from the covariances instead of 2 m for all. We differ: with gravity known, two matches also tell the
+yaw between the graphs. It must agree with the headings of the four nodes (up to pi), and `YAW_BINS` searches
+among the pairs that tell about the same yaw only. A mirror image keeps every distance, but no two of its
+pairs tell the same yaw.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def find_candidates(a: Nodes, b: Nodes, prior: Prior | None, settings: Settings)
 def match_scores(
     a: NDArray[np.float32], b: NDArray[np.float32], possible: NDArray[np.bool_], temperature: float
 ) -> NDArray[np.float64]:
-    """Return log P (Na,Nb) of the double softmax over the `possible` pairs of descriptors (Na,D) and (Nb,D)."""
+    """Return log P (Na,Nb) of the double softmax over `possible` pairs of descriptors (Na,D) and (Nb,D)."""
     similarity = np.where(
         possible, np.asarray(a, np.float64) @ np.asarray(b, np.float64).T / temperature, -1e9
     )
@@ -123,7 +124,7 @@ def match_scores(
 
 
 def _sizes_fit(a: Nodes, b: Nodes) -> NDArray[np.bool_]:
-    """Return (Na,Nb) whether vehicles are of one size; what else there is has none that both sides see alike."""
+    """Return (Na,Nb) whether vehicles are of one size; other things have none that both sides see."""
     with np.errstate(all="ignore"):
         ratios = a.sizes[:, None, :2] / b.sizes[None, :, :2]
         # An unknown or missing size (NaN, or zero by zero) excludes nothing.
@@ -135,7 +136,8 @@ def _near_prior(a: Nodes, b: Nodes, prior: Prior, settings: Settings) -> NDArray
     """Return (Na,Nb) whether place and heading agree under the prior and all covariances."""
     mapped = transform_points(prior.T_a_b, b.positions)
     difference = mapped[None, :, :2] - a.positions[:, None, :2]
-    # The place of a node moves with the pose's x and y, and with its yaw at right angles to where the node is.
+    # The place of a node moves with the pose's x and y, and with its yaw at right angles to where the node
+    # is.
     lever = np.stack([-(mapped[:, 1] - prior.T_a_b[1, 3]), mapped[:, 0] - prior.T_a_b[0, 3]], axis=1)
     jacobian = np.zeros((len(b), 2, 3))
     jacobian[:, 0, 0] = jacobian[:, 1, 1] = 1
@@ -174,7 +176,9 @@ def find_consistency(
     keep = (shorter > settings.min_length_m) & (np.abs(rise[k] - rise[m]) < settings.height_bound_m)
     k, m, shorter, ik, im, jk, jm = (array[keep] for array in (k, m, shorter, ik, im, jk, jm))
     yaws = _wrapped(direction_a[ik, im] - direction_b[jk, jm])
-    tolerances = np.minimum(np.arcsin(np.minimum(np.sqrt(square_bound[k, m]) / shorter, 1.0)), MAX_YAW_TOLERANCE_RAD)
+    tolerances = np.minimum(
+        np.arcsin(np.minimum(np.sqrt(square_bound[k, m]) / shorter, 1.0)), MAX_YAW_TOLERANCE_RAD
+    )
     keep = np.ones(len(k), bool)
     for first, second in ((ik, jk), (im, jm)):
         off = np.abs(half_turn(b.yaws[second] + yaws - a.yaws[first]))
@@ -187,7 +191,7 @@ def find_consistency(
 
 
 def _lengths(nodes: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return (N,N) distances seen from above, and the directions from the row's node to the column's, radians."""
+    """Return (N,N) distances seen from above, and directions from the row's node to the column's, radians."""
     place = nodes.positions[:, 0] + 1j * nodes.positions[:, 1]
     between = place[None, :] - place[:, None]
     return np.abs(between).astype(np.float32), np.angle(between).astype(np.float32)

@@ -1,7 +1,7 @@
 """The nodes of a graph as the registration sees them: usable ones, at one time, in one order.
 
-Step 1 of the pipeline in `spec/sgreg.md` §9.5. SG-Reg (arXiv 2504.14440) registers what stands; here cars drive
-between the two stamps, so everything that moves is predicted to the newer one and becomes less certain.
+Step 1 of the pipeline in `spec/sgreg.md` §9.5. SG-Reg (arXiv 2504.14440) registers what stands; here cars
+drive between the two stamps, so everything that moves is predicted to the newer one and becomes less certain.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from cosense.scene_graph.describe import describe_nodes
 from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.registration import Settings
 
-# Detectors confuse a person with a rider and a pole with a trunk, so either may match the other. Unknown things
+# Detectors confuse a person with a rider and a pole with a trunk, so either may match the other. Unknown
+# things
 # match unknown things: an unknown car that could match everything would only add chance.
 GROUP_OF = np.arange(len(NodeClass))
 GROUP_OF[NodeClass.RIDER] = NodeClass.PERSON
@@ -37,7 +38,8 @@ class Nodes:
         sizes: (N,3).
         yaws: (N,) radians, NaN where there is none worth comparing.
         sigmas_m: (N,) standard deviation of the position per axis.
-        along_m: (N,) standard deviation along the heading: the middle of a wall depends on how much of it is seen.
+        along_m: (N,) standard deviation along the heading: the middle of a wall depends on how much of it is
+            seen.
         descriptors: (N,D) of unit length or zero.
     """
 
@@ -58,8 +60,8 @@ class Nodes:
 def prepare(graph: SceneGraph, stamp_ns: int, settings: Settings, with_descriptors: bool) -> Nodes:
     """Return the nodes of `graph` that can be used, where they are at `stamp_ns`, the most certain first.
 
-    Nodes with values that are not finite, with places out of range and with classes that nobody knows are left
-    out. The order depends on what the nodes say alone, not on their order in the graph.
+    Nodes with values that are not finite, with places out of range and with classes that nobody knows are
+    left out. The order depends on what the nodes say alone, not on their order in the graph.
 
     Args:
         graph: of a peer, so it may hold anything.
@@ -72,7 +74,7 @@ def prepare(graph: SceneGraph, stamp_ns: int, settings: Settings, with_descripto
     classes = np.asarray(graph.classes, np.int64)
     moving = ~np.isin(classes, MAP_CLASSES)
     with np.errstate(all="ignore"):
-        known = np.isfinite(graph.velocities).all(axis=1)
+        known = np.asarray(np.isfinite(graph.velocities).all(axis=1))
         velocities = np.where(known[:, None], graph.velocities, 0.0)
         positions[:, :2] += np.where(moving[:, None], velocities * seconds, 0.0)
         drift = np.where(known, settings.velocity_sigma_mps, settings.unknown_speed_mps) * seconds

@@ -1,13 +1,14 @@
-"""Poses from matched points: closed forms, graduated non-convexity, and the planar estimate with its covariance.
+"""Poses from matched points: closed forms, graduated non-convexity, the planar estimate with covariance.
 
-SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §4C) fits SE(3) with truncated least squares by graduated non-convexity
-(GNC-TLS, Yang et al., arXiv 1909.08605). We differ:
+SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §4C) fits SE(3) with truncated least squares by graduated
+non-convexity (GNC-TLS, Yang et al., arXiv 1909.08605). We differ:
 
-- Gravity is known to a vehicle and to a pole at the road, so the pose has four degrees of freedom: x, y, z, yaw. Three
-  matches fewer are needed and no tilt is invented from points that all lie near the ground. `rigid_fit` is there too.
+- Gravity is known to a vehicle and to a pole at the road, so the pose has four degrees of freedom: x, y, z,
+  yaw. Three matches fewer are needed and no tilt is invented from points that all lie near the ground.
+  `rigid_fit` is there too.
 - The means are weighted as the sums are (the published code forgot that), and each match has its own bound.
-- The last step weighs walls by direction and uses headings of boxes: five cars that are 30 m away tell the yaw no
-  better than their own headings do.
+- The last step weighs walls by direction and uses headings of boxes: five cars that are 30 m away tell the
+  yaw no better than their own headings do.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def refine(T_start: Matrix, matched: Matched) -> tuple[Matrix, Array]:
         jacobian = np.zeros((len(p), 2, 3))
         jacobian[:, 0, 0] = jacobian[:, 1, 1] = 1
         jacobian[:, 0, 2], jacobian[:, 1, 2] = -turned[:, 1], turned[:, 0]
-        error = turned + [x, y] - q[:, :2]
+        error = turned + np.array([x, y]) - q[:, :2]
         weighted = np.einsum("kji,kjl->kil", jacobian, matched.information)
         hessian = np.einsum("kij,kjl->il", weighted, jacobian)
         gradient = np.einsum("kij,kj->i", weighted, error)

@@ -1,16 +1,18 @@
-"""Register two scene graphs: `register(graph_a, graph_b)` says where b stands in a's frame, or why it does not say.
+"""Register two scene graphs: say where b stands in a's frame, or why it cannot be said.
 
-The pipeline of `spec/sgreg.md` §9.5: candidates, consistency, maximum clique, planar fit, GNC-TLS, covariance, tests. It
-follows SG-Reg (arXiv 2504.14440, §4A and §4C) and G3Reg in pruning before fitting. We differ:
+The pipeline of `spec/sgreg.md` §9.5: candidates, consistency, maximum clique, planar fit, GNC-TLS,
+covariance, tests. It follows SG-Reg (arXiv 2504.14440, §4A and §4C) and G3Reg in pruning before fitting. We
+differ:
 
-- One clique for each yaw (`match.py`) instead of one for all: each is a hypothesis, and the one whose pose most
-  matches agree with wins, not the largest clique. The others are what the margin is measured against.
-- The runner-up is searched among the matches that the winning pose does not explain, instead of among cliques that
-  share less than half of the winner's: two different poses share hardly a match, two detections of one car make
-  cliques that differ in every match and mean one pose.
+- One clique for each yaw (`match.py`) instead of one for all: each is a hypothesis, and the one whose pose
+  most matches agree with wins, not the largest clique. The others are what the margin is measured against.
+- The runner-up is searched among the matches that the winning pose does not explain, instead of among cliques
+  that share less than half of the winner's: two different poses share hardly a match, two detections of one
+  car make cliques that differ in every match and mean one pose.
 - How many must agree is computed from how many would by chance, given how many things stand how densely,
   instead of "5, and 6 of one class": 6 are a lot among 10 and nothing among 40 alike.
-- No test for things that b should see in a's place and does not: that needs what hides what, which a graph does not say.
+- No test for things that b should see in a's place and does not: that needs what hides what, which a graph
+  does not say.
 """
 
 from __future__ import annotations
@@ -40,10 +42,10 @@ def register(
     """Find the pose of agent b in the frame of agent a from what both have around them.
 
     Args:
-        graph_a, graph_b: graphs of any content; what cannot be used is left out. Descriptors are used where both
-            graphs bring such of one length, else computed.
-        prior: what is believed of the pose before. It says where to look and is not part of the result, so that
-            a filter may weigh both.
+        graph_a, graph_b: graphs of any content; what cannot be used is left out. Descriptors are used where
+            both graphs bring such of one length, else computed.
+        prior: what is believed of the pose before. It says where to look and is not part of the result, so
+            that a filter may weigh both.
         settings: None for the defaults.
 
     Returns:
@@ -78,6 +80,10 @@ def _register(
     if best is None:
         cut = Status.TIMEOUT if work.cut else Status.TOO_FEW
         return Registration(cut, f"no {need} matches fit together: {sizes}")
+    if len(candidates) == settings.max_candidates and alarms <= settings.max_false_alarms:
+        # Not all pairs were looked at: those left out may agree with another place as well.
+        everything = find_candidates(a, b, prior, replace(settings, max_candidates=len(a) * len(b)))
+        other = max(other, Support(everything, a, b, settings).slid(best))
     return _judge(best, alarms, other, candidates, a, b, prior, settings, work)
 
 
@@ -113,7 +119,7 @@ def _best_pose(
         return best, alarms, 0
     # Two different poses agree at one place; what lies within the bounds around it supports both.
     explained = np.abs(support.differences(best.T_a_b)) < 1
-    larger_than = max(2, len(best.matches) - settings.min_margin - SHARED)
+    larger_than = max(2, int(settings.max_runner_up * len(best.matches)) - SHARED)
     for edges in bins:
         clique = largest_clique(count, edges[~explained[edges].any(axis=1)], larger_than, work)
         if clique:
@@ -147,7 +153,7 @@ def _judge(
         return refuse(Status.TOO_FEW, f"{count} matches agree, {need} are needed")
     if alarms > settings.max_false_alarms:
         return refuse(Status.TOO_FEW, f"{count} matches agree, which {alarms:.2g} poses would by chance")
-    if margin < settings.min_margin:
+    if margin < settings.min_margin or other > settings.max_runner_up * count:
         return refuse(
             Status.AMBIGUOUS, f"{count} matches agree with one pose and {other} with a different one"
         )
@@ -188,9 +194,10 @@ def _matched(best: Hypothesis, candidates: Candidates, a: Nodes, b: Nodes, setti
     """Return the matches with what each says in which direction."""
     i, j = candidates.a[best.matches], candidates.b[best.matches]
     covariance = _covariances(a, i, 0.0) + _covariances(b, j, yaw_of(best.T_a_b))
+    information = np.asarray(np.linalg.inv(covariance), np.float64)
     turns = a.yaws[i] - b.yaws[j]
     return Matched(
-        candidates.p[best.matches], candidates.q[best.matches], np.linalg.inv(covariance), turns,
+        candidates.p[best.matches], candidates.q[best.matches], information, turns,
         settings.heading_sigma_rad * float(np.sqrt(2)),
     )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """What a registration of two scene graphs says, what it may be told before, and its settings.
 
-The published back-end returns the identity where it failed (SG-Reg, arXiv 2504.14440, `spec/sgreg.md` §4D), and so
-refuses two agents that stand at one place. Here a failure is a status with a reason, and then there is no pose.
+The published back-end returns the identity where it failed (SG-Reg, arXiv 2504.14440, `spec/sgreg.md` §4D),
+and so refuses two agents that stand at one place. Here a failure is a status with a reason, and then there is
+no pose.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class Registration:
         reason: one sentence with the figures that decided.
         T_a_b: (4,4) maps points of agent b at its stamp into a's frame at a's stamp; None unless registered.
         covariance: (3,3) of x, y in a's frame and of the yaw; None unless registered. The prior is not in it.
-        inliers: (K,2) indices of nodes in a and in b that agree, in ascending order; of a refused pose too, for display.
+        inliers: (K,2) indices of nodes in a and in b that agree, in ascending order; of a refused pose too,
+            for display.
         margin: by how many matches the pose beats the best different one.
         false_alarms: how many agreements of this size are expected by chance between two scenes like these.
         time_ms: wall time.
@@ -106,23 +108,26 @@ class Settings:
         max_range_m: what is farther away is a mistake of the sender: a message cannot even say it.
         max_sigma_m: a node less certain than this agrees with everything and proves nothing.
         max_age_s: of what moves, against the newer of the two graphs; what stands keeps.
-        velocity_sigma_mps, unknown_speed_mps: standard deviation of a known velocity; the speed of what may move and
-            comes without one.
+        velocity_sigma_mps, unknown_speed_mps: standard deviation of a known velocity; the speed of what may
+            move and comes without one.
         max_candidates: pairs of nodes that are looked at. 600 are every pair of one class of 24 x 24.
         temperature: of the softmax over descriptors of unit length.
         gate: chi-square bound of three degrees of freedom, 99 %.
-        bound_sigmas, min_bound_m, max_bound_m: two lengths or places agree within so many standard deviations,
-            never stricter than a detector's centre repeats (0.4 m), never looser than a parked car is wide.
+        bound_sigmas, min_bound_m, max_bound_m: two lengths or places agree within so many standard
+            deviations, never stricter than a detector's centre repeats (0.4 m), never looser than a parked
+            car is wide.
         height_bound_m: two heights agree; boxes seen from far are a metre off, storeys are three.
         min_length_m: two nodes closer than this are one place and count once.
         heading_bound_rad: headings of boxes and pieces, which are known up to pi, agree.
         heading_sigma_rad: standard deviation of the heading of a box or piece in the final estimate.
-        max_work: vertices that the clique searches may colour: a bound on time that gives the same result on every
-            machine, some 40 ms on a slow core.
+        max_work: vertices that the clique searches may colour: a bound on time that gives the same result on
+            every machine, some 40 ms on a slow core.
         min_inliers, min_inliers_with_prior: below this there is no pose, however rare the agreement.
-        max_false_alarms: expected number of such agreements by chance; measured on streets and fields of strangers,
-            a thousand pairs bring one below 0.01.
+        max_false_alarms: expected number of such agreements by chance; measured on streets and fields of
+            strangers, a thousand pairs bring one below 0.01.
         min_margin: the published two; one more or less is noise.
+        max_runner_up: what share of the support a different pose may have. Two agents that see 50 m each of a row
+            of lamps find most agreement where their views lie upon each other, and one lamp on hardly less.
         min_spread_m: standard deviation of the inliers across their longest direction.
         max_sigma_yaw_rad, max_sigma_translation_m: of an accepted pose.
     """
@@ -146,8 +151,9 @@ class Settings:
     max_work: int = 40_000
     min_inliers: int = 5
     min_inliers_with_prior: int = 3
-    max_false_alarms: float = 3e-3
+    max_false_alarms: float = 1e-2
     min_margin: int = 2
+    max_runner_up: float = 0.6
     min_spread_m: float = 1.0
     max_sigma_yaw_rad: float = np.deg2rad(1)
     max_sigma_translation_m: float = 0.75

@@ -1,9 +1,11 @@
 """How many candidates support a pose, and how many would by chance.
 
-SG-Reg (arXiv 2504.14440) accepts a pose by the share of inliers (`spec/sgreg.md` §4C), the outdoor design of §9.5 by
-their number: 5, and 6 of one class. We differ: 6 are a lot among 10 things and nothing among 40 alike that stand
-along a street, so the number is held against what agrees by chance (the a-contrario rule of Moisan and Stival,
-IJCV 2004). How much that is the two graphs tell themselves: by the candidates that lie near each other under the
+SG-Reg (arXiv 2504.14440) accepts a pose by the share of inliers (`spec/sgreg.md` §4C), the outdoor design of
+§9.5 by
+their number: 5, and 6 of one class. We differ: 6 are a lot among 10 things and nothing among 40 alike that
+stand along a street, so the number is held against what agrees by chance (the a-contrario rule of Moisan and
+Stival, IJCV 2004). How much that is the two graphs tell themselves: by the candidates that lie near each
+other under the
 pose without agreeing, all around, and on a line: a wrong pose that slid along the street keeps the lanes.
 """
 
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import pdtrc
 
-from cosense.geometry.transforms import Matrix, transform_points, yaw_of
+from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, yaw_of
 from cosense.scene_graph.match import Candidates, half_turn
 from cosense.scene_graph.nodes import Nodes
 from cosense.scene_graph.pose import distances, gnc_tls, planar_fit
@@ -59,7 +61,7 @@ class Support:
         self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
 
     def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
-        """Return (M,) where b's node of each candidate is, seen from a's, over the bound; NaN where headings disagree."""
+        """Return (M,) from a's node of each candidate to b's, over the bound; NaN where headings disagree."""
         moved = self._p * (T_a_b[0, 0] + 1j * T_a_b[1, 0]) + (T_a_b[0, 3] + 1j * T_a_b[1, 3])
         turned = np.abs(half_turn(self._turn - yaw_of(T_a_b))) > self.settings.heading_bound_rad
         return np.where(turned, np.nan, (moved - self._q) / self.candidates.bounds_m)
@@ -88,12 +90,32 @@ class Support:
         off = distances(one.T_a_b, p, transform_points(other.T_a_b, p))
         return float(off.mean()) < self.settings.max_bound_m
 
+    def slid(self, best: Hypothesis) -> int:
+        """Return the support of the best pose that is the same but for a translation and quarter turns.
+
+        Things in regular rows agree with such poses. The places that would agree are counted in cells.
+        """
+        most = 0
+        cell_m = self.settings.max_bound_m
+        for quarter in range(4):
+            T = best.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2)
+            shifts = -self.differences(T) * self.candidates.bounds_m
+            shifts = shifts[~np.isnan(shifts) & ((np.abs(shifts) > 2 * cell_m) | (quarter > 0))]
+            cells, votes = np.unique(np.round(shifts / cell_m), return_counts=True)
+            for cell in cells[np.argsort(-votes, kind="stable")[:3]]:
+                moved = T.copy()
+                near = shifts[np.abs(shifts / cell_m - cell) < 1].mean()
+                moved[:2, 3] = T[0, 3] + near.real, T[1, 3] + near.imag
+                most = max(most, len(self._supported(moved).matches))
+        return most
+
     def false_alarms(self, hypothesis: Hypothesis, poses_tried: int) -> float:
         """Return how many poses with as much support are expected where two scenes have nothing in common.
 
         Args:
             hypothesis: the pose.
-            poses_tried: each pair of matches that fit together is a pose; two matches support it by construction.
+            poses_tried: each pair of matches that fit together is a pose; two matches support it by
+                construction.
         """
         differences = self.differences(hypothesis.T_a_b)
         matched = np.abs(differences[hypothesis.matches])

@@ -21,7 +21,7 @@ THIN = (0.3, 0.3, 5.0)
 
 
 def graph_of(classes, positions, yaws=None, agent_id="a", stamp_ns=0, sigma_m=0.3, **fields) -> SceneGraph:
-    """Return a graph of things at `positions` (N,3) with sizes as usual; NaN headings where no `yaws` are given."""
+    """Return a graph of things at `positions` (N,3) with usual sizes; NaN headings without `yaws`."""
     count = len(classes)
     values = {
         "agent_id": agent_id,
@@ -42,7 +42,7 @@ def graph_of(classes, positions, yaws=None, agent_id="a", stamp_ns=0, sigma_m=0.
 
 
 def things(rng, count, classes=FOUR_CLASSES, extent_m=40.0, apart_m=2.0, street=False):
-    """Return classes (N,), positions (N,3) and headings (N,) of things in the world, `apart_m` from each other.
+    """Return classes (N,), positions (N,3) and headings (N,) of things `apart_m` from each other.
 
     In a `street` vehicles drive on four lanes, poles stand on two lines and walls behind them.
     """
@@ -64,7 +64,7 @@ def things(rng, count, classes=FOUR_CLASSES, extent_m=40.0, apart_m=2.0, street=
 
 
 def seen(rng, world, T_world_agent, sigma_m, agent_id) -> SceneGraph:
-    """Return what an agent at `T_world_agent` has of a `world` of classes, positions and headings, shuffled."""
+    """Return what an agent at `T_world_agent` has of `world` (classes, positions, headings), shuffled."""
     classes, positions, yaws = world
     order = rng.permutation(len(classes))
     local = transform_points(invert(T_world_agent), positions)[order]

@@ -29,7 +29,11 @@ def random_edges(rng, vertices, density):
 def test_it_is_the_largest_of_all(vertices, density, seed):
     edges = random_edges(np.random.default_rng(seed), vertices, density)
     clique = largest_clique(vertices, edges, 0, Work(PLENTY))
-    sizes = [n for n in range(2, vertices + 1) if any(is_clique(c, edges) for c in combinations(range(vertices), n))]
+    sizes = [
+        n
+        for n in range(2, vertices + 1)
+        if any(is_clique(c, edges) for c in combinations(range(vertices), n))
+    ]
     assert len(clique) == max(sizes, default=0)
     assert is_clique(clique, edges)
 

@@ -17,7 +17,9 @@ from tests.scene_graph.scenes import graph_of, shuffled, things
 def test_it_does_not_change_with_where_the_agent_stands(seed, yaw, x):
     kinds, positions, _ = things(np.random.default_rng(seed), 12)
     turned = transform_points(transform_from_planar(x, 3, yaw, 1), positions)
-    np.testing.assert_allclose(describe(graph_of(kinds, positions)), describe(graph_of(kinds, turned)), atol=1e-5)
+    np.testing.assert_allclose(
+        describe(graph_of(kinds, positions)), describe(graph_of(kinds, turned)), atol=1e-5
+    )
 
 
 def test_it_does_not_change_with_the_order_of_the_nodes():

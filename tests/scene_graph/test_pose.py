@@ -1,4 +1,4 @@
-"""Closed forms are exact, the robust fit survives most matches being wrong, the covariance is the real one."""
+"""Closed forms are exact, the robust fit survives mostly wrong matches, the covariance is the real one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def test_the_planar_fit_is_exact(seed, yaw, count):
     rng = np.random.default_rng(seed)
     T = transform_from_planar(*rng.uniform(-100, 100, 2), yaw, rng.normal())
     p = rng.uniform(-50, 50, (count, 3))
-    np.testing.assert_allclose(planar_fit(p, transform_points(T, p), rng.uniform(0.1, 5, count)), T, atol=1e-9)
+    np.testing.assert_allclose(
+        planar_fit(p, transform_points(T, p), rng.uniform(0.1, 5, count)), T, atol=1e-9
+    )
 
 
 @given(st.integers(0, 10**6), st.integers(3, 20))
@@ -93,7 +95,9 @@ def test_matches_worse_than_they_should_be_make_the_pose_uncertain():
     rng = np.random.default_rng(1)
     p = rng.uniform(-40, 40, (30, 3))
     q = p + rng.normal(0, 1.0, p.shape)
-    assert refine(np.eye(4), matched(p, q, 0.2))[1][0, 0] > 10 * refine(np.eye(4), matched(p, p, 0.2))[1][0, 0]
+    assert (
+        refine(np.eye(4), matched(p, q, 0.2))[1][0, 0] > 10 * refine(np.eye(4), matched(p, p, 0.2))[1][0, 0]
+    )
 
 
 def test_headings_tell_the_yaw_up_to_half_a_turn():

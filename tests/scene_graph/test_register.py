@@ -96,7 +96,9 @@ def test_places_with_nothing_in_common_are_refused(count, street):
 @pytest.mark.parametrize("street", [False, True])
 def test_a_street_of_poles_is_not_taken_for_another(street):
     for seed in range(25):
-        assert not register(*strangers(np.random.default_rng(seed), 25, classes=POLES, street=street)).registered
+        assert not register(
+            *strangers(np.random.default_rng(seed), 25, classes=POLES, street=street)
+        ).registered
 
 
 @pytest.mark.parametrize("classes", [POLES, (NodeClass.POLE, NodeClass.PERSON, NodeClass.VEHICLE)])
@@ -148,7 +150,9 @@ def test_things_detected_twice_count_once():
     def doubled(graph):
         rows = ("classes", "positions", "sizes", "yaws", "velocities", "sigmas_m", "scores")
         twice = {name: np.repeat(getattr(graph, name), 3, axis=0) for name in rows}
-        twice["positions"] = twice["positions"] + np.tile([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0]], (len(graph), 1))
+        twice["positions"] = twice["positions"] + np.tile(
+            [[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0]], (len(graph), 1)
+        )
         return replace(graph, ids=np.arange(3 * len(graph)), **twice)
 
     assert not register(doubled(a), doubled(b)).registered
@@ -165,14 +169,18 @@ def test_too_few_things(count):
 
 def test_different_kinds_of_things_are_no_candidates():
     _, positions, _ = things(np.random.default_rng(0), 10)
-    result = register(graph_of([NodeClass.POLE] * 10, positions), graph_of([NodeClass.PERSON] * 10, positions))
+    result = register(
+        graph_of([NodeClass.POLE] * 10, positions), graph_of([NodeClass.PERSON] * 10, positions)
+    )
     assert result.status is Status.NO_CANDIDATES
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1e300, 1e9])
 def test_impossible_values_are_left_out(bad):
     a, b, T = pair(np.random.default_rng(0), 8, 6, sigma_m=0.1)
-    broken = {name: getattr(a, name).copy() for name in ("positions", "sizes", "yaws", "velocities", "sigmas_m")}
+    broken = {
+        name: getattr(a, name).copy() for name in ("positions", "sizes", "yaws", "velocities", "sigmas_m")
+    }
     broken["positions"][0] = bad
     broken["sizes"][1] = broken["yaws"][2] = broken["velocities"][3] = broken["sigmas_m"][4] = bad
     result = register(replace(a, **broken), b)
@@ -220,7 +228,9 @@ def hostile(name):
     return graph_of([NodeClass.POLE] * 100, np.repeat(places, 10, axis=0) + rng.normal(0, 0.2, (100, 3)))
 
 
-@pytest.mark.parametrize("name", ["10 000 things", "grid of one class", "one place", "things detected ten times"])
+@pytest.mark.parametrize(
+    "name", ["10 000 things", "grid of one class", "one place", "things detected ten times"]
+)
 def test_hostile_graphs_take_bounded_time(name):
     graph = hostile(name)
     register(graph, graph)
@@ -234,7 +244,7 @@ def test_hostile_graphs_take_bounded_time(name):
 
 
 def moved(graph, stamp_ns, speed=10.0):
-    """Return the graph with everything driving at `speed` along the world's x axis, as it was at `stamp_ns`."""
+    """Return the graph as it is at `stamp_ns` where everything drives at `speed` along the world's x."""
     turn = invert(graph.T_world_agent)[:3, :3]
     velocity = turn @ [speed, 0, 0]
     positions = graph.positions + velocity * stamp_ns / SECOND_NS
@@ -278,7 +288,7 @@ def test_a_prior_finds_what_is_too_little_alone():
 
 
 def test_a_false_prior_never_wins():
-    """The place that the prior names has nothing to agree with, or what agrees is farther off than it allows."""
+    """Nothing agrees at the place that the prior names, or it is farther off than allowed."""
     for seed in range(10):
         a, b, T = pair(np.random.default_rng(seed), 10, 4, sigma_m=0.1)
         far = transform_from_planar(6.0, 0.0, 0.0) @ T
@@ -296,7 +306,10 @@ def test_the_prior_between_two_agents_has_both_covariances():
     prior = Prior.between(a, b)
     samples = []
     for _ in range(4000):
-        of_a, of_b = rng.normal(0, np.sqrt(np.diag(covariance_a))), rng.normal(0, np.sqrt(np.diag(covariance_b)))
+        of_a, of_b = (
+            rng.normal(0, np.sqrt(np.diag(covariance_a))),
+            rng.normal(0, np.sqrt(np.diag(covariance_b))),
+        )
         noisy = invert(transform_from_planar(*(planar(T_world_a) + of_a))) @ transform_from_planar(
             *(planar(T_world_b) + of_b)
         )
@@ -329,8 +342,25 @@ def test_descriptors_of_the_graphs_are_used_where_both_have_them():
     words /= np.linalg.norm(words, axis=1, keepdims=True)
 
     def named(graph, T):
-        nearest = np.linalg.norm(transform_points(T, graph.positions)[:, None] - positions, axis=2).argmin(axis=1)
+        nearest = np.linalg.norm(transform_points(T, graph.positions)[:, None] - positions, axis=2).argmin(
+            axis=1
+        )
         return replace(graph, descriptors=words[nearest].astype(np.float32))
 
     assert len(register(named(a, np.eye(4)), named(b, T_world_b)).inliers) == 60
     assert register(named(a, np.eye(4)), b).registered
+
+
+@pytest.mark.parametrize("count", [6, 10, 20])
+def test_views_of_a_regular_row_are_ambiguous_also_where_they_overlap_best(count):
+    """Two agents see as many lamps of a street, from different places: the views coincide, the places do not."""
+    x = np.repeat(np.arange(count // 2) * 25.0, 2)
+    lamps = graph_of([NodeClass.POLE] * count, np.stack([x, np.tile([-8.0, 8.0], count // 2), 0 * x], axis=1))
+    assert register(lamps, lamps).status in (Status.AMBIGUOUS, Status.TOO_FEW)
+
+
+def test_a_grid_that_is_too_large_to_look_at_every_pair_is_ambiguous():
+    grid = hostile("grid of one class")
+    result = register(grid, grid)
+    assert result.status is Status.AMBIGUOUS
+    assert len(result.inliers) - result.margin > 100
