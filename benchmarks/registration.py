@@ -1,7 +1,7 @@
 """Two scene graphs: `python benchmarks/registration.py` writes results/benchmarks/registration.json.
 
-Times are of `register`, which prepares, describes, matches and tests. Rates are over random scenes: a street or a
-field with four kinds of things, each agent with its own noise; right is within 1 m and 1 degree.
+Times are of `register`, which prepares, describes, matches and tests. Rates are over random scenes: a street
+or a field with four kinds of things, each agent with its own noise; right is within 1 m and 1 degree.
 """
 
 from __future__ import annotations
