@@ -27,7 +27,8 @@ def graph(classes: np.ndarray, positions: np.ndarray, yaws: np.ndarray, sigma_m:
     sizes = np.where((classes == NodeClass.VEHICLE)[:, None], [4.5, 1.8, 1.5], [0.5, 0.5, 3.0])
     yaws = np.where(np.isin(classes, (*POLES, NodeClass.PERSON)), np.nan, yaws)
     return SceneGraph(
-        "agent", 0, np.eye(4), np.eye(3), np.arange(count), classes, positions, sizes, yaws, np.zeros((count, 2)),
+        "agent", 0, np.eye(4), np.eye(3), np.arange(count), classes, positions, sizes, yaws,
+        np.zeros((count, 2)),
         np.full(count, sigma_m), np.full(count, 0.9), np.zeros((0, 2), np.int64),
     )  # fmt: skip
 
@@ -77,6 +78,7 @@ def time_rows(rng: np.random.Generator) -> list[dict[str, Any]]:
         "40 x 40 poles of one street": scene(rng, 20, 20, 0.2, classes=POLES, street=True)[0].positions,
         "grid of 400 poles": grid,
         "grid of 36 poles": grid[(grid < 30).all(axis=1)],
+        "40 poles within 10 m": rng.uniform(-5, 5, (40, 3)) * [1, 1, 0],
         "200 poles at one place": np.zeros((200, 3)),
         "10 poles detected ten times": places,
         "10 000 poles": spread,

@@ -28,8 +28,8 @@ from cosense.scene_graph.graph import NodeClass
 from cosense.scene_graph.nodes import Nodes
 from cosense.scene_graph.registration import Prior, Settings
 
-# Of 10 degrees: a pair is searched in every bin that its own uncertainty reaches.
-YAW_BINS = 36
+# Of 20 degrees: a pair is searched in every bin that its own uncertainty reaches.
+YAW_BINS = 18
 HALF_BIN_RAD = np.pi / YAW_BINS
 # The uncertainty of the yaw that two near nodes tell; beyond it they tell nothing.
 MAX_YAW_TOLERANCE_RAD = np.deg2rad(40)

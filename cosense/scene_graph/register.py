@@ -121,7 +121,9 @@ def _best_pose(
     explained = np.abs(support.differences(best.T_a_b)) < 1
     larger_than = max(2, int(settings.max_runner_up * len(best.matches)) - SHARED)
     for edges in bins:
-        clique = largest_clique(count, edges[~explained[edges].any(axis=1)], larger_than, work)
+        clique = largest_clique(
+            count, edges[~(explained[edges[:, 0]] | explained[edges[:, 1]])], larger_than, work
+        )
         if clique:
             found.append(support.fit(clique))
     other = max((len(one.matches) for one in found if not support.same(one, best)), default=0)
@@ -149,11 +151,11 @@ def _judge(
         return Registration(status, reason, None, None, pairs, margin, alarms)
 
     need = settings.min_inliers if prior is None else settings.min_inliers_with_prior
-    if count < need:
-        return refuse(Status.TOO_FEW, f"{count} matches agree, {need} are needed")
-    if alarms > settings.max_false_alarms:
-        return refuse(Status.TOO_FEW, f"{count} matches agree, which {alarms:.2g} poses would by chance")
-    if margin < settings.min_margin or other > settings.max_runner_up * count:
+    few = count < need or alarms > settings.max_false_alarms
+    if few and not work.cut:
+        chance = f"{need} are needed" if count < need else f"which {alarms:.2g} poses would by chance"
+        return refuse(Status.TOO_FEW, f"{count} matches agree, {chance}")
+    if not few and (margin < settings.min_margin or other > settings.max_runner_up * count):
         return refuse(
             Status.AMBIGUOUS, f"{count} matches agree with one pose and {other} with a different one"
         )

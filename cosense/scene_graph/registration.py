@@ -121,7 +121,7 @@ class Settings:
         heading_bound_rad: headings of boxes and pieces, which are known up to pi, agree.
         heading_sigma_rad: standard deviation of the heading of a box or piece in the final estimate.
         max_work: vertices that the clique searches may colour: a bound on time that gives the same result on
-            every machine, some 40 ms on a slow core.
+            every machine, at most some 25 ms on a slow core.
         min_inliers, min_inliers_with_prior: below this there is no pose, however rare the agreement.
         max_false_alarms: expected number of such agreements by chance; of 1600 pairs of
             strangers on streets and in fields one came below 0.01.
@@ -149,12 +149,12 @@ class Settings:
     min_length_m: float = 1.0
     heading_bound_rad: float = np.deg2rad(30)
     heading_sigma_rad: float = np.deg2rad(4)
-    max_work: int = 40_000
+    max_work: int = 20_000
     min_inliers: int = 5
     min_inliers_with_prior: int = 3
     max_false_alarms: float = 1e-2
     min_margin: int = 2
-    max_runner_up: float = 0.6
+    max_runner_up: float = 0.65
     min_spread_m: float = 1.0
     max_sigma_yaw_rad: float = np.deg2rad(1)
     max_sigma_translation_m: float = 0.75

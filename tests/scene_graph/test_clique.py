@@ -61,8 +61,8 @@ def test_a_cut_search_says_so_and_gives_what_it_has():
     assert work.cut
     assert len(clique) > 10
     assert is_clique(clique, edges)
-    # Its work is spent, and still the next one gets the greedy answer.
-    assert len(largest_clique(4, np.array(list(combinations(range(4), 2))), 2, work)) == 4
+    # Its work is spent, so the next search does not begin.
+    assert largest_clique(4, np.array(list(combinations(range(4), 2))), 2, work) == []
 
 
 def test_the_same_graph_gives_the_same_clique():
@@ -73,5 +73,5 @@ def test_the_same_graph_gives_the_same_clique():
 def test_the_core_keeps_what_has_enough_neighbours():
     square = [[0, 1], [1, 2], [2, 3], [0, 3], [0, 2], [1, 3]]
     tail = [[3, 4], [4, 5]]
-    core = k_core(6, np.array(square + tail), 3)
+    core = k_core(6, np.array(square + tail), 3, Work(PLENTY))
     assert sorted(map(tuple, core)) == sorted(map(tuple, square))

@@ -224,6 +224,8 @@ def hostile(name):
         return graph_of([NodeClass.POLE] * 400, np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3))
     if name == "one place":
         return graph_of([NodeClass.POLE] * 200, np.zeros((200, 3)))
+    if name == "crowd":
+        return graph_of([NodeClass.PERSON] * 40, rng.uniform(-5, 5, (40, 3)) * [1, 1, 0], sigma_m=0.5)
     places = rng.uniform(-20, 20, (10, 3)) * [1, 1, 0]
     return graph_of([NodeClass.POLE] * 100, np.repeat(places, 10, axis=0) + rng.normal(0, 0.2, (100, 3)))
 
@@ -353,7 +355,7 @@ def test_descriptors_of_the_graphs_are_used_where_both_have_them():
 
 @pytest.mark.parametrize("count", [6, 10, 20])
 def test_views_of_a_regular_row_are_ambiguous_also_where_they_overlap_best(count):
-    """Two agents see as many lamps of a street, from different places: the views coincide, the places do not."""
+    """Two agents may see as many lamps each from different places: the views coincide, the places do not."""
     x = np.repeat(np.arange(count // 2) * 25.0, 2)
     lamps = graph_of([NodeClass.POLE] * count, np.stack([x, np.tile([-8.0, 8.0], count // 2), 0 * x], axis=1))
     assert register(lamps, lamps).status in (Status.AMBIGUOUS, Status.TOO_FEW)
