@@ -20,7 +20,7 @@ PACKAGE = Path(cosense.__file__).parent
 SENSORS = {"geometry", "sensing"}
 SOURCES = {*SENSORS, "data", "simulation"}
 MESSAGES = {*SENSORS, "perception", "sharing", "fusion"}
-STUDY = {*SOURCES, *MESSAGES, "evaluation", "training", "viewer"}
+STUDY = {*SOURCES, *MESSAGES, "scene_graph", "evaluation", "training", "viewer"}
 MAY_IMPORT = {
     "geometry": set(),
     "sensing": {"geometry"},

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-
 # What a look at this many edges costs is, by measurement, what colouring one vertex does.
 EDGES_OF_ONE = 60
 
@@ -49,8 +48,8 @@ def k_core(vertices: int, edges: NDArray[np.int64], k: int, work: Work) -> NDArr
 def largest_clique(vertices: int, edges: NDArray[np.int64], larger_than: int, work: Work) -> list[int]:
     """Return the vertices of a maximum clique in ascending order, none where all have `larger_than` or less.
 
-    Where the work runs out, `work.cut` is set and the best clique so far is returned, at least a greedy one. A
-    search that begins with no work left finds nothing.
+    Where the work runs out, `work.cut` is set and the best clique so far is returned, at least a greedy one.
+    A search that begins with no work left finds nothing.
 
     Args:
         vertices: number of vertices.

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cosense.scene_graph.graph import NodeClass, SceneGraph
+from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
 
 SIZE = 64
 RANGE_M = 30.0
@@ -32,7 +32,7 @@ TRIPLETS = 20
 # distances.
 KINDS, ANGLES, NEARER, REACHES = 4, 4, 2, 2
 KIND_OF = np.zeros(len(NodeClass), np.int64)
-KIND_OF[[NodeClass.POLE, NodeClass.TRUNK, NodeClass.WALL, NodeClass.KERB]] = 1
+KIND_OF[list(MAP_CLASSES)] = 1
 
 
 def describe(graph: SceneGraph) -> NDArray[np.float32]:

@@ -23,7 +23,6 @@ GROUP_OF[NodeClass.RIDER] = NodeClass.PERSON
 GROUP_OF[NodeClass.TRUNK] = NodeClass.POLE
 # Whose heading two agents see alike; a person's is a guess.
 WITH_HEADING = (NodeClass.VEHICLE, NodeClass.WALL, NodeClass.KERB)
-LONG = (NodeClass.WALL, NodeClass.KERB)
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,6 @@ class Nodes:
         sizes: (N,3).
         yaws: (N,) radians, NaN where there is none worth comparing.
         sigmas_m: (N,) standard deviation of the position per axis.
-        along_m: (N,) standard deviation along the heading: the middle of a wall depends on how much of it is
-            seen.
         descriptors: (N,D) of unit length or zero.
     """
 
@@ -50,7 +47,6 @@ class Nodes:
     sizes: NDArray[np.float64]
     yaws: NDArray[np.float64]
     sigmas_m: NDArray[np.float64]
-    along_m: NDArray[np.float64]
     descriptors: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -92,12 +88,9 @@ def prepare(graph: SceneGraph, stamp_ns: int, settings: Settings, with_descripto
     yaws = np.where(np.isin(classes, WITH_HEADING), np.asarray(graph.yaws, np.float64)[index], np.nan)
     yaws[~(np.abs(yaws) < 1e3)] = np.nan
     sigmas, groups = sigmas[index], GROUP_OF[classes]
-    # The middle of a piece of length l that is seen in part lies anywhere on it.
-    lengths = np.where(np.isfinite(sizes[:, 0]), np.clip(sizes[:, 0], 0, 100), 0)
-    along = np.where(np.isin(classes, LONG), np.maximum(sigmas, lengths / np.sqrt(12)), sigmas)
     if with_descriptors:
         assert graph.descriptors is not None
         descriptors = np.nan_to_num(graph.descriptors[index])
     else:
         descriptors = describe_nodes(positions[index], groups)
-    return Nodes(index, groups, classes, positions[index], sizes, yaws, sigmas, along, descriptors)
+    return Nodes(index, groups, classes, positions[index], sizes, yaws, sigmas, descriptors)

@@ -7,8 +7,8 @@ non-convexity (GNC-TLS, Yang et al., arXiv 1909.08605). We differ:
   yaw. Three matches fewer are needed and no tilt is invented from points that all lie near the ground.
   `rigid_fit` is there too.
 - The means are weighted as the sums are (the published code forgot that), and each match has its own bound.
-- The last step weighs walls by direction and uses headings of boxes: five cars that are 30 m away tell the
-  yaw no better than their own headings do.
+- The last step uses headings of boxes, too: five cars that are 30 m away tell the yaw no better than their
+  own headings do.
 """
 
 from __future__ import annotations
@@ -96,14 +96,14 @@ class Matched:
 
     Attributes:
         p, q: (K,3) positions in b and in a.
-        information: (K,2,2) inverse covariance of the difference q - p seen from above, axes of a.
+        weights: (K,) inverse variance of the difference q - p, per axis.
         turns: (K,) how much the heading in a differs from that in b, known up to pi; NaN where one has none.
         turn_sigma_rad: standard deviation of a turn.
     """
 
     p: Array
     q: Array
-    information: Array
+    weights: Array
     turns: Array
     turn_sigma_rad: float
 
@@ -122,9 +122,8 @@ def refine(T_start: Matrix, matched: Matched) -> tuple[Matrix, Array]:
         jacobian[:, 0, 0] = jacobian[:, 1, 1] = 1
         jacobian[:, 0, 2], jacobian[:, 1, 2] = -turned[:, 1], turned[:, 0]
         error = turned + np.array([x, y]) - q[:, :2]
-        weighted = np.einsum("kji,kjl->kil", jacobian, matched.information)
-        hessian = np.einsum("kij,kjl->il", weighted, jacobian)
-        gradient = np.einsum("kij,kj->i", weighted, error)
+        hessian = np.einsum("k,kji,kjl->il", matched.weights, jacobian, jacobian)
+        gradient = np.einsum("k,kji,kj->i", matched.weights, jacobian, error)
         turn_error = wrap_angle(2 * (yaw - matched.turns)) / 2
         # A heading far off is that of a box seen badly, or of one that its sender turned by a right angle.
         good = np.abs(turn_error) < 3 * matched.turn_sigma_rad
@@ -134,8 +133,7 @@ def refine(T_start: Matrix, matched: Matched) -> tuple[Matrix, Array]:
         x, y, yaw = x + step[0], y + step[1], yaw + step[2]
         if np.abs(step).max() < 1e-12:
             break
-    chi_square = float(np.einsum("ki,kij,kj->", error, matched.information, error))
+    chi_square = float(matched.weights @ (error**2).sum(axis=1))
     excess = chi_square / max(2 * len(p) - 3, 1)
-    weights = np.trace(matched.information, axis1=1, axis2=2)
-    z = float(weights @ (q[:, 2] - p[:, 2]) / weights.sum())
+    z = float(matched.weights @ (q[:, 2] - p[:, 2]) / matched.weights.sum())
     return transform_from_planar(x, y, float(wrap_angle(yaw)), z), max(1.0, excess) * np.linalg.inv(hessian)

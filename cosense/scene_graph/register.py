@@ -23,11 +23,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.transforms import wrap_angle, yaw_of
+from cosense.geometry.transforms import wrap_angle
 from cosense.scene_graph.clique import Work, largest_clique
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.match import YAW_BINS, Candidates, Consistency, find_candidates, find_consistency
-from cosense.scene_graph.nodes import LONG, Nodes, prepare
+from cosense.scene_graph.nodes import Nodes, prepare
 from cosense.scene_graph.pose import Matched, refine
 from cosense.scene_graph.registration import Prior, Registration, Settings, Status, planar
 from cosense.scene_graph.support import Hypothesis, Support
@@ -193,23 +193,8 @@ def _spread(positions: NDArray[np.float64]) -> float:
 
 
 def _matched(best: Hypothesis, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> Matched:
-    """Return the matches with what each says in which direction."""
-    i, j = candidates.a[best.matches], candidates.b[best.matches]
-    covariance = _covariances(a, i, 0.0) + _covariances(b, j, yaw_of(best.T_a_b))
-    information = np.asarray(np.linalg.inv(covariance), np.float64)
-    turns = a.yaws[i] - b.yaws[j]
-    return Matched(
-        candidates.p[best.matches], candidates.q[best.matches], information, turns,
-        settings.heading_sigma_rad * float(np.sqrt(2)),
-    )  # fmt: skip
-
-
-def _covariances(nodes: Nodes, index: NDArray[np.int64], yaw: float) -> NDArray[np.float64]:
-    """Return (K,2,2) of positions, in axes that are turned back by `yaw`; long things are uncertain along."""
-    across, along = nodes.sigmas_m[index] ** 2, nodes.along_m[index] ** 2
-    direction = np.where(np.isin(nodes.classes[index], LONG), np.nan_to_num(nodes.yaws[index]), 0.0) + yaw
-    axis = np.stack([np.cos(direction), np.sin(direction)], axis=1)
-    return (
-        across[:, None, None] * np.eye(2)
-        + (along - across)[:, None, None] * axis[:, :, None] * axis[:, None, :]
-    )
+    """Return the matches for the final estimate."""
+    rows = best.matches
+    turns = a.yaws[candidates.a[rows]] - b.yaws[candidates.b[rows]]
+    turn_sigma_rad = settings.heading_sigma_rad * float(np.sqrt(2))
+    return Matched(candidates.p[rows], candidates.q[rows], candidates.weights[rows], turns, turn_sigma_rad)

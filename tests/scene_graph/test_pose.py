@@ -70,9 +70,8 @@ def test_matches_that_all_agree_all_count():
 
 
 def matched(p, q, sigma_m, turns=None, turn_sigma_rad=0.1):
-    information = np.tile(np.eye(2) / sigma_m**2, (len(p), 1, 1))
     turns = np.full(len(p), np.nan) if turns is None else turns
-    return Matched(p, q, information, turns, turn_sigma_rad)
+    return Matched(p, q, np.full(len(p), sigma_m**-2.0), turns, turn_sigma_rad)
 
 
 def test_the_covariance_is_that_of_the_errors():

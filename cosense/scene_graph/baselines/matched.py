@@ -27,10 +27,9 @@ def registration_of(a: Nodes, b: Nodes, i: NDArray[np.int64], j: NDArray[np.int6
     settings = Settings()
     variance = a.sigmas_m[i] ** 2 + b.sigmas_m[j] ** 2
     T = planar_fit(b.positions[j], a.positions[i], 1 / variance)
-    information = np.eye(2) / variance[:, None, None]
     turn_sigma_rad = settings.heading_sigma_rad * float(np.sqrt(2))
     turns = a.yaws[i] - b.yaws[j]
-    T, covariance = refine(T, Matched(b.positions[j], a.positions[i], information, turns, turn_sigma_rad))
+    T, covariance = refine(T, Matched(b.positions[j], a.positions[i], 1 / variance, turns, turn_sigma_rad))
     sigma_m = float(np.sqrt(np.linalg.eigvalsh(covariance[:2, :2]).max()))
     figures = f"{len(i)} matches, {sigma_m:.2f} m and {np.rad2deg(np.sqrt(covariance[2, 2])):.2f} degrees"
     if sigma_m > settings.max_sigma_translation_m or covariance[2, 2] > settings.max_sigma_yaw_rad**2:
