@@ -123,8 +123,8 @@ class Settings:
         max_work: vertices that the clique searches may colour: a bound on time that gives the same result on
             every machine, at most some 25 ms on a slow core.
         min_inliers, min_inliers_with_prior: below this there is no pose, however rare the agreement.
-        max_false_alarms: expected number of such agreements by chance; of 1600 pairs of
-            strangers on streets and in fields one came below 0.01.
+        max_false_alarms: expected number of such agreements by chance; of 1864 pairs of
+            strangers on streets and in fields one was accepted.
         min_margin: the published two; one more or less is noise.
         max_runner_up: what share of the support a different pose may have. Two agents that see 50 m each of a
             row of lamps find most agreement where their views lie upon each other, and one lamp on hardly
