@@ -34,6 +34,8 @@ from cosense.scene_graph.support import Hypothesis, Support
 
 # Matches that two different poses may share: those near the one place at which both agree.
 SHARED = 2
+# Of the poses that cliques tell, those that are moved about where cliques have not seen every pair.
+SLIDES = 3
 
 
 def register(
@@ -75,16 +77,16 @@ def _register(
             Status.NO_CANDIDATES, f"nothing in one graph can be anything in the other: {sizes}"
         )
     consistency = find_consistency(candidates, a, b, prior, settings)
-    work, support = Work(settings.max_work), Support(candidates, a, b, settings)
-    best, alarms, other = _best_pose(support, consistency, need, settings, work)
+    work, chosen = Work(settings.max_work), Support(candidates, a, b, settings)
+    everything = chosen
+    if len(candidates) == settings.max_candidates:
+        all_pairs = find_candidates(a, b, prior, replace(settings, max_candidates=len(a) * len(b)))
+        everything = Support(all_pairs, a, b, settings)
+    best, alarms, other = _best_pose(chosen, everything, consistency, need, settings, work)
     if best is None:
         cut = Status.TIMEOUT if work.cut else Status.TOO_FEW
         return Registration(cut, f"no {need} matches fit together: {sizes}")
-    if len(candidates) == settings.max_candidates and alarms <= settings.max_false_alarms:
-        # Not all pairs were looked at: those left out may agree with another place as well.
-        everything = find_candidates(a, b, prior, replace(settings, max_candidates=len(a) * len(b)))
-        other = max(other, Support(everything, a, b, settings).slid(best))
-    return _judge(best, alarms, other, candidates, a, b, prior, settings, work)
+    return _judge(best, alarms, other, everything.candidates, a, b, prior, settings, work)
 
 
 def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
@@ -93,13 +95,21 @@ def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
 
 
 def _best_pose(
-    support: Support, consistency: Consistency, need: int, settings: Settings, work: Work
+    chosen: Support, everything: Support, consistency: Consistency, need: int, settings: Settings, work: Work
 ) -> tuple[Hypothesis | None, float, int]:
     """Return the pose with most support, its false alarms, and the support of the best different pose.
 
     The different pose is not looked for where the first one is refused anyway.
+
+    Args:
+        chosen: the candidates among which cliques are searched.
+        everything: all possible pairs, the same where these are not too many: they decide.
+        consistency: of the chosen.
+        need: matches at least.
+        settings: of the registration.
+        work: for all cliques.
     """
-    count = len(support.candidates)
+    count = len(chosen.candidates)
     bins = [consistency.edges[consistency.in_bin(centre)] for centre in range(YAW_BINS)]
     # The fullest first: it sets how large a clique must be in the others.
     bins = sorted((edges for edges in bins if len(edges) >= 3), key=len, reverse=True)
@@ -109,24 +119,26 @@ def _best_pose(
         clique = largest_clique(count, edges, max(2, largest - settings.min_margin), work)
         largest = max(largest, len(clique))
         cliques.add(tuple(clique))
-    found = [support.fit(list(c)) for c in sorted(cliques) if len(c) > max(2, largest - settings.min_margin)]
-    best = max(found, key=lambda one: (len(one.matches), -one.error), default=None)
-    if best is None:
+    found = [chosen.fit(list(c)) for c in sorted(cliques) if len(c) > max(2, largest - settings.min_margin)]
+    if not found:
         return None, np.inf, 0
-    best = support.polish(best)
-    alarms = support.false_alarms(best, len(consistency.edges))
+    left_out = len(everything.candidates) / count
+    if left_out > 1:
+        first = sorted(found, key=lambda one: one.rank, reverse=True)[:SLIDES]
+        found = [again for one in first for again in (everything.again(one.T_a_b), *everything.slid(one))]
+    best = everything.polish(max(found, key=lambda one: one.rank))
+    alarms = everything.false_alarms(best, len(consistency.edges) * left_out**2)
     if len(best.matches) < need or alarms > settings.max_false_alarms:
         return best, alarms, 0
     # Two different poses agree at one place; what lies within the bounds around it supports both.
-    explained = np.abs(support.differences(best.T_a_b)) < 1
+    explained = np.abs(chosen.differences(best.T_a_b)) < 1
     larger_than = max(2, int(settings.max_runner_up * len(best.matches)) - SHARED)
     for edges in bins:
-        clique = largest_clique(
-            count, edges[~(explained[edges[:, 0]] | explained[edges[:, 1]])], larger_than, work
-        )
+        left = edges[~(explained[edges[:, 0]] | explained[edges[:, 1]])]
+        clique = largest_clique(count, left, larger_than, work)
         if clique:
-            found.append(support.fit(clique))
-    other = max((len(one.matches) for one in found if not support.same(one, best)), default=0)
+            found.append(everything.again(chosen.fit(clique).T_a_b))
+    other = max((len(one.matches) for one in found if not everything.same(one, best)), default=0)
     return best, alarms, other
 
 

@@ -27,6 +27,8 @@ from cosense.scene_graph.registration import Settings
 REACH_M = 20.0
 # Lines along which the pose might have slid, 3 degrees apart: as wide as a lane at the end of the reach.
 DIRECTIONS = np.exp(-1j * np.pi * np.arange(60) / 60)
+# Of translations that are tried for one direction.
+CELLS = 3
 # Things agree more narrowly than the bound where the pose is right: counted within parts of it, too.
 PARTS = (1.0, 0.7, 0.5)
 
@@ -45,8 +47,10 @@ class Hypothesis:
     matches: NDArray[np.int64]
     error: float
 
-    def better_than(self, other: Hypothesis | None) -> bool:
-        return other is None or (len(self.matches), -self.error) > (len(other.matches), -other.error)
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The higher the better."""
+        return len(self.matches), -self.error
 
 
 class Support:
@@ -67,11 +71,13 @@ class Support:
         return np.where(turned, np.nan, (moved - self._q) / self.candidates.bounds_m)
 
     def fit(self, clique: list[int]) -> Hypothesis:
-        """Return the pose that the clique tells, fitted once more to all that agree with it."""
-        chosen = np.array(clique)
-        T = self._planar_fit(chosen)
-        inside = np.flatnonzero(np.abs(self.differences(T)) < 1)
-        return self._supported(self._planar_fit(inside) if len(inside) > 2 else T)
+        """Return the pose that the clique tells."""
+        return self.again(self._planar_fit(np.array(clique)))
+
+    def again(self, T_a_b: Matrix) -> Hypothesis:
+        """Return the pose fitted to all that agrees with a pose."""
+        inside = np.flatnonzero(np.abs(self.differences(T_a_b)) < 1)
+        return self._supported(self._planar_fit(inside) if len(inside) > 2 else T_a_b)
 
     def polish(self, best: Hypothesis) -> Hypothesis:
         """Fit by GNC-TLS to all candidates near the pose, those that the clique left out too."""
@@ -82,7 +88,7 @@ class Support:
             return best
         c = self.candidates
         again = self._supported(gnc_tls(c.p[index], c.q[index], c.weights[index], c.bounds_m[index])[0])
-        return again if again.better_than(best) else best
+        return max(again, best, key=lambda one: one.rank)
 
     def same(self, one: Hypothesis, other: Hypothesis) -> bool:
         """Say whether both poses put what the other matched at the same places."""
@@ -90,26 +96,27 @@ class Support:
         off = distances(one.T_a_b, p, transform_points(other.T_a_b, p))
         return float(off.mean()) < self.settings.max_bound_m
 
-    def slid(self, best: Hypothesis) -> int:
-        """Return the support of the best pose that is the same but for a translation and quarter turns.
+    def slid(self, one: Hypothesis) -> list[Hypothesis]:
+        """Return the best poses that are the same but for a translation and quarter turns.
 
-        Things in regular rows agree with such poses. The places that would agree are counted in cells.
+        Things in rows agree with such poses, and where not every pair was looked at, one of them may be the
+        right one. The translations that all pairs tell are counted in cells.
         """
-        most = 0
         cell_m = self.settings.max_bound_m
+        found = []
         for quarter in range(4):
-            T = best.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2)
+            T = one.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2)
             shifts = -self.differences(T) * self.candidates.bounds_m
             shifts = shifts[~np.isnan(shifts) & ((np.abs(shifts) > 2 * cell_m) | (quarter > 0))]
             cells, votes = np.unique(np.round(shifts / cell_m), return_counts=True)
-            for cell in cells[np.argsort(-votes, kind="stable")[:3]]:
-                moved = T.copy()
+            for cell in cells[np.argsort(-votes, kind="stable")[:CELLS]]:
                 near = shifts[np.abs(shifts / cell_m - cell) < 1].mean()
-                moved[:2, 3] = T[0, 3] + near.real, T[1, 3] + near.imag
-                most = max(most, len(self._supported(moved).matches))
-        return most
+                moved = T.copy()
+                moved[:2, 3] += near.real, near.imag
+                found.append(self.again(moved))
+        return found
 
-    def false_alarms(self, hypothesis: Hypothesis, poses_tried: int) -> float:
+    def false_alarms(self, hypothesis: Hypothesis, poses_tried: float) -> float:
         """Return how many poses with as much support are expected where two scenes have nothing in common.
 
         Args:
