@@ -82,11 +82,11 @@ def _register(
     if len(candidates) == settings.max_candidates:
         all_pairs = find_candidates(a, b, prior, replace(settings, max_candidates=len(a) * len(b)))
         everything = Support(all_pairs, a, b, settings)
-    best, alarms, other = _best_pose(chosen, everything, consistency, need, settings, work)
+    best, alarms, other, rivals = _best_pose(chosen, everything, consistency, need, settings, work)
     if best is None:
         cut = Status.TIMEOUT if work.cut else Status.TOO_FEW
         return Registration(cut, f"no {need} matches fit together: {sizes}")
-    return _judge(best, alarms, other, everything.candidates, a, b, prior, settings, work)
+    return _judge(best, alarms, other, rivals, everything.candidates, a, b, prior, settings, work)
 
 
 def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
@@ -96,10 +96,10 @@ def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
 
 def _best_pose(
     chosen: Support, everything: Support, consistency: Consistency, need: int, settings: Settings, work: Work
-) -> tuple[Hypothesis | None, float, int]:
-    """Return the pose with most support, its false alarms, and the support of the best different pose.
+) -> tuple[Hypothesis | None, float, int, bool]:
+    """Return the pose with most support, its false alarms, the best other support, whether there are rivals.
 
-    The different pose is not looked for where the first one is refused anyway.
+    Different poses are not looked for where the first one is refused anyway.
 
     Args:
         chosen: the candidates among which cliques are searched.
@@ -121,7 +121,7 @@ def _best_pose(
         cliques.add(tuple(clique))
     found = [chosen.fit(list(c)) for c in sorted(cliques) if len(c) > max(2, largest - settings.min_margin)]
     if not found:
-        return None, np.inf, 0
+        return None, np.inf, 0, False
     left_out = len(everything.candidates) / count
     if left_out > 1:
         first = sorted(found, key=lambda one: one.rank, reverse=True)[:SLIDES]
@@ -129,7 +129,7 @@ def _best_pose(
     best = everything.polish(max(found, key=lambda one: one.rank))
     alarms = everything.false_alarms(best, len(consistency.edges) * left_out**2)
     if len(best.matches) < need or alarms > settings.max_false_alarms:
-        return best, alarms, 0
+        return best, alarms, 0, False
     # Two different poses agree at one place; what lies within the bounds around it supports both.
     explained = np.abs(chosen.differences(best.T_a_b)) < 1
     larger_than = max(2, int(settings.max_runner_up * len(best.matches)) - SHARED)
@@ -139,13 +139,14 @@ def _best_pose(
         if clique:
             found.append(everything.again(chosen.fit(clique).T_a_b))
     other = max((len(one.matches) for one in found if not everything.same(one, best)), default=0)
-    return best, alarms, other
+    return best, alarms, other, everything.rivals(best, found)
 
 
 def _judge(
     best: Hypothesis,
     alarms: float,
     other: int,
+    rivals: bool,
     candidates: Candidates,
     a: Nodes,
     b: Nodes,
@@ -167,7 +168,7 @@ def _judge(
     if few and not work.cut:
         chance = f"{need} are needed" if count < need else f"which {alarms:.2g} poses would by chance"
         return refuse(Status.TOO_FEW, f"{count} matches agree, {chance}")
-    if not few and (margin < settings.min_margin or other > settings.max_runner_up * count):
+    if not few and (margin < settings.min_margin or rivals):
         return refuse(
             Status.AMBIGUOUS, f"{count} matches agree with one pose and {other} with a different one"
         )

@@ -126,9 +126,9 @@ class Settings:
         max_false_alarms: expected number of such agreements by chance; of 1864 pairs of
             strangers on streets and in fields one was accepted.
         min_margin: the published two; one more or less is noise.
-        max_runner_up: what share of the support a different pose may have. Two agents that see 50 m each of a
-            row of lamps find most agreement where their views lie upon each other, and one lamp on hardly
-            less.
+        max_runner_up: what share of the support a different pose may have in any case, see `Support.rivals`.
+            Two agents that see 50 m each of a row of lamps find most agreement where their views lie upon
+            each other, and one lamp on hardly less.
         min_spread_m: standard deviation of the inliers across their longest direction.
         max_sigma_yaw_rad, max_sigma_translation_m: of an accepted pose.
     """

@@ -29,6 +29,12 @@ REACH_M = 20.0
 DIRECTIONS = np.exp(-1j * np.pi * np.arange(60) / 60)
 # Of translations that are tried for one direction.
 CELLS = 3
+# How many fewer matches a shift has that leaves three of ten parked cars on empty places: 2.7 standard
+# deviations of that number, in square roots of all.
+EMPTY_PLACES = 1.25
+EXPLAINS_AS_WELL = 0.85
+# Sides of what an agent has a view of.
+SIDES = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)])
 # Things agree more narrowly than the bound where the pose is right: counted within parts of it, too.
 PARTS = (1.0, 0.7, 0.5)
 
@@ -59,6 +65,7 @@ class Support:
     def __init__(self, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> None:
         self.candidates = candidates
         self.settings = settings
+        self._a, self._b = a, b
         self._p = candidates.p[:, 0] + 1j * candidates.p[:, 1]
         self._q = candidates.q[:, 0] + 1j * candidates.q[:, 1]
         self._rise = candidates.q[:, 2] - candidates.p[:, 2]
@@ -115,6 +122,35 @@ class Support:
                 moved[:2, 3] += near.real, near.imag
                 found.append(self.again(moved))
         return found
+
+    def rivals(self, best: Hypothesis, found: list[Hypothesis]) -> bool:
+        """Say whether one of the poses found may as well be the right one instead of the best.
+
+        A different pose with much less support is chance. One with hardly less is a rival, and so is one with
+        somewhat less where it explains what lies in the view of both agents as well as the best one does: of
+            a
+        row of lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift
+        leaves those unexplained that stand where no car should be, and what hides a car hides it under any
+        pose.
+        """
+        count = len(best.matches)
+        for one in found:
+            support = len(one.matches)
+            if support <= self.settings.max_runner_up * count or self.same(one, best):
+                continue
+            if count - support < EMPTY_PLACES * np.sqrt(count):
+                return True
+            if self._explained(one) > EXPLAINS_AS_WELL * self._explained(best):
+                return True
+        return False
+
+    def _explained(self, one: Hypothesis) -> float:
+        """Return what share of the nodes that lie in both views have found a counterpart."""
+        a, b = self._a.positions[:, :2], transform_points(one.T_a_b, self._b.positions)[:, :2]
+        reach_a, reach_b = a @ SIDES, b @ SIDES
+        in_b = (reach_a <= reach_b.max(axis=0) + self.settings.min_length_m).all(axis=1).sum()
+        in_a = (reach_b <= reach_a.max(axis=0) + self.settings.min_length_m).all(axis=1).sum()
+        return len(one.matches) / max(int(min(in_a, in_b)), 1)
 
     def false_alarms(self, hypothesis: Hypothesis, poses_tried: float) -> float:
         """Return how many poses with as much support are expected where two scenes have nothing in common.

@@ -366,3 +366,33 @@ def test_a_grid_that_is_too_large_to_look_at_every_pair_is_ambiguous():
     result = register(grid, grid)
     assert result.status is Status.AMBIGUOUS
     assert len(result.inliers) - result.margin > 100
+
+
+def car_park(rng, occupancy, poles):
+    """Return classes, positions and headings of cars on six rows of thirty stalls, and of poles."""
+    x, y = np.meshgrid(np.arange(-15, 15) * 2.6, np.array([-26, -16, -5, 5, 16, 26.0]))
+    stalls = np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3)
+    stalls = stalls[rng.random(len(stalls)) < occupancy]
+    stalls[:, :2] += rng.normal(0, 0.15, (len(stalls), 2))
+    kinds = np.repeat([NodeClass.VEHICLE, NodeClass.POLE], [len(stalls), poles])
+    places = rng.uniform(-35, 35, (poles, 3)) * [1, 1, 0]
+    return kinds, np.vstack([stalls, places]), np.full(len(kinds), np.pi / 2)
+
+
+@pytest.mark.parametrize(("occupancy", "poles", "least"), [(0.5, 8, 5), (0.8, 8, 0), (1.0, 0, 0)])
+def test_a_car_park_is_never_put_one_stall_off(occupancy, poles, least):
+    """Empty stalls tell one shift from another; where every stall is taken it is refused or right."""
+    right = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        kinds, positions, yaws = car_park(rng, occupancy, poles)
+        graphs, poses = [], []
+        for _ in range(2):
+            poses.append(transform_from_planar(*rng.uniform(-10, 10, 2), rng.uniform(-np.pi, np.pi)))
+            near = np.hypot(*(positions[:, :2] - poses[-1][:2, 3]).T) < 30
+            graphs.append(seen(rng, (kinds[near], positions[near], yaws[near]), poses[-1], 0.1, "x"))
+        result = register(*graphs)
+        if result.registered:
+            assert errors(result.T_a_b, invert(poses[0]) @ poses[1])[0] < 0.5
+            right += 1
+    assert right >= least
