@@ -9,10 +9,13 @@ differ:
 - The runner-up is searched among the matches that the winning pose does not explain, instead of among cliques
   that share less than half of the winner's: two different poses share hardly a match, two detections of one
   car make cliques that differ in every match and mean one pose.
-- How many must agree is computed from how many would by chance, given how many things stand how densely,
-  instead of "5, and 6 of one class": 6 are a lot among 10 and nothing among 40 alike.
-- No test for things that b should see in a's place and does not: that needs what hides what, which a graph
-  does not say.
+- Cliques are searched among the likeliest pairs. Where these are not all, the best poses are moved about so
+  that every possible pair has its say (`Support.slid`): in a car park a descriptor tells few cars apart.
+- How many must agree is computed from how many would by chance (`Support.false_alarms`), given how many
+  things stand how densely, instead of "5, and 6 of one class": 6 are a lot among 10 and nothing among 40
+  alike.
+- What a pose leaves unexplained is held against it only beside a rival pose (`Support.rivals`). By itself it
+  needs to be known what hides what, which a graph does not say.
 """
 
 from __future__ import annotations
