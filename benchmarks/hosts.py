@@ -14,12 +14,13 @@ import os
 import random
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,6 +118,8 @@ def two_hosts(cable: Cable) -> Iterator[tuple[Host, Host]]:
         carrier.start()
         yield Host(namespaces[0]), Host(namespaces[1])
     finally:
+        for namespace in namespaces:
+            _kill_all(namespace)
         stop.set()
         if carrier is not None:
             carrier.join()
@@ -142,6 +145,14 @@ def _open_tap(device: str) -> int:
     end = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(end, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _TAP_WITHOUT_HEADER))
     return end
+
+
+def _kill_all(namespace: str) -> None:
+    """Kill what runs in a namespace, which deleting its name would leave running."""
+    found = subprocess.run(["ip", "netns", "pids", namespace], check=False, capture_output=True, text=True)
+    for pid in map(int, found.stdout.split()):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _ip(*words: str) -> None:

@@ -3,7 +3,7 @@
     python benchmarks/tour.py
 
 Runs launch/scenarios/v2i.yaml in slow motion, kills the roadside unit in the middle, lets it come back, and
-draws what was fused, why a message held what it did, and what the ego knew all the while. Leaves results/tour/
+draws what was fused, why a message held what it did, and what the ego knew. Leaves results/tour/
 and docs/images/tour-*.png.
 """
 

@@ -23,7 +23,7 @@ def command(
         Path, typer.Argument(help="FILE.mcap, or a folder for metadata.yaml and MCAP.", show_default=False)
     ],
     split: Annotated[
-        str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
+        str | None, typer.Option(help="Of the data set; without it every frame.", show_default=False)
     ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
@@ -52,9 +52,13 @@ def command(
 
     from cosense.data import open_dataset
     from cosense.data.bag_writer import check_out, write_bag
+    from cosense.data.recognise import is_bag
 
     console = Console()
     check_out(out, force=force)
+    if split is None and is_bag(dataset):
+        # What a bag opens without a split may be only its frames with labels.
+        split = "all"
     source = open_dataset(
         dataset,
         split=split,

@@ -62,7 +62,7 @@ def bag_options(
     """Return what was given.
 
     Raises:
-        CosenseError: a word is not AGENT=TOPIC.
+        CosenseError: a word is not AGENT=TOPIC, or an agent is named twice.
     """
     from cosense.data.bag_options import BagOptions, by_agent
 

@@ -40,7 +40,7 @@ def command(
     from rich.console import Console
 
     from cosense.nodes.live import run_scenario
-    from cosense.nodes.scenario import load_scenario, with_rate
+    from cosense.nodes.scenario import load_scenario, with_player
 
     wanted = load_scenario(scenario)
     if data is not None:
@@ -52,6 +52,6 @@ def command(
     if frames is not None:
         wanted = dataclasses.replace(wanted, frames=frames)
     if rate is not None:
-        wanted = with_rate(wanted, rate)
+        wanted = with_player(wanted, rate=rate)
     if run_scenario(wanted, out, Console(), only or ()):
         raise typer.Exit(1)

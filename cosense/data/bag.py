@@ -83,8 +83,9 @@ class BagDataset:
     def __getitem__(self, index: int) -> CooperativeFrame:
         frame = self._frames[index]
         agents = {agent_id: self._read_agent(agent_id, frame) for agent_id in frame.clouds}
+        is_labelled = frame.labels is not None
         truth = Objects.empty() if frame.labels is None else self._read_labels(frame.labels, frame, agents)
-        return CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, agents, truth)
+        return CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, agents, truth, is_labelled)
 
     @property
     def agents(self) -> dict[str, AgentKind]:

@@ -15,6 +15,7 @@ from cosense.data.bag_file import Entry
 from cosense.data.bag_index import BagIndex
 from cosense.data.bag_record import FrameRecord
 from cosense.data.bag_topics import ego_of
+from cosense.data.dataset import NO_LABELS
 from cosense.data.timeline import Moment, with_turns
 from cosense.sensing.topics import FRAME, points_topic
 
@@ -77,7 +78,8 @@ def _recorded(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
             # A bag that was recorded in a loop has every frame several times.
             passes[record.frame_id] += 1
             again = f"#{passes[record.frame_id]}" if passes[record.frame_id] > 1 else ""
-            labels = _labels(index, clouds[record.ego_id])
+            is_labelled = record.label_set != NO_LABELS
+            labels = _labels(index, clouds[record.ego_id]) if is_labelled else None
             yield BagFrame(record.frame_id + again, record.sequence, clouds, labels, record)
     if lost:
         notes.append(f"{lost} clouds that {FRAME} names, or their poses, are not in the bag")

@@ -54,9 +54,10 @@ def messages_of(
         label_set: of that data set.
         raw_images: images as they are instead of JPEG.
     """
-    record = make(bag_types.STRING, data=record_to_text(record_of(frame, label_set)))
-    yield TopicMessage(topics.FRAME, bag_types.STRING, record)
-    if label_set != NO_LABELS:
+    record = record_of(frame, label_set)
+    line = make(bag_types.STRING, data=record_to_text(record))
+    yield TopicMessage(topics.FRAME, bag_types.STRING, line)
+    if record.label_set != NO_LABELS:
         yield from _ground_truth(frame.ground_truth, frame.ego.stamp_ns, topics.lidar_frame(frame.ego_id))
     for agent in frame.agents.values():
         transforms = make(bag_types.TRANSFORMS, transforms=list(_transforms(agent)))

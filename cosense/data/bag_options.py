@@ -39,12 +39,16 @@ def by_agent(text: str, option: str) -> dict[str, str]:
     """Read "AGENT=TOPIC,AGENT=TOPIC".
 
     Raises:
-        CosenseError: a word has another form.
+        CosenseError: a word has another form, or an agent is named twice.
     """
-    pairs = {}
+    pairs: dict[str, str] = {}
     for word in filter(None, text.split(",")):
         agent_id, _, topic = word.partition("=")
         if not agent_id or not topic:
             raise CosenseError(f"{option}{word}: expected AGENT=TOPIC, as {option}vehicle=/lidar_top")
+        if agent_id in pairs:
+            raise CosenseError(
+                f"{option}{word}: '{agent_id}' already has {pairs[agent_id]}, name each agent once"
+            )
         pairs[agent_id] = topic
     return pairs

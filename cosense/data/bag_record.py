@@ -16,7 +16,7 @@ import numpy as np
 
 import cosense
 from cosense.config import from_mapping
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.frame import AgentKind
@@ -59,7 +59,7 @@ class FrameRecord:
 
     Attributes:
         frame_id, sequence, ego_id: as in `CooperativeFrame`.
-        label_set: of the data set that the frame came from.
+        label_set: of the data set that the frame came from; "none" for a frame without labels.
         agents: by id, the ego first.
         generator: which cosense has written it.
     """
@@ -77,7 +77,12 @@ class FrameRecord:
 
 
 def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
-    """Return the line of a frame."""
+    """Return the line of a frame.
+
+    Args:
+        frame: of any data set.
+        label_set: of that data set.
+    """
     agents = {
         agent_id: AgentRecord(
             agent.kind,
@@ -89,7 +94,8 @@ def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
         )
         for agent_id, agent in frame.agents.items()
     }
-    return FrameRecord(frame.frame_id, frame.sequence, frame.ego_id, label_set, agents)
+    labels = label_set if frame.is_labelled else NO_LABELS
+    return FrameRecord(frame.frame_id, frame.sequence, frame.ego_id, labels, agents)
 
 
 def record_to_text(record: FrameRecord) -> str:

@@ -24,6 +24,7 @@ class CooperativeFrame:
         ego_id: key of the ego in `agents`.
         agents: by agent id; the ego first.
         ground_truth: what all agents together could know, in the ego frame.
+        is_labelled: False where nobody has said what is there, so that no ground truth means nothing.
     """
 
     frame_id: str
@@ -31,6 +32,7 @@ class CooperativeFrame:
     ego_id: str
     agents: dict[str, AgentFrame]
     ground_truth: Objects
+    is_labelled: bool = True
 
     @property
     def ego(self) -> AgentFrame:

@@ -136,10 +136,11 @@ class AgentNode(ManagedNode):
         self.every(1.0, self._report)
 
     def close(self) -> None:
-        """Let the detector finish its frame."""
+        """Let the detector finish its frame, and forget it."""
         if self._worker is not None:
             self._worker.close()
-            self._worker = None
+            self._networks.close()
+        self._worker = self._sender = self.detector = None
         self._trace.close()
 
     @property
@@ -233,7 +234,8 @@ class AgentNode(ManagedNode):
         watch.lap("publish")
         self._trace.write(stamp_ns, watch)
         self._stages.add(watch)
-        self._markers.publish(detections_to_markers(sure, stamp_ns, frame_id))
+        if self._markers.get_subscription_count():
+            self._markers.publish(detections_to_markers(sure, stamp_ns, frame_id))
         self._processing_time.publish(Float64(data=watch.total_ms))
         self._tx_bytes.publish(UInt64(data=len(data)))
         if self._sender is not None and self._maps is not None and self._maps.are_watched:

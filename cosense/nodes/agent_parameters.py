@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rclpy.node import Node
 
 from cosense.nodes import process
-from cosense.nodes.method import METHODS
+from cosense.nodes.method import MAX_BUDGET_BYTES, METHODS
 from cosense.sensing.frame import AgentKind
 
 
@@ -36,7 +36,7 @@ def declare_agent(node: Node) -> AgentParameters:
         0,
         "limit of one encoded message, 0 for none",
         low=0,
-        high=1 << 20,
+        high=MAX_BUDGET_BYTES,
         is_settable=True,
     )
     process.declare(

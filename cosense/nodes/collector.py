@@ -24,6 +24,8 @@ from cosense.sharing.message import Message, MessageError, decode
 
 # A message that comes later than this many newer ones of its sender has no use any more.
 _KEPT_PER_SENDER = 8
+# More messages than this in a row are not lost by a radio.
+_LARGEST_GAP = 1000
 # Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
 _KEPT_UNREADABLE = 16
 
@@ -78,6 +80,21 @@ class Collection:
     waited_ms: float
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """What has come of one sender so far.
+
+    Attributes:
+        messages: that came.
+        lost: that did not, by the gaps in their numbers.
+        bytes: of those that came.
+    """
+
+    messages: int = 0
+    lost: int = 0
+    bytes: int = 0
+
+
 @dataclass
 class _Sender:
     is_expected: bool = False
@@ -85,6 +102,7 @@ class _Sender:
     moments: int = 0
     misses: int = 0
     latest: Message | None = None
+    traffic: Traffic = field(default_factory=Traffic)
     # Which of the two is of the next recording already, while the other is not.
     ahead: Literal["sender", "ego"] | None = None
 
@@ -97,6 +115,13 @@ class _Sender:
         ):
             self.messages.clear()
             self.ahead = None if self.ahead == "ego" else "sender"
+        gap = 0 if self.latest is None else message.sequence - self.latest.sequence - 1
+        self.traffic = Traffic(
+            self.traffic.messages + 1,
+            # A larger gap, or a number that goes back, is a sender that has started anew.
+            self.traffic.lost + (gap if 0 < gap < _LARGEST_GAP else 0),
+            self.traffic.bytes + len(data),
+        )
         self.latest = message
         self.messages.append((message.stamp_ns, data))
 
@@ -147,6 +172,11 @@ class Collector:
             for name, sender in self._senders.items()
             if self._is_known(sender) and not self._is_waited_for(sender)
         )
+
+    @property
+    def traffic(self) -> dict[str, Traffic]:
+        """What has come of each sender so far."""
+        return {name: sender.traffic for name, sender in self._senders.items()}
 
     def add_ego(self, data: bytes, now_ns: int) -> None:
         """Open a moment.

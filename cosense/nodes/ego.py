@@ -10,21 +10,23 @@ from rclpy.executors import SingleThreadedExecutor
 
 from cosense.nodes import process
 from cosense.nodes.agent import AgentNode
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.feature_store import FeatureStore
-from cosense.nodes.fusion import WAITING, FusionNode, OwnFeatures
-
-# What may be open in the collector, wait for the fusion and be in its hands, and one more.
-_DEPTH = CollectorSettings().max_open + WAITING + 2
+from cosense.nodes.fusion import FusionNode, OwnFeatures
 
 
 class Ego:
     """Both nodes."""
 
     def __init__(self) -> None:
-        store = FeatureStore(_DEPTH)
+        # The fusion says how many it may need.
+        store = FeatureStore(depth=1)
         self._agent = AgentNode(store)
         self._fusion = FusionNode(OwnFeatures(self._agent, store))
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something in one of them has broken."""
+        return self._agent.has_failed or self._fusion.has_failed
 
     def bring_up(self) -> None:
         """Start the agent, then the fusion, which uses its detector."""

@@ -13,19 +13,21 @@ class FeatureStore:
     """Keeps the features of the newest frames; for one thread that puts and another one that takes.
 
     The key is the ego's own message, which is made of the same cloud: unlike its stamp it never comes twice.
+
+    Attributes:
+        depth: frames that are kept at most; may be set at any time.
     """
 
     def __init__(self, depth: int) -> None:
-        """Keep at most `depth` frames."""
         self._features: OrderedDict[bytes, BevFeatures] = OrderedDict()
-        self._depth = depth
+        self.depth = depth
         self._lock = threading.Lock()
 
     def put(self, message: bytes, features: BevFeatures) -> None:
         """Keep the features of a message that is about to be sent; the oldest ones make room."""
         with self._lock:
             self._features[message] = features
-            while len(self._features) > self._depth:
+            while len(self._features) > self.depth:
                 self._features.popitem(last=False)
 
     def take(self, message: bytes) -> BevFeatures:
@@ -39,6 +41,6 @@ class FeatureStore:
         if features is None:
             raise CosenseError(
                 f"the ego's features are not there: its message is not from this process, or more than "
-                f"{self._depth} frames were waiting"
+                f"{self.depth} frames were waiting"
             )
         return features

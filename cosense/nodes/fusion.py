@@ -34,7 +34,7 @@ from cosense.fusion.models import CooperativeDetector
 from cosense.fusion.receiver import FusionResult
 from cosense.nodes import conversions, process
 from cosense.nodes.agent import AgentNode
-from cosense.nodes.collector import Collection, Collector
+from cosense.nodes.collector import Collection, Collector, Traffic
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.fusion_outputs import DemandOutput, FusionOutputs
 from cosense.nodes.fusion_parameters import FusionParameters, declare_fusion, read_fusion
@@ -47,10 +47,10 @@ from cosense.perception.forward_time import ForwardTime
 from cosense.sharing.message import MessageError
 
 _POLL_S = 0.01
-_LOOK_AT_SENSOR_S = 0.25
+_LOOK_AROUND_S = 0.25
 _DEPTH = 64
 # Collections that may wait for the one that is being fused.
-WAITING = 4
+_WAITING = 4
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class OwnFeatures:
 class _Ready:
     collection: Collection
     silent: list[str]
+    traffic: dict[str, Traffic]
     since_ns: int
 
 
@@ -138,7 +139,7 @@ class FusionNode(ManagedNode):
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
         self._outputs = FusionOutputs(self, self._ego_id, self._method)
         self._demand = None if self._receiver is None else DemandOutput(self, self._delivery_s)
-        self._worker = Worker(self, "fusion", self._fuse, Mailbox(WAITING))
+        self._worker = Worker(self, "fusion", self._fuse, Mailbox(_WAITING))
 
     def listen(self) -> None:
         """Take the messages of all agents."""
@@ -147,7 +148,8 @@ class FusionNode(ManagedNode):
         if self._receiver is not None:
             self.subscribe(UInt8MultiArray, "~/input/features", self._on_message, _DEPTH)
         self.every(_POLL_S, self._pass_on_what_is_ready)
-        self.every(_LOOK_AT_SENSOR_S, self._look_at_sensor)
+        self.every(_LOOK_AROUND_S, self._look_at_sensor)
+        self.every(_LOOK_AROUND_S, self._report_silence)
         self.get_logger().info(
             f"{self._method} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
         )
@@ -156,7 +158,8 @@ class FusionNode(ManagedNode):
         """Finish the frame and complete the journal."""
         if self._worker is not None:
             self._worker.close()
-            self._worker = None
+            self._networks.close()
+        self._worker = self._receiver = self._collector = None
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -177,6 +180,9 @@ class FusionNode(ManagedNode):
             self._receiver.settings, self._receiver.gate = now.fusion, now.gate
             # Messages too old for their features may still be good for their boxes.
             window = replace(window, max_age_ms=now.gate.boxes_max_age_ms, max_ahead_ms=now.gate.max_ahead_ms)
+        if self._own is not None:
+            # What may be open in the collector, wait for the fusion and be in its hands, and one more.
+            self._own.store.depth = now.collector.max_open + _WAITING + 2
         if self._collector is not None:
             self._collector.settings, self._collector.window = now.collector, window
 
@@ -198,11 +204,14 @@ class FusionNode(ManagedNode):
         assert self._collector is not None
         assert self._worker is not None
         for collection in self._collector.ready(time.monotonic_ns()):
-            dropped = self._worker.put(_Ready(collection, self._collector.silent, time.monotonic_ns()))
+            dropped = self._worker.put(self._ready(collection))
             if dropped is not None:
                 self._outputs.dropped += 1
                 self._trace.write(dropped.collection.stamp_ns, dropped="the fusion was too slow")
-        self._report_silence()
+
+    def _ready(self, collection: Collection) -> _Ready:
+        assert self._collector is not None
+        return _Ready(collection, self._collector.silent, self._collector.traffic, time.monotonic_ns())
 
     def _look_at_sensor(self) -> None:
         """Say that the ego is blind, as long as it is."""
@@ -221,8 +230,9 @@ class FusionNode(ManagedNode):
             result, demands = self._fused(collection)
             result = replace(result, peers=result.peers + collection.refused)
         except CosenseError as error:
+            self._outputs.failed += 1
             self._trace.write(collection.stamp_ns, dropped=str(error))
-            self.get_logger().error(f"frame at {collection.stamp_ns} ns: {error}")
+            self.get_logger().error(f"frame at {collection.stamp_ns} ns: {error}", throttle_duration_sec=1.0)
             return
         # First: a sender that hears it before its next cloud sends what is wanted by then.
         if self._demand is not None:
@@ -236,12 +246,14 @@ class FusionNode(ManagedNode):
                 collection.stamp_ns, result, collection.missing, watch.total_ms, mode.name, mode.reason
             )
             self._journal.write(to_values(entry))
-        self._outputs.report(collection, result, mode, ready.silent, watch)
         if self._demand is not None:
             self._demand.wait(sum(peer.used_for == "features" for peer in result.peers))
-        self._outputs.publish(result.detections, collection.stamp_ns)
+        # For the player this is the end of the frame; what people look at may come a little later.
+        self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
+        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
+        self._outputs.publish_markers(result.detections, collection.stamp_ns)
 
     def _fused(self, collection: Collection) -> tuple[FusionResult, Mapping[str, bytes]]:
         """Return what comes out of a frame, and the DEMAND messages for the next one by addressee."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.duration import Duration
@@ -13,7 +13,7 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense.fusion.receiver import FusionResult, PeerReport
 from cosense.nodes import conversions, process, qos, topics
-from cosense.nodes.collector import Collection
+from cosense.nodes.collector import Collection, Traffic
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.markers import detections_to_markers, mode_to_marker
 from cosense.nodes.mode import Mode, no_sensor
@@ -35,6 +35,7 @@ class FusionOutputs:
         frames: that were fused.
         timeouts: of them those that somebody was missing in.
         dropped: frames that the fusion was too slow for.
+        failed: frames that could not be fused.
     """
 
     def __init__(self, node: ManagedNode, ego_id: str, method: str) -> None:
@@ -43,7 +44,8 @@ class FusionOutputs:
         self._method = method
         self._mode = no_sensor(None)
         self._stages = Stages()
-        self.frames = self.timeouts = self.dropped = 0
+        self._rates = Rates()
+        self.frames = self.timeouts = self.dropped = self.failed = 0
         self._detections = node.publisher(PointCloud2, "~/output/detections", qos.RESULT)
         self._boxes = None
         if Detection3DArray is not None:
@@ -60,6 +62,7 @@ class FusionOutputs:
         result: FusionResult,
         mode: Mode,
         silent: Sequence[str],
+        traffic: Mapping[str, Traffic],
         watch: Stopwatch,
     ) -> None:
         """Publish what became of the messages of a frame, and how long it took."""
@@ -69,20 +72,28 @@ class FusionOutputs:
         self._set_mode(mode)
         self._processing_time.publish(Float64(data=watch.total_ms - collection.waited_ms))
         self._latency.publish(Float64(data=watch.total_ms))
-        statuses = [self._own_status(collection, result, mode), *map(_peer_status, result.peers)]
+        rates = self._rates.per_second({name: each.bytes for name, each in traffic.items()})
+        statuses = [self._own_status(collection, result, mode)]
+        statuses += [
+            _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender)) for peer in result.peers
+        ]
         statuses += [
             process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
         ]
         self._diagnose(statuses)
 
-    def publish(self, detections: Detections, stamp_ns: int) -> None:
-        """Publish the boxes of a frame; those for the player last, for whom the frame is then complete."""
-        markers = detections_to_markers(detections, stamp_ns, self._frame_id)
-        markers.markers.append(mode_to_marker(str(self._mode), stamp_ns, self._frame_id))
-        self._markers.publish(markers)
-        if self._boxes is not None:
-            self._boxes.publish(conversions.detections_to_boxes(detections, stamp_ns, self._frame_id))
+    def publish_boxes(self, detections: Detections, stamp_ns: int) -> None:
+        """Publish what was found, for machines."""
         self._detections.publish(conversions.detections_to_cloud(detections, stamp_ns, self._frame_id))
+        if self._boxes is not None and self._boxes.get_subscription_count():
+            self._boxes.publish(conversions.detections_to_boxes(detections, stamp_ns, self._frame_id))
+
+    def publish_markers(self, detections: Detections, stamp_ns: int) -> None:
+        """Publish what was found for people, while somebody looks."""
+        if self._markers.get_subscription_count():
+            markers = detections_to_markers(detections, stamp_ns, self._frame_id)
+            markers.markers.append(mode_to_marker(str(self._mode), stamp_ns, self._frame_id))
+            self._markers.publish(markers)
 
     def report_blindness(self, mode: Mode) -> None:
         """Publish that there is no result, and why."""
@@ -110,6 +121,7 @@ class FusionOutputs:
             "frames": self.frames,
             "time-outs": self.timeouts,
             "dropped, fusion too slow": self.dropped,
+            "failed": self.failed,
             "demand bytes": sum(result.demand_bytes.values()),
             **self._stages.summary(),
         }
@@ -156,7 +168,26 @@ class DemandOutput:
             time.sleep(_ASK_AGAIN_S)
 
 
-def _peer_status(report: PeerReport) -> DiagnosticStatus:
+class Rates:
+    """How fast counters grow, over a second at least."""
+
+    def __init__(self) -> None:
+        self._since_s = time.monotonic()
+        self._counts: dict[str, int] = {}
+        self._per_second: dict[str, float] = {}
+
+    def per_second(self, counts: Mapping[str, int]) -> Mapping[str, float]:
+        """Take what the counters stand at, and return by how much they have grown a second lately."""
+        now_s = time.monotonic()
+        passed_s = now_s - self._since_s
+        if passed_s >= 1:
+            grown = {name: count - self._counts.get(name, 0) for name, count in counts.items()}
+            self._per_second = {name: count / passed_s for name, count in grown.items()}
+            self._since_s, self._counts = now_s, dict(counts)
+        return self._per_second
+
+
+def _peer_status(report: PeerReport, traffic: Traffic | None, bytes_per_s: float | None) -> DiagnosticStatus:
     level = process.WARN if report.used_for == "nothing" else process.OK
     values = {
         "mode": report.used_for,
@@ -164,4 +195,8 @@ def _peer_status(report: PeerReport) -> DiagnosticStatus:
         "bytes": report.bytes,
         "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
     }
+    if traffic is not None:
+        values |= {"messages": traffic.messages, "lost": traffic.lost}
+    if bytes_per_s is not None:
+        values["bytes/s"] = f"{bytes_per_s:.0f}"
     return process.status(f"fusion/{report.sender}", level, report.reason or "used", values)

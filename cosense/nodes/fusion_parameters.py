@@ -19,32 +19,34 @@ from cosense.nodes import process
 from cosense.nodes.collector import CollectorSettings
 
 GATE = "gate."
-# What each means, and the largest number that makes sense; the smallest is in the dataclass.
-_DESCRIPTIONS: dict[type, dict[str, tuple[str, float]]] = {
+# What each means, and the smallest and the largest number that make sense.
+_DESCRIPTIONS: dict[type, dict[str, tuple[str, float, float]]] = {
     FusionSettings: {
-        "max_age_ms": ("late: older messages are not used", 10_000),
-        "max_ahead_ms": ("late: messages further ahead of the ego are not used", 10_000),
-        "nms_iou": ("overlap that is one object", 1),
-        "max_senders": ("more agents are not used", 1000),
+        "max_age_ms": ("late: older messages are not used", 0, 10_000),
+        "max_ahead_ms": ("late: messages further ahead of the ego are not used", 0, 10_000),
+        "nms_iou": ("overlap that is one object", 0.01, 1),
+        "max_senders": ("more agents are not used", 1, 1000),
     },
     GateSettings: {
-        "features_max_age_ms": ("older features are not used", 10_000),
+        "features_max_age_ms": ("older features are not used", 0, 10_000),
         "features_max_error_m": (
             "features are not used when the poses are less certain than this, 30 m away",
+            0,
             10_000,
         ),
-        "boxes_max_age_ms": ("older boxes are not used either", 10_000),
+        "boxes_max_age_ms": ("older boxes are not used either", 0, 10_000),
         "boxes_max_error_m": (
             "boxes are not used when the poses are less certain than this, 30 m away",
+            0,
             10_000,
         ),
-        "max_ahead_ms": ("messages further ahead of the ego are not used", 10_000),
+        "max_ahead_ms": ("messages further ahead of the ego are not used", 0, 10_000),
     },
     CollectorSettings: {
-        "timeout_ms": ("how long a frame waits for others", 60_000),
-        "sync_tolerance_ms": ("a message this near to the ego's stamp is of the same moment", 10_000),
-        "misses_until_silent": ("after so many frames without it an agent is not waited for", 1000),
-        "max_open": ("frames that may wait at a time", 1000),
+        "timeout_ms": ("how long a frame waits for others", 0, 60_000),
+        "sync_tolerance_ms": ("a message this near to the ego's stamp is of the same moment", 0, 10_000),
+        "misses_until_silent": ("after so many frames without it an agent is not waited for", 1, 1000),
+        "max_open": ("frames that may wait at a time", 1, 1000),
     },
 }
 
@@ -72,9 +74,9 @@ def declare_fusion(node: Node) -> FusionParameters:
     """
     for kind, prefix in _kinds():
         default = kind()
-        for name, (description, high) in _DESCRIPTIONS[kind].items():
+        for name, (description, low, high) in _DESCRIPTIONS[kind].items():
             process.declare(
-                node, prefix + name, getattr(default, name), description, low=0, high=high, is_settable=True
+                node, prefix + name, getattr(default, name), description, low=low, high=high, is_settable=True
             )
     return read_fusion(node, ())
 

@@ -51,8 +51,8 @@ class Latency:
         }
 
 
-def read_latency(out: Path) -> Latency:
-    """Read what a run has left in its folder.
+def read_latency(out: Path) -> Latency | None:
+    """Read what a run has left in its folder; None where no fusion has, as on a machine without the ego.
 
     Raises:
         CosenseError: a file is broken.
@@ -61,11 +61,17 @@ def read_latency(out: Path) -> Latency:
     traces = {path.stem: list(read_lines(path)) for path in sorted((out / TRACES).glob("*.jsonl"))}
     agents = {name: _Lines(lines) for name, lines in traces.items() if name.endswith("-agent")}
     fusions = [_Lines(lines) for name, lines in traces.items() if name.endswith("-fusion")]
+    if not fusions:
+        return None
     lost: Counter[str] = Counter()
     ways = []
     for frame in frames:
         stamp_ns, published_ns = frame["stamp_ns"], frame["published_ns"]
-        of_agents = [lines.take(stamp_ns, published_ns) for lines in agents.values()]
+        # Each agent has a clock of its own.
+        stamps_ns = {f"{name}-agent": stamp for name, stamp in frame["stamps_ns"].items()}
+        of_agents = [
+            lines.take(stamps_ns.get(name, stamp_ns), published_ns) for name, lines in agents.items()
+        ]
         fused = next((lines.take(stamp_ns, published_ns) for lines in fusions), None)
         if fused is None or "dropped" in fused:
             reasons = [line["dropped"] for line in (fused, *of_agents) if line and "dropped" in line]
@@ -83,6 +89,8 @@ def read_latency(out: Path) -> Latency:
 def latency_view(out: Path) -> Group:
     """Return what `cosense run` prints about the time of a run."""
     latency = read_latency(out)
+    if latency is None:
+        return Group()
     lines = [Text(f"played {latency.played} frames, fused {latency.fused}")]
     lines += [Text(f"  {count} not fused: {reason}") for reason, count in latency.lost.most_common()]
     if not latency.stages_ms:

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from cosense.data.bag_options import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
 from cosense.nodes import topics
-from cosense.nodes.layouts import write_run_layouts
-from cosense.nodes.live import clear_results
+from cosense.nodes.live import prepare
 from cosense.nodes.processes import (
     ProcessSpec,
     agent_remappings,
     ego_remappings,
     fusion_remappings,
-    processes,
 )
-from cosense.nodes.scenario import Scenario, Source, load_scenario, resolved
-from cosense.nodes.supervisor import dds_environment
+from cosense.nodes.scenario import Scenario, Source, load_scenario, with_player
+from cosense.nodes.supervisor import VITAL, dds_environment
 
 if TYPE_CHECKING:
     from launch import LaunchContext
@@ -119,14 +117,8 @@ def changed(arguments: Arguments) -> Scenario:
         scenario = dataclasses.replace(scenario, source=source, agents=(), ego=None)
     if record := arguments.text("record"):
         scenario = dataclasses.replace(scenario, record=record == "true")
-    changes: dict[str, Any] = {
-        "mode": arguments.text("mode") or None,
-        "rate": arguments.number("rate", float),
-    }
-    if changes["rate"] is not None and changes["mode"] is None:
-        # As `cosense run --rate` has it.
-        changes["mode"] = "rate"
-    return _with_player(scenario, {key: value for key, value in changes.items() if value is not None})
+    changes = {"mode": arguments.text("mode") or None, "rate": arguments.number("rate", float)}
+    return with_player(scenario, **{key: value for key, value in changes.items() if value is not None})
 
 
 def replayed(arguments: Arguments) -> Scenario:
@@ -146,7 +138,7 @@ def replayed(arguments: Arguments) -> Scenario:
         )
     except ValueError as error:
         raise CosenseError(f"launch argument: {error}") from None
-    return _with_player(scenario, {"mode": arguments.text("mode"), "rate": arguments.number("rate", float)})
+    return with_player(scenario, mode=arguments.text("mode"), rate=arguments.number("rate", float))
 
 
 def _bag_options(arguments: Arguments) -> BagOptions:
@@ -154,14 +146,6 @@ def _bag_options(arguments: Arguments) -> BagOptions:
     points, pose = (by_agent(arguments.text(name), f"{name}:=") for name in ("points", "pose"))
     ego, world, truth = (arguments.text(name) or None for name in ("ego", "world", "ground_truth"))
     return BagOptions(points, pose, ego, world, truth, arguments.number("tolerance_ms", float))
-
-
-def _with_player(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
-    try:
-        player = dataclasses.replace(scenario.player, **changes)
-    except ValueError as error:
-        raise CosenseError(f"launch argument: {error}") from None
-    return dataclasses.replace(scenario, player=player)
 
 
 def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
@@ -177,15 +161,11 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
     """
     from launch_ros.actions import Node
 
-    scenario = resolved(scenario)
-    assert scenario.ego is not None
-    out = out.resolve()
-    clear_results(out)
-    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
-    nodes = [node(spec, ends_launch=spec.name == "player") for spec in processes(scenario, out)]
+    ready = prepare(scenario, out.resolve())
+    nodes = [node(spec, ends_launch=spec.name in VITAL and not spec.respawn) for spec in ready.processes]
     if rviz:
         time = [{"use_sim_time": True}]
-        words = ["-d", str(layout)]
+        words = ["-d", str(ready.layout)]
         nodes.append(Node(package="rviz2", executable="rviz2", arguments=words, parameters=time))
     return nodes
 

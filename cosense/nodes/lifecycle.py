@@ -40,12 +40,15 @@ class ManagedNode(LifecycleNode):
 
     Attributes:
         is_active: whether it takes part.
+        is_finalised: whether it will never take part again.
+        has_failed: whether something in it has broken, so that the process ends.
         autostart: whether it becomes active by itself.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.is_active = False
+        self.is_active = self.is_finalised = self.has_failed = False
+        self._is_bringing_up = False
         self.autostart: bool = declare(
             self, "autostart", True, "become active at the start; false: a lifecycle manager does it"
         )
@@ -73,9 +76,11 @@ class ManagedNode(LifecycleNode):
         """
         if not self.autostart:
             return
+        self._is_bringing_up = True
         for trigger in (self.trigger_configure, self.trigger_activate):
             if trigger() != SUCCESS:
                 raise self._failure or CosenseError(f"node '{self.get_name()}' does not start")
+        self._is_bringing_up = False
 
     def publisher(self, kind: type, topic: str, preset: QoSProfile) -> Publisher:
         """Return a publisher that is there until the node is cleaned up."""
@@ -104,12 +109,12 @@ class ManagedNode(LifecycleNode):
         self._own_timers.append(self.create_timer(period_s, callback, clock=self._steady))
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Build; what is wrong is logged and kept for `bring_up`."""
-        return self._transition(self.build)
+        """Build; what is wrong is said, and nothing is left of it."""
+        return self._transition(self.build, undo=self._give_back)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen."""
-        result = self._transition(self._start)
+        result = self._transition(self._start, undo=self._stop)
         self.is_active = result == SUCCESS
         return result
 
@@ -123,8 +128,9 @@ class ManagedNode(LifecycleNode):
         return self._transition(self._give_back)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Be deaf and give everything back."""
+        """Be deaf and give everything back, for good."""
         self._stop()
+        self.is_finalised = True
         return self._transition(self._give_back)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -156,12 +162,16 @@ class ManagedNode(LifecycleNode):
             self.destroy_publisher(publisher)
         self._own_publishers.clear()
 
-    def _transition(self, change: Callable[[], None]) -> TransitionCallbackReturn:
+    def _transition(
+        self, change: Callable[[], None], undo: Callable[[], None] = lambda: None
+    ) -> TransitionCallbackReturn:
         try:
             change()
         except CosenseError as error:
+            undo()
             self._failure = error
-            if not self.autostart:
+            # `bring_up` raises it, and the process says it.
+            if not self._is_bringing_up:
                 self.get_logger().error(str(error))
             return FAILURE
         except Exception as error:

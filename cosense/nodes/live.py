@@ -6,6 +6,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -45,13 +46,8 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
         CosenseError: ROS 2, the data, an agent or a model is missing, or a budget is too small.
     """
     check_ros()
-    scenario = resolved(scenario)
-    specs = processes(scenario, out, only)
-    _check(scenario, specs)
-    clear_results(out)
-    (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
-    assert scenario.ego is not None
-    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
+    ready = prepare(scenario, out, only)
+    scenario = ready.scenario
     environment = ros_environment(out / "logs")
     here = f"{', '.join(only)} of " if only else ""
     console.print(
@@ -59,8 +55,10 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
         f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
         highlight=False,
     )
-    console.print(f"to look at it: {_rviz_command(layout, environment)}", highlight=False, soft_wrap=True)
-    supervisor = Supervisor(specs, out, environment)
+    console.print(
+        f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
+    )
+    supervisor = Supervisor(ready.processes, out, environment)
     with _Display(console, scenario.frames) as display:
         failures = supervisor.run(display.show)
     for failure in failures:
@@ -68,6 +66,37 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
         console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
     console.print(latency_view(out), highlight=False)
     return [failure for failure in failures if not failure.is_back]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that can start.
+
+    Attributes:
+        scenario: with everything filled in.
+        processes: that take part here.
+        layout: for RViz.
+    """
+
+    scenario: Scenario
+    processes: list[ProcessSpec]
+    layout: Path
+
+
+def prepare(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> Ready:
+    """Fill in and check a scenario, and make the folder of its results in place of those of an earlier run.
+
+    Raises:
+        CosenseError: the data, an agent or a model is missing, or a budget is too small; nothing is replaced.
+    """
+    scenario = resolved(scenario)
+    specs = processes(scenario, out, only)
+    _check(scenario, specs)
+    clear_results(out)
+    (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
+    assert scenario.ego is not None
+    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
+    return Ready(scenario, specs, layout)
 
 
 def clear_results(out: Path) -> None:

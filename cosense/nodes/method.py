@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Method = Literal["hybrid", "intermediate", "late"]
 METHODS: tuple[Method, ...] = get_args(Method)
+# The largest limit of a message that can be set; larger ones need none.
+MAX_BUDGET_BYTES = 1 << 20
 
 
 def method_for(model: str) -> Method:

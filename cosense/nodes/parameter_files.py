@@ -30,6 +30,7 @@ NODES: Mapping[str, tuple[Callable[[], ManagedNode], Mapping[str, str]]] = {
 }
 # Alone the fusion can only do what it cannot do beside the ego's agent.
 _DEPENDS_ON_THE_PROCESS = {("fusion", "method")}
+_WITH_LAUNCH_FILE = ("agent", "fusion")
 _OF_ROS = ("use_sim_time", "start_type_description_service")
 
 
@@ -43,7 +44,7 @@ def parameter_file(name: str) -> str:
         names = [key for key in node.get_parameters_by_prefix("") if not key.startswith(_OF_ROS)]
         lines = [
             f"# Parameters of the node `{name}`. Copy the file, change it, and start the node with",
-            f"# --ros-args --params-file COPY, or give it as params_file:=COPY to {name}.launch.py.",
+            f"# --ros-args --params-file COPY{_launched(name)}.",
             f"/**/{name}:",
             "  ros__parameters:",
         ]
@@ -56,6 +57,12 @@ def parameter_file(name: str) -> str:
     finally:
         rclpy.shutdown()
     return "\n".join(lines) + "\n"
+
+
+def _launched(name: str) -> str:
+    """Return how else a node gets its file, where it has a launch file of its own."""
+    is_launched = name in _WITH_LAUNCH_FILE
+    return f", or give it as params_file:=COPY to {name}.launch.py" if is_launched else ""
 
 
 def _description(descriptor: ParameterDescriptor) -> str:

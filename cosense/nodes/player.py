@@ -7,29 +7,27 @@ listen listens, and ends with the last frame. Each frame becomes one line of the
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
-from cosense.config import from_mapping
-from cosense.data.bag_options import BagOptions
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.fusion.journal import LineWriter
 from cosense.nodes import conversions, process, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.player_parameters import declare_bounded, declare_skews_ns, declare_source
 from cosense.nodes.sensors import SensorOutputs
-from cosense.nodes.source import SimulatedSource, Source, frames_of, open_source
+from cosense.nodes.source import frames_of, open_source
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05
@@ -41,6 +39,8 @@ _AWAITED = 64
 # A longer gap between two frames, or a jump back, is the seam between two recordings.
 _LONGEST_GAP_S = 1.0
 _USUAL_GAP_S = 0.1
+# Lateness that is worth a word.
+_LATE_S = 1.0
 
 
 class PlayerNode(ManagedNode):
@@ -48,25 +48,18 @@ class PlayerNode(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__("player")
-        self._source = _source(self)
+        self._source = declare_source(self)
         self._frames = process.declare(self, "frames", 0, "how many to play, 0 for all", low=0, high=10**9)
         self._agents = process.needed(self, "agents", "who is played, with commas between").split(",")
         self._ego = process.needed(self, "ego", "whose ground truth is published")
-        skews_ms = process.declare(
-            self, "clock_skews_ms", "{}", "JSON object: by agent, by how much its clock is ahead"
-        )
-        self._skews_ns = {agent: int(skew * 1e6) for agent, skew in json.loads(skews_ms).items()}
+        self._skews_ns = declare_skews_ns(self, self._agents)
         self._is_drain = (
             process.choose(self, "mode", ("drain", "rate"), "when the next frame comes") == "drain"
         )
-        self._rate = process.declare(
-            self, "rate", 1.0, "how many times faster than recorded", low=0.001, high=1000
-        )
-        self._timeout_s = process.declare(
-            self, "timeout_s", 20.0, "drain: longest wait for one frame", low=0.01, high=3600
-        )
-        self._startup_timeout_s = process.declare(
-            self, "startup_timeout_s", 120.0, "longest wait for those who listen", low=0.01, high=3600
+        self._rate = declare_bounded(self, "rate", "how many times faster than recorded")
+        self._timeout_s = declare_bounded(self, "timeout_s", "drain: longest wait for one frame")
+        self._startup_timeout_s = declare_bounded(
+            self, "startup_timeout_s", "longest wait for those who listen"
         )
         self._is_recorded = process.declare(self, "recorded", False, "wait for a recorder on each topic")
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")
@@ -84,6 +77,9 @@ class PlayerNode(ManagedNode):
         self._sensors = SensorOutputs(self, self._agents, self._ego, self._skews_ns, label_set)
         self._latency = self.publisher(Float64, "~/debug/pipeline_latency_ms", qos.RESULT)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
+        self._is_prepared = False
+        self._previous_ns: int | None = None
+        self._due_s = 0.0
 
     def listen(self) -> None:
         """Hear when a frame is fused."""
@@ -101,39 +97,46 @@ class PlayerNode(ManagedNode):
         Raises:
             CosenseError: nobody listens, or there is nothing to play.
         """
-        self._wait_while_inactive()
-        frames = _read_ahead(frames_of(self._source, self._frames or None, self._dataset))
         played = passed_over = 0
-        previous_ns: int | None = None
-        due_s = 0.0
-        for frame in frames:
+        for frame in self._read_frames():
             if isinstance(frame, CosenseError) or frame.ego_id != self._ego:
                 reason = frame if isinstance(frame, CosenseError) else f"its ego is '{frame.ego_id}'"
                 self.get_logger().warning(f"a frame is passed over: {reason}")
                 passed_over += 1
-                continue
-            if not played:
-                self._sensors.prepare(frame)
-                self._wait_for_listeners()
-            stamp_ns = frame.ego.stamp_ns
-            if not self.is_active:
-                self._wait_while_inactive()
-                previous_ns = None
-            if not self._is_drain:
-                due_s = max(due_s, time.monotonic()) if previous_ns is None else due_s
-                due_s += _gap_s(previous_ns, stamp_ns) / self._rate
-                self._let_time_pass(due_s, stamp_ns)
-            previous_ns = stamp_ns
-            self._play_frame(frame)
-            played += 1
+            elif self._play_when_due(frame):
+                played += 1
+            else:
+                return
         if not played:
             raise CosenseError(f"nothing to play: {passed_over} frames were passed over")
         self._wait_until_delivered()
         # The last answers are still on their way, but for frames that somebody was too slow for.
-        self._spin_until(lambda: previous_ns not in self._awaited, _DELIVERY_S)
+        self._spin_until(lambda: self._previous_ns not in self._awaited, _DELIVERY_S)
         self.get_logger().info(f"played {played} frames, passed over {passed_over}")
 
-    def _play_frame(self, frame: CooperativeFrame) -> None:
+    def _read_frames(self) -> Iterator[CooperativeFrame | CosenseError]:
+        self._wait_until_active()
+        return _read_ahead(frames_of(self._source, self._frames or None, self._dataset))
+
+    def _play_when_due(self, frame: CooperativeFrame) -> bool:
+        """Play a frame when its time has come; return False when the node is shut down before."""
+        stamp_ns = frame.ego.stamp_ns
+        while self._wait_until_active():
+            if not self._is_prepared:
+                self._sensors.prepare(frame)
+                self._wait_for_listeners()
+                self._is_prepared = True
+            messages = self._sensors.messages(frame)
+            if not self._is_drain:
+                self._let_time_pass(stamp_ns)
+            # A lifecycle manager may have paused it meanwhile.
+            if self.is_active:
+                self._play_frame(frame, messages)
+                self._previous_ns = stamp_ns
+                return True
+        return False
+
+    def _play_frame(self, frame: CooperativeFrame, messages: Sequence[tuple[Publisher, Any]]) -> None:
         """Publish one frame; in mode drain also wait for the answer."""
         stamp_ns = frame.ego.stamp_ns
         published_ns = time.monotonic_ns()
@@ -147,10 +150,13 @@ class PlayerNode(ManagedNode):
                     "frame_id": frame.frame_id,
                     "sequence": frame.sequence,
                     "stamp_ns": stamp_ns,
+                    "stamps_ns": self._sensors.stamps_ns(frame),
                     "published_ns": published_ns,
                 }
             )
-        self._sensors.publish(frame)
+        self._sensors.publish_time(stamp_ns)
+        for publisher, message in messages:
+            publisher.publish(message)
         if self._is_drain and not self._spin_until(lambda: stamp_ns not in self._awaited, self._timeout_s):
             self.get_logger().warning(
                 f"frame {frame.frame_id}: no detections within {self._timeout_s:g} s, going on without"
@@ -169,14 +175,30 @@ class PlayerNode(ManagedNode):
                 f"after {self._startup_timeout_s:g} s somebody is still not there for: {', '.join(missing())}"
             )
 
-    def _wait_while_inactive(self) -> None:
-        self._spin_until(lambda: self.is_active, None)
+    def _wait_until_active(self) -> bool:
+        """Return whether the node plays at all; where it is paused, wait until it goes on."""
+        if not self.is_active:
+            self._previous_ns = None
+            self._spin_until(lambda: self.is_active or self.is_finalised, None)
+        return not self.is_finalised
 
-    def _let_time_pass(self, due_s: float, stamp_ns: int) -> None:
-        """Wait until the next frame is due, and let /clock run up to its stamp."""
-        while (left_s := due_s - time.monotonic()) > 0:
+    def _let_time_pass(self, stamp_ns: int) -> None:
+        """Wait until a frame is due, and let /clock run up to its stamp."""
+        now_s = time.monotonic()
+        if self._previous_ns is None:
+            self._due_s = now_s
+        self._due_s += _gap_s(self._previous_ns, stamp_ns) / self._rate
+        if now_s - self._due_s > _LATE_S:
+            self.get_logger().warning(
+                f"{now_s - self._due_s:.1f} s behind the recording at rate {self._rate:g}: reading and "
+                "publishing take longer than that",
+                throttle_duration_sec=5.0,
+            )
+        while self.is_active and (left_s := self._due_s - time.monotonic()) > 0:
             self._sensors.publish_time(max(stamp_ns - int(left_s * self._rate * 1e9), 0))
             self._spin_until(lambda: False, min(left_s, _CLOCK_S))
+        # Also where there was no time to wait: parameters and states are served here.
+        self._executor.spin_once(timeout_sec=0)
 
     def _wait_until_delivered(self) -> None:
         """Stay until the last messages have arrived: a publisher that is gone sends nothing again."""
@@ -231,30 +253,6 @@ def _read_ahead(
         if isinstance(item, tuple):
             raise item[1]
         yield item
-
-
-def _source(node: Node) -> Source:
-    """Declare where the frames come from."""
-    data = process.declare(node, "data", "", "a data set or a bag; empty to simulate")
-    split = process.declare(node, "split", "", "split of the data set; empty for its default")
-    labels = process.declare(node, "labels", "", "label set of the data set; empty for its default")
-    cameras = process.declare(node, "cameras", False, "also play images")
-    bag = process.declare(node, "bag", "{}", "JSON object: what a bag does not say by itself, see BagOptions")
-    simulate = SimulatedSource(
-        family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
-        seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
-        vehicles=process.declare(node, "simulate.vehicles", 1, "that measure", low=1, high=16),
-        infrastructure=process.declare(node, "simulate.infrastructure", 1, "roadside units", low=0, high=16),
-    )
-    if data:
-        return Source(
-            data=Path(data),
-            split=split or None,
-            labels=labels or None,
-            cameras=cameras,
-            bag=from_mapping(BagOptions, json.loads(bag), "parameter 'bag'"),
-        )
-    return Source(simulate=simulate, cameras=cameras)
 
 
 def main() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
@@ -22,8 +24,6 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.ERROR,
     DiagnosticStatus.STALE,
 )
-# Until rclpy knows of a signal everywhere.
-_SIGNAL_S = 0.1
 # A node, or what holds several.
 AnyNode = TypeVar("AnyNode")
 
@@ -48,6 +48,9 @@ def declare(
         low: smallest number allowed; with `high` the range that ROS itself enforces.
         high: largest number allowed.
         is_settable: whether it may be set at run time; the others are set once, at the start.
+
+    Raises:
+        CosenseError: it was set to something of another type or out of bounds.
     """
     descriptor = ParameterDescriptor(description=description, read_only=not is_settable)
     if low is not None and high is not None:
@@ -57,7 +60,27 @@ def declare(
             ]
         else:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
-    return node.declare_parameter(name, default, descriptor).value
+    try:
+        return node.declare_parameter(name, default, descriptor).value
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        bounds = "" if low is None or high is None else f" from {low:g} to {high:g}"
+        raise CosenseError(
+            f"parameter '{name}' of node '{node.get_name()}': {error}; expected something like "
+            f"{default!r}{bounds} ({description})"
+        ) from None
+
+
+def declare_json(node: Node, name: str, description: str) -> Any:
+    """Declare a text parameter that holds JSON, an empty object if it is not set, and return what it holds.
+
+    Raises:
+        CosenseError: it is not JSON.
+    """
+    text = str(declare(node, name, "{}", description))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CosenseError(f"parameter '{name}' of node '{node.get_name()}' is not JSON: {error}") from None
 
 
 def choose(node: Node, name: str, allowed: Sequence[str], description: str) -> str:
@@ -100,23 +123,25 @@ def diagnostics(statuses: list[DiagnosticStatus], stamp_ns: int) -> DiagnosticAr
 def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclpy.spin) -> None:
     """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM.
 
-    Bad input ends the process with one line and status 2. `close` of the node is called in every case, so
-    that files are complete.
+    Bad input ends the process with one line and status 2, a thread that fails with status 1. `close` of the
+    node is called in every case, so that files are complete.
     """
+    # rclpy ends everything in order when it is told to. Python's own exception would come in the middle of
+    # anything, also where nobody can catch it.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
     node = None
     try:
         node = make_node()
         node.bring_up()
         work(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except CosenseError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError:
-        # A signal in the middle of a conversion inside of rclpy comes out as an error of the conversion.
-        time.sleep(_SIGNAL_S)
+        # Of rclpy, when it is told to stop in the moment in which it begins to wait.
         if rclpy.ok():
             raise
     finally:
@@ -124,3 +149,5 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+    if node.has_failed:
+        sys.exit(1)

@@ -24,6 +24,8 @@ from cosense.nodes.scenario import AgentSpec, Scenario
 # the senders know what the ego wants.
 _DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
 _DRAIN_DEMAND_DELIVERY_MS = 1000.0
+# What the fusion takes at most.
+_LONGEST_TIMEOUT_MS = 60_000.0
 # Folder, in that of the results, in which each node writes how long its frames took.
 TRACES = "trace"
 
@@ -60,12 +62,16 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
         only: agents of this machine, where several machines share a scenario; empty for all.
 
     Raises:
-        CosenseError: `only` names somebody who does not take part.
+        CosenseError: `only` names somebody who does not take part, or the players would not keep step.
     """
     ids = [agent.id for agent in scenario.agents]
     for agent_id in only:
         if agent_id not in ids:
             raise CosenseError(f"no agent '{agent_id}' in the scenario, {nearest(agent_id, ids)}")
+    if only and scenario.player.mode == "rate":
+        raise CosenseError(
+            "agents on several machines keep step only in the player's mode 'drain', not in mode 'rate'"
+        )
     here = [agent for agent in scenario.agents if not only or agent.id in only]
     has_ego = _ego(scenario) in [agent.id for agent in here]
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -159,7 +165,8 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
     is_drain = scenario.player.mode == "drain"
     collect = scenario.collect or (_DRAIN_COLLECT if is_drain else CollectorSettings())
     if not is_drain:
-        collect = dataclasses.replace(collect, timeout_ms=collect.timeout_ms / scenario.player.rate)
+        timeout_ms = min(collect.timeout_ms / scenario.player.rate, _LONGEST_TIMEOUT_MS)
+        collect = dataclasses.replace(collect, timeout_ms=timeout_ms)
     parameters = {
         "ego_id": ego,
         "method": _method(scenario),
@@ -225,7 +232,7 @@ def _player(
         "ego": _ego(scenario),
         "journal": str(out / "frames.jsonl"),
         "recorded": scenario.record,
-        "clock_skews_ms": json.dumps({a.id: a.clock_skew_ms for a in scenario.agents if a.clock_skew_ms}),
+        "clock_skews_ms": json.dumps({a.id: a.clock_skew_ms for a in played if a.clock_skew_ms}),
         **dataclasses.asdict(scenario.player),
     }
     if source.simulate is not None:

@@ -40,17 +40,20 @@ class RecorderNode(ManagedNode):
         self._path = Path(process.needed(self, "path", "file to write, ends in .mcap"))
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._writer: Writer | None = None
+        self._recordings = 0
 
     def build(self) -> None:
-        """Open the file; one that is there already is not touched."""
+        """Open the file; one that is there already is not touched, and one of this node gets a successor."""
+        path = self._path
+        if self._recordings:
+            path = path.with_stem(f"{path.stem}_{self._recordings}")
         try:
-            self._file = self._path.open("xb")
+            self._file = path.open("xb")
         except FileExistsError:
-            raise CosenseError(
-                f"{self._path}: is there already; move it, or record to another path"
-            ) from None
+            raise CosenseError(f"{path}: is there already; move it, or record to another path") from None
         except OSError as error:
-            raise CosenseError(f"{self._path}: cannot be written: {error.strerror}") from None
+            raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
+        self._recordings += 1
         self._writer = Writer(self._file, compression=CompressionType.LZ4)
         self._writer.start(profile="ros2", library="cosense")
         self._channels: dict[str, int] = {}
@@ -63,7 +66,7 @@ class RecorderNode(ManagedNode):
         self._listening.clear()
         self.every(_LOOK_FOR_TOPICS_S, self._look_for_topics)
         self.every(_FLUSH_S, self._writer.flush)
-        self.get_logger().info(f"records to {self._path}")
+        self.get_logger().info(f"records to {self._file.name}")
 
     def close(self) -> None:
         """Write the index and close the file."""

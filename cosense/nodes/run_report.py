@@ -56,10 +56,11 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
         "fusion": scenario.method,
         "live": True,
         "frames": len(lines),
-        "frames_fused": latency.fused,
+        "frames_fused": len(entries),
         "modes": {mode: modes.count(mode) for mode in dict.fromkeys(modes)},
         "latency_ms_p50_p95": {
-            stage: f"{p50:.1f} / {p95:.1f}" for stage, (p50, p95) in latency.percentiles_ms().items()
+            stage: f"{p50:.1f} / {p95:.1f}"
+            for stage, (p50, p95) in (latency.percentiles_ms() if latency else {}).items()
         },
     }
     return pages, notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cosense.config import from_mapping, load_yaml
 from cosense.errors import CosenseError, nearest
@@ -14,7 +14,7 @@ from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import topics
 from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.link import RadioSettings
-from cosense.nodes.method import Method, method_for
+from cosense.nodes.method import MAX_BUDGET_BYTES, Method, method_for
 from cosense.nodes.source import Source, agents_of
 from cosense.sensing.frame import AgentKind
 from cosense.sharing.message import MAX_SENDER_BYTES
@@ -44,6 +44,14 @@ class AgentSpec:
         _check_budget(self.budget_bytes)
 
 
+# The smallest and the largest value of each setting, also as a parameter of the node.
+PLAYER_BOUNDS = {
+    "rate": (0.001, 1000.0),
+    "timeout_s": (0.01, 3600.0),
+    "startup_timeout_s": (0.01, 3600.0),
+}
+
+
 @dataclass(frozen=True)
 class PlayerSettings:
     """How the frames are played.
@@ -62,11 +70,9 @@ class PlayerSettings:
     startup_timeout_s: float = 120.0
 
     def __post_init__(self) -> None:
-        if not (self.rate > 0 and self.timeout_s > 0 and self.startup_timeout_s > 0):
-            raise ValueError(
-                f"rate {self.rate}, timeout_s {self.timeout_s} and startup_timeout_s "
-                f"{self.startup_timeout_s} must be above 0"
-            )
+        for name, (low, high) in PLAYER_BOUNDS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)
@@ -136,8 +142,10 @@ class Scenario:
 
 
 def _check_budget(budget_bytes: int | None) -> None:
-    if budget_bytes is not None and budget_bytes < 1:
-        raise ValueError(f"budget_bytes is {budget_bytes}, leave it out for no limit")
+    if budget_bytes is not None and not 1 <= budget_bytes <= MAX_BUDGET_BYTES:
+        raise ValueError(
+            f"budget_bytes is {budget_bytes}, expected 1 to {MAX_BUDGET_BYTES}; leave it out for no limit"
+        )
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -152,17 +160,31 @@ def load_scenario(path: Path) -> Scenario:
     return from_mapping(Scenario, mapping, where=str(path))
 
 
-def with_rate(scenario: Scenario, rate: float) -> Scenario:
-    """Return the scenario with its player in mode "rate".
+def with_player(scenario: Scenario, **changes: Any) -> Scenario:
+    """Return the scenario with other settings of its player; a rate without a mode means mode "rate".
 
     Raises:
-        CosenseError: not a rate.
+        CosenseError: they are not allowed, or do not go with the rest.
+    """
+    if changes.get("rate") is not None:
+        changes.setdefault("mode", "rate")
+    try:
+        player = dataclasses.replace(scenario.player, **changes)
+    except ValueError as error:
+        raise CosenseError(f"player: {error}") from None
+    return with_changes(scenario, player=player)
+
+
+def with_changes(scenario: Scenario, **changes: Any) -> Scenario:
+    """Return the scenario with other values.
+
+    Raises:
+        CosenseError: they do not go together.
     """
     try:
-        player = dataclasses.replace(scenario.player, mode="rate", rate=rate)
+        return dataclasses.replace(scenario, **changes)
     except ValueError as error:
-        raise CosenseError(f"--rate {rate}: {error}") from None
-    return dataclasses.replace(scenario, player=player)
+        raise CosenseError(f"scenario: {error}") from None
 
 
 def resolved(scenario: Scenario) -> Scenario:
@@ -186,8 +208,8 @@ def resolved(scenario: Scenario) -> Scenario:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
     if scenario.link is not None:
         scenario.link.check_agents([agent.id for agent in agents])
-    scenario = dataclasses.replace(scenario, agents=agents, ego=ego)
-    return dataclasses.replace(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
+    scenario = with_changes(scenario, agents=agents, ego=ego)
+    return with_changes(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
 
 
 def _model_of_ego(scenario: Scenario) -> str:

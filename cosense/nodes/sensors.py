@@ -19,7 +19,7 @@ from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from cosense.data.bag_record import record_of, record_to_text
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.geometry.transforms import invert
 from cosense.nodes import conversions, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
@@ -61,9 +61,12 @@ class SensorOutputs:
         self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in agents}
         self._poses = {a: self._publisher(PoseWithCovarianceStamped, topics.pose_topic(a)) for a in agents}
         self._images: dict[str, Publisher] = {}
-        self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
-        self._record = self._publisher(String, topics.FRAME)
-        self._time = self._publisher(Clock, topics.CLOCK)
+        # One of each for everybody, however many machines play a part of the agents: where the ego is.
+        self._is_ego_here = ego in agents
+        if self._is_ego_here:
+            self._ground_truth = self._publisher(MarkerArray, topics.GROUND_TRUTH)
+            self._record = self._publisher(String, topics.FRAME)
+            self._time = self._publisher(Clock, topics.CLOCK)
         self._tf = None if TFMessage is None else self._publisher(TFMessage, topics.TF)
 
     def prepare(self, frame: CooperativeFrame) -> None:
@@ -85,51 +88,69 @@ class SensorOutputs:
         needed = dict.fromkeys((*self._points.values(), *self._poses.values()), 1 + recorded)
         if recorded:
             small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
-            needed |= dict.fromkeys((self._ground_truth, self._record, *small), 1)
+            needed |= dict.fromkeys(small, 1)
+            if self._is_ego_here:
+                needed |= dict.fromkeys((self._ground_truth, self._record), 1)
         return [p.topic_name for p, count in needed.items() if p.get_subscription_count() < count]
 
     def publish_time(self, stamp_ns: int) -> None:
-        """Publish /clock."""
-        self._time.publish(Clock(clock=conversions.to_time(stamp_ns)))
+        """Publish /clock, where the ego is."""
+        if self._is_ego_here:
+            self._time.publish(Clock(clock=conversions.to_time(stamp_ns)))
 
-    def publish(self, frame: CooperativeFrame) -> None:
-        """Publish what all agents have measured."""
-        self.publish_time(frame.ego.stamp_ns)
-        ego_frame = topics.lidar_frame(self._ego)
-        self._ground_truth.publish(objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame))
+    def messages(self, frame: CooperativeFrame) -> list[tuple[Publisher, Any]]:
+        """Return what all agents have measured, with the publisher of each, in the order to publish them.
+
+        Making them takes longer than publishing them. What the agents wait for comes first.
+        """
         agents = {
             name: self._by_its_clock(frame.agents[name]) for name in self._agents if name in frame.agents
         }
-        record = record_of(dataclasses.replace(frame, agents=agents), self._label_set)
-        self._record.publish(String(data=record_to_text(record)))
-        for agent in agents.values():
-            self._publish_agent(agent)
+        made = [message for agent in agents.values() for message in self._messages_of(agent)]
+        if self._is_ego_here:
+            record = record_of(dataclasses.replace(frame, agents=agents), self._label_set)
+            made.append((self._record, String(data=record_to_text(record))))
+            ego_frame = topics.lidar_frame(self._ego)
+            truth = objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame)
+            if record.label_set != NO_LABELS:
+                made.append((self._ground_truth, truth))
         for agent_id in sorted(set(frame.agents) - set(self._agents) - self._not_played):
             self._not_played.add(agent_id)
             self._node.get_logger().warning(
                 f"agent '{agent_id}' is not played: only agents of the first frame take part"
             )
+        return made
+
+    def stamps_ns(self, frame: CooperativeFrame) -> dict[str, int]:
+        """Return the stamps with which the agents are played, by namespace."""
+        return {
+            topics.namespace_of(name): self._by_its_clock(frame.agents[name]).stamp_ns
+            for name in self._agents
+            if name in frame.agents
+        }
 
     def _by_its_clock(self, agent: AgentFrame) -> AgentFrame:
         """Return an agent with the stamp that its own clock gives."""
         skew_ns = self._skews_ns.get(agent.agent_id, 0)
         return dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0)) if skew_ns else agent
 
-    def _publish_agent(self, agent: AgentFrame) -> None:
-        pose = conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns)
-        self._poses[agent.agent_id].publish(pose)
-        frame_id = topics.lidar_frame(agent.agent_id)
+    def _messages_of(self, agent: AgentFrame) -> Iterator[tuple[Publisher, Any]]:
+        yield (
+            self._poses[agent.agent_id],
+            conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns),
+        )
         if self._tf is not None:
-            self._tf.publish(TFMessage(transforms=list(_transforms(agent))))
+            yield self._tf, TFMessage(transforms=list(_transforms(agent)))
+        frame_id = topics.lidar_frame(agent.agent_id)
         cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
-        self._points[agent.agent_id].publish(cloud)
+        yield self._points[agent.agent_id], cloud
         for camera in agent.cameras:
             camera_frame = topics.camera_frame(agent.agent_id, camera.name)
             for topic, _, convert in _image_forms(agent.agent_id, camera):
                 publisher = self._images.get(topic)
                 # Pictures are large: only in the forms that somebody listens to.
                 if publisher is not None and publisher.get_subscription_count():
-                    publisher.publish(convert(camera, camera_frame))
+                    yield publisher, convert(camera, camera_frame)
 
     def _publisher(self, kind: type, topic: str) -> Publisher:
         return self._node.publisher(kind, topic, qos.REPLAY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -48,10 +49,12 @@ class Stopwatch:
 
 
 class Stages:
-    """The stages of the last frames, in numbers."""
+    """The stages of the last frames, in numbers that are a second old at most."""
 
     def __init__(self) -> None:
         self._frames: deque[dict[str, float]] = deque(maxlen=_FRAMES)
+        self._summary: dict[str, str] = {}
+        self._summarised_s = -math.inf
 
     def add(self, watch: Stopwatch) -> None:
         """Take one frame."""
@@ -59,6 +62,12 @@ class Stages:
 
     def summary(self) -> dict[str, str]:
         """Return median and 95th percentile of each stage as texts."""
+        now_s = time.monotonic()
+        if now_s - self._summarised_s >= 1:
+            self._summarised_s, self._summary = now_s, self._summarise()
+        return self._summary
+
+    def _summarise(self) -> dict[str, str]:
         frames = list(self._frames)
         names = dict.fromkeys(name for frame in frames for name in frame)
         times_ms = {name: [frame[name] for frame in frames if name in frame] for name in names}

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 import rclpy
-from rclpy.node import Node
+
+from cosense.nodes.lifecycle import ManagedNode
 
 T = TypeVar("T")
 
@@ -26,11 +27,11 @@ class Inbox(Protocol[T]):
 class Worker(Generic[T]):
     """Does one item after the other; the inbox says which ones are dropped when it cannot keep up."""
 
-    def __init__(self, node: Node, name: str, work: Callable[[T], None], inbox: Inbox[T]) -> None:
+    def __init__(self, node: ManagedNode, name: str, work: Callable[[T], None], inbox: Inbox[T]) -> None:
         """Start the thread.
 
         Args:
-            node: ends with the process if the work fails.
+            node: ends with the process, which then has failed, if the work does.
             name: of the thread.
             work: what is done with each item.
             inbox: where items wait.
@@ -58,8 +59,9 @@ class Worker(Generic[T]):
                 if item is not None:
                     self._work(item)
         except Exception as error:
-            # What is published while the process ends cannot go out any more.
-            if rclpy.ok():
+            # What is published while the node or the process ends cannot go out any more.
+            if rclpy.ok() and not self._stop.is_set():
+                self._node.has_failed = True
                 self._node.get_logger().fatal(f"{self._thread.name} thread failed: {error!r}")
                 rclpy.try_shutdown()
                 raise

@@ -18,11 +18,17 @@ class ForwardTime:
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
         self._thread = threading.local()
+        self._hooks = []
         for network in networks:
             # Some networks are called part by part, not as a whole; a part within a part counts once.
             for module in (network, *network.children()):
-                module.register_forward_pre_hook(self._enter)
-                module.register_forward_hook(self._leave, always_call=True)
+                self._hooks.append(module.register_forward_pre_hook(self._enter))
+                self._hooks.append(module.register_forward_hook(self._leave, always_call=True))
+
+    def close(self) -> None:
+        """Leave the modules alone again."""
+        for hook in self._hooks:
+            hook.remove()
 
     def take_ms(self) -> float:
         """Return the time of this thread since it asked last."""

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from cosense.cli.main import app
 from cosense.data import open_dataset
+from cosense.data.bag_file import BagFile
 from cosense.errors import CosenseError
-from tests.data.bags import car, in_order, mount, rsu, write_rows
+from tests.data.bags import MS, START_NS, boxes, car, cloud, in_order, mount, rows_of, rsu, write_rows
 from tests.nodes.tiny import write_model, write_scene
 
 RUNNER = CliRunner()
@@ -94,6 +95,36 @@ def test_a_foreign_bag_becomes_one_that_needs_no_options(foreign, tmp_path):
     # The name of "corner" does not say that it stands at the roadside.
     assert bag.agents == {"corner": "vehicle", "shuttle": "vehicle"}
     assert (len(bag), bag.label_set) == (5, "none")
+
+
+@pytest.mark.parametrize("period_ms", [100, 40])
+def test_frames_without_labels_are_converted_and_stay_without(tmp_path, period_ms):
+    """The second of three; at 40 ms the labels of its neighbours are within the tolerance."""
+    times = [START_NS + period_ms * MS * n for n in range(3)]
+    rows = [mount(), *(row for row in car(3) if row[0] == "/odom")]
+    rows += [cloud(t, "os_sensor") for t in times]
+    rows += [boxes(t, "map", (9.0, 3.0, 0.7, 4.5, 1.8, 1.5, 0.4)) for t in (times[0], times[2])]
+    foreign = write_rows(tmp_path / "foreign", in_order(rows))
+    out = tmp_path / "ours.mcap"
+    assert "3 frames in" in run("convert", foreign, out, "--tolerance-ms", 20)
+    bag = open_dataset(out)
+    assert (bag.label_set, bag.split) == ("recorded", "labelled")
+    assert bag.info().frames_per_split == {"all": 3, "labelled": 2}
+    every = open_dataset(out, split="all")
+    assert [(frame.is_labelled, len(frame.ground_truth)) for frame in every] == [
+        (True, 1),
+        (False, 0),
+        (True, 1),
+    ]
+    topics = [row[0] for row in rows_of(BagFile(out))]
+    assert [topics.count(topic) for topic in ("/ground_truth", "/ground_truth/boxes")] == [2, 2]
+    assert "2 frames in" in run("convert", out, tmp_path / "again.mcap", "--split", "labelled")
+
+
+def test_an_agent_that_is_named_twice_is_one_line(foreign, tmp_path):
+    words = ("--points", "a=/lidar_top", "--points", "a=/rsu/points")
+    with pytest.raises(CosenseError, match="--points a=/rsu/points: 'a' already has /lidar_top, name each"):
+        run("convert", foreign, tmp_path / "ours.mcap", *words)
 
 
 def test_another_ego_is_another_run(scene, model, tmp_path):

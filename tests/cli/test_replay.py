@@ -42,7 +42,7 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     ("words", "complaint"),
     [
         ("--mode drian", "mode: 'drian' is not allowed, did you mean 'drain'"),
-        ("--rate 0", "rate 0.0"),
+        ("--rate 0", "rate is 0.0"),
         ("--pose ego=/odm", "no topic '/odm', did you mean '/odom'"),
         ("--ego eog", "--ego: no agent 'eog', did you mean 'ego'"),
         ("--points ego", "--points ego: expected AGENT=TOPIC"),

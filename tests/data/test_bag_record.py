@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cosense.data.bag_record import FrameRecord, record_from_text, record_of, record_to_text
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import Objects
@@ -31,6 +31,12 @@ def test_every_bit_arrives(record):
     camera = again.agents["7"].cameras["front"]
     assert camera.stamp_ns == 5
     assert camera.T_camera_agent.reshape(-1).tolist() == record.agents["7"].cameras["front"].transform
+
+
+def test_a_frame_without_labels_says_so():
+    agent = AgentFrame("7", "vehicle", 1, np.eye(4), np.zeros((0, 4), np.float32))
+    frame = CooperativeFrame("a/1", "a", "7", {"7": agent}, Objects.empty(), is_labelled=False)
+    assert record_of(frame, "original").label_set == NO_LABELS
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -23,6 +24,20 @@ pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 6
 BUDGET_BYTES = 450
+
+
+def test_what_runs_on_a_host_ends_with_it():
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    with two_hosts(Cable()) as (host, _):
+        run = subprocess.Popen(
+            host.command([sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]),
+            stdout=subprocess.PIPE,
+        )
+        assert run.stdout is not None
+        assert run.stdout.readline()
+    assert run.wait(10) == -signal.SIGKILL
 
 
 def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):

@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
 from cosense.data import open_dataset
+from cosense.errors import CosenseError
 from cosense.fusion.feature_receiver import FeatureReceiver
 from cosense.fusion.models import load_model
 from cosense.nodes import conversions, qos
@@ -125,3 +126,16 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
     wanted, selected = (np.array(maps[name].data) for name in ("demand", "selection"))
     assert set(wanted) == set(selected) == {0, 100}
     watcher.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("budget_bytes:=2000000", "budget_bytes.*expected something like 0 from 0 to 1.04858e"),
+        ("pose_tolerance_ms:=50", "pose_tolerance_ms.*expected something like 50.0 from 0 to 1000"),
+    ],
+)
+def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_path, parameter, said):
+    rclpy.init(args=["--ros-args", "-p", "agent_id:=unit", "-p", parameter])
+    with pytest.raises(CosenseError, match=said):
+        AgentNode()

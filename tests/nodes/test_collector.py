@@ -280,3 +280,15 @@ def test_what_was_measured_later_than_now_has_a_wrong_clock():
     c.add_ego(message("ego", 1150), 0)
     (moment,) = c.ready(0)
     assert (len(moment.messages), moment.refused) == (3, [])
+
+
+def test_gaps_in_the_numbers_of_a_sender_are_what_was_lost():
+    c = collector("a")
+    for sequence in (0, 1, 4, 5):
+        c.add(message("a", 1000 + sequence, sequence))
+    # Started anew: nothing was lost.
+    c.add(message("a", 1100, 0))
+    c.add(message("a", 1101, 2))
+    traffic = c.traffic["a"]
+    assert (traffic.messages, traffic.lost) == (6, 2 + 1)
+    assert traffic.bytes == 6 * len(message("a", 1000))

@@ -18,7 +18,7 @@ from cosense.nodes.supervisor import free_domain, ros_environment
 
 # Together with the rest `cosense doctor` has to answer in 20 s.
 PATIENCE_S = 6.0
-_START_S = 5.0
+_START_S = 15.0
 _SLOW_DISCOVERY_S = 3.0
 _STOP_S = 2.0
 

@@ -1,0 +1,64 @@
+"""The parameters of the player: where frames come from, how fast they are played, whose clock is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rclpy.node import Node
+
+from cosense.config import from_mapping
+from cosense.data.bag_options import BagOptions
+from cosense.errors import CosenseError
+from cosense.nodes import process
+from cosense.nodes.scenario import PLAYER_BOUNDS, PlayerSettings
+from cosense.nodes.source import SimulatedSource, Source
+
+
+def declare_bounded(node: Node, name: str, description: str) -> float:
+    """Declare one of the numbers of `PlayerSettings`."""
+    low, high = PLAYER_BOUNDS[name]
+    default = getattr(PlayerSettings(), name)
+    return float(process.declare(node, name, default, description, low=low, high=high))
+
+
+def declare_skews_ns(node: Node, agents: Sequence[str]) -> dict[str, int]:
+    """Declare by how much clocks are wrong.
+
+    Raises:
+        CosenseError: not numbers, or of somebody who is not played.
+    """
+    skews_ms = process.declare_json(
+        node, "clock_skews_ms", "JSON object: by agent, by how many milliseconds its clock is ahead"
+    )
+    for agent, skew_ms in skews_ms.items():
+        if agent not in agents or not isinstance(skew_ms, (int, float)):
+            raise CosenseError(
+                f"parameter 'clock_skews_ms' of node 'player': '{agent}': {skew_ms!r}, expected "
+                f"milliseconds for one of {', '.join(agents)}"
+            )
+    return {agent: int(skew_ms * 1e6) for agent, skew_ms in skews_ms.items()}
+
+
+def declare_source(node: Node) -> Source:
+    """Declare where the frames come from."""
+    data = process.declare(node, "data", "", "a data set or a bag; empty to simulate")
+    split = process.declare(node, "split", "", "split of the data set; empty for its default")
+    labels = process.declare(node, "labels", "", "label set of the data set; empty for its default")
+    cameras = process.declare(node, "cameras", False, "also play images")
+    bag = process.declare_json(node, "bag", "JSON object: what a bag does not say by itself, see BagOptions")
+    simulate = SimulatedSource(
+        family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
+        seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
+        vehicles=process.declare(node, "simulate.vehicles", 1, "that measure", low=1, high=16),
+        infrastructure=process.declare(node, "simulate.infrastructure", 1, "roadside units", low=0, high=16),
+    )
+    if data:
+        return Source(
+            data=Path(data),
+            split=split or None,
+            labels=labels or None,
+            cameras=cameras,
+            bag=from_mapping(BagOptions, bag, "parameter 'bag'"),
+        )
+    return Source(simulate=simulate, cameras=cameras)
