@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate
 
 FAMILY, FIRST_SEED, PLACES = "t_junction", 560_000, 46
-FRAMES = 10
+FRAMES = 5
 STRANGERS = 1000
 AT_ALL, WITH_PRIOR = (1.0, 1.0), (0.3, 0.5)  # metres and degrees within which a pose is right
 OFF_M, OFF_DEGREES = 2.0, 2.0
@@ -147,6 +147,18 @@ def rows_without_prior(pairs: list[Pair], frames: str) -> list[dict[str, Any]]:
     return rows
 
 
+def refined_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
+    """Return what ICP of the whole clouds makes of the poses that were accepted."""
+    results = []
+    for pair in pairs:
+        result = register(pair.graph_a, pair.graph_b)
+        if result.T_a_b is not None:
+            T = icp(pair.agent_a.points, pair.agent_b.points, result.T_a_b, start_m=1.0).T_a_b
+            result = replace(result, T_a_b=T)
+        results.append(result)
+    return row(f"no prior, {frames}: all pairs, then ICP of the clouds", pairs, results, AT_ALL)
+
+
 def priors_of(pairs: list[Pair]) -> list[Prior]:
     """Return a prior for each pair, off by `OFF_M` in some direction and `OFF_DEGREES` to either side."""
     rng = np.random.default_rng(0)
@@ -168,24 +180,19 @@ def register_clouds(pair: Pair, prior: Prior) -> Registration:
     return Registration(status, "", T_a_b, time_ms=(time.perf_counter() - start) * 1e3)
 
 
-def rows_with_prior(pairs: list[Pair], frames: str) -> list[dict[str, Any]]:
-    """Return a row for each method."""
-    priors = priors_of(pairs)
-    methods: dict[str, Callable[[Pair, Prior], Registration]] = {
-        "scene graphs": lambda pair, prior: register(pair.graph_a, pair.graph_b, prior),
-        "spectral (VIPS)": lambda pair, prior: register_spectral(pair.graph_a, pair.graph_b, prior),
-        "box pose graph (CoAlign)": lambda pair, prior: register_boxes(pair.graph_a, pair.graph_b, prior),
-        "ICP of the clouds": register_clouds,
-    }
-    return [
-        row(
-            f"prior off {OFF_M:g} m, {OFF_DEGREES:g} degrees, {frames}: {name}",
-            pairs,
-            [method(pair, prior) for pair, prior in zip(pairs, priors, strict=True)],
-            WITH_PRIOR,
-        )
-        for name, method in methods.items()
-    ]
+METHODS: dict[str, Callable[[Pair, Prior], Registration]] = {
+    "scene graphs": lambda pair, prior: register(pair.graph_a, pair.graph_b, prior),
+    "spectral (VIPS)": lambda pair, prior: register_spectral(pair.graph_a, pair.graph_b, prior),
+    "box pose graph (CoAlign)": lambda pair, prior: register_boxes(pair.graph_a, pair.graph_b, prior),
+    "ICP of the clouds": register_clouds,
+}
+
+
+def row_with_prior(pairs: list[Pair], frames: str, method: str) -> dict[str, Any]:
+    """Return what a method makes of a prior that is off."""
+    results = [METHODS[method](pair, prior) for pair, prior in zip(pairs, priors_of(pairs), strict=True)]
+    job = f"prior off {OFF_M:g} m, {OFF_DEGREES:g} degrees, {frames}: {method}"
+    return row(job, pairs, results, WITH_PRIOR)
 
 
 def strangers_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
@@ -206,11 +213,10 @@ def strangers_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
 def main() -> None:
     """Simulate, register, write."""
     detector = load_model("cosense-lite")
-    both = [pairs_of(FIRST_SEED + index, detector) for index in range(PLACES)]
+    places = [pairs_of(FIRST_SEED + index, detector) for index in range(PLACES)]
+    both = [[place[index] for place in places] for index in range(2)]
     rows = []
-    for pairs, frames in zip(
-        map(list, zip(*both, strict=True)), ("1 frame", f"{FRAMES} frames"), strict=True
-    ):
+    for pairs, frames in zip(both, ("1 frame", f"{FRAMES} frames"), strict=True):
         sizes = [len(graph) for pair in pairs for graph in (pair.graph_a, pair.graph_b)]
         rows.append(
             {
@@ -222,10 +228,8 @@ def main() -> None:
         )
         rows += rows_without_prior(pairs, frames)
         rows.append(strangers_row(pairs, frames))
-        if frames == "1 frame":
-            rows += rows_with_prior(pairs, frames)
-        else:
-            rows.append(rows_with_prior(pairs, frames)[0])
+        rows += [row_with_prior(pairs, frames, method) for method in METHODS]
+    rows.append(refined_row(both[0], "1 frame"))
     write("scene_graph_pairs", rows)
 
 
