@@ -242,7 +242,8 @@ def draw(
     from cosense.viewer.registration import draw_registration
 
     assert result.T_a_b is not None
-    title = f"{len(result.inliers)} things agree, {sides[1].given} in the frame of {sides[0].given}"
+    a, b = (Path(side.given).name for side in sides)
+    title = f"{len(result.inliers)} things agree: B is {b}, in the frame of A, {a}"
     draw_registration(_together(sides, result.T_a_b), graphs, result.inliers, out, title=title)
 
 

@@ -46,12 +46,13 @@ def draw_registration(
     figure, (axes,) = bev.layout([""], extent_m, title)
     bev.draw_surroundings(axes, frame, list(frame.agents), extent_m)
     palette = colors.agent_colors(frame.agents)
-    for boxes, color in zip(places, palette.values(), strict=True):
-        _draw_nodes(axes, boxes, color)
+    # The ego's dots are larger: they are to be seen below those of the other one.
+    for boxes, color, size in zip(places, palette.values(), (70, 18), strict=True):
+        _draw_nodes(axes, boxes, color, size)
     lines = LineCollection(list(matched), colors=MATCH_COLOR, linewidths=1.5, zorder=4)
     axes.add_collection(lines)
     x, y = matched.mean(axis=1).T
-    axes.scatter(x, y, s=180, facecolors="none", edgecolors=MATCH_COLOR, zorder=4)
+    axes.scatter(x, y, s=220, facecolors="none", edgecolors=MATCH_COLOR, zorder=4)
     bev.draw_agents(axes, frame, list(frame.agents), extent_m)
     ring = Line2D([], [], color=MATCH_COLOR, marker="o", mfc="none", markersize=9, ls="", label="matched")
     bev.draw_legend(figure, frame, [ring])
@@ -64,9 +65,9 @@ def boxes_in_ego(graph: SceneGraph, T_ego_agent: Matrix) -> NDArray[np.float64]:
     return transform_boxes(T_ego_agent, boxes)
 
 
-def _draw_nodes(axes: Axes, boxes: NDArray[np.float64], color: str) -> None:
+def _draw_nodes(axes: Axes, boxes: NDArray[np.float64], color: str, size: float) -> None:
     """Draw a footprint of what has a heading, and a dot for what has none."""
     headed = np.isfinite(boxes[:, 6])
     bev.draw_boxes(axes, boxes[headed], color, width=1.2)
     x, y = boxes[~headed, :2].T
-    axes.scatter(x, y, s=28, color=color, edgecolors=colors.BACKGROUND, zorder=3)
+    axes.scatter(x, y, s=size, color=color, edgecolors=colors.BACKGROUND, zorder=3)
