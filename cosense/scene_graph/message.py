@@ -41,7 +41,7 @@ from cosense.geometry.transforms import wrap_angle
 from cosense.scene_graph.build import graph_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import NodeClass, SceneGraph
-from cosense.sharing.message import Message, MessageError, PayloadKind
+from cosense.sharing.message import FINGERPRINT_BYTES, Message, MessageError, PayloadKind, decode, encode
 
 # A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
 MAX_NODES = 1024
@@ -161,6 +161,27 @@ def decode_scene_graph(message: Message) -> SceneGraph:
         message.pose_covariance,
         _unit(records["descriptor"]) if described else None,
     )
+
+
+def transmitted(graph: SceneGraph, max_nodes: int = MAX_NODES) -> tuple[SceneGraph, int]:
+    """Return a graph as who receives it reads it, and the bytes of the message in which it came.
+
+    Raises:
+        MessageError: the graph cannot be written.
+    """
+    payload = encode_scene_graph(graph, False, max_nodes)
+    message = Message(
+        kind=PayloadKind.SCENE_GRAPH,
+        sender=graph.agent_id,
+        sequence=0,
+        stamp_ns=graph.stamp_ns,
+        T_world_agent=graph.T_world_agent,
+        pose_covariance=graph.pose_covariance,
+        fingerprint=bytes(FINGERPRINT_BYTES),
+        payload=payload,
+    )
+    data = encode(message)
+    return decode_scene_graph(decode(data)), len(data)
 
 
 def _read(payload: bytes) -> tuple[NDArray, bool]:

@@ -19,6 +19,7 @@ from cosense.scene_graph.message import (
     decode_scene_graph,
     encode_scene_graph,
     part_of,
+    transmitted,
 )
 from cosense.sharing.message import MessageError, PayloadKind, decode, encode
 from tests.scene_graph.graphs import graph, message
@@ -92,6 +93,17 @@ def test_eighty_nodes_are_one_message_of_less_than_two_kilobytes():
     assert NODE_BYTES <= 22
     assert DESCRIBED_NODE_BYTES <= 90
     assert len(encode_scene_graph(made, True)) == HEADER_BYTES + 80 * DESCRIBED_NODE_BYTES
+
+
+def test_what_is_transmitted_is_what_a_message_holds():
+    """An envelope costs 100 bytes and the sender's name, the header of a graph 4 and a node 18."""
+    sent = random_graph(50, 3)
+    received, size = transmitted(sent, 40)
+    assert size == 100 + len(sent.agent_id) + 4 + 40 * 18
+    assert received.agent_id == sent.agent_id
+    assert received.stamp_ns == sent.stamp_ns
+    rows = np.flatnonzero(np.isin(sent.ids, received.ids))
+    np.testing.assert_allclose(received.positions, sent.positions[rows], atol=0.00501)
 
 
 def test_the_receiver_draws_the_edges_of_what_it_read():
