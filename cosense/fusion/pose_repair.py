@@ -40,8 +40,8 @@ REGISTRATIONS: tuple[RegistrationKind, ...] = get_args(RegistrationKind)
 
 # Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.
 _DISAGREES = 16.27
-# Two detectors and two clocks of one true pose differ by this much, whatever covariances say.
-_LEAST = np.diag([0.1, 0.1, np.deg2rad(0.15)]) ** 2
+# Two clocks and mountings of one true pose differ by this much, whatever covariances say.
+_LEAST = np.diag([0.03, 0.03, np.deg2rad(0.05)]) ** 2
 # Where a registration looks: within twice what the poses say, and so far around them in any case.
 _AROUND = np.diag([0.5, 0.5, np.deg2rad(0.5)]) ** 2
 # Poses less certain than this are no help in a registration and cannot vouch for one.

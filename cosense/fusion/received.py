@@ -132,7 +132,10 @@ def _read(
     reason = "; ".join(part for part in (placed.objection, reason) if part)
     if use == "nothing":
         raise MessageError(reason)
-    is_precise = judge(message, age_ms, ego_covariance, message.fingerprint, gate)[0] == "features"
+    if placed.objection:
+        use, is_precise = "boxes", False
+    else:
+        is_precise = judge(message, age_ms, ego_covariance, message.fingerprint, gate)[0] == "features"
     layers: tuple[ReceivedLayer, ...] = ()
     if message.kind == PayloadKind.OBJECTS:
         detections = decode_objects(message.payload)
