@@ -1,4 +1,4 @@
-"""SG-Reg: compact semantic scene graphs, exchanged and registered to find or repair poses between agents."""
+"""SG-Reg: compact semantic scene graphs that find or set right the pose between agents."""
 
 from cosense.scene_graph.build import build
 from cosense.scene_graph.describe import describe

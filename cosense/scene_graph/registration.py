@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert, yaw_of
-from cosense.scene_graph.graph import SceneGraph
 
 
 class Status(str, Enum):
@@ -30,6 +30,18 @@ class Status(str, Enum):
     GATED = "gated"
     STALE = "stale"
     TIMEOUT = "timeout"
+
+
+class Posed(Protocol):
+    """Who says where it believes to be: a graph or a message."""
+
+    @property
+    def T_world_agent(self) -> Matrix:
+        """(4,4)."""
+
+    @property
+    def pose_covariance(self) -> NDArray[np.float64]:
+        """(3,3) of (x, y, yaw) in the world."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +63,29 @@ class Prior:
         for name, value, shape in (("T_a_b", self.T_a_b, (4, 4)), ("covariance", self.covariance, (3, 3))):
             if np.shape(value) != shape or not np.isfinite(value).all():
                 raise CosenseError(f"prior: {name} must be {shape} finite numbers, got {np.shape(value)}")
-        if np.linalg.eigvalsh((self.covariance + self.covariance.T) / 2).min() < 0:
+        variances = np.linalg.eigvalsh((self.covariance + self.covariance.T) / 2)
+        # What rounding makes of zero is no fault.
+        if variances.min() < -1e-9 * max(1.0, variances.max()):
             raise CosenseError(
                 "prior: covariance has a negative variance; give variances of x, y, yaw on its diagonal"
             )
 
     @classmethod
-    def between(cls, graph_a: SceneGraph, graph_b: SceneGraph) -> Prior:
-        """Return what the poses that both agents believe in say, with the covariances of both."""
-        T_a_b = invert(graph_a.T_world_agent) @ graph_b.T_world_agent
-        R_a_world = invert(graph_a.T_world_agent)[:2, :2]
+    def between(cls, a: Posed, b: Posed) -> Prior:
+        """Return what the poses that both agents believe in say, with the covariances of both.
+
+        What is no covariance counts as the nearest that is one: others may send anything.
+        """
+        T_a_b = invert(a.T_world_agent) @ b.T_world_agent
+        R_a_world = invert(a.T_world_agent)[:2, :2]
         # x, y of b seen from a move with the world positions of both, and turn about a with a's heading.
         of_b, of_a = np.eye(3), -np.eye(3)
         of_b[:2, :2], of_a[:2, :2] = R_a_world, -R_a_world
         of_a[:2, 2] = T_a_b[1, 3], -T_a_b[0, 3]
-        covariance = of_a @ graph_a.pose_covariance @ of_a.T + of_b @ graph_b.pose_covariance @ of_b.T
+        covariance = of_a @ a.pose_covariance @ of_a.T + of_b @ b.pose_covariance @ of_b.T
+        values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+        if values.min() < 0:
+            covariance = (vectors * np.maximum(values, 0.0)) @ vectors.T
         return cls(T_a_b, covariance)
 
 
