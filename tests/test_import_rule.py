@@ -1,7 +1,8 @@
 """Nothing downstream is imported upstream: the rule of docs/architecture.md, read from the source itself.
 
-geometry <- sensing <- data <- simulation; perception <- sharing <- fusion; evaluation, training and viewer
-may use all of these; nodes and cli may use everything and are used by nobody, but that cli starts nodes.
+geometry <- sensing <- data <- simulation; perception <- sharing <- scene_graph <- fusion; evaluation,
+training and viewer may use all of these; nodes and cli may use everything and are used by nobody, but that
+cli starts nodes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PACKAGE = Path(cosense.__file__).parent
 
 SENSORS = {"geometry", "sensing"}
 SOURCES = {*SENSORS, "data", "simulation"}
-MESSAGES = {*SENSORS, "perception", "sharing", "fusion"}
+MESSAGES = {*SENSORS, "perception", "sharing", "scene_graph", "fusion"}
 STUDY = {*SOURCES, *MESSAGES, "evaluation", "training", "viewer"}
 MAY_IMPORT = {
     "geometry": set(),
@@ -28,7 +29,8 @@ MAY_IMPORT = {
     "simulation": {*SENSORS, "data"},
     "perception": SENSORS,
     "sharing": {*SENSORS, "perception"},
-    "fusion": {*SENSORS, "perception", "sharing"},
+    "scene_graph": {*SENSORS, "perception", "sharing"},
+    "fusion": {*SENSORS, "perception", "sharing", "scene_graph"},
     "evaluation": STUDY,
     "training": STUDY,
     "viewer": STUDY,

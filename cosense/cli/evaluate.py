@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cosense.evaluation.pose_noise import PoseNoise
     from cosense.evaluation.runner import RunState
     from cosense.fusion.cooperate import FusionKind
+    from cosense.fusion.pose_repair import RegistrationKind
     from cosense.perception.detector import Detector
     from cosense.sharing.selection import Selection
 
@@ -60,6 +61,13 @@ def command(
             show_default=False,
         ),
     ] = None,
+    registration: Annotated[
+        str,
+        typer.Option(
+            help="How the others' poses are set right before fusing: none, scene_graph (graphs, some hundred "
+            "bytes more a message), or to compare boxes or spectral."
+        ),
+    ] = "none",
     split: Annotated[
         str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
     ] = None,
@@ -117,7 +125,8 @@ def command(
     check_device(device)
     detector = load_model(model, device)
     kind = fusion or default_fusion(detector)
-    parts = [dataset.path.resolve().name, detector.name, counting.name, kind, selection, budget]
+    repair = None if registration == "none" else registration
+    parts = [dataset.path.resolve().name, detector.name, counting.name, kind, selection, repair, budget]
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     try:
         with _progress(console) as report:
@@ -134,6 +143,7 @@ def command(
                 pose_noise=noise,
                 seed=seed,
                 selection=cast("Selection | None", selection),
+                registration=cast("RegistrationKind", registration),
                 skip_broken=skip_broken,
                 restart=restart,
             )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cosense.evaluation.sweep import Point
     from cosense.fusion.cooperate import FusionKind
+    from cosense.fusion.pose_repair import RegistrationKind
     from cosense.sharing.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
@@ -65,6 +66,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    registration: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="none (poses as sent), scene_graph, boxes, spectral: how the others' poses are set right; "
+            "several as A B.",
+            show_default="none",
+        ),
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -100,6 +109,7 @@ def command(
     from cosense.evaluation.sweep_results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
     from cosense.fusion.cooperate import FUSION_KINDS
     from cosense.fusion.models import load_model
+    from cosense.fusion.pose_repair import REGISTRATIONS
     from cosense.sharing.selection import SELECTIONS
     from cosense.viewer.curves import draw_sweep
 
@@ -109,6 +119,10 @@ def command(
         raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
     fusions = _known("--fusion", fusion, FUSION_KINDS)
     selections = _known("--selection", selection, SELECTIONS)
+    # What stands behind an option without one of its own may be of either.
+    more_registrations = [name for name in more_models or [] if registration and name in REGISTRATIONS]
+    more_models = [name for name in more_models or [] if name not in more_registrations]
+    registrations = _known("--registration", [*(registration or []), *more_registrations], REGISTRATIONS)
     dataset = open_dataset(data, split=split, labels=labels)
     counting = load_protocol(protocol or default_protocol(dataset))
     check_device(device)
@@ -126,6 +140,7 @@ def command(
             read_values(kind, values, num_agents),
             fusions=cast("list[FusionKind]", fusions),
             selections=cast("list[Selection]", selections),
+            registrations=cast("list[RegistrationKind]", registrations),
             budget_bytes=budget or DEFAULT_BUDGET_BYTES,
         )
 

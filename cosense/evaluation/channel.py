@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -63,15 +63,18 @@ class Exchange:
     Attributes:
         result: what the ego knows.
         sent: what each sender has written in this frame, whether it arrives or not.
+        graphs: likewise the SCENE_GRAPH message that went with it.
     """
 
     result: FusionResult
     sent: Mapping[str, bytes]
+    graphs: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def bytes_per_sender(self) -> dict[str, int]:
         """Length of what each sender has sent and of its share of what it was asked with, lost or not."""
-        reports = [PeerReport(sender, len(data), "nothing") for sender, data in self.sent.items()]
+        messages = [*self.sent.items(), *self.graphs.items()]
+        reports = [PeerReport(sender, len(data), "nothing") for sender, data in messages]
         return with_demand(reports, self.result.demand_bytes)
 
 
@@ -83,26 +86,33 @@ class DistantCooperation(Cooperation):
         super().__init__(detector, fusion, **options)
         self._channel = channel
         # By sender, with the ego's stamp: what has arrived last, and what may still arrive.
-        self._sent: dict[str, deque[tuple[int, bytes]]] = {}
+        self._sent: dict[str, deque[tuple[int, list[bytes]]]] = {}
         self._asked: deque[tuple[int, Mapping[str, bytes]]] = deque()
         self._frame_index, self._now_ns = 0, 0
 
     def exchange(
         self, agents: Sequence[AgentFrame], sequence: int, features: Mapping[str, BevFeatures]
     ) -> Exchange:
-        """Let the agents of one frame work together; arguments as for `Cooperation.step`."""
+        """Let the agents of one frame work together; arguments as for `Cooperation.step`.
+
+        A message and the graph that goes with it share one fate.
+        """
         ego, *others = agents
         self._frame_index, self._now_ns = sequence, ego.stamp_ns
-        sent = {}
+        sent, graphs = {}, {}
         for agent in others:
             data = self.send(agent, sequence, features.get(agent.agent_id))
             if data is None:
                 continue
-            sent[agent.agent_id] = data
+            sent[agent.agent_id], together = data, [data]
+            graph = self.send_graph(agent, sequence, features.get(agent.agent_id))
+            if graph is not None:
+                graphs[agent.agent_id] = graph
+                together.append(graph)
             if not self._channel.loses_message(sequence, agent.agent_id):
-                self._sent.setdefault(agent.agent_id, deque()).append((ego.stamp_ns, data))
-        messages = [data for data in map(self._newest, self._sent.values()) if data is not None]
-        return Exchange(self.fuse(ego, messages, sequence, features.get(ego.agent_id)), sent)
+                self._sent.setdefault(agent.agent_id, deque()).append((ego.stamp_ns, together))
+        messages = [data for together in map(self._newest, self._sent.values()) for data in together]
+        return Exchange(self.fuse(ego, messages, sequence, features.get(ego.agent_id)), sent, graphs)
 
     def tell(self, demands: Mapping[str, bytes]) -> None:
         """Let the senders hear what the ego wanted a delay ago; those that lose it keep what they knew."""
@@ -113,12 +123,12 @@ class DistantCooperation(Cooperation):
                     if not self._channel.loses_demand(self._frame_index, sender):
                         self.hear(sender, demand)
 
-    def _newest(self, sent: deque[tuple[int, bytes]]) -> bytes | None:
-        """Return the newest message of one sender that is old enough, and forget those before it."""
+    def _newest(self, sent: deque[tuple[int, list[bytes]]]) -> list[bytes]:
+        """Return the newest messages of one sender that are old enough, and forget those before them."""
         while len(sent) > 1 and self._has_arrived(sent[1][0]):
             sent.popleft()
-        stamp_ns, data = sent[0]
-        return data if self._has_arrived(stamp_ns) else None
+        stamp_ns, together = sent[0]
+        return together if self._has_arrived(stamp_ns) else []
 
     def _has_arrived(self, stamp_ns: int) -> bool:
         return self._channel.is_old_enough(self._now_ns - stamp_ns)

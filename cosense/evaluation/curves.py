@@ -10,8 +10,9 @@ from typing import Literal, get_args
 
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.sweep import Point
-from cosense.fusion.cooperate import FEATURE_KINDS, FusionKind, check_fusion
+from cosense.fusion.cooperate import FEATURE_KINDS, REPAIRED_KINDS, FusionKind, check_fusion
 from cosense.fusion.models import CooperativeDetector
+from cosense.fusion.pose_repair import RegistrationKind
 from cosense.perception.detector import Detector
 from cosense.sharing.selection import Selection
 
@@ -126,6 +127,7 @@ def points_of(
     *,
     fusions: Sequence[FusionKind] = (),
     selections: Sequence[Selection] = (),
+    registrations: Sequence[RegistrationKind] = (),
     budget_bytes: int | None = None,
 ) -> list[Point]:
     """Return the settings of a curve, for each model the ego alone first.
@@ -138,6 +140,8 @@ def points_of(
         values: of the fields that it varies, see `read_values`.
         fusions: which ones, each for the models that can do it; none for those that the curve usually has.
         selections: rules by which cells are chosen; none for that of the model's profile.
+        registrations: how poses are set right, each for the kinds of fusion that have a use for it; none for
+            poses as sent.
         budget_bytes: of the messages with features, where the curve is not about budgets.
 
     Raises:
@@ -152,7 +156,9 @@ def points_of(
         for fusion in fusions or USUAL_FUSIONS.get(curve, ("late", "hybrid")):
             if fusion == "none" or not _can_do(fusion, detector):
                 continue
-            points += _points(Point(name, fusion), curve, values, selections, budget_bytes)
+            for registration in (registrations if fusion in REPAIRED_KINDS else ()) or ("none",):
+                start = Point(name, fusion, registration=registration)
+                points += _points(start, curve, values, selections, budget_bytes)
     return list(dict.fromkeys(points))
 
 
@@ -191,4 +197,5 @@ def line_of(point: Point, several_models: bool) -> str:
     """Return the name of the line that a point is on."""
     parts = [point.model] if several_models else []
     parts.append("ego alone" if point.fusion == "none" else point.fusion)
-    return ", ".join(parts if point.selection is None else [*parts, point.selection])
+    parts += [] if point.selection is None else [point.selection]
+    return ", ".join(parts if point.registration == "none" else [*parts, point.registration])

@@ -45,7 +45,15 @@ from cosense.evaluation.records import (
     write_json,
 )
 from cosense.evaluation.sequences import SequenceCooperation, readable, sequence_start
-from cosense.fusion.cooperate import FEATURE_KINDS, FUSION_KINDS, Cooperation, FusionKind, check_fusion
+from cosense.fusion.cooperate import (
+    FEATURE_KINDS,
+    FUSION_KINDS,
+    Cooperation,
+    FusionKind,
+    check_fusion,
+    check_registration,
+)
+from cosense.fusion.pose_repair import RegistrationKind
 from cosense.fusion.receiver import UsedFor
 from cosense.geometry.boxes import points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
@@ -68,6 +76,7 @@ class RunSettings:
     pose_noise: PoseNoise
     seed: int
     selection: Selection | None = None
+    registration: RegistrationKind = "none"
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSION_KINDS:
@@ -78,6 +87,7 @@ class RunSettings:
             raise CosenseError(
                 f"budget of {self.budget_bytes} bytes, but with fusion 'none' nobody sends anything"
             )
+        check_registration(self.registration, self.fusion)
         if self.selection is None:
             return
         if self.selection not in SELECTIONS:
@@ -90,7 +100,13 @@ class RunSettings:
 
     def start(self, detector: Detector) -> Cooperation:
         """Return agents who remember nothing."""
-        return Cooperation(detector, self.fusion, budget_bytes=self.budget_bytes, selection=self.selection)
+        return Cooperation(
+            detector,
+            self.fusion,
+            budget_bytes=self.budget_bytes,
+            selection=self.selection,
+            registration=self.registration,
+        )
 
 
 @dataclass
@@ -152,6 +168,7 @@ def evaluate(
     pose_noise: PoseNoise | None = None,
     seed: int = 0,
     selection: Selection | None = None,
+    registration: RegistrationKind = "none",
     skip_broken: bool = False,
     restart: bool = False,
 ) -> dict[str, Any]:
@@ -170,6 +187,7 @@ def evaluate(
         pose_noise: error added to every agent's pose; None for none.
         seed: of the pose noise.
         selection: by which rule cells are chosen; None for that of the model's profile.
+        registration: how the others' poses are set right, see `Cooperation`.
         skip_broken: leave out frames that cannot be read, and say so in metrics.json.
         restart: throw away what `out` holds.
 
@@ -180,7 +198,7 @@ def evaluate(
         CosenseError: a frame that cannot be read, a folder with another run, or arguments without sense.
     """
     started = time.perf_counter()
-    settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed, selection)
+    settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed, selection, registration)
     if limit is not None and limit < 1:
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
     check_labels(dataset)
@@ -193,7 +211,7 @@ def evaluate(
     if progress:
         progress(state)
     agents = SequenceCooperation(lambda: settings.start(detector))
-    if fusion in FEATURE_KINDS and 0 < state.done < state.total:
+    if (fusion in FEATURE_KINDS or registration != "none") and 0 < state.done < state.total:
         _catch_up(agents, dataset, settings, state.done)
     with (out / FRAMES).open("a") as stream:
         for index in range(state.done, state.total):

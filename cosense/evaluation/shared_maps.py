@@ -12,9 +12,13 @@ from typing import Any
 from cosense.config import to_mapping
 from cosense.data.dataset import CooperativeFrame
 from cosense.fusion.models import CooperativeDetector
+from cosense.perception.detections import Detections
 from cosense.perception.detector import Detector
 from cosense.perception.features import BevFeatures
 from cosense.perception.models import network_tensors
+from cosense.scene_graph.build import build
+from cosense.scene_graph.graph import SceneGraph
+from cosense.sensing.frame import AgentFrame
 
 
 class SharedMaps:
@@ -28,6 +32,8 @@ class SharedMaps:
         self.detectors: dict[str, Detector] = {}
         self._key_of = {name: network_hash(detector) for name, detector in detectors.items()}
         self._remembered: list[_Remembered] = []
+        # With what they were made from, so that its place in memory is not taken by something else.
+        self._graphs: dict[tuple[int, int], tuple[AgentFrame, Detections, SceneGraph]] = {}
         for name, detector in detectors.items():
             self.detectors[name] = self._remembering(detector)
 
@@ -43,10 +49,20 @@ class SharedMaps:
                 maps[key] = {
                     agent_id: detector.encode(agent.points) for agent_id, agent in frame.agents.items()
                 }
+        self._graphs = {}
         known = [features for of_agents in maps.values() for features in of_agents.values()]
         for remembered in self._remembered:
             remembered.begin(known)
         return {name: maps[key] for name, key in self._key_of.items()}
+
+    def build_graph(self, frame: AgentFrame, detections: Detections) -> SceneGraph:
+        """Return the scene graph of a cloud, made once: but for its pose it does not depend on the pose."""
+        key = id(frame.points), id(detections)
+        if key not in self._graphs:
+            self._graphs[key] = frame, detections, build(frame, detections)
+        return replace(
+            self._graphs[key][2], T_world_agent=frame.T_world_agent, pose_covariance=frame.pose_covariance
+        )
 
     def _remembering(self, detector: Detector) -> Detector:
         """Return a twin of a detector that makes boxes and latents of a cloud once."""

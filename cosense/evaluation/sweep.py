@@ -23,8 +23,9 @@ from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runner import check_labels, most_points_of_one_agent
 from cosense.evaluation.sequences import goes_on
 from cosense.evaluation.shared_maps import SharedMaps
-from cosense.fusion.cooperate import FusionKind
+from cosense.fusion.cooperate import BuildGraph, FusionKind
 from cosense.fusion.models import CooperativeDetector
+from cosense.fusion.pose_repair import RegistrationKind
 from cosense.fusion.receiver import UsedFor
 from cosense.perception.detector import Detector
 from cosense.perception.features import BevFeatures
@@ -44,11 +45,12 @@ class Point:
         model: name of the detector that all agents run.
         fusion: how they work together.
         selection: by which rule cells are chosen; None for that of the model's profile.
-        budget_bytes: limit of each message, None for that of the format.
+        budget_bytes: limit of each message, None for that of the format; that of graphs is another one.
         pose_noise: standard deviation of every pose, metres in x and y and as many degrees.
         delay_ms: of every message.
         loss: fraction of the messages that get lost.
         agents: the ego and so many less one of the others, those next to it; None for all.
+        registration: how poses are set right by scene graphs, see `Cooperation`.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Point:
     delay_ms: float = 0.0
     loss: float = 0.0
     agents: int | None = None
+    registration: RegistrationKind = "none"
 
 
 @dataclass
@@ -174,7 +177,7 @@ def sweep(
     """
     counting = lean(protocol)
     shared = SharedMaps(detectors)
-    runs = [_Run(point, shared.detectors[point.model], seed) for point in points]
+    runs = [_Run(point, shared.detectors[point.model], shared.build_graph, seed) for point in points]
     previous: CooperativeFrame | None = None
     for index, counts in enumerate(counted):
         frame = dataset[index]
@@ -226,8 +229,9 @@ def nearest_agents(
 class _Run:
     """One setting on its way through the frames."""
 
-    def __init__(self, point: Point, detector: Detector, seed: int) -> None:
+    def __init__(self, point: Point, detector: Detector, build_graph: BuildGraph, seed: int) -> None:
         self.result = PointResult(point)
+        self._build_graph = build_graph
         self._detector = detector
         self._channel = Channel(point.delay_ms, point.loss, seed)
         self.begin()
@@ -241,6 +245,8 @@ class _Run:
             self._channel,
             budget_bytes=point.budget_bytes,
             selection=point.selection,
+            registration=point.registration,
+            build_graph=self._build_graph,
         )
 
     def step(self, agents: Sequence[AgentFrame], index: int, features: Mapping[str, BevFeatures]) -> Exchange:
@@ -250,7 +256,7 @@ class _Run:
         """Keep what a frame was like."""
         self.result.scores.append(frame_score)
         self.result.messages_used_for.update(peer.used_for for peer in exchange.result.peers)
-        self.result.num_sent += len(exchange.sent)
+        self.result.num_sent += len(exchange.sent) + len(exchange.graphs)
         for data in exchange.sent.values():
             elements = num_elements(data, self._detector)
             if elements is not None:

@@ -21,6 +21,7 @@ _SETTINGS = (
     ("delay ms", "delay_ms"),
     ("loss", "loss"),
     ("agents", "agents"),
+    ("registration", "registration"),
 )
 _ABSENT = "–"
 
@@ -46,7 +47,9 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
     )
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading, key in told:
-        table.add_column(heading, justify="left" if key in ("model", "fusion", "selection") else "right")
+        table.add_column(
+            heading, justify="left" if key in ("model", "fusion", "selection", "registration") else "right"
+        )
     for heading in (*(f"AP@{threshold}" for threshold in thresholds), "bytes", "gain", "low", "high"):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in points:

@@ -23,6 +23,7 @@ _IDENTITY = (
     ("budget", ("budget_bytes",)),
     ("selection", ("selection",)),
     ("pose noise", ("pose_noise",)),
+    ("registration", ("registration",)),
 )
 _ABSENT = "–"
 

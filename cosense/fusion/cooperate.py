@@ -5,7 +5,7 @@ The same bytes and the same functions as in the live nodes, without topics and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -15,11 +15,17 @@ from cosense.fusion.feature_receiver import FeatureReceiver
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.late import fuse_late
 from cosense.fusion.models import CooperativeDetector
+from cosense.fusion.pose_repair import REGISTRATIONS, PoseRepair, RegistrationKind, as_sent
 from cosense.fusion.receiver import FusionResult, FusionSettings
+from cosense.perception.detections import Detections
 from cosense.perception.features import BevFeatures
+from cosense.scene_graph.build import build
+from cosense.scene_graph.exchange import ExchangeSettings
+from cosense.scene_graph.graph import SceneGraph
+from cosense.scene_graph.message import encode_scene_graph
 from cosense.sensing.frame import AgentFrame
 from cosense.sharing.feature_sender import FeatureSender
-from cosense.sharing.message import PayloadKind
+from cosense.sharing.message import Message, MessageError, PayloadKind, decode, encode
 from cosense.sharing.selection import Selection
 from cosense.sharing.sender import share
 
@@ -30,13 +36,19 @@ FusionKind = Literal["none", "late", "early", "intermediate", "hybrid"]
 FUSION_KINDS: tuple[FusionKind, ...] = get_args(FusionKind)
 # Kinds in which features are sent, and the ego says what it wants.
 FEATURE_KINDS: tuple[FusionKind, ...] = ("intermediate", "hybrid")
+# Kinds in which the others' poses can be set right: boxes are nodes of the graphs.
+REPAIRED_KINDS: tuple[FusionKind, ...] = ("late", *FEATURE_KINDS)
+BuildGraph = Callable[[AgentFrame, Detections], SceneGraph]
 
 
 class Cooperation:
     """The agents of one sequence; call `step` once a frame, in the order of time.
 
     What is remembered from frame to frame is what the agents remember live: what the ego wanted a frame ago,
-    and how the boxes of each sender move.
+    how the boxes of each sender move, and by what its pose is wrong for long.
+
+    Graphs are of one frame each, with nothing remembered: a map gathered over frames would be smeared by
+    poses whose error changes from frame to frame, as the simulated one does.
     """
 
     def __init__(
@@ -48,6 +60,8 @@ class Cooperation:
         settings: FusionSettings | None = None,
         gate: GateSettings | None = None,
         selection: Selection | None = None,
+        registration: RegistrationKind = "none",
+        build_graph: BuildGraph = build,
     ) -> None:
         """Start a sequence.
 
@@ -60,17 +74,24 @@ class Cooperation:
             settings: what the ego accepts and how it merges; None for the defaults.
             gate: what a FEATURES message may do; None for the defaults.
             selection: by which rule cells are chosen; None for that of the model's profile.
+            registration: "none" (poses as sent), or how the graphs of the others, a message each of its own,
+                are registered to set their poses right: "scene_graph", or "boxes" and "spectral" to compare.
+            build_graph: of a frame and its detections.
 
         Raises:
-            CosenseError: an unknown kind of fusion, or a model that shares no features.
+            CosenseError: an unknown kind of fusion or registration, or a model that shares no features.
         """
         check_fusion(fusion, detector)
+        check_registration(registration, fusion)
         self._detector = detector
         self._fusion = fusion
         self._budget_bytes = budget_bytes
         self._settings = settings or FusionSettings()
         self._selection = selection
         self._senders: dict[str, FeatureSender] = {}
+        self._build_graph = build_graph
+        self._repair = None if registration == "none" else PoseRepair(registration)
+        self._seen: dict[str, tuple[AgentFrame, BevFeatures, Detections]] = {}
         self._receiver: FeatureReceiver | None = None
         if fusion in FEATURE_KINDS:
             assert isinstance(detector, CooperativeDetector)
@@ -96,6 +117,9 @@ class Cooperation:
         """
         ego, *others = agents
         messages = [self.send(agent, sequence, (features or {}).get(agent.agent_id)) for agent in others]
+        messages += [
+            self.send_graph(agent, sequence, (features or {}).get(agent.agent_id)) for agent in others
+        ]
         return self.fuse(
             ego, [m for m in messages if m is not None], sequence, (features or {}).get(ego.agent_id)
         )
@@ -106,11 +130,30 @@ class Cooperation:
             return None
         if self._fusion == "early":
             return share(agent, None, self._detector, PayloadKind.POINTS, sequence, self._budget_bytes)
-        features = features or self._detector.encode(agent.points)
-        detections = self._detector.decode(features)
+        features, detections = self._see(agent, features)
         if self._receiver is None:
             return share(agent, detections, self._detector, PayloadKind.OBJECTS, sequence, self._budget_bytes)
         return self._sender(agent.agent_id).send(agent, features, detections, sequence)
+
+    def send_graph(
+        self, agent: AgentFrame, sequence: int, features: BevFeatures | None = None
+    ) -> bytes | None:
+        """Return the SCENE_GRAPH message of one agent that is not the ego; None where nobody asks for it."""
+        if self._repair is None:
+            return None
+        graph = self._build_graph(agent, self._see(agent, features)[1])
+        return encode(
+            Message(
+                kind=PayloadKind.SCENE_GRAPH,
+                sender=agent.agent_id,
+                sequence=sequence % (1 << 32),
+                stamp_ns=agent.stamp_ns,
+                T_world_agent=agent.T_world_agent,
+                pose_covariance=agent.pose_covariance,
+                fingerprint=self._detector.fingerprint,
+                payload=encode_scene_graph(graph, False, ExchangeSettings.max_nodes),
+            )
+        )
 
     def fuse(
         self,
@@ -122,14 +165,24 @@ class Cooperation:
         """Return what the ego knows with these messages; what it wants next is told to all senders."""
         if self._fusion == "early":
             return fuse_early(ego, messages, self._detector, self._settings)
-        features = features or self._detector.encode(ego.points)
-        own = share(ego, self._detector.decode(features), self._detector, PayloadKind.OBJECTS, sequence)
+        features, detections = self._see(ego, features)
+        own = share(ego, detections, self._detector, PayloadKind.OBJECTS, sequence)
+        place, reports = as_sent, []
+        if self._repair is not None:
+            graphs = [data for data in messages if is_scene_graph(data)]
+            messages = [data for data in messages if not is_scene_graph(data)]
+            place, reports = self._repair.place, self._repair.hear(self._build_graph(ego, detections), graphs)
         if self._receiver is None:
-            return fuse_late(own, messages, self._settings)
-        result = self._receiver.fuse(own, features, messages)
+            result = fuse_late(own, messages, self._settings, place)
+            return replace(result, peers=[*result.peers, *reports])
+        result = self._receiver.fuse(own, features, messages, place)
         demands = self._receiver.demands(own, features)
         self.tell(demands)
-        return replace(result, demand_bytes={addressee: len(data) for addressee, data in demands.items()})
+        return replace(
+            result,
+            peers=[*result.peers, *reports],
+            demand_bytes={addressee: len(data) for addressee, data in demands.items()},
+        )
 
     def tell(self, demands: Mapping[str, bytes]) -> None:
         """Let all senders hear what the ego wants; overridden where messages take time or get lost."""
@@ -140,6 +193,16 @@ class Cooperation:
     def hear(self, agent_id: str, demand: bytes) -> None:
         """Let one sender hear a DEMAND message."""
         self._senders[agent_id].hear(demand)
+
+    def _see(self, agent: AgentFrame, features: BevFeatures | None) -> tuple[BevFeatures, Detections]:
+        """Return the features of an agent's frame and its boxes, computed once."""
+        known = self._seen.get(agent.agent_id)
+        if known is not None and known[0] is agent and (features is None or features is known[1]):
+            return known[1], known[2]
+        features = features or self._detector.encode(agent.points)
+        detections = self._detector.decode(features)
+        self._seen[agent.agent_id] = agent, features, detections
+        return features, detections
 
     def _sender(self, agent_id: str) -> FeatureSender:
         if agent_id not in self._senders:
@@ -176,3 +239,22 @@ def check_fusion(fusion: str, detector: Detector) -> None:
             f"fusion '{fusion}' needs a model that shares features, '{detector.name}' does not: "
             "its config.yaml has neither 'patches' nor 'cosdh'; try --model cosense-lite"
         )
+
+
+def check_registration(registration: str, fusion: str) -> None:
+    """Raise CosenseError for an unknown kind of registration, or one that this fusion has no use for."""
+    if registration not in REGISTRATIONS:
+        raise CosenseError(f"unknown registration '{registration}', {nearest(registration, REGISTRATIONS)}")
+    if registration != "none" and fusion not in REPAIRED_KINDS:
+        raise CosenseError(
+            f"registration '{registration}', but with fusion '{fusion}' no poses are set right; "
+            f"leave it out or choose {', '.join(REPAIRED_KINDS)}"
+        )
+
+
+def is_scene_graph(data: bytes) -> bool:
+    """Say whether a message carries a scene graph; what cannot be read does not."""
+    try:
+        return decode(data).kind == PayloadKind.SCENE_GRAPH
+    except MessageError:
+        return False

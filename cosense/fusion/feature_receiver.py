@@ -22,6 +22,7 @@ from cosense.fusion.hybrid import merge_averaged
 from cosense.fusion.intermediate import fuse_maps, warp_levels
 from cosense.fusion.late import merge
 from cosense.fusion.models import CooperativeDetector
+from cosense.fusion.pose_repair import Place, as_sent
 from cosense.fusion.received import Received, receive_features
 from cosense.fusion.receiver import FusionResult, FusionSettings, without_ego_body
 from cosense.geometry.transforms import invert, yaw_of
@@ -74,13 +75,20 @@ class FeatureReceiver:
         self.gate = gate or GateSettings()
         self._received: list[Received] = []
 
-    def fuse(self, ego_message: bytes, features: BevFeatures, messages: Sequence[bytes]) -> FusionResult:
+    def fuse(
+        self,
+        ego_message: bytes,
+        features: BevFeatures,
+        messages: Sequence[bytes],
+        place: Place = as_sent,
+    ) -> FusionResult:
         """Fuse one frame.
 
         Args:
             ego_message: the ego's own OBJECTS message.
             features: of the ego's own cloud.
             messages: FEATURES or OBJECTS of the others, as they came. What cannot be used becomes a report.
+            place: says where each sender is.
 
         Returns:
             detections in the ego frame, with calibrated scores, and a report for each message.
@@ -98,6 +106,7 @@ class FeatureReceiver:
             features.grid.shape,
             self.gate,
             self.settings.max_senders,
+            place,
         )
         self._received = received
         return FusionResult(self.fuse_received(ego_message, features, received), reports)

@@ -9,9 +9,11 @@ that one agent calls a van and the other a truck is still one object.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from cosense.fusion.pose_repair import Place, as_sent
 from cosense.fusion.receiver import FusionResult, FusionSettings, receive, without_ego_body
 from cosense.geometry.nms import rotated_nms
 from cosense.geometry.transforms import invert
@@ -29,13 +31,16 @@ _KINDS = (
 )
 
 
-def fuse_late(ego_message: bytes, messages: Sequence[bytes], settings: FusionSettings) -> FusionResult:
+def fuse_late(
+    ego_message: bytes, messages: Sequence[bytes], settings: FusionSettings, place: Place = as_sent
+) -> FusionResult:
     """Merge the ego's boxes with those of the others.
 
     Args:
         ego_message: the ego's own OBJECTS message.
         messages: of the others, as they came. What cannot be used becomes a report, never an error.
         settings: what is accepted and how it is merged.
+        place: says where each sender is; boxes whose place is in doubt are not used.
 
     Returns:
         detections in the ego frame with the sources EGO and LATE, and one report a message.
@@ -51,8 +56,19 @@ def fuse_late(ego_message: bytes, messages: Sequence[bytes], settings: FusionSet
     )
     T_ego_world = invert(ego.T_world_agent)
     parts = [decode_objects(ego.payload)]
+    objections: dict[str, str] = {}
     for message, detections in usable:
-        parts.append(detections.transformed(T_ego_world @ message.T_world_agent, Source.LATE))
+        placed = place(message, ego)
+        if placed.objection:
+            objections[message.sender] = placed.objection
+            continue
+        parts.append(detections.transformed(T_ego_world @ placed.message.T_world_agent, Source.LATE))
+    reports = [
+        replace(report, used_for="nothing", reason=objections[report.sender])
+        if report.used_for == "boxes" and report.sender in objections
+        else report
+        for report in reports
+    ]
     found = without_ego_body(Detections.concatenate(parts))
     return FusionResult(merge(found, settings.nms_iou), reports)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.fusion.gate import GateSettings, Use, judge, reliability
+from cosense.fusion.pose_repair import Place, Placed, as_sent
 from cosense.fusion.receiver import UNKNOWN, PeerReport, UsedFor, is_ego_body
 from cosense.geometry.transforms import Matrix, invert
 from cosense.perception.detections import Detections, Source
@@ -31,7 +32,7 @@ class Received:
         sender: who sent it.
         use: "features" or "boxes".
         is_precise: whether age and poses are within the limits for features, whatever the model.
-        T_ego_sender: (4,4) by the poses of both.
+        T_ego_sender: (4,4) by the poses of both, or by what is believed instead.
         age_s: how long before the ego's cloud it was measured.
         layers: of its features, empty where these are not used.
         sent: its boxes in the sender's frame, as they were when it measured.
@@ -77,6 +78,7 @@ def receive_features(
     shape: tuple[int, int],
     gate: GateSettings,
     max_senders: int,
+    place: Place = as_sent,
 ) -> tuple[list[Received], list[PeerReport]]:
     """Read the FEATURES and OBJECTS messages of the others.
 
@@ -87,6 +89,7 @@ def receive_features(
         shape: (H,W) of its pillar grid.
         gate: what a message may do.
         max_senders: messages of more senders than this are not used.
+        place: says where each sender is.
 
     Returns:
         what can be used, by name of the sender, and a report for each message in the order given.
@@ -102,7 +105,7 @@ def receive_features(
                 raise MessageError("the sender is the ego itself or has sent another message for this frame")
             if len(usable) >= max_senders:
                 raise MessageError(f"more than {max_senders} senders")
-            received, reason = _read(message, age_ms, ego, specs, shape, gate)
+            received, reason = _read(place(message, ego), age_ms, ego, specs, shape, gate)
         except MessageError as error:
             reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms))
         else:
@@ -114,7 +117,7 @@ def receive_features(
 
 
 def _read(
-    message: Message,
+    placed: Placed,
     age_ms: float,
     ego: Message,
     specs: Sequence[LayerSpec],
@@ -122,12 +125,17 @@ def _read(
     gate: GateSettings,
 ) -> tuple[Received, str]:
     """Return a message ready to be fused and why it may do no more; MessageError if it may do nothing."""
+    message, ego_covariance = placed.message, placed.ego_covariance
     if message.kind not in (PayloadKind.FEATURES, PayloadKind.OBJECTS):
         raise MessageError(f"carries {message.kind.name}, this fusion uses FEATURES and OBJECTS")
-    use, reason = judge(message, age_ms, ego.pose_covariance, ego.fingerprint, gate)
+    use, reason = judge(message, age_ms, ego_covariance, ego.fingerprint, gate)
+    reason = "; ".join(part for part in (placed.objection, reason) if part)
     if use == "nothing":
         raise MessageError(reason)
-    is_precise = judge(message, age_ms, ego.pose_covariance, message.fingerprint, gate)[0] == "features"
+    if placed.objection:
+        use, is_precise = "boxes", False
+    else:
+        is_precise = judge(message, age_ms, ego_covariance, message.fingerprint, gate)[0] == "features"
     layers: tuple[ReceivedLayer, ...] = ()
     if message.kind == PayloadKind.OBJECTS:
         detections = decode_objects(message.payload)
@@ -139,7 +147,7 @@ def _read(
     T_ego_sender = invert(ego.T_world_agent) @ message.T_world_agent
     moved = _moved(sent, age_ms / 1e3).transformed(T_ego_sender, Source.LATE)
     sure = reliability(
-        moved, sent.velocities_mps, T_ego_sender, message.pose_covariance, ego.pose_covariance, age_ms
+        moved, sent.velocities_mps, T_ego_sender, message.pose_covariance, ego_covariance, age_ms
     )
     others = ~is_ego_body(moved.boxes)
     return Received(

@@ -22,7 +22,7 @@ _ROOF_BELOW_SENSOR_M = 1.0
 UNKNOWN = "unknown"
 
 Payload = TypeVar("Payload")
-UsedFor = Literal["boxes", "points", "features", "nothing"]
+UsedFor = Literal["boxes", "points", "features", "pose", "nothing"]
 _USED_FOR: dict[PayloadKind, UsedFor] = {
     PayloadKind.OBJECTS: "boxes",
     PayloadKind.POINTS: "points",
@@ -85,7 +85,7 @@ class FusionResult:
 
     Attributes:
         detections: in the ego frame, best first.
-        peers: one report for each message of the others, in the order given.
+        peers: one report for each message of the others, in the order given, those of scene graphs last.
         demand_bytes: length of each DEMAND message that the ego sent for it, by addressee, "" for everybody.
     """
 

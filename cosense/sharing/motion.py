@@ -29,6 +29,7 @@ _STANDING_MPS = 1.0
 @dataclass
 class _Track:
     label: int
+    track_id: int
     stamps_ns: list[int] = field(default_factory=list)
     places_m: list[NDArray[np.float64]] = field(default_factory=list)
 
@@ -57,6 +58,12 @@ class MotionTracker:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
+        self._started = 0
+
+    @property
+    def track_ids(self) -> NDArray[np.int64]:
+        """(M,) of the detections given last, counted from 0: an object has the same id in each frame."""
+        return np.array([track.track_id for track in self._tracks], dtype=np.int64)
 
     def velocities(self, frame: AgentFrame, detections: Detections) -> NDArray[np.float64]:
         """Return (M,2) over ground along the agent's x and y axes, m/s; NaN where not known yet.
@@ -70,7 +77,10 @@ class MotionTracker:
         followed = self._matches(frame.stamp_ns, places, detections.labels)
         tracks = []
         for index, place in enumerate(places):
-            track = followed.get(index) or _Track(int(detections.labels[index]))
+            track = followed.get(index)
+            if track is None:
+                track = _Track(int(detections.labels[index]), self._started)
+                self._started += 1
             track.add(frame.stamp_ns, place)
             tracks.append(track)
         self._tracks = tracks

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
@@ -66,19 +67,19 @@ def draw_bev(
         title: at the top left.
     """
     extent_m = fitting_extent(frame)
-    figure, (axes,) = _layout([""], extent_m, title)
-    _draw_surroundings(axes, frame, list(frame.agents), extent_m)
-    _draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
+    figure, (axes,) = layout([""], extent_m, title)
+    draw_surroundings(axes, frame, list(frame.agents), extent_m)
+    draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
     handles = [_box_handle(colors.GROUND_TRUTH, "ground truth")] if len(frame.ground_truth) else []
     shown = detections[detections.scores >= MIN_SCORE]
     for source in Source:
         chosen = shown[shown.sources == source]
-        _draw_boxes(axes, chosen.boxes, colors.SOURCES[source], width=1.7, opacity=0.3 + 0.7 * chosen.scores)
+        draw_boxes(axes, chosen.boxes, colors.SOURCES[source], width=1.7, opacity=0.3 + 0.7 * chosen.scores)
         if len(chosen):
             handles.append(_box_handle(colors.SOURCES[source], colors.SOURCE_NAMES[source]))
-    _draw_agents(axes, frame, list(frame.agents), extent_m)
-    _draw_legend(figure, frame, handles)
-    _save(figure, path)
+    draw_agents(axes, frame, list(frame.agents), extent_m)
+    draw_legend(figure, frame, handles)
+    save(figure, path)
 
 
 def draw_comparison(
@@ -97,14 +98,14 @@ def draw_comparison(
         notes: one for each panel, e.g. AP and bytes.
     """
     extent_m = fitting_extent(frame)
-    figure, all_axes = _layout(list(panels), extent_m)
+    figure, all_axes = layout(list(panels), extent_m)
     for index, (axes, detections) in enumerate(zip(all_axes, panels.values(), strict=True)):
         agents = [frame.ego_id] if index == 0 else list(frame.agents)
-        _draw_surroundings(axes, frame, agents, extent_m)
+        draw_surroundings(axes, frame, agents, extent_m)
         truth = frame.ground_truth[within(frame.ground_truth.boxes, extent_m)]
         shown = detections[(detections.scores >= MIN_SCORE) & within(detections.boxes, extent_m)]
         summary = _draw_outcome(axes, truth, shown)
-        _draw_agents(axes, frame, agents, extent_m)
+        draw_agents(axes, frame, agents, extent_m)
         text = "   ·   ".join(filter(None, [summary, *notes[index : index + 1]]))
         axes.set_title(_plain(text), loc="right", color=colors.TEXT, fontsize=11, pad=6)
     handles = [
@@ -112,11 +113,11 @@ def draw_comparison(
         _box_handle(colors.OUTCOMES["missed"], "missed", style="--"),
         _box_handle(colors.OUTCOMES["false"], "false alarm"),
     ]
-    _draw_legend(figure, frame, handles)
-    _save(figure, path)
+    draw_legend(figure, frame, handles)
+    save(figure, path)
 
 
-def _layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figure, list[Axes]]:
+def layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figure, list[Axes]]:
     """Stack axes of equal scale, each below its caption, between a header and the place of the legend."""
     width = WIDTH_INCH - LEFT_INCH - RIGHT_INCH
     axes_height = width * (extent_m[3] - extent_m[1]) / (extent_m[2] - extent_m[0])
@@ -155,7 +156,7 @@ def _style_axes(axes: Axes, extent_m: Extent) -> None:
         spine.set_color(colors.FRAME)
 
 
-def _draw_surroundings(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
+def draw_surroundings(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
     """Draw what is seen by whom, and the clouds of these agents."""
     taking_part = {agent_id: frame.agents[agent_id] for agent_id in agents}
     part = CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, taking_part, frame.ground_truth)
@@ -197,7 +198,7 @@ def _draw_cloud(axes: Axes, frame: CooperativeFrame, agent: AgentFrame, color: s
         axes.scatter(x, y, s=size, color=color, alpha=alpha, linewidths=0, zorder=1)
 
 
-def _draw_boxes(
+def draw_boxes(
     axes: Axes,
     boxes: Boxes,
     color: str,
@@ -227,15 +228,15 @@ def _draw_outcome(axes: Axes, truth: Objects, detections: Detections) -> str:
     target = truth.boxes[outcome.truth_found]
     right = detections.boxes[outcome.detection_found]
     wrong = detections.boxes[~outcome.detection_found]
-    _draw_boxes(axes, target, colors.GROUND_TRUTH, width=0.6, opacity=0.5)
-    _draw_boxes(axes, missed, colors.OUTCOMES["missed"], width=1.7, style="--")
-    _draw_boxes(axes, wrong, colors.OUTCOMES["false"], width=1.7)
-    _draw_boxes(axes, right, colors.OUTCOMES["found"], width=1.7)
+    draw_boxes(axes, target, colors.GROUND_TRUTH, width=0.6, opacity=0.5)
+    draw_boxes(axes, missed, colors.OUTCOMES["missed"], width=1.7, style="--")
+    draw_boxes(axes, wrong, colors.OUTCOMES["false"], width=1.7)
+    draw_boxes(axes, right, colors.OUTCOMES["found"], width=1.7)
     alarms = "1 false alarm" if len(wrong) == 1 else f"{len(wrong)} false alarms"
     return f"{len(right)} of {len(truth)} found, {alarms}"
 
 
-def _draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
+def draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
     """Mark where each agent stands, which way it looks and how wide its field is."""
     palette = colors.agent_colors(frame.agents)
     for agent_id in agents:
@@ -284,7 +285,7 @@ def _box_handle(color: str, label: str, style: Literal["-", "--"] = "-") -> Patc
     return Patch(ec=color, fc=colors.rgba(color, 0.18), lw=1.6, ls=style, label=label)
 
 
-def _draw_legend(figure: Figure, frame: CooperativeFrame, boxes: list[Patch]) -> None:
+def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]) -> None:
     """Explain clouds, boxes and ground in one row at the bottom."""
     clouds = [
         Line2D([], [], color=color, marker="o", markersize=5, linestyle="", label=_name(frame, agent_id))
@@ -311,7 +312,7 @@ def _draw_legend(figure: Figure, frame: CooperativeFrame, boxes: list[Patch]) ->
     )
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write a PNG of 256 colours, a tenth of the bytes of true colour.
 
     They cover the range of colours, whatever their number of pixels: a single box must keep its own.

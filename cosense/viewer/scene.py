@@ -58,9 +58,13 @@ def outcome_of(detections: Detections, ground_truth: Objects) -> Outcome:
 
 def fitting_extent(frame: CooperativeFrame) -> Extent:
     """Return (x_min, y_min, x_max, y_max), whole metres of the ego frame, around agents and ground truth."""
+    return extent_around(frame, frame.ground_truth.boxes[:, :2])
+
+
+def extent_around(frame: CooperativeFrame, objects: NDArray[np.float64]) -> Extent:
+    """Return the same around agents and places (K,2) in the ego frame."""
     agents = np.array([frame.T_ego_agent(agent_id)[:2, 3] for agent_id in frame.agents])
-    objects = np.clip(frame.ground_truth.boxes[:, :2], MARGIN_M - REACH_M, REACH_M - MARGIN_M)
-    places = np.vstack([agents, objects])
+    places = np.vstack([agents, np.clip(objects, MARGIN_M - REACH_M, REACH_M - MARGIN_M)])
     low, high = places.min(axis=0) - MARGIN_M, places.max(axis=0) + MARGIN_M
     width, height = high - low
     half_height = np.ceil(max(height, width / ASPECT[1], MIN_HEIGHT_M) / 2)

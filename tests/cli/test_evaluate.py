@@ -151,6 +151,10 @@ def test_fusion_follows_the_model_when_none_is_named(model: Path) -> None:
             "budget of 2000 bytes, but with fusion 'none' nobody sends",
         ),
         (("--selection", "random"), "selection 'random', but with fusion 'late' nobody sends features"),
+        (
+            ("--registration", "scene_graph", "--fusion", "early"),
+            "registration 'scene_graph', but with fusion 'early' no poses are set right; leave it out",
+        ),
         (("--budget", "50"), "budget of 50 bytes is too small for agent '200'"),
     ],
 )

@@ -251,7 +251,7 @@ def test_messages_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.L
     old = CooperativeFrame("old", "one", "ego", late, frame.ground_truth)
     metrics = run(tmp_path, Scenes([frame, old]))
     assert (metrics["num_messages"], metrics["num_messages_not_used"]) == (2, 1)
-    assert metrics["messages_used_for"] == {"boxes": 1, "points": 0, "features": 0, "nothing": 1}
+    assert metrics["messages_used_for"] == {"boxes": 1, "points": 0, "features": 0, "pose": 0, "nothing": 1}
     assert "1 of 2 messages were not used" in caplog.text
     assert "ms old" in lines_without_time(tmp_path)[1]["peers"][0]["reason"]
 
@@ -267,6 +267,8 @@ def test_messages_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.L
         ({"fusion": "early", "budget_bytes": 20}, "an empty POINTS message takes"),
         ({"selection": "random"}, "selection 'random', but with fusion 'late' nobody sends features"),
         ({"fusion": "hybrid", "selection": "rnked"}, "unknown selection 'rnked', did you mean 'ranked'"),
+        ({"registration": "graph"}, "unknown registration 'graph'"),
+        ({"registration": "boxes", "fusion": "early"}, "with fusion 'early' no poses are set right"),
         ({"fusion": "hybrid"}, "needs a model that shares features, 'point-is-car' does not"),
     ],
 )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cosense.errors import CosenseError
+from cosense.evaluation import shared_maps
 from cosense.evaluation.bootstrap import frame_draws, resample
 from cosense.evaluation.channel import Channel, DistantCooperation
 from cosense.evaluation.curves import CURVES, check_curve, points_of, read_values
@@ -63,13 +64,19 @@ def content(
         Point("tiny", "hybrid", budget_bytes=400),
         Point("tiny", "hybrid", selection="random", budget_bytes=300, pose_noise=0.2),
         Point("tiny", "intermediate"),
+        Point("tiny", "hybrid", budget_bytes=400, pose_noise=0.2, registration="scene_graph"),
+        Point("tiny", "late", registration="boxes"),
     ],
 )
 def test_a_point_gives_what_evaluate_gives(
     scenes: Scenes, detector: CooperativeDetector, tmp_path: Path, point: Point
 ) -> None:
     # Among other points, so that these are told to leave no trace in it.
-    others = [ALONE, Point("tiny", "hybrid", loss=0.5), Point("tiny", "late", delay_ms=100)]
+    others = [
+        ALONE,
+        Point("tiny", "hybrid", loss=0.5),
+        Point("tiny", "late", delay_ms=100, registration="scene_graph"),
+    ]
     results = run(scenes, detector, *others, point, seed=3)
     found = content(scenes, detector, results)["points"][-1]
     metrics = evaluate(
@@ -80,6 +87,7 @@ def test_a_point_gives_what_evaluate_gives(
         out=tmp_path,
         budget_bytes=point.budget_bytes,
         selection=point.selection,
+        registration=point.registration,
         pose_noise=PoseNoise(point.pose_noise, point.pose_noise),
         seed=3,
     )
@@ -105,7 +113,9 @@ def test_the_same_sweep_gives_the_same_files(
     assert written["models"]["tiny"]["weights_sha256"] == detector.weights_sha256
     assert written["protocol_hash"] == PROTOCOL.hash
     header, *rows = (tmp_path / "a" / CSV).read_text().splitlines()
-    assert header.startswith("model,fusion,selection,budget_bytes,pose_noise,delay_ms,loss,agents,ap_0.3")
+    assert header.startswith(
+        "model,fusion,selection,budget_bytes,pose_noise,delay_ms,loss,agents,registration,"
+    )
     assert len(rows) == len(points)
 
 
@@ -177,6 +187,38 @@ def test_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one() -> None:
     others = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_message(index, "far")}
     asked = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_demand(index, "near")}
     assert len({frozenset(lost[2]), frozenset(others), frozenset(asked)}) == 3
+
+
+@pytest.mark.parametrize("delay_ms", [0, 100])
+def test_a_graph_shares_the_fate_of_its_message_and_counts_either_way(
+    detector: CooperativeDetector, delay_ms: float
+) -> None:
+    channel = Channel(delay_ms, 0.5, seed=2)
+    plain = DistantCooperation(detector, "hybrid", channel)
+    cooperation = DistantCooperation(detector, "hybrid", channel, registration="scene_graph")
+    for index, frame in enumerate(drive(6)):
+        agents = list(frame.agents.values())
+        without, exchange = plain.exchange(agents, index, {}), cooperation.exchange(agents, index, {})
+        peers = exchange.result.peers
+        assert [peer.age_ms for peer in peers] == 2 * [peer.age_ms for peer in without.result.peers]
+        assert list(exchange.graphs) == ["near"]
+        more = exchange.bytes_per_sender["near"] - without.bytes_per_sender["near"]
+        assert more == len(exchange.graphs["near"])
+
+
+def test_graphs_of_a_sweep_are_built_once_a_cloud(
+    detector: CooperativeDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    build = shared_maps.build
+    monkeypatch.setattr(
+        shared_maps, "build", lambda frame, found: (built.append(frame.agent_id), build(frame, found))[1]
+    )
+    points = [
+        Point("tiny", "hybrid", pose_noise=noise, registration="scene_graph") for noise in (0.0, 0.2, 0.4)
+    ]
+    run(Scenes(drive(2)), detector, *points)
+    assert sorted(built) == ["ego", "ego", "near", "near"]
 
 
 def test_a_sender_that_hears_nothing_keeps_what_it_knew(detector: CooperativeDetector) -> None:
@@ -293,6 +335,12 @@ def test_curves_vary_one_thing(detector: CooperativeDetector) -> None:
         Point("tiny", "late", loss=1.0),
         Point("tiny", "hybrid", None, 900, loss=0.0),
         Point("tiny", "hybrid", None, 900, loss=1.0),
+    ]
+    assert points("pose-noise", "0.4", registrations=["none", "scene_graph"], fusions=["early", "late"]) == [
+        ALONE,
+        Point("tiny", "early", pose_noise=0.4),
+        Point("tiny", "late", pose_noise=0.4),
+        Point("tiny", "late", pose_noise=0.4, registration="scene_graph"),
     ]
     assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
     assert len(points("grid", budget_bytes=2000)) == 1 + 5 * 6 * 5

@@ -17,7 +17,7 @@ from cosense.perception.detector import Detector
 from cosense.perception.network import build_network
 from cosense.sharing.demand import MAX_DEMAND_BYTES
 from cosense.sharing.features import decode_features
-from cosense.sharing.message import MessageError, PayloadKind, decode
+from cosense.sharing.message import MessageError, PayloadKind, decode, encode
 from tests.fusion.networks import COSDH, MS, NO_POINTS, PATCHES, cooperative, frame, with_nan_pose
 from tests.perception.networks import TINY
 
@@ -58,6 +58,49 @@ def test_an_ego_without_any_sender_sees_what_it_sees_alone(profile, fusion):
         assert_same(result.detections, alone(profile, ego))
         assert result.peers == []
         assert result.bytes_per_sender == {}
+
+
+@pytest.mark.parametrize("fusion", ["late", "hybrid"])
+def test_graphs_are_messages_of_their_own(fusion):
+    """They cost what they are long, and where they say nothing everything is as without them."""
+    plain = Cooperation(DETECTORS["patches"], fusion)
+    run = Cooperation(DETECTORS["patches"], fusion, registration="scene_graph")
+    for step in range(2):
+        team = agents("ego", "unit", "car", step=step)
+        without, result = plain.step(team, step), run.step(team, step)
+        assert [report.sender for report in result.peers] == ["unit", "car", "unit", "car"]
+        assert result.peers[:2] == without.peers
+        assert [report.used_for for report in result.peers[2:]] == ["nothing"] * 2
+        assert all("no pose from the graphs" in report.reason for report in result.peers[2:])
+        assert_same(result.detections, without.detections)
+        for report in result.peers[2:]:
+            data = run.send_graph(team[1 if report.sender == "unit" else 2], step)
+            assert report.bytes == len(data)
+            more = result.bytes_per_sender[report.sender] - without.bytes_per_sender[report.sender]
+            assert more == len(data) == len(encode(decode(data)))
+            assert decode(data).kind == PayloadKind.SCENE_GRAPH
+
+
+def test_a_broken_graph_is_named():
+    run = Cooperation(DETECTORS["patches"], "hybrid", registration="scene_graph")
+    ego, unit = agents("ego", "unit")
+    broken = encode(dataclasses.replace(decode(run.send_graph(unit, 0)), payload=b"\x01\x00\xff\xff"))
+    result = run.fuse(ego, [run.send(unit, 0), broken], 0)
+    assert [report.used_for for report in result.peers] == ["features", "nothing"]
+    assert len(result.peers[1].reason) > 10
+
+
+@pytest.mark.parametrize(
+    ("registration", "fusion", "message"),
+    [
+        ("scene_grph", "hybrid", "unknown registration 'scene_grph', did you mean 'scene_graph'"),
+        ("scene_graph", "early", "with fusion 'early' no poses are set right"),
+        ("boxes", "none", "with fusion 'none' no poses are set right"),
+    ],
+)
+def test_a_registration_without_sense_is_refused(registration, fusion, message):
+    with pytest.raises(CosenseError, match=message):
+        Cooperation(DETECTORS["patches"], fusion, registration=registration)
 
 
 @both_profiles

@@ -122,3 +122,14 @@ def test_a_vehicle_moves_along_its_axis_and_a_pedestrian_as_it_likes():
     np.testing.assert_allclose(vehicle, [axis * (np.array([3.0, 4.0]) @ axis)], atol=1e-9)
     walker = run(lambda t: np.eye(4), places, yaws=[yaw], labels=[ObjectClass.PEDESTRIAN])
     np.testing.assert_allclose(walker, [[3.0, 4.0]], atol=1e-9)
+
+
+def test_an_object_keeps_its_id_and_a_new_one_gets_another():
+    tracker = MotionTracker()
+    assert tracker.track_ids.tolist() == []
+    seen(tracker, still(0), 0, [[5.0, 0.0], [20.0, 3.0]])
+    assert tracker.track_ids.tolist() == [0, 1]
+    seen(tracker, still(0), STEP, [[20.2, 3.0], [40.0, 0.0], [5.0, 0.0]])
+    assert tracker.track_ids.tolist() == [1, 2, 0]
+    seen(tracker, still(0), 20 * STEP, [[5.0, 0.0]])
+    assert tracker.track_ids.tolist() == [3]

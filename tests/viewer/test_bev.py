@@ -30,7 +30,7 @@ class Picture:
         self, path: Path, panels: tuple[str, ...] = ("",), panel: int = 0, frame: CooperativeFrame = FRAME
     ) -> None:
         self.rgb = imread(path)[..., :3]
-        figure, axes = bev._layout(list(panels), fitting_extent(frame))
+        figure, axes = bev.layout(list(panels), fitting_extent(frame))
         self.to_pixel = axes[panel].transData
         assert self.rgb.shape[:2] == tuple(reversed(figure.canvas.get_width_height()))
 

@@ -1,0 +1,237 @@
+"""A vehicle and a roadside unit find each other: `python benchmarks/scene_graph_pairs.py`.
+
+T-junctions that nothing was trained or tuned on, boxes of cosense-lite (never ground truth), the unit's graph
+as it comes out of a message. "1 frame" is `build`, more frames are a `SceneGraphBuilder`. What of a graph the
+other agent has too: a node of the same kind within 1 m under the true pose. What of it the other agent could
+see: a car at the node's place would have been hit, within 60 m of both. Pairs count by the smaller number of
+both directions. "wrong" are poses that were accepted and are off by more than the limits of the row. Writes
+results/benchmarks/scene_graph_pairs.json.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from timing import write
+
+from cosense.fusion.models import load_model
+from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points, yaw_of
+from cosense.perception.detector import Detector
+from cosense.scene_graph import Prior, Registration, SceneGraph, Status, build, register
+from cosense.scene_graph.baselines.box_pose_graph import register_boxes
+from cosense.scene_graph.baselines.icp import icp
+from cosense.scene_graph.baselines.spectral import register_spectral
+from cosense.scene_graph.builder import SceneGraphBuilder
+from cosense.scene_graph.exchange import ExchangeSettings
+from cosense.scene_graph.message import transmitted
+from cosense.scene_graph.nodes import GROUP_OF
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.visibility import visible_places
+from cosense.simulation import simulate
+
+FAMILY, FIRST_SEED, PLACES = "t_junction", 560_000, 46
+FRAMES = 5
+STRANGERS = 1000
+AT_ALL, WITH_PRIOR = (1.0, 1.0), (0.3, 0.5)  # metres and degrees within which a pose is right
+OFF_M, OFF_DEGREES = 2.0, 2.0
+SAME_M, REACH_M = 1.0, 60.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A vehicle (a) and a unit (b) at one moment; `shared` and `visible` count the nodes, see above."""
+
+    graph_a: SceneGraph
+    graph_b: SceneGraph
+    agent_a: AgentFrame
+    agent_b: AgentFrame
+    message_bytes: int
+    shared: int
+    visible: int
+
+    @property
+    def T_a_b(self) -> Matrix:
+        return invert(self.agent_a.T_world_agent) @ self.agent_b.T_world_agent
+
+
+def pair_of(agents: tuple[AgentFrame, AgentFrame], graphs: tuple[SceneGraph, SceneGraph]) -> Pair:
+    """Send the second graph and count what both have."""
+    graph_b, message_bytes = transmitted(graphs[1], ExchangeSettings().max_nodes)
+    T_a_b = invert(agents[0].T_world_agent) @ agents[1].T_world_agent
+    of_a, of_b = graphs[0].positions[:, :2], transform_points(T_a_b, graph_b.positions)[:, :2]
+    far = np.linalg.norm(of_a[:, None] - of_b[None], axis=2) > SAME_M
+    far |= GROUP_OF[graphs[0].classes][:, None] != GROUP_OF[graph_b.classes][None]
+    shared = min((~far).any(axis=1).sum(), (~far).any(axis=0).sum())
+    a_at_b = transform_points(invert(T_a_b), graphs[0].positions)[:, :2]
+    visible = min(_in_view(of_a, a_at_b, agents[1]), _in_view(graph_b.positions[:, :2], of_b, agents[0]))
+    return Pair(graphs[0], graph_b, *agents, message_bytes, int(shared), visible)
+
+
+def _in_view(mine: np.ndarray, theirs: np.ndarray, other: AgentFrame) -> int:
+    """Return how many places (N,2), in the own and the other's frame, the other one could see."""
+    near = (np.hypot(*mine.T) < REACH_M) & (np.hypot(*theirs.T) < REACH_M)
+    return int(visible_places(other.points, theirs[near]).sum())
+
+
+def pairs_of(seed: int, detector: Detector) -> tuple[Pair, Pair]:
+    """Return the pair of the first frame of a place, and that of the last with what was seen before."""
+    builders = SceneGraphBuilder(), SceneGraphBuilder()
+    for number, simulated in enumerate(simulate(FAMILY, seed, FRAMES)):
+        a, b = simulated.frame.agents["vehicle"], simulated.frame.agents["infrastructure"]
+        found = detector.detect(a.points), detector.detect(b.points)
+        graphs = builders[0].update(a, found[0]), builders[1].update(b, found[1])
+        if number == 0:
+            first = pair_of((a, b), (build(a, found[0]), build(b, found[1])))
+    return first, pair_of((a, b), graphs)
+
+
+def errors_of(T: Matrix, T_true: Matrix) -> tuple[float, float]:
+    """Return metres and degrees, seen from above."""
+    off = invert(T_true) @ T
+    return float(np.hypot(*off[:2, 3])), abs(float(np.rad2deg(yaw_of(off))))
+
+
+def row(
+    job: str, pairs: list[Pair], results: Iterable[Registration], limits: tuple[float, float]
+) -> dict[str, Any]:
+    """Return how many were right, wrong and refused, with the medians of those that were accepted."""
+    refused: Counter[str] = Counter()
+    errors, times = [], []
+    for pair, result in zip(pairs, results, strict=True):
+        times.append(result.time_ms)
+        if result.T_a_b is None:
+            refused[result.status.value] += 1
+        else:
+            errors.append(errors_of(result.T_a_b, pair.T_a_b))
+    right = sum(metres <= limits[0] and degrees <= limits[1] for metres, degrees in errors)
+    median = np.median(errors, axis=0) if errors else [None, None]
+    return {
+        "job": job,
+        "pairs": len(pairs),
+        "right": right,
+        "right_percent": 100 * right / len(pairs) if pairs else None,
+        "wrong": len(errors) - right,
+        "refused": ", ".join(f"{count} {status}" for status, count in refused.most_common()) or "0",
+        "median_m": median[0],
+        "median_degrees": median[1],
+        "median_ms": float(np.median(times)) if times else None,
+    }
+
+
+def rows_without_prior(pairs: list[Pair], frames: str) -> list[dict[str, Any]]:
+    """Return a row for each number of common objects."""
+    results = [register(pair.graph_a, pair.graph_b) for pair in pairs]
+    rows = []
+    for name, counts in (
+        ("both could see", [pair.visible for pair in pairs]),
+        ("both have", [pair.shared for pair in pairs]),
+    ):
+        for least in (0, 5, 8):
+            chosen = [index for index, count in enumerate(counts) if count >= least]
+            if least == 0 and name == "both have":
+                continue
+            which = f"at least {least} nodes that {name}" if least else "all pairs"
+            rows.append(
+                row(
+                    f"no prior, {frames}: {which}",
+                    [pairs[index] for index in chosen],
+                    [results[index] for index in chosen],
+                    AT_ALL,
+                )
+            )
+    return rows
+
+
+def refined_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
+    """Return what ICP of the whole clouds makes of the poses that were accepted."""
+    results = []
+    for pair in pairs:
+        result = register(pair.graph_a, pair.graph_b)
+        if result.T_a_b is not None:
+            T = icp(pair.agent_a.points, pair.agent_b.points, result.T_a_b, start_m=1.0).T_a_b
+            result = replace(result, T_a_b=T)
+        results.append(result)
+    return row(f"no prior, {frames}: all pairs, then ICP of the clouds", pairs, results, AT_ALL)
+
+
+def priors_of(pairs: list[Pair]) -> list[Prior]:
+    """Return a prior for each pair, off by `OFF_M` in some direction and `OFF_DEGREES` to either side."""
+    rng = np.random.default_rng(0)
+    covariance = np.diag([OFF_M, OFF_M, np.deg2rad(OFF_DEGREES)]) ** 2
+    priors = []
+    for pair in pairs:
+        direction, side = rng.uniform(-np.pi, np.pi), rng.choice([-1, 1])
+        T = pair.T_a_b @ transform_from_planar(0, 0, side * np.deg2rad(OFF_DEGREES))
+        T[:2, 3] += OFF_M * np.array([np.cos(direction), np.sin(direction)])
+        priors.append(Prior(T, covariance))
+    return priors
+
+
+def register_clouds(pair: Pair, prior: Prior) -> Registration:
+    """Return what ICP of the whole clouds says; it believes itself wherever it ends."""
+    start = time.perf_counter()
+    T_a_b = icp(pair.agent_a.points, pair.agent_b.points, prior.T_a_b).T_a_b
+    status = Status.TOO_FEW if T_a_b is None else Status.REGISTERED
+    return Registration(status, "", T_a_b, time_ms=(time.perf_counter() - start) * 1e3)
+
+
+METHODS: dict[str, Callable[[Pair, Prior], Registration]] = {
+    "scene graphs": lambda pair, prior: register(pair.graph_a, pair.graph_b, prior),
+    "spectral (VIPS)": lambda pair, prior: register_spectral(pair.graph_a, pair.graph_b, prior),
+    "box pose graph (CoAlign)": lambda pair, prior: register_boxes(pair.graph_a, pair.graph_b, prior),
+    "ICP of the clouds": register_clouds,
+}
+
+
+def row_with_prior(pairs: list[Pair], frames: str, method: str) -> dict[str, Any]:
+    """Return what a method makes of a prior that is off."""
+    results = [METHODS[method](pair, prior) for pair, prior in zip(pairs, priors_of(pairs), strict=True)]
+    job = f"prior off {OFF_M:g} m, {OFF_DEGREES:g} degrees, {frames}: {method}"
+    return row(job, pairs, results, WITH_PRIOR)
+
+
+def strangers_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
+    """Return how often the vehicle of one place is put to the unit of another one."""
+    places = len(pairs)
+    different = [(i, (i + step) % places) for step in range(1, places) for i in range(places)]
+    results = [register(pairs[i].graph_a, pairs[j].graph_b) for i, j in different[:STRANGERS]]
+    refused = Counter(result.status.value for result in results if not result.registered)
+    return {
+        "job": f"no prior, {frames}: different places",
+        "pairs": len(results),
+        "wrong": sum(result.registered for result in results),
+        "refused": ", ".join(f"{count} {status}" for status, count in refused.most_common()),
+        "median_ms": float(np.median([result.time_ms for result in results])),
+    }
+
+
+def main() -> None:
+    """Simulate, register, write."""
+    detector = load_model("cosense-lite")
+    places = [pairs_of(FIRST_SEED + index, detector) for index in range(PLACES)]
+    both = [[place[index] for place in places] for index in range(2)]
+    rows = []
+    for pairs, frames in zip(both, ("1 frame", f"{FRAMES} frames"), strict=True):
+        sizes = [len(graph) for pair in pairs for graph in (pair.graph_a, pair.graph_b)]
+        rows.append(
+            {
+                "job": f"graphs, {frames}",
+                "pairs": len(pairs),
+                "nodes": float(np.median(sizes)),
+                "message_bytes": float(np.median([pair.message_bytes for pair in pairs])),
+            }
+        )
+        rows += rows_without_prior(pairs, frames)
+        rows.append(strangers_row(pairs, frames))
+        rows += [row_with_prior(pairs, frames, method) for method in METHODS]
+    rows.append(refined_row(both[0], "1 frame"))
+    write("scene_graph_pairs", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""`cosense register`: the pose between two clouds or frames, found by their scene graphs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cosense.errors import CosenseError, nearest
+
+if TYPE_CHECKING:
+    from cosense.data.dataset import CooperativeFrame
+    from cosense.geometry.transforms import Matrix
+    from cosense.scene_graph import Prior, Registration, SceneGraph
+    from cosense.sensing.frame import AgentFrame
+
+CLOUDS = (".pcd", ".bin")
+NO_MODEL = "none"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One side.
+
+    Attributes:
+        given: as on the command line.
+        agent: its cloud; the pose is the identity where there is none.
+        world: what the pose refers to; None where there is no pose.
+    """
+
+    given: str
+    agent: AgentFrame
+    world: tuple[Path, str] | None
+
+
+def command(
+    a: Annotated[str, typer.Argument(help="Cloud, or PATH:AGENT of a data set or bag.", show_default=False)],
+    b: Annotated[str, typer.Argument(help="The same; its pose in A's frame is found.", show_default=False)],
+    frame: Annotated[int, typer.Option(help="Of a data set: which frame; PATH:AGENT:FRAME goes before.")] = 0,
+    prior: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            metavar="X Y YAW",
+            help="Where B is believed to be in A's frame, metres and degrees. Without it: anywhere.",
+            show_default=False,
+        ),
+    ] = None,
+    prior_sigma: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="M DEGREES", help="Standard deviation of the prior: of x and of y, and of yaw."),
+    ] = (2.0, 2.0),
+    model: Annotated[
+        str, typer.Option(help="Detector of what moves; none to register by what stands alone.")
+    ] = "cosense-lite",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Picture (.png) of both clouds in A's frame with what agrees.", show_default=False),
+    ] = None,
+) -> None:
+    """Find the pose of B in the frame of A from what both have around them, or say why there is none.
+
+    Clouds are .pcd or KITTI's .bin: metres, z up, the sensor at the origin. B's scene graph is written as a
+    message and read back, as between agents; `bytes` is that message, `time_ms` the registration alone.
+    Status 0: registered. 1: refused, and there is no pose. 2: bad input.
+
+    Examples:
+
+        cosense register street.pcd corner.pcd --out together.png
+
+        cosense register data/DAIR-V2X-C:vehicle data/DAIR-V2X-C:infrastructure --frame 3
+
+        cosense register drive.mcap:ego:0 drive.mcap:ego:20 --prior 15 0 0 --json
+    """
+    from cosense.scene_graph import register
+    from cosense.scene_graph.exchange import ExchangeSettings
+    from cosense.scene_graph.message import transmitted
+
+    # What is written wrong should not wait for a network to run.
+    sides = read_input(a, frame, "A"), read_input(b, frame, "B")
+    belief = None if prior is None else prior_of(prior, prior_sigma, sides)
+    graph_a, graph_b = graphs_of(sides, model)
+    graph_b, message_bytes = transmitted(graph_b, ExchangeSettings().max_nodes)
+    result = register(graph_a, graph_b, belief)
+    content = content_of(result, message_bytes)
+    if out is not None and result.registered:
+        draw(sides, (graph_a, graph_b), result, out)
+    if as_json:
+        typer.echo(json.dumps(content))
+    else:
+        _print(result, content, (len(graph_a), len(graph_b)), off_by(sides, result))
+        if out is not None:
+            typer.echo(str(out) if result.registered else "no picture: there is no pose to draw it with")
+    if not result.registered:
+        raise typer.Exit(1)
+
+
+def read_input(given: str, frame: int, name: str) -> Input:
+    """Read a cloud, or the cloud of an agent of a data set.
+
+    Args:
+        given: PATH, PATH:AGENT or PATH:AGENT:FRAME.
+        frame: where `given` says none.
+        name: of a cloud, which has no agent.
+
+    Raises:
+        CosenseError: nothing is there, or it has no such agent or frame, or not one point.
+    """
+    from cosense.data.recognise import is_bag
+
+    path, words = split_input(given)
+    if path.is_file() and not is_bag(path):
+        source = Input(given, _cloud(path, words, name), None)
+    else:
+        source = _of_data_set(path, words, given, frame)
+    if not len(source.agent.points):
+        raise CosenseError(f"{given}: not one finite point; a cloud without points cannot be registered")
+    return source
+
+
+def split_input(given: str) -> tuple[Path, list[str]]:
+    """Return an existing path and the words behind it; the path may itself have colons.
+
+    Raises:
+        CosenseError: there is no such path.
+    """
+    words = given.split(":")
+    for count in range(len(words), max(0, len(words) - 3), -1):
+        path = Path(":".join(words[:count]))
+        if path.exists():
+            return path, words[count:]
+    raise CosenseError(f"{given}: no such file or folder; expected PATH, PATH:AGENT or PATH:AGENT:FRAME")
+
+
+def _cloud(path: Path, words: list[str], name: str) -> AgentFrame:
+    """Read a file."""
+    import numpy as np
+
+    from cosense.sensing.frame import AgentFrame
+    from cosense.sensing.kitti import read_kitti_bin
+    from cosense.sensing.pcd import read_pcd
+
+    if path.suffix not in CLOUDS:
+        raise CosenseError(f"{path}: neither a cloud ({' or '.join(CLOUDS)}) nor a data set or bag")
+    if words:
+        raise CosenseError(f"{path}: a cloud has neither agents nor frames, leave out ':{':'.join(words)}'")
+    read = read_pcd if path.suffix == ".pcd" else read_kitti_bin
+    return AgentFrame(name, "vehicle", 0, np.eye(4), read(path).points)
+
+
+def _of_data_set(path: Path, words: list[str], given: str, frame: int) -> Input:
+    """Read what an agent of a data set has measured."""
+    from cosense.data import open_dataset
+
+    dataset = open_dataset(path)
+    if len(words) > 1:
+        if not words[1].isdecimal():
+            raise CosenseError(f"{given}: frame '{words[1]}' is no number; expected PATH:AGENT:FRAME")
+        frame = int(words[1])
+    if not 0 <= frame < len(dataset):
+        raise CosenseError(f"{given}: there is no frame {frame}, {path} has frames 0 to {len(dataset) - 1}")
+    content = dataset[frame]
+    names = list(content.agents)
+    if words and words[0] not in names:
+        raise CosenseError(f"{given}: frame {frame} has no agent '{words[0]}', {nearest(words[0], names)}")
+    if not words and len(names) > 1:
+        raise CosenseError(f"{given}: whose cloud? Say {path}:{names[0]}, or another one of {names}")
+    agent = content.agents[words[0] if words else names[0]]
+    return Input(given, agent, (dataset.path.resolve(), content.sequence))
+
+
+def prior_of(
+    prior: tuple[float, float, float], sigma: tuple[float, float], sides: tuple[Input, Input]
+) -> Prior:
+    """Return what is believed; the height comes from the ground under both.
+
+    Raises:
+        CosenseError: a number is not finite, or a standard deviation not positive.
+    """
+    import numpy as np
+
+    from cosense.geometry.transforms import transform_from_planar
+    from cosense.perception.ground import ground_height
+    from cosense.scene_graph import Prior
+
+    if not np.isfinite(prior).all():
+        raise CosenseError(f"--prior {prior}: expected three finite numbers, metres, metres and degrees")
+    if not all(0 < value < np.inf for value in sigma):
+        raise CosenseError(f"--prior-sigma {sigma}: expected two positive numbers, metres and degrees")
+    ground_a_m, ground_b_m = (ground_height(side.agent.points) for side in sides)
+    T = transform_from_planar(prior[0], prior[1], np.deg2rad(prior[2]), ground_a_m - ground_b_m)
+    return Prior(T, np.diag([sigma[0], sigma[0], np.deg2rad(sigma[1])]) ** 2)
+
+
+def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, SceneGraph]:
+    """Return both graphs, with the boxes of a model or without any."""
+    from cosense.fusion.models import load_model
+    from cosense.perception.detections import Detections
+    from cosense.scene_graph import build
+
+    detector = None if model == NO_MODEL else load_model(model)
+    graph_a, graph_b = (
+        build(side.agent, Detections.empty() if detector is None else detector.detect(side.agent.points))
+        for side in sides
+    )
+    return graph_a, graph_b
+
+
+def content_of(result: Registration, message_bytes: int) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    return {
+        "status": result.status.value,
+        "reason": result.reason,
+        "T_a_b": None if result.T_a_b is None else result.T_a_b.tolist(),
+        "covariance": None if result.covariance is None else result.covariance.tolist(),
+        "inliers": result.inliers.tolist(),
+        "time_ms": result.time_ms,
+        "bytes": message_bytes,
+    }
+
+
+def off_by(sides: tuple[Input, Input], result: Registration) -> tuple[float, float] | None:
+    """Return the distance to the pose that a data set has, metres and degrees; None where it has none."""
+    import numpy as np
+
+    from cosense.geometry.transforms import invert, yaw_of
+
+    if result.T_a_b is None or sides[0].world is None or sides[0].world != sides[1].world:
+        return None
+    T_known = invert(sides[0].agent.T_world_agent) @ sides[1].agent.T_world_agent
+    off = invert(T_known) @ result.T_a_b
+    return float(np.hypot(*off[:2, 3])), abs(float(np.rad2deg(yaw_of(off))))
+
+
+def draw(
+    sides: tuple[Input, Input], graphs: tuple[SceneGraph, SceneGraph], result: Registration, out: Path
+) -> None:
+    """Draw both clouds where the registration puts them."""
+    from cosense.viewer.registration import draw_registration
+
+    assert result.T_a_b is not None
+    a, b = (Path(side.given).name for side in sides)
+    title = f"{len(result.inliers)} things agree: B is {b}, in the frame of A, {a}"
+    draw_registration(_together(sides, result.T_a_b), graphs, result.inliers, out, title=title)
+
+
+def _together(sides: tuple[Input, Input], T_a_b: Matrix) -> CooperativeFrame:
+    """Return a frame with A at the origin and B where it was found."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from cosense.data.dataset import CooperativeFrame
+    from cosense.sensing.objects import Objects
+
+    agents = {
+        name: replace(side.agent, agent_id=name, T_world_agent=T)
+        for name, side, T in zip("AB", sides, (np.eye(4), T_a_b), strict=True)
+    }
+    return CooperativeFrame("", "", "A", agents, Objects.empty())
+
+
+def _print(
+    result: Registration, content: dict[str, Any], nodes: tuple[int, int], off: tuple[float, float] | None
+) -> None:
+    """Print for people: one line a fact."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = {"status": content["status"], "reason": content["reason"]}
+    if result.T_a_b is not None and result.covariance is not None:
+        facts["T_a_b"] = np.array2string(result.T_a_b, precision=3, suppress_small=True)
+        facts["covariance"] = np.array2string(result.covariance, precision=3)
+        facts["  of"] = "x m, y m, yaw rad"
+    facts["inliers"] = f"{len(result.inliers)} of {nodes[0]} and {nodes[1]} nodes"
+    facts["time_ms"] = f"{result.time_ms:.1f}"
+    facts["bytes"] = str(content["bytes"])
+    if off is not None:
+        facts["error"] = f"{off[0]:.2f} m and {off[1]:.2f} degrees from the pose in the data set"
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(Text(name, style="bold"), Text(value))
+    Console(highlight=False, soft_wrap=True).print(table)

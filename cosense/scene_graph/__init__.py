@@ -1,0 +1,19 @@
+"""SG-Reg: compact semantic scene graphs that find or set right the pose between agents."""
+
+from cosense.scene_graph.build import build
+from cosense.scene_graph.describe import describe
+from cosense.scene_graph.graph import NodeClass, SceneGraph
+from cosense.scene_graph.register import register
+from cosense.scene_graph.registration import Prior, Registration, Settings, Status
+
+__all__ = [
+    "NodeClass",
+    "Prior",
+    "Registration",
+    "SceneGraph",
+    "Settings",
+    "Status",
+    "build",
+    "describe",
+    "register",
+]

@@ -1,0 +1,240 @@
+"""The SCENE_GRAPH payload: a scene graph as 18 bytes a node, and what kinds of such payloads there are.
+
+Little-endian, no padding. The first byte says which part of the protocol a payload is, see `Part`; REQUEST,
+REPLY and RESULT are written in `requests.py`. A GRAPH of N nodes:
+
+    offset  size  field
+    0       1     part, 1
+    1       1     flags: bit 0 = a descriptor follows each node; the other bits are 0
+    2       2     N, u16, at most 1024
+    4       18 N  nodes, or 82 N with descriptors
+
+A node:
+
+    offset  size  field
+    0       2     id, u16, unique within the graph
+    2       1     class, u8, a number of `NodeClass`
+    3       6     x, y, z in the sender's frame, 3 x i16, centimetres (within 327.67 m)
+    9       3     l, w, h, 3 x u8, logarithmic: 0.05 m * 1000^(k / 255) (0.05 to 50 m, steps of 2.7 %)
+    12      2     yaw, i16, in units of pi / 32768; -32768 = there is none
+    14      2     velocity over ground along the sender's x and y, 2 x i8, 0.25 m/s (within 31.75 m/s);
+                  -128 = not known
+    16      1     sigma of the position, u8, logarithmic: 0.01 m * 1000^(k / 255) (0.01 to 10 m)
+    17      1     score, u8, in units of 1 / 255
+    18      64    only with flag bit 0: descriptor, 64 x i8, scaled so that its largest number is +-127; the
+                  receiver scales it back to unit length. All zero = nobody has described this node
+
+Who, when and where is in the envelope, and its sequence number is the name of the graph: a REQUEST that comes
+later says which graph it means. Edges are not sent: both sides have the same rule (`edges.py`), the receiver
+applies it to what it read.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.geometry.transforms import wrap_angle
+from cosense.scene_graph.build import graph_of
+from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.graph import NodeClass, SceneGraph
+from cosense.sharing.message import FINGERPRINT_BYTES, Message, MessageError, PayloadKind, decode, encode
+
+# A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
+MAX_NODES = 1024
+DESCRIPTOR_BYTES = 64
+
+_HEADER = struct.Struct("<BBH")
+HEADER_BYTES = _HEADER.size
+_FLAG_DESCRIPTORS = 1
+_NODE_FIELDS = [
+    ("id", "<u2"),
+    ("label", "u1"),
+    ("position_cm", "<i2", 3),
+    ("size", "u1", 3),
+    ("yaw", "<i2"),
+    ("velocity", "i1", 2),
+    ("sigma", "u1"),
+    ("score", "u1"),
+]
+_BARE = np.dtype(_NODE_FIELDS)
+_DESCRIBED = np.dtype([*_NODE_FIELDS, ("descriptor", "i1", DESCRIPTOR_BYTES)])
+NODE_BYTES, DESCRIBED_NODE_BYTES = _BARE.itemsize, _DESCRIBED.itemsize
+_LARGEST_ID = 65535
+_SMALLEST_M, _SMALLEST_SIGMA_M, _RATIO = 0.05, 0.01, 1000.0
+_YAW_UNIT_RAD = np.pi / 32768
+_NO_YAW = -32768
+_VELOCITY_UNIT_MPS = 0.25
+_VELOCITY_UNKNOWN = -128
+
+
+class Part(IntEnum):
+    """What a SCENE_GRAPH payload is; the numbers never change."""
+
+    GRAPH = 1
+    REQUEST = 2
+    REPLY = 3
+    RESULT = 4
+
+
+def part_of(payload: bytes) -> Part:
+    """Return which part of the protocol a SCENE_GRAPH payload is.
+
+    Raises:
+        MessageError: it is empty, or of an unknown part.
+    """
+    if not payload or payload[0] not in Part._value2member_map_:
+        raise MessageError(
+            f"part of a scene graph is {payload[0] if payload else 'missing'}, "
+            f"expected one of {[int(part) for part in Part]}"
+        )
+    return Part(payload[0])
+
+
+def encode_scene_graph(graph: SceneGraph, with_descriptors: bool, max_nodes: int = MAX_NODES) -> bytes:
+    """Write a graph.
+
+    Nodes that are not finite or farther than 327 m are left out, and those with the lowest scores where there
+    are more than `max_nodes` or 1024; the order stays. Sizes, sigmas, scores and velocities are clipped.
+
+    Raises:
+        MessageError: ids are not unique or not 0 to 65535, or descriptors are wanted and are not (N,64).
+    """
+    _check_ids(graph.ids)
+    chosen = _writable(graph, min(max_nodes, MAX_NODES))
+    records = np.zeros(len(chosen), dtype=_DESCRIBED if with_descriptors else _BARE)
+    records["id"] = graph.ids[chosen]
+    records["label"] = graph.classes[chosen]
+    records["position_cm"] = np.round(graph.positions[chosen] * 100)
+    records["size"] = _logarithm(graph.sizes[chosen], _SMALLEST_M)
+    yaws = np.round(wrap_angle(np.nan_to_num(graph.yaws[chosen])) / _YAW_UNIT_RAD)
+    known = np.isfinite(graph.yaws[chosen])
+    records["yaw"] = np.where(known, np.clip(yaws, -32767, 32767), _NO_YAW)
+    velocities = np.clip(np.round(graph.velocities[chosen] / _VELOCITY_UNIT_MPS), -127, 127)
+    unknown = np.isnan(velocities).any(axis=1, keepdims=True)
+    records["velocity"] = np.where(unknown, _VELOCITY_UNKNOWN, velocities)
+    records["sigma"] = _logarithm(graph.sigmas_m[chosen], _SMALLEST_SIGMA_M)
+    records["score"] = np.round(np.clip(graph.scores[chosen], 0, 1) * 255)
+    if with_descriptors:
+        records["descriptor"] = _scaled(graph, chosen)
+    flags = _FLAG_DESCRIPTORS if with_descriptors else 0
+    return _HEADER.pack(Part.GRAPH, flags, len(chosen)) + records.tobytes()
+
+
+def decode_scene_graph(message: Message) -> SceneGraph:
+    """Read a graph; its name is `message.sequence`.
+
+    Raises:
+        MessageError: no GRAPH payload, wrong length, too many nodes, an id that comes twice or unknown class.
+    """
+    if message.kind != PayloadKind.SCENE_GRAPH:
+        raise MessageError(f"kind is {message.kind.name}, expected SCENE_GRAPH")
+    if part_of(message.payload) is not Part.GRAPH:
+        raise MessageError(f"part of the scene graph is {Part(message.payload[0]).name}, expected GRAPH")
+    records, described = _read(message.payload)
+    label = records["label"].astype(np.int64)
+    if (label > max(NodeClass)).any():
+        raise MessageError(f"class of a node is {label.max()}, expected 0 to {int(max(NodeClass))}")
+    ids, counts = np.unique(records["id"], return_counts=True)
+    if (counts > 1).any():
+        raise MessageError(f"node id {ids[counts.argmax()]} comes {counts.max()} times")
+    velocities = records["velocity"] * _VELOCITY_UNIT_MPS
+    velocities[(records["velocity"] == _VELOCITY_UNKNOWN).any(axis=1)] = np.nan
+    nodes = Nodes(
+        classes=label,
+        positions=records["position_cm"] / 100.0,
+        sizes=_SMALLEST_M * _RATIO ** (records["size"] / 255.0),
+        yaws=np.where(records["yaw"] == _NO_YAW, np.nan, records["yaw"] * _YAW_UNIT_RAD),
+        velocities=velocities,
+        sigmas_m=_SMALLEST_SIGMA_M * _RATIO ** (records["sigma"] / 255.0),
+        scores=records["score"] / 255.0,
+    )
+    return graph_of(
+        nodes,
+        records["id"].astype(np.int64),
+        message.sender,
+        message.stamp_ns,
+        message.T_world_agent,
+        message.pose_covariance,
+        _unit(records["descriptor"]) if described else None,
+    )
+
+
+def transmitted(graph: SceneGraph, max_nodes: int = MAX_NODES) -> tuple[SceneGraph, int]:
+    """Return a graph as who receives it reads it, and the bytes of the message in which it came.
+
+    Raises:
+        MessageError: the graph cannot be written.
+    """
+    payload = encode_scene_graph(graph, False, max_nodes)
+    message = Message(
+        kind=PayloadKind.SCENE_GRAPH,
+        sender=graph.agent_id,
+        sequence=0,
+        stamp_ns=graph.stamp_ns,
+        T_world_agent=graph.T_world_agent,
+        pose_covariance=graph.pose_covariance,
+        fingerprint=bytes(FINGERPRINT_BYTES),
+        payload=payload,
+    )
+    data = encode(message)
+    return decode_scene_graph(decode(data)), len(data)
+
+
+def _read(payload: bytes) -> tuple[NDArray, bool]:
+    """Return the records of a GRAPH payload, and whether they have descriptors."""
+    if len(payload) < HEADER_BYTES:
+        raise MessageError(f"a scene graph has {len(payload)} bytes, expected at least {HEADER_BYTES}")
+    _, flags, count = _HEADER.unpack_from(payload)
+    if flags & ~_FLAG_DESCRIPTORS:
+        raise MessageError(f"flags of a scene graph are {flags:#04x}, only bit 0 is defined")
+    if count > MAX_NODES:
+        raise MessageError(f"{count} nodes announced, the limit is {MAX_NODES}")
+    record = _DESCRIBED if flags else _BARE
+    if len(payload) != HEADER_BYTES + count * record.itemsize:
+        raise MessageError(
+            f"{count} nodes need {HEADER_BYTES + count * record.itemsize} bytes, "
+            f"the payload has {len(payload)}"
+        )
+    return np.frombuffer(payload, dtype=record, offset=HEADER_BYTES), bool(flags)
+
+
+def _check_ids(ids: NDArray[np.int64]) -> None:
+    if len(np.unique(ids)) != len(ids):
+        raise MessageError(f"{len(ids)} nodes have {len(np.unique(ids))} different ids, expected unique ones")
+    if len(ids) and not 0 <= ids.min() <= ids.max() <= _LARGEST_ID:
+        raise MessageError(f"ids are {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}")
+
+
+def _writable(graph: SceneGraph, max_nodes: int) -> NDArray[np.int64]:
+    """Return the rows that fit the format, the best of them, in their order."""
+    numbers = np.column_stack([graph.positions, graph.sizes, graph.sigmas_m, graph.scores])
+    fits = np.isfinite(numbers).all(axis=1) & (np.abs(graph.positions) <= 327.67).all(axis=1)
+    rows = np.flatnonzero(fits)
+    best = np.argsort(-graph.scores[rows], kind="stable")[:max_nodes]
+    return np.sort(rows[best])
+
+
+def _logarithm(values: NDArray[np.float64], smallest: float) -> NDArray[np.float64]:
+    """Return the steps 0 to 255 of a logarithmic scale."""
+    clipped = np.clip(values, smallest, smallest * _RATIO)
+    return np.asarray(np.round(255 * np.log(clipped / smallest) / np.log(_RATIO)))
+
+
+def _scaled(graph: SceneGraph, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    descriptors = graph.descriptors
+    if descriptors is None or descriptors.shape != (len(graph), DESCRIPTOR_BYTES):
+        shape = None if descriptors is None else descriptors.shape
+        raise MessageError(f"descriptors are {shape}, expected ({len(graph)}, {DESCRIPTOR_BYTES})")
+    if not np.isfinite(descriptors).all():
+        raise MessageError("descriptors are not finite")
+    largest = np.abs(descriptors[chosen]).max(axis=1, keepdims=True, initial=0)
+    return np.asarray(np.round(descriptors[chosen] / np.where(largest > 0, largest, 1) * 127))
+
+
+def _unit(numbers: NDArray[np.int8]) -> NDArray[np.float32]:
+    length = np.linalg.norm(numbers.astype(np.float32), axis=1, keepdims=True)
+    return np.asarray(numbers / np.where(length > 0, length, 1), dtype=np.float32)

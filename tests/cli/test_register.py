@@ -1,0 +1,212 @@
+"""`cosense register`: what it finds, what it refuses, and what it says to bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+from cosense.cli.main import app
+from cosense.data import open_dataset
+from cosense.errors import CosenseError
+from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
+from cosense.sensing.pcd import write_pcd
+from cosense.simulation import simulate
+from cosense.simulation.dair_v2x_writer import write_dair_v2x
+from tests.scene_graph.clouds import cloud, pole
+from tests.scene_graph.scenes import errors
+from tests.simulation.hand_made import make_empty_frame
+
+POLES = [(12, 7), (-9, 8.5), (20, -7), (31, 8), (-16, -6), (5, -12), (-25, 11), (17, 16)]
+T_A_B = transform_from_planar(6.0, -3.0, np.deg2rad(70))
+KEYS = {"status", "reason", "T_a_b", "covariance", "inliers", "time_ms", "bytes"}
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One row of poles from two places, the first cloud turned and moved, and another place."""
+    folder = tmp_path_factory.mktemp("clouds")
+    write_pcd(folder / "a.pcd", street(POLES))
+    from_b = transform_points(invert(T_A_B), np.array([(x, y, 0.0) for x, y in POLES]))
+    write_pcd(folder / "b.pcd", street(from_b[:, :2]))
+    same = street(POLES)
+    same[:, :3] = transform_points(invert(T_A_B), same[:, :3])
+    same.tofile(folder / "same.bin")
+    elsewhere = np.random.default_rng(3).uniform(-30, 30, (9, 2))
+    write_pcd(folder / "elsewhere.pcd", street(elsewhere))
+    write_pcd(folder / "empty.pcd", np.zeros((0, 4), np.float32))
+    nowhere = np.full((5, 4), np.nan, np.float32)
+    nowhere[:, 3] = 0
+    write_pcd(folder / "nan.pcd", nowhere)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two frames of a vehicle and a roadside unit that both see a T-junction."""
+    folder = tmp_path_factory.mktemp("data") / "tree"
+    write_dair_v2x(simulate("t_junction", SEED, 2), folder, split="val")
+    return folder
+
+
+# A place at which the two see enough of each other's surroundings.
+SEED = 560_100
+
+
+def street(poles: Any) -> np.ndarray:
+    """Return the cloud of an agent among poles."""
+    return cloud([face for x, y in poles for face in pole(x, y, 0.2, 5.0)])
+
+
+def register(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["register", *map(str, arguments)])
+
+
+def content(*arguments: object) -> dict[str, Any]:
+    result = register(*arguments, "--json")
+    assert not isinstance(result.exception, CosenseError), result.exception
+    values = json.loads(result.stdout)
+    assert result.exit_code == (0 if values["status"] == "registered" else 1)
+    return values
+
+
+def refusal(*arguments: object) -> str:
+    """Return the one line that bad input ends with."""
+    result = register(*arguments)
+    assert isinstance(result.exception, CosenseError), result.output
+    return str(result.exception)
+
+
+def test_two_clouds_of_one_place(clouds: Path) -> None:
+    values = content(clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
+    assert values.keys() == KEYS
+    assert values["status"] == "registered"
+    metres, degrees = errors(np.array(values["T_a_b"]), T_A_B)
+    assert metres < 0.1
+    assert degrees < 0.3
+    assert np.linalg.eigvalsh(values["covariance"]).min() > 0
+    assert len(values["inliers"]) >= 5
+    assert 0 < values["time_ms"] < 10_000
+
+
+def test_one_cloud_moved(clouds: Path) -> None:
+    values = content(clouds / "a.pcd", clouds / "same.bin", "--model", "none")
+    metres, degrees = errors(np.array(values["T_a_b"]), T_A_B)
+    assert metres < 0.1
+    assert degrees < 0.2
+
+
+def test_bytes_are_those_of_the_message_of_b(clouds: Path) -> None:
+    """The envelope of a sender 'B' costs 101 bytes, the header of a graph 4, a node 18."""
+    values = content(clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
+    assert (values["bytes"] - 105) % 18 == 0
+    assert (values["bytes"] - 105) // 18 >= len(values["inliers"])
+
+
+def test_another_place_is_refused(clouds: Path) -> None:
+    values = content(clouds / "a.pcd", clouds / "elsewhere.pcd", "--model", "none")
+    assert values["status"] != "registered"
+    assert values["T_a_b"] is None
+    assert values["covariance"] is None
+    assert values["reason"]
+
+
+def test_people_are_told_the_same(clouds: Path) -> None:
+    found = register(clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
+    assert found.exit_code == 0
+    for word in ("registered", "T_a_b", "covariance", "inliers", "bytes"):
+        assert word in found.stdout
+    assert "error" not in found.stdout
+    refused = register(clouds / "a.pcd", clouds / "elsewhere.pcd", "--model", "none", "--out", "x.png")
+    assert refused.exit_code == 1
+    assert "no picture" in refused.stdout
+    assert not Path("x.png").exists()
+
+
+def test_a_prior_far_off_is_refused_and_a_near_one_helps(clouds: Path) -> None:
+    both = (clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
+    near = content(*both, "--prior", 7, -4, 68)
+    assert errors(np.array(near["T_a_b"]), T_A_B)[0] < 0.1
+    assert content(*both, "--prior", -30, 10, -100)["status"] != "registered"
+
+
+def test_the_picture_shows_matches(clouds: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "together.png"
+    result = register(clouds / "a.pcd", clouds / "b.pcd", "--model", "none", "--out", path)
+    assert str(path) in result.stdout
+    green = np.abs(imread(path)[..., :3] - np.array([0x2F, 0xD0, 0x8F]) / 255).max(axis=2) < 0.1
+    assert green.sum() > 200
+
+
+def test_agents_of_one_frame(tree: Path) -> None:
+    """The pose of the data set is known, so that people are told how far off the answer is."""
+    result = register(f"{tree}:vehicle", f"{tree}:infrastructure", "--frame", 1)
+    assert result.exit_code == 0, result.output
+    assert "from the pose in the data set" in result.stdout
+    values = content(f"{tree}:vehicle:1", f"{tree}:infrastructure:1")
+    agents = open_dataset(tree)[1].agents
+    T_known = invert(agents["vehicle"].T_world_agent) @ agents["infrastructure"].T_world_agent
+    metres, degrees = errors(np.array(values["T_a_b"]), T_known)
+    assert metres < 1
+    assert degrees < 1
+
+
+def test_one_agent_at_two_times(tree: Path) -> None:
+    values = content(f"{tree}:vehicle:0", f"{tree}:vehicle:1")
+    first, second = (open_dataset(tree)[index].agents["vehicle"].T_world_agent for index in (0, 1))
+    metres, degrees = errors(np.array(values["T_a_b"]), invert(first) @ second)
+    assert metres < 0.3
+    assert degrees < 0.5
+
+
+def test_bad_input_names_the_value_and_the_cure(clouds: Path, tree: Path, tmp_path: Path) -> None:
+    a = clouds / "a.pcd"
+    assert "nowhere.pcd: no such file" in refusal(a, clouds / "nowhere.pcd")
+    assert "empty.pcd: not one finite point" in refusal(a, clouds / "empty.pcd")
+    assert "nan.pcd: not one finite point" in refusal(clouds / "nan.pcd", a)
+    assert "did you mean 'infrastructure'" in refusal(f"{tree}:infrastucture", a)
+    assert f"Say {tree}:vehicle" in refusal(tree, a)
+    assert "has frames 0 to 1" in refusal(f"{tree}:vehicle", a, "--frame", 2)
+    assert "frame 'x' is no number" in refusal(f"{tree}:vehicle:x", a)
+    assert "leave out ':vehicle'" in refusal(f"{a}:vehicle", a)
+    assert "no model 'cosense-lit': did you mean 'cosense-lite'?" in refusal(a, a, "--model", "cosense-lit")
+    (tmp_path / "notes.txt").write_text("")
+    assert ".pcd or .bin" in refusal(tmp_path / "notes.txt", a)
+    assert "--prior" in refusal(a, a, "--prior", "nan", 0, 0)
+    assert "--prior-sigma" in refusal(a, a, "--prior", 0, 0, 0, "--prior-sigma", 0, 1)
+
+
+def test_an_agent_without_returns_is_named(tmp_path: Path) -> None:
+    write_dair_v2x(iter([make_empty_frame()]), tmp_path / "tree", split="val")
+    assert ":vehicle: not one finite point" in refusal(*[f"{tmp_path / 'tree'}:vehicle"] * 2)
+
+
+def test_values_out_of_all_bounds_end_with_a_status(clouds: Path, tmp_path: Path) -> None:
+    huge = np.random.default_rng(0).uniform(-1e30, 1e30, (2000, 4)).astype(np.float32)
+    huge[:, 3] = 0.5
+    write_pcd(tmp_path / "huge.pcd", huge)
+    assert content(clouds / "a.pcd", tmp_path / "huge.pcd", "--model", "none")["status"] == "too_few"
+
+
+def test_real_scans_of_different_places_are_refused(shared_data: Path) -> None:
+    scans = sorted((shared_data / "lidar_scans").glob("*.pcd"))
+    frames = sorted((shared_data / "kitti_frames" / "training" / "velodyne").glob("*.bin"))
+    assert len(scans) == 4
+    assert len(frames) == 2
+    assert content(*frames)["status"] != "registered"
+    assert content(scans[0], frames[0])["status"] != "registered"
+
+
+def test_a_real_scan_finds_itself_turned(shared_data: Path, tmp_path: Path) -> None:
+    scan = shared_data / "kitti_frames" / "training" / "velodyne" / "000001.bin"
+    points = np.fromfile(scan, np.float32).reshape(-1, 4)
+    points[:, :3] = transform_points(invert(T_A_B), points[:, :3])
+    points.tofile(tmp_path / "turned.bin")
+    T = np.array(content(scan, tmp_path / "turned.bin")["T_a_b"])
+    assert errors(T, T_A_B)[0] < 0.3
+    assert abs(np.rad2deg(yaw_of(invert(T_A_B) @ T))) < 0.5
