@@ -57,7 +57,7 @@ FUZZ_MESSAGES, FUZZ_BURST = 100_000, 160
 
 def latency() -> list[dict[str, Any]]:
     """One vehicle and one unit: at 10 Hz, where the machine is too slow, and at a rate that it can follow."""
-    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000))
+    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000, frames=120))
     rows = []
     for rate in (1.0, SLOW):
         out = OUT / f"latency-{rate:g}"

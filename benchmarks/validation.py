@@ -62,6 +62,11 @@ SWEEPS = {
         "--values 2000,20000,none --limit 60",
     ),
     "pose-noise": ("sequences", "pose-noise --model cosense-lite --limit 96"),
+    "registration": (
+        "sequences",
+        "pose-noise --model cosense-lite --fusion hybrid --registration none,scene_graph "
+        "--values 0,0.2,0.4,0.6 --limit 48",
+    ),
     "delay": ("sequences", "delay --model cosense-lite --limit 96"),
     "loss": ("sequences", "loss --model cosense-lite --limit 96"),
     "agents": ("many", "agents --model cosense-lite"),
@@ -130,8 +135,17 @@ def markdown(content: Mapping[str, Any]) -> str:
     points = content["points"]
     told = [
         key
-        for key in ("model", "selection", "budget_bytes", "pose_noise", "delay_ms", "loss", "agents")
-        if len({str(point[key]) for point in points if point["fusion"] != "none"}) > 1
+        for key in (
+            "model",
+            "selection",
+            "registration",
+            "budget_bytes",
+            "pose_noise",
+            "delay_ms",
+            "loss",
+            "agents",
+        )
+        if len({str(point.get(key)) for point in points if point["fusion"] != "none"}) > 1
     ]
     names = {"budget_bytes": "budget B", "pose_noise": "noise m °", "delay_ms": "delay ms"}
     headings = ["fusion", *(names.get(key, key) for key in told)]
@@ -140,7 +154,7 @@ def markdown(content: Mapping[str, Any]) -> str:
     for point in points:
         sent = point["bytes_per_frame"]
         row = ["ego alone" if point["fusion"] == "none" else point["fusion"]]
-        row += ["" if point[key] is None else f"{point[key]}" for key in told]
+        row += ["" if point.get(key) is None else f"{point[key]}" for key in told]
         row += [f"{100 * ap:.1f}" for ap in point["ap"].values()]
         row += [f"{sent[key] / 1000:.3g}" for key in ("mean", "p95")]
         row.append("" if point["difference"] is None else f"{point['difference']:+.1f}")
