@@ -38,8 +38,6 @@ _SET_PARENT_DEATH_SIGNAL = 1
 VITAL = {"player", "ego", "fusion"}
 # Who dies more often than this has something that a new start does not cure.
 _RESPAWNS = 5
-# Room for a few clouds of 1 MB.
-_SOCKET_MB = 4
 # Domains whose ports lie below those that Linux hands out to clients.
 _DOMAINS = range(1, 100)
 
@@ -106,22 +104,12 @@ def ros_environment(logs: Path) -> dict[str, str]:
 def dds_environment() -> dict[str, str]:
     """Return how Fast DDS serves a run on one machine, as far as the caller has not set it."""
     wanted = {
-        "FASTDDS_BUILTIN_TRANSPORTS": f"{_transport()}?sockets_size={_SOCKET_MB}MB",
+        # Room for a few clouds of 1 MB.
+        "FASTDDS_BUILTIN_TRANSPORTS": "DEFAULT?sockets_size=4MB",
         # A short wait for what did not fit, and for the confirmation of what has arrived.
         "FASTRTPS_DEFAULT_PROFILES_FILE": str(Path(__file__).with_name("fastdds.xml")),
     }
     return {name: value for name, value in wanted.items() if name not in os.environ}
-
-
-def _transport() -> str:
-    """Return how large messages travel best on this machine.
-
-    A cloud of 1 MB does not fit into the shared memory of Fast DDS, and what does not fit is sent again after
-    a heartbeat. UDP takes a tenth of that time where the kernel grants a buffer for a few clouds.
-    """
-    limit = Path("/proc/sys/net/core/rmem_max")
-    granted = int(limit.read_text()) if limit.is_file() else 0
-    return "UDPv4" if granted >= _SOCKET_MB << 20 else "DEFAULT"
 
 
 def free_domain() -> int:
