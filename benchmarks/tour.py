@@ -41,8 +41,9 @@ from cosense.viewer.scene import outcome_of
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "tour"
 IMAGES = ROOT / "docs" / "images"
-FRAMES, KILL_AT, RATE = 60, 18, 0.2
+FRAMES, KILL_AT, RATE = 50, 14, 0.2
 UNIT = "infrastructure"
+_SAME_FRAME_NS = 50_000_000
 MODES = {"HYBRID": colors.SOURCES[2], "LATE": colors.SOURCES[1], "EGO": colors.SOURCES[0]}
 MAPS = {
     "supply": "where the unit is sure of something",
@@ -90,7 +91,8 @@ def draw_maps(stamp_ns: int, path: Path) -> None:
     with (OUT / "run.mcap").open("rb") as file:
         for _, channel, message in make_reader(file).iter_messages(topics=list(wanted)):
             grid = deserialize_message(message.data, OccupancyGrid)
-            if to_ns(grid.header.stamp) == stamp_ns:
+            # The unit measures when its own clock says so.
+            if abs(to_ns(grid.header.stamp) - stamp_ns) < _SAME_FRAME_NS:
                 found[wanted[channel.topic]] = grid
     figure, axes = plt.subplots(1, 3, figsize=(15, 3.4), facecolor=colors.BACKGROUND)
     for axis, (name, meaning) in zip(axes, MAPS.items(), strict=True):
