@@ -26,6 +26,8 @@ RESULTS = Path("results/validation")
 KEPT = ROOT / "models" / "cosense-lite" / "validation"
 IMAGES = ROOT / "docs" / "images"
 README = ROOT / "README.md"
+# The sweeps whose tables stand in README.md.
+IN_README = ("budget", "pose-noise", "delay", "registration")
 BEGIN, END = "<!-- validation table: benchmarks/validation.py -->\n", "<!-- end of validation table -->\n"
 
 # Data sets by name: what `cosense simulate` makes them of.
@@ -89,16 +91,17 @@ def main() -> None:
         KEPT.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / out / "sweep.json", KEPT / f"{name}.json")
         shutil.copy(ROOT / out / "sweep.png", IMAGES / f"sweep-{name}.png")
-    if {"budget", "pose-noise", "delay"} & set(wanted):
+    if set(IN_README) & set(wanted):
         README.write_text(with_table(README.read_text()))
 
 
 def with_table(readme: str) -> str:
-    """Return the README with the table of the kept budgets between its two marks."""
+    """Return the README with the tables of the kept sweeps between its two marks."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
-    budget, noise, delay = (kept(name) for name in ("budget", "pose-noise", "delay"))
-    return f"{before}{BEGIN}\n{markdown(budget)}\n{disturbed(noise, delay)}\n{END}{after}"
+    budget, noise, delay, repaired = (kept(name) for name in IN_README)
+    tables = (markdown(budget), disturbed(noise, delay), markdown(repaired))
+    return f"{before}{BEGIN}\n" + "\n".join(tables) + f"\n{END}{after}"
 
 
 def kept(name: str) -> dict[str, Any]:
