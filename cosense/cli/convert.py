@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
+from cosense.cli.options import Ego, GroundTruth, Labels, Points, Pose, Tolerance, World, bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def command(
     split: Annotated[
         str | None, typer.Option(help="Of the data set; without it every frame.", show_default=False)
     ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
-    ] = None,
+    labels: Labels = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also write images, as JPEG.")] = False,
     raw_images: Annotated[bool, typer.Option("--raw-images", help="Write images as they are.")] = False,
     limit: Annotated[

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
+from cosense.cli.options import (
+    Budget,
+    Ego,
+    Fusion,
+    GroundTruth,
+    Labels,
+    Limit,
+    Points,
+    Pose,
+    Split,
+    Tolerance,
+    World,
+    bag_options,
+)
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -42,17 +55,8 @@ def command(
             show_default=False,
         ),
     ] = None,
-    fusion: Annotated[
-        str | None,
-        typer.Option(
-            help="none (the ego alone), late (boxes), early (points), intermediate (features) or hybrid "
-            "(features and boxes). Without it: hybrid for a model that shares features, else late.",
-            show_default=False,
-        ),
-    ] = None,
-    budget: Annotated[
-        int | None, typer.Option(help="Limit of each message in bytes.", show_default=False)
-    ] = None,
+    fusion: Fusion = None,
+    budget: Budget = None,
     selection: Annotated[
         str | None,
         typer.Option(
@@ -68,13 +72,9 @@ def command(
             "bytes more a message), or to compare boxes or spectral."
         ),
     ] = "none",
-    split: Annotated[
-        str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first frames.", show_default=False)] = None,
+    split: Split = None,
+    labels: Labels = None,
+    limit: Limit = None,
     async_frames: Annotated[
         int,
         typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
+from cosense.cli.options import Ego, GroundTruth, Labels, Points, Pose, Split, Tolerance, World, bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ def command(
     verify: Annotated[
         bool, typer.Option("--verify", help="Look for every file of every frame; status 1 if one is missing.")
     ] = False,
-    split: Annotated[str | None, typer.Option(help="Only this split.", show_default=False)] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
-    ] = None,
+    split: Split = None,
+    labels: Labels = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
     points: Points = None,
     pose: Pose = None,

@@ -1,4 +1,4 @@
-"""Options that several verbs have: what a bag does not say by itself."""
+"""Options that several verbs have: which part of the data, how agents cooperate, what a bag does not say."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ import typer
 
 if TYPE_CHECKING:
     from cosense.data.bag_options import BagOptions
+
+Split = Annotated[
+    str | None, typer.Option(help="Only this split of the data set; without it all.", show_default=False)
+]
+Labels = Annotated[
+    str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first frames.", show_default=False)]
+Fusion = Annotated[
+    str | None,
+    typer.Option(
+        help="none (the ego alone), late (boxes), early (points), intermediate (features) or hybrid "
+        "(features and boxes). Without it: hybrid for a model that shares features, else late.",
+        show_default=False,
+    ),
+]
+Budget = Annotated[int | None, typer.Option(help="Limit of each message in bytes.", show_default=False)]
 
 _PANEL = "Bags, where topics are not found by themselves"
 

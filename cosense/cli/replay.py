@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
+from cosense.cli.options import Budget, Ego, GroundTruth, Points, Pose, Tolerance, World, bag_options
 
 
 def command(
@@ -30,9 +30,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    budget: Annotated[
-        int | None, typer.Option(help="Limit of each message in bytes.", show_default=False)
-    ] = None,
+    budget: Budget = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also play images.")] = False,
     frames: Annotated[
         int | None, typer.Option(min=1, help="Only the first frames.", show_default=False)

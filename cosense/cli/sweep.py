@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from cosense.cli.options import Labels, Limit, Split
 from cosense.errors import CosenseError, nearest
 
 if TYPE_CHECKING:
@@ -81,13 +82,9 @@ def command(
         ),
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="As for evaluate.", show_default=False)] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Of the data set; without it all.", show_default=False)
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first frames.", show_default=False)] = None,
+    split: Split = None,
+    labels: Labels = None,
+    limit: Limit = None,
     seed: Annotated[int, typer.Option(min=0, help="Of pose noise, loss and bootstrap.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:

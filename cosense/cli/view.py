@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from cosense.cli.options import Fusion, Labels, Split
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -26,18 +27,9 @@ def command(
     model: Annotated[
         str | None, typer.Option(help="Detector; without it clouds and ground truth.", show_default=False)
     ] = None,
-    fusion: Annotated[
-        str | None,
-        typer.Option(
-            help="none (the ego alone), late (boxes), early (points), intermediate (features) or hybrid "
-            "(features and boxes). Without it: hybrid for a model that shares features, else late.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Only this split.", show_default=False)] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
-    ] = None,
+    fusion: Fusion = None,
+    split: Split = None,
+    labels: Labels = None,
     out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
 ) -> None:
     """Draw frames from above: clouds, ground truth, detections, and what nobody sees.
