@@ -20,11 +20,10 @@ from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.method import Method
 from cosense.nodes.scenario import AgentSpec, Scenario
 
-# In mode "drain" no frame may be closed while a slow detector still works on it, and the next one comes when
-# the senders know what the ego wants.
+# In mode "drain" no frame may be closed while a slow detector still works on it.
 _DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
-_DRAIN_DEMAND_DELIVERY_MS = 1000.0
 # What the fusion takes at most.
+_LONGEST_DELIVERY_MS = 10_000.0
 _LONGEST_TIMEOUT_MS = 60_000.0
 # Folder, in that of the results, in which each node writes how long its frames took.
 TRACES = "trace"
@@ -170,7 +169,9 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
     parameters = {
         "ego_id": ego,
         "method": _method(scenario),
-        "demand_delivery_ms": _DRAIN_DEMAND_DELIVERY_MS if is_drain else 0.0,
+        # In mode "drain" the next frame comes when the senders know what the ego wants: they are waited for as
+        # long as their messages are, or the result would depend on how soon two hosts find each other.
+        "demand_delivery_ms": min(collect.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
         "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
         "journal": str(out / "detections.jsonl"),
         **dataclasses.asdict(scenario.fusion),

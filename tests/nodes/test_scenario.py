@@ -177,6 +177,9 @@ def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
 
 def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
     assert by_name(HYBRID)["ego"].parameters["demand_delivery_ms"] > 0
+    # As long as the fusion waits for their messages.
+    patient = dataclasses.replace(HYBRID, collect=CollectorSettings(timeout_ms=8000.0))
+    assert by_name(patient)["ego"].parameters["demand_delivery_ms"] == 8000.0
     rate = by_name(dataclasses.replace(HYBRID, player=PlayerSettings(mode="rate")))
     assert rate["ego"].parameters["demand_delivery_ms"] == 0
 
