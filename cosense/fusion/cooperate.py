@@ -22,10 +22,10 @@ from cosense.perception.features import BevFeatures
 from cosense.scene_graph.build import build
 from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import encode_scene_graph
+from cosense.scene_graph.message import decode_scene_graph, share_graph
 from cosense.sensing.frame import AgentFrame
 from cosense.sharing.feature_sender import FeatureSender
-from cosense.sharing.message import Message, MessageError, PayloadKind, decode, encode
+from cosense.sharing.message import MessageError, PayloadKind, decode
 from cosense.sharing.selection import Selection
 from cosense.sharing.sender import share
 
@@ -141,19 +141,7 @@ class Cooperation:
         """Return the SCENE_GRAPH message of one agent that is not the ego; None where nobody asks for it."""
         if self._repair is None:
             return None
-        graph = self._build_graph(agent, self._see(agent, features)[1])
-        return encode(
-            Message(
-                kind=PayloadKind.SCENE_GRAPH,
-                sender=agent.agent_id,
-                sequence=sequence % (1 << 32),
-                stamp_ns=agent.stamp_ns,
-                T_world_agent=agent.T_world_agent,
-                pose_covariance=agent.pose_covariance,
-                fingerprint=self._detector.fingerprint,
-                payload=encode_scene_graph(graph, False, ExchangeSettings.max_nodes),
-            )
-        )
+        return self._graph_message(agent, self._see(agent, features)[1], sequence)
 
     def fuse(
         self,
@@ -171,7 +159,9 @@ class Cooperation:
         if self._repair is not None:
             graphs = [data for data in messages if is_scene_graph(data)]
             messages = [data for data in messages if not is_scene_graph(data)]
-            place, reports = self._repair.place, self._repair.hear(self._build_graph(ego, detections), graphs)
+            # As bytes, like its boxes: the same path as live, where it comes from another process.
+            own_graph = decode_scene_graph(decode(self._graph_message(ego, detections, sequence)))
+            place, reports = self._repair.place, self._repair.hear(own_graph, graphs)
         if self._receiver is None:
             result = fuse_late(own, messages, self._settings, place)
             return replace(result, peers=[*result.peers, *reports])
@@ -203,6 +193,10 @@ class Cooperation:
         detections = self._detector.decode(features)
         self._seen[agent.agent_id] = agent, features, detections
         return features, detections
+
+    def _graph_message(self, agent: AgentFrame, detections: Detections, sequence: int) -> bytes:
+        graph = self._build_graph(agent, detections)
+        return share_graph(graph, sequence, self._detector.fingerprint, ExchangeSettings.max_nodes)
 
     def _sender(self, agent_id: str) -> FeatureSender:
         if agent_id not in self._senders:

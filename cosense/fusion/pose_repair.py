@@ -74,6 +74,14 @@ def as_sent(message: Message, ego: Message) -> Placed:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """The graph of one sender, and what became of its registration with the ego's."""
+
+    graph: SceneGraph
+    result: Registration
+
+
+@dataclass(frozen=True)
 class _Finding:
     """What the graph of one sender says; `error` is to be added to its pose at this stamp."""
 
@@ -83,13 +91,18 @@ class _Finding:
 
 
 class PoseRepair:
-    """One ego in one sequence: once a frame call `hear`, then `place` for each message."""
+    """One ego in one sequence: once a frame call `hear`, then `place` for each message.
+
+    Attributes:
+        registrations: by sender, of the frame that was heard last.
+    """
 
     def __init__(self, registration: RegistrationKind) -> None:
         """Start; `registration` is none but "none"."""
         self._registration = registration
         self._filters: dict[str, PoseFilter] = {}
         self._findings: dict[str, _Finding] = {}
+        self.registrations: dict[str, Registered] = {}
 
     def hear(self, own: SceneGraph, messages: Sequence[bytes]) -> list[PeerReport]:
         """Take the SCENE_GRAPH messages of a frame.
@@ -101,7 +114,7 @@ class PoseRepair:
         Returns:
             a report a message: used for the pose, or for nothing and why.
         """
-        self._findings = {}
+        self._findings, self.registrations = {}, {}
         reports: list[PeerReport] = []
         heard = {own.agent_id}
         for data in messages:
@@ -139,6 +152,7 @@ class PoseRepair:
         """Find out what is wrong with a sender's pose; returns why that cannot be said, else nothing."""
         sent = _world_covariance(own, graph)
         result, can_vouch = self._pose_between(own, graph)
+        self.registrations[graph.agent_id] = Registered(graph, result)
         if not result.registered:
             return f"no pose from the graphs, {result.status.value}: {result.reason}"
         measured = pose_error(result, own, graph)

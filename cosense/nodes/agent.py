@@ -1,13 +1,14 @@
 """One vehicle or roadside unit: its cloud and pose in, what it tells the others out as one encoded message.
 
-    ~/input/points   PointCloud2                  ~/output/features  UInt8MultiArray, see docs/wire_format.md
-    ~/input/pose     PoseWithCovarianceStamped    ~/output/objects   likewise, where it sends boxes alone
-    ~/input/demand   UInt8MultiArray              ~/output/markers   MarkerArray for RViz
-                                                  ~/debug/supply, demand, selection: OccupancyGrid for RViz
-                                                  ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
+    ~/input/points   PointCloud2                ~/output/features     UInt8MultiArray, docs/wire_format.md
+    ~/input/pose     PoseWithCovarianceStamped  ~/output/objects      likewise, where it sends boxes alone
+    ~/input/demand   UInt8MultiArray            ~/output/scene_graph  likewise, where poses are set right
+                                                ~/output/markers      MarkerArray for RViz
+                                                ~/debug/supply, demand, selection: OccupancyGrid for RViz
+                                                ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
 
-Whether its boxes go out over the radio or to the vehicle's own fusion is a matter of the topic that
-`~/output/objects` is mapped to. The network runs in a thread of its own behind a bounded queue: when it
+Whether boxes and scene graph go out over the radio or to the vehicle's own fusion is a matter of the topics
+that these outputs are mapped to. The network runs in a thread of its own behind a bounded queue: when it
 cannot keep up, the oldest clouds are dropped and counted. `budget_bytes` may be set at run time and holds
 from the next message on.
 """
@@ -34,6 +35,7 @@ from cosense.nodes import conversions, process, qos, topics
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
+from cosense.nodes.graph_output import GraphOutput
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.mailbox import Mailbox
 from cosense.nodes.markers import detections_to_markers
@@ -97,8 +99,7 @@ class AgentNode(ManagedNode):
     def build(self) -> None:
         """Load the model and get ready to send."""
         self._demand: DemandMap | None = None
-        self._sequence = self._bytes_sent = self._last_bytes = 0
-        self._dropped = self._failed = 0
+        self._sequence = self._bytes_sent = self._last_bytes = self._dropped = self._failed = 0
         self._stages = Stages()
         self._demands_heard = self._demands_refused = 0
         self._join: PoseJoin[PointCloud2, PoseWithCovarianceStamped] = PoseJoin(
@@ -154,6 +155,7 @@ class AgentNode(ManagedNode):
     def _create_publishers(self) -> None:
         output = "~/output/objects" if self._sender is None else "~/output/features"
         self._messages = self.publisher(UInt8MultiArray, output, qos.V2X)
+        self._graphs = GraphOutput(self, self.detector.fingerprint) if self._settings.scene_graph else None
         self._markers = self.publisher(MarkerArray, "~/output/markers", qos.RESULT)
         self._processing_time = self.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._tx_bytes = self.publisher(UInt64, "~/debug/tx_bytes", qos.RESULT)
@@ -220,14 +222,18 @@ class AgentNode(ManagedNode):
             data = self._message(frame, features, sure, work.demand)
             watch.lap("share, network", self._networks.take_ms())
             watch.lap("share")
+            graph_bytes = 0
+            if self._graphs is not None:
+                graph_bytes = self._graphs.publish(frame, sure, self._sequence)
+                watch.lap("scene graph")
         except CosenseError as error:
             self._failed += 1
             self._trace.write(stamp_ns, dropped=str(error))
             self.get_logger().error(f"cloud at {stamp_ns} ns: {error}", throttle_duration_sec=1.0)
             return
         self._sequence += 1
-        self._last_bytes = len(data)
-        self._bytes_sent += len(data)
+        self._last_bytes = len(data) + graph_bytes
+        self._bytes_sent += self._last_bytes
         if self._own_features is not None:
             self._own_features.put(data, features)
         self._messages.publish(conversions.bytes_to_message(data))
@@ -237,7 +243,7 @@ class AgentNode(ManagedNode):
         if self._markers.get_subscription_count():
             self._markers.publish(detections_to_markers(sure, stamp_ns, frame_id))
         self._processing_time.publish(Float64(data=watch.total_ms))
-        self._tx_bytes.publish(UInt64(data=len(data)))
+        self._tx_bytes.publish(UInt64(data=self._last_bytes))
         if self._sender is not None and self._maps is not None and self._maps.are_watched:
             maps = self._sender.explain(frame, features, data)
             self._maps.publish(maps, features.ground_m, stamp_ns, frame_id)
@@ -258,7 +264,7 @@ class AgentNode(ManagedNode):
         values = {
             "sends": self._what,
             "budget_bytes": self._budget_bytes or "none",
-            "bytes of the last message": self._last_bytes,
+            "bytes of the last frame": self._last_bytes,
             "bytes sent": self._bytes_sent,
             "sent": self._sequence,
             "demands heard": self._demands_heard,

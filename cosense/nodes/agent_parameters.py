@@ -20,6 +20,7 @@ class AgentParameters:
     model: str
     device: str
     method: str
+    scene_graph: bool
     queue_depth: int
     pose_tolerance_ms: float
 
@@ -54,6 +55,9 @@ def declare_agent(node: Node) -> AgentParameters:
         model=process.declare(node, "model", "cosense-lite", "name or folder of the detector"),
         device=process.declare(node, "device", "cpu", "where the detector runs, e.g. cpu or cuda"),
         method=process.choose(node, "method", METHODS, "what it sends if its model can; late: boxes alone"),
+        scene_graph=process.declare(
+            node, "scene_graph", False, "it also sends its scene graph, by which poses are set right"
+        ),
         queue_depth=process.declare(
             node,
             "queue_depth",

@@ -1,13 +1,9 @@
 """Collects the messages of one moment: complete or out of time, whichever comes first.
 
 The reference is when the ego itself measured. Each sender contributes the message whose stamp is nearest to
-it within the window that the fusion accepts. The collection is complete when every sender that is waited
-for has one within the synchronisation tolerance. A sender that is missing several times in a row is not
-waited for any more until it is heard in time again: a dead agent costs a few time-outs, not one a frame.
-
-Stamps that go back or stand still start another recording, and what belongs to the one before is forgotten:
-its stamps may be the same. Either the ego or another agent is the first to go back; who has gone back keeps
-what it sent since then. A message that was merely overtaken has a lower sequence number than the last one.
+it within the window that the fusion accepts, and likewise its scene graph where poses are set right by these.
+The collection is complete when every sender that is waited for has them within the synchronisation tolerance;
+who is waited for says `senders.py`.
 
 No clock and no ROS 2 in here: the caller says what time it is.
 """
@@ -16,47 +12,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 from cosense.fusion.receiver import FusionSettings, PeerReport
-from cosense.sharing.message import Message, MessageError, decode
+from cosense.nodes.senders import CollectorSettings, Senders, Traffic
+from cosense.sharing.message import Message, MessageError, PayloadKind, decode
 
-# A message that comes later than this many newer ones of its sender has no use any more.
-_KEPT_PER_SENDER = 8
-# More messages than this in a row are not lost by a radio.
-_LARGEST_GAP = 1000
 # Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
 _KEPT_UNREADABLE = 16
-
-
-@dataclass(frozen=True)
-class CollectorSettings:
-    """How long to wait and for whom.
-
-    Attributes:
-        timeout_ms: from the arrival of the ego's message.
-        sync_tolerance_ms: a message this near to the ego's stamp is the one that is waited for. Half a period
-            of the sensors: farther ones belong to another moment, but are used when the time is up.
-        misses_until_silent: a sender missing this often in a row is not waited for until it is heard again; a
-            new one is waited for when it has been there as often.
-        max_open: more moments than this at a time are not kept open; the oldest is closed.
-    """
-
-    timeout_ms: float = 100.0
-    sync_tolerance_ms: float = 50.0
-    misses_until_silent: int = 3
-    max_open: int = 8
-
-    def __post_init__(self) -> None:
-        if self.timeout_ms < 0 or self.sync_tolerance_ms < 0:
-            raise ValueError(
-                f"timeout_ms {self.timeout_ms} and sync_tolerance_ms {self.sync_tolerance_ms} must be >= 0"
-            )
-        if self.misses_until_silent < 1 or self.max_open < 1:
-            raise ValueError(
-                f"misses_until_silent {self.misses_until_silent} and max_open {self.max_open} must be above 0"
-            )
+_EGO = "ego"
 
 
 @dataclass(frozen=True)
@@ -68,8 +32,10 @@ class Collection:
         ego_message: the ego's own.
         messages: one of each sender that has one, then what could not be read.
         refused: what is not even fused: messages with a wrong clock.
-        missing: senders that were waited for in vain.
+        missing: senders whose messages were waited for in vain.
         waited_ms: from the arrival of the ego's message.
+        own_graph: SCENE_GRAPH message of the ego itself, None where there is none.
+        graphs: SCENE_GRAPH messages, one of each other sender that has one.
     """
 
     stamp_ns: int
@@ -78,60 +44,8 @@ class Collection:
     refused: list[PeerReport]
     missing: list[str]
     waited_ms: float
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """What has come of one sender so far.
-
-    Attributes:
-        messages: that came.
-        lost: that did not, by the gaps in their numbers.
-        bytes: of those that came.
-    """
-
-    messages: int = 0
-    lost: int = 0
-    bytes: int = 0
-
-
-@dataclass
-class _Sender:
-    is_expected: bool = False
-    messages: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
-    moments: int = 0
-    misses: int = 0
-    latest: Message | None = None
-    traffic: Traffic = field(default_factory=Traffic)
-    # Which of the two is of the next recording already, while the other is not.
-    ahead: Literal["sender", "ego"] | None = None
-
-    def add(self, message: Message, data: bytes) -> None:
-        """Keep a message; one that goes back forgets those before it."""
-        if (
-            self.latest is not None
-            and message.stamp_ns <= self.latest.stamp_ns
-            and message.sequence > self.latest.sequence
-        ):
-            self.messages.clear()
-            self.ahead = None if self.ahead == "ego" else "sender"
-        gap = 0 if self.latest is None else message.sequence - self.latest.sequence - 1
-        self.traffic = Traffic(
-            self.traffic.messages + 1,
-            # A larger gap, or a number that goes back, is a sender that has started anew.
-            self.traffic.lost + (gap if 0 < gap < _LARGEST_GAP else 0),
-            self.traffic.bytes + len(data),
-        )
-        self.latest = message
-        self.messages.append((message.stamp_ns, data))
-
-    def follow_ego(self) -> None:
-        """Forget what is of the recording that the ego has left."""
-        if self.ahead == "sender":
-            self.ahead = None
-        else:
-            self.messages.clear()
-            self.ahead = "ego"
+    own_graph: bytes | None = None
+    graphs: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -149,11 +63,29 @@ class Collector:
         window: which messages are of use at all; may be set at any time.
     """
 
-    def __init__(self, peers: Sequence[str], settings: CollectorSettings, window: FusionSettings) -> None:
-        """Start with the senders that are expected from the beginning; others join when they are heard."""
+    def __init__(
+        self,
+        peers: Sequence[str],
+        settings: CollectorSettings,
+        window: FusionSettings,
+        *,
+        with_graphs: bool = False,
+    ) -> None:
+        """Start.
+
+        Args:
+            peers: senders that are expected from the beginning; others join when they are heard.
+            settings: how long to wait and for whom.
+            window: which messages are of use at all.
+            with_graphs: whether scene graphs are waited for as well, also the ego's own.
+        """
         self.settings = settings
         self.window = window
-        self._senders = {peer: _Sender(is_expected=True) for peer in peers}
+        self._messages = Senders(peers)
+        self._graphs = Senders(peers if with_graphs else ())
+        # Its only sender is the ego, under whichever name it sends.
+        self._own_graphs = Senders([_EGO] if with_graphs else ())
+        self._with_graphs = with_graphs
         self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
         self._refused: dict[str, PeerReport] = {}
         self._open: list[_Open] = []
@@ -161,22 +93,17 @@ class Collector:
         self._newest_ego_ns: int | None = None
 
     @property
-    def _tolerance_ns(self) -> float:
-        return self.settings.sync_tolerance_ms * 1e6
-
-    @property
     def silent(self) -> list[str]:
         """Senders that were waited for once and are not at present."""
-        return sorted(
-            name
-            for name, sender in self._senders.items()
-            if self._is_known(sender) and not self._is_waited_for(sender)
-        )
+        return self._messages.silent(self.settings)
 
     @property
     def traffic(self) -> dict[str, Traffic]:
         """What has come of each sender so far."""
-        return {name: sender.traffic for name, sender in self._senders.items()}
+        graphs = self._graphs.traffic
+        return {
+            name: traffic + graphs.get(name, Traffic()) for name, traffic in self._messages.traffic.items()
+        }
 
     def add_ego(self, data: bytes, now_ns: int) -> None:
         """Open a moment.
@@ -188,10 +115,18 @@ class Collector:
         if self._newest_ego_ns is not None and stamp_ns <= self._newest_ego_ns:
             self._closed += [self._close(moment, now_ns) for moment in self._open]
             self._open.clear()
-            for sender in self._senders.values():
-                sender.follow_ego()
+            for senders in (self._messages, self._graphs, self._own_graphs):
+                senders.follow_ego()
         self._newest_ego_ns = stamp_ns
         self._open.append(_Open(stamp_ns, data, now_ns))
+
+    def add_own_graph(self, data: bytes) -> None:
+        """Take a SCENE_GRAPH message of the ego itself.
+
+        Raises:
+            MessageError: it cannot be read.
+        """
+        self._keep(self._own_graphs, replace(decode(data), sender=_EGO), data)
 
     def add(self, data: bytes, clock_ns: int = 0) -> None:
         """Take a message of another agent.
@@ -214,13 +149,9 @@ class Collector:
                 reason = f"its clock is {ahead_ms:.0f} ms ahead, the limit is {self.window.max_ahead_ms:.0f}"
                 self._refused[message.sender] = PeerReport(message.sender, len(data), "nothing", reason)
             return
-        if message.sender not in self._senders and not self._make_room():
+        is_graph = self._with_graphs and message.kind is PayloadKind.SCENE_GRAPH
+        if not self._keep(self._graphs if is_graph else self._messages, message, data):
             self._unreadable.append(data)
-            return
-        sender = self._senders.setdefault(message.sender, _Sender())
-        sender.add(message, data)
-        if self._newest_ego_ns is None or message.stamp_ns >= self._newest_ego_ns - self._tolerance_ns:
-            sender.misses = 0
 
     def ready(self, now_ns: int) -> list[Collection]:
         """Return and forget the moments that are complete or out of time, in the order in which they came."""
@@ -232,56 +163,35 @@ class Collector:
             closed.append(self._close(self._open.pop(0), now_ns))
         return closed
 
+    def _keep(self, senders: Senders, message: Message, data: bytes) -> bool:
+        return senders.add(message, data, self._newest_ego_ns, self.settings, self.window.max_senders)
+
     def _is_done(self, moment: _Open, now_ns: int) -> bool:
         if now_ns - moment.arrived_ns >= self.settings.timeout_ms * 1e6:
             return True
-        return not self._missing(moment)
-
-    def _missing(self, moment: _Open) -> list[str]:
-        """Return the senders that are waited for and have no message of this moment yet."""
-        return [
-            name
-            for name, sender in self._senders.items()
-            if self._is_waited_for(sender) and not self._has_sent(sender, moment)
-        ]
-
-    def _has_sent(self, sender: _Sender, moment: _Open) -> bool:
-        return any(abs(stamp_ns - moment.stamp_ns) <= self._tolerance_ns for stamp_ns, _ in sender.messages)
+        return not any(
+            senders.missing(moment.stamp_ns, self.settings)
+            for senders in (self._messages, self._graphs, self._own_graphs)
+        )
 
     def _close(self, moment: _Open, now_ns: int) -> Collection:
-        missing = self._missing(moment)
-        messages: list[bytes] = []
-        for name, sender in self._senders.items():
-            sender.misses = sender.misses + 1 if name in missing else sender.misses
-            if self._has_sent(sender, moment):
-                sender.moments += 1
-                sender.ahead = None
-            usable = [item for item in sender.messages if self._is_in_window(item[0], moment.stamp_ns)]
-            if usable:
-                messages.append(min(usable, key=lambda item: abs(item[0] - moment.stamp_ns))[1])
+        def taken(senders: Senders) -> tuple[list[bytes], list[str]]:
+            return senders.take(moment.stamp_ns, self.settings, self.window)
+
+        messages, missing = taken(self._messages)
         messages += self._unreadable
         self._unreadable.clear()
         refused = list(self._refused.values())
         self._refused.clear()
         waited_ms = (now_ns - moment.arrived_ns) / 1e6
-        return Collection(moment.stamp_ns, moment.message, messages, refused, missing, waited_ms)
-
-    def _is_in_window(self, stamp_ns: int, reference_ns: int) -> bool:
-        age_ms = (reference_ns - stamp_ns) / 1e6
-        return -self.window.max_ahead_ms <= age_ms <= self.window.max_age_ms
-
-    def _is_known(self, sender: _Sender) -> bool:
-        return sender.is_expected or sender.moments >= self.settings.misses_until_silent
-
-    def _is_waited_for(self, sender: _Sender) -> bool:
-        return self._is_known(sender) and sender.misses < self.settings.misses_until_silent
-
-    def _make_room(self) -> bool:
-        """Forget a stranger or a silent sender if there are too many; False if all of them are alive."""
-        if len(self._senders) < self.window.max_senders:
-            return True
-        strangers = [name for name, sender in self._senders.items() if not self._is_known(sender)]
-        for name in (strangers or self.silent)[:1]:
-            del self._senders[name]
-            return True
-        return False
+        own_graphs, graphs = taken(self._own_graphs)[0], taken(self._graphs)[0]
+        return Collection(
+            moment.stamp_ns,
+            moment.message,
+            messages,
+            refused,
+            missing,
+            waited_ms,
+            own_graphs[0] if own_graphs else None,
+            graphs,
+        )

@@ -83,6 +83,7 @@ def _scene(agents: Sequence[str], ego: str, colors: dict[str, str]) -> Config:
                 grid = {"visible": False, "colorMode": scheme, "alpha": 0.5}
                 shown[topics.debug_map_topic(agent, name)] = grid
     namespaces = {name: {"visible": True} for name in SOURCE_NAMES.values()}
+    shown[topics.SCENE_GRAPH_MARKERS] = {"visible": False}
     shown[topics.MARKERS] = {"visible": True, "namespaces": namespaces}
     shown[topics.GROUND_TRUTH] = {"visible": True}
     return {

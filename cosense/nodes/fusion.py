@@ -7,6 +7,7 @@
                                                         ~/output/demand      UInt8MultiArray, to the radio
                                                         ~/debug/processing_time_ms, ~/debug/latency_ms
                                                         /diagnostics
+Where scene graphs set poses right, those of graph_repair.py as well.
 
 One output for each message of the ego, complete or not: when an agent falls silent, the frames go on without
 it after the time-out, and the diagnostics say so. Alone it merges boxes (late fusion); to fuse features it
@@ -17,8 +18,9 @@ thread of its own, so that messages and parameters are served meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rcl_interfaces.msg import SetParametersResult
@@ -31,16 +33,19 @@ from cosense.fusion.feature_receiver import FeatureReceiver
 from cosense.fusion.journal import JournalEntry, LineWriter, to_values
 from cosense.fusion.late import fuse_late
 from cosense.fusion.models import CooperativeDetector
+from cosense.fusion.pose_repair import Place
 from cosense.fusion.receiver import FusionResult
 from cosense.nodes import conversions, process
 from cosense.nodes.agent import AgentNode
-from cosense.nodes.collector import Collection, Collector, Traffic
+from cosense.nodes.collector import Collection, Collector
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.fusion_outputs import DemandOutput, FusionOutputs
 from cosense.nodes.fusion_parameters import FusionParameters, declare_fusion, read_fusion
+from cosense.nodes.graph_repair import GraphRepair
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.mailbox import Mailbox
 from cosense.nodes.mode import mode_of, no_sensor
+from cosense.nodes.senders import Traffic
 from cosense.nodes.trace import Stopwatch, Trace
 from cosense.nodes.worker import Worker
 from cosense.perception.forward_time import ForwardTime
@@ -102,16 +107,8 @@ class FusionNode(ManagedNode):
             high=10_000,
         )
         self._delivery_s = delivery_ms / 1e3
-        process.declare(
-            self,
-            "no_sensor_after_ms",
-            1000.0,
-            "the mode is NO SENSOR when the ego has not measured for so long",
-            low=1,
-            high=60_000,
-            is_settable=True,
-        )
         self._parameters_now = declare_fusion(self)
+        self._graphs = GraphRepair(self, self._ego_id)
         self._trace = Trace(self)
         self._own = own
         self._journal: LineWriter | None = None
@@ -134,7 +131,10 @@ class FusionNode(ManagedNode):
         self._silent: list[str] = []
         self._heard_ego_ns: int | None = None
         now = self._parameters_now
-        self._collector = Collector(self._expected, now.collector, now.fusion)
+        self._graphs.build()
+        self._collector = Collector(
+            self._expected, now.collector, now.fusion, with_graphs=self._graphs.is_wanted
+        )
         self._apply(now)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
         self._outputs = FusionOutputs(self, self._ego_id, self._method)
@@ -147,6 +147,7 @@ class FusionNode(ManagedNode):
         self.subscribe(UInt8MultiArray, "~/input/objects", self._on_message, _DEPTH)
         if self._receiver is not None:
             self.subscribe(UInt8MultiArray, "~/input/features", self._on_message, _DEPTH)
+        self._graphs.listen(self._on_own_graph, self._on_message, _DEPTH)
         self.every(_POLL_S, self._pass_on_what_is_ready)
         self.every(_LOOK_AROUND_S, self._look_at_sensor)
         self.every(_LOOK_AROUND_S, self._report_silence)
@@ -189,8 +190,15 @@ class FusionNode(ManagedNode):
     def _on_ego(self, message: UInt8MultiArray) -> None:
         assert self._collector is not None
         self._heard_ego_ns = time.monotonic_ns()
+        self._take_own(partial(self._collector.add_ego, now_ns=self._heard_ego_ns), message)
+
+    def _on_own_graph(self, message: UInt8MultiArray) -> None:
+        assert self._collector is not None
+        self._take_own(self._collector.add_own_graph, message)
+
+    def _take_own(self, take: Callable[[bytes], None], message: UInt8MultiArray) -> None:
         try:
-            self._collector.add_ego(conversions.message_to_bytes(message), self._heard_ego_ns)
+            take(conversions.message_to_bytes(message))
         except MessageError as error:
             self.get_logger().error(f"message of the ego itself: {error}", throttle_duration_sec=1.0)
         self._pass_on_what_is_ready()
@@ -227,8 +235,12 @@ class FusionNode(ManagedNode):
         watch.lap("wait for the fusion")
         self._networks.take_ms()
         try:
-            result, demands = self._fused(collection)
-            result = replace(result, peers=result.peers + collection.refused)
+            place, graphs = self._graphs.hear(collection)
+            if self._graphs.is_wanted:
+                watch.lap("register")
+            result, demands = self._fused(collection, place)
+            mode = mode_of(self._method, result.peers + collection.refused, collection.missing, ready.silent)
+            result = replace(result, peers=[*result.peers, *graphs, *collection.refused])
         except CosenseError as error:
             self._outputs.failed += 1
             self._trace.write(collection.stamp_ns, dropped=str(error))
@@ -239,7 +251,6 @@ class FusionNode(ManagedNode):
             self._demand.publish(demands.values())
         watch.lap("fuse, network", self._networks.take_ms())
         watch.lap("fuse")
-        mode = mode_of(self._method, result.peers, collection.missing, ready.silent)
         # The journal first: whoever sees the published result finds it in the file.
         if self._journal is not None:
             entry = JournalEntry(
@@ -252,15 +263,17 @@ class FusionNode(ManagedNode):
         self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
-        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
+        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch, graphs)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
+        self._graphs.publish_markers(collection.stamp_ns)
 
-    def _fused(self, collection: Collection) -> tuple[FusionResult, Mapping[str, bytes]]:
+    def _fused(self, collection: Collection, place: Place) -> tuple[FusionResult, Mapping[str, bytes]]:
         """Return what comes out of a frame, and the DEMAND messages for the next one by addressee."""
         if self._own is None or self._receiver is None:
-            return fuse_late(collection.ego_message, collection.messages, self._parameters_now.fusion), {}
+            settings = self._parameters_now.fusion
+            return fuse_late(collection.ego_message, collection.messages, settings, place), {}
         features = self._own.store.take(collection.ego_message)
-        result = self._receiver.fuse(collection.ego_message, features, collection.messages)
+        result = self._receiver.fuse(collection.ego_message, features, collection.messages, place)
         demands = self._receiver.demands(collection.ego_message, features)
         told = {addressee: len(demand) for addressee, demand in demands.items()}
         return replace(result, demand_bytes=told), demands

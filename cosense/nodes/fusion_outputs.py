@@ -13,10 +13,11 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense.fusion.receiver import FusionResult, PeerReport
 from cosense.nodes import conversions, process, qos, topics
-from cosense.nodes.collector import Collection, Traffic
+from cosense.nodes.collector import Collection
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.markers import detections_to_markers, mode_to_marker
 from cosense.nodes.mode import Mode, no_sensor
+from cosense.nodes.senders import Traffic
 from cosense.nodes.trace import Stages, Stopwatch
 from cosense.perception.detections import Detections
 
@@ -64,8 +65,19 @@ class FusionOutputs:
         silent: Sequence[str],
         traffic: Mapping[str, Traffic],
         watch: Stopwatch,
+        graphs: Sequence[PeerReport],
     ) -> None:
-        """Publish what became of the messages of a frame, and how long it took."""
+        """Publish what became of the messages of a frame, and how long it took.
+
+        Args:
+            collection: what was there.
+            result: what came of it.
+            mode: of the ego.
+            silent: agents that are not waited for.
+            traffic: of all messages of each sender.
+            watch: of the frame.
+            graphs: the reports of the result that are of scene graphs.
+        """
         self.frames += 1
         self.timeouts += bool(collection.missing)
         self._stages.add(watch)
@@ -75,8 +87,11 @@ class FusionOutputs:
         rates = self._rates.per_second({name: each.bytes for name, each in traffic.items()})
         statuses = [self._own_status(collection, result, mode)]
         statuses += [
-            _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender)) for peer in result.peers
+            _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
+            for peer in result.peers
+            if peer not in graphs
         ]
+        statuses += [_graph_status(report) for report in graphs]
         statuses += [
             process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
         ]
@@ -185,6 +200,13 @@ class Rates:
             self._per_second = {name: count / passed_s for name, count in grown.items()}
             self._since_s, self._counts = now_s, dict(counts)
         return self._per_second
+
+
+def _graph_status(report: PeerReport) -> DiagnosticStatus:
+    """Return what the graph of a sender said of its pose; that it says nothing is no fault."""
+    message = "tells where it is" if report.used_for == "pose" else report.reason
+    values = {"bytes": report.bytes}
+    return process.status(f"fusion/{report.sender}/scene_graph", process.OK, message, values)
 
 
 def _peer_status(report: PeerReport, traffic: Traffic | None, bytes_per_s: float | None) -> DiagnosticStatus:

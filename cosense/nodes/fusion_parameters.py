@@ -16,7 +16,7 @@ from cosense.errors import CosenseError
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import process
-from cosense.nodes.collector import CollectorSettings
+from cosense.nodes.senders import CollectorSettings
 
 GATE = "gate."
 # What each means, and the smallest and the largest number that make sense.
@@ -72,6 +72,15 @@ def declare_fusion(node: Node) -> FusionParameters:
     Raises:
         CosenseError: they do not fit together.
     """
+    process.declare(
+        node,
+        "no_sensor_after_ms",
+        1000.0,
+        "the mode is NO SENSOR when the ego has not measured for so long",
+        low=1,
+        high=60_000,
+        is_settable=True,
+    )
     for kind, prefix in _kinds():
         default = kind()
         for name, (description, low, high) in _DESCRIPTIONS[kind].items():

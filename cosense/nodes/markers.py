@@ -18,7 +18,7 @@ _TEXT_ABOVE_SENSOR_M, _TEXT_M = 4.0, 1.5
 
 def detections_to_markers(detections: Detections, stamp_ns: int, frame_id: str) -> MarkerArray:
     """Return one cube a box, coloured by its source; the text says class and score."""
-    markers = [_clear(stamp_ns, frame_id)]
+    markers = [clear(stamp_ns, frame_id)]
     for index, box in enumerate(detections.boxes):
         source, label = detections.sources[index], ObjectClass(int(detections.labels[index]))
         marker = _cube(box, SOURCES[source], stamp_ns, frame_id)
@@ -31,7 +31,7 @@ def detections_to_markers(detections: Detections, stamp_ns: int, frame_id: str) 
 
 def objects_to_markers(objects: Objects, stamp_ns: int, frame_id: str) -> MarkerArray:
     """Return one cube an object; the namespace is its class, the text its id."""
-    markers = [_clear(stamp_ns, frame_id)]
+    markers = [clear(stamp_ns, frame_id)]
     for index, box in enumerate(objects.boxes):
         marker = _cube(box, GROUND_TRUTH, stamp_ns, frame_id)
         marker.ns = ObjectClass(int(objects.labels[index])).name.lower()
@@ -41,18 +41,25 @@ def objects_to_markers(objects: Objects, stamp_ns: int, frame_id: str) -> Marker
     return MarkerArray(markers=markers)
 
 
-def mode_to_marker(text: str, stamp_ns: int, frame_id: str) -> Marker:
+def mode_to_marker(mode: str, stamp_ns: int, frame_id: str) -> Marker:
     """Return the mode of the ego as a text above it."""
+    return text(mode, "mode", np.array([0.0, 0.0, _TEXT_ABOVE_SENSOR_M]), _TEXT_M, stamp_ns, frame_id)
+
+
+def text(
+    words: str, namespace: str, position: NDArray[np.float64], height_m: float, stamp_ns: int, frame_id: str
+) -> Marker:
+    """Return words that face the viewer, at a position (3,)."""
     marker = Marker(header=header(stamp_ns, frame_id), type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
-    marker.ns, marker.text = "mode", text
-    marker.pose = to_pose(np.array([0.0, 0.0, _TEXT_ABOVE_SENSOR_M]), yaw_quaternion(0.0))
-    marker.scale.z = _TEXT_M
+    marker.ns, marker.text = namespace, words
+    marker.pose = to_pose(position, yaw_quaternion(0.0))
+    marker.scale.z = height_m
     marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
     return marker
 
 
-def _clear(stamp_ns: int, frame_id: str) -> Marker:
-    """Return what removes the boxes of the frame before."""
+def clear(stamp_ns: int, frame_id: str) -> Marker:
+    """Return what removes the markers of the frame before."""
     return Marker(header=header(stamp_ns, frame_id), action=Marker.DELETEALL)
 
 

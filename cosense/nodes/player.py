@@ -25,7 +25,12 @@ from cosense.errors import CosenseError
 from cosense.fusion.journal import LineWriter
 from cosense.nodes import conversions, process, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.player_parameters import declare_bounded, declare_skews_ns, declare_source
+from cosense.nodes.player_parameters import (
+    declare_bounded,
+    declare_pose_errors,
+    declare_skews_ns,
+    declare_source,
+)
 from cosense.nodes.sensors import SensorOutputs
 from cosense.nodes.source import frames_of, open_source
 
@@ -53,6 +58,7 @@ class PlayerNode(ManagedNode):
         self._agents = process.needed(self, "agents", "who is played, with commas between").split(",")
         self._ego = process.needed(self, "ego", "whose ground truth is published")
         self._skews_ns = declare_skews_ns(self, self._agents)
+        self._pose_errors = declare_pose_errors(self, self._agents)
         self._is_drain = (
             process.choose(self, "mode", ("drain", "rate"), "when the next frame comes") == "drain"
         )
@@ -74,7 +80,9 @@ class PlayerNode(ManagedNode):
         """Open the source and announce the sensors."""
         self._dataset = None if self._source.data is None else open_source(self._source)
         label_set = "simulated" if self._dataset is None else self._dataset.label_set
-        self._sensors = SensorOutputs(self, self._agents, self._ego, self._skews_ns, label_set)
+        self._sensors = SensorOutputs(
+            self, self._agents, self._ego, label_set, self._skews_ns, self._pose_errors
+        )
         self._latency = self.publisher(Float64, "~/debug/pipeline_latency_ms", qos.RESULT)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
         self._is_prepared = False

@@ -40,6 +40,31 @@ def declare_skews_ns(node: Node, agents: Sequence[str]) -> dict[str, int]:
     return {agent: int(skew_ms * 1e6) for agent, skew_ms in skews_ms.items()}
 
 
+def declare_pose_errors(node: Node, agents: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """Declare by how much poses are wrong: x, y in the world in metres, heading in degrees.
+
+    Raises:
+        CosenseError: not three numbers, or of somebody who is not played.
+    """
+    errors = process.declare_json(
+        node,
+        "pose_errors",
+        "JSON object: by agent, [x, y, heading] by which its pose is wrong, metres, degrees",
+    )
+    for agent, error in errors.items():
+        is_error = (
+            isinstance(error, list)
+            and len(error) == 3
+            and all(isinstance(number, (int, float)) for number in error)
+        )
+        if agent not in agents or not is_error:
+            raise CosenseError(
+                f"parameter 'pose_errors' of node 'player': '{agent}': {error!r}, expected "
+                f"[x, y, heading] in metres and degrees for one of {', '.join(agents)}"
+            )
+    return {agent: tuple(error) for agent, error in errors.items()}
+
+
 def declare_source(node: Node) -> Source:
     """Declare where the frames come from."""
     data = process.declare(node, "data", "", "a data set or a bag; empty to simulate")

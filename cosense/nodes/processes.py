@@ -16,9 +16,9 @@ from typing import Any
 from cosense.config import to_mapping
 from cosense.errors import CosenseError, nearest
 from cosense.nodes import topics
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.method import Method
 from cosense.nodes.scenario import AgentSpec, Scenario
+from cosense.nodes.senders import CollectorSettings
 
 # In mode "drain" no frame may be closed while a slow detector still works on it.
 _DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
@@ -118,6 +118,9 @@ def agent_remappings(
         "~/input/demand": heard(topics.V2X_DEMAND),
         "~/output/features": sent(topics.V2X_FEATURES),
         "~/output/objects": topics.objects_topic(agent_id) if is_ego else sent(topics.V2X_OBJECTS),
+        "~/output/scene_graph": (
+            topics.scene_graph_topic(agent_id) if is_ego else sent(topics.V2X_SCENE_GRAPH)
+        ),
         "~/output/markers": topics.markers_topic(agent_id),
     }
 
@@ -129,11 +132,14 @@ def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]
         "~/input/ego_objects": topics.objects_topic(ego_id),
         "~/input/objects": heard(topics.V2X_OBJECTS),
         "~/input/features": heard(topics.V2X_FEATURES),
+        "~/input/ego_scene_graph": topics.scene_graph_topic(ego_id),
+        "~/input/scene_graph": heard(topics.V2X_SCENE_GRAPH),
         "~/output/demand": topics.tx_topic(ego_id, topics.V2X_DEMAND) if with_link else topics.V2X_DEMAND,
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
         "~/output/markers": topics.MARKERS,
+        "~/output/scene_graph": topics.SCENE_GRAPH_MARKERS,
     }
 
 
@@ -169,8 +175,9 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
     parameters = {
         "ego_id": ego,
         "method": _method(scenario),
-        # In mode "drain" the next frame comes when the senders know what the ego wants: they are waited for as
-        # long as their messages are, or the result would depend on how soon two hosts find each other.
+        "registration": scenario.registration,
+        # In mode "drain" the next frame comes when the senders know what the ego wants: they are waited for
+        # as long as their messages are, or the result would depend on how soon two hosts find each other.
         "demand_delivery_ms": min(collect.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
         "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
         "journal": str(out / "detections.jsonl"),
@@ -198,6 +205,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "kind": agent.kind,
         "model": agent.model or scenario.model,
         "method": _method(scenario),
+        "scene_graph": scenario.registration != "none",
         "device": scenario.device,
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
@@ -234,6 +242,7 @@ def _player(
         "journal": str(out / "frames.jsonl"),
         "recorded": scenario.record,
         "clock_skews_ms": json.dumps({a.id: a.clock_skew_ms for a in played if a.clock_skew_ms}),
+        "pose_errors": json.dumps({a.id: a.pose_error for a in played if any(a.pose_error)}),
         **dataclasses.asdict(scenario.player),
     }
     if source.simulate is not None:

@@ -37,6 +37,7 @@ def rviz_layout(agents: Sequence[str], ego: str) -> dict[str, Any]:
         {**_display("TF", "Frames"), "Marker Scale": 5, "Show Names": True, "Show Arrows": False},
         *(_agent(agent, colors[agent], is_ego=agent == ego) for agent in agents),
         _markers("Fused boxes, by source", topics.MARKERS, namespaces=list(SOURCE_NAMES.values())),
+        _markers("Scene graphs and what agrees", topics.SCENE_GRAPH_MARKERS, is_enabled=False),
         _markers("Ground truth", topics.GROUND_TRUTH),
     ]
     return {

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from cosense.config import from_mapping, load_yaml
 from cosense.errors import CosenseError, nearest
 from cosense.fusion.gate import GateSettings
+from cosense.fusion.pose_repair import RegistrationKind
 from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import topics
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.link import RadioSettings
 from cosense.nodes.method import MAX_BUDGET_BYTES, Method, method_for
+from cosense.nodes.senders import CollectorSettings
 from cosense.nodes.source import Source, agents_of
 from cosense.sensing.frame import AgentKind
 from cosense.sharing.message import MAX_SENDER_BYTES
@@ -30,6 +31,8 @@ class AgentSpec:
         model: of its detector, None for the scenario's.
         budget_bytes: limit of each message, None for the scenario's.
         clock_skew_ms: by how much its clock is ahead of the truth: its stamps are wrong by this.
+        position_error_m: (x, y) in the world by which its position is wrong, and it does not know.
+        heading_error_deg: likewise of its heading.
     """
 
     id: str
@@ -37,6 +40,13 @@ class AgentSpec:
     model: str | None = None
     budget_bytes: int | None = None
     clock_skew_ms: float = 0.0
+    position_error_m: tuple[float, float] = (0.0, 0.0)
+    heading_error_deg: float = 0.0
+
+    @property
+    def pose_error(self) -> tuple[float, float, float]:
+        """x, y in metres and the heading in degrees."""
+        return (*self.position_error_m, self.heading_error_deg)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.id.encode()) <= MAX_SENDER_BYTES or "," in self.id:
@@ -86,6 +96,8 @@ class Scenario:
         ego: who fuses; None for the ego of the source.
         model: detector of the agents that name none.
         method: what is sent and fused; None for hybrid where the model of the ego shares features, else late.
+        registration: how the poses of others are set right, by scene graphs that all agents send; none: poses
+            as sent.
         budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
         device: where the detectors run.
         threads: of each process; agents share the processor.
@@ -107,6 +119,7 @@ class Scenario:
     ego: str | None = None
     model: str = "cosense-lite"
     method: Method | None = None
+    registration: RegistrationKind = "none"
     budget_bytes: int | None = None
     device: str = "cpu"
     threads: int = 1

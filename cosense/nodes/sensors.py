@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
@@ -24,6 +25,7 @@ from cosense.geometry.transforms import invert
 from cosense.nodes import conversions, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.markers import objects_to_markers
+from cosense.scene_graph.filter import corrected
 from cosense.sensing.frame import AgentFrame, Camera
 
 try:
@@ -40,8 +42,9 @@ class SensorOutputs:
         node: ManagedNode,
         agents: Sequence[str],
         ego: str,
-        skews_ns: Mapping[str, int],
         label_set: str,
+        skews_ns: Mapping[str, int],
+        pose_errors: Mapping[str, tuple[float, float, float]],
     ) -> None:
         """Announce them.
 
@@ -49,13 +52,15 @@ class SensorOutputs:
             node: that publishes.
             agents: whose sensors these are.
             ego: whose ground truth is published.
-            skews_ns: by agent, how far ahead its clock is.
             label_set: of the ground truth.
+            skews_ns: by agent, how far ahead its clock is.
+            pose_errors: by agent, by which its pose is wrong: x, y in the world (m), heading (degrees).
         """
         self._node = node
         self._agents = agents
         self._ego = ego
         self._skews_ns = skews_ns
+        self._pose_errors = pose_errors
         self._label_set = label_set
         self._not_played: set[str] = set()
         self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in agents}
@@ -104,7 +109,7 @@ class SensorOutputs:
         Making them takes longer than publishing them. What the agents wait for comes first.
         """
         agents = {
-            name: self._by_its_clock(frame.agents[name]) for name in self._agents if name in frame.agents
+            name: self._as_it_believes(frame.agents[name]) for name in self._agents if name in frame.agents
         }
         made = [message for agent in agents.values() for message in self._messages_of(agent)]
         if self._is_ego_here:
@@ -124,15 +129,21 @@ class SensorOutputs:
     def stamps_ns(self, frame: CooperativeFrame) -> dict[str, int]:
         """Return the stamps with which the agents are played, by namespace."""
         return {
-            topics.namespace_of(name): self._by_its_clock(frame.agents[name]).stamp_ns
+            topics.namespace_of(name): self._as_it_believes(frame.agents[name]).stamp_ns
             for name in self._agents
             if name in frame.agents
         }
 
-    def _by_its_clock(self, agent: AgentFrame) -> AgentFrame:
-        """Return an agent with the stamp that its own clock gives."""
+    def _as_it_believes(self, agent: AgentFrame) -> AgentFrame:
+        """Return an agent with the stamp that its own clock gives, and where it believes to be."""
         skew_ns = self._skews_ns.get(agent.agent_id, 0)
-        return dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0)) if skew_ns else agent
+        if skew_ns:
+            agent = dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0))
+        if agent.agent_id in self._pose_errors:
+            x, y, degrees = self._pose_errors[agent.agent_id]
+            T_world_agent = corrected(agent.T_world_agent, np.array([x, y, np.deg2rad(degrees)]))
+            agent = dataclasses.replace(agent, T_world_agent=T_world_agent)
+        return agent
 
     def _messages_of(self, agent: AgentFrame) -> Iterator[tuple[Publisher, Any]]:
         yield (

@@ -15,16 +15,19 @@ from cosense.sensing.topics import points_topic as points_topic
 from cosense.sensing.topics import pose_topic as pose_topic
 
 # The radio: every agent that shares publishes its messages on one of the first two, and every fusion listens
-# to both; what a fusion wants to be told goes out on the third, to every agent that shares features. With a
-# channel in between each agent has its own topics instead, see `tx_topic` and `rx_topic`.
+# to both; what a fusion wants to be told goes out on the third, to every agent that shares features; scene
+# graphs, by which poses are set right, have the fourth. With a channel in between each agent has its own
+# topics instead, see `tx_topic` and `rx_topic`.
 V2X_OBJECTS = "/v2x/objects"
 V2X_FEATURES = "/v2x/features"
 V2X_DEMAND = "/v2x/demand"
-V2X = (V2X_OBJECTS, V2X_FEATURES, V2X_DEMAND)
+V2X_SCENE_GRAPH = "/v2x/scene_graph"
+V2X = (V2X_OBJECTS, V2X_FEATURES, V2X_DEMAND, V2X_SCENE_GRAPH)
 DETECTIONS = "/detections"
 BOXES = "/detections/boxes"
 MODE = "/mode"
 MARKERS = "/markers"
+SCENE_GRAPH_MARKERS = "/markers/scene_graph"
 DIAGNOSTICS = "/diagnostics"
 CLOCK = "/clock"
 
@@ -32,6 +35,11 @@ CLOCK = "/clock"
 def objects_topic(agent_id: str) -> str:
     """In-vehicle topic on which an agent's own detections go to its own fusion; no radio."""
     return f"/{namespace_of(agent_id)}/objects"
+
+
+def scene_graph_topic(agent_id: str) -> str:
+    """In-vehicle topic on which an agent's own scene graph goes to its own fusion; no radio."""
+    return f"/{namespace_of(agent_id)}/scene_graph"
 
 
 def tx_topic(agent_id: str, topic: str) -> str:

@@ -163,24 +163,44 @@ def decode_scene_graph(message: Message) -> SceneGraph:
     )
 
 
+def share_graph(
+    graph: SceneGraph,
+    sequence: int,
+    fingerprint: bytes = bytes(FINGERPRINT_BYTES),
+    max_nodes: int = MAX_NODES,
+) -> bytes:
+    """Return a graph as an encoded SCENE_GRAPH message.
+
+    Args:
+        graph: with at most `max_nodes` that are sent, see `encode_scene_graph`.
+        sequence: counts the sender's messages; the name of the graph.
+        fingerprint: of the model that found what moves.
+        max_nodes: at most.
+
+    Raises:
+        MessageError: the graph cannot be written.
+    """
+    return encode(
+        Message(
+            kind=PayloadKind.SCENE_GRAPH,
+            sender=graph.agent_id,
+            sequence=sequence % (1 << 32),
+            stamp_ns=graph.stamp_ns,
+            T_world_agent=graph.T_world_agent,
+            pose_covariance=graph.pose_covariance,
+            fingerprint=fingerprint,
+            payload=encode_scene_graph(graph, False, max_nodes),
+        )
+    )
+
+
 def transmitted(graph: SceneGraph, max_nodes: int = MAX_NODES) -> tuple[SceneGraph, int]:
     """Return a graph as who receives it reads it, and the bytes of the message in which it came.
 
     Raises:
         MessageError: the graph cannot be written.
     """
-    payload = encode_scene_graph(graph, False, max_nodes)
-    message = Message(
-        kind=PayloadKind.SCENE_GRAPH,
-        sender=graph.agent_id,
-        sequence=0,
-        stamp_ns=graph.stamp_ns,
-        T_world_agent=graph.T_world_agent,
-        pose_covariance=graph.pose_covariance,
-        fingerprint=bytes(FINGERPRINT_BYTES),
-        payload=payload,
-    )
-    data = encode(message)
+    data = share_graph(graph, 0, max_nodes=max_nodes)
     return decode_scene_graph(decode(data)), len(data)
 
 

@@ -10,9 +10,9 @@ import pytest
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.journal import read_journal, read_lines
 from cosense.nodes import topics
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.link import RadioSettings
 from cosense.nodes.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.nodes.senders import CollectorSettings
 from cosense.nodes.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model

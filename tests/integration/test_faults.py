@@ -12,8 +12,8 @@ import pytest
 
 from cosense.fusion.journal import JournalEntry, read_journal
 from cosense.nodes import topics
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.nodes.senders import CollectorSettings
 from cosense.nodes.supervisor import Progress
 from cosense.perception.detections import Source as BoxSource
 from tests.integration.supervised import Stranger, run_supervised

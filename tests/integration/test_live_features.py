@@ -16,9 +16,9 @@ from cosense.fusion.cooperate import Cooperation
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.journal import read_journal
 from cosense.nodes import topics
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.live import run_scenario
 from cosense.nodes.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.nodes.senders import CollectorSettings
 from cosense.nodes.supervisor import Progress
 from cosense.perception.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, Stranger, run_supervised

@@ -16,10 +16,10 @@ from cosense.errors import CosenseError
 from cosense.fusion.cooperate import cooperate
 from cosense.fusion.journal import read_journal, read_lines
 from cosense.nodes import topics
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.latency import read_latency
 from cosense.nodes.live import run_scenario
 from cosense.nodes.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.nodes.senders import CollectorSettings
 from cosense.nodes.supervisor import Progress
 from cosense.perception.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, run_supervised

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cosense.fusion.receiver import FusionSettings
-from cosense.nodes.collector import Collector, CollectorSettings
-from cosense.sharing.message import Message, MessageError, PayloadKind, encode
+from cosense.nodes.collector import Collector
+from cosense.nodes.senders import CollectorSettings
+from cosense.sharing.message import Message, MessageError, PayloadKind, decode, encode
 
 MS = 1_000_000
 SETTINGS = CollectorSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_until_silent=3, max_open=2)
@@ -292,3 +295,72 @@ def test_gaps_in_the_numbers_of_a_sender_are_what_was_lost():
     traffic = c.traffic["a"]
     assert (traffic.messages, traffic.lost) == (6, 2 + 1)
     assert traffic.bytes == 6 * len(message("a", 1000))
+
+
+def graph(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
+    return encode(replace(decode(message(sender, stamp_ms, sequence)), kind=PayloadKind.SCENE_GRAPH))
+
+
+def with_graphs(*peers: str) -> Collector:
+    return Collector(peers, SETTINGS, WINDOW, with_graphs=True)
+
+
+def test_with_scene_graphs_a_moment_waits_for_those_of_all_and_of_the_ego():
+    c = with_graphs("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 1000))
+    c.add(graph("a", 1000))
+    assert c.ready(1 * MS) == []
+    c.add_own_graph(graph("ego", 1000))
+    (done,) = c.ready(2 * MS)
+    assert (done.own_graph, done.graphs) == (graph("ego", 1000), [graph("a", 1000)])
+    assert (done.messages, done.missing) == ([message("a", 1000)], [])
+    assert c.traffic["a"].messages == 2
+
+
+def test_graphs_that_never_come_are_not_waited_for_any_more():
+    c = with_graphs("a")
+    for number in range(SETTINGS.misses_until_silent):
+        now_ms = 1000 + 200 * number
+        c.add_ego(message("ego", now_ms, number), now_ms * MS)
+        c.add(message("a", now_ms, number))
+        assert c.ready(now_ms * MS) == []
+        (done,) = c.ready((now_ms + 100) * MS)
+        assert (done.own_graph, done.graphs, done.missing) == (None, [], [])
+    c.add_ego(message("ego", 2000, 9), 2000 * MS)
+    c.add(message("a", 2000, 9))
+    assert len(c.ready(2000 * MS)) == 1
+    # Its messages come, so it is not silent.
+    assert c.silent == []
+
+
+def test_a_graph_of_the_ego_that_comes_over_the_radio_is_not_its_own():
+    c = with_graphs()
+    c.add_ego(message("ego", 1000), 0)
+    c.add(graph("ego", 1000))
+    assert c.ready(1 * MS) == []
+    (done,) = c.ready(100 * MS)
+    assert (done.own_graph, done.graphs) == (None, [graph("ego", 1000)])
+
+
+def test_graphs_of_the_recording_before_are_forgotten():
+    c = with_graphs("a")
+    for start in (5000, 1000):
+        c.add_ego(message("ego", start, start), 0)
+        assert c.ready(0) == []
+        c.add_own_graph(graph("ego", start, 6000 - start))
+        for each in (message, graph):
+            c.add(each("a", start, 6000 - start))
+        (done,) = c.ready(0)
+        assert (done.own_graph, done.graphs) == (
+            graph("ego", start, 6000 - start),
+            [graph("a", start, 6000 - start)],
+        )
+
+
+def test_what_carries_a_graph_is_a_message_where_nobody_wants_graphs():
+    c = collector("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(graph("a", 1000))
+    (done,) = c.ready(0)
+    assert (done.messages, done.graphs) == ([graph("a", 1000)], [])

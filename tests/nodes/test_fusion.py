@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.nodes.tiny import write_model, write_scene
@@ -12,6 +14,7 @@ from tests.nodes.tiny import write_model, write_scene
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from std_msgs.msg import String, UInt8MultiArray
@@ -21,17 +24,23 @@ from cosense.data import open_dataset
 from cosense.nodes import conversions, qos
 from cosense.nodes.fusion import FusionNode
 from cosense.nodes.supervisor import free_domain
+from cosense.perception.detections import Detections
 from cosense.perception.detector import load_detector
+from cosense.scene_graph import SceneGraph
+from cosense.scene_graph.message import share_graph
+from cosense.sensing.frame import AgentFrame
 from cosense.sharing.message import PayloadKind
 from cosense.sharing.sender import share
+from tests.scene_graph.scenes import pair
 
 
 @pytest.fixture
-def node(monkeypatch, tmp_path):
+def node(request, monkeypatch, tmp_path):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     settings = ["ego_id:=vehicle", "peers:='-1'", "timeout_ms:=200.0", "no_sensor_after_ms:=300.0"]
+    settings += getattr(request, "param", [])
     rclpy.init(args=["--ros-args", *(word for setting in settings for word in ("-p", setting))])
     fusion = FusionNode()
     fusion.bring_up()
@@ -107,3 +116,51 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
     node.trigger_activate()
     spin_until(lambda: own.get_subscription_count() and radio.get_subscription_count())
     assert play(3, 3) == "LATE"
+
+
+@pytest.mark.parametrize(
+    "node", [["registration:=scene_graph", "peers:=b", "timeout_ms:=10000.0"]], indirect=True
+)
+def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
+    watcher = rclpy.create_node("watcher", use_global_arguments=False)
+    heard: dict[str, list] = {"markers": [], "diagnostics": []}
+    for kind, topic, name in (
+        (MarkerArray, "/fusion/output/scene_graph", "markers"),
+        (DiagnosticArray, "/diagnostics", "diagnostics"),
+    ):
+        watcher.create_subscription(kind, topic, heard[name].append, qos.RESULT)
+    detector = load_detector(write_model(tmp_path / "model"))
+
+    def boxes_of(graph: SceneGraph) -> bytes:
+        points = np.zeros((0, 4), np.float32)
+        frame = AgentFrame(graph.agent_id, "vehicle", 0, graph.T_world_agent, points, graph.pose_covariance)
+        return share(frame, Detections.empty(), detector, PayloadKind.OBJECTS, 0)
+
+    sure = np.diag([0.1, 0.1, 1e-4])
+    graphs = pair(np.random.default_rng(1), 12, 3, 0.05)[:2]
+    own, other = (replace(graph, pose_covariance=sure) for graph in graphs)
+    messages = {
+        "ego_objects": boxes_of(own),
+        "ego_scene_graph": share_graph(own, 0),
+        "objects": boxes_of(other),
+        "scene_graph": share_graph(other, 0),
+    }
+    publishers = {
+        name: watcher.create_publisher(UInt8MultiArray, f"/fusion/input/{name}", qos.V2X) for name in messages
+    }
+    executor = SingleThreadedExecutor()
+    for each in (node, watcher):
+        executor.add_node(each)
+    publishers["ego_scene_graph"].publish(conversions.bytes_to_message(b"broken"))
+    for name, data in messages.items():
+        publishers[name].publish(conversions.bytes_to_message(data))
+    end_s = time.monotonic() + 20
+    statuses: dict[str, DiagnosticStatus] = {}
+    while not (heard["markers"] and "fusion/b" in statuses):
+        assert time.monotonic() < end_s
+        executor.spin_once(timeout_sec=0.02)
+        statuses = {status.name: status for array in heard["diagnostics"] for status in array.status}
+    said = {marker.ns: marker for marker in heard["markers"][-1].markers}
+    assert said["b says"].text.startswith("b: registered, ")
+    assert statuses["fusion/b/scene_graph"].message == "tells where it is"
+    assert statuses["fusion/b"].message == "used"

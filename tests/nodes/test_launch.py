@@ -173,6 +173,7 @@ def test_an_agent_on_a_vehicle_has_its_own_sensors_and_the_topics_of_all(params)
         "~/input/demand": "/v2x/demand",
         "~/output/features": "/v2x/features",
         "~/output/objects": "/v2x/objects",
+        "~/output/scene_graph": "/v2x/scene_graph",
         "~/output/markers": "/agent_4279/markers",
     }
 

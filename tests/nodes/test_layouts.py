@@ -34,7 +34,7 @@ def rviz_displays(layout: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def expected_topics(agents: tuple[str, ...], ego: str) -> set[str]:
-    expected = {topics.MARKERS, topics.GROUND_TRUTH}
+    expected = {topics.MARKERS, topics.SCENE_GRAPH_MARKERS, topics.GROUND_TRUTH}
     for agent in agents:
         expected |= {topics.points_topic(agent), topics.markers_topic(agent)}
         if agent != ego:

@@ -9,7 +9,6 @@ import pytest
 from cosense.config import from_mapping, to_mapping
 from cosense.errors import CosenseError
 from cosense.fusion.gate import GateSettings
-from cosense.nodes.collector import CollectorSettings
 from cosense.nodes.link import RadioSettings
 from cosense.nodes.processes import processes
 from cosense.nodes.scenario import (
@@ -19,6 +18,7 @@ from cosense.nodes.scenario import (
     load_scenario,
     resolved,
 )
+from cosense.nodes.senders import CollectorSettings
 from cosense.nodes.source import SimulatedSource, Source, frames_of
 from cosense.nodes.supervisor import command
 from tests.conftest import REPOSITORY

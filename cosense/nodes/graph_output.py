@@ -1,0 +1,38 @@
+"""What an agent tells of what stands and moves around it, where poses are set right: its scene graph."""
+
+from __future__ import annotations
+
+from std_msgs.msg import UInt8MultiArray
+
+from cosense.nodes import conversions, qos
+from cosense.nodes.lifecycle import ManagedNode
+from cosense.perception.detections import Detections
+from cosense.scene_graph.build import build
+from cosense.scene_graph.exchange import ExchangeSettings
+from cosense.scene_graph.message import share_graph
+from cosense.sensing.frame import AgentFrame
+
+
+class GraphOutput:
+    """Publishes `~/output/scene_graph` of one agent."""
+
+    def __init__(self, node: ManagedNode, fingerprint: bytes) -> None:
+        """Announce it.
+
+        Args:
+            node: that publishes.
+            fingerprint: of its detector.
+        """
+        self._fingerprint = fingerprint
+        self._graphs = node.publisher(UInt8MultiArray, "~/output/scene_graph", qos.V2X)
+
+    def publish(self, frame: AgentFrame, detections: Detections, sequence: int) -> int:
+        """Send the graph of a frame and return the bytes of its SCENE_GRAPH message.
+
+        Raises:
+            CosenseError: its cloud gives no graph.
+        """
+        graph = build(frame, detections)
+        data = share_graph(graph, sequence, self._fingerprint, ExchangeSettings.max_nodes)
+        self._graphs.publish(conversions.bytes_to_message(data))
+        return len(data)

@@ -1,0 +1,88 @@
+"""The fusion's part in setting poses right: scene graphs in, where the others are, and what agrees for RViz.
+
+    ~/input/scene_graph      UInt8MultiArray, the radio     ~/output/scene_graph  MarkerArray for RViz
+    ~/input/ego_scene_graph  UInt8MultiArray, in-vehicle
+
+See `cosense.fusion.pose_repair`; a step back in time is another recording and starts over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from std_msgs.msg import UInt8MultiArray
+from visualization_msgs.msg import MarkerArray
+
+from cosense.fusion.pose_repair import REGISTRATIONS, Place, PoseRepair, RegistrationKind, as_sent
+from cosense.fusion.receiver import PeerReport
+from cosense.nodes import process, qos, topics
+from cosense.nodes.collector import Collection
+from cosense.nodes.graph_markers import graphs_to_markers
+from cosense.nodes.lifecycle import ManagedNode
+from cosense.scene_graph.graph import SceneGraph
+from cosense.scene_graph.message import decode_scene_graph
+from cosense.sharing.message import decode
+
+Callback = Callable[[UInt8MultiArray], None]
+
+
+class GraphRepair:
+    """What the fusion does with scene graphs; nothing where `registration` is none."""
+
+    def __init__(self, node: ManagedNode, ego_id: str) -> None:
+        """Declare the parameter."""
+        self._node = node
+        self._frame_id = topics.lidar_frame(ego_id)
+        kind = process.choose(
+            node, "registration", REGISTRATIONS, "how scene graphs set the poses of others right"
+        )
+        self._kind = cast("RegistrationKind", kind)
+        self._repair: PoseRepair | None = None
+        self._own: SceneGraph | None = None
+        self._newest_ns = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether graphs are used at all."""
+        return self._kind != "none"
+
+    def build(self) -> None:
+        """Start over."""
+        self._own = None
+        if self.is_wanted:
+            self._repair = PoseRepair(self._kind)
+            self._markers = self._node.publisher(MarkerArray, "~/output/scene_graph", qos.RESULT)
+
+    def listen(self, on_own: Callback, on_other: Callback, depth: int) -> None:
+        """Take the graphs of all agents."""
+        if self.is_wanted:
+            self._node.subscribe(UInt8MultiArray, "~/input/ego_scene_graph", on_own, depth)
+            self._node.subscribe(UInt8MultiArray, "~/input/scene_graph", on_other, depth)
+
+    def hear(self, collection: Collection) -> tuple[Place, list[PeerReport]]:
+        """Register the graphs of one moment.
+
+        Returns:
+            what says where each sender is, and a report for each graph.
+
+        Raises:
+            MessageError: the ego's own graph is broken.
+        """
+        if self._repair is None:
+            return as_sent, []
+        if collection.stamp_ns <= self._newest_ns:
+            self._repair = PoseRepair(self._kind)
+        self._newest_ns, self._own = collection.stamp_ns, None
+        if collection.own_graph is None:
+            return self._repair.place, []
+        self._own = decode_scene_graph(decode(collection.own_graph))
+        return self._repair.place, self._repair.hear(self._own, collection.graphs)
+
+    def publish_markers(self, stamp_ns: int) -> None:
+        """Publish the graphs and what of them agrees, while somebody looks."""
+        if self._repair is None or self._own is None or not self._markers.get_subscription_count():
+            return
+        self._markers.publish(
+            graphs_to_markers(self._own, self._repair.registrations, stamp_ns, self._frame_id)
+        )

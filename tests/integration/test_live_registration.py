@@ -1,0 +1,81 @@
+"""Scene graphs over DDS: the same poses and boxes as offline, and a wrong pose that nobody has told of."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cosense.data import open_dataset
+from cosense.fusion.cooperate import Cooperation
+from cosense.fusion.journal import read_journal
+from cosense.nodes.live import run_scenario
+from cosense.nodes.scenario import AgentSpec, Scenario, Source
+from cosense.scene_graph.filter import corrected
+from cosense.sensing.frame import AgentFrame
+from cosense.simulation import simulate
+from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.opv2v_writer import write_opv2v
+from tests.integration.supervised import QUIET
+from tests.nodes.tiny import write_sharing_model
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+pytestmark = pytest.mark.timeout(300)
+
+FRAMES = 4
+POSITION_ERROR_M, HEADING_ERROR_DEG = (0.9, -0.6), 0.8
+
+
+def one_sequence(name: str, seed: int) -> list[SimulatedFrame]:
+    made = []
+    for simulated in simulate("t_junction", seed, FRAMES):
+        frame = dataclasses.replace(simulated.frame, sequence=name)
+        made.append(dataclasses.replace(simulated, frame=frame))
+    return made
+
+
+def believed(agent: AgentFrame) -> AgentFrame:
+    """Return the roadside unit where it believes to be."""
+    error = np.array([*POSITION_ERROR_M, np.deg2rad(HEADING_ERROR_DEG)])
+    return dataclasses.replace(agent, T_world_agent=corrected(agent.T_world_agent, error))
+
+
+def test_live_and_offline_find_the_same_wrong_pose(tmp_path):
+    # Imported late: PyTorch takes its number of threads from the environment.
+    from cosense.fusion.models import load_model
+
+    model = write_sharing_model(tmp_path / "tiny")
+    write_opv2v(one_sequence("first", 700_012) + one_sequence("second", 700_013), tmp_path / "data")
+    dataset = open_dataset(tmp_path / "data")
+    ego_id, unit_id = dataset[0].ego_id, dataset[0].others[0].agent_id
+    unit = AgentSpec(
+        unit_id,
+        "infrastructure",
+        position_error_m=POSITION_ERROR_M,
+        heading_error_deg=HEADING_ERROR_DEG,
+    )
+    scenario = Scenario(
+        source=Source(data=tmp_path / "data"),
+        agents=(AgentSpec(ego_id), unit),
+        model=str(model),
+        registration="scene_graph",
+    )
+    assert run_scenario(scenario, tmp_path / "run", QUIET) == []
+
+    detector = load_model(model)
+    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    assert len(journal) == len(dataset) == 2 * FRAMES
+    for number, live in enumerate(journal):
+        frame = dataset[number]
+        if number in (0, FRAMES):
+            together = Cooperation(detector, "hybrid", registration="scene_graph")
+        offline = together.step([frame.ego, believed(frame.others[0])], number)
+        assert (live.missing, live.result.peers) == ([], offline.peers)
+        found, expected = live.result.detections, offline.detections
+        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-9)
+    # A first word against what was sent costs its features; the second one is believed.
+    of_unit = [(entry.mode, [peer.used_for for peer in entry.result.peers]) for entry in journal[FRAMES:]]
+    assert of_unit == [("LATE", ["boxes", "pose"]), *[("HYBRID", ["features", "pose"])] * (FRAMES - 1)]
+    assert "the graphs disagree with the sent pose beyond its covariance: by " in journal[FRAMES].mode_reason
