@@ -1,6 +1,6 @@
-"""What a live run takes and stands: latency by stage, a bad radio, two hosts, a flood of broken messages.
+"""What a live run takes and stands: latency, a bad radio, a wrong pose, two hosts, a flood of garbage.
 
-    python benchmarks/live.py [latency] [lossy] [hosts] [fuzz]
+    python benchmarks/live.py [latency] [lossy] [registration] [hosts] [fuzz]
 
 All of it with real processes on real DDS. Ratios are between phases of one run; the times beside them are of
 the machine that is named, which is shared and noisy.
@@ -40,7 +40,7 @@ from cosense.nodes import conversions, topics
 from cosense.nodes.latency import OVERHEAD, read_latency
 from cosense.nodes.live import run_scenario
 from cosense.nodes.processes import processes
-from cosense.nodes.scenario import PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.nodes.scenario import AgentSpec, PlayerSettings, Scenario, Source, load_scenario, resolved
 from cosense.nodes.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,6 +52,8 @@ LIMIT_OVERHEAD_MS = 15.0
 # 80 frames at 1.2 Hz have to take longer.
 LOSSY_WALL_S = 60.0
 HOSTS_TIMEOUT_S = 600
+# One sequence of the pairs.
+REGISTERED_FRAMES = 60
 FUZZ_MESSAGES, FUZZ_BURST = 100_000, 160
 
 
@@ -117,24 +119,40 @@ def lossy() -> list[dict[str, Any]]:
         )
     errors = sum("Traceback" in log.read_text() for log in (out / "logs").glob("*.log"))
     rows.append({"job": "lossy: logs with an exception", "count": errors, "limit": 0})
-    entries, dataset = read_journal(out / "detections.jsonl"), open_dataset(data)
-    detector, protocol = load_model(played.model), load_protocol("simulated")
-    link_loss = played.link.loss
-    live = evaluate_live(
-        dataset,
-        entries,
-        detector,
-        protocol,
-        frames=len(dataset),
-        command=f"python benchmarks/live.py {' '.join(sys.argv[1:])}",
-        fusion="hybrid",
-        budget_bytes=played.budget_bytes,
-    )
-    write_json(out / "metrics.json", live)
-    offline = _offline_at(link_loss, data, played.budget_bytes)
+    live = _scored(played, out)
+    offline = _offline_at(played.link.loss, data, played.budget_bytes)
     for iou in ("0.5", "0.7"):
         row = {"job": f"lossy: AP@{iou}", "live": 100 * live["ap"][iou], "offline": 100 * offline[iou]}
         rows.append(row | {"difference": row["live"] - row["offline"], "limit": 1.0})
+    return rows
+
+
+def registration() -> list[dict[str, Any]]:
+    """A unit whose pose is wrong, which it does not know, with and without scene graphs, and a right one."""
+    scenario = load_scenario(SCENARIOS / "wrong_pose.yaml")
+    scenario = dataclasses.replace(scenario, source=Source(data=_data("pair")), frames=REGISTERED_FRAMES)
+    right = tuple(AgentSpec(agent.id, agent.kind) for agent in scenario.agents)
+    rows = []
+    for job, changes in (
+        ("right pose", {"agents": right, "registration": "none"}),
+        ("wrong pose", {"registration": "none"}),
+        ("wrong pose, scene graphs", {}),
+        ("right pose, scene graphs", {"agents": right}),
+    ):
+        out = OUT / f"registration-{job.replace(', ', '-').replace(' ', '-')}"
+        played = resolved(dataclasses.replace(scenario, **changes))
+        _check(run_scenario(played, out, Console()))
+        metrics = _scored(played, out)
+        modes = [entry.mode for entry in read_journal(out / "detections.jsonl")]
+        rows.append(
+            {
+                "job": f"{job}: AP@0.5, AP@0.7, frames HYBRID, bytes",
+                "ap_50": 100 * metrics["ap"]["0.5"],
+                "ap_70": 100 * metrics["ap"]["0.7"],
+                "hybrid": modes.count("HYBRID"),
+                "bytes": metrics["bytes_per_frame"]["mean"],
+            }
+        )
     return rows
 
 
@@ -296,6 +314,23 @@ def _offline_at(loss: float, data: Path, budget_bytes: int | None) -> dict[str, 
     return dict(point["ap"])
 
 
+def _scored(played: Scenario, out: Path) -> dict[str, Any]:
+    """Return the metrics of a run that played a data set, and leave them in its folder."""
+    dataset = open_dataset(played.source.data)
+    metrics = evaluate_live(
+        dataset,
+        read_journal(out / "detections.jsonl"),
+        load_model(played.model),
+        load_protocol("simulated"),
+        frames=played.frames or len(dataset),
+        command=f"python benchmarks/live.py {' '.join(sys.argv[1:])}",
+        fusion="hybrid",
+        budget_bytes=played.budget_bytes,
+    )
+    write_json(out / "metrics.json", metrics)
+    return metrics
+
+
 def _data(name: str) -> Path:
     """Return a simulated data set of T-junctions, which nothing was trained on; made where it is missing."""
     path = OUT / f"data-{name}"
@@ -326,7 +361,7 @@ def _resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-JOBS = {job.__name__: job for job in (latency, lossy, hosts, fuzz)}
+JOBS = {job.__name__: job for job in (latency, lossy, registration, hosts, fuzz)}
 
 
 def main() -> None:

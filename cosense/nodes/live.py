@@ -172,7 +172,7 @@ def describe(progress: Progress) -> str:
     if progress.last is None:
         return "; ".join(["starting", *parts])
     last = progress.last
-    used = [peer for peer in last["peers"] if peer["used_for"] != "nothing"]
+    used = {peer["sender"] for peer in last["peers"] if peer["used_for"] not in ("nothing", "pose")}
     sent_bytes = sum(peer["bytes"] for peer in last["peers"]) + sum(last["demand_bytes"].values())
     boxes = (
         f"{last['mode']}, {len(last['boxes'])} boxes with {len(used)} peers, {sent_bytes / 1000:.1f} kB, "
