@@ -10,14 +10,16 @@ import pytest
 from cosense.data import open_dataset
 from cosense.fusion.cooperate import Cooperation
 from cosense.fusion.journal import read_journal
-from cosense.nodes.live import run_scenario
-from cosense.nodes.scenario import AgentSpec, Scenario, Source
+from cosense.fusion.receiver import UNKNOWN
+from cosense.nodes import topics
+from cosense.nodes.scenario import AgentSpec, Scenario, Source, resolved
+from cosense.nodes.supervisor import Progress
 from cosense.scene_graph.filter import corrected
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
 from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.opv2v_writer import write_opv2v
-from tests.integration.supervised import QUIET
+from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -41,7 +43,7 @@ def believed(agent: AgentFrame) -> AgentFrame:
     return dataclasses.replace(agent, T_world_agent=corrected(agent.T_world_agent, error))
 
 
-def test_live_and_offline_find_the_same_wrong_pose(tmp_path):
+def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger):
     # Imported late: PyTorch takes its number of threads from the environment.
     from cosense.fusion.models import load_model
 
@@ -61,7 +63,11 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path):
         model=str(model),
         registration="scene_graph",
     )
-    assert run_scenario(scenario, tmp_path / "run", QUIET) == []
+
+    def disturb(progress: Progress) -> None:
+        stranger.shout(topics.V2X_SCENE_GRAPH, b"no graph")
+
+    assert run_supervised(resolved(scenario), tmp_path / "run", disturb) == []
 
     detector = load_model(model)
     journal = read_journal(tmp_path / "run" / "detections.jsonl")
@@ -71,11 +77,18 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path):
         if number in (0, FRAMES):
             together = Cooperation(detector, "hybrid", registration="scene_graph")
         offline = together.step([frame.ego, believed(frame.others[0])], number)
-        assert (live.missing, live.result.peers) == ([], offline.peers)
+        known = [peer for peer in live.result.peers if peer.sender != UNKNOWN]
+        assert (live.missing, known) == ([], offline.peers)
         found, expected = live.result.detections, offline.detections
         np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-9)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-9)
     # A first word against what was sent costs its features; the second one is believed.
-    of_unit = [(entry.mode, [peer.used_for for peer in entry.result.peers]) for entry in journal[FRAMES:]]
+    of_unit = [
+        (entry.mode, [peer.used_for for peer in entry.result.peers if peer.sender == unit_id])
+        for entry in journal[FRAMES:]
+    ]
     assert of_unit == [("LATE", ["boxes", "pose"]), *[("HYBRID", ["features", "pose"])] * (FRAMES - 1)]
     assert "the graphs disagree with the sent pose beyond its covariance: by " in journal[FRAMES].mode_reason
+    refused = [p.reason for entry in journal for p in entry.result.peers if p.sender == UNKNOWN]
+    assert refused
+    assert set(refused) == {"message has 8 bytes, expected 101 to 4194692"}
