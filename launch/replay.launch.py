@@ -11,7 +11,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
 from cosense.nodes.launching import SWITCH, Arguments, argument, replayed, run
-from cosense.nodes.method import METHODS
+from cosense.nodes.method import METHODS, REGISTRATIONS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -37,6 +37,7 @@ def generate_launch_description() -> LaunchDescription:
             ),
             argument("model", "name or folder of the detector of all agents", "cosense-lite"),
             argument("method", "what is sent; else what the model is made for", "", ("", *METHODS)),
+            argument("registration", "what sets the poses of others right", "none", REGISTRATIONS),
             argument("budget_bytes", "limit of each message of the others; else none", ""),
             argument("frames", "play only so many frames; else all", ""),
             argument("record", "write run.mcap", "false", SWITCH),

@@ -30,6 +30,9 @@ def command(
             show_default=False,
         ),
     ] = None,
+    registration: Annotated[
+        str, typer.Option(help="scene_graph: graphs of all agents set poses right; none: as recorded.")
+    ] = "none",
     budget: Budget = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also play images.")] = False,
     frames: Annotated[
@@ -68,6 +71,7 @@ def command(
             },
             "model": model,
             "method": method,
+            "registration": registration,
             "budget_bytes": budget,
             "frames": frames,
             "player": {"mode": mode, "rate": rate},

@@ -9,17 +9,16 @@ See `cosense.fusion.pose_repair`; a step back in time is another recording and s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
-
 from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
-from cosense.fusion.pose_repair import REGISTRATIONS, Place, PoseRepair, RegistrationKind, as_sent
+from cosense.fusion.pose_repair import Place, PoseRepair, as_sent
 from cosense.fusion.receiver import PeerReport
 from cosense.nodes import process, qos, topics
 from cosense.nodes.collector import Collection
 from cosense.nodes.graph_markers import graphs_to_markers
 from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.method import REGISTRATIONS
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph
 from cosense.sharing.message import decode
@@ -28,30 +27,27 @@ Callback = Callable[[UInt8MultiArray], None]
 
 
 class GraphRepair:
-    """What the fusion does with scene graphs; nothing where `registration` is none."""
+    """What the fusion does with scene graphs; nothing where `registration` is none.
+
+    Attributes:
+        is_wanted: whether graphs are used at all.
+    """
 
     def __init__(self, node: ManagedNode, ego_id: str) -> None:
         """Declare the parameter."""
         self._node = node
         self._frame_id = topics.lidar_frame(ego_id)
-        kind = process.choose(
-            node, "registration", REGISTRATIONS, "how scene graphs set the poses of others right"
-        )
-        self._kind = cast("RegistrationKind", kind)
+        kind = process.choose(node, "registration", REGISTRATIONS, "what sets the poses of others right")
+        self.is_wanted = kind == "scene_graph"
         self._repair: PoseRepair | None = None
         self._own: SceneGraph | None = None
         self._newest_ns = 0
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether graphs are used at all."""
-        return self._kind != "none"
 
     def build(self) -> None:
         """Start over."""
         self._own = None
         if self.is_wanted:
-            self._repair = PoseRepair(self._kind)
+            self._repair = PoseRepair("scene_graph")
             self._markers = self._node.publisher(MarkerArray, "~/output/scene_graph", qos.RESULT)
 
     def listen(self, on_own: Callback, on_other: Callback, depth: int) -> None:
@@ -72,7 +68,7 @@ class GraphRepair:
         if self._repair is None:
             return as_sent, []
         if collection.stamp_ns <= self._newest_ns:
-            self._repair = PoseRepair(self._kind)
+            self._repair = PoseRepair("scene_graph")
         self._newest_ns, self._own = collection.stamp_ns, None
         if collection.own_graph is None:
             return self._repair.place, []

@@ -132,6 +132,7 @@ def replayed(arguments: Arguments) -> Scenario:
             source=Source(data=Path(arguments.text("bag")), bag=_bag_options(arguments)),
             model=arguments.text("model"),
             method=arguments.text("method") or None,
+            registration=arguments.text("registration"),
             budget_bytes=arguments.number("budget_bytes", int),
             frames=arguments.number("frames", int),
             record=arguments.flag("record"),

@@ -4,7 +4,8 @@
     intermediate  features alone
     late          boxes alone
 
-A sender whose model shares no features sends its boxes, whatever the method. No ROS 2 in here.
+A sender whose model shares no features sends its boxes, whatever the method. Beside that scene graphs may set
+the poses of others right; the other registrations of `evaluate` are there to compare. No ROS 2 in here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Method = Literal["hybrid", "intermediate", "late"]
 METHODS: tuple[Method, ...] = get_args(Method)
+Registration = Literal["none", "scene_graph"]
+REGISTRATIONS: tuple[Registration, ...] = get_args(Registration)
 # The largest limit of a message that can be set; larger ones need none.
 MAX_BUDGET_BYTES = 1 << 20
 

@@ -10,11 +10,10 @@ from typing import Any, Literal
 from cosense.config import from_mapping, load_yaml
 from cosense.errors import CosenseError, nearest
 from cosense.fusion.gate import GateSettings
-from cosense.fusion.pose_repair import RegistrationKind
 from cosense.fusion.receiver import FusionSettings
 from cosense.nodes import topics
 from cosense.nodes.link import RadioSettings
-from cosense.nodes.method import MAX_BUDGET_BYTES, Method, method_for
+from cosense.nodes.method import MAX_BUDGET_BYTES, Method, Registration, method_for
 from cosense.nodes.senders import CollectorSettings
 from cosense.nodes.source import Source, agents_of
 from cosense.sensing.frame import AgentKind
@@ -119,7 +118,7 @@ class Scenario:
     ego: str | None = None
     model: str = "cosense-lite"
     method: Method | None = None
-    registration: RegistrationKind = "none"
+    registration: Registration = "none"
     budget_bytes: int | None = None
     device: str = "cpu"
     threads: int = 1

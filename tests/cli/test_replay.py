@@ -28,13 +28,14 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     arguments = (
         f"replay {foreign} --mode rate --rate 2 --model pillars-lite --method late --budget 300".split()
     )
-    arguments += f"--ego ego --pose ego=/odom --record --frames 3 --out {tmp_path / 'out'}".split()
+    arguments += f"--registration scene_graph --ego ego --pose ego=/odom --record --frames 3 --out {tmp_path / 'out'}".split()
     assert RUNNER.invoke(app, arguments).exit_code == 0
     ((scenario, out),) = seen
     assert scenario.source.bag == BagOptions(pose={"ego": "/odom"}, ego="ego")
     assert scenario.source.data == foreign
     assert (scenario.player.mode, scenario.player.rate) == ("rate", 2.0)
     assert (scenario.model, scenario.method, scenario.budget_bytes) == ("pillars-lite", "late", 300)
+    assert scenario.registration == "scene_graph"
     assert (scenario.record, scenario.frames, out) == (True, 3, tmp_path / "out")
 
 
@@ -43,6 +44,7 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     [
         ("--mode drian", "mode: 'drian' is not allowed, did you mean 'drain'"),
         ("--rate 0", "rate is 0.0"),
+        ("--registration icp", "registration: 'icp' is not allowed"),
         ("--pose ego=/odm", "no topic '/odm', did you mean '/odom'"),
         ("--ego eog", "--ego: no agent 'eog', did you mean 'ego'"),
         ("--points ego", "--points ego: expected AGENT=TOPIC"),

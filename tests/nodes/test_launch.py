@@ -146,9 +146,12 @@ def test_a_replay_of_somebody_elses_bag_is_told_which_topics_are_meant(tmp_path)
 
 def test_a_replay_plays_a_recording_in_its_own_time(tmp_path):
     scene, model, out = write_scene(tmp_path / "scene", 2), write_model(tmp_path / "tiny"), tmp_path / "run"
-    nodes = start("replay.launch.py", bag=str(scene), model=str(model), budget_bytes="500", out=str(out))
+    given = {"model": str(model), "registration": "scene_graph", "budget_bytes": "500", "out": str(out)}
+    nodes = start("replay.launch.py", bag=str(scene), **given)
     player = PlayerSettings(mode="rate", rate=1.0)
-    wanted = Scenario(Source(data=scene), model=str(model), budget_bytes=500, player=player)
+    wanted = Scenario(
+        Source(data=scene), model=str(model), registration="scene_graph", budget_bytes=500, player=player
+    )
     assert [seen(node) for node in nodes] == expected(wanted, out)
 
 
