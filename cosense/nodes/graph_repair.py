@@ -9,6 +9,7 @@ See `cosense.fusion.pose_repair`; a step back in time is another recording and s
 from __future__ import annotations
 
 from collections.abc import Callable
+
 from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 

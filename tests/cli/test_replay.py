@@ -28,7 +28,8 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     arguments = (
         f"replay {foreign} --mode rate --rate 2 --model pillars-lite --method late --budget 300".split()
     )
-    arguments += f"--registration scene_graph --ego ego --pose ego=/odom --record --frames 3 --out {tmp_path / 'out'}".split()
+    arguments += ["--registration", "scene_graph", "--ego", "ego", "--pose", "ego=/odom"]
+    arguments += ["--record", "--frames", "3", "--out", str(tmp_path / "out")]
     assert RUNNER.invoke(app, arguments).exit_code == 0
     ((scenario, out),) = seen
     assert scenario.source.bag == BagOptions(pose={"ego": "/odom"}, ego="ego")
