@@ -37,6 +37,8 @@ from cosense.viewer.scene import Extent, field_of_view, fitting_extent, outcome_
 MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 DPI = 150
+# Of the legend: usual size, and how much of the width it may take.
+_LEGEND_POINTS, _LEGEND_SHARE = 10.0, 0.98
 _COVER_ALL_COLORS = 1  # of Pillow's quantizers, MAXCOVERAGE; older versions have the name elsewhere
 WIDTH_INCH, LEFT_INCH, RIGHT_INCH = 12.0, 0.42, 0.24
 HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH = 0.46, 0.36, 0.26, 0.42
@@ -298,18 +300,27 @@ def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]
         Patch(facecolor=colors.SEEN_BY_NOBODY, edgecolor=colors.HATCH, hatch="/////", label="by nobody")
     )
     handles = [*clouds, *boxes, *ground]
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        ncol=len(handles),
-        frameon=False,
-        labelcolor=colors.TEXT,
-        fontsize=min(10.0, 80.0 / len(handles)),
-        handlelength=1.6,
-        columnspacing=1.6,
-        handletextpad=0.5,
-        borderaxespad=0.4,
-    )
+
+    def legend(points: float) -> float:
+        """Draw it in this size and return its share of the width of the picture."""
+        drawn = figure.legend(
+            handles=handles,
+            loc="lower center",
+            ncol=len(handles),
+            frameon=False,
+            labelcolor=colors.TEXT,
+            fontsize=points,
+            handlelength=1.6,
+            columnspacing=1.6,
+            handletextpad=0.5,
+            borderaxespad=0.4,
+        )
+        return drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width / figure.bbox.width
+
+    share = legend(_LEGEND_POINTS)
+    if share > _LEGEND_SHARE:
+        figure.legends[-1].remove()
+        legend(_LEGEND_POINTS * _LEGEND_SHARE / share)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
@@ -65,6 +66,20 @@ def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path:
     assert picture.has(colors.SOURCES[Source.EGO], -50 + 3.5, 30, 1), "heads along +x"
     assert not picture.has(colors.SOURCES[Source.EGO], -50 - 3.5, 30, 1)
     assert picture.has(colors.SOURCES[Source.LATE], -30 - 3.5, 30, 1), "heads along -x"
+
+
+def test_the_legend_stays_within_the_picture_whatever_the_names(tmp_path: Path) -> None:
+    names = [f"a roadside unit with a long name {number}" for number in range(4)]
+    agent = FRAME.ego
+    agents = {name: dataclasses.replace(agent, agent_id=name) for name in names}
+    frame = dataclasses.replace(FRAME, ego_id=names[0], agents=agents)
+    figure, _ = bev.layout([""], fitting_extent(frame))
+    bev.draw_legend(figure, frame, [])
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    left, right = legend.get_window_extent().intervalx
+    assert 0 <= left < right <= figure.bbox.width
+    assert right - left > 0.9 * figure.bbox.width
 
 
 def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Path) -> None:
