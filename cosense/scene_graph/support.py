@@ -124,19 +124,17 @@ class Support:
         return found
 
     def rivals(self, best: Hypothesis, found: list[Hypothesis]) -> bool:
-        """Say whether one of the poses found may as well be the right one instead of the best.
+        """Say whether one of different poses may as well be the right one instead of the best.
 
-        A different pose with much less support is chance. One with hardly less is a rival, and so is one with
-        somewhat less where it explains what lies in the view of both agents as well as the best one does: of
-            a
-        row of lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift
-        leaves those unexplained that stand where no car should be, and what hides a car hides it under any
-        pose.
+        One with much less support is chance. One with hardly less is a rival, and so is one with somewhat
+        less where it explains what lies in the view of both agents as well as the best one does: of a row of
+        lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift leaves
+        those unexplained that stand where no car should be, and what hides a car hides it under any pose.
         """
         count = len(best.matches)
         for one in found:
             support = len(one.matches)
-            if support <= self.settings.max_runner_up * count or self.same(one, best):
+            if support <= self.settings.max_runner_up * count:
                 continue
             if count - support < EMPTY_PLACES * np.sqrt(count):
                 return True
@@ -190,12 +188,12 @@ class Support:
         if len(inside):
             rise = self._rise[inside]
             inside = inside[np.abs(rise - np.sort(rise)[len(rise) // 2]) < self.settings.height_bound_m]
+        nearest = inside[np.argsort(off[inside], kind="stable")]
+        p, q = self._p[nearest], self._q[nearest]
+        free, least = np.ones(len(nearest), bool), self.settings.min_length_m
         taken: list[int] = []
-        places: list[tuple[complex, complex]] = []
-        least = self.settings.min_length_m
-        for match in inside[np.argsort(off[inside], kind="stable")]:
-            p, q = complex(self._p[match]), complex(self._q[match])
-            if all(abs(p - p_taken) > least and abs(q - q_taken) > least for p_taken, q_taken in places):
-                places.append((p, q))
-                taken.append(int(match))
+        while free.any():
+            row = int(free.argmax())
+            taken.append(int(nearest[row]))
+            free &= (np.abs(p - p[row]) > least) & (np.abs(q - q[row]) > least)
         return Hypothesis(T_a_b, np.array(taken, np.int64), float((off[taken] ** 2).mean()) if taken else 0.0)
