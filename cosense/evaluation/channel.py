@@ -2,8 +2,9 @@
 
 One uniform number is drawn for each frame, sender and kind of message; a message is lost where it is below
 the rate. What is lost at 10 % is so at 50 % too, whatever else is different, and settings can be compared
-frame by frame. As live, the ego fuses the newest message of each sender that has arrived, as old as it may be: where one is lost
-that is the one before. A graph and the features of one frame are two messages, and either may come alone.
+frame by frame. As live, the ego fuses the newest message of each sender that has arrived, as old as it may
+be: where one is lost that is the one before. A graph and the features of one frame are two messages, and
+either may come alone.
 """
 
 from __future__ import annotations
