@@ -2,7 +2,9 @@
 
 With one sender this is a registration of two graphs. With several, those between senders count too: one that
 has nothing in common with the ego may have it with a third that has, and three who agree are surer than two.
-All go into one pose graph (`scene_graph.pose_graph`), out of which comes one registration a sender.
+All go into one pose graph (`scene_graph.pose_graph`), out of which comes one registration a sender. What the
+ego itself sees has the last word: others may make its registration with a sender surer, not move it beyond its
+own bounds, so that none can put another one in a wrong place.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from cosense.geometry.transforms import invert
+from cosense.geometry.transforms import Matrix, invert, wrap_angle
 from cosense.scene_graph.baselines.box_pose_graph import register_boxes
 from cosense.scene_graph.baselines.icp import VOXEL_M, Cloud, register_clouds, thinned
 from cosense.scene_graph.baselines.spectral import register_spectral
@@ -22,7 +24,7 @@ from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph
 from cosense.scene_graph.pose_graph import Edge, optimise
 from cosense.scene_graph.register import register
-from cosense.scene_graph.registration import Posed, Prior, Registration, Status
+from cosense.scene_graph.registration import Posed, Prior, Registration, Status, planar
 from cosense.sensing.frame import AgentFrame
 from cosense.sharing.message import Message, MessageError, PayloadKind
 from cosense.sharing.points import decode_points
@@ -36,6 +38,8 @@ Surroundings = SceneGraph | Cloud
 _AROUND = np.diag([0.5, 0.5, np.deg2rad(0.5)]) ** 2
 # Poses less certain than this are no help in a registration and cannot vouch for one.
 _PRIOR_SIGMA_M, _PRIOR_SIGMA_RAD = 3.0, np.deg2rad(5)
+# Chi-square of three degrees of freedom, 99.9 %.
+_BEYOND = 16.27
 # Registrations between senders, some 10 ms each: all of four senders, of more those that stand closest.
 MAX_PAIRS = 6
 
@@ -113,18 +117,29 @@ def relative_poses(
         {other.agent_id: T_ego_world @ other.T_world_agent for other in others}, edges, own.agent_id
     )
     for name, T_ego_agent in best.T_ego_agent.items():
-        if found[name].registered:
-            reason = found[name].reason
-        else:
-            reason = f"by way of other senders; with the ego {found[name].status.value}: {found[name].reason}"
+        direct = found[name]
+        reason = direct.reason
+        if not direct.registered:
+            reason = f"by way of other senders; with the ego {direct.status.value}: {direct.reason}"
+        elif _is_beyond(T_ego_agent, direct):
+            continue
         found[name] = replace(
-            found[name],
+            direct,
             status=Status.REGISTERED,
             reason=reason,
             T_a_b=T_ego_agent,
             covariance=best.covariance[name],
         )
     return found
+
+
+def _is_beyond(T_ego_agent: Matrix, direct: Registration) -> bool:
+    """Say whether a pose is none that the ego's own registration allows."""
+    assert direct.T_a_b is not None
+    assert direct.covariance is not None
+    off = planar(T_ego_agent) - planar(direct.T_a_b)
+    off[2] = wrap_angle(off[2])
+    return float(off @ np.linalg.solve(direct.covariance, off)) > _BEYOND
 
 
 def _nearest_pairs(others: Sequence[Surroundings]) -> list[tuple[Surroundings, Surroundings]]:

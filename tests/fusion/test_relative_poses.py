@@ -15,7 +15,7 @@ from cosense.fusion.relative_poses import (
     relative_poses,
     thinned_frame,
 )
-from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.message import encode_scene_graph
 from cosense.sharing.message import Message, MessageError, PayloadKind, decode, encode
@@ -24,7 +24,7 @@ from tests.fusion.networks import frame
 from tests.scene_graph.scenes import errors, seen, things
 
 WORLD = things(np.random.default_rng(5), 30)
-HALVES = tuple(np.arange(30) % 3 == part for part in range(2))
+THIRDS = tuple(np.arange(30) % 3 == part for part in range(3))
 PLACES = {
     "ego": transform_from_planar(0.0, 0.0, 0.0),
     "middle": transform_from_planar(12.0, 3.0, 1.0),
@@ -35,7 +35,7 @@ HONEST = np.diag([0.4, 0.4, np.deg2rad(0.4)]) ** 2
 
 def sees(name, *parts):
     """Return the graph of an agent that sees these parts of the world."""
-    shown = np.logical_or.reduce([HALVES[part] for part in parts])
+    shown = np.logical_or.reduce([THIRDS[part] for part in parts])
     made = seen(np.random.default_rng(len(name)), tuple(p[shown] for p in WORLD), PLACES[name], 0.03, name)
     return replace(made, pose_covariance=HONEST)
 
@@ -58,6 +58,19 @@ def test_who_has_nothing_in_common_with_the_ego_is_placed_by_way_of_another(kind
         assert both["far"].reason.startswith("by way of other senders; with the ego too_few")
         assert not len(both["far"].inliers)
         assert np.trace(both["far"].covariance) > np.trace(both["middle"].covariance)
+
+
+def test_two_liars_cannot_put_a_third_in_a_wrong_place():
+    """They have what the ego sees where it is, and what the other sees 2 m off, and outvote the ego's own."""
+    ego, honest, liar = sees("ego", 0, 2), sees("middle", 0, 1), sees("far", 1, 2)
+    world = transform_points(PLACES["far"], liar.positions)
+    wrong = np.linalg.norm(world[:, None] - WORLD[1][THIRDS[1]], axis=2).min(axis=1) < 0.5
+    positions = liar.positions + np.where(wrong[:, None], [2.0, 0.0, 0.0], 0.0)
+    liars = [replace(liar, agent_id=name, positions=positions) for name in ("liar", "accomplice")]
+    assert off(register_pair("scene_graph", ego, liars[0]), "far")[0] < 0.1
+    assert register_pair("scene_graph", honest, liars[0]).registered
+    placed = relative_poses("scene_graph", ego, [honest, *liars])
+    assert off(placed["middle"], "middle")[0] < 0.1
 
 
 def test_one_sender_is_registered_as_it_is():
