@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from cosense.evaluation.pose_noise import PoseNoise
     from cosense.evaluation.runner import RunState
     from cosense.fusion.cooperate import FusionKind
-    from cosense.fusion.pose_repair import RegistrationKind
+    from cosense.fusion.relative_poses import RegistrationKind
     from cosense.perception.detector import Detector
     from cosense.sharing.selection import Selection
 
@@ -69,7 +70,7 @@ def command(
         str,
         typer.Option(
             help="How the others' poses are set right before fusing: none, scene_graph (graphs, some hundred "
-            "bytes more a message), or to compare boxes or spectral."
+            "bytes more a message), or to compare icp (clouds), boxes or spectral."
         ),
     ] = "none",
     split: Split = None,
@@ -91,6 +92,9 @@ def command(
     pose_noise: Annotated[
         str, typer.Option(help="Error of every pose: standard deviations in metres and degrees, as 0.2,0.2.")
     ] = "0,0",
+    unannounced: Annotated[
+        bool, typer.Option("--unannounced", help="The covariances of the poses do not know of the noise.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the pose noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
@@ -121,7 +125,7 @@ def command(
     bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
     dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag)
     counting = load_protocol(protocol or default_protocol(dataset))
-    noise = parse_pose_noise(pose_noise)
+    noise = replace(parse_pose_noise(pose_noise), is_announced=not unannounced)
     check_device(device)
     detector = load_model(model, device)
     kind = fusion or default_fusion(detector)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cosense.evaluation.sweep import Point
     from cosense.fusion.cooperate import FusionKind
-    from cosense.fusion.pose_repair import RegistrationKind
+    from cosense.fusion.relative_poses import RegistrationKind
     from cosense.sharing.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
@@ -70,11 +70,14 @@ def command(
     registration: Annotated[
         list[str] | None,
         typer.Option(
-            help="none (poses as sent), scene_graph, boxes, spectral: how the others' poses are set right; "
+            help="How the others' poses are set right: none (as sent), scene_graph, icp, boxes, spectral; "
             "several as A B.",
             show_default="none",
         ),
     ] = None,
+    unannounced: Annotated[
+        bool, typer.Option("--unannounced", help="Poses are wrong and their covariances do not know it.")
+    ] = False,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -106,12 +109,14 @@ def command(
     from cosense.evaluation.sweep_results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
     from cosense.fusion.cooperate import FUSION_KINDS
     from cosense.fusion.models import load_model
-    from cosense.fusion.pose_repair import REGISTRATIONS
+    from cosense.fusion.relative_poses import REGISTRATIONS
     from cosense.sharing.selection import SELECTIONS
     from cosense.viewer.curves import draw_sweep
 
     console = Console()
     kind = check_curve(curve)
+    if unannounced and kind not in ("pose-noise", "grid"):
+        raise CosenseError(f"--unannounced: in the curve '{kind}' poses are exact; take pose-noise or grid")
     if budget is not None and kind == "budget":
         raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
     fusions = _known("--fusion", fusion, FUSION_KINDS)
@@ -139,6 +144,7 @@ def command(
             selections=cast("list[Selection]", selections),
             registrations=cast("list[RegistrationKind]", registrations),
             budget_bytes=budget or DEFAULT_BUDGET_BYTES,
+            is_announced=not unannounced,
         )
 
     # What makes no sense is told before the data is looked through.

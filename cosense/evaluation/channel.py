@@ -1,9 +1,10 @@
 """A radio between the agents that takes time and loses messages, the same ones in every run.
 
-One uniform number is drawn for each frame and sender; a message is lost where it is below the rate. What is
-lost at 10 % is so at 50 % too, whatever else is different, and settings can be compared frame by frame. As
-live, the ego fuses the newest message of each sender that has arrived, as old as it may be: where one is lost
-that is the one before.
+One uniform number is drawn for each frame, sender and kind of message; a message is lost where it is below
+the rate. What is lost at 10 % is so at 50 % too, whatever else is different, and settings can be compared
+frame by frame. As live, the ego fuses the newest message of each sender that has arrived, as old as it may
+be: where one is lost that is the one before. A graph and the features of one frame are two messages, and
+either may come alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from cosense.sensing.frame import AgentFrame
 
 # Stamps of sensors at 10 Hz are off by some of this: 99 ms are as good as 100.
 JITTER_NS = 5_000_000
-_FEATURES, _DEMAND = 0, 1
+_FEATURES, _DEMAND, _GRAPH = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Channel:
     def loses_message(self, frame_index: int, sender: str) -> bool:
         """Say whether the message is lost that a sender sends in a frame."""
         return _uniform(self.seed, frame_index, sender, _FEATURES) < self.loss
+
+    def loses_graph(self, frame_index: int, sender: str) -> bool:
+        """Say whether the graph is lost that goes with this message."""
+        return _uniform(self.seed, frame_index, sender, _GRAPH) < self.loss
 
     def loses_demand(self, frame_index: int, sender: str) -> bool:
         """Say whether a sender misses what the ego wants, told after this frame."""
@@ -86,17 +91,15 @@ class DistantCooperation(Cooperation):
         super().__init__(detector, fusion, **options)
         self._channel = channel
         # By sender, with the ego's stamp: what has arrived last, and what may still arrive.
-        self._sent: dict[str, deque[tuple[int, list[bytes]]]] = {}
+        self._sent: dict[str, deque[tuple[int, bytes]]] = {}
+        self._sent_graphs: dict[str, deque[tuple[int, bytes]]] = {}
         self._asked: deque[tuple[int, Mapping[str, bytes]]] = deque()
         self._frame_index, self._now_ns = 0, 0
 
     def exchange(
         self, agents: Sequence[AgentFrame], sequence: int, features: Mapping[str, BevFeatures]
     ) -> Exchange:
-        """Let the agents of one frame work together; arguments as for `Cooperation.step`.
-
-        A message and the graph that goes with it share one fate.
-        """
+        """Let the agents of one frame work together; arguments as for `Cooperation.step`."""
         ego, *others = agents
         self._frame_index, self._now_ns = sequence, ego.stamp_ns
         sent, graphs = {}, {}
@@ -104,14 +107,16 @@ class DistantCooperation(Cooperation):
             data = self.send(agent, sequence, features.get(agent.agent_id))
             if data is None:
                 continue
-            sent[agent.agent_id], together = data, [data]
+            sent[agent.agent_id] = data
+            if not self._channel.loses_message(sequence, agent.agent_id):
+                self._sent.setdefault(agent.agent_id, deque()).append((ego.stamp_ns, data))
             graph = self.send_graph(agent, sequence, features.get(agent.agent_id))
             if graph is not None:
                 graphs[agent.agent_id] = graph
-                together.append(graph)
-            if not self._channel.loses_message(sequence, agent.agent_id):
-                self._sent.setdefault(agent.agent_id, deque()).append((ego.stamp_ns, together))
-        messages = [data for together in map(self._newest, self._sent.values()) for data in together]
+                if not self._channel.loses_graph(sequence, agent.agent_id):
+                    self._sent_graphs.setdefault(agent.agent_id, deque()).append((ego.stamp_ns, graph))
+        arrived = (self._newest(sent) for sent in (*self._sent.values(), *self._sent_graphs.values()))
+        messages = [data for data in arrived if data is not None]
         return Exchange(self.fuse(ego, messages, sequence, features.get(ego.agent_id)), sent, graphs)
 
     def tell(self, demands: Mapping[str, bytes]) -> None:
@@ -123,12 +128,12 @@ class DistantCooperation(Cooperation):
                     if not self._channel.loses_demand(self._frame_index, sender):
                         self.hear(sender, demand)
 
-    def _newest(self, sent: deque[tuple[int, list[bytes]]]) -> list[bytes]:
-        """Return the newest messages of one sender that are old enough, and forget those before them."""
+    def _newest(self, sent: deque[tuple[int, bytes]]) -> bytes | None:
+        """Return the newest message of one sender that is old enough, and forget those before it."""
         while len(sent) > 1 and self._has_arrived(sent[1][0]):
             sent.popleft()
-        stamp_ns, together = sent[0]
-        return together if self._has_arrived(stamp_ns) else []
+        stamp_ns, data = sent[0]
+        return data if self._has_arrived(stamp_ns) else None
 
     def _has_arrived(self, stamp_ns: int) -> bool:
         return self._channel.is_old_enough(self._now_ns - stamp_ns)

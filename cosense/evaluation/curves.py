@@ -12,7 +12,7 @@ from cosense.errors import CosenseError, nearest
 from cosense.evaluation.sweep import Point
 from cosense.fusion.cooperate import FEATURE_KINDS, REPAIRED_KINDS, FusionKind, check_fusion
 from cosense.fusion.models import CooperativeDetector
-from cosense.fusion.pose_repair import RegistrationKind
+from cosense.fusion.relative_poses import RegistrationKind
 from cosense.perception.detector import Detector
 from cosense.sharing.selection import Selection
 
@@ -129,6 +129,7 @@ def points_of(
     selections: Sequence[Selection] = (),
     registrations: Sequence[RegistrationKind] = (),
     budget_bytes: int | None = None,
+    is_announced: bool = True,
 ) -> list[Point]:
     """Return the settings of a curve, for each model the ego alone first.
 
@@ -143,6 +144,7 @@ def points_of(
         registrations: how poses are set right, each for the kinds of fusion that have a use for it; none for
             poses as sent.
         budget_bytes: of the messages with features, where the curve is not about budgets.
+        is_announced: whether poses know of their noise.
 
     Raises:
         CosenseError: a kind of fusion that none of the models is made for.
@@ -157,7 +159,7 @@ def points_of(
             if fusion == "none" or not _can_do(fusion, detector):
                 continue
             for registration in (registrations if fusion in REPAIRED_KINDS else ()) or ("none",):
-                start = Point(name, fusion, registration=registration)
+                start = Point(name, fusion, registration=registration, is_announced=is_announced)
                 points += _points(start, curve, values, selections, budget_bytes)
     return list(dict.fromkeys(points))
 

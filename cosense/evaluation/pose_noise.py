@@ -1,7 +1,8 @@
 """Poses that are wrong on purpose: how much of the gain of cooperation survives them.
 
 A localisation that is this noisy says so: the covariance of every disturbed pose grows by that of the noise.
-It is part of each message, and what the receiver's gate goes by.
+It is part of each message, and what the receiver's gate goes by. Noise that is not announced leaves it as it
+is: agents that are wrong and do not know it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ class PoseNoise:
     Attributes:
         position_m: of x and of y in the world.
         heading_deg: of the heading.
+        is_announced: whether the covariance of each pose knows of it.
     """
 
     position_m: float = 0.0
     heading_deg: float = 0.0
+    is_announced: bool = True
 
     def __post_init__(self) -> None:
         if not (0 <= self.position_m < np.inf and 0 <= self.heading_deg < np.inf):
@@ -37,12 +40,13 @@ class PoseNoise:
 def with_pose_noise(
     agents: Sequence[AgentFrame], noise: PoseNoise, seed: int, frame_index: int
 ) -> list[AgentFrame]:
-    """Return the agents with disturbed poses that know how uncertain they are.
+    """Return the agents with disturbed poses, which know how uncertain they are where that is announced.
 
     The draw depends on the seed and the frame alone; twice the noise are errors twice as large.
     """
     random = np.random.default_rng([seed, frame_index])
-    covariance = np.diag([noise.position_m, noise.position_m, np.deg2rad(noise.heading_deg)]) ** 2
+    sigmas = np.array([noise.position_m, noise.position_m, np.deg2rad(noise.heading_deg)])
+    covariance = np.diag(sigmas) ** 2 if noise.is_announced else np.zeros((3, 3))
     disturbed = []
     for agent in agents:
         dx, dy = random.normal(0.0, noise.position_m, 2)

@@ -53,8 +53,8 @@ from cosense.fusion.cooperate import (
     check_fusion,
     check_registration,
 )
-from cosense.fusion.pose_repair import RegistrationKind
 from cosense.fusion.receiver import UsedFor
+from cosense.fusion.relative_poses import RegistrationKind
 from cosense.geometry.boxes import points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
 from cosense.perception.detector import Detector

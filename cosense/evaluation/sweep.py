@@ -25,8 +25,8 @@ from cosense.evaluation.sequences import goes_on
 from cosense.evaluation.shared_maps import SharedMaps
 from cosense.fusion.cooperate import BuildGraph, FusionKind
 from cosense.fusion.models import CooperativeDetector
-from cosense.fusion.pose_repair import RegistrationKind
 from cosense.fusion.receiver import UsedFor
+from cosense.fusion.relative_poses import RegistrationKind
 from cosense.perception.detector import Detector
 from cosense.perception.features import BevFeatures
 from cosense.sensing.frame import AgentFrame
@@ -51,6 +51,7 @@ class Point:
         loss: fraction of the messages that get lost.
         agents: the ego and so many less one of the others, those next to it; None for all.
         registration: how poses are set right by scene graphs, see `Cooperation`.
+        is_announced: whether poses know of their noise.
     """
 
     model: str
@@ -62,6 +63,11 @@ class Point:
     loss: float = 0.0
     agents: int | None = None
     registration: RegistrationKind = "none"
+    is_announced: bool = True
+
+    @property
+    def noise(self) -> PoseNoise:
+        return PoseNoise(self.pose_noise, self.pose_noise, self.is_announced)
 
 
 @dataclass
@@ -186,10 +192,10 @@ def sweep(
                 run.begin()
         previous = frame
         features = shared.encode(frame)
-        teams = _believed_agents(frame, {point.pose_noise for point in points}, seed, index)
+        teams = _believed_agents(frame, {point.noise for point in points}, seed, index)
         num_points = most_points_of_one_agent(frame) if counts else None
         for run in runs:
-            agents = nearest_agents(frame, teams[run.result.point.pose_noise], run.result.point.agents)
+            agents = nearest_agents(frame, teams[run.result.point.noise], run.result.point.agents)
             exchange = run.step(agents, index, features[run.result.point.model])
             if num_points is None:
                 continue
@@ -273,11 +279,10 @@ def num_elements(data: bytes, detector: Detector) -> int | None:
 
 
 def _believed_agents(
-    frame: CooperativeFrame, noises: set[float], seed: int, index: int
-) -> dict[float, list[AgentFrame]]:
+    frame: CooperativeFrame, noises: set[PoseNoise], seed: int, index: int
+) -> dict[PoseNoise, list[AgentFrame]]:
     """Return the agents, the ego first, with the poses that they believe in, by pose noise."""
     agents = [frame.ego, *frame.others]
     return {
-        noise: with_pose_noise(agents, PoseNoise(noise, noise), seed, index) if noise else agents
-        for noise in noises
+        noise: with_pose_noise(agents, noise, seed, index) if noise.position_m else agents for noise in noises
     }

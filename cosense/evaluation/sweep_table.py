@@ -41,9 +41,11 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
         if entry[1] == "fusion" or len({p[entry[1]] for p in points if p["fusion"] != "none"}) > 1
     ]
     thresholds = list(points[0]["ap"])[-2:]
+    is_announced = all(point.get("is_announced", True) for point in points)
     title = (
-        f"{content['curve']}: {content['frames']} frames, {content['protocol']} {content['protocol_hash']}, "
-        f"seed {content['seed']}, models {', '.join(content['models'])}"
+        f"{content['curve']}{'' if is_announced else ' unannounced'}: {content['frames']} frames, "
+        f"{content['protocol']} {content['protocol_hash']}, seed {content['seed']}, "
+        f"models {', '.join(content['models'])}"
     )
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading, key in told:

@@ -155,8 +155,10 @@ def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
     if keys == ("budget_bytes",):
         return f"{value} B"
     if keys == ("pose_noise",):
-        wrong = any(value.values())
-        return f"{value['position_m']:g} m {value['heading_deg']:g}°" if wrong else _ABSENT
+        if not value["position_m"] and not value["heading_deg"]:
+            return _ABSENT
+        told = "" if value.get("is_announced", True) else " unannounced"
+        return f"{value['position_m']:g} m {value['heading_deg']:g}°{told}"
     return str(value)
 
 

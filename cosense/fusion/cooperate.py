@@ -15,10 +15,18 @@ from cosense.fusion.feature_receiver import FeatureReceiver
 from cosense.fusion.gate import GateSettings
 from cosense.fusion.late import fuse_late
 from cosense.fusion.models import CooperativeDetector
-from cosense.fusion.pose_repair import REGISTRATIONS, PoseRepair, RegistrationKind, as_sent
+from cosense.fusion.pose_repair import PoseRepair, as_sent
 from cosense.fusion.receiver import FusionResult, FusionSettings
+from cosense.fusion.relative_poses import (
+    REGISTRATIONS,
+    RegistrationKind,
+    Surroundings,
+    payload_kind,
+    thinned_frame,
+)
 from cosense.perception.detections import Detections
 from cosense.perception.features import BevFeatures
+from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.build import build
 from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.graph import SceneGraph
@@ -75,7 +83,8 @@ class Cooperation:
             gate: what a FEATURES message may do; None for the defaults.
             selection: by which rule cells are chosen; None for that of the model's profile.
             registration: "none" (poses as sent), or how the graphs of the others, a message each of its own,
-                are registered to set their poses right: "scene_graph", or "boxes" and "spectral" to compare.
+                are registered to set their poses right: "scene_graph", or to compare "boxes", "spectral", and
+                "icp", where each sends its points instead of a graph.
             build_graph: of a frame and its detections.
 
         Raises:
@@ -90,6 +99,7 @@ class Cooperation:
         self._selection = selection
         self._senders: dict[str, FeatureSender] = {}
         self._build_graph = build_graph
+        self._registration = registration
         self._repair = None if registration == "none" else PoseRepair(registration)
         self._seen: dict[str, tuple[AgentFrame, BevFeatures, Detections]] = {}
         self._receiver: FeatureReceiver | None = None
@@ -138,9 +148,14 @@ class Cooperation:
     def send_graph(
         self, agent: AgentFrame, sequence: int, features: BevFeatures | None = None
     ) -> bytes | None:
-        """Return the SCENE_GRAPH message of one agent that is not the ego; None where nobody asks for it."""
+        """Return the SCENE_GRAPH message of one agent that is not the ego; None where nobody asks for it.
+
+        For registration "icp" it is a POINTS message: what pairs of points are searched among, and no more.
+        """
         if self._repair is None:
             return None
+        if self._registration == "icp":
+            return share(thinned_frame(agent), None, self._detector, PayloadKind.POINTS, sequence)
         return self._graph_message(agent, self._see(agent, features)[1], sequence)
 
     def fuse(
@@ -157,11 +172,13 @@ class Cooperation:
         own = share(ego, detections, self._detector, PayloadKind.OBJECTS, sequence)
         place, reports = as_sent, []
         if self._repair is not None:
-            graphs = [data for data in messages if is_scene_graph(data)]
-            messages = [data for data in messages if not is_scene_graph(data)]
-            # As bytes, like its boxes: the same path as live, where it comes from another process.
-            own_graph = decode_scene_graph(decode(self._graph_message(ego, detections, sequence)))
-            place, reports = self._repair.place, self._repair.hear(own_graph, graphs)
+            kind = payload_kind(self._registration)
+            graphs = [data for data in messages if is_of_kind(data, kind)]
+            messages = [data for data in messages if not is_of_kind(data, kind)]
+            place, reports = (
+                self._repair.place,
+                self._repair.hear(self._own(ego, detections, sequence), graphs),
+            )
         if self._receiver is None:
             result = fuse_late(own, messages, self._settings, place)
             return replace(result, peers=[*result.peers, *reports])
@@ -184,6 +201,17 @@ class Cooperation:
         """Let one sender hear a DEMAND message."""
         self._senders[agent_id].hear(demand)
 
+    def _own(self, ego: AgentFrame, detections: Detections, sequence: int) -> Surroundings:
+        """Return what the ego itself has around it, as it is registered with what others send."""
+        if self._registration == "icp":
+            return Cloud(ego.agent_id, ego.stamp_ns, ego.T_world_agent, ego.pose_covariance, ego.points)
+        # As bytes, like its boxes: the same path as live, where it may come from another process.
+        return decode_scene_graph(decode(self._graph_message(ego, detections, sequence)))
+
+    def _graph_message(self, agent: AgentFrame, detections: Detections, sequence: int) -> bytes:
+        graph = self._build_graph(agent, detections)
+        return share_graph(graph, sequence, self._detector.fingerprint, ExchangeSettings.max_nodes)
+
     def _see(self, agent: AgentFrame, features: BevFeatures | None) -> tuple[BevFeatures, Detections]:
         """Return the features of an agent's frame and its boxes, computed once."""
         known = self._seen.get(agent.agent_id)
@@ -193,10 +221,6 @@ class Cooperation:
         detections = self._detector.decode(features)
         self._seen[agent.agent_id] = agent, features, detections
         return features, detections
-
-    def _graph_message(self, agent: AgentFrame, detections: Detections, sequence: int) -> bytes:
-        graph = self._build_graph(agent, detections)
-        return share_graph(graph, sequence, self._detector.fingerprint, ExchangeSettings.max_nodes)
 
     def _sender(self, agent_id: str) -> FeatureSender:
         if agent_id not in self._senders:
@@ -246,9 +270,9 @@ def check_registration(registration: str, fusion: str) -> None:
         )
 
 
-def is_scene_graph(data: bytes) -> bool:
-    """Say whether a message carries a scene graph; what cannot be read does not."""
+def is_of_kind(data: bytes, kind: PayloadKind) -> bool:
+    """Say whether a message carries a payload of this kind; what cannot be read does not."""
     try:
-        return decode(data).kind == PayloadKind.SCENE_GRAPH
+        return decode(data).kind == kind
     except MessageError:
         return False

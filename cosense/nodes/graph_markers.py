@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cosense.fusion.pose_repair import Registered
+from cosense.fusion.pose_repair import Heard
 from cosense.geometry.transforms import invert, transform_points
 from cosense.nodes.conversions import header
 from cosense.nodes.markers import clear, text
@@ -28,7 +28,7 @@ _TEXT_ABOVE_M = 3.0
 
 
 def graphs_to_markers(
-    own: SceneGraph, others: Mapping[str, Registered], stamp_ns: int, frame_id: str
+    own: SceneGraph, others: Mapping[str, Heard], stamp_ns: int, frame_id: str
 ) -> MarkerArray:
     """Return the graphs of one moment.
 
@@ -64,7 +64,8 @@ def graphs_to_markers(
 
     add_graph(own, own.positions, 1.0)
     for name, other in others.items():
-        graph, result = other.graph, other.result
+        graph, result = other.surroundings, other.registration
+        assert isinstance(graph, SceneGraph)
         T_own_other = result.T_a_b
         if T_own_other is None:
             T_own_other = invert(own.T_world_agent) @ graph.T_world_agent

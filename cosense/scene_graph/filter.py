@@ -14,15 +14,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import Matrix, transform_from_planar, wrap_angle
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.registration import Registration, planar
+from cosense.scene_graph.registration import Posed, Registration, planar
 
 Array = NDArray[np.float64]
+
+
+class Stamped(Posed, Protocol):
+    """Who says where it believed to be at a moment."""
+
+    @property
+    def stamp_ns(self) -> int:
+        """Of the measurement."""
 
 
 class Verdict(str, Enum):
@@ -131,20 +139,20 @@ class PoseFilter:
         return float(innovation @ np.linalg.solve(spread, innovation)) <= self.settings.gate
 
 
-def pose_error(result: Registration, graph_a: SceneGraph, graph_b: SceneGraph) -> PoseError:
+def pose_error(result: Registration, a: Stamped, b: Stamped) -> PoseError:
     """Return how far b's sent pose is off in a's world by a registration of both.
 
     Args:
-        result: registered, T_a_b of these graphs.
-        graph_a: of the ego, whose world it is.
-        graph_b: of the peer.
+        result: registered, T_a_b of these.
+        a: graph or cloud of the ego, whose world it is.
+        b: of the peer.
     """
     assert result.T_a_b is not None
     assert result.covariance is not None
-    error = _difference(planar(graph_a.T_world_agent @ result.T_a_b), planar(graph_b.T_world_agent))
+    error = _difference(planar(a.T_world_agent @ result.T_a_b), planar(b.T_world_agent))
     turn = np.eye(3)
-    turn[:2, :2] = graph_a.T_world_agent[:2, :2]
-    return PoseError(max(graph_a.stamp_ns, graph_b.stamp_ns), error, turn @ result.covariance @ turn.T)
+    turn[:2, :2] = a.T_world_agent[:2, :2]
+    return PoseError(max(a.stamp_ns, b.stamp_ns), error, turn @ result.covariance @ turn.T)
 
 
 def corrected(T_world_agent: Matrix, error: Array) -> Matrix:

@@ -76,7 +76,7 @@ def test_metrics_say_everything_that_design_asks_for(tmp_path: Path) -> None:
         "model": "point-is-car",
         "weights_sha256": "ab" * 32,
         "seed": 3,
-        "pose_noise": {"position_m": 0.1, "heading_deg": 0.2},
+        "pose_noise": {"position_m": 0.1, "heading_deg": 0.2, "is_announced": True},
         "budget_bytes": 4000,
         "fusion": "late",
         "command": "cosense evaluate",
@@ -139,6 +139,12 @@ def test_a_noisy_pose_says_how_uncertain_it_is() -> None:
         agents[1].T_world_agent[:2, 3] - frame.others[0].T_world_agent[:2, 3] for agents in (believed, twice)
     ]
     np.testing.assert_allclose(errors[1], 2 * errors[0])
+    unannounced = with_pose_noise(
+        [ego, *frame.others], PoseNoise(0.3, 2.0, is_announced=False), seed=0, frame_index=1
+    )
+    np.testing.assert_array_equal(unannounced[0].pose_covariance, known)
+    for knowing, ignorant in zip(believed, unannounced, strict=True):
+        np.testing.assert_array_equal(knowing.T_world_agent, ignorant.T_world_agent)
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5])

@@ -190,20 +190,28 @@ def test_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one() -> None:
 
 
 @pytest.mark.parametrize("delay_ms", [0, 100])
-def test_a_graph_shares_the_fate_of_its_message_and_counts_either_way(
+def test_a_graph_may_get_lost_alone_and_counts_either_way(
     detector: CooperativeDetector, delay_ms: float
 ) -> None:
     channel = Channel(delay_ms, 0.5, seed=2)
     plain = DistantCooperation(detector, "hybrid", channel)
     cooperation = DistantCooperation(detector, "hybrid", channel, registration="scene_graph")
-    for index, frame in enumerate(drive(6)):
+    ages_ms = set()
+    for index, frame in enumerate(drive(12)):
         agents = list(frame.agents.values())
         without, exchange = plain.exchange(agents, index, {}), cooperation.exchange(agents, index, {})
-        peers = exchange.result.peers
-        assert [peer.age_ms for peer in peers] == 2 * [peer.age_ms for peer in without.result.peers]
+        features = [peer for peer in exchange.result.peers if "graph" not in peer.reason]
+        graphs = [peer for peer in exchange.result.peers if "graph" in peer.reason]
+        assert [peer.age_ms for peer in features] == [peer.age_ms for peer in without.result.peers]
+        ages_ms |= {(a.age_ms, b.age_ms) for a in features for b in graphs}
         assert list(exchange.graphs) == ["near"]
         more = exchange.bytes_per_sender["near"] - without.bytes_per_sender["near"]
         assert more == len(exchange.graphs["near"])
+    # The newest of both are of one frame, or either is the older one.
+    assert {np.sign(a - b) for a, b in ages_ms} == {-1, 0, 1}
+    lost = {index for index in range(400) if channel.loses_graph(index, "near")}
+    assert len(lost) / 400 == pytest.approx(0.5, abs=0.06)
+    assert lost != {index for index in range(400) if channel.loses_message(index, "near")}
 
 
 def test_graphs_of_a_sweep_are_built_once_a_cloud(
@@ -342,6 +350,8 @@ def test_curves_vary_one_thing(detector: CooperativeDetector) -> None:
         Point("tiny", "late", pose_noise=0.4),
         Point("tiny", "late", pose_noise=0.4, registration="scene_graph"),
     ]
+    unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
+    assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
     assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
     assert len(points("grid", budget_bytes=2000)) == 1 + 5 * 6 * 5
     # A kind of fusion that one model cannot do is drawn for the others.

@@ -81,6 +81,18 @@ def test_graphs_are_messages_of_their_own(fusion):
             assert decode(data).kind == PayloadKind.SCENE_GRAPH
 
 
+def test_for_icp_points_are_sent_beside_and_counted():
+    plain, run = (Cooperation(DETECTORS["patches"], "hybrid", registration=kind) for kind in ("none", "icp"))
+    team = agents("ego", "unit")
+    without, result = plain.step(team, 0), run.step(team, 0)
+    data = run.send_graph(team[1], 0)
+    assert decode(data).kind == PayloadKind.POINTS
+    assert [report.bytes for report in result.peers] == [without.peers[0].bytes, len(data)]
+    assert result.bytes_per_sender["unit"] - without.bytes_per_sender["unit"] == len(data)
+    # Poses that are certain stay as they are.
+    assert_same(result.detections, without.detections)
+
+
 def test_a_broken_graph_is_named():
     run = Cooperation(DETECTORS["patches"], "hybrid", registration="scene_graph")
     ego, unit = agents("ego", "unit")

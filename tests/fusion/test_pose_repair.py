@@ -138,6 +138,44 @@ def test_what_was_wrong_before_does_not_move_an_honest_pose():
     np.testing.assert_array_equal(placed.message.T_world_agent, decode(encode(envelope(blind))).T_world_agent)
 
 
+def test_who_is_wrong_and_says_nothing_is_in_doubt_and_set_right_from_then_on():
+    """Errors drawn anew in each frame that no covariance announces: the first one demotes."""
+    repair, rng = PoseRepair("scene_graph"), np.random.default_rng(1)
+    for k in range(8):
+        error = (0.6, -0.5, np.deg2rad(1.0)) if k == 0 else rng.normal(0, [0.6, 0.6, np.deg2rad(1)])
+        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
+        assert bool(placed.objection) == (k == 0)
+        assert off(placed)[0] > 0.7 if k == 0 else off(placed)[0] < 0.1
+    # What comes without a graph is no longer as certain as it says.
+    blind = graph("unit", T_WORLD_UNIT, (0.1, 0.0, 0.0), SURE, NOW + 800 * MS, NOTHING)
+    placed, _ = step(repair, blind)
+    assert np.trace(placed.message.pose_covariance[:2, :2]) > 2 * 0.6**2
+    later, _ = step(repair, replace(blind, stamp_ns=NOW + 9000 * MS))
+    np.testing.assert_allclose(later.message.pose_covariance, SURE, atol=1e-6)
+
+
+def test_an_error_of_many_metres_still_leaves_poses_that_help_to_register():
+    repair = PoseRepair("scene_graph")
+    for k, error in enumerate([(9.0, -5.0, np.deg2rad(8.0)), (-2.0, 3.0, np.deg2rad(-4.0))]):
+        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
+    assert placed.objection == ""
+    assert off(placed)[0] < 0.1
+
+
+def test_registrations_of_the_frame_are_there_to_be_shown():
+    repair = PoseRepair("scene_graph")
+    unit = graph("unit", T_WORLD_UNIT)
+    step(repair, unit)
+    ((name, heard),) = repair.registrations.items()
+    assert (name, len(heard.surroundings), heard.surroundings.stamp_ns) == ("unit", len(unit), NOW)
+    assert heard.registration.registered
+    assert len(heard.registration.inliers) > 5
+    step(repair, graph("unit", T_WORLD_UNIT, world=NOTHING))
+    assert not repair.registrations["unit"].registration.registered
+    repair.hear(graph("ego", T_WORLD_EGO), [])
+    assert repair.registrations == {}
+
+
 def test_without_any_idea_of_the_pose_a_first_registration_is_not_used():
     lost = np.diag([1e5, 1e5, 10.0])
     repair = PoseRepair("scene_graph")

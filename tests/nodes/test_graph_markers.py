@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
 
 from visualization_msgs.msg import Marker
 
-from cosense.fusion.pose_repair import Registered
+from cosense.fusion.pose_repair import Heard
 from cosense.nodes.graph_markers import graphs_to_markers
 
 
@@ -32,7 +32,7 @@ def test_a_registered_graph_lies_upon_the_egos_and_lines_join_what_agrees():
     own, other, T_own_other = pair(np.random.default_rng(1), 12, 3, 0.05)
     result = register(own, other)
     assert result.T_a_b is not None
-    shown = by_name(own, {"b": Registered(other, result)})
+    shown = by_name(own, {"b": Heard(other, result)})
     np.testing.assert_allclose(points(shown["a nodes"]), own.positions)
     places = points(shown["b nodes"])
     assert np.abs(places - transform_points(T_own_other, other.positions))[:, :2].max() < 1.0
@@ -48,7 +48,7 @@ def test_a_refused_graph_is_pale_where_it_was_sent_from_and_nothing_agrees():
     own = graph_of([4, 4], [[3, 0, 0], [5, 1, 0]], T_world_agent=T_world_own, edges=np.array([[0, 1]]))
     other = replace(own, agent_id="b", T_world_agent=T_world_other)
     refused = Registration(Status.TOO_FEW, "2 matches", inliers=np.array([[0, 1]]))
-    shown = by_name(own, {"b": Registered(other, refused)})
+    shown = by_name(own, {"b": Heard(other, refused)})
     expected = transform_points(invert(T_world_own) @ T_world_other, other.positions)
     np.testing.assert_allclose(points(shown["b nodes"]), expected)
     np.testing.assert_allclose(points(shown["b edges"]), expected)

@@ -8,7 +8,7 @@ import pytest
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.scene_graph import NodeClass, Prior, Status
 from cosense.scene_graph.baselines.box_pose_graph import register_boxes
-from cosense.scene_graph.baselines.icp import icp
+from cosense.scene_graph.baselines.icp import Cloud, icp, register_clouds, thinned
 from cosense.scene_graph.baselines.spectral import leading_eigenvector, register_spectral
 from tests.scene_graph.scenes import errors, graph_of, pair
 
@@ -85,3 +85,38 @@ def test_icp_without_overlap_says_so():
     assert icp(cloud, cloud, transform_from_planar(500, 0, 0)).T_a_b is None
     assert icp(cloud, cloud[:10], np.eye(4)).T_a_b is None
     assert icp(np.full((100, 3), np.nan), cloud, np.eye(4)).T_a_b is None
+
+
+def cloud_of(points, name):
+    return Cloud(name, 0, np.eye(4), np.zeros((3, 3)), points)
+
+
+def test_clouds_are_registered_with_a_covariance_or_a_status():
+    squares = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        T = transform_from_planar(4, 2, 0.5, 0.2)
+        a, b = cloud_of(yard(rng), "a"), cloud_of(transform_points(invert(T), yard(rng)), "b")
+        prior = Prior(T @ transform_from_planar(*rng.normal(0, 0.4, 2), rng.normal(0, 0.01)), COVARIANCE)
+        result = register_clouds(a, b, prior)
+        assert result.registered
+        off = (result.T_a_b - T)[:2, 3]
+        assert np.hypot(*off) < 0.1
+        squares.append(off @ np.linalg.solve(result.covariance[:2, :2], off))
+    assert np.mean(squares) < 5
+    far = register_clouds(a, b, Prior(transform_from_planar(500, 0, 0), COVARIANCE))
+    assert (far.status, far.T_a_b) == (Status.TOO_FEW, None)
+    assert "overlap by 0 %" in far.reason
+
+
+def test_bare_ground_does_not_tell_where_one_stands():
+    rng = np.random.default_rng(0)
+    a, b = (np.column_stack([rng.uniform(-30, 30, (6000, 2)), rng.normal(0, 0.02, 6000)]) for _ in range(2))
+    result = register_clouds(cloud_of(a, "a"), cloud_of(b, "b"), Prior(np.eye(4), COVARIANCE))
+    assert result.status is Status.HIGH_COVARIANCE
+
+
+def test_thinning_takes_the_mean_of_each_cube():
+    points = np.array([[0.1, 0.1, 0.1, 7], [0.3, 0.1, 0.3, 7], [-0.1, 0, 0, 7], [np.nan, 0, 0, 7]])
+    np.testing.assert_allclose(sorted(thinned(points, 0.5).tolist()), [[-0.1, 0, 0], [0.2, 0.1, 0.2]])
+    assert thinned(np.zeros((0, 4)), 0.5).shape == (0, 3)
