@@ -42,7 +42,8 @@ def with_pose_noise(
 ) -> list[AgentFrame]:
     """Return the agents with disturbed poses, which know how uncertain they are where that is announced.
 
-    The draw depends on the seed and the frame alone; twice the noise are errors twice as large.
+    The draw depends on the seed and the frame alone; twice the noise are errors twice as large. What is wrong
+    is where an agent is in the world: how it moves from frame to frame it knows from wheels and gyroscopes.
     """
     random = np.random.default_rng([seed, frame_index])
     sigmas = np.array([noise.position_m, noise.position_m, np.deg2rad(noise.heading_deg)])
@@ -54,5 +55,12 @@ def with_pose_noise(
         T = agent.T_world_agent.copy()
         T[:3, :3] = transform_from_planar(0.0, 0.0, turn_rad)[:3, :3] @ T[:3, :3]
         T[:2, 3] += dx, dy
-        disturbed.append(replace(agent, T_world_agent=T, pose_covariance=agent.pose_covariance + covariance))
+        disturbed.append(
+            replace(
+                agent,
+                T_world_agent=T,
+                pose_covariance=agent.pose_covariance + covariance,
+                T_odom_agent=agent.T_world_agent if agent.T_odom_agent is None else agent.T_odom_agent,
+            )
+        )
     return disturbed

@@ -16,7 +16,7 @@ from cosense.perception.detections import Detections
 from cosense.perception.detector import Detector
 from cosense.perception.features import BevFeatures
 from cosense.perception.models import network_tensors
-from cosense.scene_graph.build import build
+from cosense.scene_graph.builder import SceneGraphBuilders
 from cosense.scene_graph.graph import SceneGraph
 from cosense.sensing.frame import AgentFrame
 
@@ -32,10 +32,15 @@ class SharedMaps:
         self.detectors: dict[str, Detector] = {}
         self._key_of = {name: network_hash(detector) for name, detector in detectors.items()}
         self._remembered: list[_Remembered] = []
-        # With what they were made from, so that its place in memory is not taken by something else.
-        self._graphs: dict[tuple[int, int], tuple[AgentFrame, Detections, SceneGraph]] = {}
+        # Of the frame at hand, by model and agent.
+        self._graphs: dict[tuple[str, str], SceneGraph] = {}
+        self.begin()
         for name, detector in detectors.items():
             self.detectors[name] = self._remembering(detector)
+
+    def begin(self) -> None:
+        """Go on to another sequence."""
+        self._builders = {name: SceneGraphBuilders() for name in self._key_of}
 
     def encode(self, frame: CooperativeFrame) -> dict[str, dict[str, BevFeatures]]:
         """Go on to a frame: return the maps of its clouds by model and agent.
@@ -55,13 +60,21 @@ class SharedMaps:
             remembered.begin(known)
         return {name: maps[key] for name, key in self._key_of.items()}
 
-    def build_graph(self, frame: AgentFrame, detections: Detections) -> SceneGraph:
-        """Return the scene graph of a cloud, made once: but for its pose it does not depend on the pose."""
-        key = id(frame.points), id(detections)
+    def build_graph(self, model: str, frame: AgentFrame, detections: Detections) -> SceneGraph:
+        """Return the scene graph of an agent in the frame at hand, made once.
+
+        But for the pose that goes with it, it does not depend on where the agent believes to be.
+
+        Args:
+            model: name of the detector that found the boxes.
+            frame: of the agent.
+            detections: the boxes.
+        """
+        key = model, frame.agent_id
         if key not in self._graphs:
-            self._graphs[key] = frame, detections, build(frame, detections)
+            self._graphs[key] = self._builders[model].update(frame, detections)
         return replace(
-            self._graphs[key][2], T_world_agent=frame.T_world_agent, pose_covariance=frame.pose_covariance
+            self._graphs[key], T_world_agent=frame.T_world_agent, pose_covariance=frame.pose_covariance
         )
 
     def _remembering(self, detector: Detector) -> Detector:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -183,11 +184,15 @@ def sweep(
     """
     counting = lean(protocol)
     shared = SharedMaps(detectors)
-    runs = [_Run(point, shared.detectors[point.model], shared.build_graph, seed) for point in points]
+    runs = [
+        _Run(point, shared.detectors[point.model], partial(shared.build_graph, point.model), seed)
+        for point in points
+    ]
     previous: CooperativeFrame | None = None
     for index, counts in enumerate(counted):
         frame = dataset[index]
         if not goes_on(previous, frame):
+            shared.begin()
             for run in runs:
                 run.begin()
         previous = frame

@@ -27,7 +27,7 @@ from cosense.fusion.relative_poses import (
 from cosense.perception.detections import Detections
 from cosense.perception.features import BevFeatures
 from cosense.scene_graph.baselines.icp import Cloud
-from cosense.scene_graph.build import build
+from cosense.scene_graph.builder import SceneGraphBuilders
 from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph, share_graph
@@ -53,10 +53,7 @@ class Cooperation:
     """The agents of one sequence; call `step` once a frame, in the order of time.
 
     What is remembered from frame to frame is what the agents remember live: what the ego wanted a frame ago,
-    how the boxes of each sender move, and by what its pose is wrong for long.
-
-    Graphs are of one frame each, with nothing remembered: a map gathered over frames would be smeared by
-    poses whose error changes from frame to frame, as the simulated one does.
+    how the boxes of each sender move, what stands around each agent, and by what a pose is wrong for long.
     """
 
     def __init__(
@@ -69,7 +66,7 @@ class Cooperation:
         gate: GateSettings | None = None,
         selection: Selection | None = None,
         registration: RegistrationKind = "none",
-        build_graph: BuildGraph = build,
+        build_graph: BuildGraph | None = None,
     ) -> None:
         """Start a sequence.
 
@@ -85,7 +82,8 @@ class Cooperation:
             registration: "none" (poses as sent), or how the graphs of the others, a message each of its own,
                 are registered to set their poses right: "scene_graph", or to compare "boxes", "spectral", and
                 "icp", where each sends its points instead of a graph.
-            build_graph: of a frame and its detections.
+            build_graph: of a frame and its detections, called once a frame and agent; None for
+                `SceneGraphBuilders`.
 
         Raises:
             CosenseError: an unknown kind of fusion or registration, or a model that shares no features.
@@ -98,7 +96,7 @@ class Cooperation:
         self._settings = settings or FusionSettings()
         self._selection = selection
         self._senders: dict[str, FeatureSender] = {}
-        self._build_graph = build_graph
+        self._build_graph = build_graph or SceneGraphBuilders().update
         self._registration = registration
         self._repair = None if registration == "none" else PoseRepair(registration)
         self._seen: dict[str, tuple[AgentFrame, BevFeatures, Detections]] = {}
@@ -175,10 +173,8 @@ class Cooperation:
             kind = payload_kind(self._registration)
             graphs = [data for data in messages if is_of_kind(data, kind)]
             messages = [data for data in messages if not is_of_kind(data, kind)]
-            place, reports = (
-                self._repair.place,
-                self._repair.hear(self._own(ego, detections, sequence), graphs),
-            )
+            reports = self._repair.hear(self._own(ego, detections, sequence), graphs)
+            place = self._repair.place
         if self._receiver is None:
             result = fuse_late(own, messages, self._settings, place)
             return replace(result, peers=[*result.peers, *reports])

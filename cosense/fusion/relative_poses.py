@@ -1,10 +1,10 @@
 """Where senders stand seen from the ego, by what all of them have sent of what is around them.
 
-With one sender this is a registration of two graphs. With several, those between senders count too: one that
-has nothing in common with the ego may have it with a third that has, and three who agree are surer than two.
-All go into one pose graph (`scene_graph.pose_graph`), out of which comes one registration a sender. What the
-ego itself sees has the last word: others may make its registration with a sender surer, not move it beyond its
-own bounds, so that none can put another one in a wrong place.
+With one sender this is a registration of two graphs. With several, those between senders count too: one
+that has nothing in common with the ego may have it with a third that has, and three who agree are surer.
+All go into one pose graph (`scene_graph.pose_graph`), out of which comes one registration a sender.
+What the ego itself sees has the last word: others may make its registration with a sender surer, not move it
+beyond its own bounds, so that none can put another one in a wrong place.
 """
 
 from __future__ import annotations

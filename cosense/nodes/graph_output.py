@@ -7,7 +7,7 @@ from std_msgs.msg import UInt8MultiArray
 from cosense.nodes import conversions, qos
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.perception.detections import Detections
-from cosense.scene_graph.build import build
+from cosense.scene_graph.builder import SceneGraphBuilder
 from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.message import share_graph
 from cosense.sensing.frame import AgentFrame
@@ -24,6 +24,7 @@ class GraphOutput:
             fingerprint: of its detector.
         """
         self._fingerprint = fingerprint
+        self._builder = SceneGraphBuilder()
         self._graphs = node.publisher(UInt8MultiArray, "~/output/scene_graph", qos.V2X)
 
     def publish(self, frame: AgentFrame, detections: Detections, sequence: int) -> int:
@@ -32,7 +33,7 @@ class GraphOutput:
         Raises:
             CosenseError: its cloud gives no graph.
         """
-        graph = build(frame, detections)
+        graph = self._builder.update(frame, detections)
         data = share_graph(graph, sequence, self._fingerprint, ExchangeSettings.max_nodes)
         self._graphs.publish(conversions.bytes_to_message(data))
         return len(data)

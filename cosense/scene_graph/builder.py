@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cosense.perception.detections import Detections
@@ -40,9 +42,11 @@ class SceneGraphBuilder:
         """
         moving = detections[sure_enough(detections)]
         found = static_objects(frame.points, moving.boxes)
-        velocities = self._motion.velocities(frame, moving)
-        self._map.update(frame.stamp_ns, frame.T_world_agent, found)
-        standing, map_ids = self._map.nodes(frame.T_world_agent)
+        # What is gathered over frames must not be smeared by a position that jumps from frame to frame.
+        T_odom_agent = frame.T_world_agent if frame.T_odom_agent is None else frame.T_odom_agent
+        velocities = self._motion.velocities(replace(frame, T_world_agent=T_odom_agent), moving)
+        self._map.update(frame.stamp_ns, T_odom_agent, found)
+        standing, map_ids = self._map.nodes(T_odom_agent)
         return graph_of(
             Nodes.concatenate([moving_nodes(moving, velocities), standing]),
             np.concatenate(
@@ -56,3 +60,14 @@ class SceneGraphBuilder:
             frame.T_world_agent,
             frame.pose_covariance,
         )
+
+
+class SceneGraphBuilders:
+    """The scene graphs of several agents, each with a memory of its own."""
+
+    def __init__(self) -> None:
+        self._builders: dict[str, SceneGraphBuilder] = {}
+
+    def update(self, frame: AgentFrame, detections: Detections) -> SceneGraph:
+        """Return the graph of the agent whose frame this is; see `SceneGraphBuilder.update`."""
+        return self._builders.setdefault(frame.agent_id, SceneGraphBuilder()).update(frame, detections)

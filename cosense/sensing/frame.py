@@ -46,6 +46,8 @@ class AgentFrame:
         pose_covariance: (3,3) of (x, y, yaw) in the world, m^2, m rad, rad^2; zero where it is not known.
         cameras: the images nearest in time, possibly none.
         objects: this agent's own labels in the agent frame, None where there are none.
+        T_odom_agent: (4,4) pose in a world of its own that drifts and never jumps (REP-105: odom), None where
+            T_world_agent does not jump.
     """
 
     agent_id: str
@@ -56,3 +58,4 @@ class AgentFrame:
     pose_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
     cameras: tuple[Camera, ...] = ()
     objects: Objects | None = None
+    T_odom_agent: Matrix | None = None

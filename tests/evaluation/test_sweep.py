@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from cosense.errors import CosenseError
-from cosense.evaluation import shared_maps
 from cosense.evaluation.bootstrap import frame_draws, resample
 from cosense.evaluation.channel import Channel, DistantCooperation
 from cosense.evaluation.curves import CURVES, check_curve, points_of, read_values
@@ -24,6 +23,7 @@ from cosense.evaluation.shared_maps import SharedMaps
 from cosense.evaluation.sweep import Point, PointResult, nearest_agents, survey, sweep
 from cosense.evaluation.sweep_results import CSV, JSON, sweep_content, write_sweep
 from cosense.fusion.models import CooperativeDetector
+from cosense.scene_graph.builder import SceneGraphBuilder
 from tests.evaluation.cooperators import drive, tiny_detector
 from tests.evaluation.scenes import PointIsCar, Scenes
 
@@ -218,9 +218,11 @@ def test_graphs_of_a_sweep_are_built_once_a_cloud(
     detector: CooperativeDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[str] = []
-    build = shared_maps.build
+    update = SceneGraphBuilder.update
     monkeypatch.setattr(
-        shared_maps, "build", lambda frame, found: (built.append(frame.agent_id), build(frame, found))[1]
+        SceneGraphBuilder,
+        "update",
+        lambda self, frame, found: (built.append(frame.agent_id), update(self, frame, found))[1],
     )
     points = [
         Point("tiny", "hybrid", pose_noise=noise, registration="scene_graph") for noise in (0.0, 0.2, 0.4)

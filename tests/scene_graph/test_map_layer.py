@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,22 @@ def test_a_graph_has_a_layer_that_moves_and_one_that_stands():
     np.testing.assert_allclose(graphs[2].velocities[0], [10.0, 0.0], atol=1e-6)
     assert (graphs[2].velocities[1:] == 0).all()
     np.testing.assert_allclose(graphs[2].positions[0], [12.0, -3.0, -1.1])
+
+
+def test_a_position_that_jumps_does_not_smear_what_odometry_holds_together():
+    rng = np.random.default_rng(3)
+    builder, lost = SceneGraphBuilder(), SceneGraphBuilder()
+    for step in range(6):
+        T = transform_from_planar(1.0 * step, 0.0, 0.0)
+        jump = transform_from_planar(*rng.normal(0, 2.0, 2), 0.0)
+        jumping = AgentFrame("a", "vehicle", step * STEP_NS, jump @ WORLD @ T, cloud(faces_at(T)))
+        graph = builder.update(replace(jumping, T_odom_agent=T), Detections.empty())
+        smeared = lost.update(jumping, Detections.empty())
+    there = transform_points(invert(T), np.column_stack([POLES, np.zeros(len(POLES))]))
+    for x, y, _ in there:
+        assert (np.hypot(*(graph.positions[:, :2] - [x, y]).T) < 0.3).sum() == 1
+    assert len(smeared) > len(graph)
+    np.testing.assert_array_equal(graph.T_world_agent, jumping.T_world_agent)
 
 
 def test_the_first_graph_of_a_builder_is_that_of_one_frame():
