@@ -6,10 +6,10 @@ ego's own pose moves everything alike and is nobody's business here.
 
 - The graphs agree with what was sent, within both covariances: the two are weighed by them. What was sent
   with a covariance of zero stays as it is.
-- They disagree beyond these covariances: whoever is wrong, nobody knows yet. The error is taken into the
-  covariance, so that the gate lets the message do less, and the reason is published. From then on the sender
-  is in doubt: for some seconds its poses count as uncertain as they were found wrong, whatever it says, and
-  so graphs that say it again outweigh them.
+- They disagree beyond these covariances, or agree anywhere but there: whoever is wrong, nobody knows yet. The
+  error is taken into the covariance, so that the gate lets the message do less, and the reason is published.
+  From then on the sender is in doubt: for some seconds its poses count as uncertain as they were found wrong,
+  whatever it says, and so graphs that say it again outweigh them.
 - They say nothing: as sent, unless the filter (`scene_graph.filter`) still knows of a lasting error that what
   was sent denies.
 
@@ -38,7 +38,7 @@ from cosense.fusion.relative_poses import (
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.filter import PoseError, PoseFilter, Verdict, corrected, pose_error
 from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.registration import Posed, Prior, Registration
+from cosense.scene_graph.registration import Posed, Prior, Registration, Status
 from cosense.sharing.message import Message, MessageError, decode
 
 # Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.
@@ -182,9 +182,15 @@ class PoseRepair:
             other: of the sender, as sent.
             result: of both.
         """
+        name, stamp_ns = other.agent_id, other.stamp_ns
+        if result.status is Status.GATED:
+            # How far it is off is unknown.
+            spread = _world_covariance(own, other) + np.diag(_MOST_DOUBT)
+            objection = f"the graphs disagree with the sent pose: {result.reason}"
+            self._findings[name] = _Finding(PoseError(stamp_ns, np.zeros(3), spread), stamp_ns, objection)
+            return ""
         if not result.registered:
             return f"no pose from the graphs, {result.status.value}: {result.reason}"
-        name, stamp_ns = other.agent_id, other.stamp_ns
         measured = pose_error(result, own, other)
         doubted = self._doubted(other)
         sent, believed = _world_covariance(own, other), _world_covariance(own, doubted)

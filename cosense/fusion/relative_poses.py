@@ -1,10 +1,10 @@
 """Where senders stand seen from the ego, by what all of them have sent of what is around them.
 
-With one sender this is a registration of two graphs. With several, those between senders count too: one
-that has nothing in common with the ego may have it with a third that has, and three who agree are surer.
-All go into one pose graph (`scene_graph.pose_graph`), out of which comes one registration a sender.
-What the ego itself sees has the last word: others may make its registration with a sender surer, not move it
-beyond its own bounds, so that none can put another one in a wrong place.
+With one sender this is a registration of two graphs. With several, those between senders count too: one that
+has nothing in common with the ego may have it with a third that has, and three who agree are surer than two.
+All go into one pose graph (`scene_graph.pose_graph`), out of which comes one registration a sender. What the
+ego itself sees has the last word: others may make its registration with a sender surer, not move it beyond
+its own bounds, so that none can put another one in a wrong place.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ def can_vouch(a: Posed, b: Posed) -> bool:
 
 
 def register_pair(kind: RegistrationKind, a: Surroundings, b: Surroundings) -> Registration:
-    """Return the pose of b in a's frame, searched around what was sent where that is of help."""
+    """Return the pose of b in a's frame, searched around what was sent where that is of help.
+
+    GATED says that the graphs contradict what was sent without telling the pose: nothing agrees there, and
+    much does elsewhere, in more than one way.
+    """
     sent = Prior.between(a, b)
     around = Prior(sent.T_a_b, 4 * sent.covariance + _AROUND)
     if isinstance(a, Cloud):
@@ -88,8 +92,17 @@ def register_pair(kind: RegistrationKind, a: Surroundings, b: Surroundings) -> R
         return register_boxes(a, b, around)
     if kind == "spectral":
         return register_spectral(a, b, around)
-    result = register(a, b, around) if can_vouch(a, b) else None
-    return result if result is not None and result.registered else register(a, b)
+    if not can_vouch(a, b):
+        return register(a, b)
+    near = register(a, b, around)
+    if near.registered:
+        return near
+    anywhere = register(a, b)
+    # Of 543 pairs of graphs with true poses none was like this; of those with poses 1 to 2 m off 5 to 13 %.
+    if anywhere.status is Status.AMBIGUOUS and near.status is not Status.AMBIGUOUS:
+        reason = f"nothing agrees where it should ({near.status.value}), but {anywhere.reason}"
+        return replace(anywhere, status=Status.GATED, reason=reason)
+    return anywhere
 
 
 def relative_poses(

@@ -12,11 +12,12 @@ from cosense.fusion.late import fuse_late
 from cosense.fusion.pose_repair import PoseRepair, as_sent
 from cosense.fusion.receiver import FusionSettings
 from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.scene_graph import NodeClass
 from cosense.scene_graph.message import encode_scene_graph
 from cosense.sharing.message import Message, PayloadKind, decode, encode
 from tests.fusion.networks import objects_message
 from tests.fusion.pair import DETECTORS, EGO, FEATURES, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
-from tests.scene_graph.scenes import errors, seen, things
+from tests.scene_graph.scenes import errors, graph_of, seen, things
 
 MS = 1_000_000
 WORLD = things(np.random.default_rng(3), 14)
@@ -160,6 +161,22 @@ def test_an_error_of_many_metres_still_leaves_poses_that_help_to_register():
         placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
     assert placed.objection == ""
     assert off(placed)[0] < 0.1
+
+
+def test_who_is_contradicted_without_a_better_pose_is_in_doubt_too():
+    """The ego sees two rows of poles that the unit may stand at, and the unit says that it stands between."""
+    xs, ys = np.arange(8) * 7.0 + np.arange(8) ** 2 * 0.3, np.where(np.arange(8) % 3 == 0, 4.0, -3.0)
+    row = np.column_stack([xs, ys, np.zeros(8)])
+    poles = [NodeClass.POLE] * 16
+    same = {"stamp_ns": NOW, "sigma_m": 0.05, "pose_covariance": SURE}
+    ego = graph_of(poles, np.concatenate([row, row + np.array([0.0, 60.0, 0.0])]), agent_id="ego", **same)
+    T = transform_from_planar(0.0, 30.0, 0.0)
+    unit = graph_of(poles[:8], row, agent_id="unit", T_world_agent=T, **same)
+    placed, report = step(PoseRepair("scene_graph"), unit, ego)
+    assert report.used_for == "pose"
+    assert "the graphs disagree with the sent pose: nothing agrees where it should" in placed.objection
+    np.testing.assert_array_equal(placed.message.T_world_agent, T)
+    assert np.sqrt(placed.message.pose_covariance[0, 0]) > 2
 
 
 def test_registrations_of_the_frame_are_there_to_be_shown():

@@ -16,12 +16,13 @@ from cosense.fusion.relative_poses import (
     thinned_frame,
 )
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
+from cosense.scene_graph import NodeClass, Status
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.message import encode_scene_graph
 from cosense.sharing.message import Message, MessageError, PayloadKind, decode, encode
 from cosense.sharing.points import decode_points, encode_points
 from tests.fusion.networks import frame
-from tests.scene_graph.scenes import errors, seen, things
+from tests.scene_graph.scenes import errors, graph_of, seen, things
 
 WORLD = things(np.random.default_rng(5), 30)
 THIRDS = tuple(np.arange(30) % 3 == part for part in range(3))
@@ -78,6 +79,28 @@ def test_one_sender_is_registered_as_it_is():
     (result,) = relative_poses("scene_graph", ego, [middle]).values()
     np.testing.assert_array_equal(result.T_a_b, register_pair("scene_graph", ego, middle).T_a_b)
     assert relative_poses("scene_graph", ego, []) == {}
+
+
+def test_graphs_that_agree_in_two_ways_elsewhere_contradict_what_was_sent():
+    """Two rows of poles of which either may be the one that the other agent sees."""
+    xs, ys = np.arange(8) * 7.0 + np.arange(8) ** 2 * 0.3, np.where(np.arange(8) % 3 == 0, 4.0, -3.0)
+    row = np.column_stack([xs, ys, np.zeros(8)])
+    both = graph_of(
+        [NodeClass.POLE] * 16, np.concatenate([row, row + np.array([0.0, 60.0, 0.0])]), agent_id="a"
+    )
+    one = graph_of([NodeClass.POLE] * 8, row, agent_id="b")
+    exact = {"pose_covariance": np.diag([0.02, 0.02, 0.001]) ** 2, "sigmas_m": np.full(8, 0.05)}
+    both = replace(both, **exact | {"sigmas_m": np.full(16, 0.05)})
+    at_row, between, unsure = (
+        replace(one, T_world_agent=transform_from_planar(0.0, y, 0.0), **exact) for y in (60.0, 30.0, 30.0)
+    )
+    assert register_pair("scene_graph", both, at_row).registered
+    contradicted = register_pair("scene_graph", both, between)
+    assert contradicted.status is Status.GATED
+    assert "nothing agrees where it should" in contradicted.reason
+    assert contradicted.T_a_b is None
+    unsure = replace(unsure, pose_covariance=np.diag([100.0, 100.0, 0.1]))
+    assert register_pair("scene_graph", both, unsure).status is Status.AMBIGUOUS
 
 
 def test_of_many_senders_those_that_stand_closest_are_registered_with_each_other(monkeypatch):
