@@ -88,18 +88,17 @@ def command(
 
         cosense register mine.json theirs.json
     """
-    from cosense.scene_graph import register
-    from cosense.scene_graph.descriptors import describer
+    from cosense.scene_graph.descriptors import registrar
     from cosense.scene_graph.exchange import ExchangeSettings
     from cosense.scene_graph.message import transmitted
 
     # What is written wrong should not wait for a network to run.
     sides = read_input(a, frame, "A"), read_input(b, frame, "B")
     belief = None if prior is None else prior_of(prior, prior_sigma, sides)
-    describe = describer(descriptors)
+    register = registrar(descriptors)
     graph_a, graph_b = graphs_of(sides, model)
     graph_b, message_bytes = transmitted(graph_b, ExchangeSettings().max_nodes)
-    result = register(describe(graph_a), describe(graph_b), belief)
+    result = register(graph_a, graph_b, belief)
     content = content_of(result, (graph_a, graph_b), message_bytes)
     if out is not None and result.registered:
         draw(sides, (graph_a, graph_b), result, out)

@@ -78,8 +78,8 @@ def _changed(
 
 def _example(a: Nodes, b: Nodes, matches: NDArray[np.int64]) -> GraphExample:
     possible = GROUP_OF[a.classes][:, None] == GROUP_OF[b.classes][None]
-    tensors = (tensors_of(nodes.positions, nodes.classes, nodes.sizes, nodes.yaws) for nodes in (a, b))
-    return GraphExample(*tensors, possible, matches)
+    of_a, of_b = (tensors_of(nodes.positions, nodes.classes, nodes.sizes, nodes.yaws) for nodes in (a, b))
+    return GraphExample(of_a, of_b, possible, matches)
 
 
 def _nodes(graph: SceneGraph) -> Nodes:

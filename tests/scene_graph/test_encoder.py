@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar, transform_points
 from cosense.perception.models import WEIGHTS, find_model
-from cosense.scene_graph import NodeClass, register
-from cosense.scene_graph.descriptors import DESCRIPTORS, describer
+from cosense.scene_graph import NodeClass, Settings, register
+from cosense.scene_graph.descriptors import DESCRIPTORS, describer, registrar, settings_for
 from cosense.scene_graph.encoder import (
     CONFIG,
     EncoderConfig,
@@ -140,17 +140,41 @@ def test_riders_and_trunks_are_what_detectors_take_them_for(encoder):
 @pytest.mark.parametrize("kind", DESCRIPTORS)
 def test_a_registration_uses_either_kind(kind):
     a, b, T_true = pair(np.random.default_rng(4), 12, 6, sigma_m=0.1)
-    describe = describer(kind)
-    result = register(describe(a), describe(b))
+    result = registrar(kind)(a, b, None)
     assert result.registered, result.reason
     metres, degrees = errors(result.T_a_b, T_true)
     assert metres < 0.3
     assert degrees < 0.5
 
 
+def test_descriptors_without_learning_leave_the_registration_as_it_is():
+    a, b, _ = pair(np.random.default_rng(4), 12, 6, sigma_m=0.1)
+    learned = describer("learned")
+    expected = register(a, b)
+    found = registrar("triplets")(learned(a), learned(b), None)
+    assert np.array_equal(found.T_a_b, expected.T_a_b)
+    assert found.reason == expected.reason
+    assert settings_for("triplets") == Settings()
+
+
 def test_an_unknown_kind_is_named():
     with pytest.raises(CosenseError, match="'learnt': did you mean 'learned'"):
         describer("learnt")
+
+
+def test_what_ships_describes_as_it_did_when_its_figures_were_made(encoder):
+    """Two agents of different versions describe each for itself, but a change of the numbers is no accident."""
+    kinds = [NodeClass.VEHICLE, NodeClass.POLE, NodeClass.WALL, NodeClass.PERSON, NodeClass.POLE]
+    places = [[10, 2, -1], [5, -6, -1.9], [20, 15, -1.9], [-4, 8, -1], [0, 30, -1.9]]
+    described = encoder.describe(graph_of(kinds, places, [0.1, np.nan, 1.5, np.nan, np.nan]))
+    expected = [
+        [0.1745, -0.0045, -0.1761, -0.0764],
+        [0.2473, -0.1747, -0.0571, 0.0545],
+        [0.0916, 0.1222, -0.1320, 0.1038],
+        [0.0992, -0.2671, -0.1495, 0.0498],
+        [0.2237, -0.1449, -0.1762, -0.0061],
+    ]
+    np.testing.assert_allclose(described[:, :4], expected, atol=2e-3)
 
 
 def test_what_ships_is_small_and_says_how_it_was_made():
