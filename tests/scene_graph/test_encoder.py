@@ -127,6 +127,7 @@ def test_what_cannot_be_used_is_nobodys_neighbour(encoder):
     described = encoder.describe(both)
     assert (described[:4] == 0).all()
     np.testing.assert_array_equal(described[4:], encoder.describe(good))
+    assert registrar("learned")(both, both, None).registered
     strange = replace(good, sizes=np.full_like(good.sizes, np.nan), yaws=np.full(len(good), np.inf))
     assert np.isfinite(encoder.describe(strange)).all()
 

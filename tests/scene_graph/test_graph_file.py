@@ -10,6 +10,7 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.scene_graph.graph import NodeClass
 from cosense.scene_graph.graph_file import ground_height_of, read_graph
+from tests.conftest import REPOSITORY
 
 CAR = {"label": "car", "position": [10, 2, -1.1], "size": [4.5, 1.8, 1.6], "yaw": 0.1}
 LAMP = {"label": "lamp post", "position": [5.0, -6.0, -1.9]}
@@ -39,6 +40,13 @@ def test_nodes_are_read_with_their_defaults(write):
     np.testing.assert_array_equal(graph.velocities, [[np.nan, np.nan], [0, 0], [3, 0.5]])
     np.testing.assert_array_equal(graph.sigmas_m, [0.3, 0.3, 0.1])
     np.testing.assert_array_equal(graph.scores, [1, 1, 0.5])
+    assert not strange
+
+
+def test_the_example_of_the_manual_is_one(write):
+    page = (REPOSITORY / "docs" / "registration.md").read_text()
+    graph, strange = read_graph(write(page.split("```json\n")[1].split("```")[0]))
+    assert graph.classes.tolist() == [NodeClass.VEHICLE, NodeClass.POLE, NodeClass.WALL]
     assert not strange
 
 
