@@ -1,9 +1,9 @@
-"""`cosense register`: the pose between two clouds or frames, found by their scene graphs."""
+"""`cosense register`: the pose between two clouds, frames or graphs, found by scene graphs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cosense.scene_graph import Prior, Registration, SceneGraph
     from cosense.sensing.frame import AgentFrame
 
-CLOUDS = (".pcd", ".bin")
+CLOUDS, GRAPH = (".pcd", ".bin"), ".json"
 NO_MODEL = "none"
 
 
@@ -27,17 +27,24 @@ class Input:
 
     Attributes:
         given: as on the command line.
-        agent: its cloud; the pose is the identity where there is none.
+        agent: its cloud, empty where a graph is given; the pose is the identity where there is none.
         world: what the pose refers to; None where there is no pose.
+        graph: as a file has it; None where it has yet to be built from the cloud.
     """
 
     given: str
     agent: AgentFrame
     world: tuple[Path, str] | None
+    graph: SceneGraph | None = None
 
 
 def command(
-    a: Annotated[str, typer.Argument(help="Cloud, or PATH:AGENT of a data set or bag.", show_default=False)],
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="Cloud, scene graph (.json), or PATH:AGENT of a data set or bag.", show_default=False
+        ),
+    ],
     b: Annotated[str, typer.Argument(help="The same; its pose in A's frame is found.", show_default=False)],
     frame: Annotated[int, typer.Option(help="Of a data set: which frame; PATH:AGENT:FRAME goes before.")] = 0,
     prior: Annotated[
@@ -61,6 +68,9 @@ def command(
             "--refine", help="Let A ask for the points of what agrees, and set the pose right by them."
         ),
     ] = False,
+    descriptors: Annotated[
+        str, typer.Option(help="What ranks the pairs that are looked at: learned or triplets.")
+    ] = "learned",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     out: Annotated[
         Path | None,
@@ -69,9 +79,11 @@ def command(
 ) -> None:
     """Find the pose of B in the frame of A from what both have around them, or say why there is none.
 
-    Clouds are .pcd or KITTI's .bin: metres, z up, the sensor at the origin. What A and B tell each other is
-    written as messages and read back, as between agents: B's scene graph and, to refine, what A asks and B
-    replies. `bytes` is all of that, `time_ms` the registration alone.
+    Clouds are .pcd or KITTI's .bin: metres, z up, the sensor at the origin. A .json holds the nodes of a
+    scene graph that you have made yourself, see docs/registration.md. What A and B tell each other is written
+    as messages and read back, as between agents: B's scene graph and, to refine, what A asks and B replies.
+    `bytes` is all of that, `time_ms` the registration alone.
+
     Status 0: registered. 1: refused, and there is no pose. 2: bad input.
 
     Examples:
@@ -82,13 +94,22 @@ def command(
 
         cosense register drive.mcap:ego:0 drive.mcap:ego:20 --prior 15 0 0 --json
 
+        cosense register mine.json theirs.json
+
         cosense register street.pcd corner.pcd --refine
     """
     # What is written wrong should not wait for a network to run.
     sides = read_input(a, frame, "A"), read_input(b, frame, "B")
     belief = None if prior is None else prior_of(prior, prior_sigma, sides)
-    graph_a, graph_b, result, sent_bytes = registered(sides, graphs_of(sides, model), belief, refine)
-    content = content_of(result, sent_bytes)
+    for side in sides:
+        if refine and side.graph is not None:
+            raise CosenseError(
+                f"{side.given}: --refine asks for points, and a scene graph in a file has none"
+            )
+    graph_a, graph_b, result, sent_bytes = registered(
+        sides, graphs_of(sides, model), belief, descriptors, refine=refine
+    )
+    content = content_of(result, (graph_a, graph_b), sent_bytes)
     if out is not None and result.registered:
         draw(sides, (graph_a, graph_b), result, out)
     if as_json:
@@ -102,12 +123,12 @@ def command(
 
 
 def read_input(given: str, frame: int, name: str) -> Input:
-    """Read a cloud, or the cloud of an agent of a data set.
+    """Read a cloud or a scene graph, or the cloud of an agent of a data set.
 
     Args:
         given: PATH, PATH:AGENT or PATH:AGENT:FRAME.
         frame: where `given` says none.
-        name: of a cloud, which has no agent.
+        name: of a file, which has no agent.
 
     Raises:
         CosenseError: nothing is there, or it has no such agent or frame, or not one point.
@@ -115,6 +136,8 @@ def read_input(given: str, frame: int, name: str) -> Input:
     from cosense.data.recognise import is_bag
 
     path, words = split_input(given)
+    if path.is_file() and path.suffix == GRAPH:
+        return _graph(path, words, name)
     if path.is_file() and not is_bag(path):
         source = Input(given, _cloud(path, words, name), None)
     else:
@@ -147,11 +170,34 @@ def _cloud(path: Path, words: list[str], name: str) -> AgentFrame:
     from cosense.sensing.pcd import read_pcd
 
     if path.suffix not in CLOUDS:
-        raise CosenseError(f"{path}: neither a cloud ({' or '.join(CLOUDS)}) nor a data set or bag")
-    if words:
-        raise CosenseError(f"{path}: a cloud has neither agents nor frames, leave out ':{':'.join(words)}'")
+        kinds = f"neither a cloud ({' or '.join(CLOUDS)}) nor a scene graph ({GRAPH})"
+        raise CosenseError(f"{path}: {kinds} nor a data set or bag")
+    _no_words(path, words)
     read = read_pcd if path.suffix == ".pcd" else read_kitti_bin
     return AgentFrame(name, "vehicle", 0, np.eye(4), read(path).points)
+
+
+def _no_words(path: Path, words: list[str]) -> None:
+    if words:
+        raise CosenseError(f"{path}: a file has neither agents nor frames, leave out ':{':'.join(words)}'")
+
+
+def _graph(path: Path, words: list[str], name: str) -> Input:
+    """Read a scene graph, and say which of its labels nobody knows."""
+    import numpy as np
+
+    from cosense.scene_graph.graph_file import read_graph
+    from cosense.sensing.frame import AgentFrame
+
+    _no_words(path, words)
+    graph, strange = read_graph(path)
+    if strange:
+        named = ", ".join(f"'{label}' ({count})" for label, count in sorted(strange.items()))
+        typer.echo(
+            f"{path}: {sum(strange.values())} nodes have labels that are unknown here: {named}", err=True
+        )
+    agent = AgentFrame(name, "vehicle", graph.stamp_ns, np.eye(4), np.zeros((0, 4), np.float32))
+    return Input(str(path), agent, None, replace(graph, agent_id=graph.agent_id or name))
 
 
 def _of_data_set(path: Path, words: list[str], given: str, frame: int) -> Input:
@@ -178,7 +224,7 @@ def _of_data_set(path: Path, words: list[str], given: str, frame: int) -> Input:
 def prior_of(
     prior: tuple[float, float, float], sigma: tuple[float, float], sides: tuple[Input, Input]
 ) -> Prior:
-    """Return what is believed; the height comes from the ground under both.
+    """Return what is believed; the height comes from the ground under both, cloud or graph.
 
     Raises:
         CosenseError: a number is not finite, or a standard deviation not positive.
@@ -188,55 +234,72 @@ def prior_of(
     from cosense.geometry.transforms import transform_from_planar
     from cosense.perception.ground import ground_height
     from cosense.scene_graph import Prior
+    from cosense.scene_graph.graph_file import ground_height_of
 
     if not np.isfinite(prior).all():
         raise CosenseError(f"--prior {prior}: expected three finite numbers, metres, metres and degrees")
     if not all(0 < value < np.inf for value in sigma):
         raise CosenseError(f"--prior-sigma {sigma}: expected two positive numbers, metres and degrees")
-    ground_a_m, ground_b_m = (ground_height(side.agent.points) for side in sides)
+    ground_a_m, ground_b_m = (
+        ground_height(side.agent.points) if side.graph is None else ground_height_of(side.graph)
+        for side in sides
+    )
     T = transform_from_planar(prior[0], prior[1], np.deg2rad(prior[2]), ground_a_m - ground_b_m)
     return Prior(T, np.diag([sigma[0], sigma[0], np.deg2rad(sigma[1])]) ** 2)
 
 
 def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, SceneGraph]:
-    """Return both graphs, with the boxes of a model or without any."""
+    """Return both graphs; those of clouds with the boxes of a model or without any."""
     from cosense.fusion.models import load_model
     from cosense.perception.detections import Detections
     from cosense.scene_graph import build
 
-    detector = None if model == NO_MODEL else load_model(model)
-    graph_a, graph_b = (
-        build(side.agent, Detections.empty() if detector is None else detector.detect(side.agent.points))
-        for side in sides
-    )
-    return graph_a, graph_b
+    only_graphs = all(side.graph is not None for side in sides)
+    detector = None if model == NO_MODEL or only_graphs else load_model(model)
+
+    def graph_of(side: Input) -> SceneGraph:
+        if side.graph is not None:
+            return side.graph
+        points = side.agent.points
+        return build(side.agent, Detections.empty() if detector is None else detector.detect(points))
+
+    return graph_of(sides[0]), graph_of(sides[1])
 
 
 def registered(
-    sides: tuple[Input, Input], graphs: tuple[SceneGraph, SceneGraph], prior: Prior | None, refine: bool
+    sides: tuple[Input, Input],
+    graphs: tuple[SceneGraph, SceneGraph],
+    prior: Prior | None,
+    descriptors: str,
+    *,
+    refine: bool,
 ) -> tuple[SceneGraph, SceneGraph, Registration, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
-    from cosense.scene_graph import register
+    from cosense.scene_graph.descriptors import registrar
     from cosense.scene_graph.dialogue import register_and_refine
     from cosense.scene_graph.exchange import ExchangeSettings
     from cosense.scene_graph.message import transmitted
 
+    register = registrar(descriptors)
     if refine:
         a, b = sides
-        dialogue = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior)
+        dialogue = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior, register)
         return graphs[0], dialogue.graph_b, dialogue.result, sum(dialogue.sent_bytes.values())
     graph_b, sent_bytes = transmitted(graphs[1], ExchangeSettings().max_nodes)
     return graphs[0], graph_b, register(graphs[0], graph_b, prior), sent_bytes
 
 
-def content_of(result: Registration, sent_bytes: int) -> dict[str, Any]:
-    """Return what `--json` prints."""
+def content_of(
+    result: Registration, graphs: tuple[SceneGraph, SceneGraph], sent_bytes: int
+) -> dict[str, Any]:
+    """Return what `--json` prints; a node is named by its place in its own agent's graph."""
+    ids_a, ids_b = (graph.ids[column] for graph, column in zip(graphs, result.inliers.T, strict=True))
     return {
         "status": result.status.value,
         "reason": result.reason,
         "T_a_b": None if result.T_a_b is None else result.T_a_b.tolist(),
         "covariance": None if result.covariance is None else result.covariance.tolist(),
-        "inliers": result.inliers.tolist(),
+        "inliers": [[int(i), int(j)] for i, j in zip(ids_a, ids_b, strict=True)],
         "time_ms": result.time_ms,
         "bytes": sent_bytes,
     }
@@ -269,8 +332,6 @@ def draw(
 
 def _together(sides: tuple[Input, Input], T_a_b: Matrix) -> CooperativeFrame:
     """Return a frame with A at the origin and B where it was found."""
-    from dataclasses import replace
-
     import numpy as np
 
     from cosense.data.dataset import CooperativeFrame

@@ -21,7 +21,7 @@ def command(
         float | None, typer.Option(help="Train this long instead of what the config says.")
     ] = None,
 ) -> None:
-    """Train a detector, or what agents share on top of one, and export the weights with a card.
+    """Train a detector, what agents share on top of one, or a node encoder; export weights with a card.
 
     Example: cosense train models/pillars-lite/training.yaml --minutes 60
 
@@ -47,13 +47,21 @@ def command(
 
 
 def _train(config: Path, out: Path, resume: bool, minutes: float | None, line: str) -> dict[str, float]:
-    """Train a detector, or, where the file names one to start from, what agents share on top of it."""
+    """Train what the keys of the file are about: a node encoder, what agents share, or a detector."""
     import dataclasses
 
     from cosense.config import from_mapping, load_yaml
-    from cosense.training.config import CooperativeTrainingConfig, TrainingConfig
+    from cosense.training.config import CooperativeTrainingConfig, EncoderTrainingConfig, TrainingConfig
 
     mapping = load_yaml(config)
+    if isinstance(mapping, dict) and "encoder" in mapping:
+        from cosense.training.encoder import train_encoder
+
+        if minutes is not None or resume:
+            option = "--resume" if minutes is None else f"--minutes {minutes:g}"
+            raise CosenseError(f"{option}: {config} trains minutes, in steps; change 'steps' in the file")
+        encoder_run = from_mapping(EncoderTrainingConfig, mapping, where=str(config))
+        return train_encoder(encoder_run, out, command=line)
     if isinstance(mapping, dict) and "start_from" in mapping:
         from cosense.training.cooperation import train_cooperation
 

@@ -22,7 +22,7 @@ from cosense.errors import CosenseError, nearest
 from cosense.perception.config import ModelConfig
 from cosense.perception.network import PillarNetwork, build_network
 
-WEIGHTS = "weights.safetensors"
+CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"
 # Names in a weights file of what is not the detector itself begin with one of these.
 SHARING, FUSION = "sharing.", "fusion."
 FURTHER = (SHARING, FUSION)
@@ -37,17 +37,21 @@ def model_folders() -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def find_model(name_or_folder: str | Path) -> Path:
+def find_model(name_or_folder: str | Path, config: str = CONFIG) -> Path:
     """Return the folder of a model, given as a name or as a path to it.
+
+    Args:
+        name_or_folder: which one.
+        config: the file that makes a folder a model of the wanted kind.
 
     Raises:
         CosenseError: no such model; names the nearest.
     """
     given = Path(name_or_folder)
     for folder in (given, *(folder / given for folder in model_folders())):
-        if (folder / "config.yaml").is_file():
+        if (folder / config).is_file():
             return folder
-    known = {path.parent.name for folder in model_folders() for path in folder.glob("*/config.yaml")}
+    known = {path.parent.name for folder in model_folders() for path in folder.glob(f"*/{config}")}
     raise CosenseError(f"no model '{name_or_folder}': {nearest(given.name, known)}")
 
 
@@ -84,20 +88,18 @@ def read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], bytes]:
         raise CosenseError(f"{path}: not readable as safetensors: {error}") from None
 
 
-def fill(network: nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def fill(network: nn.Module, tensors: dict[str, torch.Tensor], folder: Path, config: str = CONFIG) -> None:
     """Put tensors into a network, all of which must be there and of its shapes.
 
     Raises:
-        CosenseError: one is missing, too many or of another shape than config.yaml asks for.
+        CosenseError: one is missing, too many or of another shape than the file `config` asks for.
     """
     expected = network_tensors(network)
     for name in sorted(expected.keys() | tensors.keys()):
         have = tuple(tensors[name].shape) if name in tensors else None
         want = tuple(expected[name].shape) if name in expected else None
         if have != want:
-            raise CosenseError(
-                f"{folder / WEIGHTS}: '{name}' is {have}, {folder / 'config.yaml'} asks for {want}"
-            )
+            raise CosenseError(f"{folder / WEIGHTS}: '{name}' is {have}, {folder / config} asks for {want}")
     network.load_state_dict(tensors, strict=False)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.scene_graph.descriptors import Register
 from cosense.scene_graph.exchange import Exchange, ExchangeSettings
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import part_of
@@ -52,6 +53,7 @@ def register_and_refine(
     graph_b: SceneGraph,
     points_b: NDArray[np.float32],
     prior: Prior | None = None,
+    register: Register = register,
 ) -> Dialogue:
     """Find the pose of b in the frame of a, by graphs and then by the points of what agrees.
 
@@ -59,6 +61,7 @@ def register_and_refine(
         graph_a, graph_b: of these clouds, in their frames.
         points_a, points_b: (N,>=3) metres, z up, the sensor at the origin.
         prior: what is believed of the pose before.
+        register: how the graphs are registered.
 
     Raises:
         MessageError: a graph cannot be written.

@@ -165,3 +165,53 @@ class CooperativeTrainingConfig:
         for name in ("noisy", "earlier", "drop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number in [0, 1]")
+
+
+@dataclass(frozen=True)
+class EncoderTrainingConfig:
+    """A training run of a node encoder of scene graphs, see `scene_graph.encoder`.
+
+    Attributes:
+        encoder: folder whose encoder.yaml says which network.
+        detector: whose boxes the graphs have.
+        train: scenes that are learned from; a pair for each two agents of each.
+        validation: scenes that are never learned from.
+        cache: folder for simulated clouds and their graphs.
+        seed: of the weights, the order and every random choice.
+        steps: of the optimiser.
+        batch_size: pairs a step.
+        learning_rate: at its peak.
+        weight_decay: of AdamW.
+        gradient_norm: gradients longer than this are shortened to it.
+        drop: largest share of nodes that a graph loses in a step.
+        extra: largest share of nodes that are added to it.
+        noise_m: largest standard deviation, per axis, by which its nodes are moved.
+        unmatched: weight of the loss of nodes without a partner.
+    """
+
+    encoder: Path
+    detector: str
+    train: tuple[SceneConfig, ...]
+    validation: tuple[SceneConfig, ...]
+    cache: Path = Path("results/cache")
+    seed: int = 1
+    steps: int = 2000
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    gradient_norm: float = 10.0
+    drop: float = 0.1
+    extra: float = 0.1
+    noise_m: float = 0.05
+    unmatched: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.train or not self.validation:
+            raise ValueError("train and validation need one entry each")
+        if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise ValueError("steps, batch_size or learning_rate is too small")
+        for name in ("drop", "extra"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a number in [0, 1)")
+        if not self.noise_m >= 0:
+            raise ValueError(f"noise_m is {self.noise_m}, expected at least 0")

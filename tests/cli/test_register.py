@@ -227,6 +227,47 @@ def test_values_out_of_all_bounds_end_with_a_status(clouds: Path, tmp_path: Path
     assert content(clouds / "a.pcd", tmp_path / "huge.pcd", "--model", "none")["status"] == "too_few"
 
 
+def graph_file(path: Path, poles: np.ndarray, *others: dict[str, Any]) -> Path:
+    """Write lamp posts at (N,2), the sensor 1.9 m above the ground, and other nodes."""
+    nodes = [{"label": "lamp post", "position": [x, y, -1.9]} for x, y in poles.tolist()]
+    path.write_text(json.dumps({"nodes": [*nodes, *others]}))
+    return path
+
+
+def test_graphs_of_another_front_end(tmp_path: Path) -> None:
+    """No cloud and no detector: the file says what there is."""
+    there = np.array(POLES, float)
+    from_b = transform_points(invert(T_A_B), np.column_stack([there, np.zeros(len(there))]))[:, :2]
+    a = graph_file(tmp_path / "a.json", there)
+    b = graph_file(tmp_path / "b.json", from_b[::-1], {"label": "Dragon", "position": [1, 2, 3]})
+    values = content(a, b, "--model", "no such model", "--prior", 6, -3, 70)
+    assert values["status"] == "registered"
+    metres, degrees = errors(np.array(values["T_a_b"]), T_A_B)
+    assert metres < 0.05
+    assert degrees < 0.1
+    assert values["inliers"] == [[index, len(POLES) - 1 - index] for index in range(len(POLES))]
+    result = register(a, b, "--descriptors", "triplets", "--out", tmp_path / "both.png")
+    assert result.exit_code == 0, result.output
+    assert "1 nodes have labels that are unknown here: 'Dragon' (1)" in result.output
+    assert imread(tmp_path / "both.png").shape[2] in (3, 4)
+
+
+def test_a_graph_and_a_cloud(clouds: Path, tmp_path: Path) -> None:
+    a = graph_file(tmp_path / "a.json", np.array(POLES, float))
+    values = content(a, clouds / "b.pcd", "--model", "none")
+    assert errors(np.array(values["T_a_b"]), T_A_B)[0] < 0.2
+
+
+def test_a_graph_that_is_wrong_is_refused_with_its_place(tmp_path: Path) -> None:
+    good = graph_file(tmp_path / "a.json", np.array(POLES, float))
+    bad = graph_file(tmp_path / "b.json", np.zeros((1, 2)), {"label": "car", "position": [1, 2]})
+    assert "b.json: nodes[1]: position: expected 3 values, got 2" in refusal(good, bad)
+    assert "leave out ':vehicle'" in refusal(f"{good}:vehicle", good)
+    assert "did you mean 'learned'" in refusal(good, good, "--descriptors", "learnt")
+    empty = graph_file(tmp_path / "c.json", np.zeros((0, 2)))
+    assert content(good, empty)["status"] == "too_few"
+
+
 def test_real_scans_of_different_places_are_refused(shared_data: Path) -> None:
     scans = sorted((shared_data / "lidar_scans").glob("*.pcd"))
     frames = sorted((shared_data / "kitti_frames" / "training" / "velodyne").glob("*.bin"))

@@ -1,0 +1,119 @@
+"""A scene graph as a JSON file, for people who have a front end of their own: see docs/registration.md."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from cosense.config import from_mapping
+from cosense.errors import CosenseError, read_file
+from cosense.scene_graph.build import graph_of
+from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
+from cosense.scene_graph.labels import classes_of
+
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class NodeEntry:
+    """One node of a file; frame and units are those of `SceneGraph`.
+
+    Attributes:
+        label: free text, see `labels.yaml`.
+        position: x, y, z in metres.
+        size: length, width, height in metres; of a vehicle it must be there.
+        yaw: radians; null where there is none.
+        velocity: x, y in m/s; null where not known.
+        sigma_m: standard deviation of the position per axis.
+        score: in [0, 1].
+    """
+
+    label: str
+    position: tuple[float, float, float]
+    size: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    yaw: float | None = None
+    velocity: tuple[float, float] | None = None
+    sigma_m: float = 0.3
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("position", "size", "yaw", "velocity", "sigma_m", "score"):
+            value = getattr(self, name)
+            numbers = () if value is None else value if isinstance(value, tuple) else (value,)
+            if not all(map(isfinite, numbers)):
+                raise ValueError(f"{name} is {value}, expected finite numbers")
+        if min(self.size) < 0:
+            raise ValueError(f"size is {self.size}, expected no negative number")
+        if not self.sigma_m > 0:
+            raise ValueError(f"sigma_m is {self.sigma_m:g}, expected more than 0")
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"score is {self.score:g}, expected a number in [0, 1]")
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """A file.
+
+    Attributes:
+        nodes: in any order.
+        agent: whose graph it is.
+        stamp_ns: measurement time; two graphs without it count as of one moment.
+    """
+
+    nodes: tuple[NodeEntry, ...]
+    agent: str = ""
+    stamp_ns: int = 0
+
+
+def read_graph(path: Path) -> tuple[SceneGraph, Counter[str]]:
+    """Read a scene graph.
+
+    Args:
+        path: of a JSON file as `GraphFile` describes it.
+
+    Returns:
+        the graph with nodes in the order of the file, numbered from 0, an identity pose without covariance;
+        and how often each label came that nobody knows: these nodes are UNKNOWN.
+
+    Raises:
+        CosenseError: no such file, no JSON, or a key or value that is wrong, by its place in the file.
+    """
+    try:
+        file = from_mapping(GraphFile, json.loads(read_file(path)), where=str(path))
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise CosenseError(f"{path}: not readable as a scene graph in JSON: {error}") from None
+    classes, strange = classes_of(node.label for node in file.nodes)
+    for index, (node, kind) in enumerate(zip(file.nodes, classes, strict=True)):
+        if kind is NodeClass.VEHICLE and not min(node.size[:2]) > 0:
+            raise CosenseError(f"{path}: nodes[{index}]: a vehicle ('{node.label}') needs its size [l, w, h]")
+    count, nan = len(file.nodes), float("nan")
+    standing = np.isin(np.array(classes, np.int64), MAP_CLASSES)
+    nodes = Nodes(
+        classes=np.array(classes, np.int64),
+        positions=np.array([node.position for node in file.nodes], np.float64).reshape(count, 3),
+        sizes=np.array([node.size for node in file.nodes], np.float64).reshape(count, 3),
+        yaws=np.array([nan if node.yaw is None else node.yaw for node in file.nodes], np.float64),
+        velocities=np.where(
+            standing[:, None],
+            0.0,
+            np.array([node.velocity or (nan, nan) for node in file.nodes], np.float64).reshape(count, 2),
+        ),
+        sigmas_m=np.array([node.sigma_m for node in file.nodes], np.float64),
+        scores=np.array([node.score for node in file.nodes], np.float64),
+    )
+    graph = graph_of(nodes, np.arange(count), file.agent, file.stamp_ns, np.eye(4), np.zeros((3, 3)))
+    return graph, strange
+
+
+def ground_height_of(graph: SceneGraph) -> float:
+    """Return z of the ground in the graph, metres: the median of where things stand, 0 if none do."""
+    if not len(graph):
+        return 0.0
+    from_centre = ~np.isin(graph.classes, MAP_CLASSES)
+    return float(np.median(graph.positions[:, 2] - np.where(from_centre, graph.sizes[:, 2] / 2, 0.0)))
