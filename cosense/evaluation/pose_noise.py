@@ -60,7 +60,7 @@ def with_pose_noise(
                 agent,
                 T_world_agent=T,
                 pose_covariance=agent.pose_covariance + covariance,
-                T_odom_agent=agent.T_world_agent if agent.T_odom_agent is None else agent.T_odom_agent,
+                T_odom_agent=agent.T_steady_agent,
             )
         )
     return disturbed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from cosense.perception.detections import Detections
@@ -42,11 +40,10 @@ class SceneGraphBuilder:
         """
         moving = detections[sure_enough(detections)]
         found = static_objects(frame.points, moving.boxes)
+        velocities = self._motion.velocities(frame, moving)
         # What is gathered over frames must not be smeared by a position that jumps from frame to frame.
-        T_odom_agent = frame.T_world_agent if frame.T_odom_agent is None else frame.T_odom_agent
-        velocities = self._motion.velocities(replace(frame, T_world_agent=T_odom_agent), moving)
-        self._map.update(frame.stamp_ns, T_odom_agent, found)
-        standing, map_ids = self._map.nodes(T_odom_agent)
+        self._map.update(frame.stamp_ns, frame.T_steady_agent, found)
+        standing, map_ids = self._map.nodes(frame.T_steady_agent)
         return graph_of(
             Nodes.concatenate([moving_nodes(moving, velocities), standing]),
             np.concatenate(

@@ -59,3 +59,8 @@ class AgentFrame:
     cameras: tuple[Camera, ...] = ()
     objects: Objects | None = None
     T_odom_agent: Matrix | None = None
+
+    @property
+    def T_steady_agent(self) -> Matrix:
+        """(4,4) the pose by which frames of this agent are held against each other: odometry where it has one."""
+        return self.T_world_agent if self.T_odom_agent is None else self.T_odom_agent

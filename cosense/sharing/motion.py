@@ -72,7 +72,7 @@ class MotionTracker:
             frame: whose stamp and pose the detections have.
             detections: in the agent frame.
         """
-        places = transform_points(frame.T_world_agent, detections.boxes[:, :3])[:, :2]
+        places = transform_points(frame.T_steady_agent, detections.boxes[:, :3])[:, :2]
         self._forget(frame.stamp_ns)
         followed = self._matches(frame.stamp_ns, places, detections.labels)
         tracks = []
@@ -87,7 +87,7 @@ class MotionTracker:
         if not tracks:
             return np.zeros((0, 2))
         in_world = np.array([track.velocity_mps for track in tracks])
-        return _plausible(in_world @ frame.T_world_agent[:2, :2], detections)
+        return _plausible(in_world @ frame.T_steady_agent[:2, :2], detections)
 
     def _forget(self, stamp_ns: int) -> None:
         """Drop everything after a pause or a step back in time."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,17 @@ def test_a_constant_velocity_is_found_in_the_frame_of_an_agent_that_drives_and_t
 def test_two_sights_are_enough_and_many_change_nothing(steps):
     found = run(lambda t: np.eye(4), lambda t: [[7.0 * t, 0.0]], steps=steps)
     np.testing.assert_allclose(found, [[7.0, 0.0]], atol=1e-9)
+
+
+def test_a_position_that_jumps_is_no_motion_where_there_is_odometry():
+    tracker, rng = MotionTracker(), np.random.default_rng(0)
+    for step in range(6):
+        place = [[20.0 + 0.8 * step, 3.0, 0.0, 4.0, 2.0, 1.5, 0.0]]
+        found = detections(transform_boxes(invert(still(0)), np.array(place)), np.full(1, 0.5))
+        jump = transform_from_planar(*rng.normal(0, 1, 2), 0.0)
+        measured = frame("unit", jump @ still(0), step * STEP, points=NO_POINTS)
+        velocity = tracker.velocities(dataclasses.replace(measured, T_odom_agent=still(0)), found)
+    np.testing.assert_allclose(velocity @ still(0)[:2, :2].T, [[8.0, 0.0]], atol=1e-6)
 
 
 def test_what_stands_has_no_velocity_whatever_the_agent_does():
