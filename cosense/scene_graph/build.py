@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix
 from cosense.perception.detections import Detections
 from cosense.scene_graph.edges import edges_between
@@ -44,7 +43,6 @@ def build(frame: AgentFrame | NDArray[np.float32], detections: Detections) -> Sc
         CosenseError: the cloud has another shape, or coordinates that are not finite.
     """
     points = frame.points if isinstance(frame, AgentFrame) else frame
-    check_cloud(points)
     moving = detections[sure_enough(detections)]
     nodes = Nodes.concatenate(
         [moving_nodes(moving, np.full((len(moving), 2), np.nan)), static_objects(points, moving.boxes).nodes]
@@ -110,19 +108,6 @@ def graph_of(
         edges=edges_between(nodes.classes, nodes.positions, nodes.sizes),
         descriptors=descriptors,
     )
-
-
-def check_cloud(points: NDArray[np.float32]) -> None:
-    """Refuse what is no cloud.
-
-    Raises:
-        CosenseError: another shape than (N,>=3), or coordinates that are not finite.
-    """
-    if points.ndim != 2 or points.shape[1] < 3:
-        raise CosenseError(f"a cloud of shape {points.shape} gives no scene graph, expected (N, 3 or more)")
-    if not np.isfinite(points[:, :3].sum(dtype=np.float64)):
-        bad = int(np.count_nonzero(~np.isfinite(points[:, :3]).all(axis=1)))
-        raise CosenseError(f"{bad} of {len(points)} points are not finite; drop them before a scene graph")
 
 
 def _classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:

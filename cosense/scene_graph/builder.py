@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.perception.detections import Detections
-from cosense.scene_graph.build import check_cloud, graph_of, moving_nodes, sure_enough
+from cosense.scene_graph.build import graph_of, moving_nodes, sure_enough
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.map_layer import MapLayer
@@ -38,10 +38,10 @@ class SceneGraphBuilder:
         Raises:
             CosenseError: the cloud has another shape, or coordinates that are not finite.
         """
-        check_cloud(frame.points)
         moving = detections[sure_enough(detections)]
+        found = static_objects(frame.points, moving.boxes)
         velocities = self._motion.velocities(frame, moving)
-        self._map.update(frame.stamp_ns, frame.T_world_agent, static_objects(frame.points, moving.boxes))
+        self._map.update(frame.stamp_ns, frame.T_world_agent, found)
         standing, map_ids = self._map.nodes(frame.T_world_agent)
         return graph_of(
             Nodes.concatenate([moving_nodes(moving, velocities), standing]),

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import NodeClass
 from cosense.scene_graph.ground_levels import GroundLevels
-from cosense.scene_graph.upright import Upright
+from cosense.scene_graph.upright import REACH_M, Upright
 
 _TALL_M, _LEAST_SPAN_M = 2.0, 0.7
 _LINK_M = 0.5
@@ -108,8 +108,19 @@ def _shape(upright: Upright, cells: NDArray[np.int64]) -> tuple[float, float, fl
 
 def _has_crown(xy: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell which axes have foliage around them."""
-    if not len(high):
-        return np.zeros(len(xy), bool)
+    # Most of a street's foliage is near no axis: what lies in none of the nine cells around one is left out.
+    cells = round(2 * REACH_M / _CROWN_M[1]) + 3
+    around = np.zeros((cells, cells), bool)
+    column, row = _cells_of(xy, cells)
+    for step in range(9):
+        around[column + step // 3 - 1, row + step % 3 - 1] = True
+    high = high[around[_cells_of(high, cells)]]
     distance, nearest = cKDTree(xy).query(high, distance_upper_bound=_CROWN_M[1])
     beside = (distance >= _CROWN_M[0]) & np.isfinite(distance)
     return np.bincount(nearest[beside], minlength=len(xy)) >= _CROWN_RETURNS
+
+
+def _cells_of(xy: NDArray[np.float64], cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return column and row of places (K,2) among cells as wide as a crown; those outside are at the border."""
+    column, row = np.clip((xy.T + REACH_M) / _CROWN_M[1] + 1, 1, cells - 2).astype(np.int64)
+    return column, row

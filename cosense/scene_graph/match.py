@@ -33,6 +33,7 @@ YAW_BINS = 18
 HALF_BIN_RAD = np.pi / YAW_BINS
 # The uncertainty of the yaw that two near nodes tell; beyond it they tell nothing.
 MAX_YAW_TOLERANCE_RAD = np.deg2rad(40)
+ROWS = 64
 SIZE_RATIO = (0.6, 1.6)
 CHI_SQUARE_2_99 = 9.21
 
@@ -160,15 +161,7 @@ def find_consistency(
     i, j = candidates.a, candidates.b
     length_a, direction_a = _lengths(a)
     length_b, direction_b = _lengths(b)
-    variance = (settings.bound_sigmas**2 / candidates.weights).astype(np.float32)
-    square_bound = variance[:, None] + variance
-    np.clip(square_bound, settings.min_bound_m**2, settings.max_bound_m**2, out=square_bound)
-    difference = length_a[i][:, i]
-    difference -= length_b[j][:, j]
-    difference *= difference
-    k, m = np.nonzero(difference < square_bound)
-    upper = k < m
-    k, m = k[upper], m[upper]
+    k, m, square_bounds = _of_one_length(candidates, length_a, length_b, settings)
     ik, im, jk, jm = i[k], i[m], j[k], j[m]
     # Two matches of one node have a length of zero in one graph.
     shorter = np.minimum(length_a[ik, im], length_b[jk, jm])
@@ -177,7 +170,7 @@ def find_consistency(
     k, m, shorter, ik, im, jk, jm = (array[keep] for array in (k, m, shorter, ik, im, jk, jm))
     yaws = _wrapped(direction_a[ik, im] - direction_b[jk, jm])
     tolerances = np.minimum(
-        np.arcsin(np.minimum(np.sqrt(square_bound[k, m]) / shorter, 1.0)), MAX_YAW_TOLERANCE_RAD
+        np.arcsin(np.minimum(np.sqrt(square_bounds[keep]) / shorter, 1.0)), MAX_YAW_TOLERANCE_RAD
     )
     keep = np.ones(len(k), bool)
     for first, second in ((ik, jk), (im, jm)):
@@ -188,6 +181,29 @@ def find_consistency(
         keep &= off <= tolerances + 3 * np.sqrt(prior.covariance[2, 2]) + HALF_BIN_RAD
     edges = np.stack([k, m], axis=1)
     return Consistency(edges[keep], yaws[keep], tolerances[keep])
+
+
+def _of_one_length(
+    candidates: Candidates, length_a: NDArray[np.float32], length_b: NDArray[np.float32], settings: Settings
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Return pairs k < m as far apart in one graph as in the other, and the square of what may be between."""
+    i, j = candidates.a, candidates.b
+    variances = (settings.bound_sigmas**2 / candidates.weights).astype(np.float32)
+    firsts, seconds, square_bounds = [], [], []
+    # A block of rows stays in the cache, and half of the square is not looked at.
+    for start in range(0, len(i), ROWS):
+        rows, columns = slice(start, start + ROWS), slice(start, None)
+        difference = length_a[i[rows]][:, i[columns]]
+        difference -= length_b[j[rows]][:, j[columns]]
+        difference *= difference
+        square_bound = variances[rows, None] + variances[columns]
+        np.clip(square_bound, settings.min_bound_m**2, settings.max_bound_m**2, out=square_bound)
+        k, m = np.nonzero(difference < square_bound)
+        k, m = k[k < m], m[k < m]
+        firsts.append(k + start)
+        seconds.append(m + start)
+        square_bounds.append(square_bound[k, m])
+    return np.concatenate(firsts), np.concatenate(seconds), np.concatenate(square_bounds)
 
 
 def _lengths(nodes: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

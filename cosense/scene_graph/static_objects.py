@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import CosenseError
 from cosense.geometry.boxes import Boxes
 from cosense.scene_graph.azimuths import Azimuths
 from cosense.scene_graph.columns import columns, crown_places
@@ -43,12 +44,22 @@ def static_objects(points: NDArray[np.float32], boxes: Boxes) -> StaticObjects:
     """Find what stands within 70 m of the sensor.
 
     Args:
-        points: (N,>=3) x, y, z in metres in a frame with z up, the sensor at the origin, all finite.
+        points: (N,>=3) x, y, z in metres in a frame with z up, the sensor at the origin.
         boxes: (M,7) in which nothing stands: detected vehicles and people.
+
+    Raises:
+        CosenseError: the cloud has another shape, or coordinates that are not finite.
     """
-    if np.abs(points[:, :3]).max(initial=0.0) > _FARTHEST_M:
-        points = points[(np.abs(points[:, :3]) <= _FARTHEST_M).all(axis=1)]
+    if points.ndim != 2 or points.shape[1] < 3:
+        raise CosenseError(f"a cloud of shape {points.shape} gives no scene graph, expected (N, 3 or more)")
     xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)
+    farthest_m = max(xyz.max(initial=0.0), -xyz.min(initial=0.0))
+    if not np.isfinite(farthest_m):
+        bad = int(np.count_nonzero(~np.isfinite(xyz).all(axis=0)))
+        raise CosenseError(f"{bad} of {len(points)} points are not finite; drop them before a scene graph")
+    if farthest_m > _FARTHEST_M:
+        points = points[(np.abs(xyz) <= _FARTHEST_M).all(axis=0)]
+        xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)
     ground = GroundLevels.of(points, REACH_M)
     above_m = heights_above(xyz, ground)
     cells = upright(xyz, above_m, boxes)

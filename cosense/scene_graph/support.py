@@ -190,12 +190,12 @@ class Support:
         if len(inside):
             rise = self._rise[inside]
             inside = inside[np.abs(rise - np.sort(rise)[len(rise) // 2]) < self.settings.height_bound_m]
+        nearest = inside[np.argsort(off[inside], kind="stable")]
+        p, q = self._p[nearest], self._q[nearest]
+        free, least = np.ones(len(nearest), bool), self.settings.min_length_m
         taken: list[int] = []
-        places: list[tuple[complex, complex]] = []
-        least = self.settings.min_length_m
-        for match in inside[np.argsort(off[inside], kind="stable")]:
-            p, q = complex(self._p[match]), complex(self._q[match])
-            if all(abs(p - p_taken) > least and abs(q - q_taken) > least for p_taken, q_taken in places):
-                places.append((p, q))
-                taken.append(int(match))
+        while free.any():
+            row = int(free.argmax())
+            taken.append(int(nearest[row]))
+            free &= (np.abs(p - p[row]) > least) & (np.abs(q - q[row]) > least)
         return Hypothesis(T_a_b, np.array(taken, np.int64), float((off[taken] ** 2).mean()) if taken else 0.0)

@@ -71,22 +71,24 @@ def _grown(xy: NDArray[np.float64]) -> NDArray[np.int64]:
     there = np.isfinite(distance)
     neighbour = np.where(there, neighbour, 0)
     count = there.sum(axis=1)
-    apart = (xy[neighbour] - xy[:, None]) * there[..., None]
-    spread = (apart - (apart.sum(axis=1) / count[:, None])[:, None]) * there[..., None]
-    xx, yy = (spread**2).sum(axis=1).T
-    xy_sum = (spread[..., 0] * spread[..., 1]).sum(axis=1)
-    direction = 0.5 * np.arctan2(2 * xy_sum, xx - yy)
-    difference = np.hypot(xx - yy, 2 * xy_sum)
-    thickness = np.sqrt(np.maximum(xx + yy - difference, 0) / 2 / count)
-    linear = (count >= _FEWEST) & (thickness < _THICKNESS_M)
-    linear &= difference > _LINEAR * np.maximum(xx + yy, 1e-9)
-    one, other = np.repeat(np.arange(len(xy)), _NEIGHBOURS - 1), neighbour[:, 1:].ravel()
+    place = xy[:, 0] + 1j * xy[:, 1]
+    apart = (place[neighbour] - place[:, None]) * there
+    spread = (apart - (apart.sum(axis=1) / count)[:, None]) * there
+    # Squares of complex numbers add up along the line and cancel out across it.
+    twice = (spread * spread).sum(axis=1)
+    direction, difference = np.angle(twice) / 2, np.abs(twice)
+    total = (spread * spread.conj()).real.sum(axis=1)
+    thickness = np.sqrt(np.maximum(total - difference, 0) / 2 / count)
+    linear = (
+        (count >= _FEWEST) & (thickness < _THICKNESS_M) & (difference > _LINEAR * np.maximum(total, 1e-9))
+    )
+    one, nth = np.nonzero(there & linear[:, None] & linear[neighbour])
+    other = neighbour[one, nth]
     turn = np.abs((direction[one] - direction[other] + np.pi / 2) % np.pi - np.pi / 2)
-    step = xy[other] - xy[one]
-    linked = there[:, 1:].ravel() & linear[one] & linear[other] & (turn < _TURN_RAD)
+    linked = turn < _TURN_RAD
+    along = np.exp(-1j * direction)
     for end in (one, other):
-        offset = np.abs(np.cos(direction[end]) * step[:, 1] - np.sin(direction[end]) * step[:, 0])
-        linked &= offset < _OFFSET_M
+        linked &= np.abs((apart[one, nth] * along[end]).imag) < _OFFSET_M
     links = coo_matrix((np.ones(linked.sum()), (one[linked], other[linked])), shape=(len(xy), len(xy)))
     groups, group = connected_components(links, directed=False)
     large = np.bincount(group, minlength=groups) >= _FEWEST
