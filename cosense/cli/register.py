@@ -55,6 +55,12 @@ def command(
     model: Annotated[
         str, typer.Option(help="Detector of what moves; none to register by what stands alone.")
     ] = "cosense-lite",
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine", help="Let A ask for the points of what agrees, and set the pose right by them."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     out: Annotated[
         Path | None,
@@ -63,8 +69,9 @@ def command(
 ) -> None:
     """Find the pose of B in the frame of A from what both have around them, or say why there is none.
 
-    Clouds are .pcd or KITTI's .bin: metres, z up, the sensor at the origin. B's scene graph is written as a
-    message and read back, as between agents; `bytes` is that message, `time_ms` the registration alone.
+    Clouds are .pcd or KITTI's .bin: metres, z up, the sensor at the origin. What A and B tell each other is
+    written as messages and read back, as between agents: B's scene graph and, to refine, what A asks and B
+    replies. `bytes` is all of that, `time_ms` the registration alone.
     Status 0: registered. 1: refused, and there is no pose. 2: bad input.
 
     Examples:
@@ -74,18 +81,14 @@ def command(
         cosense register data/DAIR-V2X-C:vehicle data/DAIR-V2X-C:infrastructure --frame 3
 
         cosense register drive.mcap:ego:0 drive.mcap:ego:20 --prior 15 0 0 --json
-    """
-    from cosense.scene_graph import register
-    from cosense.scene_graph.exchange import ExchangeSettings
-    from cosense.scene_graph.message import transmitted
 
+        cosense register street.pcd corner.pcd --refine
+    """
     # What is written wrong should not wait for a network to run.
     sides = read_input(a, frame, "A"), read_input(b, frame, "B")
     belief = None if prior is None else prior_of(prior, prior_sigma, sides)
-    graph_a, graph_b = graphs_of(sides, model)
-    graph_b, message_bytes = transmitted(graph_b, ExchangeSettings().max_nodes)
-    result = register(graph_a, graph_b, belief)
-    content = content_of(result, message_bytes)
+    graph_a, graph_b, result, sent_bytes = registered(sides, graphs_of(sides, model), belief, refine)
+    content = content_of(result, sent_bytes)
     if out is not None and result.registered:
         draw(sides, (graph_a, graph_b), result, out)
     if as_json:
@@ -209,7 +212,24 @@ def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, Scene
     return graph_a, graph_b
 
 
-def content_of(result: Registration, message_bytes: int) -> dict[str, Any]:
+def registered(
+    sides: tuple[Input, Input], graphs: tuple[SceneGraph, SceneGraph], prior: Prior | None, refine: bool
+) -> tuple[SceneGraph, SceneGraph, Registration, int]:
+    """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
+    from cosense.scene_graph import register
+    from cosense.scene_graph.dialogue import register_and_refine
+    from cosense.scene_graph.exchange import ExchangeSettings
+    from cosense.scene_graph.message import transmitted
+
+    if refine:
+        a, b = sides
+        dialogue = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior)
+        return graphs[0], dialogue.graph_b, dialogue.result, sum(dialogue.sent_bytes.values())
+    graph_b, sent_bytes = transmitted(graphs[1], ExchangeSettings().max_nodes)
+    return graphs[0], graph_b, register(graphs[0], graph_b, prior), sent_bytes
+
+
+def content_of(result: Registration, sent_bytes: int) -> dict[str, Any]:
     """Return what `--json` prints."""
     return {
         "status": result.status.value,
@@ -218,7 +238,7 @@ def content_of(result: Registration, message_bytes: int) -> dict[str, Any]:
         "covariance": None if result.covariance is None else result.covariance.tolist(),
         "inliers": result.inliers.tolist(),
         "time_ms": result.time_ms,
-        "bytes": message_bytes,
+        "bytes": sent_bytes,
     }
 
 

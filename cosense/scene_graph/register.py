@@ -64,10 +64,15 @@ def register(
 def _register(
     graph_a: SceneGraph, graph_b: SceneGraph, prior: Prior | None, settings: Settings
 ) -> Registration:
-    stamp_ns = max(graph_a.stamp_ns, graph_b.stamp_ns)
+    if prior is not None:
+        settings = replace(
+            settings,
+            min_inliers=settings.min_inliers_with_prior,
+            max_false_alarms=settings.max_false_alarms_with_prior,
+        )
+    need, stamp_ns = settings.min_inliers, max(graph_a.stamp_ns, graph_b.stamp_ns)
     given = _have_descriptors(graph_a, graph_b)
     a, b = (prepare(graph, stamp_ns, settings, given) for graph in (graph_a, graph_b))
-    need = settings.min_inliers if prior is None else settings.min_inliers_with_prior
     sizes = f"{len(a)} and {len(b)} usable nodes of {len(graph_a)} and {len(graph_b)}"
     if min(len(a), len(b)) < need:
         age_s = abs(graph_a.stamp_ns - graph_b.stamp_ns) / 1e9
@@ -85,7 +90,7 @@ def _register(
     if len(candidates) == settings.max_candidates:
         all_pairs = find_candidates(a, b, prior, replace(settings, max_candidates=len(a) * len(b)))
         everything = Support(all_pairs, a, b, settings)
-    best, alarms, other, rivals = _best_pose(chosen, everything, consistency, need, settings, work)
+    best, alarms, other, rivals = _best_pose(chosen, everything, consistency, settings, work)
     if best is None:
         cut = Status.TIMEOUT if work.cut else Status.TOO_FEW
         return Registration(cut, f"no {need} matches fit together: {sizes}")
@@ -98,7 +103,7 @@ def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
 
 
 def _best_pose(
-    chosen: Support, everything: Support, consistency: Consistency, need: int, settings: Settings, work: Work
+    chosen: Support, everything: Support, consistency: Consistency, settings: Settings, work: Work
 ) -> tuple[Hypothesis | None, float, int, bool]:
     """Return the pose with most support, its false alarms, the best other support, whether there are rivals.
 
@@ -108,7 +113,6 @@ def _best_pose(
         chosen: the candidates among which cliques are searched.
         everything: all possible pairs, the same where these are not too many: they decide.
         consistency: of the chosen.
-        need: matches at least.
         settings: of the registration.
         work: for all cliques.
     """
@@ -131,7 +135,7 @@ def _best_pose(
         found = [again for one in first for again in (everything.again(one.T_a_b), *everything.slid(one))]
     best = everything.polish(max(found, key=lambda one: one.rank))
     alarms = everything.false_alarms(best, len(consistency.edges) * left_out**2)
-    if len(best.matches) < need or alarms > settings.max_false_alarms:
+    if len(best.matches) < settings.min_inliers or alarms > settings.max_false_alarms:
         return best, alarms, 0, False
     # Two different poses agree at one place; what lies within the bounds around it supports both.
     explained = np.abs(chosen.differences(best.T_a_b)) < 1
@@ -166,10 +170,10 @@ def _judge(
     def refuse(status: Status, reason: str) -> Registration:
         return Registration(status, reason, None, None, pairs, margin, alarms)
 
-    need = settings.min_inliers if prior is None else settings.min_inliers_with_prior
-    few = count < need or alarms > settings.max_false_alarms
+    few = count < settings.min_inliers or alarms > settings.max_false_alarms
     if few and not work.cut:
-        chance = f"{need} are needed" if count < need else f"which {alarms:.2g} poses would by chance"
+        needed = f"{settings.min_inliers} are needed"
+        chance = needed if count < settings.min_inliers else f"which {alarms:.2g} poses would by chance"
         return refuse(Status.TOO_FEW, f"{count} matches agree, {chance}")
     if not few and (margin < settings.min_margin or rivals):
         return refuse(
