@@ -1,7 +1,8 @@
-"""Two scene graphs: `python benchmarks/registration.py` writes results/benchmarks/registration.json.
+"""Two scene graphs: `python benchmarks/registration.py`.
 
 Times are of `register`, which prepares, describes, matches and tests. Rates are over random scenes: a street
-or a field with four kinds of things, each agent with its own noise; right is within 1 m and 1 degree.
+or a field with four kinds of things, each agent with its own noise; right is within 1 m and 1 degree. Keeps
+its figures beside the weights of the product profile and puts them into docs/registration.md.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
+from registration_tables import keep
 from timing import measure, write
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
@@ -70,6 +73,7 @@ def time_rows(rng: np.random.Generator) -> list[dict[str, Any]]:
         strangers = scene(rng, 0, count, 0.2, street=True)
         rows += [row(f"{count} x {count} things, half common", 30, common)]
         rows += [row(f"{count} x {count} things of two streets", 30, strangers)]
+    turns = np.arange(60) * np.pi / 30
     x, y = np.meshgrid(np.arange(20) * 5.0, np.arange(20) * 5.0)
     grid = np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3)
     spread = rng.uniform(-200, 200, (10_000, 3)) * [1, 1, 0.01]
@@ -79,6 +83,8 @@ def time_rows(rng: np.random.Generator) -> list[dict[str, Any]]:
         "grid of 400 poles": grid,
         "grid of 36 poles": grid[(grid < 30).all(axis=1)],
         "40 poles within 10 m": rng.uniform(-5, 5, (40, 3)) * [1, 1, 0],
+        "128 poles within 20 m": rng.uniform(-10, 10, (128, 3)) * [1, 1, 0],
+        "60 poles on a circle": 20 * np.column_stack([np.cos(turns), np.sin(turns), 0 * turns]),
         "200 poles at one place": np.zeros((200, 3)),
         "10 poles detected ten times": places,
         "10 000 poles": spread,
@@ -147,4 +153,5 @@ def all_rate_rows() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    write("registration", [*time_rows(np.random.default_rng(0)), *all_rate_rows()])
+    torch.set_num_threads(1)
+    keep(write("registration", [*time_rows(np.random.default_rng(0)), *all_rate_rows()]))

@@ -121,6 +121,6 @@ def _has_crown(xy: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np
 
 
 def _cells_of(xy: NDArray[np.float64], cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return column and row of places (K,2) among cells as wide as a crown; those outside are at the border."""
+    """Return column and row of places (K,2) in cells as wide as a crown; those outside are at the border."""
     column, row = np.clip((xy.T + REACH_M) / _CROWN_M[1] + 1, 1, cells - 2).astype(np.int64)
     return column, row

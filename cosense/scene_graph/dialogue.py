@@ -5,8 +5,8 @@
     b ◄── REQUEST ── a    the points of what agrees
     b ── REPLY ──► a      refines
 
-Every payload travels through `Exchange` and as the bytes of a whole message. On the air four registrations in a
-row come before a request; here the first one is enough.
+Every payload travels through `Exchange` and as the bytes of a whole message. On the air four registrations in
+a row come before a request; here the first one is enough.
 """
 
 from __future__ import annotations

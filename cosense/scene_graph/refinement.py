@@ -1,7 +1,7 @@
 """From a coarse pose to a fine one: the returns on the nodes that agree, laid upon the other agent's cloud.
 
-SG-Reg (arXiv 2504.14440) matches learned features of the points of matched nodes. We differ: the coarse pose is
-good to decimetres, so each return of b belongs to the nearest surface of a, point to plane, in x, y and yaw.
+SG-Reg (arXiv 2504.14440) matches learned features of the points of matched nodes. We differ: the coarse pose
+is good to decimetres, so each return of b belongs to the nearest surface of a, point to plane, in x, y, yaw.
 Two agents see different sides of a thing, though, and no nearest point tells that: a surface of a that turns
 its back on b's sensor is none that b can have measured, and does not count.
 
@@ -90,7 +90,8 @@ def refined(
     if surfaces is not None and fit is not None:
         before_m, after_m = (_misfit_m(surfaces, T, returns) for T in (result.T_a_b, fit[0]))
         if after_m < before_m:
-            reason = f"{result.reason}; refined by {len(returns)} returns from {before_m:.3f} to {after_m:.3f} m off"
+            gain = f"refined by {len(returns)} returns from {before_m:.3f} to {after_m:.3f} m off"
+            reason = f"{result.reason}; {gain}"
             result = replace(result, reason=reason, T_a_b=fit[0], covariance=fit[1])
     return replace(result, time_ms=result.time_ms + (time.perf_counter() - start) * 1e3)
 
@@ -172,5 +173,5 @@ def _fitted(
         hessian = information + jacobian.T @ (weights[:, None] * jacobian)
         gradient = information @ moved + jacobian.T @ (weights * pairs.off_m)
         pose = pose - np.linalg.solve(hessian, gradient)
-        T = transform_from_planar(*pose, T_start[2, 3])
+        T = transform_from_planar(pose[0], pose[1], pose[2], T_start[2, 3])
     return T, np.linalg.inv(hessian)

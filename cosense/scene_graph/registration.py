@@ -145,7 +145,7 @@ class Settings:
         min_inliers, min_inliers_with_prior: below this there is no pose, however rare the agreement.
         max_false_alarms, max_false_alarms_with_prior: expected number of such agreements by chance. Of 1536
             pairs of strangers at simulated crossings, parked and curved roads two were accepted at 1e-2 and
-            none at 1e-3, and none of 88 pairs of one place was lost by that.
+            none at 1e-3, which costs one of 128 pairs of one place.
         min_margin: the published two; one more or less is noise.
         max_runner_up: what share of the support a different pose may have in any case, see `Support.rivals`.
             Two agents that see 50 m each of a row of lamps find most agreement where their views lie upon

@@ -108,6 +108,22 @@ def test_bytes_are_those_of_the_message_of_b(clouds: Path) -> None:
     assert (values["bytes"] - 105) // 18 >= len(values["inliers"])
 
 
+def test_refining_costs_what_both_have_said(clouds: Path) -> None:
+    both = (clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
+    coarse, fine = content(*both), content(*both, "--refine")
+    assert fine.keys() == KEYS
+    assert fine["inliers"] == coarse["inliers"]
+    # A request, a reply and a result with their envelopes, and two bytes for each node that is asked for.
+    assert fine["bytes"] > coarse["bytes"] + 300 + 2 * len(fine["inliers"])
+    assert errors(np.array(fine["T_a_b"]), T_A_B)[0] < 0.1
+
+
+def test_without_a_pose_there_is_nothing_to_refine(clouds: Path) -> None:
+    values = content(clouds / "a.pcd", clouds / "elsewhere.pcd", "--model", "none", "--refine")
+    assert values["status"] != "registered"
+    assert values["T_a_b"] is None
+
+
 def test_another_place_is_refused(clouds: Path) -> None:
     values = content(clouds / "a.pcd", clouds / "elsewhere.pcd", "--model", "none")
     assert values["status"] != "registered"
@@ -164,6 +180,24 @@ def test_one_agent_at_two_times(tree: Path) -> None:
     assert degrees < 0.5
 
 
+def test_agents_of_a_bag(tree: Path, tmp_path: Path) -> None:
+    bag = tmp_path / "drive.mcap"
+    written = CliRunner().invoke(app, ["convert", str(tree), str(bag)])
+    assert written.exit_code == 0, written.output
+    for mine, theirs in (("vehicle:0", "infrastructure:0"), ("vehicle:0", "vehicle:1")):
+        from_bag, from_tree = (content(f"{path}:{mine}", f"{path}:{theirs}") for path in (bag, tree))
+        assert from_bag["status"] == "registered"
+        assert np.allclose(from_bag["T_a_b"], from_tree["T_a_b"], atol=1e-3)
+    assert "there is no frame 2" in refusal(f"{bag}:vehicle:2", f"{bag}:vehicle:0")
+    assert "no agent 'unit'" in refusal(f"{bag}:unit:0", f"{bag}:vehicle:0")
+
+
+def test_one_point_ends_with_a_status(clouds: Path, tmp_path: Path) -> None:
+    write_pcd(tmp_path / "one.pcd", np.array([[3.0, 2.0, 1.0, 0.5]], np.float32))
+    for pair in ((clouds / "a.pcd", tmp_path / "one.pcd"), (tmp_path / "one.pcd", tmp_path / "one.pcd")):
+        assert content(*pair)["status"] == "too_few"
+
+
 def test_bad_input_names_the_value_and_the_cure(clouds: Path, tree: Path, tmp_path: Path) -> None:
     a = clouds / "a.pcd"
     assert "nowhere.pcd: no such file" in refusal(a, clouds / "nowhere.pcd")
@@ -203,7 +237,7 @@ def test_real_scans_of_different_places_are_refused(shared_data: Path) -> None:
 
 
 def test_a_real_scan_finds_itself_turned(shared_data: Path, tmp_path: Path) -> None:
-    scan = shared_data / "kitti_frames" / "training" / "velodyne" / "000001.bin"
+    scan = shared_data / "kitti_frames" / "training" / "velodyne" / "000000.bin"
     points = np.fromfile(scan, np.float32).reshape(-1, 4)
     points[:, :3] = transform_points(invert(T_A_B), points[:, :3])
     points.tofile(tmp_path / "turned.bin")
