@@ -41,8 +41,8 @@ lint: setup
 	$(RUN)mypy
 
 bench: setup
-	for script in validation codecs cooperation datasets detector geometry live registration scene_graph_pairs sharing \
-	    simulation report; do \
+	for script in validation codecs cooperation datasets detector geometry live registration scene_graph_pairs real_clouds \
+	    sharing simulation report; do \
 	  $(RUN)python benchmarks/$$script.py || exit 1; done
 
 clean:

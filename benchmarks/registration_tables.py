@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ROOT / "models" / "cosense-lite" / "validation"
+KEPT = ROOT / "models" / "cosense-lite" / "validation" / "scene_graphs"
 PAGE = ROOT / "docs" / "registration.md"
 # The benchmarks whose rows are kept, each between two marks of the page.
 BENCHMARKS = ("scene_graph_pairs", "registration", "real_clouds")

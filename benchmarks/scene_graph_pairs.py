@@ -39,7 +39,7 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate
 
-FAMILY, FIRST_SEED, PLACES = "t_junction", 560_000, 100
+FAMILY, FIRST_SEED, PLACES = "t_junction", 560_200, 100
 FRAMES = 5
 STRANGERS = 2000
 AT_ALL, WITH_PRIOR = (1.0, 1.0), (0.3, 0.5)  # metres and degrees within which a pose is right

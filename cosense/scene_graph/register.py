@@ -14,6 +14,8 @@ differ:
 - How many must agree is computed from how many would by chance (`Support.false_alarms`), given how many
   things stand how densely, instead of "5, and 6 of one class": 6 are a lot among 10 and nothing among 40
   alike.
+- Only a different pose that is no chance itself makes the best one ambiguous: with five things that agree
+  somewhere, four agree by chance elsewhere, more often than not.
 - What a pose leaves unexplained is held against it only beside a rival pose (`Support.rivals`). By itself it
   needs to be known what hides what, which a graph does not say.
 """
@@ -134,7 +136,8 @@ def _best_pose(
         first = sorted(found, key=lambda one: one.rank, reverse=True)[:SLIDES]
         found = [again for one in first for again in (everything.again(one.T_a_b), *everything.slid(one))]
     best = everything.polish(max(found, key=lambda one: one.rank))
-    alarms = everything.false_alarms(best, len(consistency.edges) * left_out**2)
+    poses_tried = len(consistency.edges) * left_out**2
+    alarms = everything.false_alarms(best, poses_tried)
     if len(best.matches) < settings.min_inliers or alarms > settings.max_false_alarms:
         return best, alarms, 0, False
     # Two different poses agree at one place; what lies within the bounds around it supports both.
@@ -145,8 +148,12 @@ def _best_pose(
         clique = largest_clique(count, left, larger_than, work)
         if clique:
             found.append(everything.again(chosen.fit(clique).T_a_b))
-    other = max((len(one.matches) for one in found if not everything.same(one, best)), default=0)
-    return best, alarms, other, everything.rivals(best, found)
+    others = [one for one in found if not everything.same(one, best)]
+    # What chance alone would give says nothing against the best one.
+    meant = settings.max_false_alarms_of_rival
+    others = [one for one in others if everything.false_alarms(one, poses_tried) < meant]
+    other = max((len(one.matches) for one in others), default=0)
+    return best, alarms, other, everything.rivals(best, others)
 
 
 def _judge(

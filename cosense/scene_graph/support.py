@@ -124,19 +124,17 @@ class Support:
         return found
 
     def rivals(self, best: Hypothesis, found: list[Hypothesis]) -> bool:
-        """Say whether one of the poses found may as well be the right one instead of the best.
+        """Say whether one of different poses may as well be the right one instead of the best.
 
-        A different pose with much less support is chance. One with hardly less is a rival, and so is one with
-        somewhat less where it explains what lies in the view of both agents as well as the best one does: of
-            a
-        row of lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift
-        leaves those unexplained that stand where no car should be, and what hides a car hides it under any
-        pose.
+        One with much less support is chance. One with hardly less is a rival, and so is one with somewhat
+        less where it explains what lies in the view of both agents as well as the best one does: of a row of lamps
+        that goes on beyond both views, each shift explains all. Of cars in a car park a shift leaves those
+        unexplained that stand where no car should be, and what hides a car hides it under any pose.
         """
         count = len(best.matches)
         for one in found:
             support = len(one.matches)
-            if support <= self.settings.max_runner_up * count or self.same(one, best):
+            if support <= self.settings.max_runner_up * count:
                 continue
             if count - support < EMPTY_PLACES * np.sqrt(count):
                 return True
