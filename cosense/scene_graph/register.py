@@ -149,9 +149,15 @@ def _best_pose(
         if clique:
             found.append(everything.again(chosen.fit(clique).T_a_b))
     others = [one for one in found if not everything.same(one, best)]
-    # What chance alone would give says nothing against the best one.
-    meant = settings.max_false_alarms_of_rival
-    others = [one for one in others if everything.false_alarms(one, poses_tried) < meant]
+    # What chance alone would give says nothing against the best one, however near it comes.
+    matches = len(best.matches)
+    near = min(settings.max_runner_up * matches, matches - settings.min_margin)
+    others = [
+        one
+        for one in others
+        if len(one.matches) <= near
+        or everything.false_alarms(one, poses_tried) < settings.max_false_alarms_of_rival
+    ]
     other = max((len(one.matches) for one in others), default=0)
     return best, alarms, other, everything.rivals(best, others)
 

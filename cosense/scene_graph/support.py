@@ -127,9 +127,9 @@ class Support:
         """Say whether one of different poses may as well be the right one instead of the best.
 
         One with much less support is chance. One with hardly less is a rival, and so is one with somewhat
-        less where it explains what lies in the view of both agents as well as the best one does: of a row of lamps
-        that goes on beyond both views, each shift explains all. Of cars in a car park a shift leaves those
-        unexplained that stand where no car should be, and what hides a car hides it under any pose.
+        less where it explains what lies in the view of both agents as well as the best one does: of a row of
+        lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift leaves
+        those unexplained that stand where no car should be, and what hides a car hides it under any pose.
         """
         count = len(best.matches)
         for one in found:
