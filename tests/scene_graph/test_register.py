@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
-from cosense.scene_graph import NodeClass, Prior, Status, register
+from cosense.scene_graph import NodeClass, Prior, Settings, Status, register
 from cosense.scene_graph.registration import planar
 from tests.scene_graph.scenes import errors, graph_of, pair, seen, shuffled, strangers, things
 
@@ -114,6 +114,14 @@ def test_a_mirror_image_is_refused(classes):
 def test_things_of_one_class_register():
     a, b, T = pair(np.random.default_rng(3), 12, 4, sigma_m=0.1, classes=POLES)
     assert register(a, b).registered
+    assert errors(register(a, b).T_a_b, T)[0] < 0.3
+
+
+def test_what_chance_gives_elsewhere_makes_nothing_ambiguous():
+    kinds = (NodeClass.POLE, NodeClass.VEHICLE)
+    a, b, T = pair(np.random.default_rng(26), 5, 8, sigma_m=0.1, classes=kinds, street=True)
+    any_other_pose = Settings(max_false_alarms_of_rival=np.inf)
+    assert register(a, b, settings=any_other_pose).status is Status.AMBIGUOUS
     assert errors(register(a, b).T_a_b, T)[0] < 0.3
 
 
