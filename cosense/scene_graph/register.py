@@ -148,18 +148,30 @@ def _best_pose(
         clique = largest_clique(count, left, larger_than, work)
         if clique:
             found.append(everything.again(chosen.fit(clique).T_a_b))
-    others = [one for one in found if not everything.same(one, best)]
-    # What chance alone would give says nothing against the best one, however near it comes.
-    matches = len(best.matches)
-    near = min(settings.max_runner_up * matches, matches - settings.min_margin)
-    others = [
-        one
-        for one in others
-        if len(one.matches) <= near
-        or everything.false_alarms(one, poses_tried) < settings.max_false_alarms_of_rival
-    ]
-    other = max((len(one.matches) for one in others), default=0)
-    return best, alarms, other, everything.rivals(best, others)
+    other, rivals = _strongest_other(best, found, everything, poses_tried, settings)
+    return best, alarms, other, rivals
+
+
+def _strongest_other(
+    best: Hypothesis, found: list[Hypothesis], support: Support, poses_tried: float, settings: Settings
+) -> tuple[int, bool]:
+    """Return the support of the best different pose, and whether there is a rival.
+
+    What chance alone would give says nothing against the best pose, however near it comes.
+    """
+    count = len(best.matches)
+    near = min(settings.max_runner_up * count, count - settings.min_margin)
+    others = [one for one in found if not support.same(one, best)]
+    other = 0
+    for one in sorted(others, key=lambda one: one.rank, reverse=True):
+        matches = len(one.matches)
+        if matches <= near:
+            return max(other, matches), False
+        if support.false_alarms(one, poses_tried) < settings.max_false_alarms_of_rival:
+            other = max(other, matches)
+            if count - matches < settings.min_margin or support.rivals(best, one):
+                return other, True
+    return other, False
 
 
 def _judge(

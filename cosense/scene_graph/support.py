@@ -123,24 +123,20 @@ class Support:
                 found.append(self.again(moved))
         return found
 
-    def rivals(self, best: Hypothesis, found: list[Hypothesis]) -> bool:
-        """Say whether one of different poses may as well be the right one instead of the best.
+    def rivals(self, best: Hypothesis, other: Hypothesis) -> bool:
+        """Say whether a different pose may as well be the right one instead of the best.
 
         One with much less support is chance. One with hardly less is a rival, and so is one with somewhat
         less where it explains what lies in the view of both agents as well as the best one does: of a row of
         lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift leaves
         those unexplained that stand where no car should be, and what hides a car hides it under any pose.
         """
-        count = len(best.matches)
-        for one in found:
-            support = len(one.matches)
-            if support <= self.settings.max_runner_up * count:
-                continue
-            if count - support < EMPTY_PLACES * np.sqrt(count):
-                return True
-            if self._explained(one) > EXPLAINS_AS_WELL * self._explained(best):
-                return True
-        return False
+        count, support = len(best.matches), len(other.matches)
+        if support <= self.settings.max_runner_up * count:
+            return False
+        if count - support < EMPTY_PLACES * np.sqrt(count):
+            return True
+        return self._explained(other) > EXPLAINS_AS_WELL * self._explained(best)
 
     def _explained(self, one: Hypothesis) -> float:
         """Return what share of the nodes that lie in both views have found a counterpart."""
