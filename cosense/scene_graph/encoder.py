@@ -15,8 +15,6 @@ mean is the message m, and [x0, m] describes the node. We differ:
 - Padded triplets are masked as keys too, not only in the mean: how far a graph is padded must not count.
 - Inputs of the codes are scaled (10 cos, distances and heights by 0.2 m), so that the fastest waves tell
   decimetres apart instead of being all but constant.
-- A hidden layer before q, k, v: with one linear layer a message is a sum of marginals, and "a pole 8 m to the
-  left of a car" is no marginal.
 - [x0, m] goes through two layers to 64 numbers of unit length instead of staying 128, and there is no layer
   of its own for matching: the double softmax of `match.py` is used at its temperature, with which the
   training was done. So the numbers fit a message (`message.py`), and either kind of descriptor can be used.
@@ -63,7 +61,7 @@ class EncoderConfig:
         class_channels: of the embedding of a class.
         size_channels: of the box.
         channels: of x0 and of the message.
-        hidden_channels: of the layer before attention and of that before the output.
+        hidden_channels: of the layer before the output.
     """
 
     class_channels: int = 16
@@ -171,10 +169,7 @@ class EncoderNetwork(nn.Module):
         self.classes = nn.Embedding(len(NodeClass), config.class_channels)
         self.sizes = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, config.size_channels))
         self.initial = nn.Linear(config.class_channels + config.size_channels, channels)
-        self.triplets = nn.Sequential(
-            nn.Linear(2 * channels + CODED * 2 * FREQUENCIES + HEADINGS, hidden), nn.ReLU()
-        )
-        self.attention = nn.Linear(hidden, 3 * channels)
+        self.attention = nn.Linear(2 * channels + CODED * 2 * FREQUENCIES + HEADINGS, 3 * channels)
         self.output = nn.Sequential(nn.Linear(2 * channels, hidden), nn.ReLU(), nn.Linear(hidden, SIZE))
 
     def forward(self, nodes: NodeTensors) -> Tensor:
@@ -182,7 +177,7 @@ class EncoderNetwork(nn.Module):
         initial = self.initial(torch.cat([self.classes(nodes.groups), self.sizes(nodes.sizes)], dim=1))
         # Rows of padding point to node 0 and are masked below.
         triplets = torch.cat([initial[nodes.n1], initial[nodes.n2], code(nodes.coded), nodes.headings], dim=2)
-        q, k, v = self.attention(self.triplets(triplets)).chunk(3, dim=2)
+        q, k, v = self.attention(triplets).chunk(3, dim=2)
         # Finite, so that a node without any triplet gives no NaN; its message is set to zero.
         logits = (q @ k.transpose(1, 2) / q.shape[2] ** 0.5).masked_fill(~nodes.valid[:, None, :], -1e9)
         attended = torch.softmax(logits, dim=2) @ v

@@ -195,7 +195,7 @@ class EncoderTrainingConfig:
     validation: tuple[SceneConfig, ...]
     cache: Path = Path("results/cache")
     seed: int = 1
-    steps: int = 2000
+    steps: int = 1500
     batch_size: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2

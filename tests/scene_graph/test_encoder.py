@@ -164,16 +164,16 @@ def test_an_unknown_kind_is_named():
 
 
 def test_what_ships_describes_as_it_did_when_its_figures_were_made(encoder):
-    """Two agents of different versions describe each for itself, but a change of the numbers is no accident."""
+    """The figures in the card are those of these numbers."""
     kinds = [NodeClass.VEHICLE, NodeClass.POLE, NodeClass.WALL, NodeClass.PERSON, NodeClass.POLE]
     places = [[10, 2, -1], [5, -6, -1.9], [20, 15, -1.9], [-4, 8, -1], [0, 30, -1.9]]
     described = encoder.describe(graph_of(kinds, places, [0.1, np.nan, 1.5, np.nan, np.nan]))
     expected = [
-        [0.1745, -0.0045, -0.1761, -0.0764],
-        [0.2473, -0.1747, -0.0571, 0.0545],
-        [0.0916, 0.1222, -0.1320, 0.1038],
-        [0.0992, -0.2671, -0.1495, 0.0498],
-        [0.2237, -0.1449, -0.1762, -0.0061],
+        [-0.1498, 0.0792, -0.0592, -0.0652],
+        [-0.0093, 0.1433, -0.2397, -0.0139],
+        [-0.1903, 0.1944, -0.0274, 0.1104],
+        [-0.0468, 0.2565, -0.0970, 0.2291],
+        [0.0800, 0.2259, 0.0364, 0.0512],
     ]
     np.testing.assert_allclose(described[:, :4], expected, atol=2e-3)
 
