@@ -62,5 +62,5 @@ class AgentFrame:
 
     @property
     def T_steady_agent(self) -> Matrix:
-        """(4,4) the pose by which frames of this agent are held against each other: odometry where it has one."""
+        """(4,4) the pose by which frames of this agent are held against each other: its odometry, if any."""
         return self.T_world_agent if self.T_odom_agent is None else self.T_odom_agent
