@@ -262,6 +262,7 @@ def test_a_graph_that_is_wrong_is_refused_with_its_place(tmp_path: Path) -> None
     good = graph_file(tmp_path / "a.json", np.array(POLES, float))
     bad = graph_file(tmp_path / "b.json", np.zeros((1, 2)), {"label": "car", "position": [1, 2]})
     assert "b.json: nodes[1]: position: expected 3 values, got 2" in refusal(good, bad)
+    assert "a.json: --refine asks for points" in refusal(good, good, "--refine")
     assert "leave out ':vehicle'" in refusal(f"{good}:vehicle", good)
     assert "did you mean 'learned'" in refusal(good, good, "--descriptors", "learnt")
     empty = graph_file(tmp_path / "c.json", np.zeros((0, 2)))

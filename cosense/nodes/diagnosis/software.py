@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cosense
@@ -140,34 +140,56 @@ def check_models() -> list[Finding]:
     """Load the weights of each model that can be found by its name; nothing without PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return []
-    from cosense.perception.models import WEIGHTS, model_folders
+    from cosense.perception.models import CONFIG, WEIGHTS
+    from cosense.scene_graph import encoder
 
-    folders: dict[str, Path] = {}
-    for parent in model_folders():
-        for path in sorted(parent.glob("*/config.yaml")):
-            folders.setdefault(path.parent.name, path.parent)
+    folders = _models_with(CONFIG)
     if not folders:
         return [Finding("models", "fail", "there are none", "install cosense with its folder models/")]
     findings = []
     for name, folder in folders.items():
         if (folder / WEIGHTS).is_file():
-            findings.append(_check_model(name, folder))
+            findings.append(_check_model(name, folder, _load_detector))
         else:
             found = f"{name}: configuration without weights, in {folder}"
             findings.append(Finding("models", "ok", found, f"to use it, train it: see {folder / 'card.md'}"))
+    for name, folder in _models_with(encoder.CONFIG).items():
+        findings.append(_check_model(name, folder, _load_encoder))
     return findings
 
 
-def _check_model(name: str, folder: Path) -> Finding:
-    from cosense.fusion.models import load_model
+def _models_with(config: str) -> dict[str, Path]:
+    """Return the folder of each model that has a configuration of this name."""
+    from cosense.perception.models import model_folders
+
+    folders: dict[str, Path] = {}
+    for parent in model_folders():
+        for path in sorted(parent.glob(f"*/{config}")):
+            folders.setdefault(path.parent.name, path.parent)
+    return folders
+
+
+def _check_model(name: str, folder: Path, load: Callable[[Path], str]) -> Finding:
     from cosense.perception.models import WEIGHTS
 
     path = folder / WEIGHTS
     try:
-        detector = load_model(folder)
+        found = load(folder)
     except CosenseError as error:
         return Finding("models", "fail", f"{name}: {error}", f"bring back {path} as it was delivered")
+    return Finding("models", "ok", f"{name}: {path.stat().st_size / 1e6:.1f} MB, {found}")
+
+
+def _load_detector(folder: Path) -> str:
+    from cosense.fusion.models import load_model
+
+    detector = load_model(folder)
     precision = str(detector.dtype).removeprefix("torch.")
-    size_mb = path.stat().st_size / 1e6
-    found = f"{name}: {size_mb:.1f} MB, fingerprint {detector.fingerprint.hex()}, {precision}"
-    return Finding("models", "ok", found)
+    return f"fingerprint {detector.fingerprint.hex()}, {precision}"
+
+
+def _load_encoder(folder: Path) -> str:
+    from cosense.scene_graph.encoder import load_encoder
+
+    load_encoder(folder)
+    return "encoder of scene graphs"

@@ -41,7 +41,8 @@ def test_models_are_loaded_and_broken_weights_are_named(tmp_path, monkeypatch):
 def test_the_models_that_ship_load():
     findings = software.check_models()
     assert {finding.level for finding in findings} == {"ok"}
-    assert any(finding.found.startswith("cosense-lite: ") for finding in findings)
+    for name in ("cosense-lite", "node-encoder"):
+        assert any(finding.found.startswith(f"{name}: ") for finding in findings)
 
 
 def test_no_models_at_all_is_a_failure(monkeypatch):
