@@ -69,8 +69,8 @@ def command(
         ),
     ] = False,
     descriptors: Annotated[
-        str, typer.Option(help="What ranks the pairs that are looked at: learned or triplets.")
-    ] = "learned",
+        str, typer.Option(help="What ranks the pairs that are looked at: triplets or learned.")
+    ] = "triplets",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     out: Annotated[
         Path | None,
