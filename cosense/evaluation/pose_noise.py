@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cosense.geometry.transforms import transform_from_planar
+from cosense.geometry.transforms import displaced
 from cosense.sensing.frame import AgentFrame
 
 
@@ -52,13 +52,10 @@ def with_pose_noise(
     for agent in agents:
         dx, dy = random.normal(0.0, noise.position_m, 2)
         turn_rad = np.deg2rad(random.normal(0.0, noise.heading_deg))
-        T = agent.T_world_agent.copy()
-        T[:3, :3] = transform_from_planar(0.0, 0.0, turn_rad)[:3, :3] @ T[:3, :3]
-        T[:2, 3] += dx, dy
         disturbed.append(
             replace(
                 agent,
-                T_world_agent=T,
+                T_world_agent=displaced(agent.T_world_agent, [dx, dy, turn_rad]),
                 pose_covariance=agent.pose_covariance + covariance,
                 T_odom_agent=agent.T_steady_agent,
             )

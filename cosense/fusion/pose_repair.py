@@ -35,8 +35,9 @@ from cosense.fusion.relative_poses import (
     read_surroundings,
     relative_poses,
 )
+from cosense.geometry.transforms import displaced
 from cosense.scene_graph.baselines.icp import Cloud
-from cosense.scene_graph.filter import PoseError, PoseFilter, Verdict, corrected, pose_error
+from cosense.scene_graph.filter import PoseError, PoseFilter, Verdict, pose_error
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.registration import Posed, Prior, Registration, Status
 from cosense.sharing.message import Message, MessageError, decode
@@ -261,7 +262,7 @@ class PoseRepair:
 
 
 def _moved(message: Message, error: PoseError, objection: str = "") -> Placed:
-    T = corrected(message.T_world_agent, error.error)
+    T = displaced(message.T_world_agent, error.error)
     told = replace(message, T_world_agent=T, pose_covariance=error.covariance)
     return Placed(told, np.zeros((3, 3)), objection)
 

@@ -35,6 +35,19 @@ def transform_from_planar(x: float, y: float, yaw: float, z: float = 0.0) -> Mat
     return transform_from([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], [x, y, z])
 
 
+def displaced(T_world_agent: Matrix, displacement: ArrayLike) -> Matrix:
+    """Return a pose (4,4) moved in the plane.
+
+    Args:
+        T_world_agent: (4,4).
+        displacement: x, y in the world in metres and a turn about the agent itself in radians.
+    """
+    x, y, yaw = np.asarray(displacement, dtype=np.float64)
+    T = transform_from_planar(0, 0, yaw) @ T_world_agent
+    T[:3, 3] = T_world_agent[:3, 3] + [x, y, 0]
+    return T
+
+
 def transform_from_quaternion(translation: ArrayLike, quaternion_xyzw: ArrayLike) -> Matrix:
     """Return (4,4) from a translation in metres and a quaternion in the order of ROS (x, y, z, w)."""
     return transform_from(Rotation.from_quat(np.asarray(quaternion_xyzw)).as_matrix(), translation)

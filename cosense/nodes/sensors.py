@@ -21,11 +21,10 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense.data.bag_record import record_of, record_to_text
 from cosense.data.dataset import NO_LABELS, CooperativeFrame
-from cosense.geometry.transforms import invert
+from cosense.geometry.transforms import displaced, invert
 from cosense.nodes import conversions, qos, topics
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.markers import objects_to_markers
-from cosense.scene_graph.filter import corrected
 from cosense.sensing.frame import AgentFrame, Camera
 
 try:
@@ -141,7 +140,7 @@ class SensorOutputs:
             agent = dataclasses.replace(agent, stamp_ns=max(agent.stamp_ns + skew_ns, 0))
         if agent.agent_id in self._pose_errors:
             x, y, degrees = self._pose_errors[agent.agent_id]
-            T_world_agent = corrected(agent.T_world_agent, np.array([x, y, np.deg2rad(degrees)]))
+            T_world_agent = displaced(agent.T_world_agent, [x, y, np.deg2rad(degrees)])
             agent = dataclasses.replace(agent, T_world_agent=T_world_agent)
         return agent
 

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.transforms import Matrix, transform_from_planar, wrap_angle
+from cosense.geometry.transforms import wrap_angle
 from cosense.scene_graph.registration import Posed, Registration, planar
 
 Array = NDArray[np.float64]
@@ -153,13 +153,6 @@ def pose_error(result: Registration, a: Stamped, b: Stamped) -> PoseError:
     turn = np.eye(3)
     turn[:2, :2] = a.T_world_agent[:2, :2]
     return PoseError(max(a.stamp_ns, b.stamp_ns), error, turn @ result.covariance @ turn.T)
-
-
-def corrected(T_world_agent: Matrix, error: Array) -> Matrix:
-    """Return the pose (4,4) that a peer has where `error` (3,) is what its sent one is off by."""
-    T = transform_from_planar(0, 0, float(error[2])) @ T_world_agent
-    T[:3, 3] = T_world_agent[:3, 3] + [error[0], error[1], 0]
-    return T
 
 
 def _difference(of: Array, minus: Array) -> Array:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cosense.geometry.transforms import (
+    displaced,
     interpolated,
     invert,
     quaternion_of,
@@ -155,3 +156,9 @@ def test_halfway_is_half_the_way_and_half_the_turn():
     assert_allclose(interpolated(start, end, 0.5), transform_from_planar(2, -1, np.pi, 0.5), atol=1e-12)
     assert_allclose(interpolated(start, end, 0.0), start, atol=1e-12)
     assert_allclose(interpolated(start, end, 1.0), end, atol=1e-12)
+
+
+def test_a_pose_is_moved_in_the_world_and_turned_about_itself():
+    T = transform_from_planar(100.0, -20.0, 0.3, 2.0)
+    moved = displaced(T, [1.0, -2.0, 0.5])
+    assert_allclose(moved, transform_from_planar(101.0, -22.0, 0.8, 2.0), atol=1e-12)

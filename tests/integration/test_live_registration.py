@@ -11,10 +11,10 @@ from cosense.data import open_dataset
 from cosense.fusion.cooperate import Cooperation
 from cosense.fusion.journal import read_journal
 from cosense.fusion.receiver import UNKNOWN
+from cosense.geometry.transforms import displaced
 from cosense.nodes import topics
 from cosense.nodes.scenario import AgentSpec, Scenario, Source, resolved
 from cosense.nodes.supervisor import Progress
-from cosense.scene_graph.filter import corrected
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
 from cosense.simulation.frame import SimulatedFrame
@@ -40,7 +40,7 @@ def one_sequence(name: str, seed: int) -> list[SimulatedFrame]:
 def believed(agent: AgentFrame) -> AgentFrame:
     """Return the roadside unit where it believes to be."""
     error = np.array([*POSITION_ERROR_M, np.deg2rad(HEADING_ERROR_DEG)])
-    return dataclasses.replace(agent, T_world_agent=corrected(agent.T_world_agent, error))
+    return dataclasses.replace(agent, T_world_agent=displaced(agent.T_world_agent, error))
 
 
 def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger):

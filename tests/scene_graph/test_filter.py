@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosense.geometry.transforms import invert, transform_from_planar, wrap_angle
+from cosense.geometry.transforms import displaced, invert, transform_from_planar, wrap_angle
 from cosense.scene_graph import register
-from cosense.scene_graph.filter import FilterSettings, PoseError, PoseFilter, Verdict, corrected, pose_error
+from cosense.scene_graph.filter import FilterSettings, PoseError, PoseFilter, Verdict, pose_error
 from tests.scene_graph.scenes import pair
 
 SECOND_NS = 1_000_000_000
@@ -96,6 +96,6 @@ def test_the_error_of_a_sent_pose_puts_it_right():
     b.T_world_agent[:] = transform_from_planar(1.5, -0.5, 0) @ true @ transform_from_planar(0, 0, 0.05)
     error = pose_error(register(a, b), a, b)
     np.testing.assert_allclose(error.error, [-1.5, 0.5, -0.05], atol=0.15)
-    again = corrected(b.T_world_agent, error.error)
+    again = displaced(b.T_world_agent, error.error)
     np.testing.assert_allclose(invert(a.T_world_agent) @ again, T_a_b, atol=0.15)
-    np.testing.assert_allclose(corrected(again, -error.error), b.T_world_agent, atol=1e-9)
+    np.testing.assert_allclose(displaced(again, -error.error), b.T_world_agent, atol=1e-9)
