@@ -1,6 +1,7 @@
 """The slow layer of an agent's graph: what stands, gathered over many frames in its own world.
 
-Each thing is a running mean with its variance. A thing that should be seen again and is not loses
+Each thing is a running mean. It is no surer than its best single sight: which side of a thing is in view, and
+where a wall seems to end, is much the same in all of them. A thing that should be seen again and is not loses
 stability and goes; one out of sight stays for a while, so that a vehicle tells of what it has just passed.
 Positions hold in the world of the agent's own pose, right or wrong: only what changes of its error while a
 thing is remembered does harm, and so nothing out of sight is remembered for longer than half a minute.
@@ -22,7 +23,7 @@ from cosense.scene_graph.static_objects import StaticObjects
 
 # A thing and its sight in a new frame are each other's nearest within this; middles of walls move more.
 _GATE_M, _WALL_GATE_M = 0.6, 1.0
-# Sights from nearly the same place share their errors: a mean of many is not as good as its count says.
+# What a thing seems to move from sight to sight, and below which variance a mean does not become deaf.
 _DRIFT_M, _LEAST_SIGMA_M = 0.02, 0.04
 _EXPECTED_WITHIN_M = 40.0
 _SEEN_ABOVE_M = 2.0
@@ -37,7 +38,10 @@ _COLUMNS = (NodeClass.POLE, NodeClass.TRUNK)
 
 @dataclass
 class _Thing:
-    """A thing in the world; `nodes` has one row."""
+    """A thing in the world.
+
+    `variance` is that of the running mean if all sights were independent, `best` that of the best sight.
+    """
 
     thing_id: int
     kind: int
@@ -45,6 +49,7 @@ class _Thing:
     yaw: float
     size: NDArray[np.float64]
     variance: float
+    best: float
     score: float
     seen_ns: int
     seen: int = 1
@@ -109,7 +114,7 @@ class MapLayer:
             classes=np.array([thing.kind for thing in near], dtype=np.int64),
             positions=transform_points(invert(T_world_agent), places),
             sizes=np.array([thing.size for thing in near]),
-            sigmas_m=np.sqrt([thing.variance for thing in near]),
+            sigmas_m=np.sqrt([max(thing.variance, thing.best) for thing in near]),
             scores=np.array([thing.score * thing.stability for thing in near]),
             yaws=yaws % np.pi,
         )
@@ -124,6 +129,7 @@ class MapLayer:
             yaw=float(nodes.yaws[row]) + heading,
             size=nodes.sizes[row],
             variance=float(nodes.sigmas_m[row]) ** 2,
+            best=float(nodes.sigmas_m[row]) ** 2,
             score=float(nodes.scores[row]),
             seen_ns=stamp_ns,
         )
@@ -165,6 +171,7 @@ def _merge(thing: _Thing, sight: _Thing) -> None:
     share = variance / (variance + sight.variance)
     thing.place = thing.place + share * (sight.place - thing.place)
     thing.variance = max((1 - share) * variance, _LEAST_SIGMA_M**2)
+    thing.best = min(thing.best, sight.best)
     thing.kind = NodeClass.TRUNK if NodeClass.TRUNK in (thing.kind, sight.kind) else thing.kind
     thing.yaw, thing.size = sight.yaw, np.maximum(thing.size, sight.size)
     thing.score, thing.seen_ns = max(thing.score, sight.score), sight.seen_ns

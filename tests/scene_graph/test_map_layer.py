@@ -33,7 +33,7 @@ def look(layer: MapLayer, step: int, T_scene_agent, poles=POLES, more=()) -> Non
     layer.update(step * STEP_NS, WORLD @ T_scene_agent, found)
 
 
-def test_a_pole_is_the_same_from_wherever_it_is_seen_and_becomes_surer():
+def test_a_pole_is_the_same_from_wherever_it_is_seen_and_as_sure_as_from_nearby():
     layer = MapLayer()
     for step in range(4):
         T = transform_from_planar(1.0 * step, 0.2 * step, 0.1 * step)
@@ -44,7 +44,11 @@ def test_a_pole_is_the_same_from_wherever_it_is_seen_and_becomes_surer():
             first = dict(zip(ids.tolist(), nodes.sigmas_m, strict=True))
             where = dict(zip(ids.tolist(), transform_points(T, nodes.positions), strict=True))
     for row, thing in enumerate(ids.tolist()):
-        assert nodes.sigmas_m[row] < first[thing]
+        # It drives towards the first two and away from the last one.
+        if where[thing][0] > 0:
+            assert nodes.sigmas_m[row] < first[thing]
+        else:
+            assert nodes.sigmas_m[row] == first[thing]
         np.testing.assert_allclose(transform_points(T, nodes.positions)[row, :2], where[thing][:2], atol=0.1)
     assert (nodes.scores > 0.6).all()
 
