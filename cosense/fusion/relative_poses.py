@@ -36,6 +36,8 @@ Surroundings = SceneGraph | Cloud
 
 # Where a registration looks: within twice what the poses say, and so far around them in any case.
 _AROUND = np.diag([0.5, 0.5, np.deg2rad(0.5)]) ** 2
+# Likewise where that is too wide to tell two poses apart.
+_AT_ITS_WORD = np.diag([0.1, 0.1, np.deg2rad(0.1)]) ** 2
 # Poses less certain than this are no help in a registration and cannot vouch for one.
 _PRIOR_SIGMA_M, _PRIOR_SIGMA_RAD = 3.0, np.deg2rad(5)
 # Chi-square of three degrees of freedom, 99.9 %.
@@ -95,6 +97,9 @@ def register_pair(kind: RegistrationKind, a: Surroundings, b: Surroundings) -> R
     if not can_vouch(a, b):
         return register(a, b)
     near = register(a, b, around)
+    if near.status is Status.AMBIGUOUS:
+        # Of two poses that are a parking space apart what was sent can tell which, if taken at its word.
+        near = register(a, b, Prior(sent.T_a_b, sent.covariance + _AT_ITS_WORD))
     if near.registered:
         return near
     anywhere = register(a, b)

@@ -16,7 +16,7 @@ from cosense.fusion.relative_poses import (
     thinned_frame,
 )
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.scene_graph import NodeClass, Status
+from cosense.scene_graph import NodeClass, Prior, Status, register
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.message import encode_scene_graph
 from cosense.sharing.message import Message, MessageError, PayloadKind, decode, encode
@@ -101,6 +101,18 @@ def test_graphs_that_agree_in_two_ways_elsewhere_contradict_what_was_sent():
     assert contradicted.T_a_b is None
     unsure = replace(unsure, pose_covariance=np.diag([100.0, 100.0, 0.1]))
     assert register_pair("scene_graph", both, unsure).status is Status.AMBIGUOUS
+
+
+def test_what_was_sent_tells_two_parking_spaces_apart():
+    classes = np.full(24, NodeClass.VEHICLE)
+    x, y = np.tile(2.6 * np.arange(12.0) - 14.0, 2), np.repeat([-8.0, 8.0], 12)
+    spaces = np.column_stack([x, y, np.zeros(24)])
+    T_ego_unit, sent = (transform_from_planar(1.0 + off_m, 2.0, np.pi / 2) for off_m in (0.0, 0.3))
+    here = graph_of(classes, spaces, np.full(24, np.pi / 2), "ego", pose_covariance=np.zeros((3, 3)))
+    there = transform_points(invert(T_ego_unit), spaces)
+    unit = graph_of(classes, there, np.zeros(24), "unit", T_world_agent=sent, pose_covariance=HONEST)
+    assert register(here, unit, Prior(sent, 10 * HONEST)).status is Status.AMBIGUOUS
+    assert errors(register_pair("scene_graph", here, unit).T_a_b, T_ego_unit)[0] < 0.05
 
 
 def test_of_many_senders_those_that_stand_closest_are_registered_with_each_other(monkeypatch):
