@@ -35,11 +35,11 @@ from cosense.fusion.relative_poses import (
     read_surroundings,
     relative_poses,
 )
-from cosense.geometry.transforms import displaced
+from cosense.geometry.transforms import displaced, wrap_angle
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.filter import PoseError, PoseFilter, Verdict, pose_error
 from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.registration import Posed, Prior, Registration, Status
+from cosense.scene_graph.registration import Posed, Prior, Registration, Status, planar
 from cosense.sharing.message import Message, MessageError, decode
 
 # Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.
@@ -51,7 +51,10 @@ _LEAST = np.diag([0.03, 0.03, np.deg2rad(0.05)]) ** 2
 _DOUBT_NS = 5_000_000_000
 _LEAST_DOUBT = np.array([0.3, 0.3, np.deg2rad(0.3)]) ** 2
 _MOST_DOUBT = np.array([2.5, 2.5, np.deg2rad(4)]) ** 2
-_MAX_PEERS = 16
+# Poses that differ by less are one, written twice: metres and radians.
+_ROUNDING = 1e-6
+# Each may cost tens of milliseconds: no crowd of them can stop the fusion.
+_MAX_PEERS = 8
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,10 @@ class Heard:
 
 @dataclass(frozen=True)
 class _Finding:
-    """What the graph of one sender says; `error` is to be added to its pose at this stamp."""
+    """What the graph of one sender says; `error` is to be added to the pose that it was sent with."""
 
     error: PoseError
-    stamp_ns: int
+    sent: Surroundings
     objection: str = ""
 
 
@@ -171,8 +174,14 @@ class PoseRepair:
             ego: the ego's own message: relative to its pose.
         """
         finding = self._findings.get(message.sender)
-        if finding is None or finding.stamp_ns != message.stamp_ns:
+        if finding is None or finding.sent.stamp_ns != message.stamp_ns:
             return self._lasting(message, ego)
+        between = planar(message.T_world_agent) - planar(finding.sent.T_world_agent)
+        between[2] = wrap_angle(between[2])
+        if np.abs(between).max() > _ROUNDING:
+            spread = finding.error.covariance + np.outer(between, between)
+            error = PoseError(message.stamp_ns, np.zeros(3), spread)
+            return _moved(message, error, "its graph and its message of one moment give it two poses")
         return _moved(message, finding.error, finding.objection)
 
     def _judge(self, own: Surroundings, other: Surroundings, result: Registration) -> str:
@@ -188,7 +197,7 @@ class PoseRepair:
             # How far it is off is unknown.
             spread = _world_covariance(own, other) + np.diag(_MOST_DOUBT)
             objection = f"the graphs disagree with the sent pose: {result.reason}"
-            self._findings[name] = _Finding(PoseError(stamp_ns, np.zeros(3), spread), stamp_ns, objection)
+            self._findings[name] = _Finding(PoseError(stamp_ns, np.zeros(3), spread), other, objection)
             return ""
         if not result.registered:
             return f"no pose from the graphs, {result.status.value}: {result.reason}"
@@ -196,9 +205,12 @@ class PoseRepair:
         doubted = self._doubted(other)
         sent, believed = _world_covariance(own, other), _world_covariance(own, doubted)
         lasting = replace(measured, covariance=measured.covariance + sent)
-        again = self._filter(name).update(lasting) is Verdict.ACCEPTED
+        # What others alone say may demote a sender. Only what the ego sees itself moves it beyond what it
+        # says: else anybody could put a third one anywhere.
+        is_seen = isinstance(own, Cloud) or len(result.inliers) > 0
+        again = is_seen and self._filter(name).update(lasting) is Verdict.ACCEPTED
         was_wrong = _chi_square(measured.error, lasting.covariance + _LEAST) > _DISAGREES
-        if was_wrong:
+        if was_wrong and is_seen:
             self._add_doubt(name, stamp_ns, measured.error)
         covariance = measured.covariance + believed
         disagrees = _chi_square(measured.error, covariance + _LEAST) > _DISAGREES
@@ -218,7 +230,7 @@ class PoseRepair:
             error = PoseError(measured.stamp_ns, np.zeros(3), spread)
         else:
             return "a first pose from the graphs, with nothing to compare it with"
-        self._findings[name] = _Finding(error, stamp_ns, objection)
+        self._findings[name] = _Finding(error, other, objection)
         return ""
 
     def _lasting(self, message: Message, ego: Message) -> Placed:

@@ -36,6 +36,7 @@ class Collection:
         waited_ms: from the arrival of the ego's message.
         own_graph: SCENE_GRAPH message of the ego itself, None where there is none.
         graphs: SCENE_GRAPH messages, one of each other sender that has one.
+        missing_graphs: who was waited for in vain with those, the ego itself as "ego".
     """
 
     stamp_ns: int
@@ -46,6 +47,7 @@ class Collection:
     waited_ms: float
     own_graph: bytes | None = None
     graphs: list[bytes] = field(default_factory=list)
+    missing_graphs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,10 @@ class Collector:
     @property
     def traffic(self) -> dict[str, Traffic]:
         """What has come of each sender so far."""
-        graphs = self._graphs.traffic
+        messages, graphs = self._messages.traffic, self._graphs.traffic
         return {
-            name: traffic + graphs.get(name, Traffic()) for name, traffic in self._messages.traffic.items()
+            name: messages.get(name, Traffic()) + graphs.get(name, Traffic())
+            for name in dict.fromkeys([*messages, *graphs])
         }
 
     def add_ego(self, data: bytes, now_ns: int) -> None:
@@ -184,7 +187,8 @@ class Collector:
         refused = list(self._refused.values())
         self._refused.clear()
         waited_ms = (now_ns - moment.arrived_ns) / 1e6
-        own_graphs, graphs = taken(self._own_graphs)[0], taken(self._graphs)[0]
+        own_graphs, own_missing = taken(self._own_graphs)
+        graphs, missing_graphs = taken(self._graphs)
         return Collection(
             moment.stamp_ns,
             moment.message,
@@ -194,4 +198,5 @@ class Collector:
             waited_ms,
             own_graphs[0] if own_graphs else None,
             graphs,
+            own_missing + missing_graphs,
         )

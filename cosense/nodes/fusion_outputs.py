@@ -129,6 +129,9 @@ class FusionOutputs:
         level, message = process.OK, "complete"
         if collection.missing:
             level, message = process.WARN, f"time-out, without {', '.join(collection.missing)}"
+        elif collection.missing_graphs:
+            level = process.WARN
+            message = f"time-out, without the scene graph of {', '.join(collection.missing_graphs)}"
         values = {
             "mode": mode.name,
             "reason": mode.reason or "none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from std_msgs.msg import UInt8MultiArray
 
+from cosense.errors import CosenseError
 from cosense.nodes import conversions, qos
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.perception.detections import Detections
@@ -23,6 +24,7 @@ class GraphOutput:
             node: that publishes.
             fingerprint: of its detector.
         """
+        self._node = node
         self._fingerprint = fingerprint
         self._builder = SceneGraphBuilder()
         self._graphs = node.publisher(UInt8MultiArray, "~/output/scene_graph", qos.V2X)
@@ -30,10 +32,13 @@ class GraphOutput:
     def publish(self, frame: AgentFrame, detections: Detections, sequence: int) -> int:
         """Send the graph of a frame and return the bytes of its SCENE_GRAPH message.
 
-        Raises:
-            CosenseError: its cloud gives no graph.
+        One that cannot be made is told and does not keep the frame from being sent.
         """
-        graph = self._builder.update(frame, detections)
-        data = share_graph(graph, sequence, self._fingerprint, ExchangeSettings.max_nodes)
+        try:
+            graph = self._builder.update(frame, detections)
+            data = share_graph(graph, sequence, self._fingerprint, ExchangeSettings.max_nodes)
+        except CosenseError as error:
+            self._node.get_logger().error(f"no scene graph: {error}", throttle_duration_sec=1.0)
+            return 0
         self._graphs.publish(conversions.bytes_to_message(data))
         return len(data)

@@ -22,9 +22,13 @@ from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.method import REGISTRATIONS
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph
-from cosense.sharing.message import decode
+from cosense.sharing.message import MessageError, decode
 
 Callback = Callable[[UInt8MultiArray], None]
+
+
+def _read(data: bytes) -> SceneGraph:
+    return decode_scene_graph(decode(data))
 
 
 class GraphRepair:
@@ -62,18 +66,25 @@ class GraphRepair:
 
         Returns:
             what says where each sender is, and a report for each graph.
-
-        Raises:
-            MessageError: the ego's own graph is broken.
         """
         if self._repair is None:
             return as_sent, []
         if collection.stamp_ns <= self._newest_ns:
             self._repair = PoseRepair("scene_graph")
         self._newest_ns, self._own = collection.stamp_ns, None
-        if collection.own_graph is None:
+        try:
+            self._own = None if collection.own_graph is None else _read(collection.own_graph)
+        except MessageError as error:
+            self._node.get_logger().error(
+                f"scene graph of the ego itself: {error}", throttle_duration_sec=1.0
+            )
+        if self._own is None:
+            self._node.get_logger().warning(
+                "no scene graph of the ego itself, poses are not set right: does its agent have "
+                "'scene_graph: true'?",
+                throttle_duration_sec=10.0,
+            )
             return self._repair.place, []
-        self._own = decode_scene_graph(decode(collection.own_graph))
         return self._repair.place, self._repair.hear(self._own, collection.graphs)
 
     def publish_markers(self, stamp_ns: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosense.perception.detections import Detections
 from cosense.scene_graph.build import graph_of, moving_nodes, sure_enough
@@ -13,8 +14,11 @@ from cosense.scene_graph.static_objects import static_objects
 from cosense.sensing.frame import AgentFrame
 from cosense.sharing.motion import MotionTracker
 
-# Ids are even for what moves and odd for what stands, and begin again long after the first ones have gone.
+# Ids are even for what moves and odd for what stands.
 _IDS_PER_LAYER = 1 << 15
+# Who knows no better where it is than this, and has no odometry, may be somewhere else in the next frame:
+# nothing can be gathered then.
+_JUMPS_M = 0.2
 
 
 class SceneGraphBuilder:
@@ -23,6 +27,7 @@ class SceneGraphBuilder:
     def __init__(self) -> None:
         self._map = MapLayer()
         self._motion = MotionTracker()
+        self._moving, self._standing = _Numbers(), _Numbers()
 
     def update(self, frame: AgentFrame, detections: Detections) -> SceneGraph:
         """Return the graph at the stamp of a frame.
@@ -42,14 +47,16 @@ class SceneGraphBuilder:
         found = static_objects(frame.points, moving.boxes)
         velocities = self._motion.velocities(frame, moving)
         # What is gathered over frames must not be smeared by a position that jumps from frame to frame.
+        if frame.T_odom_agent is None and np.trace(frame.pose_covariance[:2, :2]) / 2 > _JUMPS_M**2:
+            self._map = MapLayer()
         self._map.update(frame.stamp_ns, frame.T_steady_agent, found)
         standing, map_ids = self._map.nodes(frame.T_steady_agent)
         return graph_of(
             Nodes.concatenate([moving_nodes(moving, velocities), standing]),
             np.concatenate(
                 [
-                    2 * (self._motion.track_ids % _IDS_PER_LAYER),
-                    2 * (map_ids % _IDS_PER_LAYER) + 1,
+                    2 * self._moving.of(self._motion.track_ids, self._motion.track_ids),
+                    2 * self._standing.of(map_ids, self._map.thing_ids) + 1,
                 ]
             ),
             frame.agent_id,
@@ -57,6 +64,27 @@ class SceneGraphBuilder:
             frame.T_world_agent,
             frame.pose_covariance,
         )
+
+
+class _Numbers:
+    """Small numbers for things that are counted without end; one is free again when its thing has gone."""
+
+    def __init__(self) -> None:
+        self._number_of: dict[int, int] = {}
+        self._next = 0
+
+    def of(self, things: NDArray[np.int64], there: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of each of some things (K,); `there` are all that keep theirs."""
+        kept = set(there.tolist())
+        self._number_of = {thing: number for thing, number in self._number_of.items() if thing in kept}
+        taken = set(self._number_of.values())
+        for thing in things.tolist():
+            if thing not in self._number_of:
+                while self._next in taken:
+                    self._next = (self._next + 1) % _IDS_PER_LAYER
+                self._number_of[thing] = self._next
+                taken.add(self._next)
+        return np.array([self._number_of[thing] for thing in things.tolist()], dtype=np.int64)
 
 
 class SceneGraphBuilders:

@@ -71,6 +71,11 @@ class MapLayer:
     def __len__(self) -> int:
         return len(self._things)
 
+    @property
+    def thing_ids(self) -> NDArray[np.int64]:
+        """(N,) of all that is remembered, told or not, counted from 0."""
+        return np.array([thing.thing_id for thing in self._things], dtype=np.int64)
+
     def update(self, stamp_ns: int, T_world_agent: Matrix, found: StaticObjects) -> None:
         """Take in what a frame shows.
 

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert, yaw_of
 
+# Of a pose of which nothing is known; what is larger says no more, and no sum with it can be inverted.
+_LARGEST_VARIANCE = 1e6
+
 
 class Status(str, Enum):
     """How a registration ended; all but REGISTERED are refusals."""
@@ -84,8 +87,8 @@ class Prior:
         of_a[:2, 2] = T_a_b[1, 3], -T_a_b[0, 3]
         covariance = of_a @ a.pose_covariance @ of_a.T + of_b @ b.pose_covariance @ of_b.T
         values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-        if values.min() < 0:
-            covariance = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        if values.min() < 0 or values.max() > _LARGEST_VARIANCE:
+            covariance = (vectors * np.clip(values, 0.0, _LARGEST_VARIANCE)) @ vectors.T
         return cls(T_a_b, covariance)
 
 

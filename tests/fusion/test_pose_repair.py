@@ -11,7 +11,7 @@ from cosense.fusion.feature_receiver import FeatureReceiver
 from cosense.fusion.late import fuse_late
 from cosense.fusion.pose_repair import PoseRepair, as_sent
 from cosense.fusion.receiver import FusionSettings
-from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.geometry.transforms import displaced, invert, transform_from_planar
 from cosense.scene_graph import NodeClass
 from cosense.scene_graph.message import encode_scene_graph
 from cosense.sharing.message import Message, PayloadKind, decode, encode
@@ -30,16 +30,11 @@ OFF_HALF_A_METRE = (0.3, -0.4, np.deg2rad(1.0))
 OFF_METRES = (3.0, -2.0, np.deg2rad(3.0))
 
 
-def believed(T, error):
-    """Return a pose that is off by x, y in the world and by a turn."""
-    moved = transform_from_planar(0, 0, error[2]) @ T
-    moved[:3, 3] = T[:3, 3] + [error[0], error[1], 0]
-    return moved
-
-
 def graph(name, T_true, error=(0, 0, 0), covariance=SURE, stamp_ns=NOW, world=WORLD, sigma_m=0.03):
     made = seen(np.random.default_rng(len(name)), world, T_true, sigma_m, name)
-    return replace(made, T_world_agent=believed(T_true, error), pose_covariance=covariance, stamp_ns=stamp_ns)
+    return replace(
+        made, T_world_agent=displaced(T_true, error), pose_covariance=covariance, stamp_ns=stamp_ns
+    )
 
 
 def envelope(of, kind=PayloadKind.SCENE_GRAPH, payload=None):
@@ -218,15 +213,63 @@ def test_every_graph_has_its_report():
     assert reports[5].sender == "liar"
 
 
+@pytest.mark.parametrize("variance", [1e14, 1e16, 1e30])
+def test_no_covariance_ends_the_fusion(variance):
+    for heading in np.linspace(-3, 3, 7):
+        T_ego = displaced(T_WORLD_EGO, [0, 0, heading])
+        for covariance in (np.full((3, 3), variance), np.diag([0.0, 0.0, variance])):
+            unit = graph("unit", T_WORLD_UNIT, OFF_METRES, covariance)
+            for repair in (PoseRepair("scene_graph"), PoseRepair("boxes")):
+                for stamp_ns in (NOW, NOW + 100 * MS):
+                    placed, _ = step(
+                        repair, replace(unit, stamp_ns=stamp_ns), graph("ego", T_ego, stamp_ns=stamp_ns)
+                    )
+                    assert np.isfinite(placed.message.T_world_agent).all()
+
+
+def test_a_message_from_elsewhere_than_its_graph_is_not_believed():
+    repair = PoseRepair("scene_graph")
+    of_ego, of_unit = graph("ego", T_WORLD_EGO), graph("unit", T_WORLD_UNIT)
+    repair.hear(of_ego, [encode(envelope(of_unit))])
+    elsewhere = replace(of_unit, T_world_agent=displaced(T_WORLD_UNIT, [3.0, 0.0, 0.0]))
+    placed = repair.place(
+        decode(encode(envelope(elsewhere, PayloadKind.OBJECTS, b""))),
+        envelope(of_ego, PayloadKind.OBJECTS, b""),
+    )
+    assert placed.objection == "its graph and its message of one moment give it two poses"
+    assert placed.message.pose_covariance[0, 0] >= 9.0
+
+
+def test_what_one_other_says_of_a_sender_that_the_ego_does_not_see_moves_it_nowhere():
+    half = np.arange(len(WORLD[0])) % 2 == 0
+    seen_by_ego, seen_by_victim = (tuple(part[rows] for part in WORLD) for rows in (half, ~half))
+    shift = np.array([1.5, 2.0, 0.0])
+    lies = (WORLD[0], WORLD[1] + shift * ~half[:, None], WORLD[2])
+    repair = PoseRepair("scene_graph")
+    for number in range(4):
+        stamp_ns = NOW + number * 100 * MS
+        ego = graph("ego", T_WORLD_EGO, stamp_ns=stamp_ns, world=seen_by_ego)
+        liar = graph("liar", T_WORLD_EGO, stamp_ns=stamp_ns, world=lies)
+        victim = graph("unit", T_WORLD_UNIT, stamp_ns=stamp_ns, world=seen_by_victim)
+        repair.hear(ego, [encode(envelope(one)) for one in (liar, victim)])
+        assert repair.registrations["unit"].registration.registered
+        placed = repair.place(
+            decode(encode(envelope(victim, PayloadKind.OBJECTS, b""))),
+            envelope(ego, PayloadKind.OBJECTS, b""),
+        )
+        assert off(placed)[0] < 0.1
+        assert "disagree" in placed.objection
+
+
 def test_peers_are_forgotten():
     repair, ego = PoseRepair("scene_graph"), graph("ego", T_WORLD_EGO)
     for number in range(20):
         repair.hear(ego, [encode(envelope(replace(graph("unit", T_WORLD_UNIT), agent_id=f"{number}")))])
-    assert len(repair._filters) == 16
+    assert len(repair._filters) == 8
     crowd = [
         encode(envelope(replace(graph("u", T_WORLD_UNIT), agent_id=f"{number}"))) for number in range(18)
     ]
-    assert [report.used_for for report in repair.hear(ego, crowd)] == ["pose"] * 16 + ["nothing"] * 2
+    assert [report.used_for for report in repair.hear(ego, crowd)] == ["pose"] * 8 + ["nothing"] * 10
 
 
 def placing(error, covariance):
@@ -238,7 +281,7 @@ def placing(error, covariance):
 
 def test_features_are_used_again_once_the_pose_is_set_right():
     wrong = from_unit(
-        "patches", T_world_agent=believed(T_WORLD_UNIT, OFF_HALF_A_METRE), pose_covariance=HONEST
+        "patches", T_world_agent=displaced(T_WORLD_UNIT, OFF_HALF_A_METRE), pose_covariance=HONEST
     )
     receiver = FeatureReceiver(DETECTORS["patches"])
     before = receiver.fuse(OWN, FEATURES["patches"], [wrong])
@@ -250,7 +293,7 @@ def test_features_are_used_again_once_the_pose_is_set_right():
 def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_hears_why():
     receiver = FeatureReceiver(DETECTORS["patches"])
     for error, used_for in (((0.3, 0.0, 0.0), "boxes"), ((9.0, 0.0, 0.0), "nothing")):
-        wrong = from_unit("patches", T_world_agent=believed(T_WORLD_UNIT, error), pose_covariance=SURE)
+        wrong = from_unit("patches", T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=SURE)
         report = receiver.fuse(OWN, FEATURES["patches"], [wrong], placing(error, SURE)).peers[0]
         assert report.used_for == used_for
         assert "the graphs disagree" in report.reason
@@ -262,7 +305,7 @@ def test_late_boxes_move_with_the_pose_and_are_left_out_in_doubt():
     unit = replace(EGO, agent_id="unit", T_world_agent=T_WORLD_UNIT)
 
     def fused(error, covariance, *place):
-        agent = replace(unit, T_world_agent=believed(T_WORLD_UNIT, error), pose_covariance=covariance)
+        agent = replace(unit, T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=covariance)
         return fuse_late(OWN, [objects_message(agent, detections)], FusionSettings(), *place)
 
     true = fused((0, 0, 0), SURE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,15 +32,16 @@ from cosense.sharing.sender import share
 
 
 @pytest.fixture
-def start(monkeypatch, tmp_path) -> Iterator[Callable[[Path], AgentNode]]:
+def start(monkeypatch, tmp_path) -> Iterator[Callable[..., AgentNode]]:
     """Return what starts an agent with a model."""
     monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     agents = []
 
-    def run(model: Path) -> AgentNode:
-        rclpy.init(args=["--ros-args", "-p", "agent_id:=unit", "-p", f"model:={model}"])
+    def run(model: Path, *more: str) -> AgentNode:
+        settings = ["agent_id:=unit", f"model:={model}", *more]
+        rclpy.init(args=["--ros-args", *(word for setting in settings for word in ("-p", setting))])
         agents.append(AgentNode())
         agents[0].bring_up()
         return agents[0]
@@ -139,3 +141,36 @@ def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_pa
     rclpy.init(args=["--ros-args", "-p", "agent_id:=unit", "-p", parameter])
     with pytest.raises(CosenseError, match=said):
         AgentNode()
+
+
+def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path):
+    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "method:=late")
+    watcher = rclpy.create_node("watcher", use_global_arguments=False)
+    heard: dict[str, list[bytes]] = {"objects": [], "scene_graph": []}
+    for name, messages in heard.items():
+        watcher.create_subscription(
+            UInt8MultiArray,
+            f"/agent/output/{name}",
+            lambda message, messages=messages: messages.append(conversions.message_to_bytes(message)),
+            qos.V2X,
+        )
+    executor = SingleThreadedExecutor()
+    for node in (agent, watcher):
+        executor.add_node(node)
+    unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
+    broken = np.full((10, 4), np.nan, np.float32)
+    graphs, make = [], agent._graphs.publish
+    for number, points in enumerate((broken, unit.points)):
+        agent._graphs.publish = lambda frame, *rest, points=points: (
+            graphs.append(make(dataclasses.replace(frame, points=points), *rest)) or graphs[-1]
+        )
+        stamp_ns = unit.stamp_ns + number * 100_000_000
+        agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns))
+        agent._on_cloud(conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
+        end_s = time.monotonic() + 20
+        while len(heard["objects"]) <= number or len(heard["scene_graph"]) < number:
+            assert time.monotonic() < end_s
+            executor.spin_once(timeout_sec=0.02)
+    assert graphs[0] == 0
+    assert [len(data) for data in heard["scene_graph"]] == [graphs[1]]
+    assert decode(heard["scene_graph"][0]).kind == PayloadKind.SCENE_GRAPH

@@ -327,11 +327,18 @@ def test_graphs_that_never_come_are_not_waited_for_any_more():
         assert c.ready(now_ms * MS) == []
         (done,) = c.ready((now_ms + 100) * MS)
         assert (done.own_graph, done.graphs, done.missing) == (None, [], [])
+        assert done.missing_graphs == ["ego", "a"]
     c.add_ego(message("ego", 2000, 9), 2000 * MS)
     c.add(message("a", 2000, 9))
     assert len(c.ready(2000 * MS)) == 1
     # Its messages come, so it is not silent.
     assert c.silent == []
+
+
+def test_graphs_alone_are_traffic_too():
+    c = with_graphs()
+    c.add(graph("ghost", 1000))
+    assert c.traffic["ghost"].messages == 1
 
 
 def test_a_graph_of_the_ego_that_comes_over_the_radio_is_not_its_own():

@@ -164,3 +164,25 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
     assert said["b says"].text.startswith("b: registered, ")
     assert statuses["fusion/b/scene_graph"].message == "tells where it is"
     assert statuses["fusion/b"].message == "used"
+
+
+@pytest.mark.parametrize(
+    "node", [["registration:=scene_graph", "peers:=''", "timeout_ms:=50.0"]], indirect=True
+)
+def test_without_a_graph_of_the_ego_the_frame_is_fused_and_the_lack_is_told(node, tmp_path):
+    watcher = rclpy.create_node("watcher", use_global_arguments=False)
+    heard: list[DiagnosticArray] = []
+    watcher.create_subscription(DiagnosticArray, "/diagnostics", heard.append, qos.RESULT)
+    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/ego_objects", qos.V2X)
+    executor = SingleThreadedExecutor()
+    for each in (node, watcher):
+        executor.add_node(each)
+    frame = AgentFrame("vehicle", "vehicle", 0, np.eye(4), np.zeros((0, 4), np.float32))
+    detector = load_detector(write_model(tmp_path / "model"))
+    data = share(frame, Detections.empty(), detector, PayloadKind.OBJECTS, 0)
+    own.publish(conversions.bytes_to_message(data))
+    end_s, said = time.monotonic() + 20, set()
+    while "time-out, without the scene graph of ego" not in said:
+        assert time.monotonic() < end_s, said
+        executor.spin_once(timeout_sec=0.02)
+        said = {status.message for array in heard for status in array.status}

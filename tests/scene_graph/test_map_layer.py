@@ -130,6 +130,28 @@ def test_a_position_that_jumps_does_not_smear_what_odometry_holds_together():
     np.testing.assert_array_equal(graph.T_world_agent, jumping.T_world_agent)
 
 
+def test_who_may_be_elsewhere_in_the_next_frame_gathers_nothing():
+    builder = SceneGraphBuilder()
+    for step, jump in enumerate((0.0, 3.0)):
+        measured = replace(
+            frame(step, transform_from_planar(jump, 0.0, 0.0), faces_at(np.eye(4))),
+            pose_covariance=np.diag([1.0, 1.0, 0.01]),
+        )
+        graph = builder.update(measured, Detections.empty())
+        assert len(graph) == len(POLES)
+
+
+def test_ids_stay_unique_however_many_things_have_come_and_gone():
+    builder = SceneGraphBuilder()
+    first = builder.update(frame(0, np.eye(4), faces_at(np.eye(4))), Detections.empty())
+    builder._map._started = 1 << 15
+    builder._standing._next = 0
+    more = np.concatenate([POLES, [[20.0, 15.0]]])
+    graph = builder.update(frame(1, np.eye(4), faces_at(np.eye(4), more)), car_at(10.0))
+    assert len(set(graph.ids.tolist())) == len(graph) == 5
+    assert set(first.ids.tolist()) < set(graph.ids.tolist())
+
+
 def test_the_first_graph_of_a_builder_is_that_of_one_frame():
     measured = frame(0, np.eye(4), faces_at(np.eye(4)))
     first, alone = SceneGraphBuilder().update(measured, car_at(10.0)), build(measured, car_at(10.0))
