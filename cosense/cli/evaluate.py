@@ -115,6 +115,7 @@ def command(
     from rich.console import Console
 
     from cosense.data import open_dataset
+    from cosense.evaluation.pose_noise import PoseNoise
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.records import FRAMES, METRICS
     from cosense.evaluation.runner import evaluate
@@ -125,7 +126,10 @@ def command(
     bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
     dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag)
     counting = load_protocol(protocol or default_protocol(dataset))
-    noise = replace(parse_pose_noise(pose_noise), is_announced=not unannounced)
+    noise = parse_pose_noise(pose_noise)
+    if unannounced and noise == PoseNoise():
+        raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
+    noise = replace(noise, is_announced=not unannounced)
     check_device(device)
     detector = load_model(model, device)
     kind = fusion or default_fusion(detector)

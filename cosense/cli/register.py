@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from cosense.data.dataset import CooperativeFrame
     from cosense.geometry.transforms import Matrix
     from cosense.scene_graph import Prior, Registration, SceneGraph
+    from cosense.scene_graph.descriptors import Register
     from cosense.sensing.frame import AgentFrame
 
-CLOUDS, GRAPH = (".pcd", ".bin"), ".json"
+CLOUDS = (".pcd", ".bin")
+PICTURE = ".png"
 NO_MODEL = "none"
 
 
@@ -98,7 +100,11 @@ def command(
 
         cosense register street.pcd corner.pcd --refine
     """
+    from cosense.scene_graph.descriptors import registrar
+
     # What is written wrong should not wait for a network to run.
+    if out is not None and out.suffix.lower() != PICTURE:
+        raise CosenseError(f"--out {out}: expected the name of a picture that ends in {PICTURE}")
     sides = read_input(a, frame, "A"), read_input(b, frame, "B")
     belief = None if prior is None else prior_of(prior, prior_sigma, sides)
     for side in sides:
@@ -106,8 +112,9 @@ def command(
             raise CosenseError(
                 f"{side.given}: --refine asks for points, and a scene graph in a file has none"
             )
+    register = registrar(descriptors)
     graph_a, graph_b, result, sent_bytes = registered(
-        sides, graphs_of(sides, model), belief, descriptors, refine=refine
+        sides, graphs_of(sides, model), belief, register, refine=refine
     )
     content = content_of(result, (graph_a, graph_b), sent_bytes)
     if out is not None and result.registered:
@@ -134,9 +141,10 @@ def read_input(given: str, frame: int, name: str) -> Input:
         CosenseError: nothing is there, or it has no such agent or frame, or not one point.
     """
     from cosense.data.recognise import is_bag
+    from cosense.scene_graph.graph_file import SUFFIX
 
     path, words = split_input(given)
-    if path.is_file() and path.suffix == GRAPH:
+    if path.is_file() and path.suffix == SUFFIX:
         return _graph(path, words, name)
     if path.is_file() and not is_bag(path):
         source = Input(given, _cloud(path, words, name), None)
@@ -165,12 +173,13 @@ def _cloud(path: Path, words: list[str], name: str) -> AgentFrame:
     """Read a file."""
     import numpy as np
 
+    from cosense.scene_graph.graph_file import SUFFIX
     from cosense.sensing.frame import AgentFrame
     from cosense.sensing.kitti import read_kitti_bin
     from cosense.sensing.pcd import read_pcd
 
     if path.suffix not in CLOUDS:
-        kinds = f"neither a cloud ({' or '.join(CLOUDS)}) nor a scene graph ({GRAPH})"
+        kinds = f"neither a cloud ({' or '.join(CLOUDS)}) nor a scene graph ({SUFFIX})"
         raise CosenseError(f"{path}: {kinds} nor a data set or bag")
     _no_words(path, words)
     read = read_pcd if path.suffix == ".pcd" else read_kitti_bin
@@ -270,17 +279,15 @@ def registered(
     sides: tuple[Input, Input],
     graphs: tuple[SceneGraph, SceneGraph],
     prior: Prior | None,
-    descriptors: str,
+    register: Register,
     *,
     refine: bool,
 ) -> tuple[SceneGraph, SceneGraph, Registration, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
-    from cosense.scene_graph.descriptors import registrar
     from cosense.scene_graph.dialogue import register_and_refine
     from cosense.scene_graph.exchange import ExchangeSettings
     from cosense.scene_graph.message import transmitted
 
-    register = registrar(descriptors)
     if refine:
         a, b = sides
         dialogue = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior, register)

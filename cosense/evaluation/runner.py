@@ -118,24 +118,21 @@ class RunState:
         total: frames that are to be done.
         scores: of the frames done.
         skipped: frames that could not be read, as messages.
-        messages_used_for: how many messages of all collaborators so far contributed what.
+        with_graphs: whether all send second messages, for poses alone: the second half of a frame's reports.
+        num_messages, num_messages_not_used: so far, without second ones, which may well say nothing.
+        messages_used_for: how many messages contributed what, second ones too.
     """
 
     protocol: Protocol
     total: int
+    with_graphs: bool = False
     scores: list[FrameScore] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    num_messages: int = 0
+    num_messages_not_used: int = 0
     messages_used_for: Counter[UsedFor] = field(
         default_factory=lambda: Counter(dict.fromkeys(get_args(UsedFor), 0))
     )
-
-    @property
-    def num_messages(self) -> int:
-        return self.messages_used_for.total()
-
-    @property
-    def num_messages_not_used(self) -> int:
-        return self.messages_used_for["nothing"]
 
     @property
     def done(self) -> int:
@@ -151,7 +148,11 @@ class RunState:
             self.skipped.append(record["skipped"])
             return
         self.scores.append(score(frame_result(record), self.protocol))
-        self.messages_used_for.update(peer["used_for"] for peer in record["peers"])
+        uses = [peer["used_for"] for peer in record["peers"]]
+        self.messages_used_for.update(uses)
+        first = uses[: len(uses) // 2] if self.with_graphs else uses
+        self.num_messages += len(first)
+        self.num_messages_not_used += first.count("nothing")
 
 
 def evaluate(
@@ -206,7 +207,7 @@ def evaluate(
     check_first_budgets(dataset, [(fusion, budget_bytes)])
     run = run_description(dataset, detector, protocol, settings)
     open_run(out, run, restart=restart)
-    state = RunState(protocol, len(dataset) if limit is None else min(limit, len(dataset)))
+    state = RunState(protocol, min(limit or len(dataset), len(dataset)), with_graphs=registration != "none")
     _resume(state, dataset, out)
     if progress:
         progress(state)

@@ -16,8 +16,11 @@ from cosense.scene_graph.build import graph_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.labels import classes_of
+from cosense.scene_graph.message import MAX_NODES, MAX_POSITION_M
+from cosense.sharing.message import MAX_SENDER_BYTES
 
 SUFFIX = ".json"
+_MAX_STAMP_NS = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class NodeEntry:
 
     Attributes:
         label: free text, see `labels.yaml`.
-        position: x, y, z in metres.
+        position: x, y, z in metres, within 327.67 m as in a message.
         size: length, width, height in metres; of a vehicle it must be there.
         yaw: radians; null where there is none.
         velocity: x, y in m/s; null where not known.
@@ -48,6 +51,8 @@ class NodeEntry:
             numbers = () if value is None else value if isinstance(value, tuple) else (value,)
             if not all(map(isfinite, numbers)):
                 raise ValueError(f"{name} is {value}, expected finite numbers")
+        if max(map(abs, self.position)) > MAX_POSITION_M:
+            raise ValueError(f"position is {self.position}, expected numbers within {MAX_POSITION_M} m")
         if min(self.size) < 0:
             raise ValueError(f"size is {self.size}, expected no negative number")
         if not self.sigma_m > 0:
@@ -61,14 +66,26 @@ class GraphFile:
     """A file.
 
     Attributes:
-        nodes: in any order.
-        agent: whose graph it is.
+        nodes: in any order, at most as many as a message takes.
+        agent: whose graph it is, printable and short enough for a message.
         stamp_ns: measurement time; two graphs without it count as of one moment.
     """
 
     nodes: tuple[NodeEntry, ...]
     agent: str = ""
     stamp_ns: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.nodes) > MAX_NODES:
+            raise ValueError(f"nodes: there are {len(self.nodes)}, the limit is {MAX_NODES}")
+        if not self.agent.isprintable():
+            raise ValueError(f"agent {self.agent!r} has characters that cannot be printed")
+        if len(self.agent.encode()) > MAX_SENDER_BYTES:
+            raise ValueError(
+                f"agent has {len(self.agent.encode())} bytes, the limit is {MAX_SENDER_BYTES}: '{self.agent}'"
+            )
+        if not 0 <= self.stamp_ns <= _MAX_STAMP_NS:
+            raise ValueError(f"stamp_ns is {self.stamp_ns}, expected 0 to {_MAX_STAMP_NS}")
 
 
 def read_graph(path: Path) -> tuple[SceneGraph, Counter[str]]:

@@ -45,6 +45,7 @@ from cosense.sharing.message import FINGERPRINT_BYTES, Message, MessageError, Pa
 
 # A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
 MAX_NODES = 1024
+MAX_POSITION_M = 327.67
 DESCRIPTOR_BYTES = 64
 
 _HEADER = struct.Struct("<BBH")
@@ -232,7 +233,7 @@ def _check_ids(ids: NDArray[np.int64]) -> None:
 def _writable(graph: SceneGraph, max_nodes: int) -> NDArray[np.int64]:
     """Return the rows that fit the format, the best of them, in their order."""
     numbers = np.column_stack([graph.positions, graph.sizes, graph.sigmas_m, graph.scores])
-    fits = np.isfinite(numbers).all(axis=1) & (np.abs(graph.positions) <= 327.67).all(axis=1)
+    fits = np.isfinite(numbers).all(axis=1) & (np.abs(graph.positions) <= MAX_POSITION_M).all(axis=1)
     rows = np.flatnonzero(fits)
     best = np.argsort(-graph.scores[rows], kind="stable")[:max_nodes]
     return np.sort(rows[best])

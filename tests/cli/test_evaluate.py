@@ -118,6 +118,7 @@ def test_interrupted_run_says_how_to_go_on_and_does(tree: Path, model: Path, tmp
         ({"pose_noise": "0.2"}, "--pose-noise '0.2': expected metres and degrees"),
         ({"pose_noise": "0.2,-1"}, "both at least 0"),
         ({"pose_noise": "nan,0"}, "both at least 0"),
+        ({"unannounced": True}, "--unannounced: without --pose-noise poses are exact"),
         ({"device": "cdua"}, "--device 'cdua': not on this machine, expected one of cpu"),
         ({"split": "tset"}, "unknown split 'tset', did you mean 'test'"),
     ],

@@ -213,6 +213,9 @@ def test_bad_input_names_the_value_and_the_cure(clouds: Path, tree: Path, tmp_pa
     assert ".pcd or .bin" in refusal(tmp_path / "notes.txt", a)
     assert "--prior" in refusal(a, a, "--prior", "nan", 0, 0)
     assert "--prior-sigma" in refusal(a, a, "--prior", 0, 0, 0, "--prior-sigma", 0, 1)
+    assert "--out x.json: expected the name of a picture" in refusal(a, a, "--out", "x.json")
+    # A model that is not there would be complained about if the detector came first.
+    assert "did you mean 'learned'" in refusal(a, a, "--descriptors", "learnt", "--model", "none such")
 
 
 def test_an_agent_without_returns_is_named(tmp_path: Path) -> None:

@@ -262,6 +262,15 @@ def test_messages_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.L
     assert "ms old" in lines_without_time(tmp_path)[1]["peers"][0]["reason"]
 
 
+def test_graphs_that_say_nothing_are_no_messages_that_were_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = run(tmp_path, registration="scene_graph")
+    assert (metrics["num_messages"], metrics["num_messages_not_used"]) == (6, 0)
+    assert (metrics["messages_used_for"]["boxes"], metrics["messages_used_for"]["nothing"]) == (6, 6)
+    assert "were not used" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

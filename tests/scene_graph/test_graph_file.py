@@ -10,6 +10,7 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.scene_graph.graph import NodeClass
 from cosense.scene_graph.graph_file import ground_height_of, read_graph
+from cosense.scene_graph.message import transmitted
 from tests.conftest import REPOSITORY
 
 CAR = {"label": "car", "position": [10, 2, -1.1], "size": [4.5, 1.8, 1.6], "yaw": 0.1}
@@ -93,6 +94,13 @@ def test_the_ground_is_where_things_stand(write):
         ({"nodes": [{**LAMP, "sigma_m": 0}]}, "nodes[0]: sigma_m is 0"),
         ({"nodes": [{**LAMP, "score": 1.5}]}, "nodes[0]: score is 1.5"),
         ({"nodes": [{**LAMP, "yaw": "north"}]}, "nodes[0]: yaw: expected float"),
+        ({"nodes": [LAMP, {**LAMP, "position": [1e200, 0, 0]}]}, "nodes[1]: position is (1e+200, 0.0, 0.0)"),
+        ({"nodes": [{**LAMP, "position": [0, -327.68, 0]}]}, "expected numbers within 327.67 m"),
+        ({"nodes": [LAMP] * 1025}, "nodes: there are 1025, the limit is 1024"),
+        ({"nodes": [], "agent": "a" * 300}, "agent has 300 bytes, the limit is 32"),
+        ({"nodes": [], "agent": "two\nlines"}, "agent 'two\\nlines' has characters that cannot be printed"),
+        ({"nodes": [], "stamp_ns": 10**30}, "stamp_ns is 1000000000000000000000000000000, expected 0 to"),
+        ({"nodes": [], "stamp_ns": -1}, "stamp_ns is -1, expected 0 to"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(write, content, told):
@@ -101,6 +109,12 @@ def test_what_is_wrong_is_named_with_its_place(write, content, told):
         read_graph(path)
     assert told in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_what_just_fits_a_message_is_read(write):
+    far = {**LAMP, "position": [327.67, -327.67, 0]}
+    graph, _ = read_graph(write({"nodes": [far] * 1024, "agent": "a" * 32, "stamp_ns": (1 << 63) - 1}))
+    assert len(transmitted(graph)[0]) == 1024
 
 
 def test_a_missing_file_is_named(tmp_path):
