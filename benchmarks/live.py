@@ -146,11 +146,11 @@ def registration() -> list[dict[str, Any]]:
         modes = [entry.mode for entry in read_journal(out / "detections.jsonl")]
         rows.append(
             {
-                "job": f"{job}: AP@0.5, AP@0.7, frames HYBRID, bytes",
+                "job": job,
                 "ap_50": 100 * metrics["ap"]["0.5"],
                 "ap_70": 100 * metrics["ap"]["0.7"],
-                "hybrid": modes.count("HYBRID"),
-                "bytes": metrics["bytes_per_frame"]["mean"],
+                "frames_hybrid": modes.count("HYBRID"),
+                "bytes_per_frame": metrics["bytes_per_frame"]["mean"],
             }
         )
     return rows
