@@ -101,21 +101,15 @@ def test_a_peer_and_the_ego_that_are_killed_come_back_and_the_frames_go_on(scena
     assert (out / "logs" / "ego.log").read_text().count("hybrid fusion of '1'") == 2
 
 
-@pytest.mark.parametrize(
-    ("skew_ms", "mode", "reason"),
-    [(200.0, "EGO", "'-1': its clock is"), (-200.0, "LATE", "'-1': features are 200 ms old")],
-)
-def test_a_wrong_clock_is_named_and_does_as_little_harm_as_an_old_message(
-    scenario, tmp_path, skew_ms, mode, reason
-):
-    other = AgentSpec("-1", "infrastructure", clock_skew_ms=skew_ms)
+def test_a_wrong_clock_is_named_and_does_as_little_harm_as_an_old_message(scenario, tmp_path):
+    other = AgentSpec("-1", "infrastructure", clock_skew_ms=200.0)
     skewed = dataclasses.replace(scenario, agents=(AgentSpec("1"), other), frames=12)
     assert run_supervised(skewed, tmp_path / "run", lambda progress: None) == []
     journal = read_journal(tmp_path / "run" / "detections.jsonl")
     assert len(journal) >= 8
     # Nobody knows of the other yet in the first frames.
-    assert {entry.mode for entry in journal[4:]} == {mode}
-    assert any(reason in entry.mode_reason for entry in journal)
+    assert {entry.mode for entry in journal[4:]} == {"EGO"}
+    assert any("'-1': its clock is" in entry.mode_reason for entry in journal)
 
 
 def test_floods_garbage_and_who_does_not_read_do_not_stop_anybody(scenario, tmp_path, stranger: Stranger):
