@@ -139,7 +139,7 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
     slow = dataclasses.replace(
         resolved(scenario),
         source=Source(data=one_sequence),
-        player=PlayerSettings(mode="rate", rate=0.2),
+        player=PlayerSettings(mode="rate", rate=0.1),
         collect=CollectorSettings(timeout_ms=300.0),
         gate=GateSettings(boxes_max_age_ms=300.0),
     )

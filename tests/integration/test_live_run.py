@@ -101,10 +101,12 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
             "/agent_1/objects",
             "/v2x/objects",
         )
-        per_frame += ("/detections", "/markers", "/ground_truth", "/clock", "/agent_1/camera0/camera_info")
+        per_frame += ("/detections", "/ground_truth", "/clock", "/agent_1/camera0/camera_info")
         per_frame += ("/agent_1/camera0/image_raw/compressed",)
         assert {topic: counts.get(topic) for topic in per_frame} == dict.fromkeys(per_frame, FRAMES)
         assert counts["/tf"] == 2 * FRAMES
+        # Made only while somebody looks, and in the first frames the recorder may not be known of yet.
+        assert FRAMES // 2 < counts["/markers"] <= FRAMES
         assert "/agent_1/camera0/image_raw" not in counts
         recorded = [
             reader.deserialize(data, connection.msgtype)
