@@ -33,7 +33,6 @@ from cosense.geometry.transforms import Matrix, invert, transform_from_planar, t
 from cosense.perception.detector import Detector
 from cosense.scene_graph import Prior, Registration, SceneGraph, build, register
 from cosense.scene_graph.baselines.icp import normals_of
-from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.message import transmitted
 from cosense.sensing.kitti import read_kitti_bin
 from cosense.sensing.pcd import read_pcd
@@ -73,7 +72,7 @@ def graph_of(points: np.ndarray, detector: Detector) -> SceneGraph:
 
 def registered(a: SceneGraph, b: SceneGraph, prior: Prior | None = None) -> Registration:
     """Register with b's graph as it comes out of a message."""
-    return register(a, transmitted(replace(b, agent_id="b"), ExchangeSettings().max_nodes)[0], prior)
+    return register(a, transmitted(replace(b, agent_id="b"))[0], prior)
 
 
 def moved(points: np.ndarray, T_a_b: Matrix) -> np.ndarray:

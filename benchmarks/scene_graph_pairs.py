@@ -32,8 +32,7 @@ from cosense.scene_graph.baselines.icp import icp
 from cosense.scene_graph.baselines.spectral import register_spectral
 from cosense.scene_graph.builder import SceneGraphBuilder
 from cosense.scene_graph.dialogue import register_and_refine
-from cosense.scene_graph.exchange import ExchangeSettings
-from cosense.scene_graph.message import transmitted
+from cosense.scene_graph.message import COARSE_NODES, transmitted
 from cosense.scene_graph.nodes import GROUP_OF
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places
@@ -76,7 +75,7 @@ class Pair:
 
 def pair_of(agents: tuple[AgentFrame, AgentFrame], graphs: tuple[SceneGraph, SceneGraph]) -> Pair:
     """Send the second graph and count what both have."""
-    graph_b, message_bytes = transmitted(graphs[1], ExchangeSettings().max_nodes)
+    graph_b, message_bytes = transmitted(graphs[1])
     T_a_b = invert(agents[0].T_world_agent) @ agents[1].T_world_agent
     of_a, of_b = graphs[0].positions[:, :2], transform_points(T_a_b, graph_b.positions)[:, :2]
     far = np.linalg.norm(of_a[:, None] - of_b[None], axis=2) > SAME_M
@@ -283,8 +282,8 @@ def _processor_ms(function: Callable[..., Any], *arguments: Any) -> float:
 def graphs_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
     """Return how many nodes there are, and the bytes of a message."""
     sizes = [len(graph) for pair in pairs for graph in (pair.graph_a, pair.own_b)]
-    full = [transmitted(pair.graph_a, ExchangeSettings().max_nodes) for pair in pairs]
-    full_bytes = [size for graph, size in full if len(graph) == ExchangeSettings().max_nodes]
+    full = [transmitted(pair.graph_a) for pair in pairs]
+    full_bytes = [size for graph, size in full if len(graph) == COARSE_NODES]
     return {
         "job": f"graphs, {frames}",
         "asked": f"{LIMIT_BYTES} B at 80 nodes",

@@ -285,14 +285,13 @@ def registered(
 ) -> tuple[SceneGraph, SceneGraph, Registration, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
     from cosense.scene_graph.dialogue import register_and_refine
-    from cosense.scene_graph.exchange import ExchangeSettings
     from cosense.scene_graph.message import transmitted
 
     if refine:
         a, b = sides
         dialogue = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior, register)
         return graphs[0], dialogue.graph_b, dialogue.result, sum(dialogue.sent_bytes.values())
-    graph_b, sent_bytes = transmitted(graphs[1], ExchangeSettings().max_nodes)
+    graph_b, sent_bytes = transmitted(graphs[1])
     return graphs[0], graph_b, register(graphs[0], graph_b, prior), sent_bytes
 
 

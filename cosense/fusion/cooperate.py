@@ -28,7 +28,6 @@ from cosense.perception.detections import Detections
 from cosense.perception.features import BevFeatures
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.builder import SceneGraphBuilders
-from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph, share_graph
 from cosense.sensing.frame import AgentFrame
@@ -171,8 +170,11 @@ class Cooperation:
         place, reports = as_sent, []
         if self._repair is not None:
             kind = payload_kind(self._registration)
-            graphs = [data for data in messages if is_of_kind(data, kind)]
-            messages = [data for data in messages if not is_of_kind(data, kind)]
+            graphs: list[bytes] = []
+            others: list[bytes] = []
+            for data in messages:
+                (graphs if is_of_kind(data, kind) else others).append(data)
+            messages = others
             reports = self._repair.hear(self._own(ego, detections, sequence), graphs)
             place = self._repair.place
         if self._receiver is None:
@@ -206,7 +208,7 @@ class Cooperation:
 
     def _graph_message(self, agent: AgentFrame, detections: Detections, sequence: int) -> bytes:
         graph = self._build_graph(agent, detections)
-        return share_graph(graph, sequence, self._detector.fingerprint, ExchangeSettings.max_nodes)
+        return share_graph(graph, sequence, self._detector.fingerprint)
 
     def _see(self, agent: AgentFrame, features: BevFeatures | None) -> tuple[BevFeatures, Detections]:
         """Return the features of an agent's frame and its boxes, computed once."""

@@ -9,7 +9,6 @@ from cosense.nodes import conversions, qos
 from cosense.nodes.lifecycle import ManagedNode
 from cosense.perception.detections import Detections
 from cosense.scene_graph.builder import SceneGraphBuilder
-from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.message import share_graph
 from cosense.sensing.frame import AgentFrame
 
@@ -36,7 +35,7 @@ class GraphOutput:
         """
         try:
             graph = self._builder.update(frame, detections)
-            data = share_graph(graph, sequence, self._fingerprint, ExchangeSettings.max_nodes)
+            data = share_graph(graph, sequence, self._fingerprint)
         except CosenseError as error:
             self._node.get_logger().error(f"no scene graph: {error}", throttle_duration_sec=1.0)
             return 0

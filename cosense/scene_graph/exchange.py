@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cosense.scene_graph.dense import points_on
 from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import Part, decode_scene_graph, encode_scene_graph, part_of
+from cosense.scene_graph.message import COARSE_NODES, Part, decode_scene_graph, encode_scene_graph, part_of
 from cosense.scene_graph.requests import (
     MAX_REQUESTED_NODES,
     Reply,
@@ -59,7 +59,7 @@ class ExchangeSettings:
     """
 
     graph_period_ms: int = 500
-    max_nodes: int = 80
+    max_nodes: int = COARSE_NODES
     with_descriptors: bool = False
     registrations_before_request: int = 4
     request_timeout_ms: int = 500

@@ -45,6 +45,8 @@ from cosense.sharing.message import FINGERPRINT_BYTES, Message, MessageError, Pa
 
 # A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
 MAX_NODES = 1024
+# Of a graph that goes out to everybody: less than two kilobytes.
+COARSE_NODES = 80
 MAX_POSITION_M = 327.67
 DESCRIPTOR_BYTES = 64
 
@@ -168,7 +170,7 @@ def share_graph(
     graph: SceneGraph,
     sequence: int,
     fingerprint: bytes = bytes(FINGERPRINT_BYTES),
-    max_nodes: int = MAX_NODES,
+    max_nodes: int = COARSE_NODES,
 ) -> bytes:
     """Return a graph as an encoded SCENE_GRAPH message.
 
@@ -195,7 +197,7 @@ def share_graph(
     )
 
 
-def transmitted(graph: SceneGraph, max_nodes: int = MAX_NODES) -> tuple[SceneGraph, int]:
+def transmitted(graph: SceneGraph, max_nodes: int = COARSE_NODES) -> tuple[SceneGraph, int]:
     """Return a graph as who receives it reads it, and the bytes of the message in which it came.
 
     Raises:

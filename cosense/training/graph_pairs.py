@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.perception.detector import Detector
 from cosense.scene_graph.build import build, graph_of
-from cosense.scene_graph.exchange import ExchangeSettings
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import transmitted
@@ -96,12 +95,11 @@ def load_graph_pairs(
 
 
 def _pairs(name: str, graphs: list[SceneGraph]) -> list[GraphPair]:
-    max_nodes = ExchangeSettings().max_nodes
     return [
         GraphPair(
             f"{name}/{a.agent_id}-{b.agent_id}",
             a,
-            transmitted(b, max_nodes)[0],
+            transmitted(b)[0],
             invert(a.T_world_agent) @ b.T_world_agent,
         )
         for a, b in combinations(graphs, 2)

@@ -10,7 +10,7 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.scene_graph.graph import NodeClass
 from cosense.scene_graph.graph_file import ground_height_of, read_graph
-from cosense.scene_graph.message import transmitted
+from cosense.scene_graph.message import MAX_NODES, transmitted
 from tests.conftest import REPOSITORY
 
 CAR = {"label": "car", "position": [10, 2, -1.1], "size": [4.5, 1.8, 1.6], "yaw": 0.1}
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named_with_its_place(write, content, told):
 def test_what_just_fits_a_message_is_read(write):
     far = {**LAMP, "position": [327.67, -327.67, 0]}
     graph, _ = read_graph(write({"nodes": [far] * 1024, "agent": "a" * 32, "stamp_ns": (1 << 63) - 1}))
-    assert len(transmitted(graph)[0]) == 1024
+    assert len(transmitted(graph, MAX_NODES)[0]) == 1024
 
 
 def test_a_missing_file_is_named(tmp_path):
