@@ -158,10 +158,7 @@ class CooperativeTrainingConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not self.train or not self.validation:
-            raise ValueError("train and validation need one entry each")
-        if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise ValueError("steps, batch_size or learning_rate is too small")
+        _check_run(self)
         for name in ("noisy", "earlier", "drop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number in [0, 1]")
@@ -206,12 +203,17 @@ class EncoderTrainingConfig:
     unmatched: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.train or not self.validation:
-            raise ValueError("train and validation need one entry each")
-        if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise ValueError("steps, batch_size or learning_rate is too small")
+        _check_run(self)
         for name in ("drop", "extra"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number in [0, 1)")
         if not self.noise_m >= 0:
             raise ValueError(f"noise_m is {self.noise_m}, expected at least 0")
+
+
+def _check_run(run: CooperativeTrainingConfig | EncoderTrainingConfig) -> None:
+    """Raise ValueError for what no run of so many steps can do without."""
+    if not run.train or not run.validation:
+        raise ValueError("train and validation need one entry each")
+    if run.steps < 1 or run.batch_size < 1 or run.learning_rate <= 0:
+        raise ValueError("steps, batch_size or learning_rate is too small")
