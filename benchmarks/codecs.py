@@ -31,19 +31,19 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2, vq
 from timing import write
 
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.feature_sender import FeatureSender
+from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.received import Received, receive_features
+from cosense.cooperation.share import share
 from cosense.data import open_dataset
-from cosense.evaluation.metrics import FrameResult, FrameScore, score, summarise_scores
+from cosense.detectors.features import BevFeatures
+from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score, summarise_scores
 from cosense.evaluation.protocol import load_protocol
-from cosense.evaluation.runner import most_points_of_one_agent
-from cosense.fusion.feature_receiver import FeatureReceiver
-from cosense.fusion.gate import GateSettings
-from cosense.fusion.models import CooperativeDetector, load_model
-from cosense.fusion.received import Received, receive_features
-from cosense.perception.features import BevFeatures
-from cosense.sharing.chunks import ReceivedLayer
-from cosense.sharing.feature_sender import FeatureSender
-from cosense.sharing.message import PayloadKind, decode
-from cosense.sharing.sender import share
+from cosense.evaluation.runs.runner import most_points_of_one_agent
+from cosense.messages.chunks import ReceivedLayer
+from cosense.messages.envelope import PayloadKind, decode
+from cosense.methods.models import CooperativeDetector, load_model
 
 DATA = Path("results/validation/data")
 ROOMS_BYTES = (1000, 5000)

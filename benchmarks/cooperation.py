@@ -26,18 +26,18 @@ import torch
 from timing import measure, write
 
 from cosense.config import load_config
+from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.feature_sender import FeatureSender
+from cosense.cooperation.share import share
 from cosense.data.dataset import CooperativeFrame
-from cosense.fusion.cooperate import Cooperation
-from cosense.fusion.feature_receiver import FeatureReceiver
-from cosense.fusion.intermediate import fuse_maps, warp
-from cosense.fusion.models import CooperativeDetector, build_sharing, load_model
-from cosense.perception.config import CosdhConfig, ModelConfig
-from cosense.perception.network import build_network
-from cosense.sharing.cosdh import LevelEncoder
-from cosense.sharing.feature_sender import FeatureSender
-from cosense.sharing.features import decode_features
-from cosense.sharing.message import PayloadKind, decode
-from cosense.sharing.sender import share
+from cosense.detectors.config import CosdhConfig, ModelConfig
+from cosense.detectors.network import build_network
+from cosense.messages.envelope import PayloadKind, decode
+from cosense.messages.features import decode_features
+from cosense.methods.cosdh.codec import LevelEncoder
+from cosense.methods.cosdh.levels import fuse_maps, warp
+from cosense.methods.models import CooperativeDetector, build_sharing, load_model
 from cosense.simulation import simulate
 
 MODELS = Path(__file__).resolve().parents[1] / "models"

@@ -21,10 +21,10 @@ import torch
 from timing import measure, write
 
 from cosense.config import load_config
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.detector import Detector
+from cosense.detectors.network import build_network
 from cosense.geometry.boxes import Boxes
-from cosense.perception.config import ModelConfig
-from cosense.perception.detector import Detector
-from cosense.perception.network import build_network
 from cosense.training.targets import make_targets
 
 MODELS = Path(__file__).resolve().parents[1] / "models"

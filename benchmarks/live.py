@@ -29,19 +29,20 @@ from rich.console import Console
 from std_msgs.msg import UInt8MultiArray
 from timing import RESULTS, write
 
+from cosense import topics
+from cosense.cooperation.journal import read_journal, read_lines
 from cosense.data import open_dataset
 from cosense.errors import nearest
-from cosense.evaluation.live import evaluate_live
 from cosense.evaluation.protocol import load_protocol
-from cosense.evaluation.records import write_json
-from cosense.fusion.journal import read_journal, read_lines
-from cosense.fusion.models import load_model
-from cosense.nodes import conversions, topics
-from cosense.nodes.latency import OVERHEAD, read_latency
-from cosense.nodes.live import run_scenario
-from cosense.nodes.processes import processes
-from cosense.nodes.scenario import AgentSpec, PlayerSettings, Scenario, Source, load_scenario, resolved
-from cosense.nodes.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
+from cosense.evaluation.runs.live import evaluate_live
+from cosense.evaluation.runs.records import write_json
+from cosense.methods.models import load_model
+from cosense.nodes.ros import conversions
+from cosense.runs.latency import OVERHEAD, read_latency
+from cosense.runs.live import run_scenario
+from cosense.runs.processes import processes
+from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.runs.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = RESULTS / "live"

@@ -28,12 +28,14 @@ from scene_graph_pairs import AT_ALL, OFF_DEGREES, OFF_M, errors_of
 from timing import write
 
 from cosense.data import open_dataset
-from cosense.fusion.models import load_model
+from cosense.detectors.detector import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points
-from cosense.perception.detector import Detector
-from cosense.scene_graph import Prior, Registration, SceneGraph, build, register
+from cosense.methods.models import load_model
+from cosense.scene_graph import Prior, Registration, SceneGraph
 from cosense.scene_graph.baselines.icp import normals_of
+from cosense.scene_graph.extract.build import build
 from cosense.scene_graph.message import transmitted
+from cosense.scene_graph.register.register import register
 from cosense.sensing.kitti import read_kitti_bin
 from cosense.sensing.pcd import read_pcd
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cosense.fusion.models import load_model
 from cosense.geometry.transforms import invert, transform_points
-from cosense.scene_graph.builder import SceneGraphBuilder
+from cosense.methods.models import load_model
+from cosense.scene_graph.extract.builder import SceneGraphBuilder
 from cosense.scene_graph.graph import NodeClass, SceneGraph
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places

@@ -21,12 +21,13 @@ import numpy as np
 from scene_graph_pairs import AT_ALL, FRAMES, OFF_DEGREES, OFF_M, WITH_PRIOR, errors_of, pairs_of
 from timing import measure, write
 
-from cosense.fusion.models import load_model
 from cosense.geometry.transforms import Matrix, transform_from_planar
-from cosense.scene_graph import Prior, Settings, register
-from cosense.scene_graph.describe import describe as describe_without_learning
-from cosense.scene_graph.descriptors import DESCRIPTORS, describer, registrar, settings_for
-from cosense.scene_graph.encoder import load_encoder
+from cosense.methods.models import load_model
+from cosense.scene_graph import Prior, Settings
+from cosense.scene_graph.describe.describe import describe as describe_without_learning
+from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
+from cosense.scene_graph.describe.encoder import load_encoder
+from cosense.scene_graph.register.register import register
 from cosense.training.config import SceneConfig
 from cosense.training.graph_pairs import GraphPair, load_graph_pairs
 from cosense.training.graph_validation import candidate_figures

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 from timing import measure, write
 
-from cosense.fusion.late import fuse_late
-from cosense.fusion.receiver import FusionSettings
+from cosense.cooperation.late import fuse_late
+from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.share import share
 from cosense.geometry.transforms import transform_from_planar
-from cosense.perception.detections import Detections
+from cosense.messages.envelope import PayloadKind, decode
+from cosense.messages.objects import MAX_OBJECTS, decode_objects
+from cosense.messages.points import decode_points
+from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-from cosense.sharing.message import PayloadKind, decode
-from cosense.sharing.objects import MAX_OBJECTS, decode_objects
-from cosense.sharing.points import decode_points
-from cosense.sharing.sender import share
 
 MODEL = SimpleNamespace(fingerprint=bytes(8))
 POINTS = 60_000

@@ -25,15 +25,15 @@ from mcap.reader import make_reader
 from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import deserialize_message
 
-from cosense.evaluation.live import entries_by_frame
-from cosense.fusion.journal import JournalEntry, read_journal, read_lines
-from cosense.nodes import topics
-from cosense.nodes.conversions import to_ns
-from cosense.nodes.live import clear_results
-from cosense.nodes.processes import processes
-from cosense.nodes.run_report import pages_of_run
-from cosense.nodes.scenario import PlayerSettings, load_scenario, resolved
-from cosense.nodes.supervisor import Progress, Supervisor, ros_environment
+from cosense import topics
+from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
+from cosense.evaluation.runs.live import entries_by_frame
+from cosense.nodes.ros.conversions import to_ns
+from cosense.runs.live import clear_results
+from cosense.runs.processes import processes
+from cosense.runs.report import pages_of_run
+from cosense.runs.scenario import PlayerSettings, load_scenario, resolved
+from cosense.runs.supervisor import Progress, Supervisor, ros_environment
 from cosense.viewer import colors
 from cosense.viewer.bev import MIN_SCORE, draw_bev
 from cosense.viewer.scene import outcome_of

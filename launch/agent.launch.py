@@ -12,7 +12,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
 from cosense.nodes.launching import SWITCH, Arguments, agent_process, argument, node, share
-from cosense.nodes.method import METHODS
+from cosense.runs.method import METHODS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

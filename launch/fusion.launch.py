@@ -20,7 +20,7 @@ from cosense.nodes.launching import (
     node,
     share,
 )
-from cosense.nodes.method import METHODS
+from cosense.runs.method import METHODS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -11,7 +11,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
 from cosense.nodes.launching import SWITCH, Arguments, argument, replayed, run
-from cosense.nodes.method import METHODS, REGISTRATIONS
+from cosense.runs.method import METHODS, REGISTRATIONS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

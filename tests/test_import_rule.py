@@ -1,8 +1,8 @@
 """Nothing downstream is imported upstream: the rule of docs/architecture.md, read from the source itself.
 
-geometry <- sensing <- data <- simulation; perception <- sharing <- scene_graph <- fusion; evaluation,
-training and viewer may use all of these; nodes and cli may use everything and are used by nobody, but that
-cli starts nodes.
+geometry <- sensing <- data <- simulation; sensing <- messages, tracking, detectors <- methods; methods,
+scene_graph and trust <- cooperation <- evaluation <- training, viewer <- runs <- nodes <- cli. Only nodes
+imports rclpy.
 """
 
 from __future__ import annotations
@@ -20,24 +20,29 @@ PACKAGE = Path(cosense.__file__).parent
 
 SENSORS = {"geometry", "sensing"}
 SOURCES = {*SENSORS, "data", "simulation"}
-MESSAGES = {*SENSORS, "perception", "sharing", "scene_graph", "fusion"}
-STUDY = {*SOURCES, *MESSAGES, "evaluation", "training", "viewer"}
+METHODS = {*SENSORS, "messages", "tracking", "detectors", "methods"}
+AGENTS = {*METHODS, "scene_graph", "trust", "cooperation"}
+STUDY = {*SOURCES, *AGENTS, "evaluation"}
 MAY_IMPORT = {
     "geometry": set(),
     "sensing": {"geometry"},
     "data": SENSORS,
     "simulation": {*SENSORS, "data"},
-    "perception": SENSORS,
-    "sharing": {*SENSORS, "perception"},
-    "scene_graph": {*SENSORS, "perception", "sharing"},
-    "fusion": {*SENSORS, "perception", "sharing", "scene_graph"},
+    "messages": SENSORS,
+    "tracking": SENSORS,
+    "detectors": SENSORS,
+    "methods": METHODS,
+    "scene_graph": {*SENSORS, "messages", "tracking", "detectors"},
+    "trust": {*SENSORS, "messages", "tracking"},
+    "cooperation": AGENTS,
     "evaluation": STUDY,
     "training": STUDY,
     "viewer": STUDY,
-    "nodes": STUDY,
-    "cli": {*STUDY, "nodes"},
+    "runs": {*STUDY, "viewer"},
+    "nodes": {*STUDY, "runs", "viewer"},
+    "cli": {*STUDY, "training", "runs", "viewer", "nodes"},
 }
-FOR_ALL = {"", "config", "errors"}
+FOR_ALL = {"", "config", "errors", "topics"}
 # Import names of the dependencies that setup.py always installs.
 ALWAYS_THERE = {
     *("cosense", "numpy", "torch", "scipy", "cv2", "yaml", "safetensors", "matplotlib", "PIL"),
@@ -86,7 +91,7 @@ def is_ros(module: str) -> bool:
 
 
 def complaints(source: str, module: str) -> list[str]:
-    """Return what breaks the rule in the source of `module`, e.g. `cosense.fusion.late`."""
+    """Return what breaks the rule in the source of `module`, e.g. `cosense.cooperation.late`."""
     room, broken = room_of(module), []
     for name, line, at_module_level in imports_of(source, module.rpartition(".")[0]):
         where = f"{module}:{line}"
@@ -121,23 +126,23 @@ def test_a_module_imports_no_more_than_it_may(module, path):
 
 def test_every_room_has_its_rule():
     assert {path.parent.name for path in PACKAGE.glob("*/*.py")} == set(MAY_IMPORT)
-    assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "config", "errors"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "config", "errors", "topics"}
 
 
 @pytest.mark.parametrize(
     ("module", "source", "broken"),
     [
-        ("cosense.fusion.late", "from cosense.data.dataset import CooperativeFrame", True),
-        ("cosense.fusion.late", "from cosense import data", True),
-        ("cosense.fusion.late", "from ..data import dataset", True),
-        ("cosense.fusion.late", "from .. import data", True),
-        ("cosense.fusion.late", "def f():\n    import cosense.data.dataset", True),
-        ("cosense.fusion.late", "from . import early\nfrom cosense.sharing import message", False),
-        ("cosense.fusion.late", "from cosense import __version__, config\nimport cosense", False),
+        ("cosense.cooperation.late", "from cosense.data.dataset import CooperativeFrame", True),
+        ("cosense.cooperation.late", "from cosense import data", True),
+        ("cosense.cooperation.late", "from ..data import dataset", True),
+        ("cosense.cooperation.late", "from .. import data", True),
+        ("cosense.cooperation.late", "def f():\n    import cosense.data.dataset", True),
+        ("cosense.cooperation.late", "from . import early\nfrom cosense.messages import envelope", False),
+        ("cosense.cooperation.late", "from cosense import __version__, config\nimport cosense", False),
         ("cosense.geometry.iou", "from cosense.sensing import pcd", True),
         ("cosense.simulation.tree", "from cosense.data.dataset import CooperativeFrame", False),
         ("cosense.data.opv2v", "from cosense.simulation import simulate", True),
-        ("cosense.viewer.bev", "from cosense.nodes.topics import CLOUD", True),
+        ("cosense.viewer.bev", "from cosense.runs.scenario import Scenario", True),
         ("cosense.nodes.agent", "from cosense.cli.main import app", True),
         ("cosense.cli.run", "def command():\n    from cosense.nodes import supervisor", False),
         ("cosense.config", "from cosense.sensing import pcd", True),
@@ -151,7 +156,7 @@ def test_every_room_has_its_rule():
         ("cosense.training.log", "from torch.utils.tensorboard import SummaryWriter", True),
         ("cosense.training.log", "from torch.utils import tensorboard", True),
         ("cosense.training.log", "def log():\n    from torch.utils import tensorboard", False),
-        ("cosense.perception.network", "import os, numpy as np\nfrom torch import nn", False),
+        ("cosense.detectors.network", "import os, numpy as np\nfrom torch import nn", False),
     ],
 )
 def test_the_rule_sees_what_it_should(module, source, broken):

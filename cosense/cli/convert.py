@@ -49,7 +49,7 @@ def command(
     from rich.console import Console
 
     from cosense.data import open_dataset
-    from cosense.data.bag_writer import check_out, write_bag
+    from cosense.data.bag.writer import check_out, write_bag
     from cosense.data.recognise import is_bag
 
     console = Console()

@@ -13,10 +13,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.journal import JournalEntry
     from cosense.data.dataset import Dataset
-    from cosense.fusion.cooperate import FusionKind
-    from cosense.fusion.journal import JournalEntry
-    from cosense.nodes.scenario import Scenario
+    from cosense.runs.scenario import Scenario
 
 # Of each message of the others: less than a hundredth of what their points would take.
 _BUDGET_BYTES = 2000
@@ -41,12 +41,12 @@ def command(
     """
     from rich.console import Console
 
+    from cosense.cooperation.journal import read_journal
     from cosense.data import open_dataset
-    from cosense.evaluation.table import comparison_table
-    from cosense.fusion.journal import read_journal
-    from cosense.nodes.live import run_scenario
-    from cosense.nodes.method import method_for
-    from cosense.nodes.scenario import Scenario, Source
+    from cosense.evaluation.runs.table import comparison_table
+    from cosense.runs.live import run_scenario
+    from cosense.runs.method import method_for
+    from cosense.runs.scenario import Scenario, Source
 
     console = Console()
     if data is None:
@@ -101,11 +101,11 @@ def _evaluate(
     from rich.progress import Progress
 
     from cosense.cli.evaluate import default_protocol
-    from cosense.evaluation.live import evaluate_live
     from cosense.evaluation.protocol import load_protocol
-    from cosense.evaluation.records import METRICS, write_json
-    from cosense.evaluation.runner import evaluate
-    from cosense.fusion.models import load_model
+    from cosense.evaluation.runs.live import evaluate_live
+    from cosense.evaluation.runs.records import METRICS, write_json
+    from cosense.evaluation.runs.runner import evaluate
+    from cosense.methods.models import load_model
 
     assert scenario.method is not None
     assert scenario.frames is not None
@@ -153,9 +153,9 @@ def _draw(
     out: Path,
 ) -> None:
     """Draw the frame in which cooperation shows most, and the report of all."""
-    from cosense.evaluation.live import entries_by_frame
-    from cosense.evaluation.records import FRAMES, frame_result, read_records
-    from cosense.perception.detections import Detections
+    from cosense.evaluation.runs.live import entries_by_frame
+    from cosense.evaluation.runs.records import FRAMES, frame_result, read_records
+    from cosense.sensing.detections import Detections
     from cosense.viewer.bev import MIN_SCORE, draw_comparison
     from cosense.viewer.report import ReportFrame, write_report
     from cosense.viewer.scene import outcome_of

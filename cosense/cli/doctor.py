@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cosense.nodes.diagnosis import Finding
+    from cosense.runs.doctor import Finding
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -27,7 +27,7 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.nodes.diagnosis import examine
+    from cosense.runs.doctor import examine
 
     waiting = Console(stderr=True)
     with waiting.status("looking") as status:

@@ -32,13 +32,13 @@ from cosense.errors import CosenseError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.relative_poses import RegistrationKind
     from cosense.data.dataset import Dataset
-    from cosense.evaluation.pose_noise import PoseNoise
-    from cosense.evaluation.runner import RunState
-    from cosense.fusion.cooperate import FusionKind
-    from cosense.fusion.relative_poses import RegistrationKind
-    from cosense.perception.detector import Detector
-    from cosense.sharing.selection import Selection
+    from cosense.detectors.detector import Detector
+    from cosense.evaluation.runs.pose_noise import PoseNoise
+    from cosense.evaluation.runs.runner import RunState
+    from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
 # As a shell does for a program that Ctrl-C has stopped.
@@ -115,12 +115,12 @@ def command(
     from rich.console import Console
 
     from cosense.data import open_dataset
-    from cosense.evaluation.pose_noise import PoseNoise
     from cosense.evaluation.protocol import load_protocol
-    from cosense.evaluation.records import FRAMES, METRICS
-    from cosense.evaluation.runner import evaluate
-    from cosense.evaluation.table import result_view
-    from cosense.fusion.models import load_model
+    from cosense.evaluation.runs.pose_noise import PoseNoise
+    from cosense.evaluation.runs.records import FRAMES, METRICS
+    from cosense.evaluation.runs.runner import evaluate
+    from cosense.evaluation.runs.table import result_view
+    from cosense.methods.models import load_model
 
     console = Console()
     bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
@@ -170,7 +170,7 @@ def default_protocol(dataset: Dataset) -> str:
 
 def default_fusion(detector: Detector) -> FusionKind:
     """Return how agents with this model work together when nothing else is asked for."""
-    from cosense.fusion.models import CooperativeDetector
+    from cosense.methods.models import CooperativeDetector
 
     return "hybrid" if isinstance(detector, CooperativeDetector) else "late"
 
@@ -181,7 +181,7 @@ def parse_pose_noise(text: str) -> PoseNoise:
     Raises:
         CosenseError: not two numbers, or negative ones.
     """
-    from cosense.evaluation.pose_noise import PoseNoise
+    from cosense.evaluation.runs.pose_noise import PoseNoise
 
     try:
         position_m, heading_deg = (float(part) for part in text.split(","))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cosense.data.dataset import CooperativeFrame
     from cosense.geometry.transforms import Matrix
     from cosense.scene_graph import Prior, Registration, SceneGraph
-    from cosense.scene_graph.descriptors import Register
+    from cosense.scene_graph.describe.descriptors import Register
     from cosense.sensing.frame import AgentFrame
 
 CLOUDS = (".pcd", ".bin")
@@ -100,7 +100,7 @@ def command(
 
         cosense register street.pcd corner.pcd --refine
     """
-    from cosense.scene_graph.descriptors import registrar
+    from cosense.scene_graph.describe.descriptors import registrar
 
     # What is written wrong should not wait for a network to run.
     if out is not None and out.suffix.lower() != PICTURE:
@@ -241,9 +241,9 @@ def prior_of(
     import numpy as np
 
     from cosense.geometry.transforms import transform_from_planar
-    from cosense.perception.ground import ground_height
     from cosense.scene_graph import Prior
     from cosense.scene_graph.graph_file import ground_height_of
+    from cosense.sensing.ground import ground_height
 
     if not np.isfinite(prior).all():
         raise CosenseError(f"--prior {prior}: expected three finite numbers, metres, metres and degrees")
@@ -259,9 +259,9 @@ def prior_of(
 
 def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, SceneGraph]:
     """Return both graphs; those of clouds with the boxes of a model or without any."""
-    from cosense.fusion.models import load_model
-    from cosense.perception.detections import Detections
-    from cosense.scene_graph import build
+    from cosense.methods.models import load_model
+    from cosense.scene_graph.extract.build import build
+    from cosense.sensing.detections import Detections
 
     only_graphs = all(side.graph is not None for side in sides)
     detector = None if model == NO_MODEL or only_graphs else load_model(model)

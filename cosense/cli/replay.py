@@ -58,8 +58,8 @@ def command(
     from rich.console import Console
 
     from cosense.config import from_mapping, to_mapping
-    from cosense.nodes.live import run_scenario
-    from cosense.nodes.scenario import Scenario
+    from cosense.runs.live import run_scenario
+    from cosense.runs.scenario import Scenario
 
     scenario = from_mapping(
         Scenario,

@@ -39,8 +39,8 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.nodes.live import run_scenario
-    from cosense.nodes.scenario import load_scenario, with_player
+    from cosense.runs.live import run_scenario
+    from cosense.runs.scenario import load_scenario, with_player
 
     wanted = load_scenario(scenario)
     if data is not None:

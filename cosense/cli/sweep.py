@@ -17,10 +17,10 @@ from cosense.errors import CosenseError, nearest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cosense.evaluation.sweep import Point
-    from cosense.fusion.cooperate import FusionKind
-    from cosense.fusion.relative_poses import RegistrationKind
-    from cosense.sharing.selection import Selection
+    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.relative_poses import RegistrationKind
+    from cosense.evaluation.sweep.sweep import Point
+    from cosense.methods.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
 _WIDEST = 1000
@@ -101,16 +101,16 @@ def command(
     from rich.console import Console
 
     from cosense.cli.evaluate import check_device, default_protocol
+    from cosense.cooperation.cooperate import FUSION_KINDS
+    from cosense.cooperation.relative_poses import REGISTRATIONS
     from cosense.data import open_dataset
-    from cosense.evaluation.curves import DEFAULT_BUDGET_BYTES, check_curve, points_of, read_values
     from cosense.evaluation.protocol import load_protocol
-    from cosense.evaluation.runner import check_first_budgets
-    from cosense.evaluation.sweep import survey, sweep
-    from cosense.evaluation.sweep_results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
-    from cosense.fusion.cooperate import FUSION_KINDS
-    from cosense.fusion.models import load_model
-    from cosense.fusion.relative_poses import REGISTRATIONS
-    from cosense.sharing.selection import SELECTIONS
+    from cosense.evaluation.runs.runner import check_first_budgets
+    from cosense.evaluation.sweep.curves import DEFAULT_BUDGET_BYTES, check_curve, points_of, read_values
+    from cosense.evaluation.sweep.results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
+    from cosense.evaluation.sweep.sweep import survey, sweep
+    from cosense.methods.models import load_model
+    from cosense.methods.selection import SELECTIONS
     from cosense.viewer.curves import draw_sweep
 
     console = Console()
@@ -175,7 +175,7 @@ def command(
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
     """Print all points, and of a grid which ones are worse than the ego alone."""
-    from cosense.evaluation.sweep_table import sweep_table, verdict
+    from cosense.evaluation.sweep.table import sweep_table, verdict
 
     table = sweep_table(content)
     if not console.is_terminal:

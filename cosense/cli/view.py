@@ -14,9 +14,9 @@ from cosense.errors import CosenseError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cosense.cooperation.cooperate import FusionKind
     from cosense.data.dataset import CooperativeFrame
-    from cosense.evaluation.sequences import SequenceCooperation
-    from cosense.fusion.cooperate import FusionKind
+    from cosense.evaluation.runs.sequences import SequenceCooperation
     from cosense.viewer.report import ReportFrame
 
 
@@ -43,11 +43,11 @@ def command(
     from rich.progress import track
 
     from cosense.cli.evaluate import default_fusion
+    from cosense.cooperation.cooperate import Cooperation, check_fusion, cooperate
     from cosense.data import open_dataset
-    from cosense.evaluation.sequences import SequenceCooperation
-    from cosense.fusion.cooperate import Cooperation, check_fusion, cooperate
-    from cosense.fusion.models import load_model
-    from cosense.nodes.run_report import is_run
+    from cosense.evaluation.runs.sequences import SequenceCooperation
+    from cosense.methods.models import load_model
+    from cosense.runs.report import is_run
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.report import write_report
 
@@ -98,7 +98,7 @@ def command(
 
 def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) -> None:
     """Draw a live run."""
-    from cosense.nodes.run_report import pages_of_run
+    from cosense.runs.report import pages_of_run
     from cosense.viewer.bev import draw_bev
     from cosense.viewer.report import write_report
 
@@ -112,7 +112,7 @@ def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) 
 
 
 def _page(frame: CooperativeFrame, cooperation: SequenceCooperation | None, index: int) -> ReportFrame:
-    from cosense.perception.detections import Detections
+    from cosense.sensing.detections import Detections
     from cosense.viewer.report import ReportFrame
 
     if cooperation is None:

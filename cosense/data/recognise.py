@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from cosense.data.bag_options import BagOptions
+from cosense.data.bag.options import BagOptions
 from cosense.data.dataset import Dataset
 from cosense.errors import CosenseError
 
@@ -46,7 +46,7 @@ def open_dataset(
     if not root.exists():
         raise CosenseError(f"{root}: no such file or folder")
     if is_bag(root):
-        from cosense.data.bag import BagDataset
+        from cosense.data.bag.dataset import BagDataset
 
         if async_frames:
             raise CosenseError(f"{root}: async_frames={async_frames} does not apply to a bag, leave it out")

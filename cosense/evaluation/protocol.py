@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from cosense.config import load_config, to_mapping
 from cosense.errors import CosenseError, nearest
-from cosense.evaluation.matching import IouKind
+from cosense.evaluation.metrics.matching import IouKind
 from cosense.sensing.objects import ObjectClass
 
 PROTOCOLS = Path(__file__).parent / "protocols"

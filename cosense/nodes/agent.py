@@ -28,30 +28,31 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64, UInt8MultiArray, UInt64
 from visualization_msgs.msg import MarkerArray
 
+from cosense import topics
+from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.feature_sender import FeatureSender, read_demand
+from cosense.cooperation.share import share
+from cosense.detectors.detector import Detector
+from cosense.detectors.features import BevFeatures
+from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
-from cosense.fusion.cooperate import cooperate
-from cosense.fusion.models import CooperativeDetector, load_model
-from cosense.nodes import conversions, process, qos, topics
+from cosense.messages.demand import DemandMap
+from cosense.messages.envelope import MessageError, PayloadKind
+from cosense.methods.models import CooperativeDetector, load_model
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.graph_output import GraphOutput
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.mailbox import Mailbox
-from cosense.nodes.markers import detections_to_markers
-from cosense.nodes.method import check_message_budget, sends_features
 from cosense.nodes.pose_join import PoseJoin
-from cosense.nodes.trace import Stages, Stopwatch, Trace
-from cosense.nodes.worker import Worker
-from cosense.perception.detections import Detections
-from cosense.perception.detector import Detector
-from cosense.perception.features import BevFeatures
-from cosense.perception.forward_time import ForwardTime
+from cosense.nodes.ros import conversions, process, qos
+from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.nodes.ros.mailbox import Mailbox
+from cosense.nodes.ros.markers import detections_to_markers
+from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
+from cosense.nodes.ros.worker import Worker
+from cosense.runs.method import check_message_budget, sends_features
+from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-from cosense.sharing.demand import DemandMap
-from cosense.sharing.feature_sender import FeatureSender, read_demand
-from cosense.sharing.message import MessageError, PayloadKind
-from cosense.sharing.sender import share
 
 # What waits in DDS and for its pose, beside what waits for the network.
 _DEPTH_ABOVE_QUEUE = 4

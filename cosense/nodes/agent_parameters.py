@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from cosense.nodes import process
-from cosense.nodes.method import MAX_BUDGET_BYTES, METHODS
+from cosense.nodes.ros import process
+from cosense.runs.method import MAX_BUDGET_BYTES, METHODS
 from cosense.sensing.frame import AgentKind
 
 

@@ -28,14 +28,15 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
+from cosense import topics
 from cosense.config import from_mapping
+from cosense.cooperation.link import Link, LinkSettings, RadioSettings
 from cosense.errors import CosenseError
-from cosense.nodes import process, qos, topics
 from cosense.nodes.channel_log import ChannelLog, Transit
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.link import Link, LinkSettings, RadioSettings
-from cosense.nodes.mailbox import DueMailbox
-from cosense.nodes.worker import Worker
+from cosense.nodes.ros import process, qos
+from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.nodes.ros.mailbox import DueMailbox
+from cosense.nodes.ros.worker import Worker
 
 _DEPTH = 64
 _POSE_DEPTH = 4

@@ -13,8 +13,8 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import UInt8MultiArray
 
-from cosense.fusion.journal import LineWriter
-from cosense.nodes import process
+from cosense.cooperation.journal import LineWriter
+from cosense.nodes.ros import process
 
 # The diagnostics speak of the delays of so many messages.
 _MESSAGES = 100

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from nav_msgs.msg import OccupancyGrid
 
-from cosense.nodes import qos
-from cosense.nodes.conversions import map_to_occupancy
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.sharing.feature_sender import SelectionMaps
+from cosense.cooperation.feature_sender import SelectionMaps
+from cosense.nodes.ros import qos
+from cosense.nodes.ros.conversions import map_to_occupancy
+from cosense.nodes.ros.lifecycle import ManagedNode
 
 NAMES = ("supply", "demand", "selection")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from rclpy.executors import SingleThreadedExecutor
 
-from cosense.nodes import process
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.fusion import FusionNode, OwnFeatures
+from cosense.nodes.ros import process
 
 
 class Ego:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from cosense.detectors.features import BevFeatures
 from cosense.errors import CosenseError
-from cosense.perception.features import BevFeatures
 
 
 class FeatureStore:

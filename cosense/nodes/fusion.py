@@ -27,29 +27,29 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
+from cosense.cooperation.cooperate import check_fusion
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.journal import JournalEntry, LineWriter, to_values
+from cosense.cooperation.late import fuse_late
+from cosense.cooperation.mode import mode_of, no_sensor
+from cosense.cooperation.pose_repair import Place
+from cosense.cooperation.receiver import FusionResult
+from cosense.cooperation.senders import Traffic
+from cosense.cooperation.synchroniser import Collection, Collector
+from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
-from cosense.fusion.cooperate import check_fusion
-from cosense.fusion.feature_receiver import FeatureReceiver
-from cosense.fusion.journal import JournalEntry, LineWriter, to_values
-from cosense.fusion.late import fuse_late
-from cosense.fusion.models import CooperativeDetector
-from cosense.fusion.pose_repair import Place
-from cosense.fusion.receiver import FusionResult
-from cosense.nodes import conversions, process
+from cosense.messages.envelope import MessageError
+from cosense.methods.models import CooperativeDetector
 from cosense.nodes.agent import AgentNode
-from cosense.nodes.collector import Collection, Collector
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.fusion_outputs import DemandOutput, FusionOutputs
 from cosense.nodes.fusion_parameters import FusionParameters, declare_fusion, read_fusion
 from cosense.nodes.graph_repair import GraphRepair
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.mailbox import Mailbox
-from cosense.nodes.mode import mode_of, no_sensor
-from cosense.nodes.senders import Traffic
-from cosense.nodes.trace import Stopwatch, Trace
-from cosense.nodes.worker import Worker
-from cosense.perception.forward_time import ForwardTime
-from cosense.sharing.message import MessageError
+from cosense.nodes.ros import conversions, process
+from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.nodes.ros.mailbox import Mailbox
+from cosense.nodes.ros.trace import Stopwatch, Trace
+from cosense.nodes.ros.worker import Worker
 
 _POLL_S = 0.01
 _LOOK_AROUND_S = 0.25

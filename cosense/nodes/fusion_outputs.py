@@ -11,15 +11,17 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64, String, UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
-from cosense.fusion.receiver import FusionResult, PeerReport
-from cosense.nodes import conversions, process, qos, topics
-from cosense.nodes.collector import Collection
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.markers import detections_to_markers, mode_to_marker
-from cosense.nodes.mode import Mode, no_sensor
-from cosense.nodes.senders import Traffic
-from cosense.nodes.trace import Stages, Stopwatch
-from cosense.perception.detections import Detections
+from cosense import topics
+from cosense.cooperation.mode import Mode, no_sensor
+from cosense.cooperation.receiver import FusionResult
+from cosense.cooperation.senders import Traffic
+from cosense.cooperation.synchroniser import Collection
+from cosense.messages.reports import PeerReport
+from cosense.nodes.ros import conversions, process, qos
+from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.nodes.ros.markers import detections_to_markers, mode_to_marker
+from cosense.nodes.ros.trace import Stages, Stopwatch
+from cosense.sensing.detections import Detections
 
 try:
     from vision_msgs.msg import Detection3DArray

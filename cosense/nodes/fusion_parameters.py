@@ -12,11 +12,11 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.senders import CollectorSettings
 from cosense.errors import CosenseError
-from cosense.fusion.gate import GateSettings
-from cosense.fusion.receiver import FusionSettings
-from cosense.nodes import process
-from cosense.nodes.senders import CollectorSettings
+from cosense.nodes.ros import process
 
 GATE = "gate."
 # What each means, and the smallest and the largest number that make sense.

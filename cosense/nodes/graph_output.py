@@ -5,11 +5,11 @@ from __future__ import annotations
 from std_msgs.msg import UInt8MultiArray
 
 from cosense.errors import CosenseError
-from cosense.nodes import conversions, qos
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.perception.detections import Detections
-from cosense.scene_graph.builder import SceneGraphBuilder
+from cosense.nodes.ros import conversions, qos
+from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.scene_graph.extract.builder import SceneGraphBuilder
 from cosense.scene_graph.message import share_graph
+from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 
 

@@ -3,7 +3,7 @@
     ~/input/scene_graph      UInt8MultiArray, the radio     ~/output/scene_graph  MarkerArray for RViz
     ~/input/ego_scene_graph  UInt8MultiArray, in-vehicle
 
-See `cosense.fusion.pose_repair`; a step back in time is another recording and starts over.
+See `cosense.cooperation.pose_repair`; a step back in time is another recording and starts over.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from collections.abc import Callable
 from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
-from cosense.fusion.pose_repair import Place, PoseRepair, as_sent
-from cosense.fusion.receiver import PeerReport
-from cosense.nodes import process, qos, topics
-from cosense.nodes.collector import Collection
-from cosense.nodes.graph_markers import graphs_to_markers
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.method import REGISTRATIONS
+from cosense import topics
+from cosense.cooperation.pose_repair import Place, PoseRepair, as_sent
+from cosense.cooperation.synchroniser import Collection
+from cosense.messages.envelope import MessageError, decode
+from cosense.messages.reports import PeerReport
+from cosense.nodes.ros import process, qos
+from cosense.nodes.ros.graph_markers import graphs_to_markers
+from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.runs.method import REGISTRATIONS
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph
-from cosense.sharing.message import MessageError, decode
 
 Callback = Callable[[UInt8MultiArray], None]
 

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cosense.data.bag_options import BagOptions, by_agent
+from cosense import topics
+from cosense.data.bag.options import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
-from cosense.nodes import topics
-from cosense.nodes.live import prepare
-from cosense.nodes.processes import (
+from cosense.runs.live import prepare
+from cosense.runs.processes import (
     ProcessSpec,
     agent_remappings,
     ego_remappings,
     fusion_remappings,
 )
-from cosense.nodes.scenario import Scenario, Source, load_scenario, with_player
-from cosense.nodes.supervisor import VITAL, dds_environment
+from cosense.runs.scenario import Scenario, Source, load_scenario, with_player
+from cosense.runs.supervisor import VITAL, dds_environment
 
 if TYPE_CHECKING:
     from launch import LaunchContext

@@ -16,9 +16,9 @@ from rcl_interfaces.msg import ParameterDescriptor
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.channel import ChannelNode
 from cosense.nodes.fusion import FusionNode
-from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.player import PlayerNode
 from cosense.nodes.recorder import RecorderNode
+from cosense.nodes.ros.lifecycle import ManagedNode
 
 # What has no default, by node, with a value to make the node from.
 NODES: Mapping[str, tuple[Callable[[], ManagedNode], Mapping[str, str]]] = {

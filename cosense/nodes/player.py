@@ -20,19 +20,20 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
+from cosense import topics
+from cosense.cooperation.journal import LineWriter
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
-from cosense.fusion.journal import LineWriter
-from cosense.nodes import conversions, process, qos, topics
-from cosense.nodes.lifecycle import ManagedNode
 from cosense.nodes.player_parameters import (
     declare_bounded,
     declare_pose_errors,
     declare_skews_ns,
     declare_source,
 )
+from cosense.nodes.ros import conversions, process, qos
+from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.sensors import SensorOutputs
-from cosense.nodes.source import frames_of, open_source
+from cosense.runs.source import frames_of, open_source
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05

@@ -8,11 +8,11 @@ from pathlib import Path
 from rclpy.node import Node
 
 from cosense.config import from_mapping
-from cosense.data.bag_options import BagOptions
+from cosense.data.bag.options import BagOptions
 from cosense.errors import CosenseError
-from cosense.nodes import process
-from cosense.nodes.scenario import PLAYER_BOUNDS, PlayerSettings
-from cosense.nodes.source import SimulatedSource, Source
+from cosense.nodes.ros import process
+from cosense.runs.scenario import PLAYER_BOUNDS, PlayerSettings
+from cosense.runs.source import SimulatedSource, Source
 
 
 def declare_bounded(node: Node, name: str, description: str) -> float:

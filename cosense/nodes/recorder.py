@@ -19,9 +19,10 @@ from typing import Any
 from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from cosense import topics
 from cosense.errors import CosenseError
-from cosense.nodes import process, topics
-from cosense.nodes.lifecycle import ManagedNode
+from cosense.nodes.ros import process
+from cosense.nodes.ros.lifecycle import ManagedNode
 
 _NOT_RECORDED = ("/rosout", "/parameter_events")
 _RAW_IMAGE = "sensor_msgs/msg/Image"

@@ -19,12 +19,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
-from cosense.data.bag_record import record_of, record_to_text
+from cosense import topics
+from cosense.data.bag.frame_record import record_of, record_to_text
 from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.geometry.transforms import displaced, invert
-from cosense.nodes import conversions, qos, topics
-from cosense.nodes.lifecycle import ManagedNode
-from cosense.nodes.markers import objects_to_markers
+from cosense.nodes.ros import conversions, qos
+from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.nodes.ros.markers import objects_to_markers
 from cosense.sensing.frame import AgentFrame, Camera
 
 try:

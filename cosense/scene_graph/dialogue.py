@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.scene_graph.descriptors import Register
+from cosense.messages.envelope import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
+from cosense.scene_graph.describe.descriptors import Register
 from cosense.scene_graph.exchange import Exchange, ExchangeSettings
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import part_of
-from cosense.scene_graph.refinement import refined
-from cosense.scene_graph.register import register
-from cosense.scene_graph.registration import Prior, Registration
+from cosense.scene_graph.register.refinement import refined
+from cosense.scene_graph.register.register import register
+from cosense.scene_graph.register.registration import Prior, Registration
 from cosense.scene_graph.requests import Result
-from cosense.sharing.message import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
 
 _GRAPH_ID = 0
 

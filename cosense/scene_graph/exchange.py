@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.messages.envelope import Message, MessageError, PayloadKind
 from cosense.scene_graph.dense import points_on
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import COARSE_NODES, Part, decode_scene_graph, encode_scene_graph, part_of
@@ -35,7 +36,6 @@ from cosense.scene_graph.requests import (
     encode_request,
     encode_result,
 )
-from cosense.sharing.message import Message, MessageError, PayloadKind
 
 _MS = 1_000_000
 

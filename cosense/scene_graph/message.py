@@ -38,10 +38,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import wrap_angle
-from cosense.scene_graph.build import graph_of
+from cosense.messages.envelope import FINGERPRINT_BYTES, Message, MessageError, PayloadKind, decode, encode
+from cosense.scene_graph.extract.build import graph_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import NodeClass, SceneGraph
-from cosense.sharing.message import FINGERPRINT_BYTES, Message, MessageError, PayloadKind, decode, encode
 
 # A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
 MAX_NODES = 1024

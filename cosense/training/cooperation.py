@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from cosense.config import load_config, to_mapping
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.detector import Detector, load_detector
+from cosense.detectors.models import find_model, read_network
 from cosense.errors import CosenseError
-from cosense.perception.config import ModelConfig
-from cosense.perception.detector import Detector, load_detector
-from cosense.perception.models import find_model, read_network
 from cosense.training.checkpoint import read_checkpoint, write_checkpoint
 from cosense.training.config import CooperativeTrainingConfig
 from cosense.training.cooperative_export import export_cooperation

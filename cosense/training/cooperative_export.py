@@ -1,4 +1,4 @@
-"""The end of a cooperative run: a model folder that `cosense.fusion.models.load_model` opens.
+"""The end of a cooperative run: a model folder that `cosense.methods.models.load_model` opens.
 
 The scores are calibrated here, on the validation scenes, by source: the ego's and the others' boxes as they
 are, the fused ones over all amounts that validation tries.
@@ -16,11 +16,11 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
-from cosense.fusion.calibration import Calibration, fit_curve
-from cosense.fusion.models import FUSION, SHARING
-from cosense.perception.config import DETECTED_CLASSES, ModelConfig
-from cosense.perception.detections import Detections
-from cosense.perception.models import WEIGHTS, find_model, network_tensors, read_weights, write_tensors
+from cosense.detectors.config import DETECTED_CLASSES, ModelConfig
+from cosense.detectors.models import WEIGHTS, find_model, network_tensors, read_weights, write_tensors
+from cosense.methods.calibration import Calibration, fit_curve
+from cosense.methods.models import FUSION, SHARING
+from cosense.sensing.detections import Detections
 from cosense.training.config import CooperativeTrainingConfig
 from cosense.training.cooperative_features import EncodedSample
 from cosense.training.cooperative_validation import fused_boxes, judge

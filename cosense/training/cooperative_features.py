@@ -19,11 +19,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cosense.detectors.detector import Detector
+from cosense.detectors.features import BevFeatures
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert
-from cosense.perception.detections import Detections
-from cosense.perception.detector import Detector
-from cosense.perception.features import BevFeatures
+from cosense.sensing.detections import Detections
 from cosense.training.config import SceneConfig
 from cosense.training.cooperative_samples import CooperativeSample, View, load_cooperative_samples
 

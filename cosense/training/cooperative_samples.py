@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
-from cosense.evaluation.runner import most_points_of_one_agent
+from cosense.detectors.config import detected_class
+from cosense.evaluation.runs.runner import most_points_of_one_agent
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix
-from cosense.perception.config import detected_class
 from cosense.simulation import SCENES_VERSION, simulate
 from cosense.training.config import SceneConfig
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.evaluation import average_precision, match_frame
+from cosense.detectors.config import DETECTED_CLASSES
+from cosense.detectors.detector import Detector
+from cosense.evaluation import match_frame
+from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.geometry.boxes import Boxes
-from cosense.perception.config import DETECTED_CLASSES
-from cosense.perception.detections import Detections
-from cosense.perception.detector import Detector
+from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass
 from cosense.training.cooperative_features import EncodedSample
 from cosense.training.fusion_examples import Example, plain_example

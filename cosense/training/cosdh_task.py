@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosense.fusion.intermediate import fuse_maps, warp_levels
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.detector import Detector
+from cosense.detectors.head import HeadMaps
+from cosense.detectors.network import PillarNetwork
 from cosense.geometry.transforms import invert
-from cosense.perception.config import ModelConfig
-from cosense.perception.detector import Detector
-from cosense.perception.head import HeadMaps
-from cosense.perception.network import PillarNetwork
-from cosense.sharing.cosdh import LevelEncoder, random_mask
+from cosense.methods.cosdh.codec import LevelEncoder, random_mask
+from cosense.methods.cosdh.levels import fuse_maps, warp_levels
 from cosense.training.fusion_examples import Example, Sender
 from cosense.training.losses import detection_losses
 from cosense.training.targets import join_targets

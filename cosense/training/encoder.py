@@ -18,12 +18,12 @@ from torch.nn.utils import clip_grad_norm_
 
 import cosense
 from cosense.config import load_config, to_mapping
+from cosense.detectors.models import WEIGHTS, find_model, write_weights
 from cosense.errors import CosenseError
-from cosense.fusion.models import load_model
-from cosense.perception.models import WEIGHTS, find_model, write_weights
-from cosense.scene_graph.descriptors import describer
-from cosense.scene_graph.encoder import CONFIG, EncoderConfig, EncoderNetwork, load_encoder
-from cosense.scene_graph.registration import Settings
+from cosense.methods.models import load_model
+from cosense.scene_graph.describe.descriptors import describer
+from cosense.scene_graph.describe.encoder import CONFIG, EncoderConfig, EncoderNetwork, load_encoder
+from cosense.scene_graph.register.registration import Settings
 from cosense.training.config import EncoderTrainingConfig
 from cosense.training.encoder_loss import EncoderLoss
 from cosense.training.graph_examples import drawn_example

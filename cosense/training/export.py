@@ -9,9 +9,9 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
-from cosense.perception.config import ModelConfig
-from cosense.perception.models import WEIGHTS, write_weights
-from cosense.perception.network import PillarNetwork
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.models import WEIGHTS, write_weights
+from cosense.detectors.network import PillarNetwork
 from cosense.training.config import TrainingConfig
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosense.fusion.feature_receiver import scaled
-from cosense.fusion.gate import reliability
-from cosense.fusion.receiver import without_ego_body
+from cosense.cooperation.feature_receiver import scaled
+from cosense.cooperation.gate import reliability
+from cosense.cooperation.receiver import without_ego_body
+from cosense.detectors.detector import Detector
 from cosense.geometry.transforms import Matrix, transform_from_planar
-from cosense.perception.detections import Detections, Source
-from cosense.perception.detector import Detector
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 from cosense.training.config import CooperativeTrainingConfig
 from cosense.training.cooperative_features import EncodedSample, EncodedView, read_view

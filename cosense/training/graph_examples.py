@@ -1,7 +1,7 @@
 """What a node encoder sees of a pair of graphs in one step: changed as two agents' graphs really differ.
 
-Yaw and place are not drawn: nothing that the encoder sees depends on them (`scene_graph.encoder`). Both
-graphs are mirrored together, which makes another place; one alone would no longer match.
+Yaw and place are not drawn: nothing that the encoder sees depends on them (`scene_graph.describe.encoder`).
+Both graphs are mirrored together, which makes another place; one alone would no longer match.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.scene_graph.encoder import NodeTensors, tensors_of
+from cosense.scene_graph.describe.encoder import NodeTensors, tensors_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.nodes import GROUP_OF

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.detectors.detector import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
-from cosense.perception.detector import Detector
-from cosense.scene_graph.build import build, graph_of
+from cosense.scene_graph.extract.build import build, graph_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import transmitted

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cosense.scene_graph.descriptors import Describe
-from cosense.scene_graph.match import find_candidates
+from cosense.scene_graph.describe.descriptors import Describe
 from cosense.scene_graph.nodes import prepare
-from cosense.scene_graph.registration import Settings
+from cosense.scene_graph.register.match import find_candidates
+from cosense.scene_graph.register.registration import Settings
 from cosense.training.graph_pairs import GraphPair, same_things
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.detector import height_grid
+from cosense.detectors.pillars import Pillars, group_points, join_pillars
 from cosense.geometry.boxes import Boxes
-from cosense.perception.config import ModelConfig
-from cosense.perception.detector import height_grid
-from cosense.perception.ground import ground_height
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.pillars import Pillars, group_points, join_pillars
+from cosense.sensing.ground import ground_height
 from cosense.training.augment import augment, thin
 from cosense.training.config import TrainingConfig
 from cosense.training.samples import Sample, point_counts

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from cosense.config import load_config, to_mapping
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.models import find_model
+from cosense.detectors.network import PillarNetwork, build_network, inference_dtype
 from cosense.errors import CosenseError
-from cosense.perception.config import ModelConfig
-from cosense.perception.models import find_model
-from cosense.perception.network import PillarNetwork, build_network, inference_dtype
 from cosense.training.checkpoint import read_checkpoint, write_checkpoint
 from cosense.training.config import TrainingConfig
 from cosense.training.export import export_model

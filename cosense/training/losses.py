@@ -1,7 +1,7 @@
 """What is minimised: focal loss on the heat maps, L1 on the box codes.
 
 Heat: the penalty-reduced focal loss of Objects as Points (Zhou et al., 2019, equation 1; alpha 2, beta 4),
-divided by the number of objects. Boxes: L1 on the codes that `perception.head` describes, averaged over the
+divided by the number of objects. Boxes: L1 on the codes that `detectors.head` describes, averaged over the
 weights of `training.targets`; CenterPoint's weight between the two is 0.25 to 2, here 1.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cosense.perception.head import HeadMaps
+from cosense.detectors.head import HeadMaps
 from cosense.training.targets import Targets
 
 _FOCUS = 2.0

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cosense.fusion.align import cell_places, draw_boxes
-from cosense.fusion.evidence import BoxMaps, Cells, EvidenceFusion, strongest
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.detector import Detector
+from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
-from cosense.perception.config import ModelConfig
-from cosense.perception.detector import Detector
-from cosense.perception.head import HeadMaps
+from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
+from cosense.methods.patches.evidence import BoxMaps, Cells, EvidenceFusion, strongest
+from cosense.methods.patches.placement import cell_places, draw_boxes
+from cosense.methods.supply_demand import supply_map, wanted_cells
 from cosense.sensing.grid import BevGrid
-from cosense.sharing.patches import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
-from cosense.sharing.supply_demand import supply_map, wanted_cells
 from cosense.training.fusion_examples import Example, Sender
 from cosense.training.losses import detection_losses
 from cosense.training.targets import join_targets

@@ -11,7 +11,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cosense.perception.network import usable_device
+from cosense.detectors.network import usable_device
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What the head should have said: heat maps with a hill on every object's middle, box codes around it.
 
-How hills and codes are drawn: `perception.box_maps`. Boxes are regressed not only at the middle cell but on
+How hills and codes are drawn: `detectors.box_maps`. Boxes are regressed not only at the middle cell but on
 its 3×3 neighbours too, weighted by the hill: the middle that is found at inference is often one cell off, and
 short trainings see nine times the examples.
 """
@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosense.perception.box_maps import code_maps, hills, middle_cells
-from cosense.perception.config import DETECTED_CLASSES
+from cosense.detectors.box_maps import code_maps, hills, middle_cells
+from cosense.detectors.config import DETECTED_CLASSES
 from cosense.sensing.grid import BevGrid
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from cosense.perception.detector import Detector
-from cosense.perception.head import HeadMaps
+from cosense.detectors.detector import Detector
+from cosense.detectors.head import HeadMaps
 from cosense.training.fusion_examples import Example
 
 

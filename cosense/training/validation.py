@@ -8,10 +8,11 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from cosense.evaluation import average_precision, match_frame
-from cosense.perception.config import DETECTED_CLASSES, ModelConfig
-from cosense.perception.detector import Detector
-from cosense.perception.network import PillarNetwork
+from cosense.detectors.config import DETECTED_CLASSES, ModelConfig
+from cosense.detectors.detector import Detector
+from cosense.detectors.network import PillarNetwork
+from cosense.evaluation import match_frame
+from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.sensing.objects import ObjectClass
 from cosense.training.config import TrainingConfig
 from cosense.training.loader import plain_batch

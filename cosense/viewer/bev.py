@@ -26,10 +26,10 @@ from PIL import Image
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.boxes import Boxes, bev_corners
 from cosense.geometry.transforms import transform_points, yaw_of
-from cosense.perception.detections import Detections, Source
-from cosense.perception.ground import ground_height
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import ground_height
 from cosense.sensing.objects import Objects
 from cosense.viewer import colors
 from cosense.viewer.scene import Extent, field_of_view, fitting_extent, outcome_of, seen_by, within

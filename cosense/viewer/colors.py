@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cosense.perception.detections import Source
+from cosense.sensing.detections import Source
 
 # The ego first; more agents than colours share the last ones in turn.
 AGENTS = ("#56B4E9", "#D58BB8", "#E8DF5A", "#6FD0B4", "#B9A3F2", "#C9A27E")

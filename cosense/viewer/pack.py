@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
-from cosense.fusion.receiver import PeerReport
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import transform_points, yaw_of
-from cosense.perception.detections import Detections, Source
-from cosense.perception.ground import ground_height
+from cosense.messages.reports import PeerReport
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import ground_height
 from cosense.sensing.objects import ObjectClass
 from cosense.viewer.scene import MARGIN_M, Extent, field_of_view, match, seen_by
 

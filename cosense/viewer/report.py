@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cosense.perception.detections import Source
+from cosense.sensing.detections import Source
 from cosense.viewer import bev, colors
 from cosense.viewer.pack import BYTES_PER_POINT, ReportFrame, pack_frame, pack_grid
 from cosense.viewer.scene import Extent, fitting_extent

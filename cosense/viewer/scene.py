@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
-from cosense.evaluation.matching import NOT_MATCHED, iou_matrix, match_by_detection
+from cosense.evaluation.metrics.matching import NOT_MATCHED, iou_matrix, match_by_detection
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import invert, transform_points
-from cosense.perception.detections import Detections
+from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import Objects
 from cosense.sensing.visibility import visible_places

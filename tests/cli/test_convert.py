@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from cosense.cli.main import app
 from cosense.data import open_dataset
-from cosense.data.bag_file import BagFile
+from cosense.data.bag.file import BagFile
 from cosense.errors import CosenseError
-from tests.data.bags import MS, START_NS, boxes, car, cloud, in_order, mount, rows_of, rsu, write_rows
+from tests.data.bag.bags import MS, START_NS, boxes, car, cloud, in_order, mount, rows_of, rsu, write_rows
 from tests.nodes.tiny import write_model, write_scene
 
 RUNNER = CliRunner()

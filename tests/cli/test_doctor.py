@@ -10,7 +10,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.nodes.diagnosis import Finding
+from cosense.runs.doctor import Finding
 from tests.conftest import REPOSITORY
 
 WITHOUT_RCLPY = "import sys; sys.modules['rclpy'] = None; from cosense.cli.main import main; main()"
@@ -58,12 +58,12 @@ def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(tmp_path, monkeyp
 
     fine = [("domain", lambda: [Finding("domain", "ok", "fine")])]
     checks = [("RMW", broken), *fine]
-    monkeypatch.setattr("cosense.nodes.diagnosis._checks", lambda results, environment: checks)
+    monkeypatch.setattr("cosense.runs.doctor._checks", lambda results, environment: checks)
     result = CliRunner().invoke(app, ["doctor", "--results", str(tmp_path)])
     assert result.exit_code == 1
     assert "could not be checked: RuntimeError: no such luck" in result.output
     assert "1 ok, 0 warn, 1 fail" in result.output
-    monkeypatch.setattr("cosense.nodes.diagnosis._checks", lambda results, environment: fine)
+    monkeypatch.setattr("cosense.runs.doctor._checks", lambda results, environment: fine)
     assert CliRunner().invoke(app, ["doctor", "--results", str(tmp_path)]).exit_code == 0
 
 

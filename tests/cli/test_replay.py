@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.data.bag_options import BagOptions
+from cosense.data.bag.options import BagOptions
 from cosense.errors import CosenseError
-from tests.data.bags import car, in_order, mount, rsu, write_rows
+from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
@@ -23,7 +23,7 @@ def foreign(tmp_path) -> Path:
 def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(
-        "cosense.nodes.live.run_scenario", lambda scenario, out, console: seen.append((scenario, out)) or []
+        "cosense.runs.live.run_scenario", lambda scenario, out, console: seen.append((scenario, out)) or []
     )
     arguments = (
         f"replay {foreign} --mode rate --rate 2 --model pillars-lite --method late --budget 300".split()

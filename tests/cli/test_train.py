@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from cosense.config import to_mapping
-from cosense.perception.detector import load_detector
-from tests.perception.networks import TINY
+from cosense.detectors.detector import load_detector
+from tests.detectors.networks import TINY
 
 
 @pytest.fixture

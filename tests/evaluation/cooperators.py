@@ -11,15 +11,15 @@ from safetensors.torch import save_file
 
 from cosense.config import to_mapping
 from cosense.data.dataset import CooperativeFrame
-from cosense.fusion.models import CooperativeDetector, build_sharing
+from cosense.detectors.config import PatchesConfig
+from cosense.detectors.models import FUSION, SHARING, WEIGHTS, network_tensors
+from cosense.detectors.network import build_network
 from cosense.geometry.transforms import transform_from_planar
-from cosense.perception.config import PatchesConfig
-from cosense.perception.detections import Detections, Source
-from cosense.perception.models import FUSION, SHARING, WEIGHTS, network_tensors
-from cosense.perception.network import build_network
+from cosense.methods.models import CooperativeDetector, build_sharing
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import Objects
-from tests.perception.networks import TINY, cloud
+from tests.detectors.networks import TINY, cloud
 
 # About half of the cells have fewer points than are wanted.
 PATCHES = PatchesConfig(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cosense.nodes.supervisor import free_domain
+from cosense.runs.supervisor import free_domain
 from tests.integration.supervised import Stranger
 
 

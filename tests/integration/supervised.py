@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cosense.nodes import topics
-from cosense.nodes.processes import processes
-from cosense.nodes.scenario import Scenario
-from cosense.nodes.supervisor import Failure, Progress, Supervisor, ros_environment
+from cosense import topics
+from cosense.runs.processes import processes
+from cosense.runs.scenario import Scenario
+from cosense.runs.supervisor import Failure, Progress, Supervisor, ros_environment
 
 QUIET = Console(file=io.StringIO())
 
@@ -44,7 +44,7 @@ class Stranger:
 
     def shout(self, topic: str, data: bytes) -> None:
         """Publish bytes on a topic of the radio as if they were a message."""
-        from cosense.nodes.conversions import bytes_to_message
+        from cosense.nodes.ros.conversions import bytes_to_message
 
         self._publishers[topic].publish(bytes_to_message(data))
 
@@ -52,7 +52,7 @@ class Stranger:
         """Return the messages of a topic of the radio, as far as `take` has taken them."""
         from std_msgs.msg import UInt8MultiArray
 
-        from cosense.nodes.conversions import message_to_bytes
+        from cosense.nodes.ros.conversions import message_to_bytes
 
         heard: list[bytes] = []
         self._node.create_subscription(
@@ -66,7 +66,7 @@ class Stranger:
 
     def ignore(self, kind: type, topic: str) -> None:
         """Ask for everything that is published there, reliably, and never take any of it."""
-        from cosense.nodes import qos
+        from cosense.nodes.ros import qos
 
         self._deaf.create_subscription(kind, topic, lambda message: None, qos.RESULT)
 

@@ -7,13 +7,13 @@ import signal
 
 import pytest
 
-from cosense.fusion.gate import GateSettings
-from cosense.fusion.journal import read_journal, read_lines
-from cosense.nodes import topics
-from cosense.nodes.link import RadioSettings
-from cosense.nodes.scenario import PlayerSettings, Scenario, Source, resolved
-from cosense.nodes.senders import CollectorSettings
-from cosense.nodes.supervisor import Progress
+from cosense import topics
+from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.journal import read_journal, read_lines
+from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.senders import CollectorSettings
+from cosense.runs.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.runs.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cosense.fusion.journal import JournalEntry, read_journal
-from cosense.nodes import topics
-from cosense.nodes.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
-from cosense.nodes.senders import CollectorSettings
-from cosense.nodes.supervisor import Progress
-from cosense.perception.detections import Source as BoxSource
+from cosense import topics
+from cosense.cooperation.journal import JournalEntry, read_journal
+from cosense.cooperation.senders import CollectorSettings
+from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.runs.supervisor import Progress
+from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
 

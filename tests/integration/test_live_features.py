@@ -16,17 +16,17 @@ import yaml
 from mcap.reader import make_reader
 from rich.console import Console
 
+from cosense import topics
+from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.journal import read_journal
+from cosense.cooperation.senders import CollectorSettings
 from cosense.data import open_dataset
-from cosense.fusion.cooperate import Cooperation
-from cosense.fusion.gate import GateSettings
-from cosense.fusion.journal import read_journal
-from cosense.nodes import topics
-from cosense.nodes.layouts import FOXGLOVE, RVIZ
-from cosense.nodes.live import run_scenario
-from cosense.nodes.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
-from cosense.nodes.senders import CollectorSettings
-from cosense.nodes.supervisor import Progress
-from cosense.perception.detections import Source as BoxSource
+from cosense.runs.layouts import FOXGLOVE, RVIZ
+from cosense.runs.live import run_scenario
+from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.runs.supervisor import Progress
+from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, Stranger, run_supervised
 from tests.nodes.tiny import write_model, write_scene, write_sharing_model
 
@@ -64,7 +64,7 @@ def radio(bag: Path, topic: str) -> list[bytes]:
 
 def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, tmp_path):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.fusion.models import load_model
+    from cosense.methods.models import load_model
 
     said = io.StringIO()
     assert run_scenario(dataclasses.replace(scenario, record=True), tmp_path, Console(file=said)) == []

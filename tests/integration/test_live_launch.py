@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cosense.fusion.journal import read_journal
-from cosense.nodes.supervisor import ros_environment
+from cosense.cooperation.journal import read_journal
+from cosense.runs.supervisor import ros_environment
 from tests.conftest import REPOSITORY
 from tests.nodes.launch_stand_in import Node, execute, load, stand_in
 from tests.nodes.tiny import write_scene, write_sharing_model

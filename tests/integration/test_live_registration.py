@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cosense import topics
+from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
-from cosense.fusion.cooperate import Cooperation
-from cosense.fusion.journal import read_journal
-from cosense.fusion.receiver import UNKNOWN
 from cosense.geometry.transforms import displaced
-from cosense.nodes import topics
-from cosense.nodes.scenario import AgentSpec, Scenario, Source, resolved
-from cosense.nodes.supervisor import Progress
+from cosense.messages.reports import UNKNOWN
+from cosense.runs.scenario import AgentSpec, Scenario, Source, resolved
+from cosense.runs.supervisor import Progress
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
 from cosense.simulation.frame import SimulatedFrame
@@ -45,7 +45,7 @@ def believed(agent: AgentFrame) -> AgentFrame:
 
 def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.fusion.models import load_model
+    from cosense.methods.models import load_model
 
     model = write_sharing_model(tmp_path / "tiny")
     write_opv2v(one_sequence("first", 700_012) + one_sequence("second", 700_013), tmp_path / "data")

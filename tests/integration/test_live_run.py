@@ -11,17 +11,17 @@ import pytest
 from mcap.exceptions import McapError
 from mcap.stream_reader import StreamReader
 
+from cosense import topics
+from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.journal import read_journal, read_lines
+from cosense.cooperation.senders import CollectorSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.fusion.cooperate import cooperate
-from cosense.fusion.journal import read_journal, read_lines
-from cosense.nodes import topics
-from cosense.nodes.latency import read_latency
-from cosense.nodes.live import run_scenario
-from cosense.nodes.scenario import PlayerSettings, Scenario, Source, resolved
-from cosense.nodes.senders import CollectorSettings
-from cosense.nodes.supervisor import Progress
-from cosense.perception.detections import Source as BoxSource
+from cosense.runs.latency import read_latency
+from cosense.runs.live import run_scenario
+from cosense.runs.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.runs.supervisor import Progress
+from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, run_supervised
 from tests.nodes.tiny import write_model, write_scene
 
@@ -63,7 +63,7 @@ def live_run(scenario, tmp_path_factory) -> Path:
 
 def test_live_and_offline_give_the_same_boxes(live_run, data, model):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.perception.detector import load_detector
+    from cosense.detectors.detector import load_detector
 
     detector = load_detector(model)
     journal = read_journal(live_run / "detections.jsonl")

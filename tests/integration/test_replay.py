@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin
 
+from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
 from cosense.data import open_dataset
-from cosense.data.bag_options import BagOptions
-from cosense.data.bag_writer import write_bag
-from cosense.fusion.cooperate import cooperate
-from cosense.fusion.journal import JournalEntry, read_journal, read_lines
-from cosense.nodes.live import run_scenario
-from cosense.nodes.scenario import Scenario, Source
-from tests.data.bags import car, in_order, mount, rsu, write_rows
+from cosense.data.bag.options import BagOptions
+from cosense.data.bag.writer import write_bag
+from cosense.runs.live import run_scenario
+from cosense.runs.scenario import Scenario, Source
+from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 from tests.integration.supervised import QUIET
 from tests.nodes.tiny import write_model, write_scene
 
@@ -58,7 +58,7 @@ def without_times(entry: JournalEntry) -> str:
 
 
 def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, model, tmp_path):
-    from cosense.perception.detector import load_detector
+    from cosense.detectors.detector import load_detector
 
     first = replay(bag, model, tmp_path / "first", record=True)
     again = replay(bag, model, tmp_path / "again")

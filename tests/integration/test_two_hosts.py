@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from benchmarks.hosts import Cable, environment, two_hosts, why_not
+from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
-from cosense.fusion.cooperate import Cooperation
-from cosense.fusion.journal import read_journal
-from cosense.nodes.supervisor import free_domain
+from cosense.runs.supervisor import free_domain
 from tests.nodes.tiny import write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -44,7 +44,7 @@ def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):
     missing = why_not()
     if missing:
         pytest.skip(missing)
-    from cosense.fusion.models import load_model
+    from cosense.methods.models import load_model
 
     data = write_scene(tmp_path / "scene", FRAMES)
     model = write_sharing_model(tmp_path / "tiny")

@@ -20,15 +20,15 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.share import share
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.fusion.feature_receiver import FeatureReceiver
-from cosense.fusion.models import load_model
-from cosense.nodes import conversions, qos
+from cosense.messages.envelope import PayloadKind, decode
+from cosense.methods.models import load_model
 from cosense.nodes.agent import AgentNode
-from cosense.nodes.supervisor import free_domain
-from cosense.sharing.message import PayloadKind, decode
-from cosense.sharing.sender import share
+from cosense.nodes.ros import conversions, qos
+from cosense.runs.supervisor import free_domain
 
 
 @pytest.fixture

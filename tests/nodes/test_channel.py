@@ -20,11 +20,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
+from cosense import topics
+from cosense.cooperation.journal import read_lines
 from cosense.errors import CosenseError
-from cosense.fusion.journal import read_lines
-from cosense.nodes import channel, process, qos, topics
+from cosense.nodes import channel
 from cosense.nodes.channel import ChannelNode
-from cosense.nodes.supervisor import free_domain
+from cosense.nodes.ros import process, qos
+from cosense.runs.supervisor import free_domain
 
 
 class Radio:

@@ -20,17 +20,17 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import String, UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
+from cosense.cooperation.share import share
 from cosense.data import open_dataset
-from cosense.nodes import conversions, qos
+from cosense.detectors.detector import load_detector
+from cosense.messages.envelope import PayloadKind
 from cosense.nodes.fusion import FusionNode
-from cosense.nodes.supervisor import free_domain
-from cosense.perception.detections import Detections
-from cosense.perception.detector import load_detector
+from cosense.nodes.ros import conversions, qos
+from cosense.runs.supervisor import free_domain
 from cosense.scene_graph import SceneGraph
 from cosense.scene_graph.message import share_graph
+from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-from cosense.sharing.message import PayloadKind
-from cosense.sharing.sender import share
 from tests.scene_graph.scenes import pair
 
 

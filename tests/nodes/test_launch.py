@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cosense.data.bag_options import BagOptions
+from cosense import topics
+from cosense.data.bag.options import BagOptions
 from cosense.errors import CosenseError
-from cosense.nodes import topics
-from cosense.nodes.processes import processes
-from cosense.nodes.scenario import PlayerSettings, Scenario, Source, load_scenario, resolved
-from cosense.nodes.supervisor import dds_environment
+from cosense.runs.processes import processes
+from cosense.runs.scenario import PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.runs.supervisor import dds_environment
 from tests.conftest import REPOSITORY
-from tests.data.bags import car, in_order, mount, rsu, write_rows
+from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 from tests.nodes.launch_stand_in import (
     GroupAction,
     IncludeLaunchDescription,

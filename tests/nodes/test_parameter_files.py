@@ -8,7 +8,7 @@ from tests.conftest import REPOSITORY
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 from cosense.nodes.parameter_files import NODES, parameter_file
-from cosense.nodes.supervisor import free_domain
+from cosense.runs.supervisor import free_domain
 
 
 @pytest.mark.parametrize("name", NODES)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cosense.fusion.journal import read_lines
+from cosense.cooperation.journal import read_lines
 from tests.nodes.tiny import write_scene
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -13,9 +13,10 @@ import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import PointCloud2
 
-from cosense.nodes import qos, topics
+from cosense import topics
 from cosense.nodes.player import PlayerNode
-from cosense.nodes.supervisor import free_domain
+from cosense.nodes.ros import qos
+from cosense.runs.supervisor import free_domain
 
 
 @pytest.fixture

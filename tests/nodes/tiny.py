@@ -11,11 +11,11 @@ from safetensors.torch import save
 
 from cosense.config import load_config
 from cosense.data.dataset import CooperativeFrame
-from cosense.fusion.models import build_sharing
+from cosense.detectors.config import ModelConfig
+from cosense.detectors.models import FUSION, SHARING, WEIGHTS, network_tensors, write_weights
+from cosense.detectors.network import build_network
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.perception.config import ModelConfig
-from cosense.perception.models import FUSION, SHARING, WEIGHTS, network_tensors, write_weights
-from cosense.perception.network import build_network
+from cosense.methods.models import build_sharing
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
 from cosense.simulation.frame import SimulatedFrame

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.geometry.transforms import transform_from_planar
-from cosense.scene_graph.build import graph_of
+from cosense.messages.envelope import Message, PayloadKind
+from cosense.scene_graph.extract.build import graph_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import NodeClass, SceneGraph
-from cosense.sharing.message import Message, PayloadKind
 
 
 def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", stamp_ns=7) -> SceneGraph:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
 from cosense.scene_graph.dense import points_on
 from cosense.scene_graph.exchange import Exchange, ExchangeSettings
 from cosense.scene_graph.message import Part, part_of
@@ -16,7 +17,6 @@ from cosense.scene_graph.requests import (
     decode_reply,
     encode_request,
 )
-from cosense.sharing.message import Message, MessageError, PayloadKind, decode, encode
 from tests.scene_graph.graphs import graph, message
 
 MS = 1_000_000

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.geometry.transforms import wrap_angle
+from cosense.messages.envelope import MessageError, PayloadKind, decode, encode
 from cosense.scene_graph.graph import NodeClass, SceneGraph
 from cosense.scene_graph.message import (
     DESCRIBED_NODE_BYTES,
@@ -21,7 +22,6 @@ from cosense.scene_graph.message import (
     part_of,
     transmitted,
 )
-from cosense.sharing.message import MessageError, PayloadKind, decode, encode
 from tests.scene_graph.graphs import graph, message
 
 # Written by hand from docs/wire_format.md: node 513, a vehicle at (10, -2, -1) m of 5 x 1.6 x 1.6 m, a

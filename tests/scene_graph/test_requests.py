@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.geometry.transforms import transform_from_planar
+from cosense.messages.envelope import MessageError
 from cosense.scene_graph.requests import (
     MAX_POINTS_PER_NODE,
     MAX_REPLY_BYTES,
@@ -24,7 +25,6 @@ from cosense.scene_graph.requests import (
     encode_request,
     encode_result,
 )
-from cosense.sharing.message import MessageError
 
 REQUEST = Request("car", 1, 258, 64, 500, (3, 513))
 GOLDEN_REQUEST = bytes.fromhex("02 03 636172 01000000 02010000 4000 f401 0300 0102")

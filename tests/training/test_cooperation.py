@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from cosense.cli.main import app
 from cosense.config import load_config, to_mapping
+from cosense.detectors.config import CosdhConfig, ModelConfig, PatchesConfig
+from cosense.detectors.detector import load_detector
+from cosense.detectors.models import WEIGHTS, write_weights
+from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
-from cosense.fusion.models import CooperativeDetector, load_model
-from cosense.perception.config import CosdhConfig, ModelConfig, PatchesConfig
-from cosense.perception.detector import load_detector
-from cosense.perception.models import WEIGHTS, write_weights
-from cosense.perception.network import build_network
+from cosense.methods.models import CooperativeDetector, load_model
 from cosense.training.config import CooperativeTrainingConfig, SceneConfig
 from cosense.training.cooperation import train_cooperation
 from cosense.training.cooperative_samples import load_cooperative_samples

@@ -15,15 +15,21 @@ from typer.testing import CliRunner
 
 from cosense.cli.main import app
 from cosense.config import to_mapping
+from cosense.detectors.detector import load_detector
+from cosense.detectors.models import WEIGHTS, write_weights
+from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
-from cosense.perception.detector import load_detector
-from cosense.perception.models import WEIGHTS, write_weights
-from cosense.perception.network import build_network
 from cosense.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.descriptors import describer
-from cosense.scene_graph.encoder import CONFIG, EncoderConfig, EncoderNetwork, NodeEncoder, load_encoder
-from cosense.scene_graph.match import match_scores
+from cosense.scene_graph.describe.descriptors import describer
+from cosense.scene_graph.describe.encoder import (
+    CONFIG,
+    EncoderConfig,
+    EncoderNetwork,
+    NodeEncoder,
+    load_encoder,
+)
+from cosense.scene_graph.register.match import match_scores
 from cosense.training import encoder as run
 from cosense.training.config import EncoderTrainingConfig, SceneConfig
 from cosense.training.encoder_loss import EncoderLoss, log_assignment

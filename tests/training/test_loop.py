@@ -16,10 +16,10 @@ import torch
 from rich.progress import Progress
 from safetensors.torch import load_file
 
+from cosense.detectors.detector import load_detector
+from cosense.detectors.models import WEIGHTS
 from cosense.errors import CosenseError
 from cosense.geometry.iou import bev_iou
-from cosense.perception.detector import load_detector
-from cosense.perception.models import WEIGHTS
 from cosense.training.config import TrainingConfig
 from cosense.training.loop import CHECKPOINT, TrainingRun, learning_rate
 from cosense.training.processes import Processes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosense.perception.head import HeadMaps
+from cosense.detectors.head import HeadMaps
 from cosense.sensing.grid import BevGrid
 from cosense.training.losses import detection_losses
 from cosense.training.targets import Targets, make_targets

@@ -10,9 +10,9 @@ import pytest
 
 from cosense.config import from_mapping
 from cosense.data.dataset import CooperativeFrame
+from cosense.detectors.config import DETECTED_CLASSES, detected_class
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
-from cosense.perception.config import DETECTED_CLASSES, detected_class
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.training.config import DataConfig, SceneConfig, TrainingConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cosense.perception.head import encode_boxes
+from cosense.detectors.head import encode_boxes
 from cosense.sensing.grid import BevGrid
 from cosense.training.targets import Targets, join_targets, make_targets
 

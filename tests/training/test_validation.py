@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cosense.perception.network import build_network
+from cosense.detectors.network import build_network
 from cosense.training.validation import detector_of, validate
 from tests.training.toys import TOY_MODEL, toy_config, toy_sample
 

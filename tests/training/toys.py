@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cosense.detectors.config import ModelConfig
 from cosense.geometry.boxes import points_in_boxes
-from cosense.perception.config import ModelConfig
 from cosense.training.augment import AugmentationConfig
 from cosense.training.config import DataConfig, TrainingConfig
 from cosense.training.samples import Sample
-from tests.perception.networks import TINY
+from tests.detectors.networks import TINY
 
 TOY_MODEL: ModelConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
 UNCHANGED = AugmentationConfig(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.boxes import Boxes, transform_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar
-from cosense.perception.detections import Detections, Source
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import ObjectClass, Objects
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.boxes import Boxes
-from cosense.perception.detections import Detections, Source
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
 from cosense.viewer import bev, colors
 from cosense.viewer.scene import fitting_extent

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from cosense.perception.detections import Source
+from cosense.sensing.detections import Source
 from cosense.viewer import colors
 
 

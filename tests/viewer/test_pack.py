@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cosense.fusion.receiver import PeerReport
-from cosense.perception.detections import Detections, Source
+from cosense.messages.reports import PeerReport
+from cosense.sensing.detections import Detections, Source
 from cosense.viewer.pack import ReportFrame, pack_frame, pack_grid, pack_points, pack_runs
 from cosense.viewer.scene import seen_by
 from tests.viewer.scenes import detections_of, found, street

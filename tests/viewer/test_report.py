@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from cosense.fusion.receiver import PeerReport
-from cosense.perception.detections import Detections, Source
+from cosense.messages.reports import PeerReport
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
 from cosense.viewer.report import ReportFrame, write_report
 from tests.viewer.scenes import found, street

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import transform_from_planar
-from cosense.perception.detections import Detections
+from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import Objects
 from cosense.viewer.scene import field_of_view, fitting_extent, outcome_of, seen_by, within

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.scene_graph.nodes import Nodes
-from cosense.scene_graph.pose import Matched, planar_fit, refine
-from cosense.scene_graph.registration import Registration, Settings, Status
+from cosense.scene_graph.register.pose import Matched, planar_fit, refine
+from cosense.scene_graph.register.registration import Registration, Settings, Status
 
 LEAST = 3
 

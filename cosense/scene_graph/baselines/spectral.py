@@ -23,7 +23,7 @@ from cosense.geometry.transforms import transform_points
 from cosense.scene_graph.baselines.matched import registration_of
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.nodes import Nodes, prepare
-from cosense.scene_graph.registration import Prior, Registration, Settings
+from cosense.scene_graph.register.registration import Prior, Registration, Settings
 
 # 40 x 40 of one class make a matrix of 1600 x 1600.
 MAX_NODES = 40

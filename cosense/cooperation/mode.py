@@ -1,0 +1,56 @@
+"""How well the ego is helped at present: a state with a reason, which is published, recorded and shown.
+
+HYBRID     features of at least one agent are in the result
+LATE       boxes of others are, features are not
+EGO        the ego is on its own
+NO SENSOR  the ego itself measures nothing, so there is no result at all
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cosense.messages.reports import PeerReport
+
+ModeName = Literal["HYBRID", "LATE", "EGO", "NO SENSOR"]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A state and why it is not a better one, empty for the best."""
+
+    name: ModeName
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}" if self.reason else self.name
+
+
+def mode_of(method: str, peers: Sequence[PeerReport], missing: Sequence[str], silent: Sequence[str]) -> Mode:
+    """Return the mode of one frame.
+
+    Args:
+        method: by which the ego fuses; with "late" boxes are the best there is.
+        peers: what became of each message.
+        missing: senders that were waited for in vain.
+        silent: senders that were not waited for any more.
+    """
+    used_for = {peer.used_for for peer in peers}
+    reasons = [f"'{peer.sender}': {peer.reason}" for peer in peers if peer.reason]
+    reasons += [f"'{sender}' has sent nothing in time" for sender in missing]
+    reasons += [f"'{sender}' is silent" for sender in silent if sender not in missing]
+    reason = "; ".join(reasons)
+    if "features" in used_for:
+        return Mode("HYBRID")
+    if "boxes" in used_for:
+        return Mode("LATE", "" if method == "late" else reason or "boxes are all that was sent")
+    return Mode("EGO", reason or "nobody else is there")
+
+
+def no_sensor(silent_ms: float | None) -> Mode:
+    """Return the mode when the ego's own message has not come for so long, None if never."""
+    if silent_ms is None:
+        return Mode("NO SENSOR", "the ego has not measured anything yet")
+    return Mode("NO SENSOR", f"the ego has not measured anything for {silent_ms / 1e3:.1f} s")

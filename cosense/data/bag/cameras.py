@@ -1,0 +1,119 @@
+"""Cameras in bags: Image or CompressedImage with the CameraInfo beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.data.bag import types as bag_types
+from cosense.data.bag.file import BagFile
+from cosense.data.bag.topics import AgentTopics, agents_of
+from cosense.errors import CosenseError, nearest
+
+_COMPRESSED = "/compressed"
+_TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "rgba8": cv2.COLOR_RGBA2RGB}
+_TO_RGB |= {"mono8": cv2.COLOR_GRAY2RGB, "8UC1": cv2.COLOR_GRAY2RGB, "8UC3": cv2.COLOR_BGR2RGB}
+# OpenCV's names for the patterns are shifted by a pixel against those of ROS.
+_TO_RGB |= {"bayer_rggb8": cv2.COLOR_BayerBG2RGB, "bayer_bggr8": cv2.COLOR_BayerRG2RGB}
+_TO_RGB |= {"bayer_gbrg8": cv2.COLOR_BayerGR2RGB, "bayer_grbg8": cv2.COLOR_BayerGB2RGB}
+_TO_RGB |= {"yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2, "yuv422": cv2.COLOR_YUV2RGB_UYVY}
+# Distortion models whose numbers are in the order of OpenCV.
+_OPENCV_MODELS = ("", "plumb_bob", "rational_polynomial")
+
+
+@dataclass(frozen=True)
+class CameraTopics:
+    """Image and calibration of one camera; `frame` is its optical frame."""
+
+    name: str
+    image: str
+    info: str
+    frame: str
+
+
+def image_topics(bag: BagFile) -> list[str]:
+    """Return one topic a camera: the raw image where there is one, else the compressed."""
+    found: dict[str, str] = {}
+    for topic in sorted(bag.topics(bag_types.IMAGE, bag_types.COMPRESSED_IMAGE), key=_preference):
+        found.setdefault(_folder(topic), topic)
+    return sorted(found.values())
+
+
+def find_cameras(bag: BagFile, agents: Mapping[str, AgentTopics]) -> dict[str, list[CameraTopics]]:
+    """Return the cameras of each agent.
+
+    Raises:
+        CosenseError: a camera has no CameraInfo beside it.
+    """
+    cameras: dict[str, list[CameraTopics]] = {agent_id: [] for agent_id in agents}
+    for topic, agent_id in agents_of(agents, image_topics(bag)).items():
+        folder = _folder(topic)
+        info = f"{folder}/camera_info"
+        infos = bag.topics(bag_types.CAMERA_INFO)
+        if info not in infos:
+            raise CosenseError(
+                f"{bag.path}: camera '{topic}' has no calibration: no {bag_types.CAMERA_INFO} on '{info}', "
+                f"{nearest(info, infos)}; record it too, or leave the cameras out"
+            )
+        name = folder.rsplit("/", 1)[-1] or "camera"
+        cameras[agent_id].append(CameraTopics(name, topic, info, bag.first(topic).header.frame_id))
+    return cameras
+
+
+def image_of(message: Any, info: Any) -> NDArray[np.uint8]:
+    """Return an image (H,W,3) RGB without the distortion that its CameraInfo describes.
+
+    Raises:
+        CosenseError: the encoding or the distortion model is not known, or the data is broken.
+    """
+    image = _decompressed(message) if hasattr(message, "format") else _raw(message)
+    distortion = np.asarray(info.d, dtype=np.float64)
+    if not distortion.any():
+        return image
+    if info.distortion_model not in _OPENCV_MODELS:
+        raise CosenseError(
+            f"image with distortion model '{info.distortion_model}': rectify it first (image_proc), expected "
+            f"{' or '.join(_OPENCV_MODELS[1:])}"
+        )
+    K = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
+    return np.asarray(cv2.undistort(image, K, distortion), dtype=np.uint8)
+
+
+def _decompressed(message: Any) -> NDArray[np.uint8]:
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise CosenseError(f"image of format '{message.format}' with {len(data)} bytes cannot be decoded")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _raw(message: Any) -> NDArray[np.uint8]:
+    encoding = message.encoding
+    if encoding != "rgb8" and encoding not in _TO_RGB:
+        raise CosenseError(f"image of encoding '{encoding}', {nearest(encoding, ('rgb8', *_TO_RGB))}")
+    try:
+        rows = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)
+        channels = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "bgra8": 4, "rgba8": 4}.get(encoding)
+        channels = channels or (2 if encoding.startswith("yuv422") else 1)
+        pixels = rows[:, : message.width * channels].reshape(message.height, message.width, channels)
+    except ValueError as error:
+        raise CosenseError(
+            f"image of {message.width} x {message.height} pixels, rows of {message.step} bytes, has "
+            f"{len(message.data)} bytes: {error}"
+        ) from None
+    pixels = np.ascontiguousarray(pixels)
+    return pixels if encoding == "rgb8" else np.asarray(cv2.cvtColor(pixels, _TO_RGB[encoding]), np.uint8)
+
+
+def _folder(topic: str) -> str:
+    """Return what image and CameraInfo of one camera have in common: /unit/front of /unit/front/image_raw."""
+    return topic.removesuffix(_COMPRESSED).rsplit("/", 1)[0]
+
+
+def _preference(topic: str) -> tuple[bool, str]:
+    return topic.endswith(_COMPRESSED), topic

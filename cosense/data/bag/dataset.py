@@ -1,0 +1,219 @@
+"""A ROS 2 bag as a data set: recorded by our own stack, written by `cosense convert`, or by anyone.
+
+bag_topics.py says which topic belongs to whom, bag_frames.py which messages make up a frame. Where only some
+frames have ground truth, these are the split "labelled", and what is opened when no split is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
+from cosense.data.bag.file import BagFile, Entry
+from cosense.data.bag.frames import BagFrame, frames_of
+from cosense.data.bag.index import BagIndex
+from cosense.data.bag.labels import objects_of
+from cosense.data.bag.topics import AgentTopics, BagOptions
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, DatasetInfo
+from cosense.errors import CosenseError, nearest
+from cosense.geometry.transforms import Matrix, invert
+from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.objects import Objects
+from cosense.sensing.ros_messages import cloud_to_points
+from cosense.topics import namespace_of
+
+_EVER_NS = 2**61
+
+
+class BagDataset:
+    """One bag; see the module.
+
+    Args:
+        path: .mcap or .db3 file, or a folder with metadata.yaml.
+        split: "all" or "labelled".
+        labels: None, or the name of the one label set that the bag has.
+        cameras: also read the images.
+        options: what the bag does not say by itself.
+
+    Raises:
+        CosenseError: a topic, a frame or a calibration that is needed is missing, or several could be meant.
+    """
+
+    kind = "ros2-bag"
+    async_frames = 0
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        split: str | None = None,
+        labels: str | None = None,
+        cameras: bool = False,
+        options: BagOptions | None = None,
+    ) -> None:
+        self.path = path
+        self.options = options or BagOptions()
+        self._bag = BagFile(path)
+        self._index = BagIndex(self._bag, self.options, cameras=cameras)
+        frames, self._notes = frames_of(self._index)
+        labelled = [frame for frame in frames if frame.labels is not None]
+        self._by_split = {"all": frames}
+        if 0 < len(labelled) < len(frames):
+            self._by_split["labelled"] = labelled
+        if split not in (None, *self._by_split):
+            raise CosenseError(f"{path}: unknown split '{split}', {nearest(str(split), self._by_split)}")
+        self.split = split or list(self._by_split)[-1]
+        self._frames = self._by_split[self.split]
+        self.label_set = _label_set({record.label_set for record, _ in self._index.records}, bool(labelled))
+        if labels not in (None, self.label_set):
+            raise CosenseError(
+                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
+            )
+        if not self._frames:
+            raise CosenseError(
+                f"{path}: has no frame that can be used: {'; '.join(self._notes)}; choose other poses with "
+                "--pose AGENT=TOPIC or more --tolerance-ms"
+            )
+        self[0]  # What every frame lacks is said before anything is started.
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> CooperativeFrame:
+        frame = self._frames[index]
+        agents = {agent_id: self._read_agent(agent_id, frame) for agent_id in frame.clouds}
+        is_labelled = frame.labels is not None
+        truth = Objects.empty() if frame.labels is None else self._read_labels(frame.labels, frame, agents)
+        return CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, agents, truth, is_labelled)
+
+    @property
+    def agents(self) -> dict[str, AgentKind]:
+        """Who takes part in any of the frames that have the ego of the first one; that ego first."""
+        ego_id = self._frames[0].ego_id
+        there = {name: None for frame in self._frames if frame.ego_id == ego_id for name in frame.clouds}
+        return {agent_id: self._index.agents[agent_id].kind for agent_id in there}
+
+    def info(self, *, verify: bool = False) -> DatasetInfo:
+        """See `Dataset.info`; to verify is to read every frame."""
+        problems = []
+        for index in range(len(self)) if verify else ():
+            try:
+                self[index]
+            except CosenseError as error:
+                problems.append(str(error))
+        sensors = [f"{name}: {_sensors(agent)}" for name, agent in self._index.agents.items()]
+        images = image_topics(self._bag)
+        sensors += [f"images {', '.join(images)}"] if images else []
+        sensors += [f"ground truth {self._index.ground_truth}"] if self._index.ground_truth else []
+        return DatasetInfo(
+            kind=self.kind,
+            path=self.path,
+            label_set=self.label_set,
+            frames_per_split={name: len(frames) for name, frames in self._by_split.items()},
+            agents={agent_id: agent.kind for agent_id, agent in self._index.agents.items()},
+            sensors=sensors,
+            problems=problems,
+            notes=list(self._notes),
+        )
+
+    def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
+        entry = frame.clouds[agent_id]
+        pose = self._index.pose(agent_id, entry)
+        assert pose is not None, "frames have only clouds with a pose"
+        try:
+            points = cloud_to_points(self._bag.read(entry))
+        except CosenseError as error:
+            raise self._error(entry, error) from None
+        cameras = (
+            self._read_camera(camera, agent_id, frame) for camera in self._index.cameras.get(agent_id, ())
+        )
+        return AgentFrame(
+            agent_id=agent_id,
+            kind=self._index.agents[agent_id].kind,
+            stamp_ns=entry.stamp_ns,
+            T_world_agent=pose[0],
+            points=points,
+            pose_covariance=pose[1],
+            cameras=tuple(camera for camera in cameras if camera is not None),
+        )
+
+    def _read_camera(self, topics: CameraTopics, agent_id: str, frame: BagFrame) -> Camera | None:
+        """Return the image that belongs to the agent's cloud, None where there is none.
+
+        Where the bag does not say which one that is, it is the nearest within the tolerance.
+        """
+        cloud = frame.clouds[agent_id]
+        recorded = None
+        if frame.record is not None:
+            cameras = {namespace_of(name): c for name, c in frame.record.agents[agent_id].cameras.items()}
+            recorded = cameras.get(topics.name)
+        moment, tolerance_ns = cloud.moment, self._index.tolerance_ns
+        if recorded is not None:
+            moment, tolerance_ns = replace(moment, stamp_ns=recorded.stamp_ns), 0
+        image = self._index.nearest(topics.image, moment, tolerance_ns)
+        if image is None:
+            return None
+        calibration = self._index.nearest(topics.info, image.moment, _EVER_NS)
+        assert calibration is not None, "a camera without calibration is refused"
+        info = self._bag.read(calibration)
+        try:
+            pixels = image_of(self._bag.read(image), info)
+        except CosenseError as error:
+            raise self._error(image, error) from None
+        T_camera_agent = (
+            self._mounting(topics, agent_id, cloud) if recorded is None else recorded.T_camera_agent
+        )
+        return Camera(topics.name, pixels, info.k.reshape(3, 3), T_camera_agent, image.stamp_ns)
+
+    def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
+        """Return T_camera_agent (4,4) by the transforms."""
+        lidar_frame = self._index.agents[agent_id].lidar_frame
+        tolerance_ns = self._index.tolerance_ns
+        T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, cloud.moment, tolerance_ns)
+        if T_camera_agent is None:
+            raise CosenseError(
+                f"{self.path}: camera '{topics.image}' has no calibration: no transform from its frame "
+                f"'{topics.frame}' to '{lidar_frame}'; record /tf_static too, or leave the cameras out"
+            )
+        return T_camera_agent
+
+    def _read_labels(self, entry: Entry, frame: BagFrame, agents: dict[str, AgentFrame]) -> Objects:
+        """Return the ground truth in the frame of the ego."""
+        try:
+            objects, given_in = objects_of(self._bag.read(entry))
+        except CosenseError as error:
+            raise self._error(entry, error) from None
+        ego_id = frame.ego_id
+        T_ego_world = invert(agents[ego_id].T_world_agent)
+        own = self._index.agents[ego_id]
+        if given_in in ("", own.lidar_frame):
+            return objects
+        if given_in == own.world:
+            return objects.transformed(T_ego_world)
+        for agent_id, agent in agents.items():
+            if given_in == self._index.agents[agent_id].lidar_frame:
+                return objects.transformed(T_ego_world @ agent.T_world_agent)
+        tolerance_ns = self._index.tolerance_ns
+        T_ego_given = self._index.tree.at(own.lidar_frame, given_in, entry.moment, tolerance_ns)
+        if T_ego_given is None:
+            raise self._error(
+                entry,
+                f"the ground truth is in frame '{given_in}', and no transform leads to '{own.lidar_frame}'",
+            )
+        return objects.transformed(T_ego_given)
+
+    def _error(self, entry: Entry, reason: object) -> CosenseError:
+        return CosenseError(f"{self.path}: {entry.topic} of {entry.stamp_ns} ns: {reason}")
+
+
+def _label_set(recorded: set[str], has_labels: bool) -> str:
+    """Return the name of the labels: what the bag says, else that they are a bag's own."""
+    if not has_labels or recorded == {NO_LABELS}:
+        return NO_LABELS
+    return min(recorded - {NO_LABELS}, default="recorded")
+
+
+def _sensors(agent: AgentTopics) -> str:
+    pose = agent.pose or f"transforms from '{agent.world}' to '{agent.lidar_frame}'"
+    return f"LiDAR {agent.points}, pose {pose}"

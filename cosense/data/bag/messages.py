@@ -1,0 +1,206 @@
+"""Frames of a data set as serialised ROS 2 messages, without ROS 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import Nodetype
+
+from cosense import topics
+from cosense.data.bag import types as bag_types
+from cosense.data.bag.frame_record import record_of, record_to_text
+from cosense.data.dataset import NO_LABELS, CooperativeFrame
+from cosense.errors import CosenseError
+from cosense.geometry.transforms import Matrix, invert, quaternion_of
+from cosense.sensing.frame import AgentFrame, Camera
+from cosense.sensing.objects import ObjectClass, Objects
+from cosense.sensing.ros_messages import PLANAR, POINT, cloud_fields
+
+GROUND_TRUTH_BOXES = f"{topics.GROUND_TRUTH}/boxes"
+_QUATERNION = "geometry_msgs/msg/Quaternion"
+_DELETE_ALL, _CUBE = 3, 1
+_GREEN = (0.2, 0.7, 0.3, 0.45)
+
+
+class TopicMessage(NamedTuple):
+    """A message, not serialised yet."""
+
+    topic: str
+    type_name: str
+    message: Any
+
+
+def make(type_name: str, **fields: Any) -> Any:
+    """Return a message; fields that are not named are zero, empty, or no rotation."""
+    store = bag_types.own_types()
+    message = store.types[type_name]
+    for name, kind in store.fielddefs[type_name][1]:
+        if name not in fields:
+            fields[name] = 1.0 if (type_name, name) == (_QUATERNION, "w") else _empty(kind)
+    return message(**fields)
+
+
+def messages_of(
+    frame: CooperativeFrame, label_set: str, *, raw_images: bool = False
+) -> Iterator[TopicMessage]:
+    """Yield what a frame is in messages: poses and transforms first, clouds after them.
+
+    Args:
+        frame: of any data set.
+        label_set: of that data set.
+        raw_images: images as they are instead of JPEG.
+    """
+    record = record_of(frame, label_set)
+    line = make(bag_types.STRING, data=record_to_text(record))
+    yield TopicMessage(topics.FRAME, bag_types.STRING, line)
+    if record.label_set != NO_LABELS:
+        yield from _ground_truth(frame.ground_truth, frame.ego.stamp_ns, topics.lidar_frame(frame.ego_id))
+    for agent in frame.agents.values():
+        transforms = make(bag_types.TRANSFORMS, transforms=list(_transforms(agent)))
+        yield TopicMessage(topics.TF, bag_types.TRANSFORMS, transforms)
+        yield TopicMessage(topics.pose_topic(agent.agent_id), bag_types.POSE_WITH_COVARIANCE, _pose(agent))
+        yield TopicMessage(topics.points_topic(agent.agent_id), bag_types.CLOUD, _cloud(agent))
+        for camera in agent.cameras:
+            yield from _camera(camera, agent.agent_id, raw_images)
+
+
+def _cloud(agent: AgentFrame) -> Any:
+    records = np.ascontiguousarray(agent.points, dtype="<f4").view(POINT).reshape(-1)
+    return make(
+        bag_types.CLOUD,
+        header=_header(agent.stamp_ns, topics.lidar_frame(agent.agent_id)),
+        height=1,
+        width=len(records),
+        fields=[
+            make("sensor_msgs/msg/PointField", name=name, offset=offset, datatype=datatype, count=1)
+            for name, offset, datatype in cloud_fields(POINT)
+        ],
+        point_step=POINT.itemsize,
+        row_step=records.nbytes,
+        data=records.view(np.uint8),
+        is_dense=True,
+    )
+
+
+def _pose(agent: AgentFrame) -> Any:
+    covariance = np.zeros((6, 6))
+    covariance[PLANAR] = agent.pose_covariance
+    pose = _rigid("geometry_msgs/msg/Pose", agent.T_world_agent)
+    return make(
+        bag_types.POSE_WITH_COVARIANCE,
+        header=_header(agent.stamp_ns, topics.MAP_FRAME),
+        pose=make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=covariance.reshape(-1)),
+    )
+
+
+def _transforms(agent: AgentFrame) -> Iterator[Any]:
+    """Yield where the agent's sensors are: its LiDAR in the map, its cameras on the LiDAR."""
+    lidar = topics.lidar_frame(agent.agent_id)
+    mounted = [(topics.MAP_FRAME, lidar, agent.T_world_agent)]
+    for camera in agent.cameras:
+        frame_id = topics.camera_frame(agent.agent_id, camera.name)
+        mounted.append((lidar, frame_id, invert(camera.T_camera_agent)))
+    for parent, child, T_parent_child in mounted:
+        yield make(
+            "geometry_msgs/msg/TransformStamped",
+            header=_header(agent.stamp_ns, parent),
+            child_frame_id=child,
+            transform=_rigid("geometry_msgs/msg/Transform", T_parent_child),
+        )
+
+
+def _camera(camera: Camera, agent_id: str, raw_images: bool) -> Iterator[TopicMessage]:
+    """Yield calibration and image."""
+    header = _header(camera.stamp_ns, topics.camera_frame(agent_id, camera.name))
+    height, width = camera.image.shape[:2]
+    info = make(
+        bag_types.CAMERA_INFO,
+        header=header,
+        height=height,
+        width=width,
+        distortion_model="plumb_bob",
+        d=np.zeros(5),
+        k=camera.K.reshape(-1).astype(np.float64),
+        r=np.eye(3).reshape(-1),
+        p=np.column_stack([camera.K, np.zeros(3)]).reshape(-1).astype(np.float64),
+    )
+    yield TopicMessage(topics.camera_info_topic(agent_id, camera.name), bag_types.CAMERA_INFO, info)
+    topic = topics.image_topic(agent_id, camera.name)
+    if raw_images:
+        data = np.ascontiguousarray(camera.image).reshape(-1)
+        size = {"height": height, "width": width, "step": 3 * width}
+        image = make(bag_types.IMAGE, header=header, encoding="rgb8", data=data, **size)
+        yield TopicMessage(topic, bag_types.IMAGE, image)
+        return
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(camera.image, cv2.COLOR_RGB2BGR))[1]
+    image = make(bag_types.COMPRESSED_IMAGE, header=header, format="jpeg", data=encoded.reshape(-1))
+    yield TopicMessage(f"{topic}/compressed", bag_types.COMPRESSED_IMAGE, image)
+
+
+def _ground_truth(objects: Objects, stamp_ns: int, frame_id: str) -> Iterator[TopicMessage]:
+    """Yield the labels twice: cubes for viewers, typed boxes for programs."""
+    header = _header(stamp_ns, frame_id)
+    markers = [make("visualization_msgs/msg/Marker", header=header, action=_DELETE_ALL)]
+    detections = []
+    red, green, blue, opacity = _GREEN
+    color = make("std_msgs/msg/ColorRGBA", r=red, g=green, b=blue, a=opacity)
+    for index, box in enumerate(objects.boxes):
+        name, object_id = ObjectClass(int(objects.labels[index])).name.lower(), str(objects.ids[index])
+        pose, size = _pose_of_box(box), _numbers("geometry_msgs/msg/Vector3", box[3:6])
+        drawn = {"ns": name, "id": index, "type": _CUBE, "text": object_id, "color": color}
+        markers.append(make("visualization_msgs/msg/Marker", header=header, pose=pose, scale=size, **drawn))
+        hypothesis = make("vision_msgs/msg/ObjectHypothesis", class_id=name, score=1.0)
+        centre = make("geometry_msgs/msg/PoseWithCovariance", pose=pose)
+        result = make("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=hypothesis, pose=centre)
+        shape = make("vision_msgs/msg/BoundingBox3D", center=pose, size=size)
+        detections.append(
+            make("vision_msgs/msg/Detection3D", header=header, results=[result], bbox=shape, id=object_id)
+        )
+    yield TopicMessage(topics.GROUND_TRUTH, bag_types.MARKERS, make(bag_types.MARKERS, markers=markers))
+    boxes = make(bag_types.DETECTIONS, header=header, detections=detections)
+    yield TopicMessage(GROUND_TRUTH_BOXES, bag_types.DETECTIONS, boxes)
+
+
+def _pose_of_box(box: NDArray[np.float64]) -> Any:
+    quaternion = (0.0, 0.0, np.sin(box[6] / 2), np.cos(box[6] / 2))
+    return make(
+        "geometry_msgs/msg/Pose",
+        position=_numbers("geometry_msgs/msg/Point", box[:3]),
+        orientation=_numbers(_QUATERNION, quaternion),
+    )
+
+
+def _rigid(type_name: str, T: Matrix) -> Any:
+    """Return a Pose or a Transform."""
+    rotation = _numbers(_QUATERNION, quaternion_of(T))
+    if type_name.endswith("Pose"):
+        return make(type_name, position=_numbers("geometry_msgs/msg/Point", T[:3, 3]), orientation=rotation)
+    return make(type_name, translation=_numbers("geometry_msgs/msg/Vector3", T[:3, 3]), rotation=rotation)
+
+
+def _empty(kind: Any) -> Any:
+    """Return the value of a field that nobody has set, by its definition in rosbags."""
+    node, content = kind
+    if node == Nodetype.NAME:
+        return make(content)
+    if node == Nodetype.BASE:
+        return "" if content[0] == "string" else np.zeros((), content[0])[()].item()
+    (item_node, item), count = content
+    return [] if item_node == Nodetype.NAME else np.zeros(count, item[0])
+
+
+def _numbers(type_name: str, values: Any) -> Any:
+    """Return a message of x, y, z and perhaps w."""
+    return make(type_name, **dict(zip("xyzw", map(float, values), strict=False)))
+
+
+def _header(stamp_ns: int, frame_id: str) -> Any:
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    if not -(2**31) <= seconds < 2**31:
+        raise CosenseError(f"stamp of {stamp_ns} ns does not fit into a message of ROS 2")
+    stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+    return make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)

@@ -1,0 +1,100 @@
+"""Centre head: where the middles of objects are, and what box stands there.
+
+Why not anchors. PointPillars' head compares each object with boxes of a fixed size, height and two headings.
+CoSDH's has one such size, and its filters then drop whatever is longer than 6 m. Here cars, vans, trucks and
+buses are one class with lengths from 3.5 to 13 m, pedestrians are smaller than a cell's diagonal, the ground
+lies 2 m or 6 m below the sensor: there is no good anchor. A heat map of object middles (CenterPoint, Yin et
+al., CVPR 2021; Objects as Points, Zhou et al., 2019) needs no anchor, no assignment by IoU, and no more than
+a 3×3 maximum to find its peaks; a class costs one channel; and a heat map is what CoSDH's supply map needs.
+
+Box code, ten numbers a cell: offset of the middle from the middle of the cell (2, in cells), height of the
+box centre above the ground (m), log of l, w, h (3), then cos and sin of 2·yaw and cos and sin of yaw. A LiDAR
+shows the axis of a car long before it shows which end is the front. Regressed on (cos, sin) alone, such a car
+averages front and rear to nothing and loses its axis too; the doubled angle keeps the axis, and the last two
+numbers only choose between its two directions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cosense.detectors.config import DETECTED_CLASSES
+from cosense.sensing.grid import BevGrid
+
+BOX_CODE_SIZE = 10
+# Scores start near the share of cells that hold a middle, which keeps the first losses small.
+_PRIOR = 0.01
+
+
+@dataclass(frozen=True)
+class HeadMaps:
+    """What the head says of every cell at stride 2.
+
+    Attributes:
+        class_logits: (B,len(DETECTED_CLASSES),H,W).
+        box_codes: (B,BOX_CODE_SIZE,H,W).
+    """
+
+    class_logits: Tensor
+    box_codes: Tensor
+
+
+class CenterHead(nn.Module):
+    """Two 1×1 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.classes = nn.Conv2d(channels, len(DETECTED_CLASSES), 1)
+        self.boxes = nn.Conv2d(channels, BOX_CODE_SIZE, 1)
+        assert self.classes.bias is not None
+        nn.init.constant_(self.classes.bias, math.log(_PRIOR / (1 - _PRIOR)))
+
+    def forward(self, features: Tensor) -> HeadMaps:
+        """Return float32 maps of features (B,C,H,W)."""
+        return HeadMaps(self.classes(features).float(), self.boxes(features).float())
+
+
+def encode_boxes(boxes: Tensor, centers: Tensor, cell_m: float) -> Tensor:
+    """Return the code (M,10) of boxes (M,7) from cells whose middles are `centers` (M,2) metres."""
+    offset = (boxes[:, :2] - centers) / cell_m
+    yaw = boxes[:, 6:7]
+    angles = torch.cat([torch.cos(2 * yaw), torch.sin(2 * yaw), torch.cos(yaw), torch.sin(yaw)], dim=1)
+    return torch.cat([offset, boxes[:, 2:3], torch.log(boxes[:, 3:6]), angles], dim=1)
+
+
+def decode_boxes(codes: Tensor, centers: Tensor, cell_m: float) -> Tensor:
+    """Return boxes (M,7) of codes (M,10); the inverse of `encode_boxes`."""
+    center = centers + codes[:, :2] * cell_m
+    size = torch.exp(codes[:, 3:6].clamp(-4.0, 4.0))
+    axis = torch.atan2(codes[:, 7], codes[:, 6]) / 2
+    forward = torch.cos(axis) * codes[:, 8] + torch.sin(axis) * codes[:, 9]
+    yaw = torch.where(forward >= 0, axis, axis + math.pi)
+    yaw = torch.remainder(yaw + math.pi, 2 * math.pi) - math.pi
+    return torch.cat([center, codes[:, 2:3], size, yaw[:, None]], dim=1)
+
+
+def cell_centers(cells: Tensor, grid: BevGrid) -> Tensor:
+    """Return the middles (M,2) in metres of flat cell indices (M,) of a grid."""
+    _, width = grid.shape
+    column, row = cells % width, torch.div(cells, width, rounding_mode="floor")
+    origin = torch.tensor(grid.range_m[:2], device=cells.device)
+    return (torch.stack([column, row], dim=1) + 0.5) * grid.cell_m + origin
+
+
+def find_peaks(class_logits: Tensor, count: int, score_threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best peaks of maps (C,H,W): scores (M,), class indices (M,), flat cells (M,); best first.
+
+    A peak is a cell that no neighbour of the same class exceeds; at most `count` over all classes.
+    """
+    neighbourhood = nn.functional.max_pool2d(class_logits[None], 3, stride=1, padding=1)[0]
+    threshold = math.log(score_threshold / (1 - score_threshold))
+    candidates = ((class_logits >= threshold) & (class_logits == neighbourhood)).flatten().nonzero()[:, 0]
+    logits = class_logits.flatten()[candidates]
+    best = torch.sort(logits, descending=True, stable=True).indices[:count]
+    cells_per_map = class_logits.shape[1] * class_logits.shape[2]
+    labels = torch.div(candidates[best], cells_per_map, rounding_mode="floor")
+    return torch.sigmoid(logits[best]), labels, candidates[best] % cells_per_map

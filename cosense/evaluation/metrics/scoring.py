@@ -1,0 +1,180 @@
+"""One frame under one protocol: which detections and which objects count, and who found whom.
+
+What is kept of a frame is small (scores, marks, classes), so that a whole split is pooled at once at the end
+and the average precision so far can be shown at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.evaluation.metrics.average_precision import average_precision, dair_average_precision
+from cosense.evaluation.metrics.matching import (
+    NOT_MATCHED,
+    IouKind,
+    iou_matrix,
+    match_by_detection,
+    match_by_ground_truth,
+)
+from cosense.evaluation.protocol import ALL, Band, Protocol, ScoredClass
+from cosense.geometry.boxes import Boxes, bev_corners, box_corners
+from cosense.geometry.nms import rotated_nms
+from cosense.sensing.detections import Detections
+from cosense.sensing.objects import ObjectClass, Objects
+
+# Band, class, kind of overlap, IoU threshold.
+Question = tuple[str, str, IouKind, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer of one frame, or of several, to one question.
+
+    Attributes:
+        scores: (M,) of the detections that count; best first within each frame.
+        is_true_positive: (M,) bool.
+        labels: (K,) `ObjectClass` of the ground truth that counts.
+        lengths_m: (K,) its longer horizontal edge.
+        is_found: (K,) bool.
+    """
+
+    scores: NDArray[np.float32]
+    is_true_positive: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    lengths_m: NDArray[np.float64]
+    is_found: NDArray[np.bool_]
+
+
+def score_frame(
+    detections: Detections, ground_truth: Objects, num_points: NDArray[np.int64], protocol: Protocol
+) -> dict[Question, Outcome]:
+    """Match one frame under every question of the protocol.
+
+    Args:
+        detections: in the ego frame.
+        ground_truth: in the ego frame.
+        num_points: (K,) LiDAR points on each ground truth, of the agent that has most.
+        protocol: what counts.
+    """
+    detections = detections[admissible_detections(detections, protocol)]
+    seen = num_points >= protocol.min_points
+    if protocol.ground_truth_z_m is not None:
+        admissible = _within_z(ground_truth.boxes, protocol.ground_truth_z_m, protocol.tolerance_m)
+        ground_truth, seen = ground_truth[admissible], seen[admissible]
+    overlaps = {kind: iou_matrix(detections.boxes, ground_truth.boxes, kind) for kind in protocol.iou}
+    outcomes = {}
+    for band_name, scored in questions(protocol):
+        band = protocol.bands.get(band_name, Band())
+        rows = np.flatnonzero(
+            in_band(detections.boxes, band, protocol) & has_label(detections.labels, scored.detections)
+        )
+        columns = np.flatnonzero(
+            in_band(ground_truth.boxes, band, protocol) & has_label(ground_truth.labels, scored.ground_truth)
+        )
+        for kind, overlap in overlaps.items():
+            for threshold in scored.iou_thresholds:
+                outcomes[band_name, scored.name, kind, threshold] = _outcome(
+                    detections[rows],
+                    ground_truth[columns],
+                    seen[columns],
+                    overlap[np.ix_(rows, columns)],
+                    threshold,
+                    protocol.matching == "by_ground_truth",
+                )
+    return outcomes
+
+
+def questions(protocol: Protocol) -> list[tuple[str, ScoredClass]]:
+    """Return band and class of everything that is evaluated: all classes over all, bands for the main one."""
+    whole = [(ALL, scored) for scored in protocol.classes]
+    return whole + [(name, protocol.main_class) for name in protocol.bands]
+
+
+def pool(outcomes: Sequence[Outcome]) -> Outcome:
+    """Join the outcomes of several frames, at least one, in their order."""
+    return Outcome(
+        *(np.concatenate([getattr(outcome, field.name) for outcome in outcomes]) for field in fields(Outcome))
+    )
+
+
+def pooled_average_precision(outcome: Outcome, protocol: Protocol) -> float:
+    """Return the average precision of pooled frames, as the protocol integrates it."""
+    arguments = (outcome.scores, outcome.is_true_positive, len(outcome.labels))
+    if protocol.average_precision == "dair":
+        return dair_average_precision(*arguments)
+    return average_precision(*arguments, global_sort=protocol.global_sort)
+
+
+def admissible_detections(detections: Detections, protocol: Protocol) -> NDArray[np.int64]:
+    """Return the indices of the detections that pass all rules but that on the range, best first."""
+    names = [name for scored in protocol.classes for name in scored.detections]
+    keep = has_label(detections.labels, names) & (detections.scores > protocol.score_threshold)
+    if protocol.max_extent_m is not None:
+        extents = np.ptp(bev_corners(detections.boxes), axis=1)
+        keep &= (extents <= protocol.max_extent_m).all(axis=1)
+    if protocol.detection_z_m is not None:
+        keep &= _within_z(detections.boxes, protocol.detection_z_m, protocol.tolerance_m)
+    kept = np.flatnonzero(keep)
+    best_first = kept[np.argsort(-detections.scores[kept], kind="stable")]
+    if protocol.nms_iou is None:
+        return best_first
+    chosen = detections[best_first]
+    return best_first[rotated_nms(chosen.boxes, chosen.scores, protocol.nms_iou)]
+
+
+def in_band(boxes: Boxes, band: Band, protocol: Protocol) -> NDArray[np.bool_]:
+    """Return (M,): which boxes (M,7) in the ego frame count within a band."""
+    low, high = np.reshape(band.range_m or protocol.range_m, (2, 3))
+    low, high = low - protocol.tolerance_m, high + protocol.tolerance_m
+    if protocol.range_rule == "any_corner":
+        corners = box_corners(boxes)
+        inside = np.any(np.all((corners >= low) & (corners <= high), axis=2), axis=1)
+    elif protocol.range_rule == "all_corners_xy":
+        corners = bev_corners(boxes)
+        inside = np.all((corners >= low[:2]) & (corners <= high[:2]), axis=(1, 2))
+    else:
+        inside = np.all((boxes[:, :2] >= low[:2]) & (boxes[:, :2] <= high[:2]), axis=1)
+    if band.distance_m is not None:
+        distance_m = np.hypot(boxes[:, 0], boxes[:, 1])
+        inside &= (distance_m >= band.distance_m[0]) & (distance_m < band.distance_m[1])
+    return inside
+
+
+def has_label(labels: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return (M,): which labels (M,) are among the classes named."""
+    return np.isin(labels, [int(ObjectClass[name.upper()]) for name in names])
+
+
+def _within_z(boxes: Boxes, z_m: tuple[float, float], tolerance_m: float) -> NDArray[np.bool_]:
+    bottom, top = boxes[:, 2] - boxes[:, 5] / 2, boxes[:, 2] + boxes[:, 5] / 2
+    return (bottom >= z_m[0] - tolerance_m) & (top <= z_m[1] + tolerance_m)
+
+
+def _outcome(
+    detections: Detections,
+    ground_truth: Objects,
+    is_seen: NDArray[np.bool_],
+    overlap: NDArray[np.float64],
+    iou_threshold: float,
+    by_ground_truth: bool,
+) -> Outcome:
+    """Match M detections with the K objects that were seen; leave out detections of those that were not."""
+    match = match_by_ground_truth if by_ground_truth else match_by_detection
+    found = match(overlap[:, is_seen], detections.scores, iou_threshold)
+    is_match = found != NOT_MATCHED
+    on_unseen = (overlap[:, ~is_seen] >= iou_threshold).any(axis=1)
+    counts = is_match | ~on_unseen
+    objects = ground_truth[is_seen]
+    is_found = np.zeros(len(objects), dtype=bool)
+    is_found[found[is_match]] = True
+    return Outcome(
+        scores=detections.scores[counts],
+        is_true_positive=is_match[counts],
+        labels=objects.labels,
+        lengths_m=objects.boxes[:, 3:5].max(axis=1, initial=0.0),
+        is_found=is_found,
+    )

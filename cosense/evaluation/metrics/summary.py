@@ -1,0 +1,188 @@
+"""From the results of frames to the numbers of a run; the same for offline runs and for live ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.evaluation.metrics.scoring import (
+    Outcome,
+    Question,
+    pool,
+    pooled_average_precision,
+    questions,
+    score_frame,
+)
+from cosense.evaluation.protocol import ALL, NEAR, Protocol
+from cosense.sensing.detections import Detections
+from cosense.sensing.objects import ObjectClass, Objects
+
+# Vehicles above this length are beyond the large-box rule of protocol `opencood`.
+LONG_VEHICLE_M = 6.0
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What came out of one frame, and what should have.
+
+    Attributes:
+        frame_id: unique within the run.
+        detections: in the ego frame.
+        ground_truth: in the ego frame.
+        num_points: (K,) LiDAR points on each ground truth, of the agent that has most.
+        bytes_per_sender: length of all encoded messages of each collaborator; empty without collaboration.
+        elapsed_ms: from the sensor data of all agents to the detections; NaN where none came.
+    """
+
+    frame_id: str
+    detections: Detections
+    ground_truth: Objects
+    num_points: NDArray[np.int64]
+    bytes_per_sender: Mapping[str, int]
+    elapsed_ms: float
+
+    def __post_init__(self) -> None:
+        if len(self.num_points) != len(self.ground_truth):
+            raise ValueError(
+                f"{len(self.ground_truth)} objects, but {len(self.num_points)} numbers of points"
+            )
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """What is kept of a frame for the numbers of the run."""
+
+    outcomes: dict[Question, Outcome]
+    bytes_per_sender: Mapping[str, int]
+    elapsed_ms: float
+
+
+def score(result: FrameResult, protocol: Protocol) -> FrameScore:
+    """Count one frame under a protocol."""
+    outcomes = score_frame(result.detections, result.ground_truth, result.num_points, protocol)
+    return FrameScore(outcomes, result.bytes_per_sender, result.elapsed_ms)
+
+
+def summarise(results: Iterable[FrameResult], protocol: Protocol) -> dict[str, Any]:
+    """Return the numbers of a run, ready for JSON; see `summarise_scores`."""
+    return summarise_scores([score(result, protocol) for result in results], protocol)
+
+
+def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[str, Any]:
+    """Return the numbers of a run, ready for JSON; what is not defined (nothing to find, no frame) is None.
+
+    `ap` by IoU threshold ("0.5") for the main class and main kind of overlap, `ap_3d` likewise for volumes
+    where the protocol has both, `ap_near` where it has that band, `ap_per_class` and `ap_per_band` by kind of
+    overlap, `recall` by class of the ground truth and `recall_long_vehicles` for those above 6 m,
+    `num_ground_truth`, `num_detections`, `bytes_per_frame` (mean, p50, p95 of what one collaborator sends in
+    one frame), `bytes_total`, `ms_per_frame` (mean, p50, p95).
+    """
+    pooled = _pool_all(scores, protocol)
+    main, main_iou = protocol.main_class, protocol.iou[0]
+
+    def ap(band: str, class_name: str, kind: str) -> dict[str, float | None]:
+        return {
+            threshold_key(threshold): _defined(pooled_average_precision(outcome, protocol))
+            for (a_band, a_class, a_kind, threshold), outcome in pooled.items()
+            if (a_band, a_class, a_kind) == (band, class_name, kind)
+        }
+
+    summary: dict[str, Any] = {"ap": ap(ALL, main.name, main_iou)}
+    if "3d" in protocol.iou[1:]:
+        summary["ap_3d"] = ap(ALL, main.name, "3d")
+    if NEAR in protocol.bands:
+        summary["ap_near"] = ap(NEAR, main.name, main_iou)
+    per_class: dict[str, Any] = {}
+    per_band: dict[str, Any] = {}
+    for band, scored in questions(protocol):
+        of_kind: dict[str, Any] = {kind: ap(band, scored.name, kind) for kind in protocol.iou}
+        objects = pooled[band, scored.name, main_iou, scored.iou_thresholds[0]].labels
+        entry = of_kind | {"num_ground_truth": len(objects)}
+        if band == ALL:
+            per_class[scored.name] = entry
+        else:
+            per_band[band] = entry
+    summary |= {"ap_per_class": per_class, "ap_per_band": per_band}
+    summary |= _recalls(pooled, protocol) | _counts(pooled, protocol)
+    elapsed_ms = [score.elapsed_ms for score in scores if not math.isnan(score.elapsed_ms)]
+    return summary | _bytes(scores) | {"ms_per_frame": _spread(elapsed_ms)}
+
+
+def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -> tuple[float, float]:
+    """Return (IoU threshold, AP) of the main class: at 0.5 if it has that; NaN with nothing to find."""
+    scored = protocol.main_class
+    threshold = 0.5 if 0.5 in scored.iou_thresholds else scored.iou_thresholds[0]
+    question = (ALL, scored.name, protocol.iou[0], threshold)
+    if not scores:
+        return threshold, math.nan
+    return threshold, pooled_average_precision(pool([s.outcomes[question] for s in scores]), protocol)
+
+
+def threshold_key(threshold: float) -> str:
+    """Return an IoU threshold as results name it: "0.5"."""
+    return f"{threshold:g}"
+
+
+def _pool_all(scores: Sequence[FrameScore], protocol: Protocol) -> dict[Question, Outcome]:
+    if not scores:
+        nothing = np.zeros(0, dtype=np.int64)
+        scores = [score(FrameResult("", Detections.empty(), Objects.empty(), nothing, {}, 0.0), protocol)]
+    return {question: pool([s.outcomes[question] for s in scores]) for question in scores[0].outcomes}
+
+
+def _recalls(pooled: Mapping[Question, Outcome], protocol: Protocol) -> dict[str, Any]:
+    """Return the recall of each class of ground truth, and of the long ones of the main class."""
+    recall: dict[str, Any] = {}
+    for scored in protocol.classes:
+        outcomes = {t: pooled[ALL, scored.name, protocol.iou[0], t] for t in scored.iou_thresholds}
+        for label_name in scored.ground_truth:
+            label = ObjectClass[label_name.upper()]
+            recall[label_name] = _recall({t: (o, o.labels == label) for t, o in outcomes.items()})
+    main = protocol.main_class
+    outcomes = {t: pooled[ALL, main.name, protocol.iou[0], t] for t in main.iou_thresholds}
+    long_ones = _recall({t: (o, o.lengths_m > LONG_VEHICLE_M) for t, o in outcomes.items()})
+    return {"recall": recall, "recall_long_vehicles": long_ones}
+
+
+def _recall(chosen: Mapping[float, tuple[Outcome, NDArray[np.bool_]]]) -> dict[str, Any]:
+    """Return how many objects a mask (K,) chooses, and the fraction of them that was found by threshold."""
+    entry: dict[str, Any] = {"num_ground_truth": int(next(iter(chosen.values()))[1].sum())}
+    for threshold, (outcome, mask) in chosen.items():
+        entry[threshold_key(threshold)] = float(outcome.is_found[mask].mean()) if mask.any() else None
+    return entry
+
+
+def _counts(pooled: Mapping[Question, Outcome], protocol: Protocol) -> dict[str, int]:
+    """Return the numbers of objects and detections that count, over all classes."""
+    first = [
+        pooled[ALL, scored.name, protocol.iou[0], scored.iou_thresholds[0]] for scored in protocol.classes
+    ]
+    return {
+        "num_ground_truth": sum(len(outcome.labels) for outcome in first),
+        "num_detections": sum(len(outcome.scores) for outcome in first),
+    }
+
+
+def _bytes(scores: Sequence[FrameScore]) -> dict[str, Any]:
+    sent = [count for score in scores for count in score.bytes_per_sender.values()]
+    spread = _spread(sent) if sent else {"mean": 0.0, "p50": 0.0, "p95": 0.0}
+    return {"bytes_per_frame": spread, "bytes_total": sum(sent)}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    if not values:
+        return {"mean": None, "p50": None, "p95": None}
+    return {
+        "mean": float(np.mean(values)),
+        "p50": float(np.percentile(values, 50)),
+        "p95": float(np.percentile(values, 95)),
+    }
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value

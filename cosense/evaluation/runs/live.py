@@ -1,0 +1,94 @@
+"""The numbers of a live run, from what the fusion node wrote down and the data set that was played."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from cosense.cooperation.cooperate import FusionKind
+from cosense.cooperation.journal import JournalEntry
+from cosense.cooperation.receiver import FusionResult
+from cosense.data.dataset import Dataset
+from cosense.detectors.detector import Detector
+from cosense.evaluation.metrics.summary import FrameResult, summarise
+from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.runs.pose_noise import PoseNoise
+from cosense.evaluation.runs.runner import RunSettings, most_points_of_one_agent, run_description
+from cosense.sensing.detections import Detections
+
+
+def evaluate_live(
+    dataset: Dataset,
+    entries: Sequence[JournalEntry],
+    detector: Detector,
+    protocol: Protocol,
+    *,
+    frames: int,
+    command: str,
+    fusion: FusionKind = "late",
+    budget_bytes: int | None = None,
+) -> dict[str, Any]:
+    """Score the boxes that a live run gave, frame by frame.
+
+    A frame that was played but never fused counts with no detection, and is told in `frames_not_fused`.
+
+    Args:
+        dataset: what was played; see `entries_by_frame` for which entry belongs to which frame.
+        entries: of detections.jsonl.
+        detector: what all agents ran.
+        protocol: what is counted.
+        frames: how many frames were played, from the first on.
+        command: with which all this can be repeated.
+        fusion: by which method the agents cooperated.
+        budget_bytes: limit of each message of the others, None where there was none.
+
+    Returns:
+        the content of metrics.json, with the same keys as `cosense.evaluation.runs.runner.evaluate` gives.
+    """
+    stamps_ns, expected = [], []
+    for index in range(frames):
+        frame = dataset[index]
+        stamps_ns.append(frame.ego.stamp_ns)
+        expected.append((frame.frame_id, frame.ground_truth, most_points_of_one_agent(frame)))
+    fused = entries_by_frame(stamps_ns, entries)
+    results = []
+    for (frame_id, ground_truth, num_points), entry in zip(expected, fused, strict=True):
+        result = entry.result if entry else FusionResult(Detections.empty(), [])
+        results.append(
+            FrameResult(
+                frame_id=frame_id,
+                detections=result.detections,
+                ground_truth=ground_truth,
+                num_points=num_points,
+                bytes_per_sender=result.bytes_per_sender,
+                elapsed_ms=entry.elapsed_ms if entry else math.nan,
+            )
+        )
+    settings = RunSettings(fusion=fusion, budget_bytes=budget_bytes, pose_noise=PoseNoise(), seed=0)
+    return {
+        "command": command,
+        **run_description(dataset, detector, protocol, settings),
+        "live": True,
+        "frames": frames,
+        "frames_not_fused": fused.count(None),
+        **summarise(results, protocol),
+    }
+
+
+def entries_by_frame(stamps_ns: Sequence[int], entries: Sequence[JournalEntry]) -> list[JournalEntry | None]:
+    """Return for each frame that was played the entry that it gave, None where it was never fused.
+
+    Both are in the order of the run. The stamp alone does not tell: every scenario of OPV2V counts from its
+    start, so the same stamp comes again.
+
+    Args:
+        stamps_ns: of the ego's clouds.
+        entries: of detections.jsonl.
+    """
+    found: list[JournalEntry | None] = [None] * len(stamps_ns)
+    matcher = SequenceMatcher(None, stamps_ns, [entry.stamp_ns for entry in entries], autojunk=False)
+    for frame, entry, count in matcher.get_matching_blocks():
+        found[frame : frame + count] = entries[entry : entry + count]
+    return found

@@ -1,0 +1,400 @@
+"""Offline evaluation: every frame of a data set through the same functions and bytes as the live nodes.
+
+What is written is what is counted: the numbers come from the lines of frames.jsonl, read back, so that a run
+in one go and one that was stopped and continued give the same. Where agents remember earlier frames of their
+sequence, a run that goes on first lets them see the frames of the one in which it was stopped again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import cosense
+from cosense.config import to_mapping
+from cosense.cooperation.cooperate import (
+    FEATURE_KINDS,
+    FUSION_KINDS,
+    Cooperation,
+    FusionKind,
+    check_fusion,
+    check_registration,
+)
+from cosense.cooperation.feature_sender import check_feature_budget
+from cosense.cooperation.relative_poses import RegistrationKind
+from cosense.cooperation.share import check_budget
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
+from cosense.detectors.detector import Detector
+from cosense.errors import CosenseError, nearest
+from cosense.evaluation.metrics.summary import (
+    FrameResult,
+    FrameScore,
+    average_precision_so_far,
+    score,
+    summarise_scores,
+)
+from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
+from cosense.evaluation.runs.records import (
+    FRAMES,
+    METRICS,
+    frame_record,
+    frame_result,
+    open_run,
+    read_records,
+    write_json,
+)
+from cosense.evaluation.runs.sequences import SequenceCooperation, readable, sequence_start
+from cosense.geometry.boxes import points_in_boxes, transform_boxes
+from cosense.geometry.transforms import invert
+from cosense.messages.envelope import PayloadKind
+from cosense.messages.reports import UsedFor
+from cosense.methods.selection import SELECTIONS, Selection
+from cosense.sensing.frame import AgentFrame
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How the agents work together; the arguments of `evaluate`."""
+
+    fusion: FusionKind
+    budget_bytes: int | None
+    pose_noise: PoseNoise
+    seed: int
+    selection: Selection | None = None
+    registration: RegistrationKind = "none"
+
+    def __post_init__(self) -> None:
+        if self.fusion not in FUSION_KINDS:
+            raise CosenseError(f"unknown fusion '{self.fusion}', {nearest(self.fusion, FUSION_KINDS)}")
+        if self.seed < 0:
+            raise CosenseError(f"seed is {self.seed}, expected a whole number of at least 0")
+        if self.budget_bytes is not None and self.fusion == "none":
+            raise CosenseError(
+                f"budget of {self.budget_bytes} bytes, but with fusion 'none' nobody sends anything"
+            )
+        check_registration(self.registration, self.fusion)
+        if self.selection is None:
+            return
+        if self.selection not in SELECTIONS:
+            raise CosenseError(f"unknown selection '{self.selection}', {nearest(self.selection, SELECTIONS)}")
+        if self.fusion not in FEATURE_KINDS:
+            raise CosenseError(
+                f"selection '{self.selection}', but with fusion '{self.fusion}' nobody sends features; "
+                f"leave it out or choose {' or '.join(FEATURE_KINDS)}"
+            )
+
+    def start(self, detector: Detector) -> Cooperation:
+        """Return agents who remember nothing."""
+        return Cooperation(
+            detector,
+            self.fusion,
+            budget_bytes=self.budget_bytes,
+            selection=self.selection,
+            registration=self.registration,
+        )
+
+
+@dataclass
+class RunState:
+    """How far a run is.
+
+    Attributes:
+        protocol: what is counted.
+        total: frames that are to be done.
+        scores: of the frames done.
+        skipped: frames that could not be read, as messages.
+        with_graphs: whether all send second messages, for poses alone: the second half of a frame's reports.
+        num_messages, num_messages_not_used: so far, without second ones, which may well say nothing.
+        messages_used_for: how many messages contributed what, second ones too.
+    """
+
+    protocol: Protocol
+    total: int
+    with_graphs: bool = False
+    scores: list[FrameScore] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    num_messages: int = 0
+    num_messages_not_used: int = 0
+    messages_used_for: Counter[UsedFor] = field(
+        default_factory=lambda: Counter(dict.fromkeys(get_args(UsedFor), 0))
+    )
+
+    @property
+    def done(self) -> int:
+        return len(self.scores) + len(self.skipped)
+
+    def average_precision(self) -> tuple[float, float]:
+        """Return (IoU threshold, AP so far); sorts all detections, so ask now and then."""
+        return average_precision_so_far(self.scores, self.protocol)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count a line of frames.jsonl."""
+        if "skipped" in record:
+            self.skipped.append(record["skipped"])
+            return
+        self.scores.append(score(frame_result(record), self.protocol))
+        uses = [peer["used_for"] for peer in record["peers"]]
+        self.messages_used_for.update(uses)
+        first = uses[: len(uses) // 2] if self.with_graphs else uses
+        self.num_messages += len(first)
+        self.num_messages_not_used += first.count("nothing")
+
+
+def evaluate(
+    dataset: Dataset,
+    detector: Detector,
+    protocol: Protocol,
+    *,
+    fusion: FusionKind,
+    out: Path,
+    budget_bytes: int | None = None,
+    limit: int | None = None,
+    command: str = "",
+    progress: Callable[[RunState], None] | None = None,
+    pose_noise: PoseNoise | None = None,
+    seed: int = 0,
+    selection: Selection | None = None,
+    registration: RegistrationKind = "none",
+    skip_broken: bool = False,
+    restart: bool = False,
+) -> dict[str, Any]:
+    """Evaluate a data set frame by frame; goes on where an earlier call with the same arguments was stopped.
+
+    Args:
+        dataset: its frames in their order.
+        detector: what all agents run.
+        protocol: what is counted.
+        fusion: how the agents work together, see `Cooperation`.
+        out: folder for frames.jsonl and metrics.json.
+        budget_bytes: limit of each message of a collaborator, None for that of the format.
+        limit: only the first frames.
+        command: with which all this can be repeated, for metrics.json.
+        progress: called at the start, when earlier frames are counted, and after each frame.
+        pose_noise: error added to every agent's pose; None for none.
+        seed: of the pose noise.
+        selection: by which rule cells are chosen; None for that of the model's profile.
+        registration: how the others' poses are set right, see `Cooperation`.
+        skip_broken: leave out frames that cannot be read, and say so in metrics.json.
+        restart: throw away what `out` holds.
+
+    Returns:
+        the content of metrics.json; see `run_description` and `summarise_scores`.
+
+    Raises:
+        CosenseError: a frame that cannot be read, a folder with another run, or arguments without sense.
+    """
+    started = time.perf_counter()
+    settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed, selection, registration)
+    if limit is not None and limit < 1:
+        raise CosenseError(f"limit is {limit}, expected at least 1 frame")
+    check_labels(dataset)
+    check_fusion(fusion, detector)
+    check_first_budgets(dataset, [(fusion, budget_bytes)])
+    run = run_description(dataset, detector, protocol, settings)
+    open_run(out, run, restart=restart)
+    state = RunState(protocol, min(limit or len(dataset), len(dataset)), with_graphs=registration != "none")
+    _resume(state, dataset, out)
+    if progress:
+        progress(state)
+    agents = SequenceCooperation(lambda: settings.start(detector))
+    if (fusion in FEATURE_KINDS or registration != "none") and 0 < state.done < state.total:
+        _catch_up(agents, dataset, settings, state.done)
+    with (out / FRAMES).open("a") as stream:
+        for index in range(state.done, state.total):
+            try:
+                frame = dataset[index]
+            except CosenseError as error:
+                record = _skipped(index, error, skip_broken, out)
+            else:
+                record = run_frame(frame, agents, settings, sequence=index)
+            line = json.dumps(record, allow_nan=False)
+            stream.write(line + "\n")
+            stream.flush()
+            state.add(json.loads(line))
+            if progress:
+                progress(state)
+    if state.num_messages_not_used:
+        logger.warning(
+            "%d of %d messages were not used; the reasons are in %s",
+            state.num_messages_not_used,
+            state.num_messages,
+            out / FRAMES,
+        )
+    metrics = {
+        "command": command,
+        **run,
+        "frames": len(state.scores),
+        "frames_skipped": len(state.skipped),
+        "num_messages": state.num_messages,
+        "num_messages_not_used": state.num_messages_not_used,
+        "messages_used_for": dict(state.messages_used_for),
+        **summarise_scores(state.scores, protocol),
+        "wall_s": time.perf_counter() - started,
+    }
+    write_json(out / METRICS, metrics)
+    return metrics
+
+
+def run_description(
+    dataset: Dataset, detector: Detector, protocol: Protocol, settings: RunSettings
+) -> dict[str, Any]:
+    """Return everything that decides what comes out of a run, ready for JSON."""
+    return {
+        "protocol": protocol.name,
+        "protocol_hash": protocol.hash,
+        "dataset": dataset_description(dataset),
+        "model": detector.name,
+        "weights_sha256": detector.weights_sha256,
+        "fingerprint": detector.fingerprint.hex(),
+        "device": str(detector.device),
+        "dtype": str(detector.dtype),
+        **asdict(settings),
+        "versions": versions(),
+    }
+
+
+def dataset_description(dataset: Dataset) -> dict[str, Any]:
+    """Return which frames of which data set are counted, ready for JSON."""
+    from cosense.data.bag.dataset import BagDataset
+
+    topics = {"bag": to_mapping(dataset.options)} if isinstance(dataset, BagDataset) else {}
+    return {
+        "kind": dataset.kind,
+        "path": str(dataset.path),
+        "split": dataset.split,
+        "label_set": dataset.label_set,
+        "async_frames": dataset.async_frames,
+        "frames": len(dataset),
+        **topics,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return by what the numbers were computed."""
+    return {
+        "cosense": cosense.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def run_frame(
+    frame: CooperativeFrame, cooperation: SequenceCooperation, settings: RunSettings, sequence: int
+) -> dict[str, Any]:
+    """Return the record of one frame, the `sequence`-th of the run."""
+    agents = believed_agents(frame, settings, sequence)
+    started = time.perf_counter()
+    fused = cooperation.step(frame, agents, sequence)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    result = FrameResult(
+        frame_id=frame.frame_id,
+        detections=fused.detections,
+        ground_truth=frame.ground_truth,
+        num_points=most_points_of_one_agent(frame),
+        bytes_per_sender=fused.bytes_per_sender,
+        elapsed_ms=elapsed_ms,
+    )
+    return frame_record(result) | {"peers": [asdict(peer) for peer in fused.peers]}
+
+
+def believed_agents(frame: CooperativeFrame, settings: RunSettings, sequence: int) -> list[AgentFrame]:
+    """Return the agents of the `sequence`-th frame with the poses that they believe in, the ego first."""
+    agents = [frame.ego, *frame.others]
+    if settings.pose_noise == PoseNoise():
+        return agents
+    return with_pose_noise(agents, settings.pose_noise, settings.seed, sequence)
+
+
+def check_labels(dataset: Dataset) -> None:
+    """Refuse a data set in which nothing says what there was to find.
+
+    Raises:
+        CosenseError: a bag without ground truth.
+    """
+    if dataset.label_set == NO_LABELS:
+        raise CosenseError(
+            f"{dataset.path}: has no ground truth to compare with: record vision_msgs/Detection3DArray or "
+            "MarkerArray on a topic named /ground_truth, or name the topic with --ground-truth; "
+            "`cosense view` and `cosense replay` need none"
+        )
+
+
+def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[FusionKind, int | None]]) -> None:
+    """Refuse what no message of the first frame fits, before anything is computed or written.
+
+    Args:
+        dataset: whose first frame tells who sends.
+        runs: kinds of fusion with the limit of each message in bytes.
+
+    Raises:
+        CosenseError: a budget that does not hold an empty message.
+    """
+    first = readable(dataset, 0)
+    senders = [] if first is None else [agent.agent_id for agent in first.others]
+    for sender, (fusion, budget_bytes) in product(senders, runs):
+        if fusion in FEATURE_KINDS:
+            check_feature_budget(sender, budget_bytes)
+        elif fusion != "none":
+            kind = PayloadKind.POINTS if fusion == "early" else PayloadKind.OBJECTS
+            check_budget(sender, kind, budget_bytes)
+
+
+def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
+    """Return (K,): how many points the agent that sees it best has on each object of the ground truth."""
+    most = np.zeros(len(frame.ground_truth), dtype=np.int64)
+    for agent_id, agent in frame.agents.items():
+        boxes = transform_boxes(invert(frame.T_ego_agent(agent_id)), frame.ground_truth.boxes)
+        most = np.maximum(most, points_in_boxes(agent.points, boxes).sum(axis=1))
+    return most
+
+
+def _resume(state: RunState, dataset: Dataset, out: Path) -> None:
+    """Count the frames that are already done, after checking that they are those of the data set."""
+    last_id = None
+    for record in read_records(out / FRAMES):
+        if state.done < state.total:
+            state.add(record)
+            last_id = record.get("frame_id")
+    if state.done == 0:
+        return
+    logger.info("%s holds %d of %d frames, going on from there", out, state.done, state.total)
+    if last_id is not None and dataset[state.done - 1].frame_id != last_id:
+        raise CosenseError(
+            f"{out / FRAMES}: line {state.done} is frame '{last_id}', the data set has another one there: "
+            f"{dataset.path} has changed since; start over with --restart"
+        )
+
+
+def _catch_up(cooperation: SequenceCooperation, dataset: Dataset, settings: RunSettings, index: int) -> None:
+    """Let the agents see the earlier frames of the sequence that frame `index` belongs to, uncounted."""
+    for earlier in range(sequence_start(dataset, index), index):
+        frame = readable(dataset, earlier)
+        if frame is not None:
+            cooperation.step(frame, believed_agents(frame, settings, earlier), earlier)
+
+
+def _skipped(index: int, error: CosenseError, skip_broken: bool, out: Path) -> dict[str, Any]:
+    """Return the record of a frame that cannot be read, or stop the run there."""
+    if not skip_broken:
+        raise CosenseError(
+            f"{error}; {index} frames are kept in {out}: the same command goes on from there, "
+            "--skip-broken leaves such frames out"
+        ) from None
+    logger.warning("frame %d is left out: %s", index, error)
+    return {"skipped": str(error)}

@@ -1,0 +1,71 @@
+"""Agents that work together over the frames of a data set: what they remember lasts as long as a sequence.
+
+A sequence ends where the data set says so, or where time goes back: a data set may hold several recordings of
+one place under one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.receiver import FusionResult
+from cosense.data.dataset import CooperativeFrame, Dataset
+from cosense.errors import CosenseError
+from cosense.sensing.frame import AgentFrame
+
+
+class SequenceCooperation:
+    """The agents of one run; call `step` once a frame, in the order of the data set."""
+
+    def __init__(self, start: Callable[[], Cooperation]) -> None:
+        """Take what makes the agents of a new sequence, who remember nothing."""
+        self._start = start
+        self._cooperation: Cooperation | None = None
+        self._previous: CooperativeFrame | None = None
+
+    def step(self, frame: CooperativeFrame, agents: Sequence[AgentFrame], sequence: int) -> FusionResult:
+        """Let the agents of one frame work together.
+
+        Args:
+            frame: says which sequence it is of.
+            agents: of the frame, with the poses that they believe in, the ego first.
+            sequence: counts the frames.
+        """
+        if self._cooperation is None or not goes_on(self._previous, frame):
+            self._cooperation = self._start()
+        self._previous = frame
+        return self._cooperation.step(agents, sequence)
+
+
+def goes_on(previous: CooperativeFrame | None, frame: CooperativeFrame) -> bool:
+    """Say whether a frame belongs to the sequence of the frame before it, None for no frame before."""
+    return (
+        previous is not None
+        and previous.sequence == frame.sequence
+        and previous.ego.stamp_ns <= frame.ego.stamp_ns
+    )
+
+
+def sequence_start(dataset: Dataset, index: int) -> int:
+    """Return the index of the first frame of the sequence that frame `index` belongs to.
+
+    Frames that cannot be read belong to the sequence around them.
+    """
+    frame = readable(dataset, index)
+    start = index
+    for earlier in range(index - 1, -1, -1):
+        previous = readable(dataset, earlier)
+        if previous is not None and frame is not None and not goes_on(previous, frame):
+            break
+        frame = previous or frame
+        start = earlier
+    return start
+
+
+def readable(dataset: Dataset, index: int) -> CooperativeFrame | None:
+    """Return a frame, None where it cannot be read."""
+    try:
+        return dataset[index]
+    except CosenseError:
+        return None

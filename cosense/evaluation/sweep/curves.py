@@ -1,0 +1,203 @@
+"""The curves of `cosense sweep`: which settings each of them compares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal, get_args
+
+from cosense.cooperation.cooperate import FEATURE_KINDS, REPAIRED_KINDS, FusionKind, check_fusion
+from cosense.cooperation.relative_poses import RegistrationKind
+from cosense.detectors.detector import Detector
+from cosense.errors import CosenseError, nearest
+from cosense.evaluation.sweep.sweep import Point
+from cosense.methods.models import CooperativeDetector
+from cosense.methods.selection import Selection
+
+Curve = Literal["budget", "pose-noise", "delay", "loss", "agents", "grid"]
+CURVES: tuple[Curve, ...] = get_args(Curve)
+# In which field of a point the value of a curve goes.
+AXES: Mapping[Curve, str] = {
+    "budget": "budget_bytes",
+    "pose-noise": "pose_noise",
+    "delay": "delay_ms",
+    "loss": "loss",
+    "agents": "agents",
+}
+GRID_AXES = ("pose_noise", "delay_ms", "loss")
+DEFAULT_BUDGET_BYTES = 2000
+USUAL_FUSIONS: Mapping[Curve, tuple[FusionKind, ...]] = {
+    "budget": ("late", "intermediate", "hybrid"),
+    "grid": ("hybrid",),
+}
+
+Value = float | int | None
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values of one field of a point.
+
+    Attributes:
+        values: without being asked for others.
+        is_whole: whether only whole numbers make sense.
+        low, high: least and largest.
+        may_be_none: whether "none" is a value too.
+    """
+
+    values: tuple[Value, ...]
+    is_whole: bool = False
+    low: float = 0.0
+    high: float = float("inf")
+    may_be_none: bool = False
+
+    def read(self, text: str) -> Value:
+        """Return the value that a user has written.
+
+        Raises:
+            ValueError: it is none; says what is expected.
+        """
+        if text == "none" and self.may_be_none:
+            return None
+        value = float(text) if _NUMBER.fullmatch(text) else float("nan")
+        if not self.low <= value <= self.high or (self.is_whole and value != int(value)):
+            kind = "whole numbers" if self.is_whole else "numbers"
+            limits = (
+                f"from {self.low:g} on" if self.high == float("inf") else f"{self.low:g} to {self.high:g}"
+            )
+            raise ValueError(f"expected {kind} {limits}" + (" or none" if self.may_be_none else ""))
+        return int(value) if self.is_whole else value
+
+
+FIELDS: Mapping[str, Axis] = {
+    "budget_bytes": Axis((300, 500, 1000, 2000, 5000, 10000, 20000, None), True, 1, may_be_none=True),
+    "pose_noise": Axis((0.0, 0.2, 0.4, 0.6, 1.0)),
+    "delay_ms": Axis((0.0, 100.0, 200.0, 300.0, 500.0, 1000.0)),
+    "loss": Axis((0.0, 0.1, 0.5, 0.9, 1.0), high=1.0),
+    "agents": Axis((), True, 1),
+}
+
+
+def check_curve(name: str) -> Curve:
+    """Return the curve of that name.
+
+    Raises:
+        CosenseError: there is none; names the nearest.
+    """
+    for curve in CURVES:
+        if curve == name:
+            return curve
+    raise CosenseError(f"unknown curve '{name}', {nearest(name, CURVES)}")
+
+
+def read_values(curve: Curve, text: str | None, num_agents: int) -> dict[str, tuple[Value, ...]]:
+    """Return the values of each field that a curve varies.
+
+    Args:
+        curve: which one.
+        text: "0,0.3" in place of the usual values, for "grid" three such lists with "/" between them.
+        num_agents: most agents of any frame.
+
+    Raises:
+        CosenseError: something that is no value of this field.
+    """
+    names = GRID_AXES if curve == "grid" else (AXES[curve],)
+    if text is None:
+        usual = {name: FIELDS[name].values for name in names}
+        return usual | ({"agents": tuple(range(1, num_agents + 1))} if curve == "agents" else {})
+    lists = text.split("/")
+    if len(lists) != len(names):
+        raise CosenseError(
+            f"--values '{text}': '{curve}' takes {len(names)} lists, of {', '.join(names)}"
+            + (", as 0,0.2/0,100/0,0.5" if len(names) > 1 else "")
+        )
+    return {
+        name: tuple(_read(part.strip(), name, text) for part in values.split(","))
+        for name, values in zip(names, lists, strict=True)
+    }
+
+
+def points_of(
+    curve: Curve,
+    detectors: Mapping[str, Detector],
+    values: Mapping[str, Sequence[Value]],
+    *,
+    fusions: Sequence[FusionKind] = (),
+    selections: Sequence[Selection] = (),
+    registrations: Sequence[RegistrationKind] = (),
+    budget_bytes: int | None = None,
+    is_announced: bool = True,
+) -> list[Point]:
+    """Return the settings of a curve, for each model the ego alone first.
+
+    Late and early fusion have no budget: they are drawn at their own bytes.
+
+    Args:
+        curve: which one.
+        detectors: by name.
+        values: of the fields that it varies, see `read_values`.
+        fusions: which ones, each for the models that can do it; none for those that the curve usually has.
+        selections: rules by which cells are chosen; none for that of the model's profile.
+        registrations: how poses are set right, each for the kinds of fusion that have a use for it; none for
+            poses as sent.
+        budget_bytes: of the messages with features, where the curve is not about budgets.
+        is_announced: whether poses know of their noise.
+
+    Raises:
+        CosenseError: a kind of fusion that none of the models is made for.
+    """
+    for fusion in fusions:
+        if not any(_can_do(fusion, detector) for detector in detectors.values()):
+            check_fusion(fusion, next(iter(detectors.values())))
+    points = []
+    for name, detector in detectors.items():
+        points.append(Point(name, "none"))
+        for fusion in fusions or USUAL_FUSIONS.get(curve, ("late", "hybrid")):
+            if fusion == "none" or not _can_do(fusion, detector):
+                continue
+            for registration in (registrations if fusion in REPAIRED_KINDS else ()) or ("none",):
+                start = Point(name, fusion, registration=registration, is_announced=is_announced)
+                points += _points(start, curve, values, selections, budget_bytes)
+    return list(dict.fromkeys(points))
+
+
+def _points(
+    point: Point,
+    curve: Curve,
+    values: Mapping[str, Sequence[Value]],
+    selections: Sequence[Selection],
+    budget_bytes: int | None,
+) -> list[Point]:
+    """Return all points of one model and kind of fusion."""
+    starts = [point]
+    if point.fusion in FEATURE_KINDS:
+        fixed = None if curve == "budget" else budget_bytes
+        starts = [
+            replace(point, selection=selection, budget_bytes=fixed) for selection in selections or (None,)
+        ]
+    elif curve == "budget":
+        return starts
+    settings = [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
+    return [replace(start, **setting) for start in starts for setting in settings]  # type: ignore[arg-type]
+
+
+def _can_do(fusion: FusionKind, detector: Detector) -> bool:
+    return fusion not in FEATURE_KINDS or isinstance(detector, CooperativeDetector)
+
+
+def _read(text: str, name: str, all_values: str) -> Value:
+    try:
+        return FIELDS[name].read(text)
+    except ValueError as error:
+        raise CosenseError(f"--values '{all_values}': '{text}' is no {name}: {error}") from None
+
+
+def line_of(point: Point, several_models: bool) -> str:
+    """Return the name of the line that a point is on."""
+    parts = [point.model] if several_models else []
+    parts.append("ego alone" if point.fusion == "none" else point.fusion)
+    parts += [] if point.selection is None else [point.selection]
+    return ", ".join(parts if point.registration == "none" else [*parts, point.registration])

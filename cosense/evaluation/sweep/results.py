@@ -1,0 +1,151 @@
+"""What is written of a sweep: sweep.json with everything, sweep.csv with one line a point."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cosense.data.dataset import Dataset
+from cosense.detectors.detector import Detector
+from cosense.errors import CosenseError
+from cosense.evaluation.metrics.bootstrap import frame_draws, resample
+from cosense.evaluation.metrics.scoring import Question
+from cosense.evaluation.metrics.summary import summarise_scores, threshold_key
+from cosense.evaluation.protocol import ALL, Protocol
+from cosense.evaluation.runs.records import write_json
+from cosense.evaluation.runs.runner import dataset_description, versions
+from cosense.evaluation.sweep.sweep import Point, PointResult, lean
+
+JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
+# Falling so many points below the ego alone is within what "never worse than alone" allows.
+TOLERATED_LOSS = 0.5
+_MAIN_IOU = 0.5
+
+
+def sweep_content(
+    results: Sequence[PointResult],
+    dataset: Dataset,
+    detectors: Mapping[str, Detector],
+    protocol: Protocol,
+    *,
+    curve: str,
+    seed: int,
+    command: str,
+) -> dict[str, Any]:
+    """Return the content of sweep.json.
+
+    Args:
+        results: with the ego alone of each model among them.
+        dataset: what the frames are from.
+        detectors: by name.
+        protocol: what is counted.
+        curve: name of the curve.
+        seed: of pose noise, loss and bootstrap.
+        command: with which all this can be repeated.
+    """
+    counting = lean(protocol)
+    points = [_point_content(result, counting) for result in results]
+    _add_differences(points, results, counting, seed)
+    return {
+        "command": command,
+        "curve": curve,
+        "seed": seed,
+        "protocol": protocol.name,
+        "protocol_hash": protocol.hash,
+        "dataset": dataset_description(dataset),
+        "frames": len(results[0].scores),
+        "models": {
+            name: {
+                "weights_sha256": detector.weights_sha256,
+                "fingerprint": detector.fingerprint.hex(),
+                "device": str(detector.device),
+                "dtype": str(detector.dtype),
+            }
+            for name, detector in detectors.items()
+        },
+        "versions": versions(),
+        "points": points,
+    }
+
+
+def write_sweep(content: Mapping[str, Any], out: Path) -> None:
+    """Write sweep.json and sweep.csv into a folder.
+
+    Raises:
+        CosenseError: it cannot be written.
+    """
+    make_folder(out)
+    write_json(out / JSON, content)
+    rows = [flat(point) for point in content["points"]]
+    with (out / CSV).open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def make_folder(out: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        CosenseError: it cannot be one.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CosenseError(f"{out}: cannot be a folder for results: {error.strerror}") from None
+
+
+def flat(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a point as one level of names and numbers, the setting first."""
+    row = {name: point[name] for name in Point.__dataclass_fields__}
+    row |= {f"ap_{threshold}": ap for threshold, ap in point["ap"].items()}
+    row |= {f"bytes_{name}": count for name, count in point["bytes_per_frame"].items()}
+    row |= {name: point[name] for name in ("where2comm_log2", "num_messages_sent")}
+    row |= {f"used_for_{name}": count for name, count in point["messages_used_for"].items()}
+    low, high = point["difference_interval"] or (None, None)
+    return row | {"difference": point["difference"], "difference_low": low, "difference_high": high}
+
+
+def _point_content(result: PointResult, protocol: Protocol) -> dict[str, Any]:
+    """Return a setting and its numbers."""
+    summary = summarise_scores(result.scores, protocol)
+    del summary["ap_per_band"], summary["ms_per_frame"]
+    return {
+        **asdict(result.point),
+        **summary,
+        "where2comm_log2": result.where2comm_log2,
+        "num_messages_sent": result.num_sent,
+        "messages_used_for": dict(result.messages_used_for),
+    }
+
+
+def _add_differences(
+    points: Sequence[dict[str, Any]], results: Sequence[PointResult], protocol: Protocol, seed: int
+) -> None:
+    """Say of each point how much better it is than the ego alone with the same model, in points of AP.
+
+    "difference" is on the same frames, "difference_interval" where it lies in 95 of 100 cases; None for the
+    ego alone itself, and where there is nothing to find.
+    """
+    question = main_question(protocol)
+    key = threshold_key(question[3])
+    draws = frame_draws(len(results[0].scores), seed)
+    resampled = [resample([score.outcomes[question] for score in result.scores], draws) for result in results]
+    alone = {point["model"]: index for index, point in enumerate(points) if point["fusion"] == "none"}
+    for point, draw in zip(points, resampled, strict=True):
+        reference = alone[point["model"]]
+        own, other = point["ap"][key], points[reference]["ap"][key]
+        point |= {"difference": None, "difference_interval": None}
+        if point["fusion"] != "none" and own is not None and other is not None:
+            low, high = draw.difference_interval(resampled[reference])
+            point |= {"difference": 100 * (own - other), "difference_interval": [100 * low, 100 * high]}
+
+
+def main_question(protocol: Protocol) -> Question:
+    """Return the question that points are compared by: the main class, at 0.5 where the protocol has that."""
+    scored = protocol.main_class
+    thresholds = scored.iou_thresholds
+    return ALL, scored.name, protocol.iou[0], _MAIN_IOU if _MAIN_IOU in thresholds else thresholds[0]

@@ -1,0 +1,293 @@
+"""Many settings over the same frames at once: one setting is one point of a curve.
+
+Encoding a cloud costs most, so all settings go through the frames in lock-step and share the maps of each
+cloud. Nothing else is shared: each setting has agents of its own, who remember what they would if they were
+alone, and a sweep of one point gives what `evaluate` gives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import get_args
+
+import numpy as np
+
+from cosense.cooperation.channel import JITTER_NS, Channel, DistantCooperation, Exchange
+from cosense.cooperation.cooperate import BuildGraph, FusionKind
+from cosense.cooperation.relative_poses import RegistrationKind
+from cosense.data.dataset import CooperativeFrame, Dataset
+from cosense.detectors.detector import Detector
+from cosense.detectors.features import BevFeatures
+from cosense.errors import CosenseError
+from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
+from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
+from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent
+from cosense.evaluation.runs.sequences import goes_on
+from cosense.evaluation.sweep.shared_maps import SharedMaps
+from cosense.messages.envelope import PayloadKind, decode
+from cosense.messages.features import decode_features
+from cosense.messages.reports import UsedFor
+from cosense.methods.models import CooperativeDetector
+from cosense.methods.selection import Selection
+from cosense.sensing.frame import AgentFrame
+
+_FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting.
+
+    Attributes:
+        model: name of the detector that all agents run.
+        fusion: how they work together.
+        selection: by which rule cells are chosen; None for that of the model's profile.
+        budget_bytes: limit of each message, None for that of the format; that of graphs is another one.
+        pose_noise: standard deviation of every pose, metres in x and y and as many degrees.
+        delay_ms: of every message.
+        loss: fraction of the messages that get lost.
+        agents: the ego and so many less one of the others, those next to it; None for all.
+        registration: how poses are set right by scene graphs, see `Cooperation`.
+        is_announced: whether poses know of their noise.
+    """
+
+    model: str
+    fusion: FusionKind
+    selection: Selection | None = None
+    budget_bytes: int | None = None
+    pose_noise: float = 0.0
+    delay_ms: float = 0.0
+    loss: float = 0.0
+    agents: int | None = None
+    registration: RegistrationKind = "none"
+    is_announced: bool = True
+
+    @property
+    def noise(self) -> PoseNoise:
+        return PoseNoise(self.pose_noise, self.pose_noise, self.is_announced)
+
+
+@dataclass
+class PointResult:
+    """What came out of one setting.
+
+    Attributes:
+        point: the setting.
+        scores: of the frames that count.
+        messages_used_for: how many messages that arrived in these frames contributed what.
+        num_sent: messages that were sent in these frames.
+        elements: of each FEATURES message sent, how many numbers it holds.
+    """
+
+    point: Point
+    scores: list[FrameScore] = field(default_factory=list)
+    messages_used_for: Counter[UsedFor] = field(
+        default_factory=lambda: Counter(dict.fromkeys(get_args(UsedFor), 0))
+    )
+    num_sent: int = 0
+    elements: list[int] = field(default_factory=list)
+
+    @property
+    def where2comm_log2(self) -> float | None:
+        """The volume as papers count it: log2 of the bytes of the selected numbers as float32, nothing else.
+
+        None where no features were sent.
+        """
+        mean = float(np.mean(self.elements)) if self.elements else 0.0
+        return float(np.log2(mean * _FLOAT32_BYTES)) if mean else None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a data set holds, seen before anything is computed.
+
+    Attributes:
+        history_ns: of each frame, how long before it its sequence began.
+        num_agents: of each frame.
+    """
+
+    history_ns: list[int]
+    num_agents: list[int]
+
+    def counted(self, longest_delay_ms: float) -> list[bool]:
+        """Return which frames count: those into whose sequence the longest delay reaches back.
+
+        Raises:
+            CosenseError: there is none.
+        """
+        counts = [history >= longest_delay_ms * 1e6 - JITTER_NS for history in self.history_ns]
+        if not any(counts):
+            raise CosenseError(
+                f"delay of {longest_delay_ms:g} ms: no frame has so much of its sequence before it, the "
+                f"longest sequence lasts {max(self.history_ns) / 1e6:.0f} ms; take longer sequences, or "
+                "shorter delays with --values"
+            )
+        return counts
+
+
+def survey(dataset: Dataset, limit: int | None = None) -> Survey:
+    """Look through a data set, or its first frames.
+
+    Raises:
+        CosenseError: a frame that cannot be read, no ground truth, or a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise CosenseError(f"limit is {limit}, expected at least 1 frame")
+    check_labels(dataset)
+    history_ns, num_agents = [], []
+    previous: CooperativeFrame | None = None
+    began_ns = 0
+    for index in range(len(dataset) if limit is None else min(limit, len(dataset))):
+        frame = dataset[index]
+        if not goes_on(previous, frame):
+            began_ns = frame.ego.stamp_ns
+        history_ns.append(frame.ego.stamp_ns - began_ns)
+        num_agents.append(len(frame.agents))
+        previous = frame
+    return Survey(history_ns, num_agents)
+
+
+def sweep(
+    dataset: Dataset,
+    detectors: Mapping[str, Detector],
+    points: Sequence[Point],
+    protocol: Protocol,
+    counted: Sequence[bool],
+    *,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> list[PointResult]:
+    """Run all settings over the first frames of a data set.
+
+    What is counted is `lean(protocol)`.
+
+    Args:
+        dataset: its frames in their order.
+        detectors: by the names that the points use.
+        points: the settings.
+        protocol: what is counted.
+        counted: of each frame, whether its boxes and bytes count; the others are where agents get to know
+            each other.
+        seed: of pose noise and loss.
+        progress: called after each frame with how many are done.
+
+    Returns:
+        one result a point, in their order.
+
+    Raises:
+        CosenseError: a frame that cannot be read, a budget that no message fits, or a model that does not do
+            what a point asks of it.
+    """
+    counting = lean(protocol)
+    shared = SharedMaps(detectors)
+    runs = [
+        _Run(point, shared.detectors[point.model], partial(shared.build_graph, point.model), seed)
+        for point in points
+    ]
+    previous: CooperativeFrame | None = None
+    for index, counts in enumerate(counted):
+        frame = dataset[index]
+        if not goes_on(previous, frame):
+            shared.begin()
+            for run in runs:
+                run.begin()
+        previous = frame
+        features = shared.encode(frame)
+        teams = _believed_agents(frame, {point.noise for point in points}, seed, index)
+        num_points = most_points_of_one_agent(frame) if counts else None
+        for run in runs:
+            agents = nearest_agents(frame, teams[run.result.point.noise], run.result.point.agents)
+            exchange = run.step(agents, index, features[run.result.point.model])
+            if num_points is None:
+                continue
+            outcome = FrameResult(
+                frame_id=frame.frame_id,
+                detections=exchange.result.detections,
+                ground_truth=frame.ground_truth,
+                num_points=num_points,
+                bytes_per_sender=exchange.bytes_per_sender,
+                elapsed_ms=float("nan"),
+            )
+            run.count(exchange, score(outcome, counting))
+        if progress:
+            progress(index + 1)
+    return [run.result for run in runs]
+
+
+def lean(protocol: Protocol) -> Protocol:
+    """Return what a sweep counts of a protocol: its main kind of overlap, no bands."""
+    return replace(protocol, bands={}, iou=protocol.iou[:1])
+
+
+def nearest_agents(
+    frame: CooperativeFrame, agents: Sequence[AgentFrame], count: int | None
+) -> list[AgentFrame]:
+    """Return the ego and those of the others that are next to it, `count` in all, in the order given."""
+    if count is None or count >= len(agents):
+        return list(agents)
+    distance_m = {
+        agent_id: float(np.linalg.norm(frame.T_ego_agent(agent_id)[:2, 3])) for agent_id in frame.agents
+    }
+    others = sorted((agent.agent_id for agent in agents[1:]), key=lambda agent_id: distance_m[agent_id])
+    chosen = {agents[0].agent_id, *others[: count - 1]}
+    return [agent for agent in agents if agent.agent_id in chosen]
+
+
+class _Run:
+    """One setting on its way through the frames."""
+
+    def __init__(self, point: Point, detector: Detector, build_graph: BuildGraph, seed: int) -> None:
+        self.result = PointResult(point)
+        self._build_graph = build_graph
+        self._detector = detector
+        self._channel = Channel(point.delay_ms, point.loss, seed)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start a sequence: agents who remember nothing."""
+        point = self.result.point
+        self._cooperation = DistantCooperation(
+            self._detector,
+            point.fusion,
+            self._channel,
+            budget_bytes=point.budget_bytes,
+            selection=point.selection,
+            registration=point.registration,
+            build_graph=self._build_graph,
+        )
+
+    def step(self, agents: Sequence[AgentFrame], index: int, features: Mapping[str, BevFeatures]) -> Exchange:
+        return self._cooperation.exchange(agents, index, features)
+
+    def count(self, exchange: Exchange, frame_score: FrameScore) -> None:
+        """Keep what a frame was like."""
+        self.result.scores.append(frame_score)
+        self.result.messages_used_for.update(peer.used_for for peer in exchange.result.peers)
+        self.result.num_sent += len(exchange.sent) + len(exchange.graphs)
+        for data in exchange.sent.values():
+            elements = num_elements(data, self._detector)
+            if elements is not None:
+                self.result.elements.append(elements)
+
+
+def num_elements(data: bytes, detector: Detector) -> int | None:
+    """Return how many numbers of features a message holds, K cells of C channels; None if of another kind."""
+    message = decode(data)
+    if message.kind != PayloadKind.FEATURES or not isinstance(detector, CooperativeDetector):
+        return None
+    payload = decode_features(message.payload, detector.sharing.specs, detector.grid.shape)
+    return sum(layer.values.size for layer in payload.layers)
+
+
+def _believed_agents(
+    frame: CooperativeFrame, noises: set[PoseNoise], seed: int, index: int
+) -> dict[PoseNoise, list[AgentFrame]]:
+    """Return the agents, the ego first, with the poses that they believe in, by pose noise."""
+    agents = [frame.ego, *frame.others]
+    return {
+        noise: with_pose_noise(agents, noise, seed, index) if noise.position_m else agents for noise in noises
+    }

@@ -1,0 +1,170 @@
+"""The DEMAND payload: where the ego wants to be told more, as a coarse map of bits.
+
+Little-endian, no padding. A is the length of the addressee's name:
+
+    offset  size  field
+    0       1     A, 0 to 32; 0 = for everybody
+    1       A     addressee, printable UTF-8
+    1+A     4     x_min, y_min of the map in the sender's frame, 2 x i16, decimetres
+    5+A     1     edge of a cell, u8, decimetres (>= 1)
+    6+A     2     rows along y, columns along x, 2 x u8 (>= 1)
+    8+A     1     coding: 0 = rows as below, 1 = raw deflate of them
+    9+A     rest  rows of bits, each in whole bytes, first cell in the highest bit; each row but the first is
+                  written as its exclusive or with the row before
+
+The map is fixed to the world by pose and stamp of the envelope. A map that does not fit its room is written
+with cells of twice the edge, which are wanted where any of the finer ones is: to be told too much is no harm.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.geometry.transforms import Matrix, invert
+from cosense.messages.envelope import MessageError
+from cosense.messages.packing import compact, expand
+from cosense.sensing.grid import BevGrid
+
+# Of the whole encoded message, envelope included: every vehicle sends one per frame.
+MAX_DEMAND_BYTES = 250
+MAX_ADDRESSEE_BYTES = 32
+
+_HEADER = struct.Struct("<hhBBBB")
+# So few bytes that every strategy may be tried.
+_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED)
+
+
+@dataclass(frozen=True)
+class DemandMap:
+    """Where the ego wants to be told more.
+
+    Attributes:
+        addressee: agent id that it is meant for, "" for everybody.
+        stamp_ns: measurement time of the ego.
+        T_world_ego: (4,4) pose of the ego at that time; it fixes the map to the world.
+        grid: in the ego frame; its z range is not written, 0 and 1 on reading.
+        wanted: (H,W) bool.
+    """
+
+    addressee: str
+    stamp_ns: int
+    T_world_ego: Matrix
+    grid: BevGrid
+    wanted: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if self.wanted.shape != self.grid.shape:
+            raise ValueError(f"wanted has the shape {self.wanted.shape}, the grid {self.grid.shape}")
+
+    def at(self, T_world_sender: Matrix, xy: NDArray) -> NDArray[np.bool_]:
+        """Return (K,): which places (K,2) on the ground of the sender's frame are wanted.
+
+        Outside of the grid nothing is.
+        """
+        T_ego_sender = invert(self.T_world_ego) @ T_world_sender
+        places = xy @ T_ego_sender[:2, :2].T + T_ego_sender[:2, 3]
+        columns, rows = np.floor((places - self.grid.range_m[:2]) / self.grid.cell_m).T
+        height, width = self.grid.shape
+        # As numbers with a point: a place too far away for an integer is outside as well.
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        wanted = np.zeros(len(places), dtype=np.bool_)
+        wanted[inside] = self.wanted[rows[inside].astype(np.int64), columns[inside].astype(np.int64)]
+        return wanted
+
+
+def encode_demand(demand: DemandMap, room_bytes: int) -> bytes:
+    """Write the map, as fine as `room_bytes` and the format allow.
+
+    Raises:
+        MessageError: not even the coarsest map fits, or a field is outside the limits of the format.
+    """
+    addressee = demand.addressee.encode()
+    _check_addressee(demand.addressee, len(addressee))
+    x_min, y_min, edge = (_decimetres(metres) for metres in (*demand.grid.range_m[:2], demand.grid.cell_m))
+    if not (max(abs(x_min), abs(y_min)) <= 32767 and 1 <= edge <= 255):
+        raise MessageError(
+            f"demand map at ({x_min}, {y_min}) dm has cells of {edge} dm, "
+            f"expected within 32767 dm and cells of 1 to 255 dm"
+        )
+    wanted = demand.wanted
+    while True:
+        coding, data = compact(_rows_of_bits(wanted), _STRATEGIES)
+        needed = 1 + len(addressee) + _HEADER.size + len(data)
+        if max(wanted.shape) <= 255 and needed <= room_bytes:
+            header = _HEADER.pack(x_min, y_min, edge, *wanted.shape, coding)
+            return bytes([len(addressee)]) + addressee + header + data
+        if wanted.size == 1 or 2 * edge > 255:
+            raise MessageError(
+                f"demand map takes {needed} bytes with {wanted.shape} cells of {edge} dm, its coarsest; "
+                f"there is room for {room_bytes} bytes and (255, 255) cells"
+            )
+        wanted, edge = _halved(wanted), 2 * edge
+
+
+def decode_demand(payload: bytes, T_world_ego: Matrix, stamp_ns: int) -> DemandMap:
+    """Read a map; pose and stamp are those of the envelope.
+
+    Raises:
+        MessageError: wrong length, a field outside its limits or data that does not unpack to the map.
+    """
+    addressee_bytes = payload[0] if payload else 0
+    if addressee_bytes > MAX_ADDRESSEE_BYTES:
+        raise MessageError(
+            f"addressee is said to have {addressee_bytes} bytes, the limit is {MAX_ADDRESSEE_BYTES}"
+        )
+    start = 1 + addressee_bytes
+    if len(payload) < start + _HEADER.size:
+        raise MessageError(f"demand has {len(payload)} bytes, expected at least {start + _HEADER.size}")
+    try:
+        addressee = bytes(payload[1:start]).decode()
+    except UnicodeDecodeError as error:
+        raise MessageError(f"addressee is not UTF-8: {error.reason} at byte {error.start}") from None
+    _check_addressee(addressee, addressee_bytes)
+    x_min, y_min, edge, rows, columns, coding = _HEADER.unpack_from(payload, start)
+    if not (edge and rows and columns):
+        raise MessageError(
+            f"demand map has {rows} x {columns} cells of {edge} dm, expected at least 1 of each"
+        )
+    row_bytes = (columns + 7) // 8
+    raw = expand(payload[start + _HEADER.size :], coding, rows * row_bytes, "demand map")
+    if len(raw) != rows * row_bytes:
+        raise MessageError(f"demand map has {len(raw)} bytes, expected {rows * row_bytes}")
+    octets = np.bitwise_xor.accumulate(np.frombuffer(raw, dtype=np.uint8).reshape(rows, row_bytes))
+    wanted = np.unpackbits(octets, axis=1, count=columns).astype(np.bool_)
+    x_max, y_max = (x_min + columns * edge) / 10, (y_min + rows * edge) / 10
+    grid = BevGrid((x_min / 10, y_min / 10, 0.0, x_max, y_max, 1.0), edge / 10)
+    return DemandMap(addressee, stamp_ns, T_world_ego, grid, wanted)
+
+
+def _rows_of_bits(wanted: NDArray[np.bool_]) -> bytes:
+    """Write a map row by row; as the differences of rows, what hangs together deflates best."""
+    octets = np.packbits(wanted, axis=1)
+    octets[1:] ^= octets[:-1].copy()
+    return octets.tobytes()
+
+
+def _halved(wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the map of half the resolution; a cell is wanted where any of its four is."""
+    rows, columns = wanted.shape
+    even = np.pad(wanted, ((0, rows % 2), (0, columns % 2)))
+    return np.asarray(even.reshape((rows + 1) // 2, 2, (columns + 1) // 2, 2).any(axis=(1, 3)))
+
+
+def _decimetres(metres: float) -> int:
+    """Return a length in whole decimetres."""
+    if not abs(metres * 10 - round(metres * 10)) < 1e-6:
+        raise MessageError(f"corner or cell of the demand map is {metres} m, expected whole decimetres")
+    return round(metres * 10)
+
+
+def _check_addressee(addressee: str, addressee_bytes: int) -> None:
+    """Refuse names that are too long or would garble a log."""
+    if addressee_bytes > MAX_ADDRESSEE_BYTES:
+        raise MessageError(f"addressee has {addressee_bytes} bytes, the limit is {MAX_ADDRESSEE_BYTES}")
+    if not addressee.isprintable():
+        raise MessageError(f"addressee {addressee!r} has characters that cannot be printed")

@@ -1,0 +1,180 @@
+"""The FEATURES payload: late boxes and quantised feature cells, in an order that may be cut anywhere.
+
+Little-endian, no padding:
+
+    offset  size  field
+    0       2     z of the ground in the sender's frame, i16, centimetres
+    2       2     number of boxes M, u16 (<= 512)
+    4       13 M  boxes as late_boxes.py writes them, in the sender's order of priority
+    4+13M   rest  chunks until the end
+
+Chunks are those of chunks.py. Boxes come in the sender's order of priority, the cells of a layer best first,
+and no part refers to another one: cut behind any box or chunk, the payload still has the best of what it had.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosense.messages.chunks import (
+    LayerSpec,
+    ReceivedLayer,
+    Section,
+    join_chunks,
+    read_chunk,
+    split_chunks,
+    write_section,
+)
+from cosense.messages.envelope import (
+    MAX_PAYLOAD_BYTES,
+    MessageError,
+    PayloadKind,
+    decode,
+    encode,
+    envelope_bytes,
+)
+from cosense.messages.late_boxes import (
+    LATE_BOX_BYTES,
+    MAX_LATE_BOXES,
+    LateBoxes,
+    decode_late_boxes,
+    encode_late_boxes,
+)
+
+_HEADER = struct.Struct("<hH")
+EMPTY_FEATURES_BYTES = _HEADER.size
+MAX_GROUND_M = 327.67
+
+
+@dataclass(frozen=True)
+class FeaturesPayload:
+    """What a message told.
+
+    Attributes:
+        ground_m: z of the ground in the sender's frame.
+        boxes: in the frame of the sender, in its order of priority.
+        layers: one per spec, possibly without cells; none at all when the specs are not known.
+    """
+
+    ground_m: float
+    boxes: LateBoxes
+    layers: tuple[ReceivedLayer, ...]
+
+
+def encode_features(
+    ground_m: float,
+    boxes: LateBoxes,
+    sections: Sequence[Section],
+    specs: Sequence[LayerSpec],
+    room_bytes: int,
+) -> bytes:
+    """Write as much as fits: the boxes first, then the sections in turn, each with its best cells.
+
+    A dense section is written whole or left out; what is left out does not stop the sections behind it.
+
+    Raises:
+        MessageError: no room for an empty payload, or something that the format cannot hold.
+    """
+    if room_bytes < EMPTY_FEATURES_BYTES:
+        raise MessageError(f"room of {room_bytes} bytes, an empty payload takes {EMPTY_FEATURES_BYTES}")
+    if not (np.isfinite(ground_m) and abs(ground_m) <= MAX_GROUND_M):
+        raise MessageError(f"ground is at {ground_m} m, expected within {MAX_GROUND_M} m")
+    room_bytes = min(room_bytes, MAX_PAYLOAD_BYTES)
+    ground_cm = round(ground_m * 100)
+    count = (room_bytes - EMPTY_FEATURES_BYTES) // LATE_BOX_BYTES
+    records = encode_late_boxes(boxes, ground_cm / 100)[: count * LATE_BOX_BYTES]
+    payload = bytearray(_HEADER.pack(ground_cm, len(records) // LATE_BOX_BYTES) + records)
+    for section in sections:
+        payload += write_section(section, specs, room_bytes - len(payload))
+    return bytes(payload)
+
+
+def decode_features(
+    payload: bytes, specs: Sequence[LayerSpec] | None, shape: tuple[int, int]
+) -> FeaturesPayload:
+    """Read a payload.
+
+    Args:
+        payload: as `encode_features` wrote it.
+        specs: those of the sender's model; None when it runs another one, then only the boxes are read.
+        shape: (H, W) of the pillar grid.
+
+    Raises:
+        MessageError: wrong length, a field outside its limits or a body that does not unpack to its cells.
+    """
+    ground_m, boxes_end = _read_header(payload)
+    boxes = decode_late_boxes(payload[EMPTY_FEATURES_BYTES:boxes_end], ground_m)
+    if specs is None:
+        return FeaturesPayload(ground_m, boxes, ())
+    received: list[list[ReceivedLayer]] = [[] for _ in specs]
+    layer_cells = [spec.cells(shape) for spec in specs]
+    # Over all chunks of a layer, so that many small deflate streams cannot inflate to more than one map.
+    cells_left = list(layer_cells)
+    for chunk in split_chunks(payload, boxes_end):
+        layer, count = chunk.layer, chunk.count
+        if layer >= len(specs):
+            raise MessageError(f"layer is {layer}, the model has {len(specs)}")
+        if not 1 <= count <= cells_left[layer]:
+            raise MessageError(
+                f"chunk of layer {layer} has {count} cells, expected 1 to {cells_left[layer]}: "
+                f"all its chunks together have at most {layer_cells[layer]}"
+            )
+        cells_left[layer] -= count
+        received[layer].append(read_chunk(payload, chunk, specs[layer], layer_cells[layer]))
+    layers = tuple(join_chunks(chunks, spec) for chunks, spec in zip(received, specs, strict=True))
+    return FeaturesPayload(ground_m, boxes, layers)
+
+
+def cuts(payload: bytes) -> list[int]:
+    """Return the lengths, ascending, at which a payload may be cut: behind each box and each chunk.
+
+    Raises:
+        MessageError: the payload is no sequence of boxes and chunks.
+    """
+    _, boxes_end = _read_header(payload)
+    behind_boxes = range(EMPTY_FEATURES_BYTES, boxes_end + 1, LATE_BOX_BYTES)
+    return [*behind_boxes, *(chunk.end for chunk in split_chunks(payload, boxes_end))]
+
+
+def truncate(message: bytes, budget_bytes: int) -> bytes:
+    """Cut a whole encoded FEATURES message at its last cut within the budget; envelope and CRC are renewed.
+
+    Raises:
+        MessageError: it is of another kind, signed, no valid message, or not even an empty payload fits.
+    """
+    whole = decode(message)
+    if whole.kind != PayloadKind.FEATURES:
+        raise MessageError(f"kind is {whole.kind.name}, only FEATURES can be cut")
+    if whole.signature:
+        raise MessageError("message is signed: cutting it would break the signature")
+    room_bytes = budget_bytes - envelope_bytes(whole.sender)
+    fitting = [cut for cut in cuts(whole.payload) if cut <= room_bytes]
+    if not fitting:
+        raise MessageError(
+            f"budget of {budget_bytes} bytes, an empty FEATURES message of '{whole.sender}' takes "
+            f"{envelope_bytes(whole.sender) + EMPTY_FEATURES_BYTES}"
+        )
+    if fitting[-1] == len(whole.payload):
+        return message
+    ground_cm, count = _HEADER.unpack_from(whole.payload)
+    kept = min(count, (fitting[-1] - EMPTY_FEATURES_BYTES) // LATE_BOX_BYTES)
+    payload = _HEADER.pack(ground_cm, kept) + whole.payload[EMPTY_FEATURES_BYTES : fitting[-1]]
+    return encode(dataclasses.replace(whole, payload=payload))
+
+
+def _read_header(payload: bytes) -> tuple[float, int]:
+    """Return the ground in metres and where the boxes end."""
+    if len(payload) < EMPTY_FEATURES_BYTES:
+        raise MessageError(f"features have {len(payload)} bytes, expected at least {EMPTY_FEATURES_BYTES}")
+    ground_cm, count = _HEADER.unpack_from(payload)
+    if count > MAX_LATE_BOXES:
+        raise MessageError(f"{count} late boxes announced, the limit is {MAX_LATE_BOXES}")
+    boxes_end = EMPTY_FEATURES_BYTES + count * LATE_BOX_BYTES
+    if boxes_end > len(payload):
+        raise MessageError(f"{count} late boxes end at byte {boxes_end}, the payload has {len(payload)}")
+    return ground_cm / 100, boxes_end

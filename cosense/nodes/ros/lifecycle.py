@@ -1,0 +1,249 @@
+"""What every node here is: managed, with the states of ROS 2, by itself or by a lifecycle manager.
+
+    made          the parameters are declared and checked
+    configured    `build` has made what costs time and memory; nothing is heard yet
+    active        `listen` has subscribed; only now the node takes part
+    inactive      again deaf, with everything that was built
+    unconfigured  `close` has given everything back, files are complete
+
+With the parameter `autostart` (the default) a node goes to active by itself as soon as it runs.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
+
+from cosense.errors import CosenseError
+from cosense.nodes.ros.process import declare
+from cosense.nodes.ros.qos import heard_by_all
+
+_LOOK_S = 0.2
+
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
+
+
+class ManagedNode(LifecycleNode):
+    """See the module; a node overrides `build`, `listen` and `close`.
+
+    Attributes:
+        is_active: whether it takes part.
+        is_finalised: whether it will never take part again.
+        has_failed: whether something in it has broken, so that the process ends.
+        autostart: whether it becomes active by itself.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.is_active = self.is_finalised = self.has_failed = False
+        self._is_bringing_up = False
+        self.autostart: bool = declare(
+            self, "autostart", True, "become active at the start; false: a lifecycle manager does it"
+        )
+        # Timers keep real time, also where `use_sim_time` makes the time of the node stand still.
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._own_publishers: list[Publisher] = []
+        self._listeners: list[Listener] = []
+        self._own_timers: list[Timer] = []
+        self._failure: Exception | None = None
+
+    def build(self) -> None:
+        """Make what the node works with; raises CosenseError where a parameter does not fit the world."""
+
+    def listen(self) -> None:
+        """Subscribe, and start what happens again and again, with `subscribe` and `every`."""
+
+    def close(self) -> None:
+        """Give back what `build` has made; also called when that has failed or never ran."""
+
+    def bring_up(self) -> None:
+        """Configure and activate, where that is the node's own business.
+
+        Raises:
+            CosenseError: it cannot work with these parameters.
+        """
+        if not self.autostart:
+            return
+        self._is_bringing_up = True
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != SUCCESS:
+                raise self._failure or CosenseError(f"node '{self.get_name()}' does not start")
+        self._is_bringing_up = False
+
+    def publisher(self, kind: type, topic: str, preset: QoSProfile) -> Publisher:
+        """Return a publisher that is there until the node is cleaned up."""
+        publisher = self.create_publisher(kind, topic, preset)
+        self._own_publishers.append(publisher)
+        return publisher
+
+    def subscribe(
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int,
+        *,
+        raw: bool = False,
+        at_once: bool = False,
+        from_now_on: bool = False,
+    ) -> None:
+        """Listen until the node is deactivated; see `Listener`."""
+        self._listeners.append(
+            Listener(self, kind, topic, callback, depth, raw=raw, at_once=at_once, from_now_on=from_now_on)
+        )
+
+    def every(self, period_s: float, callback: Callable[[], None]) -> None:
+        """Call again and again until the node is deactivated."""
+        self._own_timers.append(self.create_timer(period_s, callback, clock=self._steady))
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Build; what is wrong is said, and nothing is left of it."""
+        return self._transition(self.build, undo=self._give_back)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen."""
+        result = self._transition(self._start, undo=self._stop)
+        self.is_active = result == SUCCESS
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Be deaf."""
+        self._stop()
+        return SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back."""
+        return self._transition(self._give_back)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Be deaf and give everything back, for good."""
+        self._stop()
+        self.is_finalised = True
+        return self._transition(self._give_back)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back what there is: the node can be configured anew."""
+        self._stop()
+        self._give_back()
+        return SUCCESS
+
+    def _start(self) -> None:
+        self.every(_LOOK_S, self._look_for_publishers)
+        self.listen()
+
+    def _look_for_publishers(self) -> None:
+        for listener in self._listeners:
+            listener.look()
+
+    def _stop(self) -> None:
+        self.is_active = False
+        for listener in self._listeners:
+            listener.close()
+        for timer in self._own_timers:
+            self.destroy_timer(timer)
+        self._listeners.clear()
+        self._own_timers.clear()
+
+    def _give_back(self) -> None:
+        self.close()
+        for publisher in self._own_publishers:
+            self.destroy_publisher(publisher)
+        self._own_publishers.clear()
+
+    def _transition(
+        self, change: Callable[[], None], undo: Callable[[], None] = lambda: None
+    ) -> TransitionCallbackReturn:
+        try:
+            change()
+        except CosenseError as error:
+            undo()
+            self._failure = error
+            # `bring_up` raises it, and the process says it.
+            if not self._is_bringing_up:
+                self.get_logger().error(str(error))
+            return FAILURE
+        except Exception as error:
+            # rclpy would swallow it.
+            self._failure = error
+            self.get_logger().fatal(traceback.format_exc())
+            return ERROR
+        return SUCCESS
+
+
+class Listener:
+    """A subscription that is there as soon as its topic has a publisher, and asks for what all of them offer.
+
+    Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability hears nothing.
+    Our own publishers keep what they sent last: who asks for it misses nothing, however late the two sides
+    of DDS learn of each other.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int,
+        *,
+        raw: bool,
+        at_once: bool,
+        from_now_on: bool,
+    ) -> None:
+        """Be ready to `look` for publishers.
+
+        Args:
+            node: that listens.
+            kind: type of the messages.
+            topic: where to listen.
+            callback: gets each message.
+            depth: of the queue.
+            raw: the callback gets serialised bytes.
+            at_once: be there before any publisher is, for those who wait for listeners.
+            from_now_on: do not ask for what was sent before.
+        """
+        self._node = node
+        self._arguments = (kind, topic, callback)
+        self._topic = node.resolve_topic_name(topic)
+        self._depth = depth
+        self._raw = raw
+        self._from_now_on = from_now_on
+        self._asked: QoSProfile | None = None
+        self._subscription: Subscription | None = None
+        if at_once:
+            self._subscribe(self._heard_by_all([]))
+
+    def look(self) -> None:
+        """Subscribe, or subscribe anew, where there are publishers that the present subscription misses."""
+        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self._topic)]
+        if self._asked is not None:
+            offers.append(self._asked)
+        wanted = self._heard_by_all(offers)
+        if offers and wanted != self._asked:
+            self._subscribe(wanted)
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _heard_by_all(self, offers: list[QoSProfile]) -> QoSProfile:
+        return heard_by_all(offers, self._depth, from_now_on=self._from_now_on)
+
+    def _subscribe(self, wanted: QoSProfile) -> None:
+        self.close()
+        self._subscription = self._node.create_subscription(*self._arguments, wanted, raw=self._raw)
+        self._asked = wanted

@@ -1,0 +1,153 @@
+"""What every node process does: declare parameters, report its health, start, stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from cosense.errors import CosenseError, nearest
+from cosense.nodes.ros.conversions import header
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+# A node, or what holds several.
+AnyNode = TypeVar("AnyNode")
+
+
+def declare(
+    node: Node,
+    name: str,
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    is_settable: bool = False,
+) -> Any:
+    """Declare a parameter and return its value.
+
+    Args:
+        node: whose parameter it is.
+        name: of the parameter.
+        default: also fixes its type.
+        description: what `ros2 param describe` says.
+        low: smallest number allowed; with `high` the range that ROS itself enforces.
+        high: largest number allowed.
+        is_settable: whether it may be set at run time; the others are set once, at the start.
+
+    Raises:
+        CosenseError: it was set to something of another type or out of bounds.
+    """
+    descriptor = ParameterDescriptor(description=description, read_only=not is_settable)
+    if low is not None and high is not None:
+        if isinstance(default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+            ]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    try:
+        return node.declare_parameter(name, default, descriptor).value
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        bounds = "" if low is None or high is None else f" from {low:g} to {high:g}"
+        raise CosenseError(
+            f"parameter '{name}' of node '{node.get_name()}': {error}; expected something like "
+            f"{default!r}{bounds} ({description})"
+        ) from None
+
+
+def declare_json(node: Node, name: str, description: str) -> Any:
+    """Declare a text parameter that holds JSON, an empty object if it is not set, and return what it holds.
+
+    Raises:
+        CosenseError: it is not JSON.
+    """
+    text = str(declare(node, name, "{}", description))
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CosenseError(f"parameter '{name}' of node '{node.get_name()}' is not JSON: {error}") from None
+
+
+def choose(node: Node, name: str, allowed: Sequence[str], description: str) -> str:
+    """Declare a parameter with a few allowed values, the first of which is the default.
+
+    Raises:
+        CosenseError: it was set to something else.
+    """
+    value = str(declare(node, name, allowed[0], f"{description}: {' or '.join(allowed)}"))
+    if value not in allowed:
+        raise CosenseError(
+            f"parameter '{name}' of node '{node.get_name()}' is '{value}', {nearest(value, allowed)}"
+        )
+    return value
+
+
+def needed(node: Node, name: str, description: str) -> str:
+    """Declare a text parameter that has no sensible default.
+
+    Raises:
+        CosenseError: it was not set.
+    """
+    value = str(declare(node, name, "", description))
+    if not value:
+        raise CosenseError(f"parameter '{name}' of node '{node.get_name()}' is not set: {description}")
+    return value
+
+
+def status(name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:
+    """Return one line of diagnostics."""
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id="cosense", values=pairs)
+
+
+def diagnostics(statuses: list[DiagnosticStatus], stamp_ns: int) -> DiagnosticArray:
+    """Return lines of diagnostics as one message."""
+    return DiagnosticArray(header=header(stamp_ns, ""), status=statuses)
+
+
+def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclpy.spin) -> None:
+    """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM.
+
+    Bad input ends the process with one line and status 2, a thread that fails with status 1. `close` of the
+    node is called in every case, so that files are complete.
+    """
+    # rclpy ends everything in order when it is told to. Python's own exception would come in the middle of
+    # anything, also where nobody can catch it.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    rclpy.init()
+    node = None
+    try:
+        node = make_node()
+        node.bring_up()
+        work(node)
+    except ExternalShutdownException:
+        pass
+    except CosenseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except RuntimeError:
+        # Of rclpy, when it is told to stop in the moment in which it begins to wait.
+        if rclpy.ok():
+            raise
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    if node.has_failed:
+        sys.exit(1)

@@ -1,0 +1,261 @@
+"""What a scenario means in processes: which there are, with which parameters and topics.
+
+`cosense run` starts these processes itself, `launch/scenario.launch.py` hands the same list to `ros2 launch`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosense import topics
+from cosense.config import to_mapping
+from cosense.cooperation.senders import CollectorSettings
+from cosense.errors import CosenseError, nearest
+from cosense.runs.method import Method
+from cosense.runs.scenario import AgentSpec, Scenario
+
+# In mode "drain" no frame may be closed while a slow detector still works on it.
+_DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
+# What the fusion takes at most.
+_LONGEST_DELIVERY_MS = 10_000.0
+_LONGEST_TIMEOUT_MS = 60_000.0
+# Folder, in that of the results, in which each node writes how long its frames took.
+TRACES = "trace"
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One node, or the two of the ego, each its own process.
+
+    Attributes:
+        name: of the process and its log, unique.
+        executable: module of `cosense.nodes`, and what `ros2 run cosense` calls it.
+        namespace: of the node.
+        parameters: of the node.
+        remappings: from private to public topic names; with two nodes, the name of the node stands before.
+        environment: variables beside those of the caller.
+        respawn: whether it is started again when it dies.
+    """
+
+    name: str
+    executable: str
+    namespace: str
+    parameters: Mapping[str, Any]
+    remappings: Mapping[str, str]
+    environment: Mapping[str, str]
+    respawn: bool = False
+
+
+def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[ProcessSpec]:
+    """Return the processes of a scenario in the order in which they start.
+
+    Args:
+        scenario: with agents, ego and method, see `resolved`.
+        out: folder for detections.jsonl, frames.jsonl, link.jsonl, run.mcap and trace/.
+        only: agents of this machine, where several machines share a scenario; empty for all.
+
+    Raises:
+        CosenseError: `only` names somebody who does not take part, or the players would not keep step.
+    """
+    ids = [agent.id for agent in scenario.agents]
+    for agent_id in only:
+        if agent_id not in ids:
+            raise CosenseError(f"no agent '{agent_id}' in the scenario, {nearest(agent_id, ids)}")
+    if only and scenario.player.mode == "rate":
+        raise CosenseError(
+            "agents on several machines keep step only in the player's mode 'drain', not in mode 'rate'"
+        )
+    here = [agent for agent in scenario.agents if not only or agent.id in only]
+    has_ego = _ego(scenario) in [agent.id for agent in here]
+    threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    specs = [_recorder(out, threads)] if scenario.record else []
+    is_late = _method(scenario) == "late"
+    if scenario.link is not None and has_ego:
+        specs.append(_channel(scenario, out, threads))
+    if has_ego:
+        specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
+    specs += [_agent(scenario, agent, out, threads) for agent in here if is_late or agent.id != scenario.ego]
+    specs.append(_player(scenario, here, out, {}))
+    # In mode "drain" the time of the recording stands still again and again; it is no clock to go by.
+    return specs if scenario.player.mode == "drain" else [_in_sim_time(spec) for spec in specs]
+
+
+def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:
+    """Return a process whose nodes know the time of what is played, from /clock."""
+    if spec.executable == "player":
+        return spec
+    return dataclasses.replace(spec, parameters={**spec.parameters, "use_sim_time": True})
+
+
+def agent_remappings(
+    agent_id: str,
+    *,
+    is_ego: bool,
+    with_link: bool = False,
+    points: str | None = None,
+    pose: str | None = None,
+) -> dict[str, str]:
+    """Return the public names of an agent's topics.
+
+    Args:
+        agent_id: under which it sends.
+        is_ego: whether its boxes go to its own fusion instead of the radio.
+        with_link: whether there is a channel between the agents.
+        points: topic of its clouds, None for the usual one.
+        pose: topic of its poses, None for the usual one.
+    """
+    sent = functools.partial(topics.tx_topic, agent_id) if with_link else str
+    heard = functools.partial(topics.rx_topic, agent_id) if with_link else str
+    return {
+        "~/input/points": points or topics.points_topic(agent_id),
+        "~/input/pose": pose or topics.pose_topic(agent_id),
+        "~/input/demand": heard(topics.V2X_DEMAND),
+        "~/output/features": sent(topics.V2X_FEATURES),
+        "~/output/objects": topics.objects_topic(agent_id) if is_ego else sent(topics.V2X_OBJECTS),
+        "~/output/scene_graph": (
+            topics.scene_graph_topic(agent_id) if is_ego else sent(topics.V2X_SCENE_GRAPH)
+        ),
+        "~/output/markers": topics.markers_topic(agent_id),
+    }
+
+
+def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]:
+    """Return the public names of the topics of an ego's fusion; see `agent_remappings`."""
+    heard = functools.partial(topics.rx_topic, ego_id) if with_link else str
+    return {
+        "~/input/ego_objects": topics.objects_topic(ego_id),
+        "~/input/objects": heard(topics.V2X_OBJECTS),
+        "~/input/features": heard(topics.V2X_FEATURES),
+        "~/input/ego_scene_graph": topics.scene_graph_topic(ego_id),
+        "~/input/scene_graph": heard(topics.V2X_SCENE_GRAPH),
+        "~/output/demand": topics.tx_topic(ego_id, topics.V2X_DEMAND) if with_link else topics.V2X_DEMAND,
+        "~/output/detections": topics.DETECTIONS,
+        "~/output/boxes": topics.BOXES,
+        "~/output/mode": topics.MODE,
+        "~/output/markers": topics.MARKERS,
+        "~/output/scene_graph": topics.SCENE_GRAPH_MARKERS,
+    }
+
+
+def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[str, str]:
+    """Return the remappings of agent and fusion in one process, told apart by the name of the node."""
+    nodes = {"agent": agent, "fusion": fusion}
+    return {f"{node}:{private}": public for node, table in nodes.items() for private, public in table.items()}
+
+
+def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    parameters = {"path": str(out / "run.mcap")}
+    return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
+
+
+def _channel(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    assert scenario.link is not None
+    parameters = {
+        "agents": ",".join(agent.id for agent in scenario.agents),
+        "link": json.dumps(to_mapping(scenario.link)),
+        "player_rate": scenario.player.rate,
+        "journal": str(out / "link.jsonl"),
+    }
+    return ProcessSpec("channel", "channel", "/", parameters, {}, environment, scenario.respawn)
+
+
+def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    ego = _ego(scenario)
+    is_drain = scenario.player.mode == "drain"
+    collect = scenario.collect or (_DRAIN_COLLECT if is_drain else CollectorSettings())
+    if not is_drain:
+        timeout_ms = min(collect.timeout_ms / scenario.player.rate, _LONGEST_TIMEOUT_MS)
+        collect = dataclasses.replace(collect, timeout_ms=timeout_ms)
+    parameters = {
+        "ego_id": ego,
+        "method": _method(scenario),
+        "registration": scenario.registration,
+        # In mode "drain" the next frame comes when the senders know what the ego wants: they are waited for
+        # as long as their messages are, or the result would depend on how soon two hosts find each other.
+        "demand_delivery_ms": min(collect.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
+        "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
+        "journal": str(out / "detections.jsonl"),
+        **dataclasses.asdict(scenario.fusion),
+        **{f"gate.{key}": value for key, value in dataclasses.asdict(scenario.gate).items()},
+        **dataclasses.asdict(collect),
+        "trace": str(out / TRACES),
+    }
+    return ProcessSpec(
+        "fusion",
+        "fusion",
+        f"/{topics.namespace_of(ego)}",
+        parameters,
+        fusion_remappings(ego, with_link=scenario.link is not None),
+        environment,
+        scenario.respawn,
+    )
+
+
+def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    is_ego = agent.id == _ego(scenario)
+    name = topics.namespace_of(agent.id)
+    parameters = {
+        "agent_id": agent.id,
+        "kind": agent.kind,
+        "model": agent.model or scenario.model,
+        "method": _method(scenario),
+        "scene_graph": scenario.registration != "none",
+        "device": scenario.device,
+        "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
+        "queue_depth": 16 if scenario.player.mode == "drain" else 1,
+        "trace": str(out / TRACES),
+    }
+    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.link is not None)
+    return ProcessSpec(
+        f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
+    )
+
+
+def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    """Return the ego's agent and its fusion in one process."""
+    (own,) = (agent for agent in scenario.agents if agent.id == scenario.ego)
+    agent, fusion = _agent(scenario, own, out, environment), _fusion(scenario, out, environment)
+    remappings = ego_remappings(agent.remappings, fusion.remappings)
+    parameters = {**agent.parameters, **fusion.parameters}
+    return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, environment, scenario.respawn)
+
+
+def _player(
+    scenario: Scenario, played: Sequence[AgentSpec], out: Path, environment: Mapping[str, str]
+) -> ProcessSpec:
+    source = scenario.source
+    parameters: dict[str, Any] = {
+        "data": "" if source.data is None else str(source.data.resolve()),
+        "split": source.split or "",
+        "labels": source.labels or "",
+        "cameras": source.cameras,
+        "bag": json.dumps(dataclasses.asdict(source.bag)),
+        "frames": scenario.frames or 0,
+        "agents": ",".join(agent.id for agent in played),
+        "ego": _ego(scenario),
+        "journal": str(out / "frames.jsonl"),
+        "recorded": scenario.record,
+        "clock_skews_ms": json.dumps({a.id: a.clock_skew_ms for a in played if a.clock_skew_ms}),
+        "pose_errors": json.dumps({a.id: a.pose_error for a in played if any(a.pose_error)}),
+        **dataclasses.asdict(scenario.player),
+    }
+    if source.simulate is not None:
+        simulate = dataclasses.asdict(source.simulate)
+        parameters |= {f"simulate.{key}": value for key, value in simulate.items()}
+    return ProcessSpec("player", "player", "/", parameters, {}, environment)
+
+
+def _ego(scenario: Scenario) -> str:
+    assert scenario.ego is not None, "the scenario is not resolved"
+    return scenario.ego
+
+
+def _method(scenario: Scenario) -> Method:
+    assert scenario.method is not None, "the scenario is not resolved"
+    return scenario.method

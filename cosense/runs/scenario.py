@@ -1,0 +1,229 @@
+"""A scenario says who takes part in a run, what they see and what they do with it; processes.py starts it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cosense import topics
+from cosense.config import from_mapping, load_yaml
+from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.senders import CollectorSettings
+from cosense.errors import CosenseError, nearest
+from cosense.messages.envelope import MAX_SENDER_BYTES
+from cosense.runs.method import MAX_BUDGET_BYTES, Method, Registration, method_for
+from cosense.runs.source import Source, agents_of
+from cosense.sensing.frame import AgentKind
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """One vehicle or roadside unit.
+
+    Attributes:
+        id: as in the data set.
+        kind: vehicle or infrastructure.
+        model: of its detector, None for the scenario's.
+        budget_bytes: limit of each message, None for the scenario's.
+        clock_skew_ms: by how much its clock is ahead of the truth: its stamps are wrong by this.
+        position_error_m: (x, y) in the world by which its position is wrong, and it does not know.
+        heading_error_deg: likewise of its heading.
+    """
+
+    id: str
+    kind: AgentKind = "vehicle"
+    model: str | None = None
+    budget_bytes: int | None = None
+    clock_skew_ms: float = 0.0
+    position_error_m: tuple[float, float] = (0.0, 0.0)
+    heading_error_deg: float = 0.0
+
+    @property
+    def pose_error(self) -> tuple[float, float, float]:
+        """x, y in metres and the heading in degrees."""
+        return (*self.position_error_m, self.heading_error_deg)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.id.encode()) <= MAX_SENDER_BYTES or "," in self.id:
+            raise ValueError(f"id '{self.id}' must have 1 to {MAX_SENDER_BYTES} bytes and no comma")
+        _check_budget(self.budget_bytes)
+
+
+# The smallest and the largest value of each setting, also as a parameter of the node.
+PLAYER_BOUNDS = {
+    "rate": (0.001, 1000.0),
+    "timeout_s": (0.01, 3600.0),
+    "startup_timeout_s": (0.01, 3600.0),
+}
+
+
+@dataclass(frozen=True)
+class PlayerSettings:
+    """How the frames are played.
+
+    Attributes:
+        mode: "drain" publishes the next frame when the one before is fused, so that nothing is lost on a slow
+            machine; "rate" keeps the time of the recording.
+        rate: in mode "rate", how many times faster than the recording.
+        timeout_s: in mode "drain", how long to wait for a frame before going on without it.
+        startup_timeout_s: how long to wait for all other processes.
+    """
+
+    mode: Literal["drain", "rate"] = "drain"
+    rate: float = 1.0
+    timeout_s: float = 20.0
+    startup_timeout_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in PLAYER_BOUNDS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {low:g} to {high:g}")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Who takes part, what they see and what they do with it.
+
+    Attributes:
+        source: where the frames come from.
+        agents: who takes part; empty (in YAML: "all") for all agents of the first frame
+            that can be read.
+        ego: who fuses; None for the ego of the source.
+        model: detector of the agents that name none.
+        method: what is sent and fused; None for hybrid where the model of the ego shares features, else late.
+        registration: how the poses of others are set right, by scene graphs that all agents send; none: poses
+            as sent.
+        budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
+        device: where the detectors run.
+        threads: of each process; agents share the processor.
+        frames: how many to play, None for all.
+        player: how they are played.
+        collect: how long the fusion waits and for whom; None for what suits the mode of the player. In mode
+            "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
+        fusion: what the fusion accepts and how it merges; the ages are those of late fusion.
+        gate: what a message may do where features are fused.
+        link: what a radio between the agents does to their messages, in times of the recording; None where
+            they talk over DDS alone.
+        respawn: whether agents, the ego and the channel are started again when they die; else the run ends
+            with the ego.
+        record: whether to write run.mcap.
+    """
+
+    source: Source
+    agents: tuple[AgentSpec, ...] = ()
+    ego: str | None = None
+    model: str = "cosense-lite"
+    method: Method | None = None
+    registration: Registration = "none"
+    budget_bytes: int | None = None
+    device: str = "cpu"
+    threads: int = 1
+    frames: int | None = None
+    player: PlayerSettings = field(default_factory=PlayerSettings)
+    collect: CollectorSettings | None = None
+    fusion: FusionSettings = field(default_factory=FusionSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    link: RadioSettings | None = None
+    respawn: bool = False
+    record: bool = False
+
+    def __post_init__(self) -> None:
+        if self.source.data is None and self.source.simulate is None:
+            raise ValueError("source has neither 'data' nor 'simulate'")
+        if self.source.data is None and self.frames is None:
+            raise ValueError("a simulated source never ends by itself: set 'frames'")
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"frames is {self.frames}, expected at least 1")
+        _check_budget(self.budget_bytes)
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}, expected at least 1")
+        if self.link is not None and self.player.mode == "drain":
+            raise ValueError(
+                "link: in player mode 'drain' the recording waits for every message: set player: {mode: rate}"
+            )
+        ids = [agent.id for agent in self.agents]
+        names = [topics.namespace_of(agent_id) for agent_id in ids]
+        if len(set(names)) < len(names):
+            raise ValueError(f"agents {ids} are not different in ROS names: {names}")
+        if self.agents and self.ego is not None and self.ego not in ids:
+            raise ValueError(f"ego '{self.ego}' is none of the agents, {nearest(self.ego, ids)}")
+
+
+def _check_budget(budget_bytes: int | None) -> None:
+    if budget_bytes is not None and not 1 <= budget_bytes <= MAX_BUDGET_BYTES:
+        raise ValueError(
+            f"budget_bytes is {budget_bytes}, expected 1 to {MAX_BUDGET_BYTES}; leave it out for no limit"
+        )
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario.
+
+    Raises:
+        CosenseError: the file is missing, or a key or value is wrong.
+    """
+    mapping = load_yaml(path)
+    if isinstance(mapping, dict) and mapping.get("agents") == "all":
+        mapping = {key: value for key, value in mapping.items() if key != "agents"}
+    return from_mapping(Scenario, mapping, where=str(path))
+
+
+def with_player(scenario: Scenario, **changes: Any) -> Scenario:
+    """Return the scenario with other settings of its player; a rate without a mode means mode "rate".
+
+    Raises:
+        CosenseError: they are not allowed, or do not go with the rest.
+    """
+    if changes.get("rate") is not None:
+        changes.setdefault("mode", "rate")
+    try:
+        player = dataclasses.replace(scenario.player, **changes)
+    except ValueError as error:
+        raise CosenseError(f"player: {error}") from None
+    return with_changes(scenario, player=player)
+
+
+def with_changes(scenario: Scenario, **changes: Any) -> Scenario:
+    """Return the scenario with other values.
+
+    Raises:
+        CosenseError: they do not go together.
+    """
+    try:
+        return dataclasses.replace(scenario, **changes)
+    except ValueError as error:
+        raise CosenseError(f"scenario: {error}") from None
+
+
+def resolved(scenario: Scenario) -> Scenario:
+    """Fill in agents and ego from the source and the method from the model, and check those that are named.
+
+    Raises:
+        CosenseError: no frame can be read, or an agent or a model does not exist.
+    """
+    there, source_ego = agents_of(scenario.source)
+    agents = scenario.agents or tuple(AgentSpec(agent_id, kind) for agent_id, kind in there.items())
+    for agent in agents:
+        if agent.id not in there:
+            raise CosenseError(f"no agent '{agent.id}' in the source, {nearest(agent.id, there)}")
+    ego = scenario.ego or source_ego
+    if ego != source_ego:
+        raise CosenseError(
+            f"ego '{ego}' is not the ego of the source, which is '{source_ego}'; that of a bag is chosen by "
+            "'source: {bag: {ego: ...}}'"
+        )
+    if ego not in [agent.id for agent in agents]:
+        raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
+    if scenario.link is not None:
+        scenario.link.check_agents([agent.id for agent in agents])
+    scenario = with_changes(scenario, agents=agents, ego=ego)
+    return with_changes(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
+
+
+def _model_of_ego(scenario: Scenario) -> str:
+    (model,) = (agent.model for agent in scenario.agents if agent.id == scenario.ego)
+    return model or scenario.model

@@ -1,0 +1,46 @@
+"""Checks that a message of another agent passes before the ego uses it: one file of this folder each.
+
+A check is a function `check(message, context)` of a module of this folder. It returns why the message is not
+to be used, or None. Which checks run is said by name; admission (`cosense.cooperation.admission`) runs them in
+that order after its own limits of kind, sender, age and number, and the reason goes into the message's report.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cosense.trust
+from cosense.errors import CosenseError, nearest
+from cosense.messages.envelope import Message
+
+
+@dataclass(frozen=True)
+class TrustContext:
+    """What the ego knows when it judges a message.
+
+    Attributes:
+        ego: the ego's own message of the frame, with its pose, stamp and model.
+        age_ms: how long before the ego's cloud the message was measured; negative if after it.
+    """
+
+    ego: Message
+    age_ms: float
+
+
+Check = Callable[[Message, TrustContext], str | None]
+
+
+def find_checks(names: Sequence[str]) -> list[Check]:
+    """Return the checks of these names, in this order.
+
+    Raises:
+        CosenseError: there is no check of a name; names the nearest.
+    """
+    known = {module.name for module in pkgutil.iter_modules(cosense.trust.__path__)} - {"base"}
+    for name in names:
+        if name not in known:
+            raise CosenseError(f"unknown check '{name}', {nearest(name, known)}")
+    return [importlib.import_module(f"cosense.trust.{name}").check for name in names]

@@ -1,0 +1,72 @@
+"""An ego and a roadside unit that several tests let fuse."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.late import fuse_late
+from cosense.cooperation.receiver import FusionResult, FusionSettings
+from cosense.geometry.boxes import transform_boxes
+from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.messages.envelope import PayloadKind
+from cosense.messages.features import encode_features
+from cosense.messages.late_boxes import LateBoxes
+from cosense.sensing.detections import Detections
+from tests.cooperation.networks import (
+    COSDH,
+    MS,
+    NO_POINTS,
+    PATCHES,
+    cooperative,
+    features_message,
+    frame,
+    message,
+    objects_message,
+)
+
+NOW = 10_000 * MS
+T_WORLD_EGO = transform_from_planar(1000.0, 2000.0, 0.5, 2.0)
+T_EGO_UNIT = transform_from_planar(6.0, 2.0, 2.0, 1.5)
+T_WORLD_UNIT = T_WORLD_EGO @ T_EGO_UNIT
+DETECTORS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
+EGO = frame("ego", T_WORLD_EGO, NOW, seed=1)
+UNIT = frame("unit", T_WORLD_UNIT, NOW, seed=2)
+FEATURES = {name: detector.encode(EGO.points) for name, detector in DETECTORS.items()}
+OWN = objects_message(EGO, DETECTORS["patches"].decode(FEATURES["patches"]))
+ALONE = fuse_late(OWN, [], FusionSettings()).detections
+both_profiles = pytest.mark.parametrize("profile", ["patches", "cosdh"])
+
+
+def fuse(profile: str, *messages: bytes, **options) -> FusionResult:
+    return FeatureReceiver(DETECTORS[profile], **options).fuse(OWN, FEATURES[profile], messages)
+
+
+def from_unit(profile: str, agent=UNIT, **changes) -> bytes:
+    return features_message(DETECTORS[profile], dataclasses.replace(agent, **changes))
+
+
+def late_only(found: Detections, velocities=None, age_ms=0, name="unit") -> bytes:
+    """Return a FEATURES message of the product profile with nothing but boxes, given in the ego frame."""
+    local = transform_boxes(invert(T_EGO_UNIT), found.boxes)
+    told = LateBoxes(
+        dataclasses.replace(found, boxes=local),
+        np.full((len(found), 2), np.nan) if velocities is None else velocities,
+    )
+    agent = frame(name, T_WORLD_UNIT, NOW - age_ms * MS, points=NO_POINTS)
+    payload = encode_features(-3.4, told, [], DETECTORS["patches"].sharing.specs, 1 << 16)
+    return message(agent, PayloadKind.FEATURES, payload)
+
+
+def assert_same(a: Detections, b: Detections) -> None:
+    np.testing.assert_array_equal(a.boxes, b.boxes)
+    np.testing.assert_allclose(a.scores, b.scores, atol=1e-6)
+    np.testing.assert_array_equal(a.labels, b.labels)
+    np.testing.assert_array_equal(a.sources, b.sources)
+
+
+def differ(a: Detections, b: Detections) -> bool:
+    return len(a) != len(b) or not np.array_equal(a.boxes, b.boxes)

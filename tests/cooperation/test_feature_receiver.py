@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.receiver import FusionSettings
+from cosense.geometry.boxes import transform_boxes
+from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.messages.demand import decode_demand
+from cosense.messages.envelope import MessageError, PayloadKind, decode
+from cosense.messages.features import decode_features, encode_features
+from cosense.messages.late_boxes import LateBoxes
+from cosense.methods.calibration import Calibration
+from cosense.methods.models import CooperativeDetector
+from cosense.sensing.detections import Source
+from cosense.sensing.objects import ObjectClass
+from tests.cooperation.networks import (
+    COSDH,
+    MS,
+    NO_POINTS,
+    PATCHES,
+    cooperative,
+    detections,
+    features_message,
+    frame,
+    message,
+    objects_message,
+    with_nan_pose,
+)
+from tests.cooperation.pair import (
+    ALONE,
+    DETECTORS,
+    EGO,
+    FEATURES,
+    NOW,
+    OWN,
+    T_EGO_UNIT,
+    T_WORLD_EGO,
+    UNIT,
+    assert_same,
+    both_profiles,
+    differ,
+    from_unit,
+    fuse,
+    late_only,
+)
+
+
+@pytest.fixture
+def modest() -> CooperativeDetector:
+    """The product profile with a fused head that adds nothing of its own."""
+    detector = cooperative(PATCHES)
+    assert detector.fusion is not None
+    for head in (detector.fusion.classes, detector.fusion.boxes):
+        head.weight.data.zero_()
+        head.bias.data.zero_()
+    return detector
+
+
+@both_profiles
+def test_without_a_message_the_ego_has_its_own_boxes(profile):
+    assert len(ALONE) > 5
+    result = fuse(profile)
+    assert_same(result.detections, ALONE)
+    assert result.peers == []
+
+
+GARBAGE = {
+    "nothing": (b"", "message has 0 bytes"),
+    "noise": (bytes(range(256)), "magic is"),
+    "cut": (OWN[:-3], "CRC"),
+    "pose is no number": (with_nan_pose(from_unit("patches")), "is not finite and within"),
+    "future": (from_unit("patches", stamp_ns=NOW + 101 * MS), "101 ms ahead, the limit is 100"),
+    "old": (from_unit("patches", stamp_ns=NOW - 1001 * MS), "1001 ms old, the limit is 1000"),
+    "unsure": (from_unit("patches", pose_covariance=np.eye(3)), "poses are uncertain by 21.24 m"),
+    "ego": (from_unit("patches", agent=EGO), "the sender is the ego itself"),
+    "points": (
+        message(UNIT, PayloadKind.POINTS, b""),
+        "carries POINTS, this fusion uses FEATURES and OBJECTS",
+    ),
+    "empty payload": (message(UNIT, PayloadKind.FEATURES, b""), "features have 0 bytes"),
+    "noisy payload": (message(UNIT, PayloadKind.FEATURES, bytes(4) + b"\x07\x09noise"), "chunk of layer 7"),
+}
+
+
+@both_profiles
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_with_nothing_usable_the_ego_has_its_own_boxes_and_says_why(profile, kind):
+    data, reason = GARBAGE[kind]
+    result = fuse(profile, data)
+    assert_same(result.detections, ALONE)
+    (report,) = result.peers
+    assert (report.used_for, report.bytes) == ("nothing", len(data))
+    assert reason in report.reason
+
+
+@both_profiles
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_what_is_unusable_does_not_touch_what_is(profile, kind):
+    good = from_unit(profile, agent=dataclasses.replace(UNIT, agent_id="good"))
+    result = fuse(profile, GARBAGE[kind][0], good)
+    assert [report.used_for for report in result.peers] == ["nothing", "features"]
+    assert_same(result.detections, fuse(profile, good).detections)
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_bytes_of_others_never_raise(data):
+    whole = bytearray(from_unit("patches"))
+    payload = bytearray(decode(bytes(whole)).payload)
+    for _ in range(data.draw(st.integers(1, 4))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    # With a checksum that fits: what a faulty or malicious sender can write.
+    result = fuse("patches", message(UNIT, PayloadKind.FEATURES, bytes(payload)))
+    assert np.isfinite(result.detections.boxes).all()
+    assert np.isfinite(result.detections.scores).all()
+    assert result.peers[0].used_for in ("features", "nothing")
+
+
+@both_profiles
+def test_features_change_what_the_ego_says(profile):
+    result = fuse(profile, from_unit(profile))
+    assert differ(result.detections, ALONE)
+    # CoSDH replaces the ego's own boxes by the fused ones, the product profile merges them with these.
+    assert (Source.EGO in result.detections.sources) <= (profile == "patches")
+    assert Source.FUSED in result.detections.sources
+    (report,) = result.peers
+    assert (report.sender, report.used_for, report.reason, report.age_ms) == ("unit", "features", "", 0.0)
+
+
+@both_profiles
+def test_intermediate_fusion_merges_no_boxes(profile):
+    only = fuse(profile, from_unit(profile), with_boxes=False).detections
+    assert set(only.sources.tolist()) == {Source.FUSED}
+    both = fuse(profile, from_unit(profile)).detections
+    assert Source.LATE in both.sources
+
+
+@both_profiles
+def test_the_same_messages_give_the_same_boxes_in_whichever_order(profile):
+    messages = [
+        from_unit(profile, agent=frame(f"u{i}", T_WORLD_EGO @ transform_from_planar(4 * i, -3, i), NOW, i))
+        for i in range(3)
+    ]
+    for with_boxes in (True, False):
+        once, again, reversed_order = (
+            fuse(profile, *order, with_boxes=with_boxes).detections
+            for order in (messages, messages, messages[::-1])
+        )
+        assert_same(again, once)
+        # Of equal scores of two senders the first one given goes first.
+        np.testing.assert_allclose(reversed_order.scores, once.scores, atol=1e-6)
+        by_place = [found.boxes[np.lexsort(found.boxes.T.round(3))] for found in (reversed_order, once)]
+        np.testing.assert_allclose(*by_place, atol=1e-3)
+
+
+@both_profiles
+def test_five_senders_all_take_part(profile):
+    messages = [
+        from_unit(profile, agent=frame(f"u{i}", T_WORLD_EGO @ transform_from_planar(5 * i - 9, 2, i), NOW, i))
+        for i in range(5)
+    ]
+    receiver = FeatureReceiver(DETECTORS[profile])
+    result = receiver.fuse(OWN, FEATURES[profile], messages)
+    assert [report.used_for for report in result.peers] == ["features"] * 5
+    assert differ(result.detections, fuse(profile, *messages[:4]).detections)
+    assert set(receiver.demands(OWN, FEATURES[profile])) == {f"u{i}" for i in range(5)}
+
+
+@both_profiles
+@pytest.mark.parametrize("fusion", ["hybrid", "intermediate"])
+def test_of_another_model_or_grid_only_the_boxes_are_used(profile, fusion):
+    larger = dataclasses.replace(
+        PATCHES if profile == "patches" else COSDH, range_m=(-25.6, -12.8, -12.0, 25.6, 12.8, 5.0)
+    )
+    other = cooperative(larger, fingerprint=b"other!!!", seed=3)
+    told = features_message(other, UNIT, found=detections([[4.0, -3.0, -1.0, 4, 2, 1.5, 0]], [0.95]))
+    result = fuse(profile, told, with_boxes=fusion == "hybrid")
+    (report,) = result.peers
+    assert report.used_for == "boxes"
+    assert report.reason == "features are of model 6f74686572212121, this is 3132333435363738"
+    if fusion == "intermediate":
+        assert_same(result.detections, ALONE)
+    else:
+        expected = transform_boxes(T_EGO_UNIT, np.array([[4.0, -3.0, -1.0, 4, 2, 1.5, 0]]))
+        distance = np.linalg.norm(result.detections.boxes[:, :2] - expected[0, :2], axis=1)
+        assert distance.min() < 0.3
+
+
+@both_profiles
+def test_two_senders_of_which_one_runs_another_model(profile):
+    other = cooperative(PATCHES if profile == "patches" else COSDH, fingerprint=b"other!!!", seed=3)
+    messages = [from_unit(profile), features_message(other, dataclasses.replace(UNIT, agent_id="stranger"))]
+    assert [report.used_for for report in fuse(profile, *messages).peers] == ["features", "boxes"]
+
+
+@both_profiles
+def test_empty_clouds_on_either_side(profile):
+    detector = DETECTORS[profile]
+    silent = from_unit(profile, points=NO_POINTS)
+    result = fuse(profile, silent)
+    assert [report.used_for for report in result.peers] == ["features"]
+    assert np.isfinite(result.detections.boxes).all()
+
+    blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
+    features = detector.encode(blind.points)
+    own = objects_message(blind, detector.decode(features))
+    receiver = FeatureReceiver(detector)
+    assert len(receiver.fuse(own, features, []).detections) == 0
+    assert len(receiver.fuse(own, features, [from_unit(profile)]).detections) > 0
+    assert [r.used_for for r in receiver.fuse(own, features, [silent]).peers] == ["features"]
+    # Who sees nothing wants everything.
+    assert decode_demand(decode(receiver.demands(own, features)[""]).payload, T_WORLD_EGO, NOW).wanted.all()
+
+
+def test_a_car_that_only_the_unit_sees_is_where_it_says(modest):
+    car = detections([[5.3, -2.1, -0.4, 4.4, 1.8, 1.5, 0.7]], [0.9])
+    blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
+    features = modest.encode(blind.points)
+    receiver = FeatureReceiver(modest)
+    own = objects_message(blind, modest.decode(features))
+    found = receiver.fuse(own, features, [late_only(car)]).detections
+    assert len(found) == 1
+    np.testing.assert_allclose(found.boxes[0, :3], car.boxes[0, :3], atol=0.03)
+    np.testing.assert_allclose(found.boxes[0, 3:6], car.boxes[0, 3:6], rtol=0.01)
+    assert found.boxes[0, 6] == pytest.approx(0.7, abs=0.015)
+    assert float(found.scores[0]) == pytest.approx(0.9, abs=0.01)
+
+
+def test_patches_are_placed_and_turned_by_the_poses_and_move_with_what_they_show(monkeypatch):
+    """What reaches the evidence network, cell by cell."""
+    detector = cooperative(PATCHES)
+    asked = []
+    plain = detector.fusion.evidence_of
+    monkeypatch.setattr(detector.fusion, "evidence_of", lambda *args: asked.append(args) or plain(*args))
+    velocity = np.array([[6.0, -3.0]])
+    # In the frame of the unit.
+    car = LateBoxes(detections([[3.0, -2.0, -1.0, 4.0, 2.0, 1.5, -0.46]], [0.9]), velocity)
+    agent = dataclasses.replace(UNIT, stamp_ns=NOW - 100 * MS)
+    specs = detector.sharing.specs
+    sections = detector.sharing.offer(
+        detector.encode(agent.points),
+        lambda stride: torch.ones(32 // stride, 64 // stride, dtype=torch.bool),
+        None,
+        seed=0,
+    )
+    payload = encode_features(-1.9, car, sections, specs, 1 << 16)
+    data = message(agent, PayloadKind.FEATURES, payload)
+    FeatureReceiver(detector).fuse(OWN, FEATURES["patches"], [data])
+    ((patches, floor, yaw, grid),) = asked
+    assert yaw == pytest.approx(2.0, abs=1e-6)
+    assert grid.cell_m == pytest.approx(1.6)
+    sent = decode_features(payload, specs, (32, 64)).layers
+    for cells, layer, stride in ((patches, sent[0], 4), (floor, sent[1], 8)):
+        np.testing.assert_array_equal(cells.values, layer.values)
+        centres = detector.grid.coarser(stride).centres().reshape(-1, 2)[layer.cells]
+        offset = centres - (3.0, -2.0)
+        along = offset @ (np.cos(-0.46), np.sin(-0.46))
+        across = offset @ (-np.sin(-0.46), np.cos(-0.46))
+        near = (np.abs(along) < 2.8) & (np.abs(across) < 1.8)
+        assert 0 < near.sum() < len(near)
+        by_now = centres + np.where(near[:, None], velocity * 0.1, 0.0)
+        expected = by_now @ T_EGO_UNIT[:2, :2].T + T_EGO_UNIT[:2, 3]
+        np.testing.assert_allclose(cells.xy_m, expected, atol=0.03)
+
+
+def test_a_car_that_moved_since_is_where_it_is_by_now(modest):
+    car = detections([[3.0, -2.1, -0.4, 4.4, 1.8, 1.5, 0.0]], [0.9])
+    velocity = invert(T_EGO_UNIT)[:2, :2] @ np.array([8.0, 0.0])
+    for age_ms, is_precise in ((120, True), (400, False)):
+        data = late_only(car, velocity[None], age_ms)
+        blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
+        features = modest.encode(blind.points)
+        own = objects_message(blind, modest.decode(features))
+        result = FeatureReceiver(modest).fuse(own, features, [data])
+        assert [report.used_for for report in result.peers] == ["features" if is_precise else "boxes"]
+        (box,) = result.detections.boxes
+        assert box[0] == pytest.approx(3.0 + 8.0 * age_ms / 1e3, abs=0.1)
+        assert box[1] == pytest.approx(-2.1, abs=0.1)
+        # Older boxes count less.
+        assert float(result.detections.scores[0]) <= 0.9 + 0.002
+
+
+def test_boxes_that_are_too_old_for_the_fused_head_are_merged_behind():
+    far = detections([[11.0, 5.0, -0.4, 4.0, 1.8, 1.5, 0.0]], [0.9])
+    result = fuse("patches", late_only(far, np.zeros((1, 2)), age_ms=400))
+    late = result.detections[result.detections.sources == Source.LATE]
+    np.testing.assert_allclose(late.boxes[:, :2], [[11.0, 5.0]], atol=0.02)
+    others = result.detections[result.detections.sources != Source.LATE]
+    assert_same(others, ALONE)
+    assert result.peers[0].reason == "features are 400 ms old, the limit is 150"
+
+
+def test_late_boxes_count_as_much_as_they_are_likely_to_lie_where_they_say():
+    far = detections([[11.0, 5.0, -0.4, 4.0, 1.8, 1.5, 0.0]], [0.9])
+    for age_ms in (400, 900):
+        receiver = FeatureReceiver(DETECTORS["patches"])
+        found = receiver.fuse(OWN, FEATURES["patches"], [late_only(far, age_ms=age_ms)]).detections
+        (other,) = receiver._received
+        assert other.reliability[0] < 0.7
+        late = found[found.sources == Source.LATE]
+        np.testing.assert_allclose(late.scores, 0.9 * other.reliability, atol=0.003)
+
+
+def test_scores_are_calibrated_by_their_source():
+    curves = Calibration({"ego": {"cyclist": (1.0, -1.0)}, "fused": {"car": (1.0, 2.0)}})
+    detector = cooperative(PATCHES, calibration=curves)
+    alone = FeatureReceiver(detector).fuse(OWN, FEATURES["patches"], []).detections
+    expected = curves.apply(ALONE)
+    # One suppression over all follows: what is left is a part of it.
+    assert set(alone.scores.tolist()) <= set(expected.scores.tolist())
+    assert alone.scores.tolist() == sorted(alone.scores.tolist(), reverse=True)
+    plain = fuse("patches", from_unit("patches")).detections
+    fused = FeatureReceiver(detector).fuse(OWN, FEATURES["patches"], [from_unit("patches")]).detections
+    cars = fused[(fused.labels == ObjectClass.CAR) & (fused.sources == Source.FUSED)]
+    before = plain[(plain.labels == ObjectClass.CAR) & (plain.sources == Source.FUSED)]
+    assert len(cars)
+    assert cars.scores.max() > before.scores.max()
+
+
+def test_the_gate_is_a_setting():
+    strict = GateSettings(features_max_age_ms=10, boxes_max_age_ms=20)
+    for age_ms, used_for in ((5, "features"), (15, "boxes"), (25, "nothing")):
+        data = from_unit("patches", stamp_ns=NOW - age_ms * MS)
+        assert fuse("patches", data, gate=strict).peers[0].used_for == used_for
+    few = FusionSettings(max_senders=1)
+    second = from_unit("patches", agent=dataclasses.replace(UNIT, agent_id="second"))
+    peers = fuse("patches", from_unit("patches"), second, settings=few).peers
+    assert [report.reason for report in peers] == ["", "more than 1 senders"]
+
+
+def test_the_egos_body_is_no_obstacle():
+    body = detections([[0.1, 0.0, -1.0, 4.6, 1.9, 1.6, 0.0]], [0.99])
+    own = objects_message(EGO, body)
+    assert len(FeatureReceiver(DETECTORS["patches"]).fuse(own, FEATURES["patches"], []).detections) == 0
+    assert_same(fuse("patches", late_only(body, age_ms=400)).detections, ALONE)
+
+
+@both_profiles
+def test_a_broken_message_of_the_ego_itself_is_an_error(profile):
+    receiver = FeatureReceiver(DETECTORS[profile])
+    with pytest.raises(MessageError, match="CRC"):
+        receiver.fuse(OWN[:-1], FEATURES[profile], [])
+    with pytest.raises(MessageError, match="the ego's own message carries FEATURES, expected OBJECTS"):
+        receiver.fuse(from_unit(profile), FEATURES[profile], [])
+
+
+def cosdh(**changes) -> CooperativeDetector:
+    return cooperative(dataclasses.replace(COSDH, cosdh=dataclasses.replace(COSDH.cosdh, **changes)))
+
+
+def test_what_was_not_sent_is_not_there_after_decoding():
+    """No decoder footprint: masks are laid at the sender and again on what was decoded."""
+    detector = DETECTORS["cosdh"]
+    agent = dataclasses.replace(UNIT, T_world_agent=T_WORLD_EGO)
+    data = features_message(detector, agent, budget_bytes=700)
+    receiver = FeatureReceiver(detector)
+    receiver.fuse(OWN, FEATURES["cosdh"], [data])
+    (other,) = receiver._received
+    payload = decode_features(decode(data).payload, detector.sharing.specs, (32, 64))
+    features = detector.encode(agent.points)
+    latents = detector.sharing.encode([level[None] for level in features.levels])
+    masked = []
+    for latent, layer in zip(latents, payload.layers, strict=True):
+        mask = torch.zeros(latent.shape[2] * latent.shape[3])
+        mask[torch.from_numpy(layer.cells)] = 1.0
+        masked.append((latent.half().float(), mask.view(latent.shape[2:])))
+    decoded = detector.sharing.decode([latent * mask for latent, mask in masked])
+    levels = receiver._decoded_levels(other)
+    assert any(0 < float(mask.mean()) < 1 for _, mask in masked)
+    for level, expected, (_, mask) in zip(levels, decoded, masked, strict=True):
+        torch.testing.assert_close(level, (expected * mask)[0], atol=1e-3, rtol=1e-3)
+        assert not level[:, mask == 0].abs().gt(1e-3).any()
+
+
+def test_whole_levels_side_by_side_are_the_maximum_of_both():
+    """Without a codec and at one place fusion is what it says in one line of the paper."""
+    detector = cosdh(codec=False)
+    other = detector.encode(UNIT.points)
+    own = FEATURES["cosdh"]
+    agent = dataclasses.replace(UNIT, T_world_agent=T_WORLD_EGO)
+    data = features_message(detector, agent)
+    # Everything is supplied at a threshold of one percent.
+    assert len(decode_features(decode(data).payload, detector.sharing.specs, (32, 64)).layers[0].cells) == 512
+    fused = [torch.maximum(a, b.half().float()) for a, b in zip(own.levels, other.levels, strict=True)]
+    expected = detector.decode(detector.decide(fused, own.point_counts, own.ground_m))
+    result = FeatureReceiver(detector, with_boxes=False).fuse(OWN, own, [data]).detections
+    np.testing.assert_allclose(result.boxes[:, :2], expected.boxes[: len(result), :2], atol=0.02)
+    np.testing.assert_allclose(result.scores, expected.scores[: len(result)], atol=0.005)
+
+
+@pytest.mark.parametrize("change", [{"squeeze_ego": True}, {"fusion": "attention"}, {"codec": False}])
+def test_every_choice_of_the_faithful_profile_makes_a_difference(change):
+    detector = cosdh(**change)
+    data = features_message(detector, UNIT)
+    changed = FeatureReceiver(detector, with_boxes=False).fuse(OWN, FEATURES["cosdh"], [data]).detections
+    plain = fuse("cosdh", from_unit("cosdh"), with_boxes=False).detections
+    assert differ(changed, plain)
+
+
+def test_late_boxes_of_the_faithful_profile_are_cut_and_lowered_by_a_constant():
+    found = detections([[10.0, 5.0, -0.4, 4, 1.8, 1.5, 0], [11.0, -5.0, -0.4, 4, 1.8, 1.5, 0]], [0.6, 0.09])
+    agent = frame("unit", T_WORLD_EGO, NOW, points=NO_POINTS)
+    result = fuse("cosdh", objects_message(agent, found))
+    late = result.detections[result.detections.sources == Source.LATE]
+    np.testing.assert_allclose(late.boxes[:, :2], [[10.0, 5.0]], atol=0.02)
+    np.testing.assert_allclose(late.scores, [0.6 * 0.8], atol=1e-4)

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.feature_sender import FeatureSender, check_feature_budget
+from cosense.errors import CosenseError
+from cosense.geometry.transforms import transform_from_planar
+from cosense.messages.demand import DemandMap, encode_demand
+from cosense.messages.envelope import MessageError, PayloadKind, decode, envelope_bytes
+from cosense.messages.features import cuts, decode_features, truncate
+from cosense.sensing.detections import Detections
+from cosense.sensing.grid import BevGrid
+from tests.cooperation.networks import (
+    COSDH,
+    MS,
+    NO_POINTS,
+    PATCHES,
+    cooperative,
+    detections,
+    frame,
+    message,
+    objects_message,
+)
+
+SHAPE = (32, 64)
+POSE = transform_from_planar(20.0, -3.0, 0.7)
+# An empty message of "unit".
+SMALLEST = 108
+DETECTORS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
+FRAME = frame("unit", POSE, 5000 * MS)
+FEATURES = {name: detector.encode(FRAME.points) for name, detector in DETECTORS.items()}
+CARS = detections([[x, -4.0, -1.0, 4.0, 1.9, 1.5, 0.2] for x in (-9.0, -3.0, 3.0, 9.0)], [0.5, 0.9, 0.6, 0.7])
+
+
+def sender(profile: str = "patches", **options) -> FeatureSender:
+    return FeatureSender("unit", DETECTORS[profile], DETECTORS[profile].sharing, **options)
+
+
+def send(
+    who: FeatureSender, profile: str = "patches", found: Detections = CARS, at=FRAME, sequence=0
+) -> bytes:
+    return who.send(at, FEATURES[profile], found, sequence)
+
+
+def read(data: bytes, profile: str = "patches"):
+    return decode_features(decode(data).payload, DETECTORS[profile].sharing.specs, SHAPE)
+
+
+def demand(wanted: np.ndarray, addressee: str = "", stamp_ns: int = FRAME.stamp_ns, pose=POSE) -> bytes:
+    """Return the DEMAND message of an ego: (4,8) cells of 3.2 m over the range of the tiny models."""
+    grid = BevGrid((-12.8, -6.4, 0.0, 12.8, 6.4, 1.0), 3.2)
+    payload = encode_demand(DemandMap(addressee, stamp_ns, pose, grid, wanted), 1000)
+    return message(frame("ego", pose, stamp_ns, points=NO_POINTS), PayloadKind.DEMAND, payload)
+
+
+LEFT_HALF = np.zeros((4, 8), dtype=bool)
+LEFT_HALF[:, :4] = True
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(130, 700) | st.integers(130, 6000) | st.integers(130, 1 << 20),
+    st.sampled_from(["patches", "cosdh"]),
+    st.sampled_from([None, "ranked", "confidence", "random", "supply_demand"]),
+    st.booleans(),
+    st.integers(0, 60),
+)
+def test_no_budget_is_ever_exceeded(budget, profile, selection, with_boxes, box_count):
+    boxes = np.tile(CARS.boxes[:1], (box_count, 1))
+    boxes[:, 0] = np.arange(box_count) / 4
+    found = detections(boxes, np.full(box_count, 0.5))
+    who = sender(profile, budget_bytes=budget, selection=selection, with_boxes=with_boxes)
+    data = send(who, profile, found)
+    assert len(data) <= budget
+    payload = read(data, profile)
+    assert len(payload.boxes) == (min(box_count, (budget - SMALLEST) // 13) if with_boxes else 0)
+
+
+@pytest.mark.parametrize("profile", ["patches", "cosdh"])
+def test_a_larger_budget_never_says_less(profile):
+    told = []
+    for budget in (108, 121, 160, 200, 400, 800, 1600, 10_000, None):
+        payload = read(send(sender(profile, budget_bytes=budget), profile), profile)
+        told.append((len(payload.boxes), sum(len(layer.cells) for layer in payload.layers)))
+    assert told == sorted(told)
+    assert told[0] == (0, 0)
+    assert told[-1][0] == 4
+    assert told[-1][1] == (160 if profile == "patches" else 672)
+
+
+def test_a_budget_below_an_empty_message_names_the_smallest():
+    with pytest.raises(
+        CosenseError, match=r"budget of 107 bytes .* 'unit': an empty FEATURES message takes 108"
+    ):
+        sender(budget_bytes=107)
+    check_feature_budget("unit", None)
+    assert len(send(sender(budget_bytes=108))) == SMALLEST
+
+
+def test_a_change_of_the_budget_takes_effect_on_the_next_message():
+    who = sender()
+    whole = len(send(who))
+    who.budget_bytes = 300
+    assert 250 < len(send(who, sequence=1)) <= 300 < whole
+    who.budget_bytes = 90
+    with pytest.raises(CosenseError, match=r"budget of 90 bytes .* takes 108"):
+        send(who, sequence=2)
+    who.budget_bytes = None
+    assert len(send(who, sequence=3)) == whole
+
+
+def test_the_envelope_says_who_when_where_and_by_which_model():
+    envelope = decode(send(sender(), sequence=2**32 + 7))
+    assert (envelope.kind, envelope.sender, envelope.sequence) == (PayloadKind.FEATURES, "unit", 7)
+    assert (envelope.stamp_ns, envelope.fingerprint) == (FRAME.stamp_ns, b"12345678")
+    np.testing.assert_allclose(envelope.T_world_agent, POSE, atol=1e-6)
+
+
+@pytest.mark.parametrize("profile", ["patches", "cosdh"])
+@pytest.mark.parametrize("selection", [None, "random"])
+def test_the_same_input_gives_the_same_bytes(profile, selection):
+    once, again = (send(sender(profile, selection=selection, budget_bytes=500), profile) for _ in range(2))
+    assert once == again
+
+
+def test_random_draws_anew_for_every_frame_and_agent():
+    who = sender(selection="random", budget_bytes=300)
+    payloads = [decode(send(who, sequence=sequence)).payload for sequence in (0, 1, 0)]
+    assert payloads[0] == payloads[2] != payloads[1]
+    other = FeatureSender("car", DETECTORS["patches"], DETECTORS["patches"].sharing, selection="random")
+    other.budget_bytes = 300
+    assert decode(send(other)).payload != payloads[0]
+
+
+def test_boxes_go_by_score_as_long_as_nobody_says_what_is_wanted():
+    scores = read(send(sender())).boxes.detections.scores
+    np.testing.assert_allclose(scores, [0.9, 0.7, 0.6, 0.5], atol=0.003)
+
+
+def test_boxes_that_are_wanted_go_first_and_others_for_half_their_score():
+    who = sender()
+    # The ego stands where the sender does and misses the half behind: cars at x = -9 and -3.
+    who.hear(demand(LEFT_HALF))
+    boxes = read(send(who)).boxes.detections.boxes
+    assert boxes[:, 0].tolist() == [-3.0, -9.0, 9.0, 3.0]
+
+
+def test_cells_that_are_wanted_are_ranked_first():
+    who = sender(selection="supply_demand")
+    who.hear(demand(LEFT_HALF))
+    cells = read(send(who)).layers[0].cells
+    assert sorted(cells) == [cell for cell in range(8 * 16) if cell % 16 < 8]
+    ranked = sender(budget_bytes=300)
+    before = read(send(ranked)).layers[0].cells
+    ranked.hear(demand(LEFT_HALF))
+    after = read(send(ranked)).layers[0].cells
+    assert np.mean(after % 16 < 8) > np.mean(before % 16 < 8)
+
+
+def test_the_demand_lies_in_the_world_not_in_the_sender():
+    who = sender(selection="supply_demand")
+    # The ego stands 6.4 m behind and looks the other way; of its left half the sender sees its own front.
+    ego = POSE @ transform_from_planar(-6.4, 0.0, np.pi)
+    who.hear(demand(LEFT_HALF, pose=ego))
+    cells = read(send(who)).layers[0].cells
+    columns = {int(cell) % 16 for cell in cells}
+    # x_sender = -6.4 - x_ego, and x_ego in (-12.8, 0): x_sender from -6.4 to 6.4.
+    assert columns == set(range(4, 12))
+
+
+@pytest.mark.parametrize(
+    ("addressee", "is_heard"), [("", True), ("unit", True), ("car", False), ("uni", False)]
+)
+def test_a_demand_is_heard_only_by_its_addressee(addressee, is_heard):
+    who, untold = sender(), sender()
+    who.hear(demand(LEFT_HALF, addressee))
+    assert (send(who) != send(untold)) == is_heard
+
+
+def test_a_demand_for_somebody_else_does_not_replace_ones_own():
+    who, told = sender(), sender()
+    for each in (who, told):
+        each.hear(demand(LEFT_HALF, "unit"))
+    who.hear(demand(~LEFT_HALF, "car"))
+    assert send(who) == send(told)
+    who.hear(demand(~LEFT_HALF, "unit"))
+    assert send(who) != send(told)
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "is_heard"),
+    [(0, True), (1000, True), (1001, False), (-100, True), (-101, False), (-5000, False)],
+)
+def test_a_demand_that_is_old_or_from_the_future_asks_for_everything(age_ms, is_heard):
+    who, untold = sender(), sender()
+    who.hear(demand(LEFT_HALF, stamp_ns=FRAME.stamp_ns - age_ms * MS))
+    assert (send(who) != send(untold)) == is_heard
+
+
+def test_what_is_no_demand_is_refused_and_changes_nothing():
+    who = sender()
+    with pytest.raises(MessageError, match="carries OBJECTS, expected DEMAND"):
+        who.hear(objects_message(FRAME, CARS))
+    with pytest.raises(MessageError, match="CRC"):
+        who.hear(demand(LEFT_HALF)[:-1])
+    assert send(who) == send(sender())
+
+
+def test_without_boxes_there_is_more_room_for_features():
+    alone, both = (read(send(sender(with_boxes=flag, budget_bytes=300))) for flag in (False, True))
+    assert (len(alone.boxes), len(both.boxes)) == (0, 4)
+    assert len(alone.layers[0].cells) > len(both.layers[0].cells)
+
+
+def test_boxes_tell_how_fast_they_move():
+    who = sender()
+    for step in range(4):
+        found = dataclasses.replace(CARS, boxes=CARS.boxes + np.array([0.8 * step, 0, 0, 0, 0, 0, 0]))
+        at = dataclasses.replace(FRAME, stamp_ns=FRAME.stamp_ns + step * 100 * MS)
+        velocities = read(send(who, found=found, at=at, sequence=step)).boxes.velocities_mps
+        assert np.isnan(velocities).all() == (step == 0)
+    # 8 m/s along x of the sender, of which a car that is turned by 0.2 has this part along its axis.
+    expected = 8 * np.cos(0.2) * np.array([np.cos(0.2), np.sin(0.2)])
+    np.testing.assert_allclose(velocities, np.tile(expected, (4, 1)), atol=0.13)
+
+
+@pytest.mark.parametrize("profile", ["patches", "cosdh"])
+def test_an_empty_cloud_is_a_message_too(profile):
+    detector = DETECTORS[profile]
+    empty = dataclasses.replace(FRAME, points=NO_POINTS)
+    features = detector.encode(empty.points)
+    data = sender(profile).send(empty, features, detector.decode(features), 0)
+    assert len(read(data, profile).boxes) == 0
+
+
+@pytest.mark.parametrize("profile", ["patches", "cosdh"])
+def test_no_selected_cell_is_a_message_of_boxes(profile):
+    who = sender(profile, selection="supply_demand", budget_bytes=250)
+    who.hear(demand(np.zeros((4, 8), dtype=bool)))
+    payload = read(send(who, profile), profile)
+    assert len(payload.boxes) == 4
+    sparse = [layer for layer, spec in zip(payload.layers, who._network.specs, strict=True) if not spec.dense]
+    assert [len(layer.cells) for layer in sparse] == [0] * len(sparse)
+
+
+@pytest.mark.parametrize("profile", ["patches", "cosdh"])
+def test_cut_anywhere_a_message_still_fuses(profile):
+    detector, ego = DETECTORS[profile], frame("ego", POSE, FRAME.stamp_ns, seed=1)
+    features = detector.encode(ego.points)
+    own = objects_message(ego, detector.decode(features))
+    whole = send(sender(profile), profile)
+    places = cuts(decode(whole).payload)
+    assert len(places) > 8
+    told = []
+    for place in places:
+        shorter = truncate(whole, envelope_bytes("unit") + place)
+        result = FeatureReceiver(detector).fuse(own, features, [shorter])
+        (report,) = result.peers
+        assert (report.used_for, report.reason, report.bytes) == ("features", "", 104 + place)
+        assert np.isfinite(result.detections.boxes).all()
+        told.append(result.detections)
+    complete = FeatureReceiver(detector).fuse(own, features, [whole]).detections
+    np.testing.assert_array_equal(told[-1].boxes, complete.boxes)
+
+
+@pytest.mark.parametrize("profile", ["patches", "cosdh"])
+def test_a_message_is_explained_by_maps(profile):
+    who = sender(profile, budget_bytes=500)
+    who.hear(demand(LEFT_HALF))
+    data = send(who, profile)
+    maps = who.explain(FRAME, FEATURES[profile], data)
+    stride = 4 if profile == "patches" else 2
+    assert maps.grid.shape == maps.supply.shape == maps.wanted.shape == (32 // stride, 64 // stride)
+    assert set(np.flatnonzero(maps.sent)) == set(read(data, profile).layers[0].cells)
+    assert maps.wanted[:, : 32 // stride].all()
+    assert not maps.wanted[:, 32 // stride :].any()
+
+
+def test_a_pose_that_is_no_number_is_never_sent():
+    broken = POSE.copy()
+    broken[0, 3] = np.nan
+    who = sender()
+    with pytest.raises(MessageError, match=r"translation .* is not finite"):
+        send(who, at=dataclasses.replace(FRAME, T_world_agent=broken))
+    later = dataclasses.replace(FRAME, stamp_ns=FRAME.stamp_ns + 100 * MS)
+    # Nor does it confuse what comes after.
+    assert len(read(send(who, at=later)).boxes) == 4
+
+
+def test_sending_leaves_torch_as_it_was():
+    state = torch.get_rng_state()
+    send(sender(selection="random"))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.is_grad_enabled()

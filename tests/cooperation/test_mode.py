@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from cosense.cooperation.mode import Mode, mode_of, no_sensor
+from cosense.messages.reports import PeerReport
+
+FEATURES = PeerReport("unit", 900, "features")
+OLD = PeerReport("van", 700, "boxes", "features are 200 ms old, the limit is 150")
+REFUSED = PeerReport("taxi", 80, "nothing", "1200 ms old, the limit is 1000")
+
+
+@pytest.mark.parametrize(
+    ("method", "peers", "missing", "silent", "mode"),
+    [
+        ("hybrid", [OLD, FEATURES], [], [], Mode("HYBRID")),
+        ("hybrid", [OLD, REFUSED], ["bus"], [], None),
+        ("late", [PeerReport("unit", 90, "boxes")], [], [], Mode("LATE")),
+        (
+            "hybrid",
+            [PeerReport("unit", 90, "boxes")],
+            [],
+            [],
+            Mode("LATE", "boxes are all that was sent"),
+        ),
+        ("hybrid", [REFUSED], [], [], Mode("EGO", f"'taxi': {REFUSED.reason}")),
+        ("hybrid", [], ["bus"], ["bus", "van"], None),
+        ("late", [], [], [], Mode("EGO", "nobody else is there")),
+    ],
+)
+def test_the_mode_is_the_best_that_a_message_was_used_for(method, peers, missing, silent, mode):
+    found = mode_of(method, peers, missing, silent)
+    if mode is not None:
+        assert found == mode
+    elif peers:
+        assert found == Mode(
+            "LATE", f"'van': {OLD.reason}; 'taxi': {REFUSED.reason}; 'bus' has sent nothing in time"
+        )
+    else:
+        assert found == Mode("EGO", "'bus' has sent nothing in time; 'van' is silent")
+
+
+def test_a_mode_reads_as_a_state_with_its_reason():
+    assert str(Mode("HYBRID")) == "HYBRID"
+    assert str(no_sensor(1500)) == "NO SENSOR: the ego has not measured anything for 1.5 s"
+    assert str(no_sensor(None)) == "NO SENSOR: the ego has not measured anything yet"

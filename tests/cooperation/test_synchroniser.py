@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.synchroniser import Collector
+from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
+
+MS = 1_000_000
+SETTINGS = CollectorSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_until_silent=3, max_open=2)
+WINDOW = FusionSettings(max_age_ms=150.0, max_ahead_ms=100.0, max_senders=3)
+
+
+def message(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
+    fingerprint, payload = bytes(8), b"\0\0"
+    return encode(
+        Message(
+            PayloadKind.OBJECTS,
+            sender,
+            sequence,
+            stamp_ms * MS,
+            np.eye(4),
+            np.zeros((3, 3)),
+            fingerprint,
+            payload,
+        )
+    )
+
+
+def collector(*peers: str) -> Collector:
+    return Collector(peers, SETTINGS, WINDOW)
+
+
+def test_a_moment_is_complete_when_all_have_sent():
+    c = collector("a", "b")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 990))
+    assert c.ready(1 * MS) == []
+    c.add(message("b", 1030))
+    (done,) = c.ready(2 * MS)
+    assert done.stamp_ns == 1000 * MS
+    assert done.ego_message == message("ego", 1000)
+    assert done.messages == [message("a", 990), message("b", 1030)]
+    assert (done.missing, done.waited_ms) == ([], 2.0)
+    assert c.ready(3 * MS) == []
+
+
+def test_messages_may_come_before_the_ego():
+    c = collector("a")
+    c.add(message("a", 1000))
+    c.add_ego(message("ego", 1000), 0)
+    assert len(c.ready(0)) == 1
+
+
+def test_out_of_time_says_who_is_missing_and_uses_what_is_in_the_window():
+    c = collector("a", "b")
+    c.add(message("a", 900))
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(99 * MS) == []
+    (done,) = c.ready(100 * MS)
+    assert done.messages == [message("a", 900)]
+    assert done.missing == ["a", "b"]
+
+
+@pytest.mark.parametrize("stamp_ms", [849, 1101])
+def test_what_is_outside_the_window_is_not_handed_on(stamp_ms):
+    c = collector("a")
+    c.add(message("a", stamp_ms))
+    c.add_ego(message("ego", 1000), 0)
+    (done,) = c.ready(100 * MS)
+    assert done.messages == []
+
+
+def test_the_nearest_of_several_is_taken():
+    c = collector("a")
+    for stamp_ms in (880, 980, 1080):
+        c.add(message("a", stamp_ms))
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(0)[0].messages == [message("a", 980)]
+
+
+def test_a_dead_agent_costs_three_time_outs_and_then_none_until_it_is_heard():
+    c = collector("a")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        assert c.ready(99 * MS) == []
+        assert c.ready(100 * MS)[0].missing == ["a"]
+    assert c.silent == ["a"]
+    c.add_ego(message("ego", 1300), 0)
+    assert c.ready(0)[0].missing == []
+    c.add(message("a", 1400))
+    assert c.silent == []
+    c.add_ego(message("ego", 1500), 0)
+    assert c.ready(99 * MS) == []
+
+
+def test_an_agent_that_is_always_too_late_is_not_waited_for():
+    c = collector("a")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        c.ready(100 * MS)
+        c.add(message("a", 700 + 100 * number))
+    assert c.silent == ["a"]
+
+
+def test_a_newcomer_is_used_at_once_and_waited_for_when_it_has_come_several_times():
+    c = collector()
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        assert len(c.ready(0)) == 1
+        c.add(message("new", 1100 + 100 * number))
+    c.add_ego(message("ego", 1300), 0)
+    (moment,) = c.ready(0)
+    assert moment.messages == [message("new", 1300)]
+    c.add_ego(message("ego", 1400), 0)
+    assert c.ready(0) == []
+    c.add(message("new", 1400))
+    assert c.ready(0)[0].messages == [message("new", 1400)]
+
+
+def test_names_that_somebody_makes_up_are_never_waited_for():
+    c = collector("a")
+    for number in range(50):
+        stamp_ms = 1000 + 100 * number
+        c.add(message("a", stamp_ms))
+        c.add(message(f"made up {number}", stamp_ms))
+        c.add_ego(message("ego", stamp_ms), 0)
+        (moment,) = c.ready(0)
+        assert message("a", stamp_ms) in moment.messages
+        assert moment.missing == c.silent == []
+
+
+def test_moments_are_closed_in_order():
+    c = collector("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add_ego(message("ego", 1100), 0)
+    c.add(message("a", 1100))
+    assert c.ready(0) == []
+    c.add(message("a", 1000))
+    assert [done.stamp_ns // MS for done in c.ready(0)] == [1000, 1100]
+
+
+def test_too_many_open_moments_close_the_oldest():
+    c = collector("a")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+    assert [done.stamp_ns // MS for done in c.ready(0)] == [1000]
+
+
+def test_unreadable_messages_are_handed_on_once_so_that_they_are_reported():
+    c = collector()
+    c.add(b"garbage")
+    c.add_ego(message("ego", 1000), 0)
+    c.add_ego(message("ego", 1100), 0)
+    first, second = c.ready(0)
+    assert (first.messages, second.messages) == ([b"garbage"], [])
+
+
+def test_floods_are_bounded():
+    c = collector("a", "b")
+    for number in range(1000):
+        c.add(b"garbage %d" % number)
+        c.add(message(f"x{number}", 1000))
+    c.add_ego(message("ego", 1000), 0)
+    (done,) = c.ready(100 * MS)
+    assert len(done.messages) == 1 + 16
+    assert done.missing == ["a", "b"]
+
+
+def test_a_silent_sender_makes_room_for_a_new_one():
+    c = collector("a", "b", "c")
+    for number in range(3):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        for alive in ("b", "c"):
+            c.add(message(alive, 1000 + 100 * number))
+        c.ready(100 * MS)
+    assert c.silent == ["a"]
+    c.add(message("new", 1300))
+    for alive in ("b", "c"):
+        c.add(message(alive, 1300))
+    c.add_ego(message("ego", 1300), 0)
+    assert len(c.ready(0)[0].messages) == 3
+
+
+def test_stamps_that_jump_back_start_anew():
+    c = collector("a")
+    for stamp_ms in (900_000, 1000):
+        c.add_ego(message("ego", stamp_ms), 0)
+        c.add(message("a", stamp_ms))
+        assert c.ready(0)[0].messages == [message("a", stamp_ms)]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 12])
+@pytest.mark.parametrize("first", ["ego", "a", "by turns"])
+def test_recordings_with_the_same_stamps_are_not_mixed(frames, first):
+    c = collector("a")
+    for number in range(3 * frames):
+        stamp_ms = 100 * (number % frames)
+        is_ego_first = {"ego": True, "a": False, "by turns": number // frames % 2 == 0}[first]
+        if not is_ego_first:
+            c.add(message("a", stamp_ms, number))
+        c.add_ego(message("ego", stamp_ms, number), 0)
+        if is_ego_first:
+            assert c.ready(0) == []
+            c.add(message("a", stamp_ms, number))
+        (done,) = c.ready(0)
+        assert done.messages == [message("a", stamp_ms, number)]
+
+
+def test_nothing_of_a_dead_agent_comes_back_with_the_next_recording():
+    c = collector("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 1000))
+    c.ready(0)
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(99 * MS) == []
+    assert c.ready(100 * MS)[0].messages == []
+
+
+def test_what_is_open_when_the_ego_goes_back_is_closed_with_what_is_there():
+    c = collector("a", "b")
+    c.add(message("a", 1000, 1))
+    c.add_ego(message("ego", 1000), 0)
+    assert c.ready(0) == []
+    c.add_ego(message("ego", 1000), 20 * MS)
+    (done,) = c.ready(20 * MS)
+    assert done.messages == [message("a", 1000, 1)]
+    assert (done.missing, done.waited_ms) == (["b"], 20.0)
+    for sender in ("a", "b"):
+        c.add(message(sender, 1000, 2))
+    assert c.ready(20 * MS)[0].messages == [message(sender, 1000, 2) for sender in ("a", "b")]
+
+
+@pytest.mark.parametrize("jump_ms", [-5000, 5000])
+@pytest.mark.parametrize("who", ["ego", "a"])
+def test_after_a_jump_of_one_clock_and_back_both_are_fused_again(who, jump_ms):
+    c = collector("a")
+    for number in range(9):
+        has_jumped = 3 <= number < 6
+        stamps = {
+            name: 10_000 + 100 * number + jump_ms * (has_jumped and who == name) for name in ("ego", "a")
+        }
+        c.add(message("a", stamps["a"], number))
+        c.add_ego(message("ego", stamps["ego"]), 0)
+        (done,) = c.ready(100 * MS)
+        # The first one after the jump may count as of the recording before.
+        if not has_jumped and number != 6:
+            assert done.messages == [message("a", stamps["a"], number)]
+
+
+def test_a_broken_message_of_the_ego_is_an_error():
+    with pytest.raises(MessageError):
+        collector().add_ego(b"garbage", 0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"timeout_ms": -1.0}, {"sync_tolerance_ms": -1.0}, {"misses_until_silent": 0}, {"max_open": 0}]
+)
+def test_settings_refuse_nonsense(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        CollectorSettings(**change)
+
+
+def test_what_was_measured_later_than_now_has_a_wrong_clock():
+    c = collector("a", "b")
+    # On time, 100 ms ahead as unsynchronised sensors may be, and from a clock that is wrong.
+    for sender, stamp_ms in (("a", 1000), ("b", 1100), ("wrong", 1201)):
+        c.add(message(sender, stamp_ms), clock_ns=1000 * MS)
+    c.add_ego(message("ego", 1050), 0)
+    (moment,) = c.ready(0)
+    assert len(moment.messages) == 2
+    (report,) = moment.refused
+    assert (report.sender, report.used_for) == ("wrong", "nothing")
+    assert report.reason == "its clock is 201 ms ahead, the limit is 100"
+    # It is told once, and whoever had it right is heard again.
+    c.add(message("wrong", 1150), clock_ns=1150 * MS)
+    c.add(message("a", 1150), clock_ns=1150 * MS)
+    c.add(message("b", 1150), clock_ns=1150 * MS)
+    c.add_ego(message("ego", 1150), 0)
+    (moment,) = c.ready(0)
+    assert (len(moment.messages), moment.refused) == (3, [])
+
+
+def test_gaps_in_the_numbers_of_a_sender_are_what_was_lost():
+    c = collector("a")
+    for sequence in (0, 1, 4, 5):
+        c.add(message("a", 1000 + sequence, sequence))
+    # Started anew: nothing was lost.
+    c.add(message("a", 1100, 0))
+    c.add(message("a", 1101, 2))
+    traffic = c.traffic["a"]
+    assert (traffic.messages, traffic.lost) == (6, 2 + 1)
+    assert traffic.bytes == 6 * len(message("a", 1000))
+
+
+def graph(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
+    return encode(replace(decode(message(sender, stamp_ms, sequence)), kind=PayloadKind.SCENE_GRAPH))
+
+
+def with_graphs(*peers: str) -> Collector:
+    return Collector(peers, SETTINGS, WINDOW, with_graphs=True)
+
+
+def test_with_scene_graphs_a_moment_waits_for_those_of_all_and_of_the_ego():
+    c = with_graphs("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 1000))
+    c.add(graph("a", 1000))
+    assert c.ready(1 * MS) == []
+    c.add_own_graph(graph("ego", 1000))
+    (done,) = c.ready(2 * MS)
+    assert (done.own_graph, done.graphs) == (graph("ego", 1000), [graph("a", 1000)])
+    assert (done.messages, done.missing) == ([message("a", 1000)], [])
+    assert c.traffic["a"].messages == 2
+
+
+def test_graphs_that_never_come_are_not_waited_for_any_more():
+    c = with_graphs("a")
+    for number in range(SETTINGS.misses_until_silent):
+        now_ms = 1000 + 200 * number
+        c.add_ego(message("ego", now_ms, number), now_ms * MS)
+        c.add(message("a", now_ms, number))
+        assert c.ready(now_ms * MS) == []
+        (done,) = c.ready((now_ms + 100) * MS)
+        assert (done.own_graph, done.graphs, done.missing) == (None, [], [])
+        assert done.missing_graphs == ["ego", "a"]
+    c.add_ego(message("ego", 2000, 9), 2000 * MS)
+    c.add(message("a", 2000, 9))
+    assert len(c.ready(2000 * MS)) == 1
+    # Its messages come, so it is not silent.
+    assert c.silent == []
+
+
+def test_graphs_alone_are_traffic_too():
+    c = with_graphs()
+    c.add(graph("ghost", 1000))
+    assert c.traffic["ghost"].messages == 1
+
+
+def test_a_graph_of_the_ego_that_comes_over_the_radio_is_not_its_own():
+    c = with_graphs()
+    c.add_ego(message("ego", 1000), 0)
+    c.add(graph("ego", 1000))
+    assert c.ready(1 * MS) == []
+    (done,) = c.ready(100 * MS)
+    assert (done.own_graph, done.graphs) == (None, [graph("ego", 1000)])
+
+
+def test_graphs_of_the_recording_before_are_forgotten():
+    c = with_graphs("a")
+    for start in (5000, 1000):
+        c.add_ego(message("ego", start, start), 0)
+        assert c.ready(0) == []
+        c.add_own_graph(graph("ego", start, 6000 - start))
+        for each in (message, graph):
+            c.add(each("a", start, 6000 - start))
+        (done,) = c.ready(0)
+        assert (done.own_graph, done.graphs) == (
+            graph("ego", start, 6000 - start),
+            [graph("a", start, 6000 - start)],
+        )
+
+
+def test_what_carries_a_graph_is_a_message_where_nobody_wants_graphs():
+    c = collector("a")
+    c.add_ego(message("ego", 1000), 0)
+    c.add(graph("a", 1000))
+    (done,) = c.ready(0)
+    assert (done.messages, done.graphs) == ([graph("a", 1000)], [])

@@ -1,0 +1,115 @@
+"""From points to boxes: what goes in, what comes out, and in which frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cosense.detectors.detector import Detector
+from cosense.detectors.features import BevFeatures
+from cosense.detectors.network import build_network
+from cosense.errors import CosenseError
+from cosense.geometry.boxes import Boxes
+from cosense.sensing.detections import Source
+from cosense.sensing.objects import ObjectClass
+from cosense.training.targets import make_targets
+from tests.detectors.networks import TINY, cloud
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector("tiny", TINY, build_network(TINY, 0))
+
+
+def rendered(detector: Detector, boxes: Boxes, classes: list[int], ground_m: float) -> BevFeatures:
+    """Return what a perfect network says of a scene."""
+    lowered = boxes - np.array([0, 0, ground_m, 0, 0, 0, 0])
+    sure = np.ones(len(boxes), dtype=bool)
+    targets = make_targets(lowered, np.array(classes), sure, detector.grid.coarser(2))
+    return BevFeatures(
+        levels=(),
+        context=torch.zeros(0),
+        class_logits=torch.logit(targets.heat[0].clamp(1e-4, 0.99)),
+        box_codes=targets.codes[0],
+        point_counts=torch.zeros(detector.grid.shape, dtype=torch.int64),
+        grid=detector.grid,
+        ground_m=ground_m,
+    )
+
+
+def test_decoding_the_targets_gives_the_boxes_back(detector: Detector) -> None:
+    boxes = np.array(
+        [
+            [3.0, 2.0, -1.1, 4.5, 1.9, 1.6, 0.3],
+            [-7.1, -3.0, -0.2, 11.0, 2.5, 3.2, -2.9],
+            [9.0, -2.2, -1.0, 0.6, 0.6, 1.7, 1.5],
+            [-2.0, 4.4, -1.0, 1.8, 0.7, 1.7, 3.0],
+        ]
+    )
+    found = detector.decode(rendered(detector, boxes, [0, 0, 1, 2], ground_m=-1.9))
+    assert len(found) == len(boxes)
+    # All have the same score, so pair them by position.
+    nearest = np.argmin(np.linalg.norm(found.boxes[:, None, :2] - boxes[None, :, :2], axis=-1), axis=0)
+    np.testing.assert_allclose(found.boxes[nearest], boxes, atol=1e-4)
+    classes = [ObjectClass.CAR, ObjectClass.CAR, ObjectClass.PEDESTRIAN, ObjectClass.CYCLIST]
+    assert found.labels[nearest].tolist() == classes
+    assert set(found.sources.tolist()) == {Source.EGO}
+    np.testing.assert_allclose(found.scores, 0.99, atol=1e-5)
+
+
+def test_two_middles_of_one_car_are_one_car(detector: Detector) -> None:
+    boxes = np.array([[0.0, 0.0, 0.8, 4.5, 1.9, 1.6, 0.0], [1.6, 0.0, 0.8, 4.5, 1.9, 1.6, 0.0]])
+    assert len(detector.decode(rendered(detector, boxes, [0, 0], 0.0))) == 1
+    assert len(detector.decode(rendered(detector, boxes, [0, 2], 0.0))) == 2
+
+
+def test_nobody_walks_and_rides_at_once(detector: Detector) -> None:
+    boxes = np.array([[0.0, 0.0, 0.8, 1.8, 0.7, 1.6, 0.0], [0.0, 0.0, 0.8, 1.8, 0.7, 1.6, 0.0]])
+    assert len(detector.decode(rendered(detector, boxes, [1, 2], 0.0))) == 1
+
+
+def test_detect_is_encode_then_decode(detector: Detector) -> None:
+    points = cloud()
+    features = detector.encode(points)
+    found, again = detector.detect(points), detector.decode(features)
+    np.testing.assert_array_equal(found.boxes, again.boxes)
+    np.testing.assert_array_equal(found.scores, again.scores)
+    assert [tuple(level.shape) for level in features.levels] == [(8, 16, 32), (16, 8, 16), (16, 4, 8)]
+    assert features.class_logits.shape == (3, 16, 32)
+    inside = detector.grid.contains(points)
+    assert int(features.point_counts.sum()) == int(inside.sum())
+    assert all(float(level.min()) >= 0 for level in features.levels)
+
+
+def test_a_mast_sees_what_a_car_sees_only_lower(detector: Detector) -> None:
+    low, high = detector.encode(cloud(height_m=1.9)), detector.encode(cloud(height_m=6.4))
+    assert low.ground_m - high.ground_m == pytest.approx(4.5, abs=0.01)
+    torch.testing.assert_close(low.class_logits, high.class_logits, rtol=1e-2, atol=1e-2)
+
+
+def test_an_empty_cloud_has_nothing_in_it() -> None:
+    sensitive = Detector("tiny", TINY, build_network(TINY, 0))
+    found = sensitive.detect(np.zeros((0, 4), np.float32))
+    assert found.boxes.shape == (0, 7)
+    assert len(found.scores) == len(found.labels) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_points_that_are_no_numbers_are_refused(detector: Detector, value: float) -> None:
+    points = cloud()
+    points[17, 1] = value
+    with pytest.raises(CosenseError, match="1 of 4000 points are not finite"):
+        detector.detect(points)
+
+
+def test_intensities_beyond_the_promised_range_count_as_its_end(detector: Detector) -> None:
+    bright, white = cloud(), cloud()
+    bright[:, 3], white[:, 3] = 255, 1
+    np.testing.assert_array_equal(detector.detect(bright).boxes, detector.detect(white).boxes)
+
+
+@pytest.mark.parametrize("shape", [(10, 3), (10,), (2, 10, 4)])
+def test_arrays_of_another_shape_are_refused(detector: Detector, shape: tuple[int, ...]) -> None:
+    with pytest.raises(CosenseError, match=r"expected \(N, 4\)"):
+        detector.detect(np.zeros(shape, np.float32))

@@ -1,0 +1,73 @@
+"""A live run is counted like an offline one; a frame that was never fused is not forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.journal import JournalEntry
+from cosense.evaluation.protocol import load_protocol
+from cosense.evaluation.runs.live import entries_by_frame, evaluate_live
+from cosense.evaluation.runs.runner import evaluate
+from cosense.evaluation.runs.table import markdown_table
+from tests.evaluation.scenes import PointIsCar, Scenes, two_agents
+
+PROTOCOL = load_protocol("opencood")
+
+
+@pytest.fixture
+def dataset() -> Scenes:
+    return Scenes([two_agents(index) for index in range(3)])
+
+
+def entries(dataset: Scenes) -> list[JournalEntry]:
+    """What the fusion node writes down when nothing goes wrong."""
+    written = []
+    for number in range(len(dataset)):
+        frame = dataset[number]
+        result = cooperate([frame.ego, *frame.others], PointIsCar(), "late", number)
+        written.append(JournalEntry(frame.ego.stamp_ns, result, [], 12.5, "EGO", ""))
+    return written
+
+
+def live(dataset: Scenes, journal: list[JournalEntry]) -> dict[str, Any]:
+    return evaluate_live(dataset, journal, PointIsCar(), PROTOCOL, frames=3, command="cosense demo")
+
+
+def test_numbers_are_those_of_the_same_boxes_offline(dataset, tmp_path) -> None:
+    counted = live(dataset, entries(dataset))
+    offline = evaluate(dataset, PointIsCar(), PROTOCOL, fusion="late", out=tmp_path)
+    for key in ("ap", "recall", "bytes_per_frame", "frames", "protocol_hash", "weights_sha256"):
+        assert counted[key] == offline[key]
+    assert counted["ms_per_frame"]["p50"] == 12.5
+    assert (counted["frames_not_fused"], counted["command"]) == (0, "cosense demo")
+
+
+def test_frame_that_was_not_fused_counts_as_nothing_found(dataset) -> None:
+    all_fused, one_lost = live(dataset, entries(dataset)), live(dataset, entries(dataset)[1:])
+    assert one_lost["frames_not_fused"] == 1
+    assert one_lost["num_ground_truth"] == all_fused["num_ground_truth"]
+    assert one_lost["ap"]["0.5"] < all_fused["ap"]["0.5"]
+
+
+def test_frame_that_was_not_fused_took_no_time(dataset) -> None:
+    assert live(dataset, entries(dataset)[1:])["ms_per_frame"]["mean"] == 12.5
+
+
+def test_stamps_that_come_again_in_the_next_sequence_are_told_apart(dataset) -> None:
+    first, second, third = entries(dataset)
+    again = [replace(entry, stamp_ns=entry.stamp_ns) for entry in (first, second, third)]
+    stamps_ns = [entry.stamp_ns for entry in (first, second, third)] * 2
+    # The first frame of the first sequence and the last one of the second were never fused.
+    found = entries_by_frame(stamps_ns, [second, third, *again[:2]])
+    assert [id(entry) for entry in found] == [id(e) for e in (None, second, third, *again[:2], None)]
+
+
+def test_time_of_a_live_run_is_not_compared_with_an_offline_one(dataset, tmp_path) -> None:
+    offline = evaluate(dataset, PointIsCar(), PROTOCOL, fusion="none", out=tmp_path)
+    counted = live(dataset, entries(dataset))
+    assert "ms/frame" in markdown_table([offline])
+    assert "ms/frame" not in markdown_table([offline, counted])

@@ -1,0 +1,397 @@
+"""Many settings at once: each gives what it gives alone, on the same frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cosense.cooperation.channel import Channel, DistantCooperation
+from cosense.errors import CosenseError
+from cosense.evaluation.metrics.bootstrap import frame_draws, resample
+from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
+from cosense.evaluation.protocol import load_protocol
+from cosense.evaluation.runs.pose_noise import PoseNoise
+from cosense.evaluation.runs.records import FRAMES, read_records
+from cosense.evaluation.runs.runner import evaluate
+from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
+from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
+from cosense.evaluation.sweep.shared_maps import SharedMaps
+from cosense.evaluation.sweep.sweep import Point, PointResult, nearest_agents, survey, sweep
+from cosense.methods.models import CooperativeDetector
+from cosense.scene_graph.extract.builder import SceneGraphBuilder
+from tests.evaluation.cooperators import drive, tiny_detector
+from tests.evaluation.scenes import PointIsCar, Scenes
+
+PROTOCOL = load_protocol("simulated")
+ALONE = Point("tiny", "none")
+
+
+@pytest.fixture(scope="module")
+def detector() -> CooperativeDetector:
+    return tiny_detector()
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Scenes:
+    """Two sequences of four frames."""
+    return Scenes([*drive(4), *drive(4, sequence="two", seed=50)])
+
+
+def run(scenes: Scenes, detector: CooperativeDetector, *points: Point, **options: Any) -> list[PointResult]:
+    counted = options.pop("counted", [True] * len(scenes))
+    return sweep(scenes, {"tiny": detector}, points, PROTOCOL, counted, **options)
+
+
+def content(
+    scenes: Scenes, detector: CooperativeDetector, results: list[PointResult], seed: int = 0
+) -> dict[str, Any]:
+    return sweep_content(
+        results, scenes, {"tiny": detector}, PROTOCOL, curve="budget", seed=seed, command="cosense sweep"
+    )
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point("tiny", "none"),
+        Point("tiny", "late"),
+        Point("tiny", "early"),
+        Point("tiny", "hybrid", budget_bytes=400),
+        Point("tiny", "hybrid", selection="random", budget_bytes=300, pose_noise=0.2),
+        Point("tiny", "intermediate"),
+        Point("tiny", "hybrid", budget_bytes=400, pose_noise=0.2, registration="scene_graph"),
+        Point("tiny", "late", registration="boxes"),
+    ],
+)
+def test_a_point_gives_what_evaluate_gives(
+    scenes: Scenes, detector: CooperativeDetector, tmp_path: Path, point: Point
+) -> None:
+    # Among other points, so that these are told to leave no trace in it.
+    others = [
+        ALONE,
+        Point("tiny", "hybrid", loss=0.5),
+        Point("tiny", "late", delay_ms=100, registration="scene_graph"),
+    ]
+    results = run(scenes, detector, *others, point, seed=3)
+    found = content(scenes, detector, results)["points"][-1]
+    metrics = evaluate(
+        scenes,
+        detector,
+        PROTOCOL,
+        fusion=point.fusion,
+        out=tmp_path,
+        budget_bytes=point.budget_bytes,
+        selection=point.selection,
+        registration=point.registration,
+        pose_noise=PoseNoise(point.pose_noise, point.pose_noise),
+        seed=3,
+    )
+    assert metrics["num_detections"] > 0
+    for key in ("ap", "recall", "bytes_per_frame", "bytes_total", "messages_used_for", "num_detections"):
+        assert found[key] == metrics[key], key
+    frames = list(read_records(tmp_path / FRAMES))
+    assert [score.bytes_per_sender for score in results[-1].scores] == [
+        frame["bytes_per_sender"] for frame in frames
+    ]
+
+
+def test_the_same_sweep_gives_the_same_files(
+    scenes: Scenes, detector: CooperativeDetector, tmp_path: Path
+) -> None:
+    points = [ALONE, Point("tiny", "hybrid", budget_bytes=300, pose_noise=0.3, delay_ms=100, loss=0.5)]
+    for name in ("a", "b"):
+        results = run(scenes, detector, *points, seed=5)
+        write_sweep(content(scenes, detector, results), tmp_path / name)
+    for name in (CSV, JSON):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    written = json.loads((tmp_path / "a" / JSON).read_text())
+    assert written["models"]["tiny"]["weights_sha256"] == detector.weights_sha256
+    assert written["protocol_hash"] == PROTOCOL.hash
+    header, *rows = (tmp_path / "a" / CSV).read_text().splitlines()
+    assert header.startswith(
+        "model,fusion,selection,budget_bytes,pose_noise,delay_ms,loss,agents,registration,"
+    )
+    assert len(rows) == len(points)
+
+
+def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, detector: CooperativeDetector) -> None:
+    results = run(scenes, detector, ALONE, Point("tiny", "hybrid", loss=1.0), Point("tiny", "hybrid"))
+    alone, lost, whole = content(scenes, detector, results)["points"]
+    assert (lost["ap"], lost["recall"]) == (alone["ap"], alone["recall"])
+    assert (lost["difference"], lost["difference_interval"]) == (0.0, [0.0, 0.0])
+    assert whole["ap"] != alone["ap"]
+    # What was sent counts, whether it has arrived or not.
+    assert lost["num_messages_sent"] == whole["num_messages_sent"] == len(scenes)
+    assert sum(lost["messages_used_for"].values()) == 0
+    assert lost["bytes_per_frame"]["mean"] > 300
+
+
+def test_every_delay_counts_the_same_frames(scenes: Scenes, detector: CooperativeDetector) -> None:
+    counted = survey(scenes).counted(200)
+    assert counted == [False, False, True, True] * 2
+    points = [ALONE, *(Point("tiny", "hybrid", delay_ms=delay) for delay in (0, 100, 200))]
+    results = run(scenes, detector, *points, counted=counted)
+    assert [len(result.scores) for result in results] == [4] * 4
+    assert len({result.num_sent for result in results[1:]}) == 1
+    # At 200 ms features are too old, boxes are not.
+    assert [result.messages_used_for["features"] for result in results] == [0, 4, 4, 0]
+    assert results[3].messages_used_for["boxes"] == 4
+
+
+def test_a_delay_longer_than_all_sequences_is_refused(scenes: Scenes) -> None:
+    with pytest.raises(CosenseError, match=r"delay of 500 ms: .*longest sequence lasts 300 ms.*--values"):
+        survey(scenes).counted(500)
+    with pytest.raises(CosenseError, match="limit is 0"):
+        survey(scenes, limit=0)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 100, 250])
+def test_messages_arrive_late_and_only_once_they_are_old_enough(
+    detector: CooperativeDetector, delay_ms: float
+) -> None:
+    cooperation = DistantCooperation(detector, "hybrid", Channel(delay_ms))
+    periods = -(-delay_ms // 100)
+    for index, frame in enumerate(drive(5)):
+        exchange = cooperation.exchange(list(frame.agents.values()), index, {})
+        ages = [peer.age_ms for peer in exchange.result.peers]
+        assert ages == ([] if index < periods else [100 * periods])
+        assert list(exchange.sent) == ["near"]
+
+
+def test_where_a_message_is_lost_the_one_before_is_fused_again(detector: CooperativeDetector) -> None:
+    channel = Channel(0, 0.5, seed=2)
+    cooperation = DistantCooperation(detector, "hybrid", channel)
+    ages, expected, newest = [], [], None
+    for index, frame in enumerate(drive(8)):
+        exchange = cooperation.exchange(list(frame.agents.values()), index, {})
+        ages.append([peer.age_ms for peer in exchange.result.peers])
+        newest = newest if channel.loses_message(index, "near") else index
+        expected.append([] if newest is None else [100 * (index - newest)])
+        assert list(exchange.sent) == ["near"]
+    assert ages == expected
+    assert len({tuple(of_frame) for of_frame in ages}) > 2
+
+
+def test_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one() -> None:
+    lost = [
+        {index for index in range(400) if Channel(0, rate, seed=1).loses_message(index, "near")}
+        for rate in (0.0, 0.1, 0.5, 1.0)
+    ]
+    assert lost[0] < lost[1] < lost[2] < lost[3] == set(range(400))
+    assert [len(part) / 400 for part in lost] == pytest.approx([0, 0.1, 0.5, 1], abs=0.06)
+    others = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_message(index, "far")}
+    asked = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_demand(index, "near")}
+    assert len({frozenset(lost[2]), frozenset(others), frozenset(asked)}) == 3
+
+
+@pytest.mark.parametrize("delay_ms", [0, 100])
+def test_a_graph_may_get_lost_alone_and_counts_either_way(
+    detector: CooperativeDetector, delay_ms: float
+) -> None:
+    channel = Channel(delay_ms, 0.5, seed=2)
+    plain = DistantCooperation(detector, "hybrid", channel)
+    cooperation = DistantCooperation(detector, "hybrid", channel, registration="scene_graph")
+    ages_ms = set()
+    for index, frame in enumerate(drive(12)):
+        agents = list(frame.agents.values())
+        without, exchange = plain.exchange(agents, index, {}), cooperation.exchange(agents, index, {})
+        features = [peer for peer in exchange.result.peers if "graph" not in peer.reason]
+        graphs = [peer for peer in exchange.result.peers if "graph" in peer.reason]
+        assert [peer.age_ms for peer in features] == [peer.age_ms for peer in without.result.peers]
+        ages_ms |= {(a.age_ms, b.age_ms) for a in features for b in graphs}
+        assert list(exchange.graphs) == ["near"]
+        more = exchange.bytes_per_sender["near"] - without.bytes_per_sender["near"]
+        assert more == len(exchange.graphs["near"])
+    # The newest of both are of one frame, or either is the older one.
+    assert {np.sign(a - b) for a, b in ages_ms} == {-1, 0, 1}
+    lost = {index for index in range(400) if channel.loses_graph(index, "near")}
+    assert len(lost) / 400 == pytest.approx(0.5, abs=0.06)
+    assert lost != {index for index in range(400) if channel.loses_message(index, "near")}
+
+
+def test_graphs_of_a_sweep_are_built_once_a_cloud(
+    detector: CooperativeDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    update = SceneGraphBuilder.update
+    monkeypatch.setattr(
+        SceneGraphBuilder,
+        "update",
+        lambda self, frame, found: (built.append(frame.agent_id), update(self, frame, found))[1],
+    )
+    points = [
+        Point("tiny", "hybrid", pose_noise=noise, registration="scene_graph") for noise in (0.0, 0.2, 0.4)
+    ]
+    run(Scenes(drive(2)), detector, *points)
+    assert sorted(built) == ["ego", "ego", "near", "near"]
+
+
+def test_a_sender_that_hears_nothing_keeps_what_it_knew(detector: CooperativeDetector) -> None:
+    """Whoever never hears what the ego wants sends as if everything was wanted."""
+    frames = drive(3)
+    sent = []
+    for loss in (0.0, 1.0):
+        cooperation = DistantCooperation(detector, "hybrid", Channel(0, loss))
+        sent.append([cooperation.exchange(list(f.agents.values()), i, {}).sent for i, f in enumerate(frames)])
+    heard, deaf = sent
+    assert heard[0] == deaf[0]
+    assert heard[1] != deaf[1]
+
+
+def test_the_nearest_agents_come_first(detector: CooperativeDetector) -> None:
+    frame = drive(1, agents=("ego", "far", "near"))[0]
+    agents = list(frame.agents.values())
+
+    def names(count: int | None) -> list[str]:
+        return [agent.agent_id for agent in nearest_agents(frame, agents, count)]
+
+    assert names(1) == ["ego"]
+    assert names(2) == ["ego", "near"]
+    assert names(3) == names(None) == names(9) == ["ego", "far", "near"]
+    scenes = Scenes([frame])
+    alone, one = run(scenes, detector, ALONE, Point("tiny", "hybrid", agents=1))
+    assert one.scores[0].bytes_per_sender == {}
+    assert alone.num_sent == one.num_sent == 0
+
+
+def test_papers_count_the_numbers_of_the_selected_cells(detector: CooperativeDetector) -> None:
+    result = PointResult(ALONE, elements=[64, 192])
+    assert result.where2comm_log2 == 9.0
+    assert PointResult(ALONE).where2comm_log2 is None
+    scenes = Scenes(drive(1))
+    late, hybrid = run(scenes, detector, Point("tiny", "late"), Point("tiny", "hybrid"))
+    assert late.where2comm_log2 is None
+    # Without a limit every patch (8 x 16) and every cell of the floor (4 x 8) is sent.
+    assert hybrid.elements == [8 * 16 * 4 + 4 * 8 * 4]
+
+
+def test_a_network_runs_once_for_all_models_that_are_built_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = drive(1)[0]
+    detectors = {
+        "a": tiny_detector("a", seed=1, sharing_seed=2),
+        "b": tiny_detector("b", seed=1, sharing_seed=3),
+        "c": tiny_detector("c", seed=4),
+    }
+    shared = SharedMaps(detectors)
+    runs: list[str] = []
+    encode = CooperativeDetector.encode
+    monkeypatch.setattr(
+        CooperativeDetector, "encode", lambda self, cloud: (runs.append(self.name), encode(self, cloud))[1]
+    )
+    maps = shared.encode(frame)
+    assert runs == ["a", "a", "c", "c"]
+    assert maps["a"]["near"] is maps["b"]["near"]
+    twin = shared.detectors["a"]
+    assert twin.decode(maps["a"]["ego"]) is twin.decode(maps["a"]["ego"])
+    expected = detectors["a"].detect(frame.ego.points)
+    np.testing.assert_array_equal(twin.decode(maps["a"]["ego"]).boxes, expected.boxes)
+
+
+def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:
+    random = np.random.default_rng(0)
+    outcomes = [_random_outcome(random) for _ in range(6)]
+    draws = frame_draws(6, seed=1)
+    assert (draws.sum(axis=1) == 6).all()
+    resampled = resample(outcomes, draws)
+    for draw, ap in list(zip(draws, resampled.average_precisions, strict=True))[:20]:
+        drawn = [outcome for outcome, times in zip(outcomes, draw, strict=True) for _ in range(times)]
+        assert ap == pytest.approx(pooled_average_precision(pool(drawn), PROTOCOL))
+    assert resampled.difference_interval(resampled) == (0.0, 0.0)
+    # Far fewer false alarms are better in every draw.
+    better = resample([_without_false_alarms(outcome) for outcome in outcomes], draws)
+    low, high = better.difference_interval(resampled)
+    assert 0 < low < high
+
+
+def _random_outcome(random: np.random.Generator) -> Outcome:
+    is_found = random.random(8) < 0.6
+    hits = np.concatenate([np.ones(is_found.sum(), bool), np.zeros(7, bool)])
+    random.shuffle(hits)
+    scores = np.sort(random.random(len(hits)))[::-1].astype(np.float32)
+    return Outcome(scores, hits, np.zeros(8, np.int64), np.full(8, 4.0), is_found)
+
+
+def _without_false_alarms(outcome: Outcome) -> Outcome:
+    hits = outcome.is_true_positive
+    return Outcome(outcome.scores[hits], hits[hits], outcome.labels, outcome.lengths_m, outcome.is_found)
+
+
+def test_curves_vary_one_thing(detector: CooperativeDetector) -> None:
+    def points(curve: Any, values: str | None = None, **options: Any) -> list[Point]:
+        return points_of(curve, {"tiny": detector}, read_values(curve, values, 3), **options)
+
+    budget = points("budget", "300,none")
+    assert budget == [
+        ALONE,
+        Point("tiny", "late"),
+        Point("tiny", "intermediate", budget_bytes=300),
+        Point("tiny", "intermediate"),
+        Point("tiny", "hybrid", budget_bytes=300),
+        Point("tiny", "hybrid"),
+    ]
+    assert points("budget", "300", fusions=["hybrid"], selections=["ranked", "random"]) == [
+        ALONE,
+        Point("tiny", "hybrid", "ranked", 300),
+        Point("tiny", "hybrid", "random", 300),
+    ]
+    assert points("loss", "0,1", fusions=["late", "hybrid"], budget_bytes=900) == [
+        ALONE,
+        Point("tiny", "late", loss=0.0),
+        Point("tiny", "late", loss=1.0),
+        Point("tiny", "hybrid", None, 900, loss=0.0),
+        Point("tiny", "hybrid", None, 900, loss=1.0),
+    ]
+    assert points("pose-noise", "0.4", registrations=["none", "scene_graph"], fusions=["early", "late"]) == [
+        ALONE,
+        Point("tiny", "early", pose_noise=0.4),
+        Point("tiny", "late", pose_noise=0.4),
+        Point("tiny", "late", pose_noise=0.4, registration="scene_graph"),
+    ]
+    unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
+    assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
+    assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
+    assert len(points("grid", budget_bytes=2000)) == 1 + 5 * 6 * 5
+    # A kind of fusion that one model cannot do is drawn for the others.
+    plain: Any = dataclasses.replace(PointIsCar(), name="plain")
+    both = {"plain": plain, "tiny": detector}
+    mixed = points_of("loss", both, {"loss": (0.5,)}, fusions=["hybrid"])
+    assert [(point.model, point.fusion) for point in mixed] == [
+        ("plain", "none"),
+        ("tiny", "none"),
+        ("tiny", "hybrid"),
+    ]
+    with pytest.raises(CosenseError, match="needs a model that shares features, 'plain' does not"):
+        points_of("loss", {"plain": plain}, {"loss": (0.5,)}, fusions=["hybrid"])
+    assert points("grid", "0.2/100/0.5")[1:] == [
+        Point("tiny", "hybrid", pose_noise=0.2, delay_ms=100.0, loss=0.5)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("curve", "text", "message"),
+    [
+        ("loss", "0,1.5", r"--values '0,1.5': '1.5' is no loss: expected numbers 0 to 1"),
+        ("loss", "0,half", "'half' is no loss"),
+        ("delay", "-100", "'-100' is no delay_ms: expected numbers from 0 on"),
+        ("budget", "300,,500", "'' is no budget_bytes: expected whole numbers from 1 on or none"),
+        ("budget", "300.5", "whole numbers"),
+        ("agents", "0", "'0' is no agents: expected whole numbers from 1 on"),
+        ("pose-noise", "nan", "'nan' is no pose_noise"),
+        ("grid", "0,0.2", "'grid' takes 3 lists, of pose_noise, delay_ms, loss, as 0,0.2/0,100/0,0.5"),
+        ("delay", "0/100", "'delay' takes 1 lists, of delay_ms"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(curve: Any, text: str, message: str) -> None:
+    with pytest.raises(CosenseError, match=message):
+        read_values(curve, text, 3)
+
+
+def test_an_unknown_curve_names_the_nearest() -> None:
+    assert [check_curve(curve) for curve in CURVES] == list(CURVES)
+    with pytest.raises(CosenseError, match="unknown curve 'budgt', did you mean 'budget'"):
+        check_curve("budgt")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.methods.cosdh.levels import fuse_maps, warp
+from cosense.sensing.grid import BevGrid
+
+GRID = BevGrid((-8.0, -4.8, 0.0, 8.0, 4.8, 1.0), 0.8)
+
+
+@pytest.fixture
+def maps() -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.rand(3, 12, 20)
+
+
+def test_to_stand_where_the_sender_stands_changes_nothing(maps):
+    torch.testing.assert_close(warp(maps, GRID, np.eye(4)), maps, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(3, 0), (-2, 0), (0, 4), (5, -3)])
+def test_whole_cells_are_shifted_and_what_was_not_seen_is_zero(maps, columns, rows):
+    # The sender stands this many cells ahead and to the left: what it sees lies so much further.
+    T_ego_sender = transform_from_planar(columns * 0.8, rows * 0.8, 0.0)
+    moved = warp(maps, GRID, invert(T_ego_sender))
+    expected = torch.zeros_like(maps)
+    height, width = GRID.shape
+    to_rows = slice(max(rows, 0), height + min(rows, 0))
+    from_rows = slice(max(-rows, 0), height + min(-rows, 0))
+    to_columns = slice(max(columns, 0), width + min(columns, 0))
+    from_columns = slice(max(-columns, 0), width + min(-columns, 0))
+    expected[:, to_rows, to_columns] = maps[:, from_rows, from_columns]
+    torch.testing.assert_close(moved, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_half_a_cell_is_the_mean_of_two(maps):
+    moved = warp(maps, GRID, invert(transform_from_planar(0.4, 0.0, 0.0)))
+    torch.testing.assert_close(moved[:, :, 1:], (maps[:, :, 1:] + maps[:, :, :-1]) / 2, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(moved[:, :, 0], maps[:, :, 0] / 2, atol=1e-5, rtol=1e-5)
+
+
+def test_face_to_face_the_map_is_turned_around(maps):
+    turned = warp(maps, GRID, transform_from_planar(0.0, 0.0, np.pi))
+    torch.testing.assert_close(turned, maps.flip(1, 2), atol=1e-5, rtol=1e-5)
+
+
+def test_a_quarter_turn_moves_left_to_front():
+    square = BevGrid((-4.0, -4.0, 0.0, 4.0, 4.0, 1.0), 0.8)
+    maps = torch.zeros(1, 10, 10)
+    maps[0, 5, 9] = 1.0
+    # The sender looks to the ego's left: what is in front of it is to the left of the ego.
+    T_ego_sender = transform_from_planar(0.0, 0.0, np.pi / 2)
+    moved = warp(maps, square, invert(T_ego_sender))
+    assert moved.round(decimals=4).nonzero().tolist() == [[0, 9, 4]]
+
+
+def test_a_sender_out_of_reach_says_nothing(maps):
+    for distance in (100.0, 1e8):
+        assert not warp(maps, GRID, transform_from_planar(distance, 0.0, 0.3)).any()
+
+
+def test_the_maximum_is_taken_element_by_element():
+    ego, other = torch.tensor([[[1.0, 0.0]], [[0.0, 3.0]]]), torch.tensor([[[0.5, 2.0]], [[1.0, 0.0]]])
+    assert fuse_maps(ego, [other], "max").tolist() == [[[1.0, 2.0]], [[1.0, 3.0]]]
+    assert fuse_maps(ego, [other, ego, other], "max").tolist() == [[[1.0, 2.0]], [[1.0, 3.0]]]
+
+
+def test_attention_is_a_softmax_over_the_agents():
+    ego = torch.tensor([1.0, 2.0, 0.0, 2.0]).view(4, 1, 1)
+    other = torch.tensor([4.0, 0.0, 1.0, 0.0]).view(4, 1, 1)
+    # q·k / sqrt(C): 9 / 2 with itself, 4 / 2 with the other one.
+    share = 1 / (1 + math.exp(4.5 - 2.0))
+    torch.testing.assert_close(fuse_maps(ego, [other], "attention"), (1 - share) * ego + share * other)
+    both = 2 * math.exp(2.0) / (2 * math.exp(2.0) + math.exp(4.5))
+    torch.testing.assert_close(fuse_maps(ego, [other, other], "attention"), (1 - both) * ego + both * other)
+
+
+@pytest.mark.parametrize("rule", ["max", "attention"])
+def test_a_silent_agent_changes_nothing(maps, rule):
+    silent = torch.zeros_like(maps)
+    torch.testing.assert_close(fuse_maps(maps, [], rule), maps)
+    torch.testing.assert_close(fuse_maps(maps, [silent, silent], rule), maps)
+    other = torch.rand(3, 12, 20)
+    expected = fuse_maps(maps, [other], rule)
+    torch.testing.assert_close(fuse_maps(maps, [silent, other], rule), expected)
+
+
+@pytest.mark.parametrize("rule", ["max", "attention"])
+def test_an_agent_that_is_silent_at_a_cell_changes_nothing_there(maps, rule):
+    other = torch.rand(3, 12, 20)
+    other[:, 4:] = 0.0
+    fused = fuse_maps(maps, [other], rule)
+    torch.testing.assert_close(fused[:, 4:], maps[:, 4:])
+    assert not torch.allclose(fused[:, :4], maps[:, :4])
+
+
+def test_an_ego_that_sees_nothing_listens():
+    other = torch.tensor([1.0, 2.0]).view(2, 1, 1)
+    ego = torch.zeros(2, 1, 1)
+    torch.testing.assert_close(fuse_maps(ego, [other], "max"), other)
+    # No likeness to anybody: all count the same, the ego too.
+    torch.testing.assert_close(fuse_maps(ego, [other], "attention"), other / 2)
+
+
+@pytest.mark.parametrize("rule", ["max", "attention"])
+def test_the_order_of_the_others_does_not_matter(maps, rule):
+    a, b = torch.rand(3, 12, 20), torch.rand(3, 12, 20)
+    torch.testing.assert_close(fuse_maps(maps, [a, b], rule), fuse_maps(maps, [b, a], rule))

@@ -1,0 +1,114 @@
+"""A managed node in the process of the test: its states, and what it gives back."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import String
+
+from cosense.errors import CosenseError
+from cosense.nodes.ros import qos
+from cosense.nodes.ros.lifecycle import FAILURE, SUCCESS, ManagedNode
+from cosense.runs.supervisor import free_domain
+
+
+class Echo(ManagedNode):
+    """Repeats what it hears."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        super().__init__("echo")
+        self.problem = problem
+        self.beats = self.closed = 0
+
+    def build(self) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.answers = self.publisher(String, "/answers", qos.RESULT)
+
+    def listen(self) -> None:
+        self.subscribe(String, "/questions", self.answer, 10)
+        self.every(0.02, self.beat)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def answer(self, message: String) -> None:
+        self.answers.publish(message)
+
+    def beat(self) -> None:
+        self.beats += 1
+
+
+@pytest.fixture
+def ros(monkeypatch, tmp_path):
+    """Return what starts rclpy with these arguments."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    yield lambda *parameters: rclpy.init(args=["--ros-args", *parameters])
+    rclpy.try_shutdown()
+
+
+def test_only_an_active_node_takes_part_and_it_can_be_paused(ros):
+    ros("-p", "autostart:=false", "-p", "use_sim_time:=true")
+    node, asker = Echo(), rclpy.create_node("asker", use_global_arguments=False)
+    questions = asker.create_publisher(String, "/questions", qos.RESULT)
+    heard: list[str] = []
+    asker.create_subscription(String, "/answers", lambda m: heard.append(m.data), qos.RESULT)
+    executor = SingleThreadedExecutor()
+    for each in (node, asker):
+        executor.add_node(each)
+
+    def spin(is_done, timeout_s: float = 10.0) -> bool:
+        end_s = time.monotonic() + timeout_s
+        while not is_done() and time.monotonic() < end_s:
+            executor.spin_once(timeout_sec=0.02)
+        return is_done()
+
+    node.bring_up()
+    assert not node.is_active
+    assert node.trigger_configure() == SUCCESS
+    questions.publish(String(data="too early"))
+    assert not spin(lambda: heard or node.beats, 0.5)
+    assert node.trigger_activate() == SUCCESS
+    questions.publish(String(data="now"))
+    # Also what was said before it listened: publishers keep it for those who come late.
+    assert spin(lambda: heard == ["too early", "now"])
+    # Timers go on though nobody publishes /clock.
+    assert spin(lambda: node.beats > 3)
+
+    assert node.trigger_deactivate() == SUCCESS
+    beats = node.beats
+    questions.publish(String(data="while paused"))
+    assert not spin(lambda: len(heard) > 2, 0.5)
+    assert (node.beats, node.closed) == (beats, 0)
+    assert node.trigger_cleanup() == SUCCESS
+    assert node.closed == 1
+    assert spin(lambda: asker.count_publishers("/answers") == 0)
+    for trigger in (node.trigger_configure, node.trigger_activate):
+        assert trigger() == SUCCESS
+    assert node.is_active
+    assert node.trigger_shutdown() == SUCCESS
+    assert node.closed == 2
+
+
+def test_a_node_that_cannot_work_says_so_and_may_be_configured_anew(ros):
+    ros()
+    node = Echo(CosenseError("model 'x' is not there"))
+    with pytest.raises(CosenseError, match="model 'x' is not there"):
+        node.bring_up()
+    assert node.trigger_configure() == FAILURE
+    node.problem = None
+    assert node.trigger_configure() == SUCCESS
+
+
+def test_an_error_that_nobody_foresaw_is_not_swallowed(ros):
+    ros()
+    with pytest.raises(ZeroDivisionError):
+        Echo(ZeroDivisionError()).bring_up()

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from cosense.config import from_mapping, to_mapping
+from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.senders import CollectorSettings
+from cosense.errors import CosenseError
+from cosense.runs.processes import processes
+from cosense.runs.scenario import (
+    AgentSpec,
+    PlayerSettings,
+    Scenario,
+    load_scenario,
+    resolved,
+)
+from cosense.runs.source import SimulatedSource, Source, frames_of
+from cosense.runs.supervisor import command
+from tests.conftest import REPOSITORY
+from tests.nodes.tiny import write_scene
+
+SCENARIO = Scenario(
+    source=Source(simulate=SimulatedSource("crossing", seed=1)),
+    agents=(AgentSpec("vehicle"), AgentSpec("-1", "infrastructure", budget_bytes=500), AgentSpec("4279")),
+    ego="vehicle",
+    method="late",
+    budget_bytes=1000,
+    frames=3,
+    record=True,
+)
+HYBRID = dataclasses.replace(SCENARIO, method="hybrid")
+RADIO = RadioSettings(loss=0.1, links=({"from": "-1", "loss": 0.3},))
+OVER_RADIO = dataclasses.replace(HYBRID, link=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
+
+
+def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
+    return {spec.name: spec for spec in processes(scenario, out)}
+
+
+def test_processes_start_with_those_who_listen():
+    names = [spec.name for spec in processes(SCENARIO, Path("out"))]
+    assert names == [
+        "recorder",
+        "fusion",
+        "agent-vehicle",
+        "agent-agent_minus_1",
+        "agent-agent_4279",
+        "player",
+    ]
+    without = dataclasses.replace(SCENARIO, record=False)
+    assert "recorder" not in by_name(without)
+
+
+def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
+    specs = by_name(SCENARIO)
+    assert specs["agent-vehicle"].remappings["~/output/objects"] == "/vehicle/objects"
+    assert specs["agent-agent_minus_1"].remappings["~/output/objects"] == "/v2x/objects"
+    assert specs["fusion"].remappings["~/input/ego_objects"] == "/vehicle/objects"
+    assert specs["fusion"].parameters["peers"] == "-1,4279"
+
+
+def test_budgets_are_those_of_the_agent_else_of_the_scenario_and_none_for_the_ego():
+    specs = by_name(SCENARIO)
+    budgets = [
+        specs[f"agent-{name}"].parameters["budget_bytes"]
+        for name in ("vehicle", "agent_minus_1", "agent_4279")
+    ]
+    assert budgets == [0, 500, 1000]
+
+
+def test_nothing_is_lost_in_mode_drain_and_the_latest_wins_at_a_rate():
+    drain = by_name(SCENARIO)
+    assert drain["agent-vehicle"].parameters["queue_depth"] > 10
+    assert drain["fusion"].parameters["timeout_ms"] == 5000.0
+    rate = by_name(dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate")))
+    assert rate["agent-vehicle"].parameters["queue_depth"] == 1
+    assert rate["fusion"].parameters["timeout_ms"] == CollectorSettings().timeout_ms
+    own = by_name(dataclasses.replace(SCENARIO, collect=CollectorSettings(timeout_ms=7.0)))
+    assert own["fusion"].parameters["timeout_ms"] == 7.0
+
+
+def test_in_slow_motion_the_fusion_waits_longer_by_the_clock_and_all_know_the_time_of_the_recording():
+    slow = dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate", rate=0.25))
+    specs = by_name(slow)
+    assert specs["fusion"].parameters["timeout_ms"] == 4 * CollectorSettings().timeout_ms
+    assert {name for name, spec in specs.items() if spec.parameters.get("use_sim_time")} == {*specs} - {
+        "player"
+    }
+    # In mode drain the clock stands still while a frame waits.
+    assert not any(spec.parameters.get("use_sim_time") for spec in by_name(SCENARIO).values())
+
+
+def test_agents_of_one_scenario_may_run_on_several_machines():
+    here = {spec.name: spec for spec in processes(HYBRID, Path("out"), only=["vehicle"])}
+    assert list(here) == ["recorder", "ego", "player"]
+    assert here["player"].parameters["agents"] == "vehicle"
+    # The fusion waits for those on the other machines as well.
+    assert here["ego"].parameters["peers"] == "-1,4279"
+    there = {spec.name: spec for spec in processes(HYBRID, Path("out"), only=["-1", "4279"])}
+    assert list(there) == ["recorder", "agent-agent_minus_1", "agent-agent_4279", "player"]
+    assert (there["player"].parameters["agents"], there["player"].parameters["ego"]) == ("-1,4279", "vehicle")
+    with pytest.raises(CosenseError, match="no agent 'vehicel' in the scenario, did you mean 'vehicle'"):
+        processes(HYBRID, Path("out"), only=["vehicel"])
+
+
+def test_agents_and_ego_respawn_where_the_scenario_says_so():
+    specs = by_name(dataclasses.replace(HYBRID, respawn=True))
+    assert {name for name, spec in specs.items() if spec.respawn} == {
+        "ego",
+        "agent-agent_minus_1",
+        "agent-agent_4279",
+    }
+    assert not any(spec.respawn for spec in by_name(HYBRID).values())
+
+
+def test_wrong_clocks_are_a_matter_of_the_player():
+    skewed = (AgentSpec("vehicle"), AgentSpec("-1", clock_skew_ms=-200.0), AgentSpec("4279"))
+    player = by_name(dataclasses.replace(SCENARIO, agents=skewed))["player"]
+    assert player.parameters["clock_skews_ms"] == '{"-1": -200.0}'
+
+
+def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics():
+    names = [spec.name for spec in processes(HYBRID, Path("out"))]
+    assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]
+    ego = by_name(HYBRID)["ego"]
+    assert ego.remappings["agent:~/output/objects"] == ego.remappings["fusion:~/input/ego_objects"]
+    assert ego.remappings["agent:~/output/markers"] == "/vehicle/markers"
+    assert ego.remappings["fusion:~/output/markers"] == "/markers"
+    assert (ego.namespace, ego.parameters["agent_id"], ego.parameters["ego_id"]) == (
+        "/vehicle",
+        "vehicle",
+        "vehicle",
+    )
+    assert ego.parameters["budget_bytes"] == 0
+
+
+def test_demand_and_features_meet_on_the_radio():
+    specs = by_name(HYBRID)
+    sender = specs["agent-agent_minus_1"]
+    assert sender.remappings["~/output/features"] == "/v2x/features"
+    assert specs["ego"].remappings["fusion:~/input/features"] == "/v2x/features"
+    assert sender.remappings["~/input/demand"] == "/v2x/demand"
+    assert specs["ego"].remappings["fusion:~/output/demand"] == "/v2x/demand"
+    assert specs["ego"].remappings["fusion:~/input/objects"] == sender.remappings["~/output/objects"]
+
+
+def test_with_a_link_everybody_sends_to_the_channel_and_hears_the_channel_alone():
+    specs = by_name(dataclasses.replace(OVER_RADIO, respawn=True))
+    assert list(specs)[:2] == ["recorder", "channel"]
+    sender, ego = specs["agent-agent_minus_1"], specs["ego"]
+    assert sender.remappings["~/output/features"] == "/v2x/tx/agent_minus_1/features"
+    assert sender.remappings["~/output/objects"] == "/v2x/tx/agent_minus_1/objects"
+    assert sender.remappings["~/input/demand"] == "/v2x/rx/agent_minus_1/demand"
+    assert ego.remappings["fusion:~/input/features"] == "/v2x/rx/vehicle/features"
+    assert ego.remappings["fusion:~/input/objects"] == "/v2x/rx/vehicle/objects"
+    assert ego.remappings["fusion:~/output/demand"] == "/v2x/tx/vehicle/demand"
+    assert ego.remappings["agent:~/output/objects"] == "/vehicle/objects"
+    channel = specs["channel"]
+    assert channel.respawn
+    assert (channel.parameters["agents"], channel.parameters["player_rate"]) == ("vehicle,-1,4279", 0.5)
+    assert from_mapping(RadioSettings, json.loads(channel.parameters["link"]), "link") == RADIO
+
+
+def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
+    write_scene(tmp_path / "data", frames=1)
+    scenario = dataclasses.replace(OVER_RADIO, source=Source(data=tmp_path / "data"), agents=(), ego=None)
+    assert resolved(scenario).link == RADIO
+    wrong = RadioSettings(links=({"to": "unit"},))
+    with pytest.raises(CosenseError, match=r"link: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
+        resolved(dataclasses.replace(scenario, link=wrong))
+
+
+def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
+    assert by_name(HYBRID)["ego"].parameters["demand_delivery_ms"] > 0
+    # As long as the fusion waits for their messages.
+    patient = dataclasses.replace(HYBRID, collect=CollectorSettings(timeout_ms=8000.0))
+    assert by_name(patient)["ego"].parameters["demand_delivery_ms"] == 8000.0
+    rate = by_name(dataclasses.replace(HYBRID, player=PlayerSettings(mode="rate")))
+    assert rate["ego"].parameters["demand_delivery_ms"] == 0
+
+
+def test_the_gate_is_part_of_the_parameters():
+    strict = dataclasses.replace(HYBRID, gate=GateSettings(features_max_age_ms=20.0))
+    parameters = by_name(strict)["ego"].parameters
+    assert parameters["gate.features_max_age_ms"] == 20.0
+    assert parameters["gate.max_ahead_ms"] == GateSettings().max_ahead_ms
+
+
+@pytest.mark.parametrize(
+    ("model", "method"), [("cosense-lite", "hybrid"), ("cosdh", "hybrid"), ("pillars-lite", "late")]
+)
+def test_the_method_is_what_the_model_of_the_ego_is_made_for(model, method):
+    agents = (AgentSpec("vehicle", model=model), AgentSpec("infrastructure", "infrastructure"))
+    other = {"hybrid": "pillars-lite", "late": "cosense-lite"}[method]
+    scenario = dataclasses.replace(SCENARIO, agents=agents, method=None, model=other)
+    assert resolved(scenario).method == method
+    assert resolved(dataclasses.replace(scenario, method="intermediate")).method == "intermediate"
+
+
+def test_agents_share_the_processor():
+    assert by_name(SCENARIO)["agent-vehicle"].environment["OMP_NUM_THREADS"] == "1"
+
+
+def test_the_command_keeps_numbers_in_names_as_texts():
+    words = command(by_name(SCENARIO)["agent-agent_4279"])
+    assert words[1:4] == ["-m", "cosense.nodes.agent", "--ros-args"]
+    assert 'agent_id:="4279"' in words
+    assert "__ns:=/agent_4279" in words
+    assert "recorded:=true" in command(by_name(SCENARIO)["player"])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "launch" / "scenarios").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_shipped_scenarios_can_be_read(path):
+    scenario = load_scenario(path)
+    assert scenario.method is not None
+    if scenario.source.simulate is not None:
+        assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
+    names = [spec.name for spec in processes(resolved(scenario), Path("out"))]
+    assert ("channel" in names) == (scenario.link is not None)
+    # What `cosense run` writes into scenario.yaml is a scenario.
+    assert from_mapping(Scenario, to_mapping(scenario), "scenario.yaml") == scenario
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("source: {data: x}\nmodle: y", "unknown key 'modle', did you mean 'model'"),
+        ("source: {}", "neither 'data' nor 'simulate'"),
+        ("model: x", "missing key 'source'"),
+        ("source: {simulate: {family: crossing}}", "set 'frames'"),
+        ("source: {data: x}\nframes: 0", "frames is 0"),
+        ("source: {data: x}\nthreads: 0", "threads is 0"),
+        ("source: {data: x}\nplayer: {mode: fast}", "'fast' is not allowed"),
+        ("source: {data: x}\nplayer: {rate: 0}", "rate is 0.0"),
+        ("source: {data: x}\nagents: [{id: a}, {id: b}]\nego: c", "ego 'c' is none of the agents"),
+        ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
+        ("source: {data: x}\nfusion: {max_age: 3}", "did you mean 'max_age_ms'"),
+        ("source: {data: x}\ngate: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
+        ("source: {data: x}\nlink: {}", "in player mode 'drain' the recording waits for every message: set"),
+        ("source: {data: x}\nlink: {loss: 2}", "link: loss is 2.0, expected 0 to 1"),
+        ("source: {data: x}\nmethod: early", "'early' is not allowed"),
+        (
+            "source: {data: x}\nbudget_bytes: 0",
+            "budget_bytes is 0, expected 1 to 1048576; leave it out",
+        ),
+        ("source: {data: x}\nagents: [{id: a, budget_bytes: -1}]", "budget_bytes is -1"),
+        ("source: {data: x}\nagents: [{id: 'a,b'}]", "id 'a,b' must have 1 to 32 bytes and no comma"),
+        ("source: {data: x}\nagents: [{id: ''}]", "id '' must have"),
+        ("[]", "expected a mapping"),
+    ],
+)
+def test_bad_scenarios_are_named(tmp_path, text, complaint):
+    with pytest.raises(CosenseError, match=complaint):
+        load_scenario(write(tmp_path, text))
+
+
+def test_all_means_all(tmp_path):
+    assert load_scenario(write(tmp_path, "source: {data: x}\nagents: all")).agents == ()
+
+
+def test_agents_and_ego_are_those_of_the_first_frame():
+    open_scenario = dataclasses.replace(SCENARIO, agents=(), ego=None)
+    scenario = resolved(open_scenario)
+    assert scenario.agents == (AgentSpec("vehicle"), AgentSpec("infrastructure", "infrastructure"))
+    assert scenario.ego == "vehicle"
+
+
+def test_agents_that_do_not_exist_are_named():
+    with pytest.raises(CosenseError, match="no agent '-1' in the source"):
+        resolved(SCENARIO)
+    wrong = dataclasses.replace(SCENARIO, agents=(AgentSpec("vehicle"), AgentSpec("infrastructure")))
+    with pytest.raises(CosenseError, match="ego 'infrastructure' is not the ego of the source"):
+        resolved(dataclasses.replace(wrong, ego="infrastructure"))
+
+
+def test_a_data_set_that_does_not_exist_is_named(tmp_path):
+    source = Source(data=tmp_path / "nowhere")
+    with pytest.raises(CosenseError, match="nowhere"):
+        list(frames_of(source, None))
+
+
+def test_an_ego_that_does_not_take_part_is_named():
+    alone = dataclasses.replace(SCENARIO, agents=(AgentSpec("infrastructure"),), ego=None)
+    with pytest.raises(CosenseError, match="the ego 'vehicle' is none of the agents"):
+        resolved(alone)
+
+
+def test_simulated_agents_are_numbered_from_the_second():
+    several = dataclasses.replace(
+        SCENARIO, source=Source(simulate=SimulatedSource("crossing", vehicles=2)), agents=(), ego=None
+    )
+    assert [agent.id for agent in resolved(several).agents] == ["vehicle", "vehicle_2", "infrastructure"]
+
+
+def test_a_data_set_is_asked_for_its_agents_and_frames(tmp_path):
+    write_scene(tmp_path / "data", frames=3)
+    scenario = resolved(Scenario(source=Source(data=tmp_path / "data", cameras=True)))
+    assert scenario.agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
+    assert scenario.ego == "1"
+    assert len(list(frames_of(scenario.source, None))) == 3
+    (first,) = frames_of(scenario.source, 1)
+    assert len(first.ego.cameras) == 1
+
+
+def test_a_frame_that_cannot_be_read_does_not_end_the_run(tmp_path):
+    write_scene(tmp_path / "data", frames=3)
+    sorted((tmp_path / "data").rglob("*.pcd"))[1].write_bytes(b"broken")
+    frames = list(frames_of(Source(data=tmp_path / "data"), None))
+    assert [isinstance(frame, CosenseError) for frame in frames] == [False, True, False]
+
+
+def test_agents_are_those_of_the_first_frame_that_can_be_read(tmp_path):
+    write_scene(tmp_path / "data", frames=2)
+    first, *others = sorted((tmp_path / "data").rglob("1/*.pcd"))
+    first.write_bytes(b"broken")
+    scenario = Scenario(source=Source(data=tmp_path / "data"))
+    assert resolved(scenario).agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
+    for path in others:
+        path.write_bytes(b"broken")
+    with pytest.raises(CosenseError, match=first.name):
+        resolved(scenario)
