@@ -44,9 +44,9 @@ def command(
     from cosense.cooperation.journal import read_journal
     from cosense.data import open_dataset
     from cosense.evaluation.runs.table import comparison_table
-    from cosense.runs.live import run_scenario
+    from cosense.runs.run import run_scenario
     from cosense.runs.method import method_for
-    from cosense.runs.scenario import Scenario, Source
+    from cosense.runs.scenario import Scenario, FrameSource
 
     console = Console()
     if data is None:
@@ -56,7 +56,7 @@ def command(
     method = method_for(model)
     console.rule(f"Every agent as a ROS 2 process: {method} fusion")
     scenario = Scenario(
-        Source(data=data),
+        FrameSource(data=data),
         model=model,
         method=method,
         budget_bytes=_BUDGET_BYTES,

@@ -58,7 +58,7 @@ def command(
     from rich.console import Console
 
     from cosense.config import from_mapping, to_mapping
-    from cosense.runs.live import run_scenario
+    from cosense.runs.run import run_scenario
     from cosense.runs.scenario import Scenario
 
     scenario = from_mapping(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from cosense import topics
 from cosense.data.bag.options import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
-from cosense.runs.live import prepare
+from cosense.runs.run import prepare
 from cosense.runs.processes import (
     ProcessSpec,
     agent_remappings,
     ego_remappings,
     fusion_remappings,
 )
-from cosense.runs.scenario import Scenario, Source, load_scenario, with_player
+from cosense.runs.scenario import Scenario, FrameSource, load_scenario, with_player
 from cosense.runs.supervisor import VITAL, dds_environment
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def replayed(arguments: Arguments) -> Scenario:
     """
     try:
         scenario = Scenario(
-            source=Source(data=Path(arguments.text("bag")), bag=_bag_options(arguments)),
+            source=FrameSource(data=Path(arguments.text("bag")), bag=_bag_options(arguments)),
             model=arguments.text("model"),
             method=arguments.text("method") or None,
             registration=arguments.text("registration"),

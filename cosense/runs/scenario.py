@@ -16,7 +16,7 @@ from cosense.cooperation.senders import CollectorSettings
 from cosense.errors import CosenseError, nearest
 from cosense.messages.envelope import MAX_SENDER_BYTES
 from cosense.runs.method import MAX_BUDGET_BYTES, Method, Registration, method_for
-from cosense.runs.source import Source, agents_of
+from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
 
 
@@ -113,7 +113,7 @@ class Scenario:
         record: whether to write run.mcap.
     """
 
-    source: Source
+    source: FrameSource
     agents: tuple[AgentSpec, ...] = ()
     ego: str | None = None
     model: str = "cosense-lite"

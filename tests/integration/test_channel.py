@@ -12,7 +12,7 @@ from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.journal import read_journal, read_lines
 from cosense.cooperation.link import RadioSettings
 from cosense.cooperation.senders import CollectorSettings
-from cosense.runs.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.runs.scenario import PlayerSettings, Scenario, FrameSource, resolved
 from cosense.runs.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
@@ -27,7 +27,7 @@ GARBAGE = b"garbage"
 
 def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
     scenario = Scenario(
-        source=Source(data=write_scene(tmp_path / "scene", FRAMES)),
+        source=FrameSource(data=write_scene(tmp_path / "scene", FRAMES)),
         model=str(write_sharing_model(tmp_path / "tiny")),
         player=PlayerSettings(mode="rate", rate=0.4),
         # Shorter than the delay will be, so that what is heard is a frame old.

@@ -18,8 +18,8 @@ from cosense.cooperation.senders import CollectorSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.runs.latency import read_latency
-from cosense.runs.live import run_scenario
-from cosense.runs.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import PlayerSettings, Scenario, FrameSource, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, run_supervised
@@ -45,7 +45,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def scenario(model, data) -> Scenario:
     return Scenario(
-        source=Source(data=data, cameras=True),
+        source=FrameSource(data=data, cameras=True),
         model=str(model),
         method="late",
         budget_bytes=300,
@@ -216,7 +216,7 @@ def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_pat
 
 
 def test_a_scenario_without_data_is_one_error(scenario, tmp_path):
-    nowhere = Scenario(source=Source(data=tmp_path / "nowhere"))
+    nowhere = Scenario(source=FrameSource(data=tmp_path / "nowhere"))
     with pytest.raises(CosenseError, match="nowhere"):
         run_scenario(nowhere, tmp_path / "out", QUIET)
     assert not (tmp_path / "out").exists()

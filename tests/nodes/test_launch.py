@@ -14,7 +14,7 @@ from cosense import topics
 from cosense.data.bag.options import BagOptions
 from cosense.errors import CosenseError
 from cosense.runs.processes import processes
-from cosense.runs.scenario import PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.runs.scenario import PlayerSettings, Scenario, FrameSource, load_scenario, resolved
 from cosense.runs.supervisor import dds_environment
 from tests.conftest import REPOSITORY
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
@@ -108,7 +108,7 @@ def test_arguments_win_over_the_scenario(tmp_path):
     given = {"data": str(scene), "rate": "0.5", "record": "true", "out": str(out)}
     nodes = start("scenario.launch.py", scenario=str(path), **given)
     player = PlayerSettings(mode="rate", rate=0.5)
-    wanted = Scenario(Source(data=scene), model=str(tmp_path / "tiny"), frames=1, player=player, record=True)
+    wanted = Scenario(FrameSource(data=scene), model=str(tmp_path / "tiny"), frames=1, player=player, record=True)
     assert [seen(node) for node in nodes] == expected(wanted, out)
 
 
@@ -139,7 +139,7 @@ def test_a_replay_of_somebody_elses_bag_is_told_which_topics_are_meant(tmp_path)
         {"shuttle": "/lidar_top", "corner": "/rsu/points"}, {"shuttle": "/odom", "corner": "tf"}, "shuttle"
     )
     wanted = Scenario(
-        Source(data=bag, bag=options), model=str(model), player=PlayerSettings(mode="rate", rate=1.0)
+        FrameSource(data=bag, bag=options), model=str(model), player=PlayerSettings(mode="rate", rate=1.0)
     )
     assert [seen(node) for node in nodes] == expected(wanted, tmp_path / "run")
 
@@ -150,7 +150,7 @@ def test_a_replay_plays_a_recording_in_its_own_time(tmp_path):
     nodes = start("replay.launch.py", bag=str(scene), **given)
     player = PlayerSettings(mode="rate", rate=1.0)
     wanted = Scenario(
-        Source(data=scene), model=str(model), registration="scene_graph", budget_bytes=500, player=player
+        FrameSource(data=scene), model=str(model), registration="scene_graph", budget_bytes=500, player=player
     )
     assert [seen(node) for node in nodes] == expected(wanted, out)
 

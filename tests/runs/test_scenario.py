@@ -19,13 +19,13 @@ from cosense.runs.scenario import (
     load_scenario,
     resolved,
 )
-from cosense.runs.source import SimulatedSource, Source, frames_of
+from cosense.runs.frame_source import SimulatedSource, FrameSource, frames_of
 from cosense.runs.supervisor import command
 from tests.conftest import REPOSITORY
 from tests.nodes.tiny import write_scene
 
 SCENARIO = Scenario(
-    source=Source(simulate=SimulatedSource("crossing", seed=1)),
+    source=FrameSource(simulate=SimulatedSource("crossing", seed=1)),
     agents=(AgentSpec("vehicle"), AgentSpec("-1", "infrastructure", budget_bytes=500), AgentSpec("4279")),
     ego="vehicle",
     method="late",
@@ -168,7 +168,7 @@ def test_with_a_link_everybody_sends_to_the_channel_and_hears_the_channel_alone(
 
 def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
     write_scene(tmp_path / "data", frames=1)
-    scenario = dataclasses.replace(OVER_RADIO, source=Source(data=tmp_path / "data"), agents=(), ego=None)
+    scenario = dataclasses.replace(OVER_RADIO, source=FrameSource(data=tmp_path / "data"), agents=(), ego=None)
     assert resolved(scenario).link == RADIO
     wrong = RadioSettings(links=({"to": "unit"},))
     with pytest.raises(CosenseError, match=r"link: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
@@ -287,7 +287,7 @@ def test_agents_that_do_not_exist_are_named():
 
 
 def test_a_data_set_that_does_not_exist_is_named(tmp_path):
-    source = Source(data=tmp_path / "nowhere")
+    source = FrameSource(data=tmp_path / "nowhere")
     with pytest.raises(CosenseError, match="nowhere"):
         list(frames_of(source, None))
 
@@ -300,14 +300,14 @@ def test_an_ego_that_does_not_take_part_is_named():
 
 def test_simulated_agents_are_numbered_from_the_second():
     several = dataclasses.replace(
-        SCENARIO, source=Source(simulate=SimulatedSource("crossing", vehicles=2)), agents=(), ego=None
+        SCENARIO, source=FrameSource(simulate=SimulatedSource("crossing", vehicles=2)), agents=(), ego=None
     )
     assert [agent.id for agent in resolved(several).agents] == ["vehicle", "vehicle_2", "infrastructure"]
 
 
 def test_a_data_set_is_asked_for_its_agents_and_frames(tmp_path):
     write_scene(tmp_path / "data", frames=3)
-    scenario = resolved(Scenario(source=Source(data=tmp_path / "data", cameras=True)))
+    scenario = resolved(Scenario(source=FrameSource(data=tmp_path / "data", cameras=True)))
     assert scenario.agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
     assert scenario.ego == "1"
     assert len(list(frames_of(scenario.source, None))) == 3
@@ -318,7 +318,7 @@ def test_a_data_set_is_asked_for_its_agents_and_frames(tmp_path):
 def test_a_frame_that_cannot_be_read_does_not_end_the_run(tmp_path):
     write_scene(tmp_path / "data", frames=3)
     sorted((tmp_path / "data").rglob("*.pcd"))[1].write_bytes(b"broken")
-    frames = list(frames_of(Source(data=tmp_path / "data"), None))
+    frames = list(frames_of(FrameSource(data=tmp_path / "data"), None))
     assert [isinstance(frame, CosenseError) for frame in frames] == [False, True, False]
 
 
@@ -326,7 +326,7 @@ def test_agents_are_those_of_the_first_frame_that_can_be_read(tmp_path):
     write_scene(tmp_path / "data", frames=2)
     first, *others = sorted((tmp_path / "data").rglob("1/*.pcd"))
     first.write_bytes(b"broken")
-    scenario = Scenario(source=Source(data=tmp_path / "data"))
+    scenario = Scenario(source=FrameSource(data=tmp_path / "data"))
     assert resolved(scenario).agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
     for path in others:
         path.write_bytes(b"broken")

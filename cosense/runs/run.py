@@ -20,7 +20,7 @@ from cosense.runs.layouts import write_run_layouts
 from cosense.runs.method import check_message_budget, sends_features
 from cosense.runs.processes import TRACES, ProcessSpec, processes
 from cosense.runs.scenario import Scenario, resolved
-from cosense.runs.source import frames_of
+from cosense.runs.frame_source import frames_of
 from cosense.runs.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
 
 _PLAIN_LINE_S = 5.0

@@ -12,7 +12,7 @@ from cosense.errors import CosenseError
 from cosense.evaluation.runs.live import entries_by_frame
 from cosense.runs.latency import read_latency
 from cosense.runs.scenario import Scenario, load_scenario
-from cosense.runs.source import frames_of
+from cosense.runs.frame_source import frames_of
 from cosense.sensing.detections import Detections
 from cosense.viewer.report import ReportFrame
 
