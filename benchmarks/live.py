@@ -39,9 +39,9 @@ from cosense.evaluation.runs.records import write_json
 from cosense.methods.models import load_model
 from cosense.nodes.ros import conversions
 from cosense.runs.latency import OVERHEAD, read_latency
-from cosense.runs.run import run_scenario
 from cosense.runs.processes import processes
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, FrameSource, load_scenario, resolved
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, load_scenario, resolved
 from cosense.runs.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 
 ROOT = Path(__file__).resolve().parents[1]

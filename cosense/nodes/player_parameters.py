@@ -11,8 +11,8 @@ from cosense.config import from_mapping
 from cosense.data.bag.options import BagOptions
 from cosense.errors import CosenseError
 from cosense.nodes.ros import process
+from cosense.runs.frame_source import FrameSource, SimulatedSource
 from cosense.runs.scenario import PLAYER_BOUNDS, PlayerSettings
-from cosense.runs.frame_source import SimulatedSource, FrameSource
 
 
 def declare_bounded(node: Node, name: str, description: str) -> float:

@@ -20,11 +20,11 @@ from cosense import topics
 from cosense.cooperation.cooperate import Cooperation
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.journal import read_journal
-from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.runs.layouts import FOXGLOVE, RVIZ
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, FrameSource, resolved
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, Stranger, run_supervised
@@ -140,7 +140,7 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
         resolved(scenario),
         source=FrameSource(data=one_sequence),
         player=PlayerSettings(mode="rate", rate=0.1),
-        collect=CollectorSettings(timeout_ms=300.0),
+        synchroniser=SynchroniserSettings(timeout_ms=300.0),
         gate=GateSettings(boxes_max_age_ms=300.0),
     )
     failures = run_supervised(slow, tmp_path / "run", disturb)

@@ -13,7 +13,7 @@ from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
 from cosense.geometry.transforms import displaced
 from cosense.messages.reports import UNKNOWN
-from cosense.runs.scenario import AgentSpec, Scenario, FrameSource, resolved
+from cosense.runs.scenario import AgentSpec, FrameSource, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate

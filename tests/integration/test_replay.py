@@ -15,7 +15,7 @@ from cosense.data import open_dataset
 from cosense.data.bag.options import BagOptions
 from cosense.data.bag.writer import write_bag
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import Scenario, FrameSource
+from cosense.runs.scenario import FrameSource, Scenario
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 from tests.integration.supervised import QUIET
 from tests.nodes.tiny import write_model, write_scene
@@ -44,7 +44,7 @@ def replay(
     bag: Path, model: Path, out: Path, *, record: bool = False, options: BagOptions | None = None
 ) -> list[JournalEntry]:
     source = FrameSource(data=bag, cameras=True, bag=options or BagOptions())
-    scenario = Scenario(source=source, model=str(model), method="late", budget_bytes=300, record=record)
+    scenario = Scenario(source=source, model=str(model), fusion="late", budget_bytes=300, record=record)
     assert run_scenario(scenario, out, QUIET) == []
     return read_journal(out / "detections.jsonl")
 
