@@ -50,16 +50,12 @@ def command(
 
     from cosense.data import open_dataset
     from cosense.data.bag.writer import check_out, write_bag
-    from cosense.data.recognise import is_bag
 
     console = Console()
     check_out(out, force=force)
-    if split is None and is_bag(dataset):
-        # What a bag opens without a split may be only its frames with labels.
-        split = "all"
     source = open_dataset(
         dataset,
-        split=split,
+        split=split or "all",
         labels=labels,
         cameras=cameras or raw_images,
         bag=bag_options(points, pose, ego, world, ground_truth, tolerance_ms),

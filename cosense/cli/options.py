@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cosense.data.bag.options import BagOptions
+    from cosense.data.bag import BagOptions
 
 Split = Annotated[
     str | None, typer.Option(help="Only this split of the data set; without it all.", show_default=False)
@@ -81,7 +81,7 @@ def bag_options(
     Raises:
         CosenseError: a word is not AGENT=TOPIC, or an agent is named twice.
     """
-    from cosense.data.bag.options import BagOptions, by_agent
+    from cosense.data.bag import BagOptions, by_agent
 
     return BagOptions(
         points=by_agent(",".join(points or ()), "--points "),
