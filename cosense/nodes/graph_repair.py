@@ -3,7 +3,8 @@
     ~/input/scene_graph      UInt8MultiArray, the radio     ~/output/scene_graph  MarkerArray for RViz
     ~/input/ego_scene_graph  UInt8MultiArray, in-vehicle
 
-See `cosense.cooperation.pose_repair`; a step back in time is another recording and starts over.
+See `cosense.scene_graph.correction.pose_correction`; a step back in time is another recording and starts
+over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
-from cosense.cooperation.pose_repair import Place, PoseRepair, as_sent
 from cosense.cooperation.synchroniser import Collection
 from cosense.messages.envelope import MessageError, decode
 from cosense.messages.reports import PeerReport
@@ -22,6 +22,7 @@ from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.runs.method import REGISTRATIONS
+from cosense.scene_graph.correction.pose_correction import Place, PoseRepair, as_sent
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph
 

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from cosense.geometry.transforms import wrap_angle
 from cosense.messages.envelope import FINGERPRINT_BYTES, Message, MessageError, PayloadKind, decode, encode
-from cosense.scene_graph.extract.build import graph_of
+from cosense.scene_graph.extract.builder import graph_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.graph import NodeClass, SceneGraph
 

@@ -6,7 +6,7 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
 from cosense.scene_graph.describe.edges import R_MAX_M, R_MIN_M, edges_between
-from cosense.scene_graph.extract.build import build
+from cosense.scene_graph.extract.builder import build
 from cosense.scene_graph.graph import NodeClass
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
