@@ -14,10 +14,8 @@ from typing import Any
 
 from cosense.sensing.detections import Source
 from cosense.viewer import bev, colors
+from cosense.viewer.annotations import Extent, fitting_extent
 from cosense.viewer.pack import BYTES_PER_POINT, ReportFrame, pack_frame, pack_grid
-from cosense.viewer.scene import Extent, fitting_extent
-
-__all__ = ["ReportFrame", "write_report"]
 
 TEMPLATE = Path(__file__).parent / "template"
 SCRIPTS = ("decode.js", "scene.js", "charts.js", "controls.js")

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from cosense.geometry.transforms import transform_from_planar
-from cosense.simulation.camera import CameraModel, render
-from cosense.simulation.ground import Ground, GroundTensors
-from cosense.simulation.materials import Material
-from cosense.simulation.primitives import Solid, gather
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.solids import Solid, gather
+from cosense.simulation.scenes.surface import Ground, GroundTensors
+from cosense.simulation.sensors.camera import CameraModel, render
 
 MODEL = CameraModel((0.0, 0.0, 0.0), 0.15, 90.0, (160, 120))
 POSE = transform_from_planar(3.0, -2.0, 0.4, 2.0)

@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.simulation.materials import ALBEDO, REFLECTANCE, Material
+from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
 
 STATIC = -1
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cosense.geometry.boxes import points_in_boxes
-from cosense.simulation.families import FAMILIES, build_scene
-from cosense.simulation.materials import Material
-from cosense.simulation.paths import offset
-from cosense.simulation.scene import Scene
+from cosense.simulation.scenes.families import FAMILIES, build_scene
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.paths import offset
+from cosense.simulation.scenes.scene import Scene
 
 HALF_WIDTH_M = {"vehicle": 1.15, "cyclist": 0.33, "pedestrian": 0.3}
 LORRY_M = 3.4

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.geometry.transforms import transform_from_planar
-from cosense.simulation.camera import FRONT_CAMERA, CameraModel, PixelGrid
-from cosense.simulation.lidar import BeamGrid, LidarModel
-from cosense.simulation.materials import Material
-from cosense.simulation.primitives import Primitives, Shape, Solid, gather
-from cosense.simulation.raycast import (
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.solids import Primitives, Shape, Solid, gather
+from cosense.simulation.sensors.camera import FRONT_CAMERA, CameraModel, PixelGrid
+from cosense.simulation.sensors.lidar import BeamGrid, LidarModel
+from cosense.simulation.sensors.raycast import (
     NO_HIT,
     Hits,
     RayGrid,

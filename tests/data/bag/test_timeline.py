@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosense.data.timeline import Moment, Timeline, with_turns
+from cosense.data.bag.timeline import Moment, Timeline, with_turns
 
 S = 1_000_000_000
 MS = 1_000_000

@@ -9,7 +9,7 @@ from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import Objects
-from cosense.viewer.scene import field_of_view, fitting_extent, outcome_of, seen_by, within
+from cosense.viewer.annotations import field_of_view, fitting_extent, outcome_of, seen_by, within
 from tests.viewer.scenes import detections_of, found, street
 
 FRAME = street()

@@ -14,9 +14,17 @@ import torch
 from torch import Tensor
 
 from cosense.geometry.transforms import Matrix
-from cosense.simulation.ground import GroundTensors
-from cosense.simulation.primitives import Primitives
-from cosense.simulation.raycast import NO_HIT, Hits, Solids, Windows, cast, solids_in_sensor, surface_normals
+from cosense.simulation.scenes.solids import Primitives
+from cosense.simulation.scenes.surface import GroundTensors
+from cosense.simulation.sensors.raycast import (
+    NO_HIT,
+    Hits,
+    Solids,
+    Windows,
+    cast,
+    solids_in_sensor,
+    surface_normals,
+)
 
 # Elevation of the beams in degrees: 38 read off the real scan shared/data/lidar_scans/pandar40p.pcd
 # (tier4/nebula, Apache-2.0), in which a beam's points share one elevation to 1e-3 degrees. The scan has no

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cosense.sensing.objects import ObjectClass
-from cosense.simulation.shapes import make_body
+from cosense.simulation.scenes.bodies import make_body
 
 LABELS = [
     ObjectClass.CAR,

@@ -11,9 +11,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cosense.simulation.ground import Ground
-from cosense.simulation.materials import Material
-from cosense.simulation.paths import Line, Route, connect, length_of, normals, offset, part, ribbon, through
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.paths import (
+    Line,
+    Route,
+    connect,
+    length_of,
+    normals,
+    offset,
+    part,
+    ribbon,
+    through,
+)
+from cosense.simulation.scenes.surface import Ground
 
 # Pedestrians keep apart by direction: two ways on each walkway, measured from its outer edge.
 _WALK_IN_M, _WALK_OUT_M = 1.6, 0.5

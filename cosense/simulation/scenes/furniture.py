@@ -8,12 +8,12 @@ import numpy as np
 
 from cosense.geometry.boxes import bev_corners
 from cosense.sensing.objects import ObjectClass
-from cosense.simulation.ground import KERB_M, Ground
-from cosense.simulation.materials import Material
-from cosense.simulation.primitives import Shape, Solid
-from cosense.simulation.roads import Arm
-from cosense.simulation.scene import Parked
-from cosense.simulation.shapes import make_body
+from cosense.simulation.scenes.bodies import make_body
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.roads import Arm
+from cosense.simulation.scenes.scene import Parked
+from cosense.simulation.scenes.solids import Shape, Solid
+from cosense.simulation.scenes.surface import KERB_M, Ground
 
 FURNISHED_M = 115.0
 _FACADES = (

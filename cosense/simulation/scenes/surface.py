@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosense.geometry.transforms import Matrix
-from cosense.simulation.materials import ALBEDO, REFLECTANCE, Material
+from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
 
 EXTENT_M = 140.0
 CELL_M = 0.1

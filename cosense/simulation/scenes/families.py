@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from cosense.geometry.transforms import wrap_angle
-from cosense.simulation.car_park import car_park
-from cosense.simulation.furniture import Style, furnish, park_along, station
-from cosense.simulation.ground import Ground
-from cosense.simulation.paths import Route, length_of
-from cosense.simulation.primitives import gather
-from cosense.simulation.roads import (
+from cosense.simulation.scenes.car_park import car_park
+from cosense.simulation.scenes.furniture import Style, furnish, park_along, station
+from cosense.simulation.scenes.paths import Route, length_of
+from cosense.simulation.scenes.roads import (
     Arm,
     Profile,
     arm_line,
@@ -23,7 +21,9 @@ from cosense.simulation.roads import (
     pedestrian_routes,
     vehicle_routes,
 )
-from cosense.simulation.scene import Mast, Scene
+from cosense.simulation.scenes.scene import Mast, Scene
+from cosense.simulation.scenes.solids import gather
+from cosense.simulation.scenes.surface import Ground
 
 ROAD_M = 190.0
 _MIDDLE_WITHIN_RAD = 0.7

@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosense.geometry.transforms import Matrix, transform_from
-from cosense.simulation.ground import GroundTensors
-from cosense.simulation.materials import Material
-from cosense.simulation.primitives import Primitives
-from cosense.simulation.raycast import NO_HIT, Solids, Windows, cast, solids_in_sensor, surface_normals
-from cosense.simulation.textures import Surface, paint, sky
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.solids import Primitives
+from cosense.simulation.scenes.surface import GroundTensors
+from cosense.simulation.sensors.raycast import (
+    NO_HIT,
+    Solids,
+    Windows,
+    cast,
+    solids_in_sensor,
+    surface_normals,
+)
+from cosense.simulation.sensors.textures import Surface, paint, sky
 
 _NEAR_M = 0.1
 _HAZE_M = 350.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cosense.simulation.ground import Ground
-from cosense.simulation.paths import Route
-from cosense.simulation.primitives import Primitives
-from cosense.simulation.shapes import Body
+from cosense.simulation.scenes.bodies import Body
+from cosense.simulation.scenes.paths import Route
+from cosense.simulation.scenes.solids import Primitives
+from cosense.simulation.scenes.surface import Ground
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosense.simulation.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
+from cosense.simulation.sensors.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
 
 DRAWS = 4000
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosense.sensing.objects import ObjectClass
-from cosense.simulation.furniture import Style, bush, furnish, tree
-from cosense.simulation.ground import Ground
-from cosense.simulation.materials import Material
-from cosense.simulation.paths import Line, Route, through
-from cosense.simulation.primitives import Shape, Solid, gather
-from cosense.simulation.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
-from cosense.simulation.scene import Mast, Parked, Scene
-from cosense.simulation.shapes import make_body
+from cosense.simulation.scenes.bodies import make_body
+from cosense.simulation.scenes.furniture import Style, bush, furnish, tree
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.paths import Line, Route, through
+from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
+from cosense.simulation.scenes.scene import Mast, Parked, Scene
+from cosense.simulation.scenes.solids import Shape, Solid, gather
+from cosense.simulation.scenes.surface import Ground
 
 STALL_M = (2.6, 5.2)
 ROAD_M = 170.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosense.simulation.families import build_scene
-from cosense.simulation.materials import Material
-from cosense.simulation.placement import in_sight, rank_masts
-from cosense.simulation.primitives import Solid, gather
+from cosense.simulation.masts import in_sight, rank_masts
+from cosense.simulation.scenes.families import build_scene
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.solids import Solid, gather
 from cosense.simulation.traffic import Traffic
 
 

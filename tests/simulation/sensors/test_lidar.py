@@ -10,10 +10,10 @@ import torch
 
 from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.pcd import read_pcd
-from cosense.simulation.ground import Ground, GroundTensors
-from cosense.simulation.lidar import PANDAR40P, PANDAR40P_DEG, ROADSIDE300, LidarModel, Sweep, sweep
-from cosense.simulation.materials import Material
-from cosense.simulation.primitives import Solid, gather
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.solids import Solid, gather
+from cosense.simulation.scenes.surface import Ground, GroundTensors
+from cosense.simulation.sensors.lidar import PANDAR40P, PANDAR40P_DEG, ROADSIDE300, LidarModel, Sweep, sweep
 
 CPU = torch.device("cpu")
 LAWN = GroundTensors.of(Ground(), CPU)

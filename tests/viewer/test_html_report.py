@@ -20,7 +20,8 @@ from scipy.spatial import KDTree
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
-from cosense.viewer.report import ReportFrame, write_report
+from cosense.viewer.html_report import write_report
+from cosense.viewer.pack import ReportFrame
 from tests.viewer.scenes import found, street
 
 FRAME = street()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosense.sensing.objects import ObjectClass
-from cosense.simulation.materials import Material
-from cosense.simulation.primitives import Primitives, Shape, Solid, gather
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.solids import Primitives, Shape, Solid, gather
 
 # Mean and standard deviation of length, width, height, and the limits of the length.
 _SIZES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosense.simulation.paths import Route, Routes, connect, length_of, offset, part, resample, through
+from cosense.simulation.scenes.paths import Route, Routes, connect, length_of, offset, part, resample, through
 
 LEG = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 5.0]])
 

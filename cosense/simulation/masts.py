@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosense.geometry.transforms import transform_from, wrap_angle
-from cosense.simulation.primitives import Primitives
-from cosense.simulation.raycast import Solids, Windows, cast, solids_in_sensor
-from cosense.simulation.scene import Mast, Scene
+from cosense.simulation.scenes.scene import Mast, Scene
+from cosense.simulation.scenes.solids import Primitives
+from cosense.simulation.sensors.raycast import Solids, Windows, cast, solids_in_sensor
 from cosense.simulation.traffic import Traffic
 
 # Heights at which a driver's sensor is and at which a vehicle is looked for, and how far a unit sees well.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cosense.geometry.transforms import Matrix
-from cosense.simulation.materials import Material
+from cosense.simulation.scenes.materials import Material
 
 _WINDOW_GLASS = (0.13, 0.17, 0.22)
 _STOREY_M, _BAY_M = 3.1, 2.9

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from cosense.geometry.transforms import transform_from_planar
-from cosense.simulation.ground import KERB_M, Ground, GroundTensors
-from cosense.simulation.materials import Material
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.surface import KERB_M, Ground, GroundTensors
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
-from cosense.simulation.primitives import Primitives, Shape
+from cosense.simulation.scenes.solids import Primitives, Shape
 
 NO_HIT = -1
 # Bounds the memory of one batch of (ray, solid) pairs.
