@@ -15,13 +15,13 @@ from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
+from cosense.cooperation.kinds import LIVE_REGISTRATIONS
 from cosense.cooperation.synchroniser import Collection
 from cosense.messages.envelope import MessageError, decode
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.runs.method import REGISTRATIONS
 from cosense.scene_graph.correction.pose_correction import Place, PoseRepair, as_sent
 from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph
@@ -44,7 +44,9 @@ class GraphRepair:
         """Declare the parameter."""
         self._node = node
         self._frame_id = topics.lidar_frame(ego_id)
-        kind = process.choose(node, "registration", REGISTRATIONS, "what sets the poses of others right")
+        kind = process.choose(
+            node, "registration", LIVE_REGISTRATIONS, "how the poses of others are corrected"
+        )
         self.is_wanted = kind == "scene_graph"
         self._repair: PoseRepair | None = None
         self._own: SceneGraph | None = None

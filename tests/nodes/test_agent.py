@@ -115,8 +115,10 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
 
     agent.set_parameters(budget(450))
     unit = frame.others[0]
-    agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns))
-    agent._on_cloud(conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar"))
+    agent._on_measured(
+        "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns)
+    )
+    agent._on_measured("cloud", conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar"))
     spin_until(lambda: len(maps) == 3 and sent)
     assert decode(sent[0]).kind == PayloadKind.FEATURES
     assert 400 < len(sent[0]) <= 450
@@ -144,7 +146,7 @@ def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_pa
 
 
 def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path):
-    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "method:=late")
+    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "fusion:=late")
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
     heard: dict[str, list[bytes]] = {"objects": [], "scene_graph": []}
     for name, messages in heard.items():
@@ -165,8 +167,10 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
             graphs.append(make(dataclasses.replace(frame, points=points), *rest)) or graphs[-1]
         )
         stamp_ns = unit.stamp_ns + number * 100_000_000
-        agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns))
-        agent._on_cloud(conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
+        agent._on_measured(
+            "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns)
+        )
+        agent._on_measured("cloud", conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
         end_s = time.monotonic() + 20
         while len(heard["objects"]) <= number or len(heard["scene_graph"]) < number:
             assert time.monotonic() < end_s
