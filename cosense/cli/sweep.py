@@ -110,6 +110,7 @@ def command(
     from cosense.evaluation.sweep.sweep import survey, sweep
     from cosense.methods.models import load_model
     from cosense.methods.selection import SELECTIONS
+    from cosense.scene_graph.correction.relative_poses import REGISTRATIONS
     from cosense.viewer.sweep_plot import draw_sweep
 
     console = Console()
