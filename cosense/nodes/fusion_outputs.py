@@ -160,7 +160,7 @@ class DemandOutput:
         """
         self._node = node
         self._delivery_s = delivery_s
-        self._publisher = node.publisher(UInt8MultiArray, "~/output/demand", qos.V2X)
+        self._publisher = node.publisher(UInt8MultiArray, "~/output/requests", qos.V2X)
 
     def publish(self, demands: Iterable[bytes]) -> None:
         """Publish encoded DEMAND messages."""
