@@ -37,9 +37,9 @@ from cosense.errors import CosenseError
 from cosense.geometry.transforms import displaced, wrap_angle
 from cosense.messages.envelope import Message, MessageError, decode
 from cosense.messages.reports import UNKNOWN, PeerReport
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.correction.filter import PoseError, PoseFilter, Verdict, pose_error
-from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.register.registration import Posed, Prior, Registration, Status, planar
 
 # Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rclpy.publisher import Publisher
 
 from cosense.errors import CosenseError
+from cosense.messages.scene_graph import share_graph
 from cosense.nodes.ros import conversions
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from cosense.scene_graph.message import share_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 

@@ -14,12 +14,11 @@ from cosense.cooperation.pose_repair import Place, PoseRepair, as_sent
 from cosense.cooperation.synchroniser import Collection
 from cosense.messages.envelope import MessageError, decode
 from cosense.messages.reports import PeerReport
+from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.runs.method import REGISTRATIONS
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import decode_scene_graph
 
 
 def _read(data: bytes) -> SceneGraph:
