@@ -148,7 +148,9 @@ class Collector:
         if clock_ns and ahead_ms > self.window.max_ahead_ms:
             if message.sender in self._refused or len(self._refused) < self.window.max_senders:
                 reason = f"its clock is {ahead_ms:.0f} ms ahead, the limit is {self.window.max_ahead_ms:.0f}"
-                self._refused[message.sender] = PeerReport(message.sender, len(data), "nothing", reason)
+                self._refused[message.sender] = PeerReport(
+                    message.sender, len(data), "nothing", reason, kind=message.kind.name
+                )
             return
         is_graph = message.kind is PayloadKind.SCENE_GRAPH
         if is_graph and not self._with_graphs:

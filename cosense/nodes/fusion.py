@@ -253,7 +253,7 @@ class FusionNode(ManagedNode):
         self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
-        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch, graphs)
+        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
         self._graphs.publish_markers(collection.stamp_ns)
 

@@ -16,6 +16,7 @@ from cosense.cooperation.mode import Mode, no_sensor
 from cosense.cooperation.receiver import FusionResult
 from cosense.cooperation.senders import Traffic
 from cosense.cooperation.synchroniser import Collection
+from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -67,7 +68,6 @@ class FusionOutputs:
         silent: Sequence[str],
         traffic: Mapping[str, Traffic],
         watch: Stopwatch,
-        graphs: Sequence[PeerReport],
     ) -> None:
         """Publish what became of the messages of a frame, and how long it took.
 
@@ -78,7 +78,6 @@ class FusionOutputs:
             silent: agents that are not waited for.
             traffic: of all messages of each sender.
             watch: of the frame.
-            graphs: the reports of the result that are of scene graphs.
         """
         self.frames += 1
         self.timeouts += bool(collection.missing)
@@ -89,11 +88,11 @@ class FusionOutputs:
         rates = self._rates.per_second({name: each.bytes for name, each in traffic.items()})
         statuses = [self._own_status(collection, result, mode)]
         statuses += [
-            _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
+            _graph_status(peer)
+            if peer.kind == PayloadKind.SCENE_GRAPH.name
+            else _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
             for peer in result.peers
-            if peer not in graphs
         ]
-        statuses += [_graph_status(report) for report in graphs]
         statuses += [
             process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
         ]

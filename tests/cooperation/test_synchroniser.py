@@ -274,7 +274,7 @@ def test_what_was_measured_later_than_now_has_a_wrong_clock():
     (moment,) = c.ready(0)
     assert len(moment.messages) == 2
     (report,) = moment.refused
-    assert (report.sender, report.used_for) == ("wrong", "nothing")
+    assert (report.sender, report.kind, report.used_for) == ("wrong", "OBJECTS", "nothing")
     assert report.reason == "its clock is 201 ms ahead, the limit is 100"
     # It is told once, and whoever had it right is heard again.
     c.add(message("wrong", 1150), clock_ns=1150 * MS)
