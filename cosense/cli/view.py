@@ -47,7 +47,7 @@ def command(
     from cosense.data import open_dataset
     from cosense.evaluation.runs.sequences import SequenceCooperation
     from cosense.methods.models import load_model
-    from cosense.runs.report import is_run
+    from cosense.runs.finished import is_run
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.report import write_report
 
@@ -98,7 +98,7 @@ def command(
 
 def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) -> None:
     """Draw a live run."""
-    from cosense.runs.report import pages_of_run
+    from cosense.runs.finished import pages_of_run
     from cosense.viewer.bev import draw_bev
     from cosense.viewer.report import write_report
 

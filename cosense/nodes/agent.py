@@ -29,6 +29,7 @@ from visualization_msgs.msg import MarkerArray
 from cosense import topics
 from cosense.cooperation.cooperate import cooperate
 from cosense.cooperation.feature_sender import FeatureSender, read_demand
+from cosense.cooperation.kinds import check_message_budget, sends_features
 from cosense.cooperation.share import share
 from cosense.detectors.detector import Detector
 from cosense.detectors.features import BevFeatures
@@ -48,7 +49,6 @@ from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.markers import detections_to_markers
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Worker
-from cosense.runs.method import check_message_budget, sends_features
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 
@@ -105,19 +105,19 @@ class AgentNode(ManagedNode):
             int(self._settings.pose_tolerance_ms * 1e6), self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
         )
         self.detector = detector = load_model(self._settings.model, self._settings.device)
-        has_features = self._own_features is None and sends_features(self._settings.method, detector)
+        has_features = self._own_features is None and sends_features(self._settings.fusion, detector)
         check_message_budget(self._settings.agent_id, self._budget_bytes, has_features)
         self._networks = ForwardTime([])
         if has_features:
             assert isinstance(detector, CooperativeDetector)
-            with_boxes = self._settings.method == "hybrid"
+            with_boxes = self._settings.fusion == "hybrid"
             self._sender = FeatureSender(
                 self._settings.agent_id, detector, detector.sharing, with_boxes=with_boxes
             )
             self._networks = ForwardTime([detector.sharing])
         self._create_publishers()
         # The first frame is the slowest by far: it is not to be one that somebody waits for.
-        _warm_up(detector, self._settings.method if self._own_features or has_features else "late")
+        _warm_up(detector, self._settings.fusion if self._own_features or has_features else "late")
         self._worker = Worker(self, "detector", self._process, Mailbox(self._settings.queue_depth))
         self.get_logger().info(
             f"agent '{self._settings.agent_id}' runs {detector.name} on {self._settings.device} "
@@ -284,11 +284,11 @@ class AgentNode(ManagedNode):
         self._diagnostics.publish(process.diagnostics([line], self.get_clock().now().nanoseconds))
 
 
-def _warm_up(detector: Detector, method: str) -> None:
+def _warm_up(detector: Detector, fusion: str) -> None:
     """Let two agents that do not exist cooperate for one frame."""
     points = np.random.default_rng(0).uniform(-1, 1, (1000, 4)).astype(np.float32)
     frames = [AgentFrame(name, "vehicle", 0, np.eye(4), points) for name in ("ego", "other")]
-    cooperate(frames, detector, method, sequence=0)
+    cooperate(frames, detector, fusion, sequence=0)
 
 
 def main() -> None:

@@ -33,8 +33,7 @@ from cosense.cooperation.late import fuse_late
 from cosense.cooperation.mode import mode_of, no_sensor
 from cosense.cooperation.pose_repair import Place
 from cosense.cooperation.receiver import FusionResult
-from cosense.cooperation.senders import Traffic
-from cosense.cooperation.synchroniser import Collection, Collector
+from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.messages.envelope import MessageError
@@ -92,9 +91,9 @@ class FusionNode(ManagedNode):
         self._expected = [peer for peer in peers.split(",") if peer]
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")
         self._journal_path = Path(journal) if journal else None
-        self._method = process.choose(
+        self._fusion = process.choose(
             self,
-            "method",
+            "fusion",
             ("late",) if own is None else ("hybrid", "intermediate"),
             "how it fuses; features only in one process with the ego's agent (`ego`)",
         )
@@ -114,7 +113,7 @@ class FusionNode(ManagedNode):
         self._journal: LineWriter | None = None
         self._worker: Worker[_Ready] | None = None
         self._receiver: FeatureReceiver | None = None
-        self._collector: Collector | None = None
+        self._synchroniser: Synchroniser | None = None
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
@@ -124,20 +123,20 @@ class FusionNode(ManagedNode):
             detector = self._own.agent.detector
             if detector is None:
                 raise CosenseError("configure the ego's agent first: the fusion uses its detector")
-            check_fusion(self._method, detector)
+            check_fusion(self._fusion, detector)
             assert isinstance(detector, CooperativeDetector)
-            self._receiver = FeatureReceiver(detector, with_boxes=self._method == "hybrid")
+            self._receiver = FeatureReceiver(detector, with_boxes=self._fusion == "hybrid")
             self._networks = ForwardTime([detector.sharing, *([detector.fusion] if detector.fusion else [])])
         self._silent: list[str] = []
         self._heard_ego_ns: int | None = None
         now = self._parameters_now
         self._graphs.build()
-        self._collector = Collector(
-            self._expected, now.collector, now.fusion, with_graphs=self._graphs.is_wanted
+        self._synchroniser = Synchroniser(
+            self._expected, now.synchroniser, now.fusion, with_graphs=self._graphs.is_wanted
         )
         self._apply(now)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
-        self._outputs = FusionOutputs(self, self._ego_id, self._method)
+        self._outputs = FusionOutputs(self, self._ego_id, self._fusion)
         self._demand = None if self._receiver is None else DemandOutput(self, self._delivery_s)
         self._worker = Worker(self, "fusion", self._fuse, Mailbox(_WAITING))
 
@@ -149,7 +148,7 @@ class FusionNode(ManagedNode):
         self.every(_LOOK_AROUND_S, self._look_at_sensor)
         self.every(_LOOK_AROUND_S, self._report_silence)
         self.get_logger().info(
-            f"{self._method} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
+            f"{self._fusion} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
         )
 
     def close(self) -> None:
@@ -157,7 +156,7 @@ class FusionNode(ManagedNode):
         if self._worker is not None:
             self._worker.close()
             self._networks.close()
-        self._worker = self._receiver = self._collector = None
+        self._worker = self._receiver = self._synchroniser = None
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -179,37 +178,37 @@ class FusionNode(ManagedNode):
             # Messages too old for their features may still be good for their boxes.
             window = replace(window, max_age_ms=now.gate.boxes_max_age_ms, max_ahead_ms=now.gate.max_ahead_ms)
         if self._own is not None:
-            # What may be open in the collector, wait for the fusion and be in its hands, and one more.
-            self._own.store.depth = now.collector.max_open + _WAITING + 2
-        if self._collector is not None:
-            self._collector.settings, self._collector.window = now.collector, window
+            # What may be open in the synchroniser, wait for the fusion and be in its hands, and one more.
+            self._own.store.depth = now.synchroniser.max_open + _WAITING + 2
+        if self._synchroniser is not None:
+            self._synchroniser.settings, self._synchroniser.window = now.synchroniser, window
 
     def _on_own(self, message: UInt8MultiArray) -> None:
-        assert self._collector is not None
+        assert self._synchroniser is not None
         self._heard_ego_ns = time.monotonic_ns()
         try:
-            self._collector.add_ego(conversions.message_to_bytes(message), self._heard_ego_ns)
+            self._synchroniser.add_ego(conversions.message_to_bytes(message), self._heard_ego_ns)
         except MessageError as error:
             self.get_logger().error(f"message of the ego itself: {error}", throttle_duration_sec=1.0)
         self._pass_on_what_is_ready()
 
     def _on_message(self, message: UInt8MultiArray) -> None:
-        assert self._collector is not None
-        self._collector.add(conversions.message_to_bytes(message), self.get_clock().now().nanoseconds)
+        assert self._synchroniser is not None
+        self._synchroniser.add(conversions.message_to_bytes(message), self.get_clock().now().nanoseconds)
         self._pass_on_what_is_ready()
 
     def _pass_on_what_is_ready(self) -> None:
-        assert self._collector is not None
+        assert self._synchroniser is not None
         assert self._worker is not None
-        for collection in self._collector.ready(time.monotonic_ns()):
+        for collection in self._synchroniser.ready(time.monotonic_ns()):
             dropped = self._worker.put(self._ready(collection))
             if dropped is not None:
                 self._outputs.dropped += 1
                 self._trace.write(dropped.collection.stamp_ns, dropped="the fusion was too slow")
 
     def _ready(self, collection: Collection) -> _Ready:
-        assert self._collector is not None
-        return _Ready(collection, self._collector.silent, self._collector.traffic, time.monotonic_ns())
+        assert self._synchroniser is not None
+        return _Ready(collection, self._synchroniser.silent, self._synchroniser.traffic, time.monotonic_ns())
 
     def _look_at_sensor(self) -> None:
         """Say that the ego is blind, as long as it is."""
@@ -229,7 +228,7 @@ class FusionNode(ManagedNode):
             if self._graphs.is_wanted:
                 watch.lap("register")
             result, demands = self._fused(collection, place)
-            mode = mode_of(self._method, result.peers + collection.refused, collection.missing, ready.silent)
+            mode = mode_of(self._fusion, result.peers + collection.refused, collection.missing, ready.silent)
             result = replace(result, peers=[*result.peers, *graphs, *collection.refused])
         except CosenseError as error:
             self._outputs.failed += 1
@@ -270,8 +269,8 @@ class FusionNode(ManagedNode):
 
     def _report_silence(self) -> None:
         """Say once when an agent falls silent and once when it is back."""
-        assert self._collector is not None
-        silent = self._collector.silent
+        assert self._synchroniser is not None
+        silent = self._synchroniser.silent
         for peer in silent:
             if peer not in self._silent:
                 self.get_logger().warning(f"agent '{peer}' is silent, frames go on without it")

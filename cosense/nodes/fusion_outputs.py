@@ -14,8 +14,7 @@ from visualization_msgs.msg import MarkerArray
 from cosense import topics
 from cosense.cooperation.mode import Mode, no_sensor
 from cosense.cooperation.receiver import FusionResult
-from cosense.cooperation.senders import Traffic
-from cosense.cooperation.synchroniser import Collection
+from cosense.cooperation.synchroniser import Collection, Traffic
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import conversions, process, qos
@@ -42,10 +41,10 @@ class FusionOutputs:
         failed: frames that could not be fused.
     """
 
-    def __init__(self, node: ManagedNode, ego_id: str, method: str) -> None:
+    def __init__(self, node: ManagedNode, ego_id: str, fusion: str) -> None:
         self._node = node
         self._frame_id = topics.lidar_frame(ego_id)
-        self._method = method
+        self._fusion = fusion
         self._mode = no_sensor(None)
         self._stages = Stages()
         self._rates = Rates()
@@ -136,7 +135,7 @@ class FusionOutputs:
         values = {
             "mode": mode.name,
             "reason": mode.reason or "none",
-            "method": self._method,
+            "fusion": self._fusion,
             "frames": self.frames,
             "time-outs": self.timeouts,
             "dropped, fusion too slow": self.dropped,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
+from cosense.cooperation.kinds import LIVE_REGISTRATIONS
 from cosense.cooperation.pose_repair import Place, PoseRepair, as_sent
 from cosense.cooperation.synchroniser import Collection
 from cosense.messages.envelope import MessageError, decode
@@ -18,7 +19,6 @@ from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.runs.method import REGISTRATIONS
 
 
 def _read(data: bytes) -> SceneGraph:
@@ -36,7 +36,9 @@ class GraphRepair:
         """Declare the parameter."""
         self._node = node
         self._frame_id = topics.lidar_frame(ego_id)
-        kind = process.choose(node, "registration", REGISTRATIONS, "what sets the poses of others right")
+        kind = process.choose(
+            node, "registration", LIVE_REGISTRATIONS, "how the poses of others are corrected"
+        )
         self.is_wanted = kind == "scene_graph"
         self._repair: PoseRepair | None = None
         self._own: SceneGraph | None = None

@@ -11,8 +11,8 @@ from cosense import topics
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.journal import read_journal, read_lines
 from cosense.cooperation.link import RadioSettings
-from cosense.cooperation.senders import CollectorSettings
-from cosense.runs.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
@@ -27,11 +27,11 @@ GARBAGE = b"garbage"
 
 def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
     scenario = Scenario(
-        source=Source(data=write_scene(tmp_path / "scene", FRAMES)),
+        source=FrameSource(data=write_scene(tmp_path / "scene", FRAMES)),
         model=str(write_sharing_model(tmp_path / "tiny")),
         player=PlayerSettings(mode="rate", rate=0.4),
         # Shorter than the delay will be, so that what is heard is a frame old.
-        collect=CollectorSettings(timeout_ms=30.0),
+        synchroniser=SynchroniserSettings(timeout_ms=30.0),
         gate=GateSettings(boxes_max_age_ms=300.0),
         link=RadioSettings(loss=1.0),
     )

@@ -12,8 +12,8 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.journal import JournalEntry, read_journal
-from cosense.cooperation.senders import CollectorSettings
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import Stranger, run_supervised
@@ -44,11 +44,11 @@ def scenario(model, data) -> Scenario:
     """Return one that keeps time."""
     return resolved(
         Scenario(
-            source=Source(data=data),
+            source=FrameSource(data=data),
             model=str(model),
             budget_bytes=BUDGET_BYTES,
             player=PlayerSettings(mode="rate", rate=RATE),
-            collect=CollectorSettings(timeout_ms=80.0),
+            synchroniser=SynchroniserSettings(timeout_ms=80.0),
         )
     )
 

@@ -13,7 +13,7 @@ from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
 from cosense.geometry.transforms import displaced
 from cosense.messages.reports import UNKNOWN
-from cosense.runs.scenario import AgentSpec, Scenario, Source, resolved
+from cosense.runs.scenario import AgentSpec, FrameSource, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
@@ -58,7 +58,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
         heading_error_deg=HEADING_ERROR_DEG,
     )
     scenario = Scenario(
-        source=Source(data=tmp_path / "data"),
+        source=FrameSource(data=tmp_path / "data"),
         agents=(AgentSpec(ego_id), unit),
         model=str(model),
         registration="scene_graph",

@@ -144,7 +144,7 @@ def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_pa
 
 
 def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path):
-    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "method:=late")
+    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "fusion:=late")
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
     received: list[bytes] = []
     watcher.create_subscription(

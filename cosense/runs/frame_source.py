@@ -23,7 +23,7 @@ class SimulatedSource:
 
 
 @dataclass(frozen=True)
-class Source:
+class FrameSource:
     """Where the frames come from: a data set on disk, or the simulator.
 
     Attributes:
@@ -43,7 +43,7 @@ class Source:
     bag: BagOptions = field(default_factory=BagOptions)
 
 
-def open_source(source: Source) -> Dataset:
+def open_source(source: FrameSource) -> Dataset:
     """Open the data set of a source that has one; of a bag every frame, with ground truth or without.
 
     Raises:
@@ -59,7 +59,7 @@ def open_source(source: Source) -> Dataset:
 
 
 def frames_of(
-    source: Source, frames: int | None, dataset: Dataset | None = None
+    source: FrameSource, frames: int | None, dataset: Dataset | None = None
 ) -> Iterator[CooperativeFrame | CosenseError]:
     """Read or simulate frames one after the other; a frame that cannot be read yields its error.
 
@@ -95,7 +95,7 @@ def frames_of(
             yield error
 
 
-def agents_of(source: Source) -> tuple[dict[str, AgentKind], str]:
+def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:
     """Return the agents of the first frame that can be read with their kinds, and its ego."""
     if source.data is None and source.simulate is not None:
         # Known without the work of simulating a frame.

@@ -1,11 +1,11 @@
-"""By which method the agents of a live run cooperate, and what that makes each of them send.
+"""What the agents of a live run may fuse and how poses may be corrected, as scenarios and parameters say it.
 
-    hybrid        features and boxes; the ego tells the others what it wants to know
+    hybrid        features and boxes; the ego says which features it wants
     intermediate  features alone
     late          boxes alone
 
-A sender whose model shares no features sends its boxes, whatever the method. Beside that scene graphs may set
-the poses of others right; the other registrations of `evaluate` are there to compare. No ROS 2 in here.
+A sender whose model shares no features sends its boxes, whatever is fused. `cosense evaluate` knows more
+kinds of fusion and of registration, to compare these with.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from cosense.messages.envelope import PayloadKind
 if TYPE_CHECKING:
     from cosense.detectors.detector import Detector
 
-Method = Literal["hybrid", "intermediate", "late"]
-METHODS: tuple[Method, ...] = get_args(Method)
-Registration = Literal["none", "scene_graph"]
-REGISTRATIONS: tuple[Registration, ...] = get_args(Registration)
+LiveFusion = Literal["hybrid", "intermediate", "late"]
+LIVE_FUSIONS: tuple[LiveFusion, ...] = get_args(LiveFusion)
+LiveRegistration = Literal["none", "scene_graph"]
+LIVE_REGISTRATIONS: tuple[LiveRegistration, ...] = get_args(LiveRegistration)
 # The largest limit of a message that can be set; larger ones need none.
 MAX_BUDGET_BYTES = 1 << 20
 
 
-def method_for(model: str) -> Method:
-    """Return the method that a model is made for: hybrid where it shares features, else late.
+def fusion_for(model: str) -> LiveFusion:
+    """Return the fusion that a model is made for: hybrid where it shares features, else late.
 
     Raises:
         CosenseError: there is no such model, or its configuration is broken.
@@ -39,11 +39,11 @@ def method_for(model: str) -> Method:
     return "late" if config.patches is None and config.cosdh is None else "hybrid"
 
 
-def sends_features(method: str, detector: Detector) -> bool:
+def sends_features(fusion: str, detector: Detector) -> bool:
     """Return whether an agent that is not the ego sends features."""
     from cosense.methods.models import CooperativeDetector
 
-    return method != "late" and isinstance(detector, CooperativeDetector)
+    return fusion != "late" and isinstance(detector, CooperativeDetector)
 
 
 def check_message_budget(agent_id: str, budget_bytes: int | None, has_features: bool) -> None:

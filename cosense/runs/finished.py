@@ -10,9 +10,9 @@ from cosense.cooperation.journal import read_journal, read_lines
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.evaluation.runs.live import entries_by_frame
+from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import read_latency
 from cosense.runs.scenario import Scenario, load_scenario
-from cosense.runs.source import frames_of
 from cosense.sensing.detections import Detections
 from cosense.viewer.report import ReportFrame
 
@@ -53,7 +53,7 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     notes: dict[str, Any] = {
         "command": f"cosense view {path}",
         "model": scenario.model,
-        "fusion": scenario.method,
+        "fusion": scenario.fusion,
         "live": True,
         "frames": len(lines),
         "frames_fused": len(entries),

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
+from cosense.cooperation.kinds import check_message_budget, sends_features
+from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
-from cosense.runs.method import check_message_budget, sends_features
 from cosense.runs.processes import TRACES, ProcessSpec, processes
 from cosense.runs.scenario import Scenario, resolved
-from cosense.runs.source import frames_of
 from cosense.runs.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
 
 _PLAIN_LINE_S = 5.0
@@ -115,10 +115,10 @@ def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
     agents = [spec.parameters for spec in specs if spec.executable in ("agent", "ego")]
     detectors = {model: load_model(model, scenario.device) for model in {agent["model"] for agent in agents}}
     for agent in agents:
-        detector, method = detectors[agent["model"]], agent["method"]
+        detector, fusion = detectors[agent["model"]], agent["fusion"]
         if agent["agent_id"] == scenario.ego:
-            check_fusion(method, detector)
-        has_features = agent["agent_id"] != scenario.ego and sends_features(method, detector)
+            check_fusion(fusion, detector)
+        has_features = agent["agent_id"] != scenario.ego and sends_features(fusion, detector)
         check_message_budget(agent["agent_id"], agent["budget_bytes"] or None, has_features)
     if scenario.source.data is None:
         next(frames_of(scenario.source, 0), None)

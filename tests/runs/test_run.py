@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from cosense.errors import CosenseError
-from cosense.runs.live import run_scenario
+from cosense.runs.frame_source import FrameSource, SimulatedSource
+from cosense.runs.run import run_scenario
 from cosense.runs.scenario import Scenario
-from cosense.runs.source import SimulatedSource, Source
 from tests.nodes.tiny import write_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -22,13 +22,13 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
         ({"model": "pillars-lte"}, "no model 'pillars-lte': did you mean 'pillars-lite'"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"budget_bytes": 20}, "budget of 20 bytes is too small for agent 'infrastructure'"),
-        ({"method": "hybrid"}, "fusion 'hybrid' needs a model that shares features"),
-        ({"source": Source(simulate=SimulatedSource("crosing"))}, "'crosing' is unknown"),
-        ({"source": Source(data=Path("nowhere"))}, "nowhere"),
+        ({"fusion": "hybrid"}, "fusion 'hybrid' needs a model that shares features"),
+        ({"source": FrameSource(simulate=SimulatedSource("crosing"))}, "'crosing' is unknown"),
+        ({"source": FrameSource(data=Path("nowhere"))}, "nowhere"),
     ],
 )
 def test_a_run_that_cannot_start_leaves_the_results_of_an_earlier_one(tmp_path, change, complaint):
-    source = Source(simulate=SimulatedSource("crossing"))
+    source = FrameSource(simulate=SimulatedSource("crossing"))
     scenario = Scenario(source, model=str(write_model(tmp_path / "tiny")), frames=1)
     out = tmp_path / "out"
     out.mkdir()

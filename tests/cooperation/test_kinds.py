@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from cosense.cooperation.kinds import check_message_budget, fusion_for, sends_features
 from cosense.errors import CosenseError
 from cosense.methods.models import load_model
-from cosense.runs.method import check_message_budget, method_for, sends_features
 from tests.nodes.tiny import write_model, write_sharing_model
 
 
 def test_a_model_is_used_for_what_it_can(tmp_path):
     plain, sharing = write_model(tmp_path / "plain"), write_sharing_model(tmp_path / "sharing")
-    assert (method_for(str(plain)), method_for(str(sharing))) == ("late", "hybrid")
+    assert (fusion_for(str(plain)), fusion_for(str(sharing))) == ("late", "hybrid")
     assert not sends_features("hybrid", load_model(plain))
     assert sends_features("intermediate", load_model(sharing))
     assert not sends_features("late", load_model(sharing))
