@@ -115,8 +115,10 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
 
     agent.set_parameters(budget(450))
     unit = frame.others[0]
-    agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns))
-    agent._on_cloud(conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar"))
+    agent._on_measured(
+        "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns)
+    )
+    agent._on_measured("cloud", conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar"))
     spin_until(lambda: len(maps) == 3 and sent)
     assert decode(sent[0]).kind == PayloadKind.FEATURES
     assert 400 < len(sent[0]) <= 450
@@ -168,8 +170,10 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
             graphs.append(make(dataclasses.replace(frame, points=points), *rest)) or graphs[-1]
         )
         stamp_ns = unit.stamp_ns + number * 100_000_000
-        agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns))
-        agent._on_cloud(conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
+        agent._on_measured(
+            "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns)
+        )
+        agent._on_measured("cloud", conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
         end_s = time.monotonic() + 20
         while len(of(PayloadKind.OBJECTS)) <= number or len(of(PayloadKind.SCENE_GRAPH)) < number:
             assert time.monotonic() < end_s
