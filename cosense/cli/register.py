@@ -284,7 +284,7 @@ def registered(
     refine: bool,
 ) -> tuple[SceneGraph, SceneGraph, Registration, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
-    from cosense.scene_graph.message import transmitted
+    from cosense.messages.scene_graph import transmitted
     from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 
     if refine:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.describe.node_encoder import NodeTensors, tensors_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.register.usable_nodes import GROUP_OF
 from cosense.training.config import EncoderTrainingConfig
 from cosense.training.graph_pairs import GraphPair, same_things

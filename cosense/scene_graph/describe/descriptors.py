@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from cosense.errors import CosenseError, nearest
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.describe.node_encoder import load_encoder
-from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.register.pipeline import register
 from cosense.scene_graph.register.result import Prior, Registration, Settings
 

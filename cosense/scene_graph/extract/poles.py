@@ -13,9 +13,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.cloud_index import REACH_M, GroundLevels, UprightCells
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass
 
 _TALL_M, _LEAST_SPAN_M = 2.0, 0.7
 _LINK_M = 0.5

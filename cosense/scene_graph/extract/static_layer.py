@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.cloud_index import (
     REACH_M,
     Azimuths,
@@ -29,7 +30,6 @@ from cosense.scene_graph.extract.cloud_index import (
 from cosense.scene_graph.extract.poles import crown_places, poles_and_trunks
 from cosense.scene_graph.extract.walls import corners_and_walls, find_walls
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass
 
 # No LiDAR measures farther; such returns are mistakes of the file.
 _FARTHEST_M = 10_000.0

@@ -21,9 +21,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.cloud_index import REACH_M, Azimuths, GroundLevels, UprightCells
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass
 
 _LEAST_SPAN_M = 0.5
 _NEIGHBOURS, _NEIGHBOURS_WITHIN_M = 8, 2.0

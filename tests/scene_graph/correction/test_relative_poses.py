@@ -10,6 +10,7 @@ import pytest
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
 from cosense.messages.points import decode_points, encode_points
+from cosense.messages.scene_graph import encode_scene_graph
 from cosense.scene_graph import NodeClass, Prior, Status
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.correction import relative_poses as module
@@ -20,7 +21,6 @@ from cosense.scene_graph.correction.relative_poses import (
     relative_poses,
     thinned_frame,
 )
-from cosense.scene_graph.message import encode_scene_graph
 from cosense.scene_graph.register.pipeline import register
 from tests.cooperation.networks import frame
 from tests.scene_graph.scenes import errors, graph_of, seen, things

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
+from cosense.messages.scene_graph import transmitted
 from cosense.scene_graph import Status
 from cosense.scene_graph.extract.builder import build
-from cosense.scene_graph.message import transmitted
 from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 from cosense.scene_graph.register.pipeline import register
 from cosense.sensing.detections import Detections

@@ -1,7 +1,13 @@
-"""The SCENE_GRAPH payload: a scene graph as 18 bytes a node, and what kinds of such payloads there are.
+"""The scene graph of one agent at one moment, and its payload SCENE_GRAPH: 18 bytes a node.
+
+SG-Reg (arXiv 2504.14440) calls a node an instance with a label, a centroid and an oriented box. Outdoors two
+layers take the place of rooms: static objects (poles, trunks, walls, their corners, kerbs), gathered over
+many frames, and dynamic ones (vehicles, riders, people), with a velocity. Positions are those of boxes and
+axes, not of visible points: two agents see different sides of an object. Frames are gravity-aligned, so that
+two graphs differ by x, y, z, yaw.
 
 Little-endian, no padding. The first byte says which part of the protocol a payload is, see `Part`; REQUEST,
-REPLY and RESULT are written in `requests.py`. A GRAPH of N nodes:
+REPLY and RESULT are written in `scene_graph/requests.py`. A GRAPH of N nodes:
 
     offset  size  field
     0       1     part, 1
@@ -25,23 +31,20 @@ A node:
                   receiver scales it back to unit length. All zero = nobody has described this node
 
 Who, when and where is in the envelope, and its sequence number is the name of the graph: a REQUEST that comes
-later says which graph it means. Edges are not sent: both sides have the same rule (`edges.py`), the receiver
-applies it to what it read.
+later says which graph it means. Edges are not sent: both sides have the same rule (`scene_graph/describe`).
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.transforms import wrap_angle
+from cosense.geometry.transforms import Matrix, wrap_angle
 from cosense.messages.envelope import FINGERPRINT_BYTES, Message, MessageError, PayloadKind, decode, encode
-from cosense.scene_graph.extract.builder import graph_of
-from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass, SceneGraph
 
 # A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
 MAX_NODES = 1024
@@ -72,6 +75,64 @@ _YAW_UNIT_RAD = np.pi / 32768
 _NO_YAW = -32768
 _VELOCITY_UNIT_MPS = 0.25
 _VELOCITY_UNKNOWN = -128
+
+
+class NodeClass(IntEnum):
+    """What a node is; the numbers are written into messages and never change."""
+
+    UNKNOWN = 0
+    VEHICLE = 1
+    PERSON = 2
+    RIDER = 3
+    POLE = 4
+    TRUNK = 5
+    WALL = 6
+    KERB = 7
+    CORNER = 8
+
+
+# The classes of static objects; all others are dynamic.
+MAP_CLASSES = (NodeClass.POLE, NodeClass.TRUNK, NodeClass.WALL, NodeClass.KERB, NodeClass.CORNER)
+
+
+@dataclass(frozen=True)
+class SceneGraph:
+    """The graph of one agent: N nodes.
+
+    Attributes:
+        agent_id: the agent that measured.
+        stamp_ns: measurement time, at which dynamic objects were where their nodes are.
+        T_world_agent: (4,4) pose of the agent frame as the agent believes it.
+        pose_covariance: (3,3) of (x, y, yaw) in the world.
+        ids: (N,) int64, unique; the same thing keeps its id from frame to frame.
+        classes: (N,) int64, values of `NodeClass`.
+        positions: (N,3) float64 in the agent frame, metres; of boxes the centre, of poles, trunks and corners
+            the axis at the ground, of walls and kerbs the middle of the piece at the ground.
+        sizes: (N,3) float64 length, width, height in metres.
+        yaws: (N,) float64 heading in the agent frame, radians; of walls and kerbs the direction of the piece,
+            known up to pi; NaN where there is none (poles, trunks, corners).
+        velocities: (N,2) float64 in the agent frame, m/s; zero of static objects, NaN where not known.
+        sigmas_m: (N,) float64 standard deviation of the position per axis.
+        scores: (N,) float64 in [0, 1], how sure the agent is that the object exists.
+        descriptors: (N,D) float32 of unit length, None where nobody has described the nodes.
+    """
+
+    agent_id: str
+    stamp_ns: int
+    T_world_agent: Matrix
+    pose_covariance: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+    yaws: NDArray[np.float64]
+    velocities: NDArray[np.float64]
+    sigmas_m: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    descriptors: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 class Part(IntEnum):
@@ -146,7 +207,12 @@ def decode_scene_graph(message: Message) -> SceneGraph:
         raise MessageError(f"node id {ids[counts.argmax()]} comes {counts.max()} times")
     velocities = records["velocity"] * _VELOCITY_UNIT_MPS
     velocities[(records["velocity"] == _VELOCITY_UNKNOWN).any(axis=1)] = np.nan
-    nodes = Nodes(
+    return SceneGraph(
+        agent_id=message.sender,
+        stamp_ns=message.stamp_ns,
+        T_world_agent=message.T_world_agent,
+        pose_covariance=message.pose_covariance,
+        ids=records["id"].astype(np.int64),
         classes=label,
         positions=records["position_cm"] / 100.0,
         sizes=_SMALLEST_M * _RATIO ** (records["size"] / 255.0),
@@ -154,15 +220,7 @@ def decode_scene_graph(message: Message) -> SceneGraph:
         velocities=velocities,
         sigmas_m=_SMALLEST_SIGMA_M * _RATIO ** (records["sigma"] / 255.0),
         scores=records["score"] / 255.0,
-    )
-    return graph_of(
-        nodes,
-        records["id"].astype(np.int64),
-        message.sender,
-        message.stamp_ns,
-        message.T_world_agent,
-        message.pose_covariance,
-        _unit(records["descriptor"]) if described else None,
+        descriptors=_unit(records["descriptor"]) if described else None,
     )
 
 
