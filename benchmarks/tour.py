@@ -35,8 +35,8 @@ from cosense.runs.run import clear_results
 from cosense.runs.scenario import PlayerSettings, load_scenario, resolved
 from cosense.runs.supervisor import Progress, Supervisor, ros_environment
 from cosense.viewer import colors
+from cosense.viewer.annotations import outcome_of
 from cosense.viewer.bev import MIN_SCORE, draw_bev
-from cosense.viewer.scene import outcome_of
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "tour"

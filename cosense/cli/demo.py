@@ -156,9 +156,10 @@ def _draw(
     from cosense.evaluation.runs.live import entries_by_frame
     from cosense.evaluation.runs.records import FRAMES, frame_result, read_records
     from cosense.sensing.detections import Detections
+    from cosense.viewer.annotations import outcome_of
     from cosense.viewer.bev import MIN_SCORE, draw_comparison
-    from cosense.viewer.report import ReportFrame, write_report
-    from cosense.viewer.scene import outcome_of
+    from cosense.viewer.html_report import write_report
+    from cosense.viewer.pack import ReportFrame
 
     alone = {
         result.frame_id: result.detections

@@ -14,7 +14,7 @@ from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import read_latency
 from cosense.runs.scenario import Scenario, load_scenario
 from cosense.sensing.detections import Detections
-from cosense.viewer.report import ReportFrame
+from cosense.viewer.pack import ReportFrame
 
 
 def is_run(path: Path) -> bool:
