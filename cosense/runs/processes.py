@@ -105,36 +105,30 @@ def agent_remappings(
 
     Args:
         agent_id: under which it sends.
-        is_ego: whether its boxes go to its own fusion instead of the radio.
+        is_ego: whether its messages go to its own fusion instead of the radio.
         with_link: whether there is a channel between the agents.
         points: topic of its clouds, None for the usual one.
         pose: topic of its poses, None for the usual one.
     """
     sent = functools.partial(topics.tx_topic, agent_id) if with_link else str
-    heard = functools.partial(topics.rx_topic, agent_id) if with_link else str
+    received = functools.partial(topics.rx_topic, agent_id) if with_link else str
     return {
         "~/input/points": points or topics.points_topic(agent_id),
         "~/input/pose": pose or topics.pose_topic(agent_id),
-        "~/input/demand": heard(topics.V2X_DEMAND),
-        "~/output/features": sent(topics.V2X_FEATURES),
-        "~/output/objects": topics.objects_topic(agent_id) if is_ego else sent(topics.V2X_OBJECTS),
-        "~/output/scene_graph": (
-            topics.scene_graph_topic(agent_id) if is_ego else sent(topics.V2X_SCENE_GRAPH)
-        ),
+        "~/input/requests": received(topics.V2X_REQUESTS),
+        "~/output/messages": topics.own_messages_topic(agent_id) if is_ego else sent(topics.V2X_MESSAGES),
         "~/output/markers": topics.markers_topic(agent_id),
     }
 
 
 def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]:
     """Return the public names of the topics of an ego's fusion; see `agent_remappings`."""
-    heard = functools.partial(topics.rx_topic, ego_id) if with_link else str
+    sent = functools.partial(topics.tx_topic, ego_id) if with_link else str
+    received = functools.partial(topics.rx_topic, ego_id) if with_link else str
     return {
-        "~/input/ego_objects": topics.objects_topic(ego_id),
-        "~/input/objects": heard(topics.V2X_OBJECTS),
-        "~/input/features": heard(topics.V2X_FEATURES),
-        "~/input/ego_scene_graph": topics.scene_graph_topic(ego_id),
-        "~/input/scene_graph": heard(topics.V2X_SCENE_GRAPH),
-        "~/output/demand": topics.tx_topic(ego_id, topics.V2X_DEMAND) if with_link else topics.V2X_DEMAND,
+        "~/input/own": topics.own_messages_topic(ego_id),
+        "~/input/messages": received(topics.V2X_MESSAGES),
+        "~/output/requests": sent(topics.V2X_REQUESTS),
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,

@@ -58,9 +58,9 @@ def test_processes_start_with_those_who_listen():
 
 def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
     specs = by_name(SCENARIO)
-    assert specs["agent-vehicle"].remappings["~/output/objects"] == "/vehicle/objects"
-    assert specs["agent-agent_minus_1"].remappings["~/output/objects"] == "/v2x/objects"
-    assert specs["fusion"].remappings["~/input/ego_objects"] == "/vehicle/objects"
+    assert specs["agent-vehicle"].remappings["~/output/messages"] == "/vehicle/messages"
+    assert specs["agent-agent_minus_1"].remappings["~/output/messages"] == "/v2x/messages"
+    assert specs["fusion"].remappings["~/input/own"] == "/vehicle/messages"
     assert specs["fusion"].parameters["peers"] == "-1,4279"
 
 
@@ -128,7 +128,7 @@ def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics(
     names = [spec.name for spec in processes(HYBRID, Path("out"))]
     assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]
     ego = by_name(HYBRID)["ego"]
-    assert ego.remappings["agent:~/output/objects"] == ego.remappings["fusion:~/input/ego_objects"]
+    assert ego.remappings["agent:~/output/messages"] == ego.remappings["fusion:~/input/own"]
     assert ego.remappings["agent:~/output/markers"] == "/vehicle/markers"
     assert ego.remappings["fusion:~/output/markers"] == "/markers"
     assert (ego.namespace, ego.parameters["agent_id"], ego.parameters["ego_id"]) == (
@@ -139,27 +139,24 @@ def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics(
     assert ego.parameters["budget_bytes"] == 0
 
 
-def test_demand_and_features_meet_on_the_radio():
+def test_messages_and_requests_meet_on_the_radio():
     specs = by_name(HYBRID)
     sender = specs["agent-agent_minus_1"]
-    assert sender.remappings["~/output/features"] == "/v2x/features"
-    assert specs["ego"].remappings["fusion:~/input/features"] == "/v2x/features"
-    assert sender.remappings["~/input/demand"] == "/v2x/demand"
-    assert specs["ego"].remappings["fusion:~/output/demand"] == "/v2x/demand"
-    assert specs["ego"].remappings["fusion:~/input/objects"] == sender.remappings["~/output/objects"]
+    assert sender.remappings["~/output/messages"] == "/v2x/messages"
+    assert specs["ego"].remappings["fusion:~/input/messages"] == "/v2x/messages"
+    assert sender.remappings["~/input/requests"] == "/v2x/requests"
+    assert specs["ego"].remappings["fusion:~/output/requests"] == "/v2x/requests"
 
 
 def test_with_a_link_everybody_sends_to_the_channel_and_hears_the_channel_alone():
     specs = by_name(dataclasses.replace(OVER_RADIO, respawn=True))
     assert list(specs)[:2] == ["recorder", "channel"]
     sender, ego = specs["agent-agent_minus_1"], specs["ego"]
-    assert sender.remappings["~/output/features"] == "/v2x/tx/agent_minus_1/features"
-    assert sender.remappings["~/output/objects"] == "/v2x/tx/agent_minus_1/objects"
-    assert sender.remappings["~/input/demand"] == "/v2x/rx/agent_minus_1/demand"
-    assert ego.remappings["fusion:~/input/features"] == "/v2x/rx/vehicle/features"
-    assert ego.remappings["fusion:~/input/objects"] == "/v2x/rx/vehicle/objects"
-    assert ego.remappings["fusion:~/output/demand"] == "/v2x/tx/vehicle/demand"
-    assert ego.remappings["agent:~/output/objects"] == "/vehicle/objects"
+    assert sender.remappings["~/output/messages"] == "/v2x/tx/agent_minus_1/messages"
+    assert sender.remappings["~/input/requests"] == "/v2x/rx/agent_minus_1/requests"
+    assert ego.remappings["fusion:~/input/messages"] == "/v2x/rx/vehicle/messages"
+    assert ego.remappings["fusion:~/output/requests"] == "/v2x/tx/vehicle/requests"
+    assert ego.remappings["agent:~/output/messages"] == "/vehicle/messages"
     channel = specs["channel"]
     assert channel.respawn
     assert (channel.parameters["agents"], channel.parameters["player_rate"]) == ("vehicle,-1,4279", 0.5)
