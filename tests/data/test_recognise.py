@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+import cosense.data
 from cosense.data import open_dataset
 from cosense.data.recognise import reader_of
 from cosense.errors import CosenseError
+from cosense.simulation.dair_v2x_writer import write_dair_v2x
+from cosense.simulation.opv2v_writer import write_opv2v
 from tests.simulation.hand_made import make_frames
 
 ONE_FRAME = '''
@@ -52,12 +56,14 @@ class OneFrame(Dataset):
 @pytest.fixture
 def one_frame(tmp_path, monkeypatch):
     """Return the root of a data set that only a module outside of the package can read."""
+    monkeypatch.setattr(cosense.data, "__path__", list(cosense.data.__path__))
     (tmp_path / "mine" / "data").mkdir(parents=True)
     (tmp_path / "mine" / "data" / "one_frame.py").write_text(ONE_FRAME)
     monkeypatch.setenv("COSENSE_PLUGINS", str(tmp_path / "mine"))
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "agents.json").write_text(json.dumps(["b", "a"]))
-    return tmp_path / "tree"
+    yield tmp_path / "tree"
+    sys.modules.pop("cosense.data.one_frame", None)
 
 
 def test_a_new_data_set_is_one_module_and_says_who_takes_part(one_frame):
@@ -84,26 +90,20 @@ def test_what_was_looked_for_includes_the_new_one(one_frame):
 
 
 def test_every_frame_is_the_split_all_in_every_layout(tmp_path):
-    from cosense.simulation.dair_v2x_writer import write_dair_v2x
-    from cosense.simulation.opv2v_writer import write_opv2v
-
     for name, write in (("dair", write_dair_v2x), ("opv2v", write_opv2v)):
         write(make_frames(3), tmp_path / name)
         every = open_dataset(tmp_path / name, split="all")
         assert (every.split, len(every)) == ("all", 3)
-        assert list(every.agents)[0] == every[0].ego_id
+        assert next(iter(every.agents)) == every[0].ego_id
 
 
 def test_agents_are_those_of_the_first_frame_that_can_be_read(tmp_path):
-    from cosense.simulation.opv2v_writer import write_opv2v
-
     write_opv2v(make_frames(2), tmp_path / "tree")
     dataset = open_dataset(tmp_path / "tree")
-    for path in (tmp_path / "tree").rglob("*.yaml"):
-        path.write_text("{}")
-        break
+    first, *_ = files = sorted((tmp_path / "tree").rglob("*.yaml"), key=lambda path: path.name)
+    first.write_text("{}")
     assert set(dataset.agents.values()) == {"vehicle", "infrastructure"}
-    for path in (tmp_path / "tree").rglob("*.yaml"):
+    for path in files:
         path.write_text("{}")
     with pytest.raises(CosenseError, match="has no 'lidar_pose'"):
         _ = dataset.agents
