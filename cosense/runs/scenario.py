@@ -10,7 +10,7 @@ from typing import Any, Literal
 from cosense import topics
 from cosense.config import from_mapping, load_yaml
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.receiver import FusionSettings
 from cosense.cooperation.senders import CollectorSettings
 from cosense.errors import CosenseError, nearest
@@ -106,7 +106,7 @@ class Scenario:
             "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
         fusion: what the fusion accepts and how it merges; the ages are those of late fusion.
         gate: what a message may do where features are fused.
-        link: what a radio between the agents does to their messages, in times of the recording; None where
+        radio: what a radio between the agents does to their messages, in times of the recording; None where
             they talk over DDS alone.
         respawn: whether agents, the ego and the channel are started again when they die; else the run ends
             with the ego.
@@ -127,7 +127,7 @@ class Scenario:
     collect: CollectorSettings | None = None
     fusion: FusionSettings = field(default_factory=FusionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
-    link: RadioSettings | None = None
+    radio: RadioSettings | None = None
     respawn: bool = False
     record: bool = False
 
@@ -141,9 +141,10 @@ class Scenario:
         _check_budget(self.budget_bytes)
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}, expected at least 1")
-        if self.link is not None and self.player.mode == "drain":
+        if self.radio is not None and self.player.mode == "drain":
             raise ValueError(
-                "link: in player mode 'drain' the recording waits for every message: set player: {mode: rate}"
+                "radio: in player mode 'drain' the recording waits for every message: "
+                "set player: {mode: rate}"
             )
         ids = [agent.id for agent in self.agents]
         names = [topics.namespace_of(agent_id) for agent_id in ids]
@@ -167,6 +168,8 @@ def load_scenario(path: Path) -> Scenario:
         CosenseError: the file is missing, or a key or value is wrong.
     """
     mapping = load_yaml(path)
+    if isinstance(mapping, dict) and "link" in mapping:
+        raise CosenseError(f"{path}: unknown key 'link', did you mean 'radio'?")
     if isinstance(mapping, dict) and mapping.get("agents") == "all":
         mapping = {key: value for key, value in mapping.items() if key != "agents"}
     return from_mapping(Scenario, mapping, where=str(path))
@@ -218,8 +221,8 @@ def resolved(scenario: Scenario) -> Scenario:
         )
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
-    if scenario.link is not None:
-        scenario.link.check_agents([agent.id for agent in agents])
+    if scenario.radio is not None:
+        scenario.radio.check_agents([agent.id for agent in agents])
     scenario = with_changes(scenario, agents=agents, ego=ego)
     return with_changes(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
 
