@@ -17,8 +17,8 @@ from cosense.cli.main import app
 from cosense.cli.sweep import command, model_names
 from cosense.errors import CosenseError
 from cosense.evaluation.sweep.curves import AXES, FIELDS
-from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.opv2v_writer import write_opv2v
+from cosense.simulation.stage import SimulatedFrame
 from tests.evaluation.cooperators import drive, write_tiny_model
 from tests.threads import one_thread
 

@@ -14,8 +14,8 @@ from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
 from cosense.data import open_dataset
 from cosense.data.bag.options import BagOptions
 from cosense.data.bag.writer import write_bag
-from cosense.runs.live import run_scenario
-from cosense.runs.scenario import Scenario, Source
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import FrameSource, Scenario
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 from tests.integration.supervised import QUIET
 from tests.nodes.tiny import write_model, write_scene
@@ -43,8 +43,8 @@ def bag(tmp_path_factory) -> Path:
 def replay(
     bag: Path, model: Path, out: Path, *, record: bool = False, options: BagOptions | None = None
 ) -> list[JournalEntry]:
-    source = Source(data=bag, cameras=True, bag=options or BagOptions())
-    scenario = Scenario(source=source, model=str(model), method="late", budget_bytes=300, record=record)
+    source = FrameSource(data=bag, cameras=True, bag=options or BagOptions())
+    scenario = Scenario(source=source, model=str(model), fusion="late", budget_bytes=300, record=record)
     assert run_scenario(scenario, out, QUIET) == []
     return read_journal(out / "detections.jsonl")
 

@@ -50,14 +50,14 @@ def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):
     model = write_sharing_model(tmp_path / "tiny")
     scenario = tmp_path / "scenario.yaml"
     # Longer than a restless start of two hosts takes.
-    collect = {"timeout_ms": 30_000.0}
+    synchroniser = {"timeout_ms": 30_000.0}
     scenario.write_text(
         yaml.safe_dump(
             {
                 "source": {"data": str(data)},
                 "model": str(model),
                 "budget_bytes": BUDGET_BYTES,
-                "collect": collect,
+                "synchroniser": synchroniser,
             }
         )
     )

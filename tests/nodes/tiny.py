@@ -18,8 +18,8 @@ from cosense.geometry.transforms import invert, transform_from_planar, transform
 from cosense.methods.models import build_sharing
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
-from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.opv2v_writer import write_opv2v
+from cosense.simulation.stage import SimulatedFrame
 
 _MODEL = {
     "range_m": [-51.2, -25.6, -12.0, 51.2, 25.6, 5.0],

