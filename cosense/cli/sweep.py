@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.cooperate import FusionKind
-    from cosense.cooperation.relative_poses import RegistrationKind
     from cosense.evaluation.sweep.sweep import Point
     from cosense.methods.selection import Selection
+    from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 _DEFAULT_MODEL = "cosense-lite"
 _WIDEST = 1000
@@ -115,7 +115,6 @@ def command(
 
     from cosense.cli.evaluate import check_device, default_protocol
     from cosense.cooperation.cooperate import FUSION_KINDS
-    from cosense.cooperation.relative_poses import REGISTRATIONS
     from cosense.data import open_dataset
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.runner import check_first_budgets
@@ -124,6 +123,7 @@ def command(
     from cosense.evaluation.sweep.sweep import survey, sweep
     from cosense.methods.models import load_model
     from cosense.methods.selection import SELECTIONS
+    from cosense.scene_graph.correction.relative_poses import REGISTRATIONS
     from cosense.viewer.sweep_plot import draw_sweep
 
     console = Console()

@@ -9,12 +9,12 @@ from itertools import product
 from typing import Literal, get_args
 
 from cosense.cooperation.cooperate import FEATURE_KINDS, REPAIRED_KINDS, FusionKind, check_fusion
-from cosense.cooperation.relative_poses import RegistrationKind
 from cosense.detectors.detector import Detector
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.sweep.sweep import Point
 from cosense.methods.models import CooperativeDetector
 from cosense.methods.selection import Selection
+from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 Curve = Literal["budget", "pose-noise", "delay", "loss", "burst", "rate", "range", "agents", "grid"]
 CURVES: tuple[Curve, ...] = get_args(Curve)

@@ -18,7 +18,6 @@ import numpy as np
 from cosense.cooperation.channel import STAMP_TOLERANCE_NS, DistantCooperation, Exchange
 from cosense.cooperation.cooperate import BuildGraph, FusionKind
 from cosense.cooperation.radio import Burst, RadioSettings
-from cosense.cooperation.relative_poses import RegistrationKind
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.detector import Detector
 from cosense.detectors.features import BevFeatures
@@ -34,6 +33,7 @@ from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
 from cosense.methods.models import CooperativeDetector
 from cosense.methods.selection import Selection
+from cosense.scene_graph.correction.relative_poses import RegistrationKind
 from cosense.sensing.frame import AgentFrame
 
 _FLOAT32_BYTES = 4

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import wrap_angle
-from cosense.scene_graph.register.registration import Posed, Registration, planar
+from cosense.scene_graph.register.result import Posed, Registration, planar
 
 Array = NDArray[np.float64]
 

@@ -9,12 +9,12 @@ import pytest
 
 from cosense.cooperation.feature_receiver import FeatureReceiver
 from cosense.cooperation.late import fuse_late
-from cosense.cooperation.pose_repair import PoseRepair, as_sent
 from cosense.cooperation.receiver import FusionSettings
 from cosense.geometry.transforms import displaced, invert, transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind, decode, encode
 from cosense.messages.scene_graph import encode_scene_graph
 from cosense.scene_graph import NodeClass
+from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
 from tests.cooperation.networks import objects_message
 from tests.cooperation.pair import DETECTORS, EGO, FEATURES, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
 from tests.scene_graph.scenes import errors, graph_of, seen, things

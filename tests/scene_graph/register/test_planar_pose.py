@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from cosense.geometry.transforms import transform_from, transform_from_planar, transform_points, yaw_of
-from cosense.scene_graph.register.pose import Matched, distances, gnc_tls, planar_fit, refine, rigid_fit
+from cosense.scene_graph.register.planar_pose import (
+    Matched,
+    distances,
+    gnc_tls,
+    planar_fit,
+    refine,
+    rigid_fit,
+)
 
 
 @given(st.integers(0, 10**6), st.floats(-np.pi, np.pi), st.integers(2, 20))

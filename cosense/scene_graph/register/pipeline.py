@@ -30,18 +30,18 @@ from numpy.typing import NDArray
 
 from cosense.geometry.transforms import wrap_angle
 from cosense.messages.scene_graph import SceneGraph
-from cosense.scene_graph.nodes import Nodes, prepare
-from cosense.scene_graph.register.clique import Work, largest_clique
-from cosense.scene_graph.register.match import (
+from cosense.scene_graph.register.candidates import (
     YAW_BINS,
     Candidates,
     Consistency,
     find_candidates,
     find_consistency,
 )
-from cosense.scene_graph.register.pose import Matched, refine
-from cosense.scene_graph.register.registration import Prior, Registration, Settings, Status, planar
-from cosense.scene_graph.register.support import Hypothesis, Support
+from cosense.scene_graph.register.clique import Work, largest_clique
+from cosense.scene_graph.register.hypotheses import Hypothesis, Support
+from cosense.scene_graph.register.planar_pose import Matched, refine
+from cosense.scene_graph.register.result import Prior, Registration, Settings, Status, planar
+from cosense.scene_graph.register.usable_nodes import Nodes, prepare
 
 # Matches that two different poses may share: those near the one place at which both agree.
 SHARED = 2

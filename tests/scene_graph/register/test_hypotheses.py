@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.scene_graph import Settings
-from cosense.scene_graph.nodes import prepare
-from cosense.scene_graph.register.match import find_candidates
-from cosense.scene_graph.register.register import register
-from cosense.scene_graph.register.support import Support
+from cosense.scene_graph.register.candidates import find_candidates
+from cosense.scene_graph.register.hypotheses import Support
+from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.usable_nodes import prepare
 from tests.scene_graph.scenes import errors, pair
 
 SETTINGS = Settings()

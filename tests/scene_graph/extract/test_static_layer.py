@@ -8,10 +8,8 @@ import pytest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from cosense.scene_graph.extract.map_layer import MapLayer
-from cosense.scene_graph.extract.static_objects import static_objects
+from cosense.scene_graph.extract.builder import SceneGraphBuilder, build
+from cosense.scene_graph.extract.static_layer import StaticLayer, static_objects
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.scene_graph.clouds import box, cloud, pole
@@ -28,13 +26,13 @@ def faces_at(T_scene_agent, poles=POLES, more=()):
     return [face for x, y, _ in places for face in pole(x, y, 0.2, 7.0)] + list(more) + HORIZON
 
 
-def look(layer: MapLayer, step: int, T_scene_agent, poles=POLES, more=()) -> None:
+def look(layer: StaticLayer, step: int, T_scene_agent, poles=POLES, more=()) -> None:
     found = static_objects(cloud(faces_at(T_scene_agent, poles, more)), as_boxes([]))
     layer.update(step * STEP_NS, WORLD @ T_scene_agent, found)
 
 
 def test_a_pole_is_the_same_from_wherever_it_is_seen_and_as_sure_as_from_nearby():
-    layer = MapLayer()
+    layer = StaticLayer()
     for step in range(4):
         T = transform_from_planar(1.0 * step, 0.2 * step, 0.1 * step)
         look(layer, step, T)
@@ -54,7 +52,7 @@ def test_a_pole_is_the_same_from_wherever_it_is_seen_and_as_sure_as_from_nearby(
 
 
 def test_what_is_out_of_sight_is_still_told():
-    layer = MapLayer()
+    layer = StaticLayer()
     still = np.eye(4)
     look(layer, 0, still)
     screen = [(5.0, 2.0, 5.0, 6.0, 5.0), (5.0, 6.0, 9.0, 8.0, 5.0), (5.0, 2.0, 9.0, 3.0, 5.0)]
@@ -66,7 +64,7 @@ def test_what_is_out_of_sight_is_still_told():
 
 
 def test_what_should_be_seen_and_is_not_goes():
-    layer = MapLayer()
+    layer = StaticLayer()
     for step in range(9):
         look(layer, step, np.eye(4), POLES if step < 1 else POLES[1:])
     nodes, _ = layer.nodes(WORLD)
@@ -75,7 +73,7 @@ def test_what_should_be_seen_and_is_not_goes():
 
 
 def test_half_a_minute_is_as_long_as_anything_is_remembered():
-    layer = MapLayer()
+    layer = StaticLayer()
     look(layer, 0, np.eye(4))
     far = transform_from_planar(60.0, 60.0, 0.0)
     look(layer, 299, far, POLES[:0])
@@ -85,7 +83,7 @@ def test_half_a_minute_is_as_long_as_anything_is_remembered():
 
 
 def test_time_that_goes_back_starts_over():
-    layer = MapLayer()
+    layer = StaticLayer()
     look(layer, 5, np.eye(4))
     look(layer, 4, np.eye(4), POLES[:1])
     assert len(layer) == 1
@@ -144,8 +142,8 @@ def test_who_may_be_elsewhere_in_the_next_frame_gathers_nothing():
 def test_ids_stay_unique_however_many_things_have_come_and_gone():
     builder = SceneGraphBuilder()
     first = builder.update(frame(0, np.eye(4), faces_at(np.eye(4))), Detections.empty())
-    builder._map._started = 1 << 15
-    builder._standing._next = 0
+    builder._static._started = 1 << 15
+    builder._static_ids._next = 0
     more = np.concatenate([POLES, [[20.0, 15.0]]])
     graph = builder.update(frame(1, np.eye(4), faces_at(np.eye(4), more)), car_at(10.0))
     assert len(set(graph.ids.tolist())) == len(graph) == 5
@@ -160,7 +158,7 @@ def test_the_first_graph_of_a_builder_is_that_of_one_frame():
 
 
 def test_a_wall_keeps_its_direction_in_a_vehicle_that_turns():
-    layer = MapLayer()
+    layer = StaticLayer()
     for step, turn in enumerate((0.0, 0.4)):
         T = transform_from_planar(0.0, 0.0, turn)
         house = [

@@ -1,8 +1,8 @@
-"""Poles and trunks of one cloud: what is thin, tall and stands by itself.
+"""Poles and trunks of one cloud: columns that are thin, tall and isolated.
 
-A pole is where its axis meets the ground: half a thickness behind the returns, which all come from the side
+The position of a pole is where its axis meets the ground, behind the returns, which all come from the side
 that faces the sensor. A wall that is seen at a grazing angle falls apart into columns, too; each of these has
-its neighbours along the line of sight, and that is how they are told from poles.
+neighbours along the line of sight, and that is how they are told from poles.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.extract.ground_levels import GroundLevels
-from cosense.scene_graph.extract.upright import REACH_M, Upright
+from cosense.scene_graph.extract.cloud_index import REACH_M, GroundLevels, UprightCells
 from cosense.scene_graph.found import Nodes
 
 _TALL_M, _LEAST_SPAN_M = 2.0, 0.7
@@ -23,9 +22,9 @@ _LINK_M = 0.5
 _THICKEST_M = 0.8
 _ALONE_M = 1.5
 _FEWEST_RETURNS = 4
-# Neighbours of a column within 8 % of its distance and within 20 degrees of the line of sight are a wall.
+# A column with a neighbour within 8 % of its distance and 20 degrees of the line of sight is a wall.
 _CHAIN_OF_RANGE, _CHAIN_LONGEST_M, _CHAIN_SINE = 0.08, 5.0, 0.35
-# Returns lie on the near half of the mantle, on average this share of the thickness before the axis.
+# Returns lie on the near half of the surface, on average this share of the thickness before the axis.
 _AXIS_BEHIND = 0.35
 # A crown: returns beside the axis at a height where a lamp post has none.
 _CROWN_M, _CROWN_LOWEST_M, _CROWN_HIGHEST_M = (0.5, 2.0), 3.2, 6.5
@@ -34,16 +33,17 @@ _SIGMA_M, _SIGMA_PER_M = 0.06, 0.0015
 _SCORE = 0.8
 
 
-def columns(upright: Upright, high: NDArray[np.float64], ground: GroundLevels) -> Nodes:
-    """Return poles and trunks.
+def poles_and_trunks(cells: UprightCells, high: NDArray[np.float64], ground: GroundLevels) -> Nodes:
+    """Return a POLE or TRUNK node for each isolated column.
 
     Args:
-        upright: the cloud below 3 m.
-        high: (K,2) places of returns between `CROWN_LOWEST_M` and `CROWN_HIGHEST_M` above the ground.
-        ground: below them.
+        cells: cells of the cloud.
+        high: (K,2) places of the returns at the height of crowns, see `crown_places`.
+        ground: ground of the cloud.
     """
-    tall = np.flatnonzero((upright.high_m >= _TALL_M) & (upright.high_m - upright.low_m >= _LEAST_SPAN_M))
-    found = [_shape(upright, cells) for cells in _compact(upright.xy[tall], tall) if _enough(upright, cells)]
+    tall = np.flatnonzero((cells.high_m >= _TALL_M) & (cells.high_m - cells.low_m >= _LEAST_SPAN_M))
+    groups = [group for group in _isolated(cells.xy[tall], tall) if _has_enough_returns(cells, group)]
+    found = [_shape(cells, group) for group in groups]
     shapes = np.array([shape for shape in found if shape[2] <= _THICKEST_M]).reshape(-1, 4)
     if not len(shapes):
         return Nodes.empty()
@@ -59,13 +59,13 @@ def columns(upright: Upright, high: NDArray[np.float64], ground: GroundLevels) -
 
 
 def crown_places(xyz: NDArray[np.float32], above_m: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the places (K,2) of a cloud's returns (3,N) at the height of crowns."""
+    """Return the places (K,2) of those returns of a cloud (3,N) that are as high as crowns."""
     used = (above_m > _CROWN_LOWEST_M) & (above_m < _CROWN_HIGHEST_M)
     return xyz[:2, used].T.astype(np.float64)
 
 
-def _compact(xy: NDArray[np.float64], tall: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Return the cells of each group of tall cells that is thin and stands alone."""
+def _isolated(xy: NDArray[np.float64], tall: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the cells of each group of tall cells that is thin and isolated."""
     if not len(tall):
         return []
     tree = cKDTree(xy)
@@ -91,36 +91,36 @@ def _compact(xy: NDArray[np.float64], tall: NDArray[np.int64]) -> list[NDArray[n
     return [tall[group == index] for index in np.flatnonzero(thin)]
 
 
-def _enough(upright: Upright, cells: NDArray[np.int64]) -> bool:
-    return bool(upright.count[cells].sum() >= _FEWEST_RETURNS)
+def _has_enough_returns(cells: UprightCells, group: NDArray[np.int64]) -> bool:
+    return bool(cells.count[group].sum() >= _FEWEST_RETURNS)
 
 
-def _shape(upright: Upright, cells: NDArray[np.int64]) -> tuple[float, float, float, float]:
-    """Return x and y of the axis, thickness and height seen."""
-    rows = upright.returns_of(cells)
-    xy = upright.points[rows, :2].astype(np.float64)
+def _shape(cells: UprightCells, group: NDArray[np.int64]) -> tuple[float, float, float, float]:
+    """Return x and y of the axis, the thickness, and the height seen above the ground."""
+    rows = cells.returns_of(group)
+    xy = cells.points[rows, :2].astype(np.float64)
     middle = xy.mean(axis=0)
     ray = middle / np.hypot(*middle)
     thickness = float(np.ptp((xy - middle) @ np.array([-ray[1], ray[0]])))
     x, y = middle + ray * _AXIS_BEHIND * thickness
-    return float(x), float(y), max(thickness, 0.05), float(upright.above_m[rows].max())
+    return float(x), float(y), max(thickness, 0.05), float(cells.above_m[rows].max())
 
 
 def _has_crown(xy: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which axes have foliage around them."""
-    # Most of a street's foliage is near no axis: what lies in none of the nine cells around one is left out.
-    cells = round(2 * REACH_M / _CROWN_M[1]) + 3
-    around = np.zeros((cells, cells), bool)
-    column, row = _cells_of(xy, cells)
+    """Tell which axes (K,2) have foliage around them."""
+    # Most foliage of a street is near no axis: only returns in the nine cells around an axis are looked at.
+    size = round(2 * REACH_M / _CROWN_M[1]) + 3
+    around = np.zeros((size, size), bool)
+    column, row = _crown_cells(xy, size)
     for step in range(9):
         around[column + step // 3 - 1, row + step % 3 - 1] = True
-    high = high[around[_cells_of(high, cells)]]
+    high = high[around[_crown_cells(high, size)]]
     distance, nearest = cKDTree(xy).query(high, distance_upper_bound=_CROWN_M[1])
     beside = (distance >= _CROWN_M[0]) & np.isfinite(distance)
     return np.bincount(nearest[beside], minlength=len(xy)) >= _CROWN_RETURNS
 
 
-def _cells_of(xy: NDArray[np.float64], cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return column and row of places (K,2) in cells as wide as a crown; those outside are at the border."""
-    column, row = np.clip((xy.T + REACH_M) / _CROWN_M[1] + 1, 1, cells - 2).astype(np.int64)
+def _crown_cells(xy: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return column and row of places (K,2) in cells as wide as a crown; those outside fall on the border."""
+    column, row = np.clip((xy.T + REACH_M) / _CROWN_M[1] + 1, 1, size - 2).astype(np.int64)
     return column, row

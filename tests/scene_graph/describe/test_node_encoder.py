@@ -17,7 +17,7 @@ from cosense.geometry.transforms import transform_from_planar, transform_points
 from cosense.messages.scene_graph import DESCRIPTOR_BYTES, encode_scene_graph
 from cosense.scene_graph import NodeClass, Settings
 from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
-from cosense.scene_graph.describe.encoder import (
+from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     EncoderConfig,
     EncoderNetwork,
@@ -27,7 +27,7 @@ from cosense.scene_graph.describe.encoder import (
     tensors_of,
 )
 from cosense.scene_graph.describe.triplets import NEIGHBOURS, TRIPLETS
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.register.pipeline import register
 from tests.scene_graph.scenes import errors, graph_of, pair, shuffled, things
 
 

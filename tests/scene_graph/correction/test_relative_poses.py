@@ -7,21 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosense.cooperation import relative_poses as module
-from cosense.cooperation.relative_poses import (
-    payload_kind,
-    read_surroundings,
-    register_pair,
-    relative_poses,
-    thinned_frame,
-)
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
 from cosense.messages.points import decode_points, encode_points
 from cosense.messages.scene_graph import encode_scene_graph
 from cosense.scene_graph import NodeClass, Prior, Status
 from cosense.scene_graph.baselines.icp import Cloud
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.correction import relative_poses as module
+from cosense.scene_graph.correction.relative_poses import (
+    payload_kind,
+    read_surroundings,
+    register_pair,
+    relative_poses,
+    thinned_frame,
+)
+from cosense.scene_graph.register.pipeline import register
 from tests.cooperation.networks import frame
 from tests.scene_graph.scenes import errors, graph_of, seen, things
 

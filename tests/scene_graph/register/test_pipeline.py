@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
 from cosense.scene_graph import NodeClass, Prior, Settings, Status
-from cosense.scene_graph.register.register import register
-from cosense.scene_graph.register.registration import planar
+from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.result import planar
 from tests.scene_graph.scenes import errors, graph_of, pair, seen, shuffled, strangers, things
 
 POLES = (NodeClass.POLE,)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cosense.messages.scene_graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.describe.describe import describe_nodes
-from cosense.scene_graph.register.registration import Settings
+from cosense.scene_graph.register.result import Settings
 
 # Detectors confuse a person with a rider and a pole with a trunk, so either may match the other. Unknown
 # things

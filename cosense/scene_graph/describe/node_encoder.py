@@ -38,7 +38,7 @@ from cosense.config import load_config
 from cosense.detectors.models import fill, find_model, read_weights
 from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.describe.triplets import canonical_order, find_triplets
-from cosense.scene_graph.nodes import GROUP_OF, WITH_HEADING
+from cosense.scene_graph.register.usable_nodes import GROUP_OF, WITH_HEADING
 
 CONFIG = "encoder.yaml"
 SHIPPED = "node-encoder"

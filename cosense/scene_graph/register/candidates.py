@@ -25,8 +25,8 @@ from scipy.special import log_softmax
 
 from cosense.geometry.transforms import transform_points, yaw_of
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.nodes import Nodes
-from cosense.scene_graph.register.registration import Prior, Settings
+from cosense.scene_graph.register.result import Prior, Settings
+from cosense.scene_graph.register.usable_nodes import Nodes
 
 # Of 20 degrees: a pair is searched in every bin that its own uncertainty reaches.
 YAW_BINS = 18

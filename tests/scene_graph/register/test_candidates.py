@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.scene_graph import NodeClass, Settings
-from cosense.scene_graph.nodes import prepare
-from cosense.scene_graph.register.match import ROWS, find_candidates, find_consistency
+from cosense.scene_graph.register.candidates import ROWS, find_candidates, find_consistency
+from cosense.scene_graph.register.usable_nodes import prepare
 from tests.scene_graph.scenes import pair
 
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy.special import pdtrc
 
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, yaw_of
-from cosense.scene_graph.nodes import Nodes
-from cosense.scene_graph.register.match import Candidates, half_turn
-from cosense.scene_graph.register.pose import distances, gnc_tls, planar_fit
-from cosense.scene_graph.register.registration import Settings
+from cosense.scene_graph.register.candidates import Candidates, half_turn
+from cosense.scene_graph.register.planar_pose import distances, gnc_tls, planar_fit
+from cosense.scene_graph.register.result import Settings
+from cosense.scene_graph.register.usable_nodes import Nodes
 
 # How far around what would agree by chance is counted: within what both agents see.
 REACH_M = 20.0

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import displaced, invert, transform_from_planar, wrap_angle
-from cosense.scene_graph.correction.filter import FilterSettings, PoseError, PoseFilter, Verdict, pose_error
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.correction.pose_filter import (
+    FilterSettings,
+    PoseError,
+    PoseFilter,
+    Verdict,
+    pose_error,
+)
+from cosense.scene_graph.register.pipeline import register
 from tests.scene_graph.scenes import pair
 
 SECOND_NS = 1_000_000_000

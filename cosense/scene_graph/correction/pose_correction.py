@@ -10,7 +10,7 @@ ego's own pose moves everything alike and is nobody's business here.
   error is taken into the covariance, so that the gate lets the message do less, and the reason is published.
   From then on the sender is in doubt: for some seconds its poses count as uncertain as they were found wrong,
   whatever it says, and so graphs that say it again outweigh them.
-- They say nothing: as sent, unless the filter (`scene_graph.correction.filter`) still knows of a lasting
+- They say nothing: as sent, unless the filter (`scene_graph.correction.pose_filter`) still knows of a lasting
   error that what was sent denies.
 
 The filter's state is what lasts of the error. That of one frame may be drawn anew in the next one (the
@@ -26,21 +26,21 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.cooperation.relative_poses import (
-    RegistrationKind,
-    Surroundings,
-    can_vouch,
-    read_surroundings,
-    relative_poses,
-)
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import displaced, wrap_angle
 from cosense.messages.envelope import Message, MessageError, decode
 from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
 from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.baselines.icp import Cloud
-from cosense.scene_graph.correction.filter import PoseError, PoseFilter, Verdict, pose_error
-from cosense.scene_graph.register.registration import Posed, Prior, Registration, Status, planar
+from cosense.scene_graph.correction.pose_filter import PoseError, PoseFilter, Verdict, pose_error
+from cosense.scene_graph.correction.relative_poses import (
+    RegistrationKind,
+    Surroundings,
+    can_vouch,
+    read_surroundings,
+    relative_poses,
+)
+from cosense.scene_graph.register.result import Posed, Prior, Registration, Status, planar
 
 # Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.
 _DISAGREES = 16.27

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosense.scene_graph.extract.azimuths import Azimuths
-from cosense.scene_graph.extract.ground_levels import GroundLevels
+from cosense.scene_graph.extract.cloud_index import Azimuths, GroundLevels
 
 
 def ring(degrees, range_m, z=0.0) -> Azimuths:

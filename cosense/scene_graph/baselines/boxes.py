@@ -22,8 +22,8 @@ from scipy.optimize import linear_sum_assignment
 from cosense.geometry.transforms import transform_points
 from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.baselines.matched import registration_of
-from cosense.scene_graph.nodes import prepare
-from cosense.scene_graph.register.registration import Prior, Registration, Settings
+from cosense.scene_graph.register.result import Prior, Registration, Settings
+from cosense.scene_graph.register.usable_nodes import prepare
 
 CLUSTER_M = 1.5
 
