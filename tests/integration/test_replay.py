@@ -11,7 +11,7 @@ from rosbags.rosbag2 import StoragePlugin
 
 from cosense.cooperation.cooperate import cooperate
 from cosense.data import open_dataset
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.data.bag.writer import write_bag
 from cosense.evaluation.journal import JournalEntry, read_journal
 from cosense.json_lines import read_lines

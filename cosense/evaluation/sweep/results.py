@@ -20,7 +20,7 @@ from cosense.evaluation.metrics.summary import (
     threshold_key,
 )
 from cosense.evaluation.protocol import Protocol
-from cosense.evaluation.runs.runner import dataset_description, versions
+from cosense.evaluation.runs.runner import versions
 from cosense.evaluation.sweep.sweep import Point, PointResult, lean
 
 JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
@@ -58,7 +58,7 @@ def sweep_content(
         "seed": seed,
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
-        "dataset": dataset_description(dataset),
+        "dataset": dataset.description(),
         "frames": len(results[0].scores),
         "models": {
             name: {
