@@ -100,7 +100,7 @@ class ReceivedLayer:
 
 @dataclass(frozen=True)
 class ChunkPlace:
-    """Header of a chunk, and where its body starts and ends in the payload."""
+    """Header of a chunk, and where its body starts and ends among the bytes of all chunks."""
 
     layer: int
     coding: int
@@ -124,28 +124,30 @@ def write_section(section: Section, specs: Sequence[LayerSpec], room_bytes: int)
     return _write_sparse(section, spec, room_bytes)
 
 
-def split_chunks(payload: bytes, start: int) -> Iterator[ChunkPlace]:
-    """Find the chunks, which fill the payload from `start` on.
+def split_chunks(chunks: bytes) -> Iterator[ChunkPlace]:
+    """Find the chunks of a payload, one after the other.
 
     Raises:
-        MessageError: the last one does not end with the payload.
+        MessageError: the last one does not end with the bytes.
     """
-    while start < len(payload):
+    start = 0
+    while start < len(chunks):
         body = start + _HEADER.size
-        if body > len(payload):
+        if body > len(chunks):
             raise MessageError(
-                f"chunk at byte {start} has {len(payload) - start} bytes, a header takes {_HEADER.size}"
+                f"chunk at byte {start} behind the boxes has {len(chunks) - start} bytes, "
+                f"a header takes {_HEADER.size}"
             )
-        layer, coding, count, body_bytes = _HEADER.unpack_from(payload, start)
-        if body + body_bytes > len(payload):
+        layer, coding, count, body_bytes = _HEADER.unpack_from(chunks, start)
+        if body + body_bytes > len(chunks):
             raise MessageError(
-                f"chunk of layer {layer} is said to have {body_bytes} bytes, {len(payload) - body} are left"
+                f"chunk of layer {layer} is said to have {body_bytes} bytes, {len(chunks) - body} are left"
             )
         yield ChunkPlace(layer, coding, count, body, body + body_bytes)
         start = body + body_bytes
 
 
-def read_chunk(payload: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: int) -> ReceivedLayer:
+def read_chunk(chunks: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: int) -> ReceivedLayer:
     """Read one chunk of at least one cell; its layer has `layer_cells`.
 
     Raises:
@@ -154,7 +156,7 @@ def read_chunk(payload: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: 
     name, count = f"chunk of layer {place.layer}", place.count
     values_bytes = spec.values_bytes(count)
     most_bytes = values_bytes + (0 if spec.dense else _MAX_VARINT_BYTES * count)
-    raw = expand(payload[place.start : place.end], place.coding, most_bytes, name)
+    raw = expand(chunks[place.start : place.end], place.coding, most_bytes, name)
     position_bytes = len(raw) - values_bytes
     if spec.dense:
         if count != layer_cells or position_bytes:

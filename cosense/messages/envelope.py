@@ -1,4 +1,4 @@
-"""The wire format: one envelope for everything that agents tell each other, and the registry of what is inside.
+"""The wire format: one envelope for everything that agents send each other, and the registry of its kinds.
 
 Version 1, little-endian, no padding. S is the length of the sender's name, P that of the payload, G that of
 the signature:
@@ -24,8 +24,8 @@ the signature:
 An envelope costs 100 + S bytes. Bytes that an agent sends are `len(encode(message))`, nothing else.
 `decode` allocates nothing larger than what it was given, and every fault is one `MessageError`.
 
-A kind of message is a module of this folder, or of a folder named by COSENSE_PLUGINS, that registers it; see
-`register`. Nothing else has to know of it: topics, radio, recorder and layouts carry whatever has an envelope.
+A kind of message is a module of this folder, or of a folder named by COSENSE_PLUGINS, that registers it, see
+`register`. Nothing else has to know of it: topics, radio, recorder and layouts carry anything in an envelope.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Codec:
     """How a kind of payload is written and read.
 
     Attributes:
-        encode: returns the payload of a content; what `decode` has read becomes the same bytes again.
+        encode: returns the payload of a content; what `decode` has read becomes the same bytes again, but
+            for the last bit of a rotation.
         decode: returns the content of a message of this kind, or raises MessageError.
         max_bytes: payloads longer than this are neither written nor read.
     """

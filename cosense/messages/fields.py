@@ -1,4 +1,4 @@
-"""Fields that payloads have in common, each written and read in one place: names, poses, numbers, compression.
+"""Fields that payloads have in common, each written and read in one place.
 
 All numbers are little-endian. A quantised field is an array on both sides: what it means in metres, radians
 or metres per second, and the whole numbers that are written. Reading gives the middle of a step.
