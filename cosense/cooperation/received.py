@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.cooperation.gate import GateSettings, Use, judge, reliability
-from cosense.cooperation.pose_repair import Place, Placed, as_sent
 from cosense.cooperation.receiver import is_ego_body
 from cosense.geometry.transforms import Matrix, invert
 from cosense.messages.chunks import LayerSpec, ReceivedLayer
@@ -18,6 +17,7 @@ from cosense.messages.features import decode_features
 from cosense.messages.late_boxes import LateBoxes
 from cosense.messages.objects import decode_objects
 from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
+from cosense.scene_graph.correction.pose_correction import Place, Placed, as_sent
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 

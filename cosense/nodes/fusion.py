@@ -31,7 +31,6 @@ from cosense.cooperation.feature_receiver import FeatureReceiver
 from cosense.cooperation.journal import JournalEntry, LineWriter, to_values
 from cosense.cooperation.late import fuse_late
 from cosense.cooperation.mode import mode_of, no_sensor
-from cosense.cooperation.pose_repair import Place
 from cosense.cooperation.receiver import FusionResult
 from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
@@ -48,6 +47,7 @@ from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.trace import Stopwatch, Trace
 from cosense.nodes.ros.worker import Worker
+from cosense.scene_graph.correction.pose_correction import Place
 
 _POLL_S = 0.01
 _LOOK_AROUND_S = 0.25

@@ -14,7 +14,7 @@ from cosense.config import from_mapping
 from cosense.errors import CosenseError, read_file
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.messages.scene_graph import MAP_CLASSES, MAX_NODES, MAX_POSITION_M, NodeClass, SceneGraph
-from cosense.scene_graph.extract.build import graph_of
+from cosense.scene_graph.extract.builder import graph_of
 from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.labels import classes_of
 

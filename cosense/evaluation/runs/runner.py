@@ -33,7 +33,6 @@ from cosense.cooperation.cooperate import (
     check_registration,
 )
 from cosense.cooperation.feature_sender import check_feature_budget
-from cosense.cooperation.relative_poses import RegistrationKind, payload_kind
 from cosense.cooperation.share import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.detectors.detector import Detector
@@ -62,6 +61,7 @@ from cosense.geometry.transforms import invert
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
 from cosense.methods.selection import SELECTIONS, Selection
+from cosense.scene_graph.correction.relative_poses import RegistrationKind, payload_kind
 from cosense.sensing.frame import AgentFrame
 
 logger = logging.getLogger(__name__)
