@@ -49,8 +49,8 @@ class LayerSpec:
     Attributes:
         stride: pillars per cell along one edge; the map has ceil(H / stride) x ceil(W / stride) cells.
         channels: values per cell, 1 to 1024.
-        bits: per value: 2, 4 or 8 (two's complement integers) or 16 (float16).
-        dense: every cell is sent, without positions.
+        bits: bits per value: 2, 4 or 8 (two's complement integers) or 16 (float16).
+        dense: whether every cell is sent, without positions.
     """
 
     stride: int
@@ -64,6 +64,7 @@ class LayerSpec:
 
     @property
     def dtype(self) -> type[np.int8] | type[np.float16]:
+        """Type of the values before they are packed."""
         return np.float16 if self.bits == 16 else np.int8
 
     def cells(self, shape: tuple[int, int]) -> int:
@@ -77,12 +78,12 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class Section:
-    """What a sender offers of one layer; no cell may occur twice in a message.
+    """Cells of one layer that a sender offers; no cell may occur twice in a message.
 
     Attributes:
         layer: index into the specs.
-        cells: (K,) int64 flat indices in the layer's map, best first; 0 to H W - 1 for a dense layer.
-        values: (K,C) int8, float16 for 16 bits.
+        cells: (K,) int64 flat indices in the layer's map, best first; 0 to H W - 1 in a dense layer.
+        values: (K,C) int8, or float16 where the spec has 16 bits.
     """
 
     layer: int

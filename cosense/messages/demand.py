@@ -1,4 +1,4 @@
-"""The DEMAND payload: where the ego wants to be told more, as a coarse map of bits.
+"""The DEMAND payload, the ego's request: where it wants to know more, as a coarse map of bits.
 
 Little-endian, no padding. A is the length of the addressee's name:
 
@@ -13,7 +13,7 @@ Little-endian, no padding. A is the length of the addressee's name:
                   written as its exclusive or with the row before
 
 The map is fixed to the world by pose and stamp of the envelope. A map that does not fit its room is written
-with cells of twice the edge, which are wanted where any of the finer ones is: to be told too much is no harm.
+with cells of twice the edge, which are wanted where any of the finer ones is: to receive too much is no harm.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cosense.messages.envelope import Codec, PayloadKind, register
 from cosense.messages.fields import MAX_NAME_BYTES, MessageError, compact, expand, read_name, write_name
 from cosense.sensing.grid import BevGrid
 
-# Of the whole encoded message, envelope included: every vehicle sends one per frame.
+# A whole encoded message, envelope included: every vehicle sends one per frame.
 MAX_DEMAND_BYTES = 250
 
 _HEADER = struct.Struct("<hhBBBB")
@@ -42,14 +42,14 @@ _STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED)
 
 @dataclass(frozen=True)
 class DemandMap:
-    """Where the ego wants to be told more.
+    """Where the ego wants to know more.
 
     Attributes:
         addressee: agent id that it is meant for, "" for everybody.
         stamp_ns: measurement time of the ego.
         T_world_ego: (4,4) pose of the ego at that time; it fixes the map to the world.
-        grid: in the ego frame; its z range is not written, 0 and 1 on reading.
-        wanted: (H,W) bool.
+        grid: cells of the map in the ego frame; the z range is not written, 0 and 1 on reading.
+        wanted: (H,W) bool, true where the ego wants to know more.
     """
 
     addressee: str

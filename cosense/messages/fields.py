@@ -122,9 +122,9 @@ def pose_numbers(T: Matrix, covariance: NDArray[np.float64]) -> tuple[float, ...
     Raises:
         MessageError: one is not finite or out of range.
     """
-    if not np.isfinite(T).all():
-        raise MessageError(f"pose is not finite: {T.tolist()}")
     _check_pose(T[:3, 3], covariance)
+    if not np.isfinite(T).all():
+        raise MessageError(f"rotation of the pose is not finite: {T[:3, :3].tolist()}")
     return (*T[:3, 3], *quaternion_of(T), *covariance[_COVARIANCE_ROWS, _COVARIANCE_COLUMNS])
 
 

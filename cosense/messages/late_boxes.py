@@ -82,6 +82,7 @@ class LateBoxes:
 
     @classmethod
     def empty(cls) -> LateBoxes:
+        """Return no boxes."""
         return cls(Detections.empty(), np.zeros((0, 2)))
 
 

@@ -59,7 +59,7 @@ from cosense.messages.fields import (
 
 # A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
 MAX_NODES = 1024
-# Of a graph that goes out to everybody: less than two kilobytes.
+# Nodes of a graph that goes out to everybody: less than two kilobytes.
 COARSE_NODES = 80
 MAX_POSITION_M = 327.67
 DESCRIPTOR_BYTES = 64
@@ -112,14 +112,14 @@ class SceneGraph:
         agent_id: the agent that measured.
         stamp_ns: measurement time, at which dynamic objects were where their nodes are.
         T_world_agent: (4,4) pose of the agent frame as the agent believes it.
-        pose_covariance: (3,3) of (x, y, yaw) in the world.
-        ids: (N,) int64, unique; the same thing keeps its id from frame to frame.
+        pose_covariance: (3,3) covariance of (x, y, yaw) in the world.
+        ids: (N,) int64, unique; an object keeps its id from frame to frame.
         classes: (N,) int64, values of `NodeClass`.
-        positions: (N,3) float64 in the agent frame, metres; of boxes the centre, of poles, trunks and corners
-            the axis at the ground, of walls and kerbs the middle of the piece at the ground.
+        positions: (N,3) float64 in the agent frame, metres: the centre of a box, the axis of a pole, trunk or
+            corner at the ground, the middle of a piece of wall or kerb at the ground.
         sizes: (N,3) float64 length, width, height in metres.
-        yaws: (N,) float64 heading in the agent frame, radians; of walls and kerbs the direction of the piece,
-            known up to pi; NaN where there is none (poles, trunks, corners).
+        yaws: (N,) float64 heading in the agent frame, radians; the direction of a piece of wall or kerb, known
+            up to pi; NaN where there is none (poles, trunks, corners).
         velocities: (N,2) float64 in the agent frame, m/s; zero of static objects, NaN where not known.
         sigmas_m: (N,) float64 standard deviation of the position per axis.
         scores: (N,) float64 in [0, 1], how sure the agent is that the object exists.
@@ -234,10 +234,10 @@ def share_graph(
     """Return a graph as an encoded SCENE_GRAPH message.
 
     Args:
-        graph: with at most `max_nodes` that are sent, see `encode_scene_graph`.
-        sequence: counts the sender's messages; the name of the graph.
-        fingerprint: of the model that found what moves.
-        max_nodes: at most.
+        graph: the graph, of which the best nodes are sent, see `encode_scene_graph`.
+        sequence: number of the message among the sender's; the name of the graph.
+        fingerprint: names the model that found the dynamic objects.
+        max_nodes: number of nodes that are sent at most.
 
     Raises:
         MessageError: the graph cannot be written.
@@ -257,7 +257,7 @@ def share_graph(
 
 
 def transmitted(graph: SceneGraph, max_nodes: int = COARSE_NODES) -> tuple[SceneGraph, int]:
-    """Return a graph as who receives it reads it, and the bytes of the message in which it came.
+    """Return a graph as its receiver reads it, and the bytes of the message that carried it.
 
     Raises:
         MessageError: the graph cannot be written.

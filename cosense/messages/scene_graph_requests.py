@@ -58,7 +58,7 @@ from cosense.messages.scene_graph import (
 
 MAX_REQUESTED_NODES = 256
 MAX_POINTS_PER_NODE = 256
-# Of a REPLY: two frames of features, and far below what a message may have.
+# Two frames of features, and far below what a message may have.
 MAX_REPLY_BYTES = 1 << 16
 # How a registration may end; the order is that of the numbers on the wire and never changes.
 STATUSES = (
@@ -85,15 +85,15 @@ _FARTHEST_UNITS = 32767
 
 @dataclass(frozen=True)
 class Request:
-    """A wish for points.
+    """A request for points.
 
     Attributes:
-        addressee: whose points.
-        request_id: counts the sender's requests.
-        graph_id: of the addressee's graph that the nodes belong to.
-        max_points: per node, 1 to 256.
-        deadline_ms: after the stamp of the message an answer is of no use any more; 0 to 65535.
-        node_ids: 1 to 256 different ones.
+        addressee: agent that is asked.
+        request_id: number of the request among the sender's.
+        graph_id: names the addressee's graph that the nodes belong to.
+        max_points: points per node at most, 1 to 256.
+        deadline_ms: an answer later than this after the stamp of the message is not used; 0 to 65535.
+        node_ids: 1 to 256 different ids.
     """
 
     addressee: str
@@ -109,11 +109,11 @@ class Reply:
     """Points of nodes.
 
     Attributes:
-        addressee: who has asked.
-        request_id: as asked.
-        graph_id: of the sender.
-        points: by node id (n,3) float64, metres from the node's position, axes of the sender's frame; no node
-            at all where the graph is not kept any more.
+        addressee: agent that has asked.
+        request_id: number of its request.
+        graph_id: names the sender's graph.
+        points: by node id (n,3) float64, metres from the node's position along the axes of the sender's frame;
+            no node at all where the graph is not kept any more.
     """
 
     addressee: str
@@ -127,14 +127,14 @@ class Result:
     """How the graphs of two agents fit.
 
     Attributes:
-        addressee: the peer.
-        graph_id: of the sender.
-        peer_graph_id: of the addressee.
+        addressee: agent whose graph was registered.
+        graph_id: names the sender's graph.
+        peer_graph_id: names the addressee's graph.
         status: one of `STATUSES`.
-        inliers: how many nodes agree.
+        inliers: number of nodes that agree.
         T_sender_addressee: (4,4) maps points of the addressee's frame into the sender's, each at the stamp of
             its graph; None unless registered.
-        covariance: (3,3) of its x, y, yaw; None unless registered.
+        covariance: (3,3) covariance of its x, y, yaw; None unless registered.
     """
 
     addressee: str
