@@ -118,8 +118,8 @@ class SceneGraph:
         positions: (N,3) float64 in the agent frame, metres: the centre of a box, the axis of a pole, trunk or
             corner at the ground, the middle of a piece of wall or kerb at the ground.
         sizes: (N,3) float64 length, width, height in metres.
-        yaws: (N,) float64 heading in the agent frame, radians; the direction of a piece of wall or kerb, known
-            up to pi; NaN where there is none (poles, trunks, corners).
+        yaws: (N,) float64 heading in the agent frame, radians; the direction of a piece of wall or kerb,
+            known up to pi; NaN where there is none (poles, trunks, corners).
         velocities: (N,2) float64 in the agent frame, m/s; zero of static objects, NaN where not known.
         sigmas_m: (N,) float64 standard deviation of the position per axis.
         scores: (N,) float64 in [0, 1], how sure the agent is that the object exists.
