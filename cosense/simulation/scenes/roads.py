@@ -154,7 +154,7 @@ def _stripe(ground: Ground, line: Line, start_m: float, end_m: float, left_m: fl
 
 
 def vehicle_routes(arms: list[Arm]) -> list[Route]:
-    """Return all routes of vehicles: straight on from each lane, left from the inner, right from the outer."""
+    """Return all routes of vehicles: straight on each lane, left on the inner, right on the outer."""
     routes = []
     for origin in arms:
         for target in arms:
