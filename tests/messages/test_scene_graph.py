@@ -23,7 +23,7 @@ from cosense.messages.scene_graph import (
     part_of,
     transmitted,
 )
-from cosense.scene_graph.describe.edges import edges_between
+from cosense.scene_graph.nodes import edges_between
 from tests.scene_graph.graphs import graph, message
 
 # Written by hand from docs/wire_format.md: node 513, a vehicle at (10, -2, -1) m of 5 x 1.6 x 1.6 m, a

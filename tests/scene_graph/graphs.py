@@ -7,8 +7,7 @@ import numpy as np
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind
 from cosense.messages.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.extract.builder import graph_of
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes, graph_of
 
 
 def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", stamp_ns=7) -> SceneGraph:
@@ -17,7 +16,7 @@ def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", sta
     positions = np.zeros((len(places), 3))
     positions[:, : places.shape[1]] = places
     count = len(places)
-    nodes = Nodes.standing(
+    nodes = Nodes.static(
         np.full(count, NodeClass.POLE) if classes is None else np.asarray(classes),
         positions,
         np.tile([0.2, 0.2, 3.0], (count, 1)),

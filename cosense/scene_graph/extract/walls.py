@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 
 from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.cloud_index import REACH_M, Azimuths, GroundLevels, UprightCells
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes
 
 _LEAST_SPAN_M = 0.5
 _NEIGHBOURS, _NEIGHBOURS_WITHIN_M = 8, 2.0
@@ -237,7 +237,7 @@ def _nodes(
     kind: NodeClass, xy: NDArray[np.float64], quality: NDArray[np.float64], ground: GroundLevels
 ) -> Nodes:
     size = np.full((len(xy), 3), _THICKNESS_M)
-    return Nodes.standing(
+    return Nodes.static(
         classes=np.full(len(xy), kind),
         positions=np.column_stack([xy, ground.at(xy[:, 0], xy[:, 1])]),
         sizes=size,

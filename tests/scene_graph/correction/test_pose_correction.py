@@ -12,8 +12,7 @@ from cosense.cooperation.late import fuse_late
 from cosense.cooperation.receiver import FusionSettings
 from cosense.geometry.transforms import displaced, invert, transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind, decode, encode
-from cosense.messages.scene_graph import encode_scene_graph
-from cosense.scene_graph import NodeClass
+from cosense.messages.scene_graph import NodeClass, encode_scene_graph
 from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
 from tests.cooperation.networks import objects_message
 from tests.cooperation.pair import DETECTORS, EGO, FEATURES, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
