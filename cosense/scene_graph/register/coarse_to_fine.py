@@ -25,11 +25,7 @@ from cosense.messages.scene_graph import (
     encode_scene_graph,
     part_of,
 )
-from cosense.scene_graph.register.descriptors import GraphRegistration
-from cosense.scene_graph.register.pipeline import register_graphs
-from cosense.scene_graph.register.refinement import points_on, refined
-from cosense.scene_graph.register.result import Prior, RegistrationResult
-from cosense.scene_graph.requests import (
+from cosense.messages.scene_graph_requests import (
     MAX_REQUESTED_NODES,
     Reply,
     Request,
@@ -40,6 +36,10 @@ from cosense.scene_graph.requests import (
     encode_request,
     encode_result,
 )
+from cosense.scene_graph.register.descriptors import GraphRegistration
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.refinement import points_on, refined
+from cosense.scene_graph.register.result import Prior, RegistrationResult
 
 _GRAPH_ID, _REQUEST_ID = 0, 1
 _MAX_POINTS_PER_NODE = 64

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosense.config import from_mapping
-from cosense.cooperation.link import Burst, Delivery, Link, LinkSettings, RadioSettings
+from cosense.cooperation.radio import Burst, Delivery, Link, LinkSettings, Radio, RadioSettings
 from cosense.errors import CosenseError
 
 MS = 1_000_000
@@ -87,9 +87,12 @@ def test_slow_motion_is_the_same_but_slower(link, messages, seed):
         fates(link, messages, seed), fates(link.played_at(0.25), slow, seed), strict=True
     ):
         # A queue that is full to the nanosecond may be so in one of the two.
-        if "queue is full" in (fate.lost, slow_fate.lost) and fate.lost != slow_fate.lost:
+        if (
+            "queue is full" in (fate.lost_reason, slow_fate.lost_reason)
+            and fate.lost_reason != slow_fate.lost_reason
+        ):
             return
-        assert fate.lost == slow_fate.lost
+        assert fate.lost_reason == slow_fate.lost_reason
         if fate.at_ns is not None:
             assert slow_fate.at_ns - slow_now_ns == pytest.approx(4 * (fate.at_ns - now_ns), abs=1000)
 
@@ -115,7 +118,9 @@ def test_links_and_seeds_have_losses_of_their_own():
 def test_a_fate_depends_on_the_number_of_the_message_alone():
     lossy = LinkSettings(loss=0.4, burst=Burst(0.1, 0.3))
     large = fates(lossy, [(5000, 3)] * 500)
-    assert [fate.lost for _, fate in large] == [fate.lost for _, fate in fates(lossy, [(1, 900)] * 500)]
+    assert [fate.lost_reason for _, fate in large] == [
+        fate.lost_reason for _, fate in fates(lossy, [(1, 900)] * 500)
+    ]
 
 
 def test_bursts_are_as_long_and_as_frequent_as_their_closed_forms():
@@ -129,12 +134,32 @@ def test_bursts_are_as_long_and_as_frequent_as_their_closed_forms():
     assert (lengths == 1).mean() == pytest.approx(0.25, abs=0.05)
 
 
+def test_a_link_is_bad_from_its_first_message_on_as_often_as_later():
+    settings = LinkSettings(burst=Burst(p_good_bad=0.05, p_bad_good=0.25))
+    first = [lost(settings, count=1, seed=seed)[0] for seed in range(3000)]
+    assert np.mean(first) == pytest.approx(0.05 / 0.30, abs=0.03)
+    assert not lost(LinkSettings(burst=Burst(0.0, 0.0)), count=100).any()
+
+
+@pytest.mark.parametrize(("length", "loss"), [(1, 0.3), (5, 0.3), (2, 0.6)])
+def test_bursts_of_a_given_length_take_the_fraction_asked_for(length, loss):
+    found = lost(LinkSettings(burst=Burst.of_length(length, loss)), count=40_000)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], found, [False]]).astype(int)))
+    assert found.mean() == pytest.approx(loss, abs=0.02)
+    assert (edges[1::2] - edges[::2]).mean() == pytest.approx(length, rel=0.06)
+
+
+def test_bursts_that_are_too_short_for_what_they_should_take_are_refused():
+    with pytest.raises(ValueError, match="p_good_bad is 4"):
+        Burst.of_length(1, 0.8)
+
+
 def test_good_and_bad_times_may_each_lose_some():
     burst = Burst(0.5, 0.5, loss_good=0.1, loss_bad=0.7)
     assert lost(LinkSettings(burst=burst), 20_000).mean() == pytest.approx(0.4, abs=0.02)
     both = LinkSettings(burst=burst, loss=0.5)
     assert lost(both, 20_000).mean() == pytest.approx(1 - 0.6 * 0.5, abs=0.02)
-    assert {fate.lost for _, fate in fates(both, [(1, 1)] * 100)} == {None, "burst", "loss"}
+    assert {fate.lost_reason for _, fate in fates(both, [(1, 1)] * 100)} == {None, "burst", "loss"}
 
 
 def test_a_limited_rate_lets_messages_wait_for_each_other():
@@ -145,7 +170,12 @@ def test_a_limited_rate_lets_messages_wait_for_each_other():
 
 def test_a_queue_that_is_full_takes_nothing_until_it_has_moved_on():
     link = Link("a", "b", LinkSettings(rate_bytes_per_s=1000, max_queue_ms=150))
-    assert [link.offer(100, 0).lost for _ in range(4)] == [None, None, "queue is full", "queue is full"]
+    assert [link.offer(100, 0).lost_reason for _ in range(4)] == [
+        None,
+        None,
+        "queue is full",
+        "queue is full",
+    ]
     # Now 150 ms of the 200 are left.
     assert link.offer(100, 50 * MS) == Delivery(300 * MS)
 
@@ -159,7 +189,7 @@ def test_no_more_is_transmitted_than_the_rate_allows(sizes):
 
 def test_a_message_that_gets_lost_takes_its_time_on_the_air():
     link = Link("a", "b", LinkSettings(rate_bytes_per_s=1000, range_m=50))
-    assert link.offer(100, 0, distance_m=80).lost == "out of range"
+    assert link.offer(100, 0, distance_m=80).lost_reason == "out of range"
     assert link.offer(100, 0, distance_m=20) == Delivery(200 * MS)
 
 
@@ -168,8 +198,8 @@ def test_a_message_that_gets_lost_takes_its_time_on_the_air():
     [(49.9, None), (50.0, "out of range"), (1e9, "out of range"), (None, "position is not known")],
 )
 def test_nothing_is_heard_from_beyond_the_range(distance_m, reason):
-    assert Link("a", "b", LinkSettings(range_m=50)).offer(1, 0, distance_m).lost == reason
-    assert Link("a", "b", PERFECT).offer(1, 0, distance_m).lost is None
+    assert Link("a", "b", LinkSettings(range_m=50)).offer(1, 0, distance_m).lost_reason == reason
+    assert Link("a", "b", PERFECT).offer(1, 0, distance_m).lost_reason is None
 
 
 def test_jitter_is_uniform_where_messages_do_not_hold_each_other_up():
@@ -212,7 +242,7 @@ def test_each_link_is_what_is_said_of_it_last():
 def test_links_between_unknown_agents_are_named():
     RADIO.check_agents(["unit", "car"])
     with pytest.raises(
-        CosenseError, match=r"link: links\[0\]: from: 'unit' is no agent, did you mean 'units'"
+        CosenseError, match=r"radio: links\[0\]: from: 'unit' is no agent, did you mean 'units'"
     ):
         RADIO.check_agents(["units", "car"])
     number = RadioSettings(links=({"to": -1},))
@@ -242,3 +272,54 @@ def test_links_between_unknown_agents_are_named():
 def test_bad_settings_are_named(section, complaint):
     with pytest.raises(CosenseError, match=complaint):
         from_mapping(RadioSettings, section, where=str(Path("f.yaml")))
+
+
+def lost_frames(
+    settings: RadioSettings, role: str = "message", agent: str = "near", skip: int = 1
+) -> set[int]:
+    """Return the frames of which a message between this agent and the ego gets lost."""
+    radio = Radio(settings)
+    ends = ("ego", agent) if role == "request" else (agent, "ego")
+    fates = {
+        index: radio.transmit(*ends, role, 100, index * 100 * MS, frame_index=index, distance_m=30.0)
+        for index in range(0, 400, skip)
+    }
+    return {index for index, fate in fates.items() if fate.at_ns is None}
+
+
+def test_frame_by_frame_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one():
+    lost = [lost_frames(RadioSettings(loss=loss, seed=1)) for loss in (0.0, 0.1, 0.5, 1.0)]
+    assert lost[0] < lost[1] < lost[2] < lost[3] == set(range(400))
+    assert [len(part) / 400 for part in lost] == pytest.approx([0, 0.1, 0.5, 1], abs=0.06)
+
+
+def test_agents_roles_and_seeds_have_fates_of_their_own():
+    half = RadioSettings(loss=0.5, seed=1)
+    fates = [lost_frames(half, role) for role in ("message", "request", "graph")]
+    fates += [lost_frames(half, agent="far"), lost_frames(dataclasses.replace(half, seed=2))]
+    assert len({frozenset(lost) for lost in fates}) == 5
+
+
+def test_a_frame_has_the_same_fate_whichever_others_are_sent():
+    half = RadioSettings(loss=0.5, seed=1)
+    assert lost_frames(half, skip=3) == {index for index in lost_frames(half) if index % 3 == 0}
+
+
+def test_messages_of_all_roles_wait_for_each_other_on_one_link():
+    radio = Radio(RadioSettings(rate_bytes_per_s=1000, delay_ms=5))
+
+    def sent(sender: str, receiver: str, role: str) -> int | None:
+        return radio.transmit(sender, receiver, role, 100, 0, frame_index=0).at_ns
+
+    assert [sent("near", "ego", role) for role in ("message", "graph")] == [105 * MS, 205 * MS]
+    # The other direction and another sender have a link of their own.
+    assert [sent("ego", "near", "request"), sent("far", "ego", "message")] == [105 * MS, 105 * MS]
+
+
+def test_links_of_a_radio_differ_as_its_settings_say():
+    radio = Radio(RadioSettings(range_m=50, links=({"from": "unit", "range_m": 100},)))
+    fates = [
+        radio.transmit(sender, "ego", "message", 1, 0, frame_index=0, distance_m=70.0).lost_reason
+        for sender in ("near", "unit")
+    ]
+    assert fates == ["out of range", None]
