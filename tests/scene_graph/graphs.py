@@ -10,7 +10,7 @@ from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.nodes import Nodes, graph_of
 
 
-def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", stamp_ns=7) -> SceneGraph:
+def graph(places, classes=None, ids=None, agent_id="unit", stamp_ns=7) -> SceneGraph:
     """Return a graph of poles, or of other classes, at places (N,2) or (N,3)."""
     places = np.asarray(places, dtype=np.float64).reshape(len(places), -1 if len(places) else 2)
     positions = np.zeros((len(places), 3))
@@ -30,7 +30,6 @@ def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", sta
         stamp_ns,
         transform_from_planar(100.0, 200.0, 0.5, 20.0),
         np.diag([0.04, 0.09, 0.01]),
-        descriptors,
     )
 
 

@@ -63,7 +63,7 @@ def test_a_file_in_a_folder_outside_of_the_package_is_a_registration(tmp_path, m
 def test_icp_reads_points_and_everything_else_graphs():
     graph = a_graph()
     pose = (graph.agent_id, 0, 5, graph.T_world_agent, HONEST, bytes(8))
-    of_graph = Message(PayloadKind.SCENE_GRAPH, *pose, encode_scene_graph(graph, False))
+    of_graph = Message(PayloadKind.SCENE_GRAPH, *pose, encode_scene_graph(graph))
     points = np.arange(40, dtype=np.float32).reshape(10, 4) / 100
     of_points = Message(PayloadKind.POINTS, *pose, encode_points(points))
     cloud = read_surroundings(decode(encode(of_points)), "icp")

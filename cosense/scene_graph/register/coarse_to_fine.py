@@ -84,7 +84,7 @@ def register_and_refine(
     """
     now_ns = max(graph_a.stamp_ns, graph_b.stamp_ns)
     a, b = _Sender("a", graph_a), _Sender("b", graph_b)
-    payload = encode_scene_graph(graph_b, False, COARSE_NODES)
+    payload = encode_scene_graph(graph_b, COARSE_NODES)
     received_b = decode_scene_graph(b.send(payload, graph_b.stamp_ns))
     coarse = registration(graph_a, received_b, prior)
     answer = Result(

@@ -45,7 +45,7 @@ def envelope(of, kind=PayloadKind.SCENE_GRAPH, payload=None):
         of.T_world_agent,
         of.pose_covariance,
         bytes(8),
-        encode_scene_graph(of, False) if payload is None else payload,
+        encode_scene_graph(of) if payload is None else payload,
     )
 
 
