@@ -1,4 +1,4 @@
-"""README.md, CONTRIBUTING.md and docs/ say what the files in the tree say."""
+"""README.md, CONTRIBUTING.md, docs/ and datasets/ say what the files in the tree say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
-PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+PAGES = sorted(
+    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("datasets/*.md")]
+)
 # Pages that are being rewritten.
 WIDE = {"live.md", "registration.md", "wire_format.md"}
 

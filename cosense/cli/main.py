@@ -6,8 +6,6 @@ what is heavy inside the function, so that `cosense --help` answers at once.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from typing import NoReturn
 
@@ -17,6 +15,7 @@ from rich.markup import escape
 
 import cosense
 import cosense.cli
+from cosense import plugins
 from cosense.errors import CosenseError
 
 app = typer.Typer(
@@ -44,9 +43,9 @@ def _program(
     pass
 
 
-for _module in pkgutil.iter_modules(cosense.cli.__path__):
-    if _module.name not in ("main", "options"):
-        app.command(_module.name)(importlib.import_module(f"cosense.cli.{_module.name}").command)
+for _name in plugins.names(cosense.cli):
+    if _name not in ("main", "options"):
+        app.command(_name)(plugins.load(cosense.cli, _name).command)
 
 
 def main() -> None:
