@@ -22,7 +22,8 @@ from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.detector import Detector
 from cosense.detectors.features import BevFeatures
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
+from cosense.evaluation.journal import FrameResult
+from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent
@@ -300,8 +301,8 @@ def num_elements(data: bytes, detector: Detector) -> int | None:
     message = decode(data)
     if message.kind != PayloadKind.FEATURES or not isinstance(detector, CooperativeDetector):
         return None
-    payload = decode_features(message.payload, detector.sharing.specs, detector.grid.shape)
-    return sum(layer.values.size for layer in payload.layers)
+    layers = decode_features(message.payload).layers(detector.sharing.specs, detector.grid.shape)
+    return sum(layer.values.size for layer in layers)
 
 
 def _believed_agents(
