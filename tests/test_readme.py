@@ -29,9 +29,10 @@ def anchors(page: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_figures_come_from_the_kept_sweeps() -> None:
+@pytest.mark.parametrize("script", ["validation_tables.py", "registration_tables.py"])
+def test_figures_come_from_the_kept_files(script: str) -> None:
     checked = subprocess.run(
-        [sys.executable, "benchmarks/validation_tables.py", "--check"],
+        [sys.executable, f"benchmarks/{script}", "--check"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
