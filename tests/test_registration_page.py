@@ -1,4 +1,4 @@
-"""docs/registration.md names the commands of the files that its figures come from; see also test_readme.py."""
+"""docs/registration.md names the commands that its figures come from; see also test_readme.py."""
 
 from __future__ import annotations
 
