@@ -121,7 +121,7 @@ def lossy() -> list[dict[str, Any]]:
     errors = sum("Traceback" in log.read_text() for log in (out / "logs").glob("*.log"))
     rows.append({"job": "lossy: logs with an exception", "count": errors, "limit": 0})
     live = _scored(played, out)
-    offline = _offline_at(played.link.loss, data, played.budget_bytes)
+    offline = _offline_at(played.radio.loss, data, played.budget_bytes)
     for iou in ("0.5", "0.7"):
         row = {"job": f"lossy: AP@{iou}", "live": 100 * live["ap"][iou], "offline": 100 * offline[iou]}
         rows.append(row | {"difference": row["live"] - row["offline"], "limit": 1.0})

@@ -30,12 +30,12 @@ from timing import write
 from cosense.data import open_dataset
 from cosense.detectors.detector import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points
+from cosense.messages.scene_graph import transmitted
 from cosense.methods.models import load_model
 from cosense.scene_graph import Prior, Registration, SceneGraph
 from cosense.scene_graph.baselines.icp import normals_of
-from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.message import transmitted
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.extract.builder import build
+from cosense.scene_graph.register.pipeline import register
 from cosense.sensing.kitti import read_kitti_bin
 from cosense.sensing.pcd import read_pcd
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cosense.geometry.transforms import invert, transform_points
+from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.methods.models import load_model
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from cosense.scene_graph.graph import NodeClass, SceneGraph
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.cooperate import FusionKind
-    from cosense.cooperation.relative_poses import RegistrationKind
     from cosense.data.dataset import Dataset
     from cosense.detectors.detector import Detector
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
     from cosense.methods.selection import Selection
+    from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 _REFRESH_S = 1.0
 # As a shell does for a program that Ctrl-C has stopped.

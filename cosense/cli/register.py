@@ -260,7 +260,7 @@ def prior_of(
 def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, SceneGraph]:
     """Return both graphs; those of clouds with the boxes of a model or without any."""
     from cosense.methods.models import load_model
-    from cosense.scene_graph.extract.build import build
+    from cosense.scene_graph.extract.builder import build
     from cosense.sensing.detections import Detections
 
     only_graphs = all(side.graph is not None for side in sides)
@@ -284,8 +284,8 @@ def registered(
     refine: bool,
 ) -> tuple[SceneGraph, SceneGraph, Registration, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
-    from cosense.scene_graph.dialogue import register_and_refine
-    from cosense.scene_graph.message import transmitted
+    from cosense.messages.scene_graph import transmitted
+    from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 
     if refine:
         a, b = sides

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.hybrid import merge_averaged
 from cosense.cooperation.late import merge
-from cosense.cooperation.pose_repair import Place, as_sent
 from cosense.cooperation.received import Received, receive_features
 from cosense.cooperation.receiver import FusionResult, FusionSettings, without_ego_body
 from cosense.detectors.box_maps import middle_cells
@@ -41,6 +40,7 @@ from cosense.methods.models import CooperativeDetector
 from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE
 from cosense.methods.patches.evidence import Cells, strongest
 from cosense.methods.patches.placement import cell_places, draw_boxes
+from cosense.scene_graph.correction.pose_correction import Place, as_sent
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 

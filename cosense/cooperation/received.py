@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.cooperation.gate import GateSettings, Use, judge, reliability
-from cosense.cooperation.pose_repair import Place, Placed, as_sent
 from cosense.cooperation.receiver import is_ego_body
 from cosense.geometry.transforms import Matrix, invert
 from cosense.messages.chunks import LayerSpec, ReceivedLayer
@@ -18,6 +17,7 @@ from cosense.messages.features import decode_features
 from cosense.messages.late_boxes import LateBoxes
 from cosense.messages.objects import decode_objects
 from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
+from cosense.scene_graph.correction.pose_correction import Place, Placed, as_sent
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 
@@ -98,9 +98,10 @@ def receive_features(
     usable: list[Received] = []
     reports: list[PeerReport] = []
     for data in messages:
-        sender, age_ms = UNKNOWN, None
+        sender, age_ms, carried = UNKNOWN, None, ""
         try:
             message = decode(data)
+            carried = message.kind.name
             sender, age_ms = message.sender, (ego.stamp_ns - message.stamp_ns) / 1e6
             if sender == ego.sender or sender in [other.sender for other in usable]:
                 raise MessageError("the sender is the ego itself or has sent another message for this frame")
@@ -108,11 +109,11 @@ def receive_features(
                 raise MessageError(f"more than {max_senders} senders")
             received, reason = _read(place(message, ego), age_ms, ego, specs, shape, gate)
         except MessageError as error:
-            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms))
+            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms, carried))
         else:
             usable.append(received)
             used_for: UsedFor = "features" if received.use == "features" else "boxes"
-            reports.append(PeerReport(sender, len(data), used_for, reason, age_ms))
+            reports.append(PeerReport(sender, len(data), used_for, reason, age_ms, carried))
     # Equal scores rank in the order given: which message came first must not decide.
     return sorted(usable, key=lambda other: other.sender), reports
 

@@ -301,12 +301,17 @@ class Synchroniser:
         }
 
     def add_ego(self, data: bytes, now_ns: int) -> None:
-        """Open a moment.
+        """Take a message of the ego itself: its scene graph is kept, any other one opens a moment.
 
         Raises:
             MessageError: the ego's own message cannot be read.
         """
-        stamp_ns = decode(data).stamp_ns
+        message = decode(data)
+        if message.kind is PayloadKind.SCENE_GRAPH:
+            if self._with_graphs:
+                self._keep(self._own_graphs, replace(message, sender=_EGO), data)
+            return
+        stamp_ns = message.stamp_ns
         if self._newest_ego_ns is not None and stamp_ns <= self._newest_ego_ns:
             self._closed += [self._close(moment, now_ns) for moment in self._open]
             self._open.clear()
@@ -315,16 +320,8 @@ class Synchroniser:
         self._newest_ego_ns = stamp_ns
         self._open.append(_Open(stamp_ns, data, now_ns))
 
-    def add_own_graph(self, data: bytes) -> None:
-        """Take a SCENE_GRAPH message of the ego itself.
-
-        Raises:
-            MessageError: it cannot be read.
-        """
-        self._keep(self._own_graphs, replace(decode(data), sender=_EGO), data)
-
     def add(self, data: bytes, clock_ns: int = 0) -> None:
-        """Take a message of another agent.
+        """Take a message of another agent; scene graphs are left alone where nobody wants them.
 
         What was measured later than now has a wrong stamp. It would soon pass for a fresh message of another
         moment, so it is refused here and not by its age in the fusion.
@@ -342,9 +339,13 @@ class Synchroniser:
         if clock_ns and ahead_ms > self.window.max_ahead_ms:
             if message.sender in self._refused or len(self._refused) < self.window.max_senders:
                 reason = f"its clock is {ahead_ms:.0f} ms ahead, the limit is {self.window.max_ahead_ms:.0f}"
-                self._refused[message.sender] = PeerReport(message.sender, len(data), "nothing", reason)
+                self._refused[message.sender] = PeerReport(
+                    message.sender, len(data), "nothing", reason, kind=message.kind.name
+                )
             return
-        is_graph = self._with_graphs and message.kind is PayloadKind.SCENE_GRAPH
+        is_graph = message.kind is PayloadKind.SCENE_GRAPH
+        if is_graph and not self._with_graphs:
+            return
         if not self._keep(self._graphs if is_graph else self._messages, message, data):
             self._unreadable.append(data)
 

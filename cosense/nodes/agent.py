@@ -1,14 +1,12 @@
-"""One vehicle or roadside unit: its cloud and pose in, what it tells the others out as one encoded message.
+"""One vehicle or roadside unit: its cloud and pose in, what it shares with others out as encoded messages.
 
-    ~/input/points   PointCloud2                ~/output/features     UInt8MultiArray, docs/wire_format.md
-    ~/input/pose     PoseWithCovarianceStamped  ~/output/objects      likewise, where it sends boxes alone
-    ~/input/demand   UInt8MultiArray            ~/output/scene_graph  likewise, where poses are set right
-                                                ~/output/markers      MarkerArray for RViz
-                                                ~/debug/supply, demand, selection: OccupancyGrid for RViz
-                                                ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
+    ~/input/points    PointCloud2                ~/output/messages  UInt8MultiArray, docs/wire_format.md
+    ~/input/pose      PoseWithCovarianceStamped  ~/output/markers   MarkerArray for RViz
+    ~/input/requests  UInt8MultiArray            ~/debug/supply, demand, selection: OccupancyGrid for RViz
+                                                 ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
 
-Whether boxes and scene graph go out over the radio or to the vehicle's own fusion is a matter of the topics
-that these outputs are mapped to. The network runs in a thread of its own behind a bounded queue: when it
+Whether its messages go out over the radio or to the vehicle's own fusion is a matter of the topic that
+`~/output/messages` is mapped to. The network runs in a thread of its own behind a bounded queue: when it
 cannot keep up, the oldest clouds are dropped and counted. `budget_bytes` may be set at run time and holds
 from the next message on.
 """
@@ -134,7 +132,7 @@ class AgentNode(ManagedNode):
         # Who sees these subscriptions may rely on an answer. The demand comes first: it is taken before a
         # cloud that arrives behind it, and who sees the others knows that this one is there too.
         if self._sender is not None:
-            self.subscribe(UInt8MultiArray, "~/input/demand", self._on_demand, _DEMAND_DEPTH, at_once=True)
+            self.subscribe(UInt8MultiArray, "~/input/requests", self._on_demand, _DEMAND_DEPTH, at_once=True)
         depth = self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
         self.subscribe(PointCloud2, "~/input/points", partial(self._on_measured, _CLOUD), depth)
         self.subscribe(PoseWithCovarianceStamped, "~/input/pose", partial(self._on_measured, _POSE), depth)
@@ -157,9 +155,10 @@ class AgentNode(ManagedNode):
         return self.get_parameter("budget_bytes").value or None
 
     def _create_publishers(self) -> None:
-        output = "~/output/objects" if self._sender is None else "~/output/features"
-        self._messages = self.publisher(UInt8MultiArray, output, qos.V2X)
-        self._graphs = GraphOutput(self, self.detector.fingerprint) if self._settings.scene_graph else None
+        self._messages = self.publisher(UInt8MultiArray, "~/output/messages", qos.V2X)
+        self._graphs = None
+        if self._settings.scene_graph:
+            self._graphs = GraphOutput(self, self._messages, self.detector.fingerprint)
         self._markers = self.publisher(MarkerArray, "~/output/markers", qos.RESULT)
         self._processing_time = self.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._tx_bytes = self.publisher(UInt64, "~/debug/tx_bytes", qos.RESULT)

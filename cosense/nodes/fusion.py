@@ -1,13 +1,13 @@
 """The ego's fusion: its own message and those of the others in, one list of boxes out.
 
-    ~/input/ego_objects  UInt8MultiArray, in-vehicle    ~/output/detections  PointCloud2, see conversions.py
-    ~/input/objects      UInt8MultiArray, the radio     ~/output/boxes       Detection3DArray, where installed
-    ~/input/features     likewise                       ~/output/markers     MarkerArray for RViz
-                                                        ~/output/mode        String, see mode.py
-                                                        ~/output/demand      UInt8MultiArray, to the radio
-                                                        ~/debug/processing_time_ms, ~/debug/latency_ms
-                                                        /diagnostics
-Where scene graphs set poses right, those of graph_repair.py as well.
+    ~/input/own       UInt8MultiArray, in-vehicle     ~/output/detections  PointCloud2, see conversions.py
+    ~/input/messages  UInt8MultiArray, the radio      ~/output/boxes       Detection3DArray, where installed
+                                                      ~/output/markers     MarkerArray for RViz
+                                                      ~/output/mode        String, see mode.py
+                                                      ~/output/requests    UInt8MultiArray, to the radio
+                                                      ~/debug/processing_time_ms, ~/debug/latency_ms
+                                                      /diagnostics
+Where scene graphs correct poses, the output of graph_repair.py as well.
 
 One output for each message of the ego, complete or not: when an agent falls silent, the frames go on without
 it after the time-out, and the diagnostics say so. Alone it merges boxes (late fusion); to fuse features it
@@ -18,9 +18,8 @@ thread of its own, so that messages and parameters are served meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rcl_interfaces.msg import SetParametersResult
@@ -32,7 +31,6 @@ from cosense.cooperation.feature_receiver import FeatureReceiver
 from cosense.cooperation.journal import JournalEntry, LineWriter, to_values
 from cosense.cooperation.late import fuse_late
 from cosense.cooperation.mode import mode_of, no_sensor
-from cosense.cooperation.pose_repair import Place
 from cosense.cooperation.receiver import FusionResult
 from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
@@ -49,10 +47,12 @@ from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.trace import Stopwatch, Trace
 from cosense.nodes.ros.worker import Worker
+from cosense.scene_graph.correction.pose_correction import Place
 
 _POLL_S = 0.01
 _LOOK_AROUND_S = 0.25
-_DEPTH = 64
+# One topic brings messages of all kinds from all agents: room for some frames, also while somebody floods it.
+_DEPTH = 256
 # Collections that may wait for the one that is being fused.
 _WAITING = 4
 
@@ -142,11 +142,8 @@ class FusionNode(ManagedNode):
 
     def listen(self) -> None:
         """Take the messages of all agents."""
-        self.subscribe(UInt8MultiArray, "~/input/ego_objects", self._on_ego, _DEPTH)
-        self.subscribe(UInt8MultiArray, "~/input/objects", self._on_message, _DEPTH)
-        if self._receiver is not None:
-            self.subscribe(UInt8MultiArray, "~/input/features", self._on_message, _DEPTH)
-        self._graphs.listen(self._on_own_graph, self._on_message, _DEPTH)
+        self.subscribe(UInt8MultiArray, "~/input/own", self._on_own, _DEPTH)
+        self.subscribe(UInt8MultiArray, "~/input/messages", self._on_message, _DEPTH)
         self.every(_POLL_S, self._pass_on_what_is_ready)
         self.every(_LOOK_AROUND_S, self._look_at_sensor)
         self.every(_LOOK_AROUND_S, self._report_silence)
@@ -186,18 +183,11 @@ class FusionNode(ManagedNode):
         if self._synchroniser is not None:
             self._synchroniser.settings, self._synchroniser.window = now.synchroniser, window
 
-    def _on_ego(self, message: UInt8MultiArray) -> None:
+    def _on_own(self, message: UInt8MultiArray) -> None:
         assert self._synchroniser is not None
         self._heard_ego_ns = time.monotonic_ns()
-        self._take_own(partial(self._synchroniser.add_ego, now_ns=self._heard_ego_ns), message)
-
-    def _on_own_graph(self, message: UInt8MultiArray) -> None:
-        assert self._synchroniser is not None
-        self._take_own(self._synchroniser.add_own_graph, message)
-
-    def _take_own(self, take: Callable[[bytes], None], message: UInt8MultiArray) -> None:
         try:
-            take(conversions.message_to_bytes(message))
+            self._synchroniser.add_ego(conversions.message_to_bytes(message), self._heard_ego_ns)
         except MessageError as error:
             self.get_logger().error(f"message of the ego itself: {error}", throttle_duration_sec=1.0)
         self._pass_on_what_is_ready()
@@ -262,7 +252,7 @@ class FusionNode(ManagedNode):
         self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
-        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch, graphs)
+        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
         self._graphs.publish_markers(collection.stamp_ns)
 

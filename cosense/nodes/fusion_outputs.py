@@ -15,6 +15,7 @@ from cosense import topics
 from cosense.cooperation.mode import Mode, no_sensor
 from cosense.cooperation.receiver import FusionResult
 from cosense.cooperation.synchroniser import Collection, Traffic
+from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -66,7 +67,6 @@ class FusionOutputs:
         silent: Sequence[str],
         traffic: Mapping[str, Traffic],
         watch: Stopwatch,
-        graphs: Sequence[PeerReport],
     ) -> None:
         """Publish what became of the messages of a frame, and how long it took.
 
@@ -77,7 +77,6 @@ class FusionOutputs:
             silent: agents that are not waited for.
             traffic: of all messages of each sender.
             watch: of the frame.
-            graphs: the reports of the result that are of scene graphs.
         """
         self.frames += 1
         self.timeouts += bool(collection.missing)
@@ -88,11 +87,11 @@ class FusionOutputs:
         rates = self._rates.per_second({name: each.bytes for name, each in traffic.items()})
         statuses = [self._own_status(collection, result, mode)]
         statuses += [
-            _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
+            _graph_status(peer)
+            if peer.kind == PayloadKind.SCENE_GRAPH.name
+            else _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
             for peer in result.peers
-            if peer not in graphs
         ]
-        statuses += [_graph_status(report) for report in graphs]
         statuses += [
             process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
         ]
@@ -159,7 +158,7 @@ class DemandOutput:
         """
         self._node = node
         self._delivery_s = delivery_s
-        self._publisher = node.publisher(UInt8MultiArray, "~/output/demand", qos.V2X)
+        self._publisher = node.publisher(UInt8MultiArray, "~/output/requests", qos.V2X)
 
     def publish(self, demands: Iterable[bytes]) -> None:
         """Publish encoded DEMAND messages."""

@@ -76,7 +76,7 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
     is_late = _fusion_of(scenario) == "late"
-    if scenario.link is not None and has_ego:
+    if scenario.radio is not None and has_ego:
         specs.append(_channel(scenario, out, threads))
     if has_ego:
         specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
@@ -105,36 +105,30 @@ def agent_remappings(
 
     Args:
         agent_id: under which it sends.
-        is_ego: whether its boxes go to its own fusion instead of the radio.
+        is_ego: whether its messages go to its own fusion instead of the radio.
         with_link: whether there is a channel between the agents.
         points: topic of its clouds, None for the usual one.
         pose: topic of its poses, None for the usual one.
     """
     sent = functools.partial(topics.tx_topic, agent_id) if with_link else str
-    heard = functools.partial(topics.rx_topic, agent_id) if with_link else str
+    received = functools.partial(topics.rx_topic, agent_id) if with_link else str
     return {
         "~/input/points": points or topics.points_topic(agent_id),
         "~/input/pose": pose or topics.pose_topic(agent_id),
-        "~/input/demand": heard(topics.V2X_DEMAND),
-        "~/output/features": sent(topics.V2X_FEATURES),
-        "~/output/objects": topics.objects_topic(agent_id) if is_ego else sent(topics.V2X_OBJECTS),
-        "~/output/scene_graph": (
-            topics.scene_graph_topic(agent_id) if is_ego else sent(topics.V2X_SCENE_GRAPH)
-        ),
+        "~/input/requests": received(topics.V2X_REQUESTS),
+        "~/output/messages": topics.own_messages_topic(agent_id) if is_ego else sent(topics.V2X_MESSAGES),
         "~/output/markers": topics.markers_topic(agent_id),
     }
 
 
 def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]:
     """Return the public names of the topics of an ego's fusion; see `agent_remappings`."""
-    heard = functools.partial(topics.rx_topic, ego_id) if with_link else str
+    sent = functools.partial(topics.tx_topic, ego_id) if with_link else str
+    received = functools.partial(topics.rx_topic, ego_id) if with_link else str
     return {
-        "~/input/ego_objects": topics.objects_topic(ego_id),
-        "~/input/objects": heard(topics.V2X_OBJECTS),
-        "~/input/features": heard(topics.V2X_FEATURES),
-        "~/input/ego_scene_graph": topics.scene_graph_topic(ego_id),
-        "~/input/scene_graph": heard(topics.V2X_SCENE_GRAPH),
-        "~/output/demand": topics.tx_topic(ego_id, topics.V2X_DEMAND) if with_link else topics.V2X_DEMAND,
+        "~/input/own": topics.own_messages_topic(ego_id),
+        "~/input/messages": received(topics.V2X_MESSAGES),
+        "~/output/requests": sent(topics.V2X_REQUESTS),
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
@@ -155,10 +149,10 @@ def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
 
 
 def _channel(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
-    assert scenario.link is not None
+    assert scenario.radio is not None
     parameters = {
         "agents": ",".join(agent.id for agent in scenario.agents),
-        "link": json.dumps(to_mapping(scenario.link)),
+        "radio": json.dumps(to_mapping(scenario.radio)),
         "player_rate": scenario.player.rate,
         "journal": str(out / "link.jsonl"),
     }
@@ -191,7 +185,7 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "fusion",
         f"/{topics.namespace_of(ego)}",
         parameters,
-        fusion_remappings(ego, with_link=scenario.link is not None),
+        fusion_remappings(ego, with_link=scenario.radio is not None),
         environment,
         scenario.respawn,
     )
@@ -211,7 +205,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
     }
-    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.link is not None)
+    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.radio is not None)
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
     )

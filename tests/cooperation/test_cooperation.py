@@ -69,6 +69,7 @@ def test_graphs_are_messages_of_their_own(fusion):
         team = agents("ego", "unit", "car", step=step)
         without, result = plain.step(team, step), run.step(team, step)
         assert [report.sender for report in result.peers] == ["unit", "car", "unit", "car"]
+        assert [report.kind for report in result.peers[2:]] == ["SCENE_GRAPH"] * 2
         assert result.peers[:2] == without.peers
         assert [report.used_for for report in result.peers[2:]] == ["nothing"] * 2
         assert all("no pose from the graphs" in report.reason for report in result.peers[2:])

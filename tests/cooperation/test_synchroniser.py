@@ -273,7 +273,7 @@ def test_what_was_measured_later_than_now_has_a_wrong_clock():
     (moment,) = c.ready(0)
     assert len(moment.messages) == 2
     (report,) = moment.refused
-    assert (report.sender, report.used_for) == ("wrong", "nothing")
+    assert (report.sender, report.kind, report.used_for) == ("wrong", "OBJECTS", "nothing")
     assert report.reason == "its clock is 201 ms ahead, the limit is 100"
     # It is told once, and whoever had it right is heard again.
     c.add(message("wrong", 1150), clock_ns=1150 * MS)
@@ -310,7 +310,7 @@ def test_with_scene_graphs_a_moment_waits_for_those_of_all_and_of_the_ego():
     c.add(message("a", 1000))
     c.add(graph("a", 1000))
     assert c.ready(1 * MS) == []
-    c.add_own_graph(graph("ego", 1000))
+    c.add_ego(graph("ego", 1000), 0)
     (done,) = c.ready(2 * MS)
     assert (done.own_graph, done.graphs) == (graph("ego", 1000), [graph("a", 1000)])
     assert (done.messages, done.missing) == ([message("a", 1000)], [])
@@ -354,7 +354,7 @@ def test_graphs_of_the_recording_before_are_forgotten():
     for start in (5000, 1000):
         c.add_ego(message("ego", start, start), 0)
         assert c.ready(0) == []
-        c.add_own_graph(graph("ego", start, 6000 - start))
+        c.add_ego(graph("ego", start, 6000 - start), 0)
         for each in (message, graph):
             c.add(each("a", start, 6000 - start))
         (done,) = c.ready(0)
@@ -364,9 +364,11 @@ def test_graphs_of_the_recording_before_are_forgotten():
         )
 
 
-def test_what_carries_a_graph_is_a_message_where_nobody_wants_graphs():
+def test_graphs_take_no_place_of_a_message_where_nobody_wants_them():
     c = waiting_for("a")
+    c.add_ego(graph("ego", 1000), 0)
     c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 990))
     c.add(graph("a", 1000))
     (done,) = c.ready(0)
-    assert (done.messages, done.graphs) == ([graph("a", 1000)], [])
+    assert (done.messages, done.own_graph, done.graphs) == ([message("a", 990)], None, [])

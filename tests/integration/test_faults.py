@@ -118,18 +118,18 @@ def test_floods_garbage_and_who_does_not_read_do_not_stop_anybody(scenario, tmp_
 
     stranger.ignore(MarkerArray, topics.MARKERS)
     stranger.ignore(PointCloud2, topics.DETECTIONS)
-    heard = stranger.listen(topics.V2X_FEATURES)
+    heard = stranger.listen(topics.V2X_MESSAGES)
     replayed = 0
 
     def flood(progress: Progress) -> None:
         nonlocal replayed
         stranger.take()
         for number in range(20):
-            stranger.shout(topics.V2X_OBJECTS, b"CSNS\x01 and then nonsense" * (number + 1))
-            stranger.shout(topics.V2X_DEMAND, bytes(range(number + 1)) * 10)
+            stranger.shout(topics.V2X_MESSAGES, b"CSNS\x01 and then nonsense" * (number + 1))
+            stranger.shout(topics.V2X_REQUESTS, bytes(range(number + 1)) * 10)
             if heard:
                 # The peer's own message of a while ago, again and again.
-                stranger.shout(topics.V2X_FEATURES, heard[0])
+                stranger.shout(topics.V2X_MESSAGES, heard[0])
                 replayed += 1
         if progress.fused >= 30:
             raise KeyboardInterrupt

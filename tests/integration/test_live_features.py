@@ -69,8 +69,8 @@ def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, t
     said = io.StringIO()
     assert run_scenario(dataclasses.replace(scenario, record=True), tmp_path, Console(file=said)) == []
     journal = read_journal(tmp_path / "detections.jsonl")
-    sent = radio(tmp_path / "run.mcap", topics.V2X_FEATURES)
-    demanded = radio(tmp_path / "run.mcap", topics.V2X_DEMAND)
+    sent = radio(tmp_path / "run.mcap", topics.V2X_MESSAGES)
+    demanded = radio(tmp_path / "run.mcap", topics.V2X_REQUESTS)
     detector, dataset = load_model(model), open_dataset(data)
     assert len(journal) == len(sent) == len(demanded) == FRAMES
     memory_mattered = 0
@@ -126,7 +126,7 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
     killed: list[int] = []
 
     def disturb(progress: Progress) -> None:
-        stranger.shout(topics.V2X_DEMAND, b"no demand")
+        stranger.shout(topics.V2X_REQUESTS, b"no demand")
         if progress.fused >= 2 and not answers:
             for budget_bytes in (50, 250):
                 answers.append(stranger.set_parameter("/agent_minus_1/agent", "budget_bytes", budget_bytes))

@@ -65,7 +65,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
     )
 
     def disturb(progress: Progress) -> None:
-        stranger.shout(topics.V2X_SCENE_GRAPH, b"no graph")
+        stranger.shout(topics.V2X_MESSAGES, b"no graph")
 
     assert run_supervised(resolved(scenario), tmp_path / "run", disturb) == []
 

@@ -98,8 +98,8 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
             "/agent_1/points",
             "/agent_minus_1/points",
             "/agent_1/pose",
-            "/agent_1/objects",
-            "/v2x/objects",
+            "/agent_1/messages",
+            "/v2x/messages",
         )
         per_frame += ("/detections", "/ground_truth", "/clock", "/agent_1/camera0/camera_info")
         per_frame += ("/agent_1/camera0/image_raw/compressed",)
@@ -196,7 +196,7 @@ def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_pat
 
     def shout_then_interrupt(progress: Progress) -> None:
         pids.update(filter(None, progress.running.values()))
-        stranger.shout(topics.V2X_OBJECTS, GARBAGE)
+        stranger.shout(topics.V2X_MESSAGES, GARBAGE)
         if progress.fused >= 5:
             raise KeyboardInterrupt
 

@@ -85,7 +85,7 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
         )
     watcher.create_subscription(
         UInt8MultiArray,
-        "/agent/output/features",
+        "/agent/output/messages",
         lambda message: sent.append(conversions.message_to_bytes(message)),
         qos.V2X,
     )
@@ -106,8 +106,8 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
     own = share(frame.ego, detector.decode(features), detector, PayloadKind.OBJECTS, 0)
     receiver.fuse(own, features, [])
     (demand,) = receiver.demands(own, features).values()
-    radio = watcher.create_publisher(UInt8MultiArray, "/agent/input/demand", qos.V2X)
-    spin_until(lambda: agent.count_publishers("/agent/input/demand") and radio.get_subscription_count())
+    radio = watcher.create_publisher(UInt8MultiArray, "/agent/input/requests", qos.V2X)
+    spin_until(lambda: agent.count_publishers("/agent/input/requests") and radio.get_subscription_count())
     for data in (b"nonsense", own, demand):
         radio.publish(conversions.bytes_to_message(data))
     spin_until(lambda: agent._demands_heard == 1)
@@ -148,14 +148,17 @@ def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_pa
 def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path):
     agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "fusion:=late")
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
-    heard: dict[str, list[bytes]] = {"objects": [], "scene_graph": []}
-    for name, messages in heard.items():
-        watcher.create_subscription(
-            UInt8MultiArray,
-            f"/agent/output/{name}",
-            lambda message, messages=messages: messages.append(conversions.message_to_bytes(message)),
-            qos.V2X,
-        )
+    received: list[bytes] = []
+    watcher.create_subscription(
+        UInt8MultiArray,
+        "/agent/output/messages",
+        lambda message: received.append(conversions.message_to_bytes(message)),
+        qos.V2X,
+    )
+
+    def of(kind: PayloadKind) -> list[bytes]:
+        return [data for data in received if decode(data).kind == kind]
+
     executor = SingleThreadedExecutor()
     for node in (agent, watcher):
         executor.add_node(node)
@@ -172,9 +175,8 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
         )
         agent._on_measured("cloud", conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
         end_s = time.monotonic() + 20
-        while len(heard["objects"]) <= number or len(heard["scene_graph"]) < number:
+        while len(of(PayloadKind.OBJECTS)) <= number or len(of(PayloadKind.SCENE_GRAPH)) < number:
             assert time.monotonic() < end_s
             executor.spin_once(timeout_sec=0.02)
     assert graphs[0] == 0
-    assert [len(data) for data in heard["scene_graph"]] == [graphs[1]]
-    assert decode(heard["scene_graph"][0]).kind == PayloadKind.SCENE_GRAPH
+    assert [len(data) for data in of(PayloadKind.SCENE_GRAPH)] == [graphs[1]]

@@ -24,11 +24,11 @@ from cosense.cooperation.share import share
 from cosense.data import open_dataset
 from cosense.detectors.detector import load_detector
 from cosense.messages.envelope import PayloadKind
+from cosense.messages.scene_graph import share_graph
 from cosense.nodes.fusion import FusionNode
 from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph import SceneGraph
-from cosense.scene_graph.message import share_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.scene_graph.scenes import pair
@@ -75,8 +75,8 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
         String, "/fusion/output/mode", lambda message: modes.append(message.data), qos.RESULT
     )
     watcher.create_subscription(MarkerArray, "/fusion/output/markers", shown.append, qos.RESULT)
-    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/ego_objects", qos.V2X)
-    radio = watcher.create_publisher(UInt8MultiArray, "/fusion/input/objects", qos.V2X)
+    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/own", qos.V2X)
+    radio = watcher.create_publisher(UInt8MultiArray, "/fusion/input/messages", qos.V2X)
     executor = SingleThreadedExecutor()
     for each in (node, watcher):
         executor.add_node(each)
@@ -140,10 +140,8 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
     graphs = pair(np.random.default_rng(1), 12, 3, 0.05)[:2]
     own, other = (replace(graph, pose_covariance=sure) for graph in graphs)
     messages = {
-        "ego_objects": boxes_of(own),
-        "ego_scene_graph": share_graph(own, 0),
-        "objects": boxes_of(other),
-        "scene_graph": share_graph(other, 0),
+        "own": [b"broken", share_graph(own, 0), boxes_of(own)],
+        "messages": [share_graph(other, 0), boxes_of(other)],
     }
     publishers = {
         name: watcher.create_publisher(UInt8MultiArray, f"/fusion/input/{name}", qos.V2X) for name in messages
@@ -151,9 +149,9 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
     executor = SingleThreadedExecutor()
     for each in (node, watcher):
         executor.add_node(each)
-    publishers["ego_scene_graph"].publish(conversions.bytes_to_message(b"broken"))
-    for name, data in messages.items():
-        publishers[name].publish(conversions.bytes_to_message(data))
+    for name, sent in messages.items():
+        for data in sent:
+            publishers[name].publish(conversions.bytes_to_message(data))
     end_s = time.monotonic() + 20
     statuses: dict[str, DiagnosticStatus] = {}
     while not (heard["markers"] and "fusion/b" in statuses):
@@ -173,7 +171,7 @@ def test_without_a_graph_of_the_ego_the_frame_is_fused_and_the_lack_is_told(node
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
     heard: list[DiagnosticArray] = []
     watcher.create_subscription(DiagnosticArray, "/diagnostics", heard.append, qos.RESULT)
-    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/ego_objects", qos.V2X)
+    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/own", qos.V2X)
     executor = SingleThreadedExecutor()
     for each in (node, watcher):
         executor.add_node(each)

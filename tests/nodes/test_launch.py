@@ -175,10 +175,8 @@ def test_an_agent_on_a_vehicle_has_its_own_sensors_and_the_topics_of_all(params)
     assert dict(node.remappings) == {
         "~/input/points": "/lidar/points",
         "~/input/pose": "/agent_4279/pose",
-        "~/input/demand": "/v2x/demand",
-        "~/output/features": "/v2x/features",
-        "~/output/objects": "/v2x/objects",
-        "~/output/scene_graph": "/v2x/scene_graph",
+        "~/input/requests": "/v2x/requests",
+        "~/output/messages": "/v2x/messages",
         "~/output/markers": "/agent_4279/markers",
     }
 
@@ -194,7 +192,7 @@ def test_the_ego_is_one_process_with_the_files_of_both_nodes(params, tmp_path):
     assert parameters["agent_id"] == parameters["ego_id"] == "car"
     assert parameters["model"] == "cosense-lite"
     remappings = dict(node.remappings)
-    assert remappings["agent:~/output/objects"] == remappings["fusion:~/input/ego_objects"] == "/car/objects"
+    assert remappings["agent:~/output/messages"] == remappings["fusion:~/input/own"] == "/car/messages"
     assert remappings["agent:~/input/points"] == "/car/points"
 
 
@@ -208,7 +206,7 @@ def test_late_fusion_may_be_two_processes():
     )
     assert fusion.executable == "fusion"
     assert fusion.parameters == [{"ego_id": "car", "peers": "unit,bus", "use_sim_time": False}]
-    assert dict(fusion.remappings)["~/input/ego_objects"] == dict(agent.remappings)["~/output/objects"]
+    assert dict(fusion.remappings)["~/input/own"] == dict(agent.remappings)["~/output/messages"]
 
 
 def test_the_files_can_be_included_one_by_one():

@@ -8,7 +8,7 @@ import pytest
 
 from cosense.config import from_mapping, to_mapping
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource, SimulatedSource, frames_of
@@ -35,7 +35,7 @@ SCENARIO = Scenario(
 )
 HYBRID = dataclasses.replace(SCENARIO, fusion="hybrid")
 RADIO = RadioSettings(loss=0.1, links=({"from": "-1", "loss": 0.3},))
-OVER_RADIO = dataclasses.replace(HYBRID, link=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
+OVER_RADIO = dataclasses.replace(HYBRID, radio=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
 
 
 def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
@@ -58,9 +58,9 @@ def test_processes_start_with_those_who_listen():
 
 def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
     specs = by_name(SCENARIO)
-    assert specs["agent-vehicle"].remappings["~/output/objects"] == "/vehicle/objects"
-    assert specs["agent-agent_minus_1"].remappings["~/output/objects"] == "/v2x/objects"
-    assert specs["fusion"].remappings["~/input/ego_objects"] == "/vehicle/objects"
+    assert specs["agent-vehicle"].remappings["~/output/messages"] == "/vehicle/messages"
+    assert specs["agent-agent_minus_1"].remappings["~/output/messages"] == "/v2x/messages"
+    assert specs["fusion"].remappings["~/input/own"] == "/vehicle/messages"
     assert specs["fusion"].parameters["peers"] == "-1,4279"
 
 
@@ -128,7 +128,7 @@ def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics(
     names = [spec.name for spec in processes(HYBRID, Path("out"))]
     assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]
     ego = by_name(HYBRID)["ego"]
-    assert ego.remappings["agent:~/output/objects"] == ego.remappings["fusion:~/input/ego_objects"]
+    assert ego.remappings["agent:~/output/messages"] == ego.remappings["fusion:~/input/own"]
     assert ego.remappings["agent:~/output/markers"] == "/vehicle/markers"
     assert ego.remappings["fusion:~/output/markers"] == "/markers"
     assert (ego.namespace, ego.parameters["agent_id"], ego.parameters["ego_id"]) == (
@@ -139,31 +139,28 @@ def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics(
     assert ego.parameters["budget_bytes"] == 0
 
 
-def test_demand_and_features_meet_on_the_radio():
+def test_messages_and_requests_meet_on_the_radio():
     specs = by_name(HYBRID)
     sender = specs["agent-agent_minus_1"]
-    assert sender.remappings["~/output/features"] == "/v2x/features"
-    assert specs["ego"].remappings["fusion:~/input/features"] == "/v2x/features"
-    assert sender.remappings["~/input/demand"] == "/v2x/demand"
-    assert specs["ego"].remappings["fusion:~/output/demand"] == "/v2x/demand"
-    assert specs["ego"].remappings["fusion:~/input/objects"] == sender.remappings["~/output/objects"]
+    assert sender.remappings["~/output/messages"] == "/v2x/messages"
+    assert specs["ego"].remappings["fusion:~/input/messages"] == "/v2x/messages"
+    assert sender.remappings["~/input/requests"] == "/v2x/requests"
+    assert specs["ego"].remappings["fusion:~/output/requests"] == "/v2x/requests"
 
 
 def test_with_a_link_everybody_sends_to_the_channel_and_hears_the_channel_alone():
     specs = by_name(dataclasses.replace(OVER_RADIO, respawn=True))
     assert list(specs)[:2] == ["recorder", "channel"]
     sender, ego = specs["agent-agent_minus_1"], specs["ego"]
-    assert sender.remappings["~/output/features"] == "/v2x/tx/agent_minus_1/features"
-    assert sender.remappings["~/output/objects"] == "/v2x/tx/agent_minus_1/objects"
-    assert sender.remappings["~/input/demand"] == "/v2x/rx/agent_minus_1/demand"
-    assert ego.remappings["fusion:~/input/features"] == "/v2x/rx/vehicle/features"
-    assert ego.remappings["fusion:~/input/objects"] == "/v2x/rx/vehicle/objects"
-    assert ego.remappings["fusion:~/output/demand"] == "/v2x/tx/vehicle/demand"
-    assert ego.remappings["agent:~/output/objects"] == "/vehicle/objects"
+    assert sender.remappings["~/output/messages"] == "/v2x/tx/agent_minus_1/messages"
+    assert sender.remappings["~/input/requests"] == "/v2x/rx/agent_minus_1/requests"
+    assert ego.remappings["fusion:~/input/messages"] == "/v2x/rx/vehicle/messages"
+    assert ego.remappings["fusion:~/output/requests"] == "/v2x/tx/vehicle/requests"
+    assert ego.remappings["agent:~/output/messages"] == "/vehicle/messages"
     channel = specs["channel"]
     assert channel.respawn
     assert (channel.parameters["agents"], channel.parameters["player_rate"]) == ("vehicle,-1,4279", 0.5)
-    assert from_mapping(RadioSettings, json.loads(channel.parameters["link"]), "link") == RADIO
+    assert from_mapping(RadioSettings, json.loads(channel.parameters["radio"]), "radio") == RADIO
 
 
 def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
@@ -171,10 +168,10 @@ def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
     scenario = dataclasses.replace(
         OVER_RADIO, source=FrameSource(data=tmp_path / "data"), agents=(), ego=None
     )
-    assert resolved(scenario).link == RADIO
+    assert resolved(scenario).radio == RADIO
     wrong = RadioSettings(links=({"to": "unit"},))
-    with pytest.raises(CosenseError, match=r"link: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
-        resolved(dataclasses.replace(scenario, link=wrong))
+    with pytest.raises(CosenseError, match=r"radio: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
+        resolved(dataclasses.replace(scenario, radio=wrong))
 
 
 def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
@@ -225,7 +222,7 @@ def test_shipped_scenarios_can_be_read(path):
     if scenario.source.simulate is not None:
         assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
     names = [spec.name for spec in processes(resolved(scenario), Path("out"))]
-    assert ("channel" in names) == (scenario.link is not None)
+    assert ("channel" in names) == (scenario.radio is not None)
     # What `cosense run` writes into scenario.yaml is a scenario.
     assert from_mapping(Scenario, to_mapping(scenario), "scenario.yaml") == scenario
 
@@ -251,8 +248,9 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
         ("source: {data: x}\nadmission: {max_age: 3}", "did you mean 'max_age_ms'"),
         ("source: {data: x}\ngate: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
-        ("source: {data: x}\nlink: {}", "in player mode 'drain' the recording waits for every message: set"),
-        ("source: {data: x}\nlink: {loss: 2}", "link: loss is 2.0, expected 0 to 1"),
+        ("source: {data: x}\nradio: {}", "in player mode 'drain' the recording waits for every message: set"),
+        ("source: {data: x}\nradio: {loss: 2}", "radio: loss is 2.0, expected 0 to 1"),
+        ("source: {data: x}\nlink: {}", "key 'link' is called 'radio' now"),
         ("source: {data: x}\nmethod: late", "key 'method' is called 'fusion' now"),
         ("source: {data: x}\ncollect: {}", "key 'collect' is called 'synchroniser' now"),
         (

@@ -14,9 +14,9 @@ from cosense.data.dataset import CooperativeFrame
 from cosense.detectors.detector import Detector
 from cosense.detectors.features import BevFeatures
 from cosense.detectors.models import network_tensors
+from cosense.messages.scene_graph import SceneGraph
 from cosense.methods.models import CooperativeDetector
 from cosense.scene_graph.extract.builder import SceneGraphBuilders
-from cosense.scene_graph.graph import SceneGraph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 

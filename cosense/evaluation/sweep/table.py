@@ -20,6 +20,9 @@ _SETTINGS = (
     ("noise m °", "pose_noise"),
     ("delay ms", "delay_ms"),
     ("loss", "loss"),
+    ("burst", "burst"),
+    ("rate B/s", "rate_bytes_per_s"),
+    ("range m", "range_m"),
     ("agents", "agents"),
     ("registration", "registration"),
 )
@@ -38,7 +41,7 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
     told = [
         entry
         for entry in _SETTINGS
-        if entry[1] == "fusion" or len({p[entry[1]] for p in points if p["fusion"] != "none"}) > 1
+        if entry[1] == "fusion" or len({p.get(entry[1]) for p in points if p["fusion"] != "none"}) > 1
     ]
     thresholds = list(points[0]["ap"])[-2:]
     is_announced = all(point.get("is_announced", True) for point in points)
@@ -55,7 +58,7 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
     for heading in (*(f"AP@{threshold}" for threshold in thresholds), "bytes", "gain", "low", "high"):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in points:
-        cells = [_setting(point[key]) for _, key in told]
+        cells = [_setting(point.get(key)) for _, key in told]
         cells += [_number(point["ap"][threshold]) for threshold in thresholds]
         cells.append(f"{point['bytes_per_frame']['mean']:.0f}")
         cells += [
@@ -79,7 +82,7 @@ def verdict(points: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"{len(below)} of {len(compared)} points are more than {TOLERATED_LOSS:g} below the ego alone:"]
     for point in below:
         setting = ", ".join(
-            f"{heading} {_setting(point[key])}" for heading, key in _SETTINGS if point[key] is not None
+            f"{heading} {_setting(point[key])}" for heading, key in _SETTINGS if point.get(key) is not None
         )
         lines.append(f"  {_signed(point['difference'])}: {setting}")
     return "\n".join(lines)

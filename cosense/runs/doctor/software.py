@@ -141,7 +141,7 @@ def check_models() -> list[Finding]:
     if importlib.util.find_spec("torch") is None:
         return []
     from cosense.detectors.models import CONFIG, WEIGHTS
-    from cosense.scene_graph.describe import encoder
+    from cosense.scene_graph.describe import node_encoder as encoder
 
     folders = _models_with(CONFIG)
     if not folders:
@@ -189,7 +189,7 @@ def _load_detector(folder: Path) -> str:
 
 
 def _load_encoder(folder: Path) -> str:
-    from cosense.scene_graph.describe.encoder import load_encoder
+    from cosense.scene_graph.describe.node_encoder import load_encoder
 
     load_encoder(folder)
     return "encoder of scene graphs"
