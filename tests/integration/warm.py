@@ -1,8 +1,8 @@
 """Processes of a run that are forked from a parent which has imported everything already.
 
-They are processes like those of `python -m cosense.nodes.agent`, with the same arguments, environment and log,
-but without the seconds that each of these spends importing PyTorch. test_live_launch.py and test_demo.py start
-theirs in the usual way.
+They are processes like those of `python -m cosense.nodes.agent`, with the same arguments, environment and
+log, but without the seconds that each of these spends importing PyTorch. Where a real command line is the
+point, in test_demo.py and test_live_launch.py, one test each starts its processes in the usual way.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         return self._process.exitcode
+
+    def wait(self, timeout_s: float) -> int | None:
+        self._process.join(timeout_s)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
