@@ -87,7 +87,7 @@ def _stages(
     specs, shape = detector.sharing.specs, detector.grid.shape
     encoder_ms = measure(lambda: detector.sharing.offer(features, _all_wanted(detector), None, 0), 10)
     send_ms = measure(lambda: sender.send(other, features, detections, 0), 10)
-    read_ms = measure(lambda: decode_features(decode(data).payload, specs, shape), 10)
+    read_ms = measure(lambda: decode_features(decode(data).payload).layers(specs, shape), 10)
     return {
         "job": f"cosense-lite, hybrid, {BUDGET_BYTES} B",
         "dtype": str(detector.dtype).removeprefix("torch."),

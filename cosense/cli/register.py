@@ -140,13 +140,13 @@ def read_input(given: str, frame: int, name: str) -> Input:
     Raises:
         CosenseError: nothing is there, or it has no such agent or frame, or not one point.
     """
-    from cosense.data.recognise import is_bag
+    from cosense.data.recognise import reader_of
     from cosense.scene_graph.graph_file import SUFFIX
 
     path, words = split_input(given)
     if path.is_file() and path.suffix == SUFFIX:
         return _graph(path, words, name)
-    if path.is_file() and not is_bag(path):
+    if path.is_file() and reader_of(path) is None:
         source = Input(given, _cloud(path, words, name), None)
     else:
         source = _of_data_set(path, words, given, frame)

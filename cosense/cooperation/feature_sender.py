@@ -156,10 +156,10 @@ class FeatureSender:
     def explain(self, frame: AgentFrame, features: BevFeatures, data: bytes) -> SelectionMaps:
         """Return why a message holds what it does, as maps for people to look at."""
         spec = self._network.specs[0]
-        payload = decode_features(decode(data).payload, self._network.specs, features.grid.shape)
+        layers = decode_features(decode(data).payload).layers(self._network.specs, features.grid.shape)
         wanted = self._wanted_map(frame, features, spec.stride)
         sent = np.zeros(wanted.shape, dtype=np.bool_)
-        sent.reshape(-1)[payload.layers[0].cells] = True
+        sent.reshape(-1)[layers[0].cells] = True
         supply = supply_map(features.class_logits, spec.stride // 2).cpu()
         return SelectionMaps(features.grid.coarser(spec.stride), supply.numpy(), wanted.numpy(), sent)
 

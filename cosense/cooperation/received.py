@@ -144,8 +144,10 @@ def _read(
         sent = LateBoxes(detections, np.full((len(detections), 2), np.nan))
         use, reason = "boxes", reason or "carries no features"
     else:
-        payload = decode_features(message.payload, specs if use == "features" else None, shape)
-        sent, layers = payload.boxes, payload.layers
+        payload = decode_features(message.payload)
+        sent = payload.boxes
+        if use == "features":
+            layers = payload.layers(specs, shape)
     T_ego_sender = invert(ego.T_world_agent) @ message.T_world_agent
     moved = _moved(sent, age_ms / 1e3).transformed(T_ego_sender, Source.LATE)
     sure = reliability(

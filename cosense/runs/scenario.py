@@ -15,7 +15,7 @@ from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.receiver import FusionSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
-from cosense.messages.envelope import MAX_SENDER_BYTES
+from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
 
@@ -48,8 +48,8 @@ class AgentSpec:
         return (*self.position_error_m, self.heading_error_deg)
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.id.encode()) <= MAX_SENDER_BYTES or "," in self.id:
-            raise ValueError(f"id '{self.id}' must have 1 to {MAX_SENDER_BYTES} bytes and no comma")
+        if not 1 <= len(self.id.encode()) <= MAX_NAME_BYTES or "," in self.id:
+            raise ValueError(f"id '{self.id}' must have 1 to {MAX_NAME_BYTES} bytes and no comma")
         _check_budget(self.budget_bytes)
 
 

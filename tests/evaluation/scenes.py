@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosense.data.dataset import CooperativeFrame, DatasetInfo
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 from cosense.evaluation.metrics.summary import FrameResult
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.sensing.detections import Detections
@@ -80,7 +80,7 @@ class PointIsCar:
 
 
 @dataclass
-class Scenes:
+class Scenes(Dataset):
     """A data set in memory; an exception in place of a frame is raised when the frame is asked for."""
 
     frames: list[CooperativeFrame | Exception]

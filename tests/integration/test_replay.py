@@ -12,7 +12,7 @@ from rosbags.rosbag2 import StoragePlugin
 from cosense.cooperation.cooperate import cooperate
 from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
 from cosense.data import open_dataset
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.data.bag.writer import write_bag
 from cosense.runs.run import run_scenario
 from cosense.runs.scenario import FrameSource, Scenario

@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 
 import cosense
-from cosense.config import to_mapping
 from cosense.cooperation.cooperate import (
     FEATURE_KINDS,
     FUSION_KINDS,
@@ -257,7 +256,7 @@ def run_description(
     return {
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
-        "dataset": dataset_description(dataset),
+        "dataset": dataset.description(),
         "model": detector.name,
         "weights_sha256": detector.weights_sha256,
         "fingerprint": detector.fingerprint.hex(),
@@ -265,22 +264,6 @@ def run_description(
         "dtype": str(detector.dtype),
         **asdict(settings),
         "versions": versions(),
-    }
-
-
-def dataset_description(dataset: Dataset) -> dict[str, Any]:
-    """Return which frames of which data set are counted, ready for JSON."""
-    from cosense.data.bag.dataset import BagDataset
-
-    topics = {"bag": to_mapping(dataset.options)} if isinstance(dataset, BagDataset) else {}
-    return {
-        "kind": dataset.kind,
-        "path": str(dataset.path),
-        "split": dataset.split,
-        "label_set": dataset.label_set,
-        "async_frames": dataset.async_frames,
-        "frames": len(dataset),
-        **topics,
     }
 
 

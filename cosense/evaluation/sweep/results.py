@@ -16,7 +16,7 @@ from cosense.evaluation.metrics.scoring import Question
 from cosense.evaluation.metrics.summary import summarise_scores, threshold_key
 from cosense.evaluation.protocol import ALL, Protocol
 from cosense.evaluation.runs.records import write_json
-from cosense.evaluation.runs.runner import dataset_description, versions
+from cosense.evaluation.runs.runner import versions
 from cosense.evaluation.sweep.sweep import Point, PointResult, lean
 
 JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
@@ -55,7 +55,7 @@ def sweep_content(
         "seed": seed,
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
-        "dataset": dataset_description(dataset),
+        "dataset": dataset.description(),
         "frames": len(results[0].scores),
         "models": {
             name: {

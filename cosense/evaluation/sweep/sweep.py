@@ -300,8 +300,8 @@ def num_elements(data: bytes, detector: Detector) -> int | None:
     message = decode(data)
     if message.kind != PayloadKind.FEATURES or not isinstance(detector, CooperativeDetector):
         return None
-    payload = decode_features(message.payload, detector.sharing.specs, detector.grid.shape)
-    return sum(layer.values.size for layer in payload.layers)
+    layers = decode_features(message.payload).layers(detector.sharing.specs, detector.grid.shape)
+    return sum(layer.values.size for layer in layers)
 
 
 def _believed_agents(

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from cosense.messages.envelope import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
 from cosense.messages.scene_graph import SceneGraph, part_of
+from cosense.messages.scene_graph_requests import Result
 from cosense.scene_graph.describe.descriptors import Register
 from cosense.scene_graph.exchange import Exchange, ExchangeSettings
 from cosense.scene_graph.register.pipeline import register
 from cosense.scene_graph.register.refinement import refined
 from cosense.scene_graph.register.result import Prior, Registration
-from cosense.scene_graph.requests import Result
 
 _GRAPH_ID = 0
 

@@ -77,11 +77,11 @@ def test_what_is_offered_is_what_the_specs_announce(detector, features):
     ]
     sections = network.offer(features, everything, None, seed=0)
     payload = encode_features(features.ground_m, LateBoxes.empty(), sections, network.specs, 1 << 20)
-    read = decode_features(payload, network.specs, features.grid.shape)
-    assert [len(layer.cells) for layer in read.layers] == [PATCH_CELLS, FLOOR_CELLS]
+    read = decode_features(payload).layers(network.specs, features.grid.shape)
+    assert [len(layer.cells) for layer in read] == [PATCH_CELLS, FLOOR_CELLS]
     head = head_maps_as_input(features.class_logits, features.box_codes)[None]
     patches, floor, _ = network([level[None] for level in features.levels], head)
-    for layer, maps in zip(read.layers, (patches, floor), strict=True):
+    for layer, maps in zip(read, (patches, floor), strict=True):
         np.testing.assert_array_equal(layer.values, maps[0].flatten(1).T[layer.cells])
 
 

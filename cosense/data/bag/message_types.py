@@ -1,4 +1,4 @@
-"""The message types of bags, without ROS 2: definitions from the bag itself, else those of ROS 2 Jazzy."""
+"""The message types in bags, without ROS 2: as the bag itself defines them, else as ROS 2 Jazzy does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KNOWN = (
     *(IMAGE, COMPRESSED_IMAGE, CAMERA_INFO, STRING),
 )
 
-# vision_msgs, version 4 (ROS 2 Humble and later), is not among the types that come with rosbags.
+# vision_msgs 4 (ROS 2 Humble and later) is not among the types that come with rosbags.
 _VISION = {
     DETECTIONS: "std_msgs/Header header\nvision_msgs/Detection3D[] detections",
     "vision_msgs/msg/Detection3D": "std_msgs/Header header\n"
@@ -47,10 +47,10 @@ def own_types() -> Typestore:
 
 
 def types_of(connections: Iterable[Connection]) -> Typestore:
-    """Return the known types as the bag of these connections defines them, else as ROS 2 Jazzy does.
+    """Return the known types as a bag with these connections defines them, else as ROS 2 Jazzy does.
 
-    Types change between distributions; only those that cosense reads are looked at, so that a definition
-    nobody asks for cannot spoil a bag.
+    Types change between distributions. Only those that cosense reads are looked at, so that no other broken
+    definition makes a bag unreadable.
     """
     own: Typesdict = {}
     for connection in connections:

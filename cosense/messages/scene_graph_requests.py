@@ -1,7 +1,7 @@
 """What two agents say to each other about their graphs: REQUEST, REPLY and RESULT.
 
-Payloads of the kind SCENE_GRAPH, see `message.py`; little-endian, no padding. All are for one agent, whose
-name has A bytes (1 to 32, printable UTF-8). A graph is named by the sequence number of the message that
+Payloads of the kind SCENE_GRAPH, see `scene_graph.py`; little-endian, no padding. Each is for one agent,
+whose name has A bytes (1 to 32, printable UTF-8). A graph is named by the sequence number of the message that
 carried it.
 
     offset  size  field
@@ -42,13 +42,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_quaternion
-from cosense.messages.envelope import MAX_SENDER_BYTES, MAX_TRANSLATION_M, MessageError
-from cosense.messages.scene_graph import Part, part_of
+from cosense.geometry.transforms import Matrix
+from cosense.messages.envelope import Codec, Message, PayloadKind, register
+from cosense.messages.fields import MessageError, pack, pose_numbers, pose_of, read_name, write_name
+from cosense.messages.scene_graph import (
+    DESCRIBED_NODE_BYTES,
+    HEADER_BYTES,
+    MAX_NODES,
+    Part,
+    SceneGraph,
+    decode_scene_graph,
+    encode_scene_graph,
+    part_of,
+)
 
 MAX_REQUESTED_NODES = 256
 MAX_POINTS_PER_NODE = 256
-# Of a REPLY: two frames of features, and far below what a message may have.
+# Two frames of features, and far below what a message may have.
 MAX_REPLY_BYTES = 1 << 16
 # How a registration may end; the order is that of the numbers on the wire and never changes.
 STATUSES = (
@@ -71,21 +81,19 @@ _POSE = struct.Struct("<3f4f6f")
 _POINT_BYTES = 6
 _POINT_UNIT_M = 0.001
 _FARTHEST_UNITS = 32767
-_ROWS, _COLUMNS = np.triu_indices(3)
-_QUATERNION_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Request:
-    """A wish for points.
+    """A request for points.
 
     Attributes:
-        addressee: whose points.
-        request_id: counts the sender's requests.
-        graph_id: of the addressee's graph that the nodes belong to.
-        max_points: per node, 1 to 256.
-        deadline_ms: after the stamp of the message an answer is of no use any more; 0 to 65535.
-        node_ids: 1 to 256 different ones.
+        addressee: agent that is asked.
+        request_id: number of the request among the sender's.
+        graph_id: names the addressee's graph that the nodes belong to.
+        max_points: points per node at most, 1 to 256.
+        deadline_ms: an answer later than this after the stamp of the message is not used; 0 to 65535.
+        node_ids: 1 to 256 different ids.
     """
 
     addressee: str
@@ -101,11 +109,11 @@ class Reply:
     """Points of nodes.
 
     Attributes:
-        addressee: who has asked.
-        request_id: as asked.
-        graph_id: of the sender.
-        points: by node id (n,3) float64, metres from the node's position, axes of the sender's frame; no node
-            at all where the graph is not kept any more.
+        addressee: agent that has asked.
+        request_id: number of its request.
+        graph_id: names the sender's graph.
+        points: by node id (n,3) float64, metres from the node's position along the axes of the sender's
+            frame; no node at all where the graph is not kept any more.
     """
 
     addressee: str
@@ -119,14 +127,14 @@ class Result:
     """How the graphs of two agents fit.
 
     Attributes:
-        addressee: the peer.
-        graph_id: of the sender.
-        peer_graph_id: of the addressee.
+        addressee: agent whose graph was registered.
+        graph_id: names the sender's graph.
+        peer_graph_id: names the addressee's graph.
         status: one of `STATUSES`.
-        inliers: how many nodes agree.
+        inliers: number of nodes that agree.
         T_sender_addressee: (4,4) maps points of the addressee's frame into the sender's, each at the stamp of
             its graph; None unless registered.
-        covariance: (3,3) of its x, y, yaw; None unless registered.
+        covariance: (3,3) covariance of its x, y, yaw; None unless registered.
     """
 
     addressee: str
@@ -181,7 +189,7 @@ def encode_reply(reply: Reply) -> bytes:
         room -= _REPLIED_NODE.size + len(units) * _POINT_BYTES
         if room < 0:
             break
-        parts += [_pack(_REPLIED_NODE, node_id, len(units)), units.astype("<i2").tobytes()]
+        parts += [pack(_REPLIED_NODE, f"node {node_id}", node_id, len(units)), units.astype("<i2").tobytes()]
     return b"".join(parts)
 
 
@@ -225,12 +233,12 @@ def encode_result(result: Result) -> bytes:
     code = STATUSES.index(result.status)
     numbers = (result.graph_id, result.peer_graph_id, code, min(result.inliers, 65535))
     head = _packed(Part.RESULT, result.addressee, _RESULT, *numbers)
-    T, covariance = result.T_sender_addressee, result.covariance
     if code:
         return head
-    if T is None or covariance is None or not (np.isfinite(T).all() and np.isfinite(covariance).all()):
-        raise MessageError("a result says 'registered' and has no finite pose and covariance")
-    return head + _pack(_POSE, *T[:3, 3], *quaternion_of(T), *covariance[_ROWS, _COLUMNS])
+    if result.T_sender_addressee is None or result.covariance is None:
+        raise MessageError("a result says 'registered' and has no pose and covariance")
+    pose = pose_numbers(result.T_sender_addressee, result.covariance)
+    return head + pack(_POSE, f"pose {pose}", *pose)
 
 
 def decode_result(payload: bytes) -> Result:
@@ -246,15 +254,7 @@ def decode_result(payload: bytes) -> Result:
         raise MessageError(f"a result '{STATUSES[code]}' has {len(rest)} bytes of pose")
     if code:
         return Result(addressee, graph_id, peer_graph_id, STATUSES[code], inliers)
-    numbers = np.array(_POSE.unpack(rest))
-    norm = np.linalg.norm(numbers[3:7])
-    if not (np.abs(numbers) <= MAX_TRANSLATION_M).all() or not abs(norm - 1) <= _QUATERNION_TOLERANCE:
-        raise MessageError(f"pose of a result is not finite, or its quaternion not of length 1: {numbers}")
-    covariance = np.zeros((3, 3))
-    covariance[_ROWS, _COLUMNS] = covariance[_COLUMNS, _ROWS] = numbers[7:]
-    if (np.diag(covariance) < 0).any():
-        raise MessageError(f"covariance of a result has the diagonal {np.diag(covariance).tolist()}")
-    T = transform_from_quaternion(numbers[:3], numbers[3:7] / norm)
+    T, covariance = pose_of(_POSE.unpack(rest))
     return Result(addressee, graph_id, peer_graph_id, STATUSES[code], inliers, T, covariance)
 
 
@@ -264,19 +264,9 @@ def addressee_of(payload: bytes) -> str:
     Raises:
         MessageError: it is none of these, or has no readable addressee.
     """
-    part = part_of(payload)
-    if part is Part.GRAPH:
+    if part_of(payload) is Part.GRAPH:
         raise MessageError("a GRAPH has no addressee")
-    size = payload[1] if len(payload) > 1 else 0
-    if not 1 <= size <= MAX_SENDER_BYTES or len(payload) < 2 + size:
-        raise MessageError(f"addressee is said to have {size} bytes, expected 1 to {MAX_SENDER_BYTES}")
-    try:
-        addressee = bytes(payload[2 : 2 + size]).decode()
-    except UnicodeDecodeError as error:
-        raise MessageError(f"addressee is not UTF-8: {error.reason} at byte {error.start}") from None
-    if not addressee.isprintable():
-        raise MessageError(f"addressee {addressee!r} has characters that cannot be printed")
-    return addressee
+    return read_name(payload, 1, "addressee")[0]
 
 
 def _check_request(request: Request) -> None:
@@ -293,25 +283,41 @@ def _check_request(request: Request) -> None:
 
 
 def _packed(part: Part, addressee: str, layout: struct.Struct, *numbers: int) -> bytes:
-    name = addressee.encode()
-    head = bytes([part, min(len(name), 255)]) + name
-    addressee_of(head)
-    return head + _pack(layout, *numbers)
-
-
-def _pack(layout: struct.Struct, *numbers: float) -> bytes:
-    try:
-        return layout.pack(*numbers)
-    except (struct.error, OverflowError) as error:
-        raise MessageError(f"{numbers} cannot be written: {error}") from None
+    head = bytes([part]) + write_name(addressee, "addressee")
+    return head + pack(layout, str(numbers), *numbers)
 
 
 def _unpacked(payload: bytes, part: Part, layout: struct.Struct) -> tuple[str, tuple[int, ...], bytes]:
     """Return addressee, numbers and what comes after them."""
     if part_of(payload) is not part:
         raise MessageError(f"part of the scene graph is {Part(payload[0]).name}, expected {part.name}")
-    addressee = addressee_of(payload)
-    start = 2 + payload[1]
-    if len(payload) < start + layout.size:
-        raise MessageError(f"{part.name} has {len(payload)} bytes, expected at least {start + layout.size}")
+    addressee, start = read_name(payload, 1, "addressee", bytes_behind=layout.size)
     return addressee, layout.unpack_from(payload, start), payload[start + layout.size :]
+
+
+def _encode(content: SceneGraph | Request | Reply | Result) -> bytes:
+    match content:
+        case Request():
+            return encode_request(content)
+        case Reply():
+            return encode_reply(content)
+        case Result():
+            return encode_result(content)
+    return encode_scene_graph(content, with_descriptors=content.descriptors is not None)
+
+
+def _decode(message: Message) -> SceneGraph | Request | Reply | Result:
+    match part_of(message.payload):
+        case Part.REQUEST:
+            return decode_request(message.payload)
+        case Part.REPLY:
+            return decode_reply(message.payload)
+        case Part.RESULT:
+            return decode_result(message.payload)
+    return decode_scene_graph(message)
+
+
+register(
+    PayloadKind.SCENE_GRAPH,
+    Codec(_encode, _decode, max_bytes=HEADER_BYTES + MAX_NODES * DESCRIBED_NODE_BYTES),
+)

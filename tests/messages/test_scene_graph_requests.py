@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import MessageError
-from cosense.scene_graph.requests import (
+from cosense.messages.scene_graph_requests import (
     MAX_POINTS_PER_NODE,
     MAX_REPLY_BYTES,
     STATUSES,
@@ -85,8 +85,8 @@ def test_a_reply_keeps_to_its_limits():
         ({"max_points": 257}, "257 points per node"),
         ({"deadline_ms": 70000}, "cannot be written"),
         ({"request_id": -1}, "cannot be written"),
-        ({"addressee": ""}, "addressee is said to have 0 bytes"),
-        ({"addressee": "x" * 33}, "addressee is said to have 33 bytes"),
+        ({"addressee": ""}, "addressee has 0 bytes, expected 1 to 32"),
+        ({"addressee": "x" * 33}, "addressee has 33 bytes, expected 1 to 32"),
         ({"addressee": "a\nb"}, "cannot be printed"),
     ],
 )
@@ -99,8 +99,8 @@ def test_requests_that_cannot_be_written_are_refused(changes, complaint):
     ("changes", "complaint"),
     [
         ({"status": "perhaps"}, "status of a result is 'perhaps'"),
-        ({"T_sender_addressee": None}, "has no finite pose"),
-        ({"covariance": np.full((3, 3), np.nan)}, "has no finite pose"),
+        ({"T_sender_addressee": None}, "has no pose and covariance"),
+        ({"covariance": np.full((3, 3), np.nan)}, "pose covariance .* is not finite"),
         ({"graph_id": 2**32}, "cannot be written"),
     ],
 )
@@ -116,10 +116,10 @@ POSE = encode_result(REGISTERED)
     ("decode", "payload", "complaint"),
     [
         (decode_request, GOLDEN_REPLY, "is REPLY, expected REQUEST"),
-        (decode_request, b"\x02", "addressee is said to have 0 bytes"),
-        (decode_request, b"\x02\x09car", "addressee is said to have 9 bytes"),
+        (decode_request, b"\x02", "addressee has 0 bytes, expected 1 to 32"),
+        (decode_request, b"\x02\x09car", "5 bytes, expected at least 23: its addressee has 9 bytes"),
         (decode_request, b"\x02\x01\xff" + bytes(20), "addressee is not UTF-8"),
-        (decode_request, GOLDEN_REQUEST[:9], "REQUEST has 9 bytes, expected at least 17"),
+        (decode_request, GOLDEN_REQUEST[:9], "9 bytes, expected at least 17: its addressee has 3 bytes"),
         (decode_request, GOLDEN_REQUEST[:-1], "3 bytes, expected an even number"),
         (decode_request, GOLDEN_REQUEST[:-4], "asks for 0 nodes"),
         (decode_request, GOLDEN_REQUEST + GOLDEN_REQUEST[-2:], "3 nodes, 2 different ones"),
@@ -132,8 +132,8 @@ POSE = encode_result(REGISTERED)
         (decode_result, GOLDEN_RESULT + b"\x00", "'ambiguous' has 1 bytes of pose"),
         (decode_result, POSE[:-1], "'registered' has 51 bytes of pose"),
         (decode_result, POSE[:16] + struct.pack("<f", np.nan) + POSE[20:], "not finite"),
-        (decode_result, POSE[:28] + struct.pack("<f", 3.0) + POSE[32:], "quaternion not of length 1"),
-        (decode_result, POSE[:44] + struct.pack("<f", -3.0) + POSE[48:], "covariance of a result"),
+        (decode_result, POSE[:28] + struct.pack("<f", 3.0) + POSE[32:], "quaternion .* has the norm"),
+        (decode_result, POSE[:44] + struct.pack("<f", -3.0) + POSE[48:], "pose covariance .* diagonal >= 0"),
         (addressee_of, b"\x01\x00\x00\x00", "a GRAPH has no addressee"),
     ],
 )
