@@ -29,12 +29,12 @@ from std_msgs.msg import UInt8MultiArray
 from timing import RESULTS, write
 
 from cosense import topics
-from cosense.cooperation.journal import read_journal, read_lines
 from cosense.data import open_dataset
 from cosense.errors import nearest
+from cosense.evaluation.journal import read_journal, write_json
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.live import evaluate_live
-from cosense.evaluation.runs.records import write_json
+from cosense.json_lines import read_lines
 from cosense.methods.models import load_model
 from cosense.nodes.ros import conversions
 from cosense.runs.latency import OVERHEAD, read_latency

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.cooperate import FusionKind
-    from cosense.cooperation.journal import JournalEntry
     from cosense.data.dataset import Dataset
+    from cosense.evaluation.journal import JournalEntry
     from cosense.runs.scenario import Scenario
 
 # Budget of each message: less than a hundredth of the size of the points.
@@ -41,10 +41,10 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.cooperation.journal import read_journal
     from cosense.cooperation.kinds import fusion_for
     from cosense.data import open_dataset
-    from cosense.evaluation.runs.table import comparison_table
+    from cosense.evaluation.journal import read_journal
+    from cosense.evaluation.tables import comparison_table
     from cosense.runs.run import run_scenario
     from cosense.runs.scenario import FrameSource, Scenario
 
@@ -101,9 +101,9 @@ def _evaluate(
     from rich.progress import Progress
 
     from cosense.cli.evaluate import default_protocol
+    from cosense.evaluation.journal import METRICS, write_json
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.live import evaluate_live
-    from cosense.evaluation.runs.records import METRICS, write_json
     from cosense.evaluation.runs.runner import evaluate
     from cosense.methods.models import load_model
 
@@ -153,8 +153,9 @@ def _draw(
     out: Path,
 ) -> None:
     """Draw the frame that gains most from cooperation, and the report of all frames."""
+    from cosense.evaluation.journal import FRAMES, frame_result
     from cosense.evaluation.runs.live import entries_by_frame
-    from cosense.evaluation.runs.records import FRAMES, frame_result, read_records
+    from cosense.json_lines import read_lines
     from cosense.sensing.detections import Detections
     from cosense.viewer.annotations import outcome_of
     from cosense.viewer.bev import MIN_SCORE, draw_comparison
@@ -163,7 +164,7 @@ def _draw(
 
     alone = {
         result.frame_id: result.detections
-        for result in map(frame_result, read_records(out / "offline" / "none" / FRAMES))
+        for result in map(frame_result, read_lines(out / "offline" / "none" / FRAMES))
     }
     pages, gains = [], []
     played = [dataset[index] for index in range(frames)]

@@ -100,11 +100,11 @@ def command(
     from rich.console import Console
 
     from cosense.data import open_dataset
+    from cosense.evaluation.journal import FRAMES, METRICS
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.pose_noise import PoseNoise
-    from cosense.evaluation.runs.records import FRAMES, METRICS
     from cosense.evaluation.runs.runner import evaluate
-    from cosense.evaluation.runs.table import result_view
+    from cosense.evaluation.tables import result_view
     from cosense.methods.models import load_model
 
     console = Console()

@@ -188,7 +188,7 @@ def command(
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
     """Print all points, and of a grid which ones are worse than the ego alone."""
-    from cosense.evaluation.sweep.table import sweep_table, verdict
+    from cosense.evaluation.tables import sweep_table, verdict
 
     table = sweep_table(content)
     if not console.is_terminal:

@@ -28,13 +28,14 @@ from std_msgs.msg import UInt8MultiArray
 
 from cosense.cooperation.cooperate import check_fusion
 from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.journal import JournalEntry, LineWriter, to_values
 from cosense.cooperation.late import fuse_late
 from cosense.cooperation.mode import mode_of, no_sensor
 from cosense.cooperation.receiver import FusionResult
 from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import JournalEntry, to_values
+from cosense.json_lines import LineWriter
 from cosense.messages.envelope import MessageError
 from cosense.methods.models import CooperativeDetector
 from cosense.nodes.agent import AgentNode

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
-from cosense.evaluation.metrics.summary import FrameResult
+from cosense.evaluation.journal import FrameResult
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame

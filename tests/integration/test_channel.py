@@ -9,9 +9,10 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.journal import read_journal, read_lines
 from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.evaluation.journal import read_journal
+from cosense.json_lines import read_lines
 from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
+from cosense.evaluation.journal import read_journal
 from cosense.runs.supervisor import free_domain
 from tests.integration.two_hosts import Cable, environment, two_hosts, why_not
 from tests.nodes.tiny import write_scene, write_sharing_model

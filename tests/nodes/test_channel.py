@@ -21,8 +21,8 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
 from cosense import topics
-from cosense.cooperation.journal import read_lines
 from cosense.errors import CosenseError
+from cosense.json_lines import read_lines
 from cosense.nodes import channel
 from cosense.nodes.channel import ChannelNode
 from cosense.nodes.ros import process, qos

@@ -1,18 +1,18 @@
 """Offline evaluation: every frame of a data set through the same functions and bytes as the live nodes.
 
-What is written is what is counted: the numbers come from the lines of frames.jsonl, read back, so that a run
-in one go and one that was stopped and continued give the same. Where agents remember earlier frames of their
+What is written is what is counted: the numbers come from the records of frames.jsonl, so that a run in one go
+and one that was stopped and continued give the same. Where agents remember earlier frames of their
 sequence, a run that goes on first lets them see the frames of the one in which it was stopped again.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
@@ -36,8 +36,16 @@ from cosense.cooperation.share import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.detectors.detector import Detector
 from cosense.errors import CosenseError, nearest
-from cosense.evaluation.metrics.summary import (
+from cosense.evaluation.journal import (
+    FRAMES,
+    METRICS,
     FrameResult,
+    frame_record,
+    frame_result,
+    open_run,
+    write_json,
+)
+from cosense.evaluation.metrics.summary import (
     FrameScore,
     average_precision_so_far,
     score,
@@ -45,18 +53,10 @@ from cosense.evaluation.metrics.summary import (
 )
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
-from cosense.evaluation.runs.records import (
-    FRAMES,
-    METRICS,
-    frame_record,
-    frame_result,
-    open_run,
-    read_records,
-    write_json,
-)
 from cosense.evaluation.runs.sequences import SequenceCooperation, readable, sequence_start
 from cosense.geometry.boxes import points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
+from cosense.json_lines import LineWriter, read_lines
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
 from cosense.methods.selection import SELECTIONS, Selection
@@ -213,7 +213,7 @@ def evaluate(
     agents = SequenceCooperation(lambda: settings.start(detector))
     if (fusion in FEATURE_KINDS or registration != "none") and 0 < state.done < state.total:
         _catch_up(agents, dataset, settings, state.done)
-    with (out / FRAMES).open("a") as stream:
+    with closing(LineWriter(out / FRAMES)) as lines:
         for index in range(state.done, state.total):
             try:
                 frame = dataset[index]
@@ -221,10 +221,8 @@ def evaluate(
                 record = _skipped(index, error, skip_broken, out)
             else:
                 record = run_frame(frame, agents, settings, sequence=index)
-            line = json.dumps(record, allow_nan=False)
-            stream.write(line + "\n")
-            stream.flush()
-            state.add(json.loads(line))
+            lines.write(record)
+            state.add(record)
             if progress:
                 progress(state)
     if state.num_messages_not_used:
@@ -350,7 +348,7 @@ def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
 def _resume(state: RunState, dataset: Dataset, out: Path) -> None:
     """Count the frames that are already done, after checking that they are those of the data set."""
     last_id = None
-    for record in read_records(out / FRAMES):
+    for record in read_lines(out / FRAMES):
         if state.done < state.total:
             state.add(record)
             last_id = record.get("frame_id")

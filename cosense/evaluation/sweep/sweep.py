@@ -22,7 +22,8 @@ from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.detector import Detector
 from cosense.detectors.features import BevFeatures
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
+from cosense.evaluation.journal import FrameResult
+from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent

@@ -13,16 +13,17 @@ import pytest
 from cosense.cooperation.channel import DistantCooperation
 from cosense.cooperation.radio import Radio, RadioSettings
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.bootstrap import frame_draws, resample
+from cosense.evaluation.journal import FRAMES
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
+from cosense.evaluation.metrics.summary import frame_draws, resample
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise
-from cosense.evaluation.runs.records import FRAMES, read_records
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
 from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
 from cosense.evaluation.sweep.shared_maps import SharedMaps
 from cosense.evaluation.sweep.sweep import Point, PointResult, nearest_agents, survey, sweep
+from cosense.json_lines import read_lines
 from cosense.methods.models import CooperativeDetector
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
 from tests.evaluation.cooperators import PLACES_M, drive, tiny_detector
@@ -95,7 +96,7 @@ def test_a_point_gives_what_evaluate_gives(
     assert metrics["num_detections"] > 0
     for key in ("ap", "recall", "bytes_per_frame", "bytes_total", "messages_used_for", "num_detections"):
         assert found[key] == metrics[key], key
-    frames = list(read_records(tmp_path / FRAMES))
+    frames = list(read_lines(tmp_path / FRAMES))
     assert [score.bytes_per_sender for score in results[-1].scores] == [
         frame["bytes_per_sender"] for frame in frames
     ]

@@ -1,40 +1,123 @@
-"""The files of a run: run.json (what is run), frames.jsonl (one line a frame), metrics.json (the numbers).
+"""The files of a run, live or offline, with every digit of what came out of each frame.
 
-A line holds detections and ground truth with every digit, so that all numbers can be computed again, under
-another protocol too. Lines are written as frames are done: a run that was stopped goes on after the last
-whole line, unless the folder holds frames of another run.
+A live run writes detections.jsonl, one fused frame a line. An offline run writes run.json (what is run),
+frames.jsonl (detections and ground truth, one frame a line) and metrics.json (the numbers), so that all
+numbers can be computed again, under another protocol too. Lines are written as frames are done: an offline
+run that was stopped goes on after the last whole line, unless the folder holds frames of another run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cosense.cooperation.receiver import FusionResult
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.summary import FrameResult
 from cosense.geometry.boxes import as_boxes
+from cosense.json_lines import read_lines
+from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import Objects
 
 RUN, FRAMES, METRICS = "run.json", "frames.jsonl", "metrics.json"
 
 
+@dataclass(frozen=True)
+class JournalEntry:
+    """One fused frame of a live run.
+
+    Attributes:
+        stamp_ns: measurement time of the ego's cloud.
+        result: what came out.
+        missing: senders that were waited for in vain.
+        elapsed_ms: time between the arrival of the ego's message and the result, waiting for others included.
+        mode: how well the ego was helped, see `cosense.cooperation.mode`.
+        mode_reason: why the mode is not a better one.
+    """
+
+    stamp_ns: int
+    result: FusionResult
+    missing: list[str]
+    elapsed_ms: float
+    mode: str
+    mode_reason: str
+
+
+def to_values(entry: JournalEntry) -> dict[str, Any]:
+    """Return an entry as a line of detections.jsonl."""
+    return {
+        "stamp_ns": entry.stamp_ns,
+        **entry.result.detections.to_lists(),
+        "peers": [vars(report) for report in entry.result.peers],
+        "demand_bytes": dict(entry.result.demand_bytes),
+        "missing": entry.missing,
+        "elapsed_ms": entry.elapsed_ms,
+        "mode": entry.mode,
+        "mode_reason": entry.mode_reason,
+    }
+
+
+def read_journal(path: Path) -> list[JournalEntry]:
+    """Read all entries, in the order in which they were fused.
+
+    Raises:
+        CosenseError: the file is missing or a line other than the last is broken.
+    """
+    return [_from_values(values) for values in read_lines(path)]
+
+
+def _from_values(values: dict[str, Any]) -> JournalEntry:
+    peers = [PeerReport(**report) for report in values["peers"]]
+    return JournalEntry(
+        values["stamp_ns"],
+        FusionResult(Detections.from_lists(values), peers, values["demand_bytes"]),
+        values["missing"],
+        values["elapsed_ms"],
+        values["mode"],
+        values["mode_reason"],
+    )
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What came out of one frame, and what should have.
+
+    Attributes:
+        frame_id: name of the frame, unique within the run.
+        detections: boxes in the ego frame.
+        ground_truth: objects in the ego frame.
+        num_points: (K,) LiDAR points on each ground truth, counted by the agent that has most.
+        bytes_per_sender: length of all encoded messages of each collaborator; empty without collaboration.
+        elapsed_ms: time between the sensor data of all agents and the detections; NaN where none came.
+    """
+
+    frame_id: str
+    detections: Detections
+    ground_truth: Objects
+    num_points: NDArray[np.int64]
+    bytes_per_sender: Mapping[str, int]
+    elapsed_ms: float
+
+    def __post_init__(self) -> None:
+        if len(self.num_points) != len(self.ground_truth):
+            raise ValueError(
+                f"{len(self.ground_truth)} objects, but {len(self.num_points)} numbers of points"
+            )
+
+
 def frame_record(result: FrameResult) -> dict[str, Any]:
-    """Return a frame as it is written; `frame_result` reads it back without loss."""
-    found, truth = result.detections, result.ground_truth
+    """Return a frame as a line of frames.jsonl; `frame_result` reads it back without loss."""
+    truth = result.ground_truth
     return {
         "frame_id": result.frame_id,
-        "detections": {
-            "boxes": found.boxes.tolist(),
-            "scores": found.scores.tolist(),
-            "labels": found.labels.tolist(),
-            "sources": found.sources.tolist(),
-        },
+        "detections": result.detections.to_lists(),
         "ground_truth": {
             "boxes": truth.boxes.tolist(),
             "labels": truth.labels.tolist(),
@@ -48,15 +131,10 @@ def frame_record(result: FrameResult) -> dict[str, Any]:
 
 def frame_result(record: Mapping[str, Any]) -> FrameResult:
     """Return the frame that `frame_record` has written."""
-    found, truth = record["detections"], record["ground_truth"]
+    truth = record["ground_truth"]
     return FrameResult(
         frame_id=record["frame_id"],
-        detections=Detections(
-            as_boxes(found["boxes"]),
-            np.array(found["scores"], dtype=np.float32),
-            np.array(found["labels"], dtype=np.int64),
-            np.array(found["sources"], dtype=np.uint8),
-        ),
+        detections=Detections.from_lists(record["detections"]),
         ground_truth=Objects(
             as_boxes(truth["boxes"]),
             np.array(truth["labels"], dtype=np.int64),
@@ -108,23 +186,6 @@ def _open_run(out: Path, run: Mapping[str, Any], restart: bool) -> None:
 def run_key(run: Mapping[str, Any]) -> str:
     """Return 12 hexadecimal digits that two runs share only if they do the same."""
     return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what the lines of a frames.jsonl hold.
-
-    Raises:
-        CosenseError: a line is not JSON.
-    """
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                raise CosenseError(
-                    f"{path}: line {number} is broken; delete it and all below, or start over with --restart"
-                ) from None
-            yield record
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

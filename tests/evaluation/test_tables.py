@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.runner import evaluate
-from cosense.evaluation.runs.table import comparison_table, markdown_table, result_view
+from cosense.evaluation.tables import comparison_table, result_view
 from tests.evaluation.scenes import PointIsCar, Scenes, two_agents
 
 
@@ -31,41 +31,42 @@ def printed(view: Any) -> str:
     return console.export_text()
 
 
+def cells(runs: list[dict[str, Any]]) -> tuple[str, list[str], list[tuple[str, ...]]]:
+    """Return title, headings and rows of a comparison."""
+    table = comparison_table(runs)
+    columns = [[str(cell) for cell in column.cells] for column in table.columns]
+    headings = [str(column.header) for column in table.columns]
+    return str(table.title), headings, list(zip(*columns, strict=True))
+
+
 def test_fusions_side_by_side(runs: list[dict[str, Any]]) -> None:
     runs = [run | {"ap": {"0.5": ap}} for run, ap in zip(runs, (0.5, 0.875, None), strict=True)]
-    title, blank, header, ruler, *rows = markdown_table(runs).splitlines()
+    title, headings, rows = cells(runs)
     assert "protocol simulated, hash f0550a64dd71" in title
     assert "fusion" not in title
-    assert blank == ""
-    assert header.startswith("| fusion | AP@0.5 | AP 3D@0.5 | AP near@0.5 | kB/frame |")
-    assert ruler.startswith("| :-- | --: |")
-    assert [row.split(" | ")[:2] for row in rows] == [
-        ["| none", "50.0"],
-        ["| late", "87.5"],
-        ["| early", "–"],
-    ]
-    assert rows[0].split(" | ")[4] == "0"
-    assert rows[1].split(" | ")[4] == f"{runs[1]['bytes_per_frame']['mean'] / 1000:.3g}"
+    assert headings[:5] == ["fusion", "AP@0.5", "AP 3D@0.5", "AP near@0.5", "kB/frame"]
+    assert [row[:2] for row in rows] == [("none", "50.0"), ("late", "87.5"), ("early", "–")]
+    assert [row[4] for row in rows[:2]] == ["0", f"{runs[1]['bytes_per_frame']['mean'] / 1000:.3g}"]
 
 
-def test_table_for_the_terminal_has_the_same_cells(runs: list[dict[str, Any]]) -> None:
+def test_nothing_of_a_table_is_cut_off(runs: list[dict[str, Any]]) -> None:
     text = printed(comparison_table(runs))
-    for cell in markdown_table(runs).replace("|", " ").split():
-        if set(cell) - set("-:"):
-            assert cell in text
+    title, headings, rows = cells(runs)
+    for cell in (*title.split(), *headings, *(cell for row in rows for cell in row)):
+        assert cell in text
 
 
 def test_what_differs_becomes_a_column(runs: list[dict[str, Any]]) -> None:
     noise = {"position_m": 0.2, "heading_deg": 0.4}
     other = runs[1] | {"protocol": "opencood", "protocol_hash": "152acf716563", "budget_bytes": 900}
-    _, _, header, _, first, second = markdown_table([runs[1], other | {"pose_noise": noise}]).splitlines()
-    assert header.startswith("| protocol | hash | budget | pose noise | AP@0.3 |")
-    assert first.startswith("| simulated | f0550a64dd71 | – | – | ")
-    assert second.startswith("| opencood | 152acf716563 | 900 B | 0.2 m 0.4° | ")
+    _, headings, (first, second) = cells([runs[1], other | {"pose_noise": noise}])
+    assert headings[:5] == ["protocol", "hash", "budget", "pose noise", "AP@0.3"]
+    assert first[:4] == ("simulated", "f0550a64dd71", "–", "–")
+    assert second[:4] == ("opencood", "152acf716563", "900 B", "0.2 m 0.4°")
 
 
 def test_one_run_alone_is_named_by_its_fusion(runs: list[dict[str, Any]]) -> None:
-    assert markdown_table(runs[:1]).splitlines()[2].startswith("| fusion | AP@0.3 |")
+    assert cells(runs[:1])[1][:2] == ["fusion", "AP@0.3"]
 
 
 def test_result_shows_bands_classes_and_cost(runs: list[dict[str, Any]], tmp_path: Path) -> None:
