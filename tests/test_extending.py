@@ -101,11 +101,10 @@ def test_a_data_set_is_recognised_by_its_files(mine, sequence, tmp_path) -> None
 
 def test_a_check_refuses_with_its_reason(mine) -> None:
     (check,) = find_checks(["in_range"])
-    near, far = (
-        Message(PayloadKind.OBJECTS, "a", 0, 0, transform_from_planar(x, 40, 0), np.zeros((3, 3)), bytes(8), b"")
-        for x in (100, 400)
-    )
-    context = TrustContext(replace(near, T_world_agent=transform_from_planar(0, 40, 1)), age_ms=0)
+    T_ego = transform_from_planar(0, 40, 1)
+    ego = Message(PayloadKind.OBJECTS, "a", 0, 0, T_ego, np.zeros((3, 3)), bytes(8), b"")
+    context = TrustContext(ego, age_ms=0)
+    near, far = (replace(ego, T_world_agent=transform_from_planar(x, 40, 0)) for x in (100, 400))
     assert check(near, context) is None
     assert check(far, context) == "claims to be 400 m away, the radio reaches 300"
 
