@@ -41,7 +41,7 @@ class BagDataset(Dataset):
         split: "all" or "labelled".
         labels: None, or the name of the one label set that the bag has.
         cameras: also read the images.
-        bag: what the bag does not say by itself.
+        bag: choices of the user where the bag is ambiguous.
 
     Raises:
         CosenseError: a topic, a frame or a calibration is missing, or there are several candidates.

@@ -31,7 +31,7 @@ class BagIndex:
 
     Args:
         bag: the file.
-        options: what the bag does not say by itself.
+        options: choices of the user where the bag is ambiguous.
         cameras: also look for images.
 
     Attributes:
