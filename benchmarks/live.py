@@ -36,12 +36,12 @@ from cosense.errors import nearest
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.live import evaluate_live
 from cosense.evaluation.runs.records import write_json
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.nodes.ros import conversions
 from cosense.runs.latency import OVERHEAD, read_latency
-from cosense.runs.live import run_scenario
 from cosense.runs.processes import processes
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, load_scenario, resolved
 from cosense.runs.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ FUZZ_MESSAGES, FUZZ_BURST = 100_000, 160
 
 def latency() -> list[dict[str, Any]]:
     """One vehicle and one unit: at 10 Hz, where the machine is too slow, and at a rate that it can follow."""
-    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000, frames=120))
+    scenario = resolved(Scenario(FrameSource(data=_data("pair")), budget_bytes=2000, frames=120))
     rows = []
     for rate in (1.0, SLOW):
         out = OUT / f"latency-{rate:g}"
@@ -87,7 +87,7 @@ def lossy() -> list[dict[str, Any]]:
     played = resolved(
         dataclasses.replace(
             scenario,
-            source=Source(data=data),
+            source=FrameSource(data=data),
             agents=(),
             ego=None,
             frames=None,
@@ -131,7 +131,7 @@ def lossy() -> list[dict[str, Any]]:
 def registration() -> list[dict[str, Any]]:
     """A unit whose pose is wrong, which it does not know, with and without scene graphs, and a right one."""
     scenario = load_scenario(SCENARIOS / "wrong_pose.yaml")
-    scenario = dataclasses.replace(scenario, source=Source(data=_data("pair")), frames=REGISTERED_FRAMES)
+    scenario = dataclasses.replace(scenario, source=FrameSource(data=_data("pair")), frames=REGISTERED_FRAMES)
     right = tuple(AgentSpec(agent.id, agent.kind) for agent in scenario.agents)
     rows = []
     for job, changes in (
@@ -217,7 +217,7 @@ def fuzz() -> list[dict[str, Any]]:
         stranger.create_subscription(
             UInt8MultiArray, topic, lambda m, messages=messages: messages.append(bytes(m.data)), 10
         )
-    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000))
+    scenario = resolved(Scenario(FrameSource(data=_data("pair")), budget_bytes=2000))
     played = dataclasses.replace(scenario, player=PlayerSettings(mode="rate", rate=SLOW))
     chance = random.Random(0)
     shouted = 0

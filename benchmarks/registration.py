@@ -35,7 +35,7 @@ def graph(classes: np.ndarray, positions: np.ndarray, yaws: np.ndarray, sigma_m:
     return SceneGraph(
         "agent", 0, np.eye(4), np.eye(3), np.arange(count), classes, positions, sizes, yaws,
         np.zeros((count, 2)),
-        np.full(count, sigma_m), np.full(count, 0.9), np.zeros((0, 2), np.int64),
+        np.full(count, sigma_m), np.full(count, 0.9),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from scene_graph_pairs import AT_ALL, FRAMES, OFF_DEGREES, OFF_M, WITH_PRIOR, er
 from timing import measure, write
 
 from cosense.geometry.transforms import Matrix, transform_from_planar
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.scene_graph import Prior, Settings
 from cosense.scene_graph.describe.describe import describe as describe_without_learning
 from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
@@ -42,7 +42,7 @@ STRANGERS = 1000
 
 def several_frames() -> list[GraphPair]:
     """Return pairs of vehicle and unit after `FRAMES` frames."""
-    detector = load_model("cosense-lite")
+    detector = load_model("cosense-lite").detector
     pairs = []
     for seed in range(FIRST_OF_SEVERAL, FIRST_OF_SEVERAL + PLACES_OF_SEVERAL):
         _, last = pairs_of(seed, detector)
@@ -124,7 +124,7 @@ def strangers_row(pairs: list[GraphPair], kind: str) -> dict[str, Any]:
 
 def main() -> None:
     """Simulate, register, write."""
-    pairs = load_graph_pairs(SCENES, CACHE, load_model("cosense-lite"))
+    pairs = load_graph_pairs(SCENES, CACHE, load_model("cosense-lite").detector)
     groups = {
         "vehicle and unit": [pair for pair in pairs if pair.name.endswith("infrastructure")],
         "two vehicles": [pair for pair in pairs if not pair.name.endswith("infrastructure")],

@@ -42,23 +42,23 @@ def command(
     from rich.console import Console
 
     from cosense.cooperation.journal import read_journal
+    from cosense.cooperation.kinds import fusion_for
     from cosense.data import open_dataset
     from cosense.evaluation.runs.table import comparison_table
-    from cosense.runs.live import run_scenario
-    from cosense.runs.method import method_for
-    from cosense.runs.scenario import Scenario, Source
+    from cosense.runs.run import run_scenario
+    from cosense.runs.scenario import FrameSource, Scenario
 
     console = Console()
     if data is None:
         data = _simulated(out / "sequence", frames, console)
     dataset = open_dataset(data)
     frames = min(frames, len(dataset))
-    method = method_for(model)
-    console.rule(f"Every agent as a ROS 2 process: {method} fusion")
+    fusion = fusion_for(model)
+    console.rule(f"Every agent as a ROS 2 process: {fusion} fusion")
     scenario = Scenario(
-        Source(data=data),
+        FrameSource(data=data),
         model=model,
-        method=method,
+        fusion=fusion,
         budget_bytes=_BUDGET_BYTES,
         frames=frames,
         record=True,
@@ -66,8 +66,8 @@ def command(
     if run_scenario(scenario, out, console):
         raise typer.Exit(1)
     entries = read_journal(out / "detections.jsonl")
-    alternatives: tuple[FusionKind, ...] = ("none",) if method == "late" else ("none", "late")
-    console.rule(f"{', '.join(alternatives)} offline, {method} as the live run above gave it")
+    alternatives: tuple[FusionKind, ...] = ("none",) if fusion == "late" else ("none", "late")
+    console.rule(f"{', '.join(alternatives)} offline, {fusion} as the live run above gave it")
     metrics = _evaluate(dataset, entries, scenario, alternatives, out, console)
     console.print(comparison_table(list(metrics.values())))
     _draw(dataset, entries, metrics, frames, out)
@@ -107,7 +107,7 @@ def _evaluate(
     from cosense.evaluation.runs.runner import evaluate
     from cosense.methods.model import load_model
 
-    assert scenario.method is not None
+    assert scenario.fusion is not None
     assert scenario.frames is not None
     frames = scenario.frames
     model = load_model(scenario.model)
@@ -120,7 +120,7 @@ def _evaluate(
         protocol,
         frames=frames,
         command=invocation,
-        fusion=scenario.method,
+        fusion=scenario.fusion,
         budget_bytes=scenario.budget_bytes,
     )
     with Progress(console=console) as progress:
@@ -142,7 +142,7 @@ def _evaluate(
 
         metrics: dict[str, dict[str, Any]] = {fusion: offline(fusion) for fusion in alternatives}
     write_json(out / METRICS, live)
-    return {**metrics, scenario.method: live}
+    return {**metrics, scenario.fusion: live}
 
 
 def _draw(
@@ -156,9 +156,10 @@ def _draw(
     from cosense.evaluation.runs.live import entries_by_frame
     from cosense.evaluation.runs.records import FRAMES, frame_result, read_records
     from cosense.sensing.detections import Detections
+    from cosense.viewer.annotations import outcome_of
     from cosense.viewer.bev import MIN_SCORE, draw_comparison
-    from cosense.viewer.report import ReportFrame, write_report
-    from cosense.viewer.scene import outcome_of
+    from cosense.viewer.html_report import write_report
+    from cosense.viewer.pack import ReportFrame
 
     alone = {
         result.frame_id: result.detections

@@ -283,8 +283,8 @@ def registered(
     refine: bool,
 ) -> tuple[SceneGraph, SceneGraph, Registration, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
+    from cosense.messages.scene_graph import transmitted
     from cosense.scene_graph.dialogue import register_and_refine
-    from cosense.scene_graph.message import transmitted
 
     if refine:
         a, b = sides

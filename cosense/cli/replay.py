@@ -23,7 +23,7 @@ def command(
     model: Annotated[
         str, typer.Option(help="Of all agents: name below models/, or a folder.")
     ] = "cosense-lite",
-    method: Annotated[
+    fusion: Annotated[
         str | None,
         typer.Option(
             help="hybrid, intermediate or late; without it hybrid where the model shares features.",
@@ -31,7 +31,8 @@ def command(
         ),
     ] = None,
     registration: Annotated[
-        str, typer.Option(help="scene_graph: graphs of all agents set poses right; none: as recorded.")
+        str,
+        typer.Option(help="scene_graph: graphs of all agents correct the poses; none: as recorded."),
     ] = "none",
     budget: Budget = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also play images.")] = False,
@@ -58,7 +59,7 @@ def command(
     from rich.console import Console
 
     from cosense.config import from_mapping, to_mapping
-    from cosense.runs.live import run_scenario
+    from cosense.runs.run import run_scenario
     from cosense.runs.scenario import Scenario
 
     scenario = from_mapping(
@@ -70,7 +71,7 @@ def command(
                 "bag": to_mapping(bag_options(points, pose, ego, world, ground_truth, tolerance_ms)),
             },
             "model": model,
-            "method": method,
+            "fusion": fusion,
             "registration": registration,
             "budget_bytes": budget,
             "frames": frames,

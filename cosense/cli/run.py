@@ -39,7 +39,7 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.runs.live import run_scenario
+    from cosense.runs.run import run_scenario
     from cosense.runs.scenario import load_scenario, with_player
 
     wanted = load_scenario(scenario)

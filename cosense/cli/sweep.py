@@ -111,7 +111,7 @@ def command(
     from cosense.evaluation.sweep.sweep import survey, sweep
     from cosense.methods.model import load_model
     from cosense.methods.selection import SELECTIONS
-    from cosense.viewer.curves import draw_sweep
+    from cosense.viewer.sweep_plot import draw_sweep
 
     console = Console()
     kind = check_curve(curve)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cosense.cooperation.cooperate import FusionKind
     from cosense.data.dataset import CooperativeFrame
     from cosense.evaluation.runs.sequences import SequenceCooperation
-    from cosense.viewer.report import ReportFrame
+    from cosense.viewer.pack import ReportFrame
 
 
 def command(
@@ -47,9 +47,9 @@ def command(
     from cosense.data import open_dataset
     from cosense.evaluation.runs.sequences import SequenceCooperation
     from cosense.methods.model import load_model
-    from cosense.runs.report import is_run
+    from cosense.runs.finished import is_run
     from cosense.viewer.bev import draw_bev, draw_comparison
-    from cosense.viewer.report import write_report
+    from cosense.viewer.html_report import write_report
 
     console = Console()
     if is_run(path):
@@ -99,9 +99,9 @@ def command(
 
 def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) -> None:
     """Draw a live run."""
-    from cosense.runs.report import pages_of_run
+    from cosense.runs.finished import pages_of_run
     from cosense.viewer.bev import draw_bev
-    from cosense.viewer.report import write_report
+    from cosense.viewer.html_report import write_report
 
     pages, notes = pages_of_run(path, frame, frames)
     first = pages[0]
@@ -114,7 +114,7 @@ def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) 
 
 def _page(frame: CooperativeFrame, cooperation: SequenceCooperation | None, index: int) -> ReportFrame:
     from cosense.sensing.detections import Detections
-    from cosense.viewer.report import ReportFrame
+    from cosense.viewer.pack import ReportFrame
 
     if cooperation is None:
         return ReportFrame(frame, Detections.empty())

@@ -27,12 +27,11 @@ from cosense.cooperation.share import share
 from cosense.detectors.base import BevFeatures, Encoded
 from cosense.errors import CosenseError, nearest
 from cosense.messages.envelope import MessageError, PayloadKind, decode
+from cosense.messages.scene_graph import SceneGraph, decode_scene_graph, share_graph
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.extract.builder import SceneGraphBuilders
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import decode_scene_graph, share_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 

@@ -36,10 +36,10 @@ from cosense.cooperation.relative_poses import (
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import displaced, wrap_angle
 from cosense.messages.envelope import Message, MessageError, decode
-from cosense.messages.reports import UNKNOWN, PeerReport
+from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.correction.filter import PoseError, PoseFilter, Verdict, pose_error
-from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.register.registration import Posed, Prior, Registration, Status, planar
 
 # Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.
@@ -141,9 +141,10 @@ class PoseRepair:
         others: dict[str, Surroundings] = {}
         reports: list[PeerReport] = []
         for data in messages:
-            sender, age_ms, refusal = UNKNOWN, None, ""
+            sender, age_ms, kind, refusal = UNKNOWN, None, "", ""
             try:
                 message = decode(data)
+                kind = message.kind.name
                 sender, age_ms = message.sender, (own.stamp_ns - message.stamp_ns) / 1e6
                 if sender == own.agent_id or sender in others:
                     raise MessageError(
@@ -154,7 +155,8 @@ class PoseRepair:
                 others[sender] = read_surroundings(message, self._registration)
             except CosenseError as error:
                 refusal = str(error)
-            reports.append(PeerReport(sender, len(data), "nothing" if refusal else "pose", refusal, age_ms))
+            used_for: UsedFor = "nothing" if refusal else "pose"
+            reports.append(PeerReport(sender, len(data), used_for, refusal, age_ms, kind))
         found = relative_poses(self._registration, own, [self._doubted(other) for other in others.values()])
         self.registrations = {name: Heard(others[name], result) for name, result in found.items()}
         self._findings = {}

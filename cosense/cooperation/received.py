@@ -47,9 +47,10 @@ def receive_features(
     usable: list[Admitted] = []
     reports: list[PeerReport] = []
     for data in messages:
-        sender, age_ms = UNKNOWN, None
+        sender, age_ms, carried = UNKNOWN, None, ""
         try:
             message = decode(data)
+            carried = message.kind.name
             sender, age_ms = message.sender, (ego.stamp_ns - message.stamp_ns) / 1e6
             if sender == ego.sender or sender in [other.sender for other in usable]:
                 raise MessageError("the sender is the ego itself or has sent another message for this frame")
@@ -57,11 +58,11 @@ def receive_features(
                 raise MessageError(f"more than {max_senders} senders")
             received, reason = _read(place(message, ego), age_ms, ego, specs, shape, gate)
         except MessageError as error:
-            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms))
+            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms, carried))
         else:
             usable.append(received)
             used_for: UsedFor = "features" if received.use == "features" else "boxes"
-            reports.append(PeerReport(sender, len(data), used_for, reason, age_ms))
+            reports.append(PeerReport(sender, len(data), used_for, reason, age_ms, carried))
     # Equal scores rank in the order given: which message came first must not decide.
     return sorted(usable, key=lambda other: other.sender), reports
 

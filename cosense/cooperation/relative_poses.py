@@ -19,12 +19,11 @@ import numpy as np
 from cosense.geometry.transforms import Matrix, invert, wrap_angle
 from cosense.messages.envelope import Message, MessageError, PayloadKind
 from cosense.messages.points import decode_points
+from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.scene_graph.baselines.box_pose_graph import register_boxes
 from cosense.scene_graph.baselines.icp import VOXEL_M, Cloud, register_clouds, thinned
 from cosense.scene_graph.baselines.spectral import register_spectral
 from cosense.scene_graph.correction.pose_graph import Edge, optimise
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import decode_scene_graph
 from cosense.scene_graph.register.register import register
 from cosense.scene_graph.register.registration import Posed, Prior, Registration, Status, planar
 from cosense.sensing.frame import AgentFrame

@@ -1,9 +1,9 @@
 """The radio between the agents: what each of them sends reaches each other one late, or not at all.
 
-    /v2x/tx/<agent>/features, objects, demand  UInt8MultiArray, what it sends
-    /v2x/rx/<agent>/features, objects, demand  likewise, what it hears of the others
-    /<agent>/pose                              PoseWithCovarianceStamped, where a link has a range
-    /diagnostics                               of each link; of the channel also how late it is itself
+    /v2x/tx/<agent>/messages, requests  UInt8MultiArray, what it sends
+    /v2x/rx/<agent>/messages, requests  UInt8MultiArray, what it receives from the others
+    /<agent>/pose                       PoseWithCovarianceStamped, where a link has a range
+    /diagnostics                        DiagnosticArray, each link; also how late the channel is itself
 
 A message is a broadcast: each other agent has a link and a fate of its own, see link.py. The channel never
 looks into a message, so what is broken gets through as well. Messages wait in one bounded queue for a thread

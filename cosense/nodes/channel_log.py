@@ -144,7 +144,7 @@ class ChannelLog:
                 {
                     "from": transit.sender,
                     "to": transit.receiver,
-                    "kind": transit.topic.rsplit("/", 1)[1],
+                    "topic": transit.topic.rsplit("/", 1)[1],
                     "number": transit.number,
                     "bytes": transit.n_bytes,
                     "offered_ns": transit.offered_ns,

@@ -33,7 +33,7 @@ from cosense.nodes.player_parameters import (
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.sensors import SensorOutputs
-from cosense.runs.source import frames_of, open_source
+from cosense.runs.frame_source import frames_of, open_source
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05

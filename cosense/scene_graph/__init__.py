@@ -1,8 +1,8 @@
 """SG-Reg: compact semantic scene graphs that find or set right the pose between agents."""
 
+from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.describe.describe import describe
 from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.graph import NodeClass, SceneGraph
 from cosense.scene_graph.register.register import register
 from cosense.scene_graph.register.registration import Prior, Registration, Settings, Status
 

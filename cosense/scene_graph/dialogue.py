@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.messages.envelope import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
+from cosense.messages.scene_graph import SceneGraph, part_of
 from cosense.scene_graph.describe.descriptors import Register
 from cosense.scene_graph.exchange import Exchange, ExchangeSettings
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import part_of
 from cosense.scene_graph.register.refinement import refined
 from cosense.scene_graph.register.register import register
 from cosense.scene_graph.register.registration import Prior, Registration

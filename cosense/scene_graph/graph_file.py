@@ -13,11 +13,10 @@ import numpy as np
 from cosense.config import from_mapping
 from cosense.errors import CosenseError, read_file
 from cosense.messages.envelope import MAX_SENDER_BYTES
+from cosense.messages.scene_graph import MAP_CLASSES, MAX_NODES, MAX_POSITION_M, NodeClass, SceneGraph
 from cosense.scene_graph.extract.build import graph_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.labels import classes_of
-from cosense.scene_graph.message import MAX_NODES, MAX_POSITION_M
 
 SUFFIX = ".json"
 _MAX_STAMP_NS = (1 << 63) - 1

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.messages.scene_graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.describe.describe import describe_nodes
-from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.register.registration import Settings
 
 # Detectors confuse a person with a rider and a pole with a trunk, so either may match the other. Unknown

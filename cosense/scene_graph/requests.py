@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_quaternion
 from cosense.messages.envelope import MAX_SENDER_BYTES, MAX_TRANSLATION_M, MessageError
-from cosense.scene_graph.message import Part, part_of
+from cosense.messages.scene_graph import Part, part_of
 
 MAX_REQUESTED_NODES = 256
 MAX_POINTS_PER_NODE = 256

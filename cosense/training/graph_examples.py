@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.describe.encoder import NodeTensors, tensors_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.nodes import GROUP_OF
 from cosense.training.config import EncoderTrainingConfig
 from cosense.training.graph_pairs import GraphPair, same_things

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
+from cosense.messages.scene_graph import SceneGraph, transmitted
 from cosense.scene_graph.extract.build import build, graph_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import transmitted
 from cosense.scene_graph.nodes import GROUP_OF
 from cosense.simulation import SCENES_VERSION
 from cosense.training.config import SceneConfig

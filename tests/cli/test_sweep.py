@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.cli.sweep import model_names
 from cosense.errors import CosenseError
-from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.opv2v_writer import write_opv2v
+from cosense.simulation.stage import SimulatedFrame
 from tests.evaluation.cooperators import drive, write_tiny_model
 from tests.threads import one_thread
 

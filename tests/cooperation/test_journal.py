@@ -20,7 +20,10 @@ def entry(stamp_ns: int, count: int) -> JournalEntry:
         rng.integers(0, 10, count),
         rng.integers(0, 3, count).astype(np.uint8),
     )
-    peers = [PeerReport("unit", 123, "boxes", age_ms=1.25), PeerReport("unknown", 3, "nothing", "too short")]
+    peers = [
+        PeerReport("unit", 123, "boxes", age_ms=1.25, kind="OBJECTS"),
+        PeerReport("unknown", 3, "nothing", "too short"),
+    ]
     return JournalEntry(stamp_ns, FusionResult(detections, peers), ["late one"], 12.5, "LATE", "")
 
 

@@ -18,9 +18,9 @@ from cosense.cooperation.relative_poses import (
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
 from cosense.messages.points import decode_points, encode_points
+from cosense.messages.scene_graph import encode_scene_graph
 from cosense.scene_graph import NodeClass, Prior, Status
 from cosense.scene_graph.baselines.icp import Cloud
-from cosense.scene_graph.message import encode_scene_graph
 from cosense.scene_graph.register.register import register
 from tests.cooperation.networks import frame
 from tests.scene_graph.scenes import errors, graph_of, seen, things

@@ -28,7 +28,7 @@ def check_files(out: Path) -> None:
     assert "<html" in (out / "report.html").read_text()[:200]
     with (out / "run.mcap").open("rb") as stream:
         topics = {channel.topic for _, channel, _ in make_reader(stream).iter_messages()}
-    assert {"/v2x/features", "/v2x/demand", "/detections", "/ground_truth"} <= topics
+    assert {"/v2x/messages", "/v2x/requests", "/detections", "/ground_truth"} <= topics
 
 
 def test_simulated_sequence(tmp_path) -> None:

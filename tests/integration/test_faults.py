@@ -12,8 +12,8 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.journal import JournalEntry, read_journal
-from cosense.cooperation.senders import CollectorSettings
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import Stranger, run_supervised
@@ -44,11 +44,11 @@ def scenario(model, data) -> Scenario:
     """Return one that keeps time."""
     return resolved(
         Scenario(
-            source=Source(data=data),
+            source=FrameSource(data=data),
             model=str(model),
             budget_bytes=BUDGET_BYTES,
             player=PlayerSettings(mode="rate", rate=RATE),
-            collect=CollectorSettings(timeout_ms=80.0),
+            synchroniser=SynchroniserSettings(timeout_ms=80.0),
         )
     )
 
@@ -118,18 +118,18 @@ def test_floods_garbage_and_who_does_not_read_do_not_stop_anybody(scenario, tmp_
 
     stranger.ignore(MarkerArray, topics.MARKERS)
     stranger.ignore(PointCloud2, topics.DETECTIONS)
-    heard = stranger.listen(topics.V2X_FEATURES)
+    heard = stranger.listen(topics.V2X_MESSAGES)
     replayed = 0
 
     def flood(progress: Progress) -> None:
         nonlocal replayed
         stranger.take()
         for number in range(20):
-            stranger.shout(topics.V2X_OBJECTS, b"CSNS\x01 and then nonsense" * (number + 1))
-            stranger.shout(topics.V2X_DEMAND, bytes(range(number + 1)) * 10)
+            stranger.shout(topics.V2X_MESSAGES, b"CSNS\x01 and then nonsense" * (number + 1))
+            stranger.shout(topics.V2X_REQUESTS, bytes(range(number + 1)) * 10)
             if heard:
                 # The peer's own message of a while ago, again and again.
-                stranger.shout(topics.V2X_FEATURES, heard[0])
+                stranger.shout(topics.V2X_MESSAGES, heard[0])
                 replayed += 1
         if progress.fused >= 30:
             raise KeyboardInterrupt

@@ -76,7 +76,7 @@ def run_until_played(nodes: Sequence[Node], folder: Path) -> None:
 def test_a_launched_scenario_fuses_every_frame(tmp_path):
     scene, model = write_scene(tmp_path / "scene", FRAMES), write_sharing_model(tmp_path / "tiny")
     scenario = tmp_path / "mine.yaml"
-    scenario.write_text(f"source: {{data: {scene}}}\nmodel: {model}\nmethod: hybrid\nbudget_bytes: 400\n")
+    scenario.write_text(f"source: {{data: {scene}}}\nmodel: {model}\nfusion: hybrid\nbudget_bytes: 400\n")
     out = tmp_path / "run"
     run_until_played(nodes_of("scenario", scenario=str(scenario), out=str(out)), tmp_path)
     journal = read_journal(out / "detections.jsonl")
@@ -91,8 +91,8 @@ def test_agents_that_are_launched_one_by_one_find_each_other(tmp_path):
     params.write_text("/**:\n  ros__parameters:\n    budget_bytes: 400\n    timeout_ms: 5000.0\n")
     replay = nodes_of("replay", bag=str(scene), model=model, mode="drain", out=str(tmp_path / "run"))
     nodes = [node for node in replay if node.executable == "player"]
-    nodes += nodes_of("agent", agent_id="-1", model=model, params_file=str(params), method="hybrid")
-    ego = {"ego_id": "1", "model": model, "peers": "-1", "journal": str(journal), "method": "hybrid"}
+    nodes += nodes_of("agent", agent_id="-1", model=model, params_file=str(params), fusion="hybrid")
+    ego = {"ego_id": "1", "model": model, "peers": "-1", "journal": str(journal), "fusion": "hybrid"}
     nodes += nodes_of("fusion", **ego, params_file=str(params), agent_params_file="none")
     run_until_played(nodes, tmp_path)
     fused = read_journal(journal)

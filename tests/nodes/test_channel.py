@@ -55,7 +55,7 @@ class Radio:
             self.heard.append((agent, bytes(message.data), time.monotonic()))
 
         self.others.create_subscription(
-            UInt8MultiArray, topics.rx_topic(agent, topics.V2X_OBJECTS), hear, qos.V2X
+            UInt8MultiArray, topics.rx_topic(agent, topics.V2X_MESSAGES), hear, qos.V2X
         )
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -77,7 +77,7 @@ class Radio:
 
     def send(self, agent: str, data: bytes) -> float:
         """Send what an agent would, and return when (monotonic)."""
-        sender = self.publisher(UInt8MultiArray, topics.tx_topic(agent, topics.V2X_OBJECTS))
+        sender = self.publisher(UInt8MultiArray, topics.tx_topic(agent, topics.V2X_MESSAGES))
         now_s = time.monotonic()
         sender.publish(UInt8MultiArray(data=array.array("B", data)))
         return now_s
@@ -134,8 +134,8 @@ def test_everybody_else_hears_a_message_after_the_delay_of_their_link_whatever_i
     delays_s = [at_s - sent_s for _, _, at_s in air.heard]
     assert 0.05 <= delays_s[0] < 0.2 <= delays_s[1] < 1.0
     first, second = air.fates()
-    assert (first["from"], first["to"], first["kind"], first["number"], first["bytes"]) == (
-        *("car", "van", "objects"),
+    assert (first["from"], first["to"], first["topic"], first["number"], first["bytes"]) == (
+        *("car", "van", "messages"),
         *(0, 10),
     )
     assert second["delivered_ns"] - second["offered_ns"] >= 200e6

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
+from cosense.messages.scene_graph import transmitted
 from cosense.scene_graph import Status
 from cosense.scene_graph.dialogue import register_and_refine
 from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.message import transmitted
 from cosense.scene_graph.register.register import register
 from cosense.sensing.detections import Detections
 from tests.scene_graph.clouds import Face, box, cloud, pole

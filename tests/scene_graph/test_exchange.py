@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
+from cosense.messages.scene_graph import Part, part_of
 from cosense.scene_graph.dense import points_on
 from cosense.scene_graph.exchange import Exchange, ExchangeSettings
-from cosense.scene_graph.message import Part, part_of
 from cosense.scene_graph.requests import (
     Request,
     Result,

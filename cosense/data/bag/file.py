@@ -18,7 +18,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from cosense.data.bag import types as bag_types
-from cosense.data.timeline import Moment, with_turns
+from cosense.data.bag.timeline import Moment, with_turns
 from cosense.errors import CosenseError, nearest
 
 # Messages of these types are kept in memory when the bag is opened: they are small.

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from cosense.data.bag.file import Entry
 from cosense.data.bag.frame_record import FrameRecord
 from cosense.data.bag.index import BagIndex
+from cosense.data.bag.timeline import Moment, with_turns
 from cosense.data.bag.topics import ego_of
 from cosense.data.dataset import NO_LABELS
-from cosense.data.timeline import Moment, with_turns
 from cosense.topics import FRAME, points_topic
 
 _LONGEST_GAP_NS = 1_000_000_000

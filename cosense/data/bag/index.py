@@ -10,8 +10,8 @@ from cosense.data.bag.cameras import find_cameras, image_topics
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.frame_record import FrameRecord, record_from_text
 from cosense.data.bag.poses import PoseTrack, TransformTree, timeline_of
+from cosense.data.bag.timeline import Moment
 from cosense.data.bag.topics import TRANSFORMS, BagOptions, find_agents, find_ground_truth
-from cosense.data.timeline import Moment
 from cosense.geometry.transforms import Matrix
 from cosense.topics import FRAME, points_topic
 

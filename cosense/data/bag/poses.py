@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.bag.file import Entry
-from cosense.data.timeline import Moment, Timeline
+from cosense.data.bag.timeline import Moment, Timeline
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, interpolated, invert
 from cosense.sensing.ros_messages import message_to_pose, pose_to_matrix, to_ns

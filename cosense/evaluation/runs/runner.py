@@ -33,7 +33,7 @@ from cosense.cooperation.cooperate import (
     check_registration,
 )
 from cosense.cooperation.feature_sender import check_feature_budget
-from cosense.cooperation.relative_poses import RegistrationKind
+from cosense.cooperation.relative_poses import RegistrationKind, payload_kind
 from cosense.cooperation.share import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, nearest
@@ -118,14 +118,14 @@ class RunState:
         total: frames that are to be done.
         scores: of the frames done.
         skipped: frames that could not be read, as messages.
-        with_graphs: whether all send second messages, for poses alone: the second half of a frame's reports.
-        num_messages, num_messages_not_used: so far, without second ones, which may well say nothing.
-        messages_used_for: how many messages contributed what, second ones too.
+        pose_kind: kind of the messages that correct poses and do no more, None where there are none.
+        num_messages, num_messages_not_used: so far, without those of `pose_kind`, which may well say nothing.
+        messages_used_for: how many messages of all kinds contributed what.
     """
 
     protocol: Protocol
     total: int
-    with_graphs: bool = False
+    pose_kind: str | None = None
     scores: list[FrameScore] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     num_messages: int = 0
@@ -148,11 +148,10 @@ class RunState:
             self.skipped.append(record["skipped"])
             return
         self.scores.append(score(frame_result(record), self.protocol))
-        uses = [peer["used_for"] for peer in record["peers"]]
-        self.messages_used_for.update(uses)
-        first = uses[: len(uses) // 2] if self.with_graphs else uses
-        self.num_messages += len(first)
-        self.num_messages_not_used += first.count("nothing")
+        self.messages_used_for.update(peer["used_for"] for peer in record["peers"])
+        fused = [peer["used_for"] for peer in record["peers"] if peer["kind"] != self.pose_kind]
+        self.num_messages += len(fused)
+        self.num_messages_not_used += fused.count("nothing")
 
 
 def evaluate(
@@ -207,7 +206,8 @@ def evaluate(
     check_first_budgets(dataset, [(fusion, budget_bytes)])
     run = run_description(dataset, model, protocol, settings)
     open_run(out, run, restart=restart)
-    state = RunState(protocol, min(limit or len(dataset), len(dataset)), with_graphs=registration != "none")
+    pose_kind = None if registration == "none" else payload_kind(registration).name
+    state = RunState(protocol, min(limit or len(dataset), len(dataset)), pose_kind)
     _resume(state, dataset, out)
     if progress:
         progress(state)

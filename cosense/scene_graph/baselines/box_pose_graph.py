@@ -20,8 +20,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from cosense.geometry.transforms import transform_points
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.baselines.matched import registration_of
-from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.nodes import prepare
 from cosense.scene_graph.register.registration import Prior, Registration, Settings
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from cosense.errors import CosenseError, nearest
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.describe.encoder import load_encoder
-from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.register.register import register
 from cosense.scene_graph.register.registration import Prior, Registration, Settings
 

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import Matrix
-from cosense.scene_graph.describe.edges import edges_between
+from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.extract.static_objects import static_objects
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass, SceneGraph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import VEHICLES, ObjectClass
@@ -90,7 +89,7 @@ def graph_of(
     pose_covariance: NDArray[np.float64],
     descriptors: NDArray[np.float32] | None = None,
 ) -> SceneGraph:
-    """Join named nodes by edges."""
+    """Return found nodes as the graph of an agent."""
     return SceneGraph(
         agent_id=agent_id,
         stamp_ns=stamp_ns,
@@ -104,7 +103,6 @@ def graph_of(
         velocities=nodes.velocities,
         sigmas_m=nodes.sigmas_m,
         scores=nodes.scores,
-        edges=edges_between(nodes.classes, nodes.positions, nodes.sizes),
         descriptors=descriptors,
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.extract.build import graph_of, moving_nodes, sure_enough
 from cosense.scene_graph.extract.map_layer import MapLayer
 from cosense.scene_graph.extract.static_objects import static_objects
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import SceneGraph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.tracking.motion import MotionTracker

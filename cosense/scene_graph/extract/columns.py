@@ -13,10 +13,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.ground_levels import GroundLevels
 from cosense.scene_graph.extract.upright import REACH_M, Upright
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass
 
 _TALL_M, _LEAST_SPAN_M = 2.0, 0.7
 _LINK_M = 0.5

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.azimuths import Azimuths
 from cosense.scene_graph.extract.ground_levels import GroundLevels
 from cosense.scene_graph.extract.upright import REACH_M
 from cosense.scene_graph.extract.walls import Wall
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass
 
 _LEAST_SINE = 0.5
 _MEET_WITHIN_M = 0.7

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.azimuths import Azimuths
 from cosense.scene_graph.extract.static_objects import StaticObjects
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass
 
 # A thing and its sight in a new frame are each other's nearest within this; middles of walls move more.
 _GATE_M, _WALL_GATE_M = 0.6, 1.0

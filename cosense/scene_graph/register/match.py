@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from cosense.geometry.transforms import transform_points, yaw_of
-from cosense.scene_graph.graph import NodeClass
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.nodes import Nodes
 from cosense.scene_graph.register.registration import Prior, Settings
 

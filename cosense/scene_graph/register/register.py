@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import wrap_angle
-from cosense.scene_graph.graph import SceneGraph
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.nodes import Nodes, prepare
 from cosense.scene_graph.register.clique import Work, largest_clique
 from cosense.scene_graph.register.match import (

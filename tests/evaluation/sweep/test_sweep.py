@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from cosense.cooperation.channel import Channel, DistantCooperation
+from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.bootstrap import frame_draws, resample
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
@@ -22,18 +22,18 @@ from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read
 from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
 from cosense.evaluation.sweep.shared_maps import SharedMaps
 from cosense.evaluation.sweep.sweep import Point, PointResult, nearest_agents, survey, sweep
-from cosense.methods.models import CooperativeDetector
+from cosense.methods.model import Model
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from tests.evaluation.cooperators import drive, tiny_detector
-from tests.evaluation.scenes import PointIsCar, Scenes
+from tests.evaluation.cooperators import drive, tiny_model
+from tests.evaluation.scenes import Scenes, point_is_car
 
 PROTOCOL = load_protocol("simulated")
 ALONE = Point("tiny", "none")
 
 
 @pytest.fixture(scope="module")
-def detector() -> CooperativeDetector:
-    return tiny_detector()
+def model() -> Model:
+    return tiny_model()
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +42,14 @@ def scenes() -> Scenes:
     return Scenes([*drive(4), *drive(4, sequence="two", seed=50)])
 
 
-def run(scenes: Scenes, detector: CooperativeDetector, *points: Point, **options: Any) -> list[PointResult]:
+def run(scenes: Scenes, model: Model, *points: Point, **options: Any) -> list[PointResult]:
     counted = options.pop("counted", [True] * len(scenes))
-    return sweep(scenes, {"tiny": detector}, points, PROTOCOL, counted, **options)
+    return sweep(scenes, {"tiny": model}, points, PROTOCOL, counted, **options)
 
 
-def content(
-    scenes: Scenes, detector: CooperativeDetector, results: list[PointResult], seed: int = 0
-) -> dict[str, Any]:
+def content(scenes: Scenes, model: Model, results: list[PointResult], seed: int = 0) -> dict[str, Any]:
     return sweep_content(
-        results, scenes, {"tiny": detector}, PROTOCOL, curve="budget", seed=seed, command="cosense sweep"
+        results, scenes, {"tiny": model}, PROTOCOL, curve="budget", seed=seed, command="cosense sweep"
     )
 
 
@@ -69,7 +67,7 @@ def content(
     ],
 )
 def test_a_point_gives_what_evaluate_gives(
-    scenes: Scenes, detector: CooperativeDetector, tmp_path: Path, point: Point
+    scenes: Scenes, model: Model, tmp_path: Path, point: Point
 ) -> None:
     # Among other points, so that these are told to leave no trace in it.
     others = [
@@ -77,11 +75,11 @@ def test_a_point_gives_what_evaluate_gives(
         Point("tiny", "hybrid", loss=0.5),
         Point("tiny", "late", delay_ms=100, registration="scene_graph"),
     ]
-    results = run(scenes, detector, *others, point, seed=3)
-    found = content(scenes, detector, results)["points"][-1]
+    results = run(scenes, model, *others, point, seed=3)
+    found = content(scenes, model, results)["points"][-1]
     metrics = evaluate(
         scenes,
-        detector,
+        model,
         PROTOCOL,
         fusion=point.fusion,
         out=tmp_path,
@@ -100,17 +98,15 @@ def test_a_point_gives_what_evaluate_gives(
     ]
 
 
-def test_the_same_sweep_gives_the_same_files(
-    scenes: Scenes, detector: CooperativeDetector, tmp_path: Path
-) -> None:
+def test_the_same_sweep_gives_the_same_files(scenes: Scenes, model: Model, tmp_path: Path) -> None:
     points = [ALONE, Point("tiny", "hybrid", budget_bytes=300, pose_noise=0.3, delay_ms=100, loss=0.5)]
     for name in ("a", "b"):
-        results = run(scenes, detector, *points, seed=5)
-        write_sweep(content(scenes, detector, results), tmp_path / name)
+        results = run(scenes, model, *points, seed=5)
+        write_sweep(content(scenes, model, results), tmp_path / name)
     for name in (CSV, JSON):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     written = json.loads((tmp_path / "a" / JSON).read_text())
-    assert written["models"]["tiny"]["weights_sha256"] == detector.weights_sha256
+    assert written["models"]["tiny"]["weights_sha256"] == model.detector.weights_sha256
     assert written["protocol_hash"] == PROTOCOL.hash
     header, *rows = (tmp_path / "a" / CSV).read_text().splitlines()
     assert header.startswith(
@@ -119,9 +115,9 @@ def test_the_same_sweep_gives_the_same_files(
     assert len(rows) == len(points)
 
 
-def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, detector: CooperativeDetector) -> None:
-    results = run(scenes, detector, ALONE, Point("tiny", "hybrid", loss=1.0), Point("tiny", "hybrid"))
-    alone, lost, whole = content(scenes, detector, results)["points"]
+def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, model: Model) -> None:
+    results = run(scenes, model, ALONE, Point("tiny", "hybrid", loss=1.0), Point("tiny", "hybrid"))
+    alone, lost, whole = content(scenes, model, results)["points"]
     assert (lost["ap"], lost["recall"]) == (alone["ap"], alone["recall"])
     assert (lost["difference"], lost["difference_interval"]) == (0.0, [0.0, 0.0])
     assert whole["ap"] != alone["ap"]
@@ -131,11 +127,11 @@ def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, detector: C
     assert lost["bytes_per_frame"]["mean"] > 300
 
 
-def test_every_delay_counts_the_same_frames(scenes: Scenes, detector: CooperativeDetector) -> None:
+def test_every_delay_counts_the_same_frames(scenes: Scenes, model: Model) -> None:
     counted = survey(scenes).counted(200)
     assert counted == [False, False, True, True] * 2
     points = [ALONE, *(Point("tiny", "hybrid", delay_ms=delay) for delay in (0, 100, 200))]
-    results = run(scenes, detector, *points, counted=counted)
+    results = run(scenes, model, *points, counted=counted)
     assert [len(result.scores) for result in results] == [4] * 4
     assert len({result.num_sent for result in results[1:]}) == 1
     # At 200 ms features are too old, boxes are not.
@@ -151,10 +147,8 @@ def test_a_delay_longer_than_all_sequences_is_refused(scenes: Scenes) -> None:
 
 
 @pytest.mark.parametrize("delay_ms", [0, 100, 250])
-def test_messages_arrive_late_and_only_once_they_are_old_enough(
-    detector: CooperativeDetector, delay_ms: float
-) -> None:
-    cooperation = DistantCooperation(detector, "hybrid", Channel(delay_ms))
+def test_messages_arrive_late_and_only_once_they_are_old_enough(model: Model, delay_ms: float) -> None:
+    cooperation = DistantCooperation(model, "hybrid", Channel(delay_ms))
     periods = -(-delay_ms // 100)
     for index, frame in enumerate(drive(5)):
         exchange = cooperation.exchange(list(frame.agents.values()), index, {})
@@ -163,9 +157,9 @@ def test_messages_arrive_late_and_only_once_they_are_old_enough(
         assert list(exchange.sent) == ["near"]
 
 
-def test_where_a_message_is_lost_the_one_before_is_fused_again(detector: CooperativeDetector) -> None:
+def test_where_a_message_is_lost_the_one_before_is_fused_again(model: Model) -> None:
     channel = Channel(0, 0.5, seed=2)
-    cooperation = DistantCooperation(detector, "hybrid", channel)
+    cooperation = DistantCooperation(model, "hybrid", channel)
     ages, expected, newest = [], [], None
     for index, frame in enumerate(drive(8)):
         exchange = cooperation.exchange(list(frame.agents.values()), index, {})
@@ -190,12 +184,10 @@ def test_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one() -> None:
 
 
 @pytest.mark.parametrize("delay_ms", [0, 100])
-def test_a_graph_may_get_lost_alone_and_counts_either_way(
-    detector: CooperativeDetector, delay_ms: float
-) -> None:
+def test_a_graph_may_get_lost_alone_and_counts_either_way(model: Model, delay_ms: float) -> None:
     channel = Channel(delay_ms, 0.5, seed=2)
-    plain = DistantCooperation(detector, "hybrid", channel)
-    cooperation = DistantCooperation(detector, "hybrid", channel, registration="scene_graph")
+    plain = DistantCooperation(model, "hybrid", channel)
+    cooperation = DistantCooperation(model, "hybrid", channel, registration="scene_graph")
     ages_ms = set()
     for index, frame in enumerate(drive(12)):
         agents = list(frame.agents.values())
@@ -214,9 +206,7 @@ def test_a_graph_may_get_lost_alone_and_counts_either_way(
     assert lost != {index for index in range(400) if channel.loses_message(index, "near")}
 
 
-def test_graphs_of_a_sweep_are_built_once_a_cloud(
-    detector: CooperativeDetector, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_graphs_of_a_sweep_are_built_once_a_cloud(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
     update = SceneGraphBuilder.update
     monkeypatch.setattr(
@@ -227,23 +217,23 @@ def test_graphs_of_a_sweep_are_built_once_a_cloud(
     points = [
         Point("tiny", "hybrid", pose_noise=noise, registration="scene_graph") for noise in (0.0, 0.2, 0.4)
     ]
-    run(Scenes(drive(2)), detector, *points)
+    run(Scenes(drive(2)), model, *points)
     assert sorted(built) == ["ego", "ego", "near", "near"]
 
 
-def test_a_sender_that_hears_nothing_keeps_what_it_knew(detector: CooperativeDetector) -> None:
+def test_a_sender_that_hears_nothing_keeps_what_it_knew(model: Model) -> None:
     """Whoever never hears what the ego wants sends as if everything was wanted."""
     frames = drive(3)
     sent = []
     for loss in (0.0, 1.0):
-        cooperation = DistantCooperation(detector, "hybrid", Channel(0, loss))
+        cooperation = DistantCooperation(model, "hybrid", Channel(0, loss))
         sent.append([cooperation.exchange(list(f.agents.values()), i, {}).sent for i, f in enumerate(frames)])
     heard, deaf = sent
     assert heard[0] == deaf[0]
     assert heard[1] != deaf[1]
 
 
-def test_the_nearest_agents_come_first(detector: CooperativeDetector) -> None:
+def test_the_nearest_agents_come_first(model: Model) -> None:
     frame = drive(1, agents=("ego", "far", "near"))[0]
     agents = list(frame.agents.values())
 
@@ -254,17 +244,17 @@ def test_the_nearest_agents_come_first(detector: CooperativeDetector) -> None:
     assert names(2) == ["ego", "near"]
     assert names(3) == names(None) == names(9) == ["ego", "far", "near"]
     scenes = Scenes([frame])
-    alone, one = run(scenes, detector, ALONE, Point("tiny", "hybrid", agents=1))
+    alone, one = run(scenes, model, ALONE, Point("tiny", "hybrid", agents=1))
     assert one.scores[0].bytes_per_sender == {}
     assert alone.num_sent == one.num_sent == 0
 
 
-def test_papers_count_the_numbers_of_the_selected_cells(detector: CooperativeDetector) -> None:
+def test_papers_count_the_numbers_of_the_selected_cells(model: Model) -> None:
     result = PointResult(ALONE, elements=[64, 192])
     assert result.where2comm_log2 == 9.0
     assert PointResult(ALONE).where2comm_log2 is None
     scenes = Scenes(drive(1))
-    late, hybrid = run(scenes, detector, Point("tiny", "late"), Point("tiny", "hybrid"))
+    late, hybrid = run(scenes, model, Point("tiny", "late"), Point("tiny", "hybrid"))
     assert late.where2comm_log2 is None
     # Without a limit every patch (8 x 16) and every cell of the floor (4 x 8) is sent.
     assert hybrid.elements == [8 * 16 * 4 + 4 * 8 * 4]
@@ -272,24 +262,24 @@ def test_papers_count_the_numbers_of_the_selected_cells(detector: CooperativeDet
 
 def test_a_network_runs_once_for_all_models_that_are_built_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = drive(1)[0]
-    detectors = {
-        "a": tiny_detector("a", seed=1, sharing_seed=2),
-        "b": tiny_detector("b", seed=1, sharing_seed=3),
-        "c": tiny_detector("c", seed=4),
+    models = {
+        "a": tiny_model("a", seed=1, sharing_seed=2),
+        "b": tiny_model("b", seed=1, sharing_seed=3),
+        "c": tiny_model("c", seed=4),
     }
-    shared = SharedMaps(detectors)
+    shared = SharedMaps(models)
     runs: list[str] = []
-    encode = CooperativeDetector.encode
+    encode = PillarDetector.encode
     monkeypatch.setattr(
-        CooperativeDetector, "encode", lambda self, cloud: (runs.append(self.name), encode(self, cloud))[1]
+        PillarDetector, "encode", lambda self, frame: (runs.append(self.name), encode(self, frame))[1]
     )
     maps = shared.encode(frame)
     assert runs == ["a", "a", "c", "c"]
     assert maps["a"]["near"] is maps["b"]["near"]
-    twin = shared.detectors["a"]
-    assert twin.decode(maps["a"]["ego"]) is twin.decode(maps["a"]["ego"])
-    expected = detectors["a"].detect(frame.ego.points)
-    np.testing.assert_array_equal(twin.decode(maps["a"]["ego"]).boxes, expected.boxes)
+    detector = models["a"].detector
+    found = detector.decode(maps["a"]["ego"])
+    assert detector.decode(maps["a"]["ego"]) is found
+    np.testing.assert_array_equal(found.boxes, detector.detect(frame.ego).boxes)
 
 
 def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:
@@ -321,9 +311,9 @@ def _without_false_alarms(outcome: Outcome) -> Outcome:
     return Outcome(outcome.scores[hits], hits[hits], outcome.labels, outcome.lengths_m, outcome.is_found)
 
 
-def test_curves_vary_one_thing(detector: CooperativeDetector) -> None:
+def test_curves_vary_one_thing(model: Model) -> None:
     def points(curve: Any, values: str | None = None, **options: Any) -> list[Point]:
-        return points_of(curve, {"tiny": detector}, read_values(curve, values, 3), **options)
+        return points_of(curve, {"tiny": model}, read_values(curve, values, 3), **options)
 
     budget = points("budget", "300,none")
     assert budget == [
@@ -357,8 +347,8 @@ def test_curves_vary_one_thing(detector: CooperativeDetector) -> None:
     assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
     assert len(points("grid", budget_bytes=2000)) == 1 + 5 * 6 * 5
     # A kind of fusion that one model cannot do is drawn for the others.
-    plain: Any = dataclasses.replace(PointIsCar(), name="plain")
-    both = {"plain": plain, "tiny": detector}
+    plain = point_is_car("plain")
+    both = {"plain": plain, "tiny": model}
     mixed = points_of("loss", both, {"loss": (0.5,)}, fusions=["hybrid"])
     assert [(point.model, point.fusion) for point in mixed] == [
         ("plain", "none"),

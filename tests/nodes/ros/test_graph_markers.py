@@ -46,7 +46,7 @@ def test_a_registered_graph_lies_upon_the_egos_and_lines_join_what_agrees():
 
 def test_a_refused_graph_is_pale_where_it_was_sent_from_and_nothing_agrees():
     T_world_own, T_world_other = transform_from_planar(1, 2, 0.3), transform_from_planar(5, -1, -0.4)
-    own = graph_of([4, 4], [[3, 0, 0], [5, 1, 0]], T_world_agent=T_world_own, edges=np.array([[0, 1]]))
+    own = graph_of([4, 4], [[3, 0, 0], [5, 1, 0]], T_world_agent=T_world_own)
     other = replace(own, agent_id="b", T_world_agent=T_world_other)
     refused = Registration(Status.TOO_FEW, "2 matches", inliers=np.array([[0, 1]]))
     shown = by_name(own, {"b": Heard(other, refused)})

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from cosense.detectors.models import WEIGHTS, find_model
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar, transform_points
+from cosense.messages.scene_graph import DESCRIPTOR_BYTES, encode_scene_graph
+from cosense.model_folders import WEIGHTS, find_model
 from cosense.scene_graph import NodeClass, Settings
 from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
 from cosense.scene_graph.describe.encoder import (
@@ -26,7 +27,6 @@ from cosense.scene_graph.describe.encoder import (
     tensors_of,
 )
 from cosense.scene_graph.describe.triplets import NEIGHBOURS, TRIPLETS
-from cosense.scene_graph.message import DESCRIPTOR_BYTES, encode_scene_graph
 from cosense.scene_graph.register.register import register
 from tests.scene_graph.scenes import errors, graph_of, pair, shuffled, things
 

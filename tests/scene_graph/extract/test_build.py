@@ -5,9 +5,9 @@ import pytest
 
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.describe.edges import R_MAX_M, R_MIN_M, edges_between
 from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.graph import NodeClass
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass
@@ -95,7 +95,7 @@ def test_edges_follow_the_distance_rule():
 def test_no_node_has_no_edge():
     graph = build(np.zeros((0, 4), np.float32), Detections.empty())
     assert len(graph) == 0
-    assert graph.edges.shape == (0, 2)
+    assert edges_between(graph.classes, graph.positions, graph.sizes).shape == (0, 2)
     assert graph.positions.shape == (0, 3)
 
 
