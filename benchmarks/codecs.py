@@ -38,7 +38,8 @@ from cosense.cooperation.received import receive_features
 from cosense.cooperation.share import share
 from cosense.data import open_dataset
 from cosense.detectors.base import BevFeatures
-from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score, summarise_scores
+from cosense.evaluation.journal import FrameResult
+from cosense.evaluation.metrics.summary import FrameScore, score, summarise_scores
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.runner import most_points_of_one_agent
 from cosense.messages.chunks import ReceivedLayer

@@ -86,7 +86,7 @@ def _stages(model: Model, frame: CooperativeFrame, earlier: CooperativeFrame) ->
     # A copy each time: what is made of one encoding is computed once.
     encoder_ms = measure(lambda: method.offer(replace(features), _all_wanted(method), None, 0), 10)
     send_ms = measure(lambda: sender.send(other, replace(features), detections, 0), 10)
-    read_ms = measure(lambda: decode_features(decode(data).payload, specs, shape), 10)
+    read_ms = measure(lambda: decode_features(decode(data).payload).layers(specs, shape), 10)
     return {
         "job": f"cosense-lite, hybrid, {BUDGET_BYTES} B",
         "dtype": str(detector.dtype).removeprefix("torch."),

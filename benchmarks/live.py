@@ -30,12 +30,12 @@ from std_msgs.msg import UInt8MultiArray
 from timing import RESULTS, write
 
 from cosense import topics
-from cosense.cooperation.journal import read_journal, read_lines
 from cosense.data import open_dataset
 from cosense.errors import nearest
+from cosense.evaluation.journal import read_journal, write_json
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.live import evaluate_live
-from cosense.evaluation.runs.records import write_json
+from cosense.json_lines import read_lines
 from cosense.methods.model import load_model
 from cosense.nodes.ros import conversions
 from cosense.runs.latency import OVERHEAD, read_latency
@@ -121,7 +121,7 @@ def lossy() -> list[dict[str, Any]]:
     errors = sum("Traceback" in log.read_text() for log in (out / "logs").glob("*.log"))
     rows.append({"job": "lossy: logs with an exception", "count": errors, "limit": 0})
     live = _scored(played, out)
-    offline = _offline_at(played.link.loss, data, played.budget_bytes)
+    offline = _offline_at(played.radio.loss, data, played.budget_bytes)
     for iou in ("0.5", "0.7"):
         row = {"job": f"lossy: AP@{iou}", "live": 100 * live["ap"][iou], "offline": 100 * offline[iou]}
         rows.append(row | {"difference": row["live"] - row["offline"], "limit": 1.0})

@@ -34,8 +34,9 @@ from cosense.messages.scene_graph import transmitted
 from cosense.methods.model import load_model
 from cosense.scene_graph import Prior, Registration, SceneGraph
 from cosense.scene_graph.baselines.icp import normals_of
-from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.extract.builder import build
+from cosense.scene_graph.register.pipeline import register
+from cosense.sensing.frame import AgentFrame
 from cosense.sensing.kitti import read_kitti_bin
 from cosense.sensing.pcd import read_pcd
 

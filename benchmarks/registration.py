@@ -19,7 +19,7 @@ from timing import write
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
 from cosense.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.register.pipeline import register
 
 CLASSES = (NodeClass.VEHICLE, NodeClass.POLE, NodeClass.PERSON, NodeClass.WALL)
 POLES = (NodeClass.POLE,)

@@ -26,8 +26,8 @@ from cosense.methods.model import load_model
 from cosense.scene_graph import Prior, Settings
 from cosense.scene_graph.describe.describe import describe as describe_without_learning
 from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
-from cosense.scene_graph.describe.encoder import load_encoder
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.describe.node_encoder import load_encoder
+from cosense.scene_graph.register.pipeline import register
 from cosense.training.config import SceneConfig
 from cosense.training.graph_pairs import GraphPair, load_graph_pairs
 from cosense.training.graph_validation import candidate_figures

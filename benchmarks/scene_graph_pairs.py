@@ -28,14 +28,13 @@ from cosense.geometry.transforms import Matrix, invert, transform_from_planar, t
 from cosense.messages.scene_graph import COARSE_NODES, transmitted
 from cosense.methods.model import load_model
 from cosense.scene_graph import Prior, Registration, SceneGraph, Status
-from cosense.scene_graph.baselines.box_pose_graph import register_boxes
+from cosense.scene_graph.baselines.boxes import register_boxes
 from cosense.scene_graph.baselines.icp import icp
 from cosense.scene_graph.baselines.spectral import register_spectral
-from cosense.scene_graph.dialogue import register_and_refine
-from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from cosense.scene_graph.nodes import GROUP_OF
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.extract.builder import SceneGraphBuilder, build
+from cosense.scene_graph.register.coarse_to_fine import register_and_refine
+from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.usable_nodes import GROUP_OF
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate

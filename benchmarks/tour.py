@@ -26,8 +26,9 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import deserialize_message
 
 from cosense import topics
-from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
+from cosense.evaluation.journal import JournalEntry, read_journal
 from cosense.evaluation.runs.live import entries_by_frame
+from cosense.json_lines import read_lines
 from cosense.nodes.ros.conversions import to_ns
 from cosense.runs.finished import pages_of_run
 from cosense.runs.processes import processes

@@ -1,4 +1,4 @@
-"""`cosense view`: pictures and a report of any data set or live run, with boxes if a model is named."""
+"""`cosense view`: draws pictures and a report of any data set or live run, with boxes if a model is named."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ if TYPE_CHECKING:
 
 def command(
     path: Annotated[Path, typer.Argument(help="Data set, or the folder of a live run.", show_default=False)],
-    frame: Annotated[int, typer.Option(min=0, help="Frame of the picture, the first of the report.")] = 0,
-    frames: Annotated[int, typer.Option(min=1, help="How many frames the report has, at most.")] = 20,
+    frame: Annotated[
+        int, typer.Option(min=0, help="Frame of the picture, and first frame of the report.")
+    ] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="Largest number of frames in the report.")] = 20,
     model: Annotated[
-        str | None, typer.Option(help="Detector; without it clouds and ground truth.", show_default=False)
+        str | None, typer.Option(help="Model that finds boxes.", show_default="clouds and ground truth only")
     ] = None,
     fusion: Fusion = None,
     split: Split = None,
     labels: Labels = None,
     out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
 ) -> None:
-    """Draw frames from above: clouds, ground truth, detections, and what nobody sees.
+    """Draw frames from above: clouds, ground truth, detections, and the area that no agent sees.
 
-    With a model that fuses, comparison.png also shows what the ego would find alone. Of a folder that
-    `cosense run` has left, it draws what was fused live.
+    With fusion, comparison.png also shows what the ego finds alone. For a folder that `cosense run` has
+    written, the detections are those of the live run.
 
     Example: cosense view path/to/DAIR-V2X-C --frame 120 --model pillars-lite
     """

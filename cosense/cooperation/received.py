@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from cosense.cooperation.gate import GateSettings, judge, reliability
-from cosense.cooperation.pose_repair import Place, Placed, as_sent
 from cosense.cooperation.receiver import is_ego_body
 from cosense.geometry.transforms import invert
 from cosense.messages.chunks import LayerSpec, ReceivedLayer
@@ -18,6 +17,7 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.messages.objects import decode_objects
 from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
 from cosense.methods.base import Admitted, known_velocities
+from cosense.scene_graph.correction.pose_correction import Place, Placed, as_sent
 from cosense.sensing.detections import Detections, Source
 
 
@@ -93,8 +93,10 @@ def _read(
         sent = LateBoxes(detections, np.full((len(detections), 2), np.nan))
         use, reason = "boxes", reason or "carries no features"
     else:
-        payload = decode_features(message.payload, specs if use == "features" else None, shape)
-        sent, layers = payload.boxes, payload.layers
+        payload = decode_features(message.payload)
+        sent = payload.boxes
+        if use == "features":
+            layers = payload.layers(specs, shape)
     T_ego_sender = invert(ego.T_world_agent) @ message.T_world_agent
     moved = _moved(sent, age_ms / 1e3).transformed(T_ego_sender, Source.LATE)
     sure = reliability(

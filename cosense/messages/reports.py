@@ -35,7 +35,12 @@ class PeerReport:
 
 
 def with_demand(peers: Sequence[PeerReport], demand_bytes: Mapping[str, int]) -> dict[str, int]:
-    """Return the bytes by sender: its messages, its own DEMAND, and its share of one for everybody."""
+    """Return the bytes that each sender has cost: its messages and what it was sent in return.
+
+    Args:
+        peers: reports of its messages.
+        demand_bytes: length of each DEMAND message by addressee; all senders share the one of "".
+    """
     sent: Counter[str] = Counter()
     for peer in peers:
         sent[peer.sender] += peer.bytes

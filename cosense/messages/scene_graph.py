@@ -7,7 +7,7 @@ axes, not of visible points: two agents see different sides of an object. Frames
 two graphs differ by x, y, z, yaw.
 
 Little-endian, no padding. The first byte says which part of the protocol a payload is, see `Part`; REQUEST,
-REPLY and RESULT are written in `scene_graph/requests.py`. A GRAPH of N nodes:
+REPLY and RESULT are written in `scene_graph_requests.py`. A GRAPH of N nodes:
 
     offset  size  field
     0       1     part, 1
@@ -43,12 +43,23 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.transforms import Matrix, wrap_angle
-from cosense.messages.envelope import FINGERPRINT_BYTES, Message, MessageError, PayloadKind, decode, encode
+from cosense.geometry.transforms import Matrix
+from cosense.messages.envelope import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
+from cosense.messages.fields import (
+    Logarithmic,
+    MessageError,
+    read_classes,
+    read_headings_i16,
+    read_velocities,
+    to_centimetres,
+    write_fractions,
+    write_headings_i16,
+    write_velocities,
+)
 
 # A receiver's matching grows with the square of this: the limit is what keeps a flood of nodes harmless.
 MAX_NODES = 1024
-# Of a graph that goes out to everybody: less than two kilobytes.
+# Nodes of a graph that goes out to everybody: less than two kilobytes.
 COARSE_NODES = 80
 MAX_POSITION_M = 327.67
 DESCRIPTOR_BYTES = 64
@@ -70,11 +81,9 @@ _BARE = np.dtype(_NODE_FIELDS)
 _DESCRIBED = np.dtype([*_NODE_FIELDS, ("descriptor", "i1", DESCRIPTOR_BYTES)])
 NODE_BYTES, DESCRIBED_NODE_BYTES = _BARE.itemsize, _DESCRIBED.itemsize
 _LARGEST_ID = 65535
-_SMALLEST_M, _SMALLEST_SIGMA_M, _RATIO = 0.05, 0.01, 1000.0
-_YAW_UNIT_RAD = np.pi / 32768
-_NO_YAW = -32768
-_VELOCITY_UNIT_MPS = 0.25
-_VELOCITY_UNKNOWN = -128
+_SIZES_M, _SIGMAS_M = Logarithmic(0.05, ratio=1000.0), Logarithmic(0.01, ratio=1000.0)
+_SCORE_STEPS = 255
+_LARGEST_DESCRIPTOR = 127
 
 
 class NodeClass(IntEnum):
@@ -103,13 +112,13 @@ class SceneGraph:
         agent_id: the agent that measured.
         stamp_ns: measurement time, at which dynamic objects were where their nodes are.
         T_world_agent: (4,4) pose of the agent frame as the agent believes it.
-        pose_covariance: (3,3) of (x, y, yaw) in the world.
-        ids: (N,) int64, unique; the same thing keeps its id from frame to frame.
+        pose_covariance: (3,3) covariance of (x, y, yaw) in the world.
+        ids: (N,) int64, unique; an object keeps its id from frame to frame.
         classes: (N,) int64, values of `NodeClass`.
-        positions: (N,3) float64 in the agent frame, metres; of boxes the centre, of poles, trunks and corners
-            the axis at the ground, of walls and kerbs the middle of the piece at the ground.
+        positions: (N,3) float64 in the agent frame, metres: the centre of a box, the axis of a pole, trunk or
+            corner at the ground, the middle of a piece of wall or kerb at the ground.
         sizes: (N,3) float64 length, width, height in metres.
-        yaws: (N,) float64 heading in the agent frame, radians; of walls and kerbs the direction of the piece,
+        yaws: (N,) float64 heading in the agent frame, radians; the direction of a piece of wall or kerb,
             known up to pi; NaN where there is none (poles, trunks, corners).
         velocities: (N,2) float64 in the agent frame, m/s; zero of static objects, NaN where not known.
         sigmas_m: (N,) float64 standard deviation of the position per axis.
@@ -172,16 +181,12 @@ def encode_scene_graph(graph: SceneGraph, with_descriptors: bool, max_nodes: int
     records = np.zeros(len(chosen), dtype=_DESCRIBED if with_descriptors else _BARE)
     records["id"] = graph.ids[chosen]
     records["label"] = graph.classes[chosen]
-    records["position_cm"] = np.round(graph.positions[chosen] * 100)
-    records["size"] = _logarithm(graph.sizes[chosen], _SMALLEST_M)
-    yaws = np.round(wrap_angle(np.nan_to_num(graph.yaws[chosen])) / _YAW_UNIT_RAD)
-    known = np.isfinite(graph.yaws[chosen])
-    records["yaw"] = np.where(known, np.clip(yaws, -32767, 32767), _NO_YAW)
-    velocities = np.clip(np.round(graph.velocities[chosen] / _VELOCITY_UNIT_MPS), -127, 127)
-    unknown = np.isnan(velocities).any(axis=1, keepdims=True)
-    records["velocity"] = np.where(unknown, _VELOCITY_UNKNOWN, velocities)
-    records["sigma"] = _logarithm(graph.sigmas_m[chosen], _SMALLEST_SIGMA_M)
-    records["score"] = np.round(np.clip(graph.scores[chosen], 0, 1) * 255)
+    records["position_cm"] = to_centimetres(graph.positions[chosen])
+    records["size"] = _SIZES_M.write(graph.sizes[chosen])
+    records["yaw"] = write_headings_i16(graph.yaws[chosen], may_lack=True)
+    records["velocity"] = write_velocities(_whole(graph.velocities[chosen]))
+    records["sigma"] = _SIGMAS_M.write(graph.sigmas_m[chosen])
+    records["score"] = write_fractions(graph.scores[chosen], _SCORE_STEPS)
     if with_descriptors:
         records["descriptor"] = _scaled(graph, chosen)
     flags = _FLAG_DESCRIPTORS if with_descriptors else 0
@@ -199,27 +204,23 @@ def decode_scene_graph(message: Message) -> SceneGraph:
     if part_of(message.payload) is not Part.GRAPH:
         raise MessageError(f"part of the scene graph is {Part(message.payload[0]).name}, expected GRAPH")
     records, described = _read(message.payload)
-    label = records["label"].astype(np.int64)
-    if (label > max(NodeClass)).any():
-        raise MessageError(f"class of a node is {label.max()}, expected 0 to {int(max(NodeClass))}")
+    classes = read_classes(records["label"], NodeClass, "a node")
     ids, counts = np.unique(records["id"], return_counts=True)
     if (counts > 1).any():
         raise MessageError(f"node id {ids[counts.argmax()]} comes {counts.max()} times")
-    velocities = records["velocity"] * _VELOCITY_UNIT_MPS
-    velocities[(records["velocity"] == _VELOCITY_UNKNOWN).any(axis=1)] = np.nan
     return SceneGraph(
         agent_id=message.sender,
         stamp_ns=message.stamp_ns,
         T_world_agent=message.T_world_agent,
         pose_covariance=message.pose_covariance,
         ids=records["id"].astype(np.int64),
-        classes=label,
+        classes=classes,
         positions=records["position_cm"] / 100.0,
-        sizes=_SMALLEST_M * _RATIO ** (records["size"] / 255.0),
-        yaws=np.where(records["yaw"] == _NO_YAW, np.nan, records["yaw"] * _YAW_UNIT_RAD),
-        velocities=velocities,
-        sigmas_m=_SMALLEST_SIGMA_M * _RATIO ** (records["sigma"] / 255.0),
-        scores=records["score"] / 255.0,
+        sizes=_SIZES_M.read(records["size"]),
+        yaws=read_headings_i16(records["yaw"], may_lack=True),
+        velocities=_whole(read_velocities(records["velocity"])),
+        sigmas_m=_SIGMAS_M.read(records["sigma"]),
+        scores=records["score"] / _SCORE_STEPS,
         descriptors=_unit(records["descriptor"]) if described else None,
     )
 
@@ -233,10 +234,10 @@ def share_graph(
     """Return a graph as an encoded SCENE_GRAPH message.
 
     Args:
-        graph: with at most `max_nodes` that are sent, see `encode_scene_graph`.
-        sequence: counts the sender's messages; the name of the graph.
-        fingerprint: of the model that found what moves.
-        max_nodes: at most.
+        graph: the graph, of which the best nodes are sent, see `encode_scene_graph`.
+        sequence: number of the message among the sender's; the name of the graph.
+        fingerprint: names the model that found the dynamic objects.
+        max_nodes: number of nodes that are sent at most.
 
     Raises:
         MessageError: the graph cannot be written.
@@ -256,7 +257,7 @@ def share_graph(
 
 
 def transmitted(graph: SceneGraph, max_nodes: int = COARSE_NODES) -> tuple[SceneGraph, int]:
-    """Return a graph as who receives it reads it, and the bytes of the message in which it came.
+    """Return a graph as its receiver reads it, and the bytes of the message that carried it.
 
     Raises:
         MessageError: the graph cannot be written.
@@ -299,10 +300,9 @@ def _writable(graph: SceneGraph, max_nodes: int) -> NDArray[np.int64]:
     return np.sort(rows[best])
 
 
-def _logarithm(values: NDArray[np.float64], smallest: float) -> NDArray[np.float64]:
-    """Return the steps 0 to 255 of a logarithmic scale."""
-    clipped = np.clip(values, smallest, smallest * _RATIO)
-    return np.asarray(np.round(255 * np.log(clipped / smallest) / np.log(_RATIO)))
+def _whole(velocities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return velocities (N,2) of which half are not known as not known at all."""
+    return np.where(np.isnan(velocities).any(axis=1, keepdims=True), np.nan, velocities)
 
 
 def _scaled(graph: SceneGraph, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -313,7 +313,7 @@ def _scaled(graph: SceneGraph, chosen: NDArray[np.int64]) -> NDArray[np.float64]
     if not np.isfinite(descriptors).all():
         raise MessageError("descriptors are not finite")
     largest = np.abs(descriptors[chosen]).max(axis=1, keepdims=True, initial=0)
-    return np.asarray(np.round(descriptors[chosen] / np.where(largest > 0, largest, 1) * 127))
+    return np.asarray(np.round(descriptors[chosen] / np.where(largest > 0, largest, 1) * _LARGEST_DESCRIPTOR))
 
 
 def _unit(numbers: NDArray[np.int8]) -> NDArray[np.float32]:

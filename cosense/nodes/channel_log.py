@@ -13,7 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import UInt8MultiArray
 
-from cosense.cooperation.journal import LineWriter
+from cosense.json_lines import LineWriter
 from cosense.nodes.ros import process
 
 # The diagnostics speak of the delays of so many messages.

@@ -28,14 +28,14 @@ from std_msgs.msg import UInt8MultiArray
 
 from cosense.cooperation.cooperate import check_fusion
 from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.journal import JournalEntry, LineWriter, to_values
 from cosense.cooperation.late import fuse_late
 from cosense.cooperation.mode import mode_of, no_sensor
-from cosense.cooperation.pose_repair import Place
 from cosense.cooperation.receiver import FusionResult
 from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import JournalEntry, to_values
+from cosense.json_lines import LineWriter
 from cosense.messages.envelope import MessageError
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.feature_store import FeatureStore
@@ -47,6 +47,7 @@ from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.trace import Stopwatch, Trace
 from cosense.nodes.ros.worker import Worker
+from cosense.scene_graph.correction.pose_correction import Place
 
 _POLL_S = 0.01
 _LOOK_AROUND_S = 0.25

@@ -2,7 +2,8 @@
 
     ~/output/scene_graph  MarkerArray for RViz
 
-See `cosense.cooperation.pose_repair`; a step back in time is another recording and starts over.
+See `cosense.scene_graph.correction.pose_correction`; a step back in time is another recording and starts
+over.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
 from cosense.cooperation.kinds import LIVE_REGISTRATIONS
-from cosense.cooperation.pose_repair import Place, PoseRepair, as_sent
 from cosense.cooperation.synchroniser import Collection
 from cosense.messages.envelope import MessageError, decode
 from cosense.messages.reports import PeerReport
@@ -19,6 +19,7 @@ from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
+from cosense.scene_graph.correction.pose_correction import Place, PoseRepair, as_sent
 
 
 def _read(data: bytes) -> SceneGraph:

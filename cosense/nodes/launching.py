@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cosense import topics
-from cosense.data.bag.options import BagOptions, by_agent
+from cosense.data.bag import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
 from cosense.runs.processes import (
     ProcessSpec,

@@ -21,9 +21,9 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
 from cosense import topics
-from cosense.cooperation.journal import LineWriter
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
+from cosense.json_lines import LineWriter
 from cosense.nodes.player_parameters import (
     declare_bounded,
     declare_pose_errors,

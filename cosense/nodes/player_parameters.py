@@ -8,7 +8,7 @@ from pathlib import Path
 from rclpy.node import Node
 
 from cosense.config import from_mapping
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
 from cosense.nodes.ros import process
 from cosense.runs.frame_source import FrameSource, SimulatedSource

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cosense.cooperation.journal import read_journal, read_lines
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import read_journal
 from cosense.evaluation.runs.live import entries_by_frame
+from cosense.json_lines import read_lines
 from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import read_latency
 from cosense.runs.scenario import Scenario, load_scenario

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.errors import CosenseError
 from cosense.sensing.frame import AgentKind
@@ -44,17 +44,20 @@ class FrameSource:
 
 
 def open_source(source: FrameSource) -> Dataset:
-    """Open the data set of a source that has one; of a bag every frame, with ground truth or without.
+    """Open the data set of a source that has one: every frame, with ground truth or without.
 
     Raises:
         CosenseError: it cannot be opened.
     """
-    from cosense.data.recognise import is_bag, open_dataset
+    from cosense.data import open_dataset
 
     assert source.data is not None
-    split = source.split or ("all" if is_bag(source.data) else None)
     return open_dataset(
-        source.data, split=split, labels=source.labels, cameras=source.cameras, bag=source.bag
+        source.data,
+        split=source.split or "all",
+        labels=source.labels,
+        cameras=source.cameras,
+        bag=source.bag,
     )
 
 
@@ -96,7 +99,7 @@ def frames_of(
 
 
 def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:
-    """Return the agents of the first frame that can be read with their kinds, and its ego."""
+    """Return the kinds of the agents that take part, and the ego."""
     if source.data is None and source.simulate is not None:
         # Known without the work of simulating a frame.
         counts: dict[AgentKind, int] = {
@@ -109,15 +112,5 @@ def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:
             for number in range(1, count + 1)
         }
         return simulated, "vehicle"
-    from cosense.data.bag.dataset import BagDataset
-
-    dataset = open_source(source)
-    if isinstance(dataset, BagDataset):
-        # Not everybody is heard when a recording starts.
-        return dataset.agents, next(iter(dataset.agents))
-    broken: CosenseError | None = None
-    for frame in frames_of(source, None, dataset):
-        if not isinstance(frame, CosenseError):
-            return {agent_id: agent.kind for agent_id, agent in frame.agents.items()}, frame.ego_id
-        broken = broken or frame
-    raise broken or CosenseError(f"{source.data}: no frames to play")
+    agents = open_source(source).agents
+    return agents, next(iter(agents))

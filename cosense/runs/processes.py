@@ -76,7 +76,7 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
     is_late = _fusion_of(scenario) == "late"
-    if scenario.link is not None and has_ego:
+    if scenario.radio is not None and has_ego:
         specs.append(_channel(scenario, out, threads))
     if has_ego:
         specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
@@ -149,10 +149,10 @@ def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
 
 
 def _channel(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
-    assert scenario.link is not None
+    assert scenario.radio is not None
     parameters = {
         "agents": ",".join(agent.id for agent in scenario.agents),
-        "link": json.dumps(to_mapping(scenario.link)),
+        "radio": json.dumps(to_mapping(scenario.radio)),
         "player_rate": scenario.player.rate,
         "journal": str(out / "link.jsonl"),
     }
@@ -185,7 +185,7 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "fusion",
         f"/{topics.namespace_of(ego)}",
         parameters,
-        fusion_remappings(ego, with_link=scenario.link is not None),
+        fusion_remappings(ego, with_link=scenario.radio is not None),
         environment,
         scenario.respawn,
     )
@@ -205,7 +205,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
     }
-    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.link is not None)
+    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.radio is not None)
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
     )

@@ -11,11 +11,11 @@ from cosense import topics
 from cosense.config import from_mapping, load_yaml
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion, LiveRegistration, fusion_for
-from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.receiver import FusionSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
-from cosense.messages.envelope import MAX_SENDER_BYTES
+from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
 
@@ -48,8 +48,8 @@ class AgentSpec:
         return (*self.position_error_m, self.heading_error_deg)
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.id.encode()) <= MAX_SENDER_BYTES or "," in self.id:
-            raise ValueError(f"id '{self.id}' must have 1 to {MAX_SENDER_BYTES} bytes and no comma")
+        if not 1 <= len(self.id.encode()) <= MAX_NAME_BYTES or "," in self.id:
+            raise ValueError(f"id '{self.id}' must have 1 to {MAX_NAME_BYTES} bytes and no comma")
         _check_budget(self.budget_bytes)
 
 
@@ -85,7 +85,7 @@ class PlayerSettings:
 
 
 # Keys of earlier releases, with what they are called now.
-_RENAMED = {"method": "fusion", "collect": "synchroniser"}
+_RENAMED = {"method": "fusion", "collect": "synchroniser", "link": "radio"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Scenario:
             mode "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
         admission: limits of what late fusion admits, and how boxes are merged.
         gate: limits of what a message of features may do.
-        link: what a radio between the agents does to their messages, in times of the recording; None where
+        radio: what a radio between the agents does to their messages, in times of the recording; None where
             they talk over DDS alone.
         respawn: whether agents, the ego and the channel are started again when they die; else the run ends
             with the ego.
@@ -131,7 +131,7 @@ class Scenario:
     synchroniser: SynchroniserSettings | None = None
     admission: FusionSettings = field(default_factory=FusionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
-    link: RadioSettings | None = None
+    radio: RadioSettings | None = None
     respawn: bool = False
     record: bool = False
 
@@ -145,9 +145,10 @@ class Scenario:
         _check_budget(self.budget_bytes)
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}, expected at least 1")
-        if self.link is not None and self.player.mode == "drain":
+        if self.radio is not None and self.player.mode == "drain":
             raise ValueError(
-                "link: in player mode 'drain' the recording waits for every message: set player: {mode: rate}"
+                "radio: in player mode 'drain' the recording waits for every message: "
+                "set player: {mode: rate}"
             )
         ids = [agent.id for agent in self.agents]
         names = [topics.namespace_of(agent_id) for agent_id in ids]
@@ -235,8 +236,8 @@ def resolved(scenario: Scenario) -> Scenario:
         )
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
-    if scenario.link is not None:
-        scenario.link.check_agents([agent.id for agent in agents])
+    if scenario.radio is not None:
+        scenario.radio.check_agents([agent.id for agent in agents])
     scenario = with_changes(scenario, agents=agents, ego=ego)
     return with_changes(scenario, fusion=scenario.fusion or fusion_for(_model_of_ego(scenario)))
 

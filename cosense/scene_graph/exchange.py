@@ -28,8 +28,7 @@ from cosense.messages.scene_graph import (
     encode_scene_graph,
     part_of,
 )
-from cosense.scene_graph.dense import points_on
-from cosense.scene_graph.requests import (
+from cosense.messages.scene_graph_requests import (
     MAX_REQUESTED_NODES,
     Reply,
     Request,
@@ -42,6 +41,7 @@ from cosense.scene_graph.requests import (
     encode_request,
     encode_result,
 )
+from cosense.scene_graph.dense import points_on
 
 _MS = 1_000_000
 

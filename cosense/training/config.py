@@ -166,7 +166,7 @@ class CooperativeTrainingConfig:
 
 @dataclass(frozen=True)
 class EncoderTrainingConfig:
-    """A training run of a node encoder of scene graphs, see `scene_graph.describe.encoder`.
+    """A training run of a node encoder of scene graphs, see `scene_graph.describe.node_encoder`.
 
     Attributes:
         encoder: folder whose encoder.yaml says which network.

@@ -22,8 +22,8 @@ from cosense.errors import CosenseError
 from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS, find_model, write_weights
 from cosense.scene_graph.describe.descriptors import describer
-from cosense.scene_graph.describe.encoder import CONFIG, EncoderConfig, EncoderNetwork, load_encoder
-from cosense.scene_graph.register.registration import Settings
+from cosense.scene_graph.describe.node_encoder import CONFIG, EncoderConfig, EncoderNetwork, load_encoder
+from cosense.scene_graph.register.result import Settings
 from cosense.training.config import EncoderTrainingConfig
 from cosense.training.encoder_loss import EncoderLoss
 from cosense.training.graph_examples import drawn_example

@@ -8,7 +8,7 @@ differ:
 - A match is two nodes of one group that are each other's nearest within 1 m under the true pose, and all
   matches weigh the same: there are no clouds of instances whose overlap could weigh them.
 - The softmax runs over pairs of one group only and at the temperature of the registration, as where the
-  descriptors are used (`scene_graph.register.match`). z is not used there, as in the published inference.
+  descriptors are used (`scene_graph.register.candidates`). z is not used there, as in published inference.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cosense.scene_graph.describe.encoder import SIZE, EncoderNetwork, NodeTensors
+from cosense.scene_graph.describe.node_encoder import SIZE, EncoderNetwork, NodeTensors
 from cosense.training.graph_examples import GraphExample
 
 _IMPOSSIBLE = -1e9
@@ -68,6 +68,6 @@ class EncoderLoss(nn.Module):
 
 
 def log_assignment(a: Tensor, b: Tensor, possible: Tensor, temperature: float) -> Tensor:
-    """Return log P (Na,Nb) of the double softmax, as `scene_graph.register.match.match_scores` has it."""
+    """Return log P (Na,Nb) of the double softmax, as `register.candidates.match_scores` has it."""
     similarity = (a @ b.T / temperature).masked_fill(~possible, _IMPOSSIBLE)
     return torch.log_softmax(similarity, dim=1) + torch.log_softmax(similarity, dim=0)

@@ -1,6 +1,7 @@
 """What a node encoder sees of a pair of graphs in one step: changed as two agents' graphs really differ.
 
-Yaw and place are not drawn: nothing that the encoder sees depends on them (`scene_graph.describe.encoder`).
+Yaw and place are not drawn: nothing that the encoder (`scene_graph.describe.node_encoder`) sees depends on
+them.
 Both graphs are mirrored together, which makes another place; one alone would no longer match.
 """
 
@@ -12,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.messages.scene_graph import SceneGraph
-from cosense.scene_graph.describe.encoder import NodeTensors, tensors_of
+from cosense.scene_graph.describe.node_encoder import NodeTensors, tensors_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.nodes import GROUP_OF
+from cosense.scene_graph.register.usable_nodes import GROUP_OF
 from cosense.training.config import EncoderTrainingConfig
 from cosense.training.graph_pairs import GraphPair, same_things
 

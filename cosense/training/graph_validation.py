@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosense.scene_graph.describe.descriptors import Describe
-from cosense.scene_graph.nodes import prepare
-from cosense.scene_graph.register.match import find_candidates
-from cosense.scene_graph.register.registration import Settings
+from cosense.scene_graph.register.candidates import find_candidates
+from cosense.scene_graph.register.result import Settings
+from cosense.scene_graph.register.usable_nodes import prepare
 from cosense.training.graph_pairs import GraphPair, same_things
 
 

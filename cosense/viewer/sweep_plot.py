@@ -42,6 +42,9 @@ X_LABELS = {
     "pose-noise": "pose noise, metres and degrees",
     "delay": "delay, ms",
     "loss": "messages lost, %",
+    "burst": "messages lost in a row, on average",
+    "rate": "rate of each link, bytes per second",
+    "range": "range of the radio, m",
     "agents": "agents, the ego included",
 }
 # Red for worse than alone, green for better, the ground for no difference.
@@ -74,7 +77,7 @@ def lines_of(content: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     several_models = len(content["models"]) > 1
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for values in content["points"]:
-        point = Point(**{name: values[name] for name in Point.__dataclass_fields__})
+        point = Point(**{name: values[name] for name in Point.__dataclass_fields__ if name in values})
         lines.setdefault(line_of(point, several_models), []).append(values)
     return lines
 
@@ -126,8 +129,9 @@ def _draw_panel(
             ms=6,
             label=name,
         )
-    if content["curve"] == "budget":
-        _use_log_bytes(axes, [_place("budget", point) for points in lines.values() for point in points])
+    if content["curve"] in ("budget", "rate"):
+        compared = [p for points in lines.values() for p in points if p["fusion"] != "none"]
+        _use_log_bytes(axes, [_place(content["curve"], point) for point in compared])
     elif content["curve"] == "agents":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 

@@ -167,5 +167,5 @@ def test_options_that_contradict_each_other_are_refused(
 
 
 def test_option_of_another_format_is_refused_by_name(model: Path, tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(CosenseError, match="async_frames=1 does not apply to OPV2V"):
+    with pytest.raises(CosenseError, match="async_frames=1 does not apply to opv2v, only to dair_v2x"):
         command(data=tree, model=str(model), out=tmp_path, async_frames=1)

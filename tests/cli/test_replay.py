@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 

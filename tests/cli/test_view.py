@@ -14,10 +14,10 @@ import yaml
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.cooperation.journal import JournalEntry, to_values
 from cosense.cooperation.receiver import FusionResult
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import JournalEntry, to_values
 from cosense.sensing.detections import Detections
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.detectors.networks import TINY, write_model

@@ -171,7 +171,7 @@ def test_what_the_ego_wanted_a_frame_ago_is_what_is_sent():
     told, untold = run.send(second[1], 1), fresh.send(second[1], 1)
     specs = model.method.specs
     cells = [
-        len(decode_features(decode(data).payload, specs, (32, 64)).layers[0].cells) for data in (told, untold)
+        len(decode_features(decode(data).payload).layers(specs, (32, 64))[0].cells) for data in (told, untold)
     ]
     assert cells[0] < cells[1]
 

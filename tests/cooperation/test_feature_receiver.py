@@ -257,7 +257,7 @@ def test_patches_are_placed_and_turned_by_the_poses_and_move_with_what_they_show
     ((patches, floor, yaw, grid),) = asked
     assert yaw == pytest.approx(2.0, abs=1e-6)
     assert grid.cell_m == pytest.approx(1.6)
-    sent = decode_features(payload, specs, (32, 64)).layers
+    sent = decode_features(payload).layers(specs, (32, 64))
     for cells, layer, stride in ((patches, sent[0], 4), (floor, sent[1], 8)):
         np.testing.assert_array_equal(cells.values, layer.values)
         centres = model.detector.grid.coarser(stride).centres().reshape(-1, 2)[layer.cells]
@@ -364,11 +364,11 @@ def test_what_was_not_sent_is_not_there_after_decoding():
     receiver = FeatureReceiver(model.method)
     receiver.fuse(OWN, FEATURES["cosdh"], [data])
     (other,) = receiver._received
-    payload = decode_features(decode(data).payload, model.method.specs, (32, 64))
+    read = decode_features(decode(data).payload).layers(model.method.specs, (32, 64))
     features = model.detector.encode(agent)
     latents = model.method.codecs.encode([level[None] for level in features.levels])
     masked = []
-    for latent, layer in zip(latents, payload.layers, strict=True):
+    for latent, layer in zip(latents, read, strict=True):
         mask = torch.zeros(latent.shape[2] * latent.shape[3])
         mask[torch.from_numpy(layer.cells)] = 1.0
         masked.append((latent.half().float(), mask.view(latent.shape[2:])))
@@ -389,7 +389,7 @@ def test_whole_levels_side_by_side_are_the_maximum_of_both():
     agent = dataclasses.replace(UNIT, T_world_agent=T_WORLD_EGO)
     data = features_message(model, agent)
     # Everything is supplied at a threshold of one percent.
-    assert len(decode_features(decode(data).payload, model.method.specs, (32, 64)).layers[0].cells) == 512
+    assert len(decode_features(decode(data).payload).layers(model.method.specs, (32, 64))[0].cells) == 512
     fused = [torch.maximum(a, b.half().float()) for a, b in zip(own.levels, other.levels, strict=True)]
     expected = model.detector.decode(model.detector.decide(fused, own.point_counts, own.ground_m))
     result = FeatureReceiver(model.method, with_boxes=False).fuse(OWN, own, [data]).detections

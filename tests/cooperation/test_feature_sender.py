@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def send(
 
 
 def read(data: bytes, profile: str = "patches"):
-    return decode_features(decode(data).payload, MODELS[profile].method.specs, SHAPE)
+    payload = decode_features(decode(data).payload)
+    return SimpleNamespace(boxes=payload.boxes, layers=payload.layers(MODELS[profile].method.specs, SHAPE))
 
 
 def demand(wanted: np.ndarray, addressee: str = "", stamp_ns: int = FRAME.stamp_ns, pose=POSE) -> bytes:

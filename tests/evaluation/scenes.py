@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from cosense.data.dataset import CooperativeFrame, DatasetInfo
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 from cosense.detectors.base import Detector, Encoded
-from cosense.evaluation.metrics.summary import FrameResult
+from cosense.evaluation.journal import FrameResult
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
@@ -91,7 +91,7 @@ def point_is_car(name: str = "point-is-car") -> Model:
 
 
 @dataclass
-class Scenes:
+class Scenes(Dataset):
     """A data set in memory; an exception in place of a frame is raised when the frame is asked for."""
 
     frames: list[CooperativeFrame | Exception]

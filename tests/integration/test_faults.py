@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from cosense import topics
-from cosense.cooperation.journal import JournalEntry, read_journal
 from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.evaluation.journal import JournalEntry, read_journal
 from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource

@@ -19,9 +19,9 @@ from rich.console import Console
 from cosense import topics
 from cosense.cooperation.cooperate import Cooperation
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.journal import read_journal
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
+from cosense.evaluation.journal import read_journal
 from cosense.runs.layouts import FOXGLOVE, RVIZ
 from cosense.runs.run import run_scenario
 from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved

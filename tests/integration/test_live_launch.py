@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cosense.cooperation.journal import read_journal
+from cosense.evaluation.journal import read_journal
 from cosense.runs.supervisor import ros_environment
 from tests.conftest import REPOSITORY
 from tests.nodes.launch_stand_in import Node, execute, load, stand_in

@@ -9,8 +9,8 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
+from cosense.evaluation.journal import read_journal
 from cosense.geometry.transforms import displaced
 from cosense.messages.reports import UNKNOWN
 from cosense.runs.scenario import AgentSpec, FrameSource, Scenario, resolved

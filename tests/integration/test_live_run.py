@@ -13,10 +13,11 @@ from mcap.stream_reader import StreamReader
 
 from cosense import topics
 from cosense.cooperation.cooperate import cooperate
-from cosense.cooperation.journal import read_journal, read_lines
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import read_journal
+from cosense.json_lines import read_lines
 from cosense.runs.latency import read_latency
 from cosense.runs.run import run_scenario
 from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved

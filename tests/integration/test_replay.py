@@ -10,10 +10,11 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.cooperation.cooperate import cooperate
-from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
 from cosense.data import open_dataset
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.data.bag.writer import write_bag
+from cosense.evaluation.journal import JournalEntry, read_journal
+from cosense.json_lines import read_lines
 from cosense.runs.run import run_scenario
 from cosense.runs.scenario import FrameSource, Scenario
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows

@@ -14,8 +14,8 @@ import yaml
 
 from benchmarks.hosts import Cable, environment, two_hosts, why_not
 from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
+from cosense.evaluation.journal import read_journal
 from cosense.runs.supervisor import free_domain
 from tests.nodes.tiny import write_scene, write_sharing_model
 

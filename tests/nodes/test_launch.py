@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cosense import topics
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
 from cosense.runs.processes import processes
 from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, load_scenario, resolved

@@ -8,7 +8,7 @@ import pytest
 
 from cosense.config import from_mapping, to_mapping
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource, SimulatedSource, frames_of
@@ -35,7 +35,7 @@ SCENARIO = Scenario(
 )
 HYBRID = dataclasses.replace(SCENARIO, fusion="hybrid")
 RADIO = RadioSettings(loss=0.1, links=({"from": "-1", "loss": 0.3},))
-OVER_RADIO = dataclasses.replace(HYBRID, link=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
+OVER_RADIO = dataclasses.replace(HYBRID, radio=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
 
 
 def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
@@ -160,7 +160,7 @@ def test_with_a_link_everybody_sends_to_the_channel_and_hears_the_channel_alone(
     channel = specs["channel"]
     assert channel.respawn
     assert (channel.parameters["agents"], channel.parameters["player_rate"]) == ("vehicle,-1,4279", 0.5)
-    assert from_mapping(RadioSettings, json.loads(channel.parameters["link"]), "link") == RADIO
+    assert from_mapping(RadioSettings, json.loads(channel.parameters["radio"]), "radio") == RADIO
 
 
 def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
@@ -168,10 +168,10 @@ def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
     scenario = dataclasses.replace(
         OVER_RADIO, source=FrameSource(data=tmp_path / "data"), agents=(), ego=None
     )
-    assert resolved(scenario).link == RADIO
+    assert resolved(scenario).radio == RADIO
     wrong = RadioSettings(links=({"to": "unit"},))
-    with pytest.raises(CosenseError, match=r"link: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
-        resolved(dataclasses.replace(scenario, link=wrong))
+    with pytest.raises(CosenseError, match=r"radio: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
+        resolved(dataclasses.replace(scenario, radio=wrong))
 
 
 def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
@@ -222,7 +222,7 @@ def test_shipped_scenarios_can_be_read(path):
     if scenario.source.simulate is not None:
         assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
     names = [spec.name for spec in processes(resolved(scenario), Path("out"))]
-    assert ("channel" in names) == (scenario.link is not None)
+    assert ("channel" in names) == (scenario.radio is not None)
     # What `cosense run` writes into scenario.yaml is a scenario.
     assert from_mapping(Scenario, to_mapping(scenario), "scenario.yaml") == scenario
 
@@ -248,8 +248,9 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
         ("source: {data: x}\nadmission: {max_age: 3}", "did you mean 'max_age_ms'"),
         ("source: {data: x}\ngate: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
-        ("source: {data: x}\nlink: {}", "in player mode 'drain' the recording waits for every message: set"),
-        ("source: {data: x}\nlink: {loss: 2}", "link: loss is 2.0, expected 0 to 1"),
+        ("source: {data: x}\nradio: {}", "in player mode 'drain' the recording waits for every message: set"),
+        ("source: {data: x}\nradio: {loss: 2}", "radio: loss is 2.0, expected 0 to 1"),
+        ("source: {data: x}\nlink: {}", "key 'link' is called 'radio' now"),
         ("source: {data: x}\nmethod: late", "key 'method' is called 'fusion' now"),
         ("source: {data: x}\ncollect: {}", "key 'collect' is called 'synchroniser' now"),
         (

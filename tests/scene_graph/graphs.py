@@ -7,7 +7,7 @@ import numpy as np
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind
 from cosense.messages.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.extract.build import graph_of
+from cosense.scene_graph.extract.builder import graph_of
 from cosense.scene_graph.found import Nodes
 
 

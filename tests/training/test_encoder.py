@@ -19,14 +19,14 @@ from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS
 from cosense.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.describe.descriptors import describer
-from cosense.scene_graph.describe.encoder import (
+from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     EncoderConfig,
     EncoderNetwork,
     NodeEncoder,
     load_encoder,
 )
-from cosense.scene_graph.register.match import match_scores
+from cosense.scene_graph.register.candidates import match_scores
 from cosense.training import encoder as run
 from cosense.training.config import EncoderTrainingConfig, SceneConfig
 from cosense.training.encoder_loss import EncoderLoss, log_assignment

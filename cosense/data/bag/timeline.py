@@ -1,9 +1,10 @@
-"""Finding in a recording what was measured at a moment.
+"""Finds what was measured at a moment of a recording.
 
-A recording may hold a stamp more than once: data sets count each scenario from its start, bags are looped. So
-a moment is a stamp and the turn at which it comes: of two topics that have the stamp equally often, the first
-belongs to the first, the second to the second. Elsewhere the time of recording tells the passes apart; it is
-not enough by itself, as a recorder that is short of time writes down one topic long after another.
+A recording may hold a stamp more than once: data sets count each scenario from its start, and bags are played
+in a loop. A moment is therefore a stamp and its turn, which counts its earlier occurrences. If two topics
+have a stamp equally often, the first occurrences belong together, then the second, and so on. Otherwise the
+time of recording tells the passes apart; it does not suffice alone, because a busy recorder may write one
+topic long after another.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-# Neighbours that were recorded further apart are of two passes.
+# Neighbours that were recorded further apart belong to two passes.
 _ONE_PASS_NS = 1_000_000_000
-# Two topics reach the recorder this much apart, though they were measured at the same moment.
+# Two topics that were measured at the same moment reach the recorder this far apart at most.
 _JITTER_NS = 150_000_000
 
 
@@ -29,10 +30,10 @@ class Moment:
     """When something was measured.
 
     Attributes:
-        stamp_ns: by the clock of who measured.
-        log_ns: when it was recorded.
-        turn: how often the stamp had come before.
-        turns: how often it comes in all.
+        stamp_ns: time of measurement, by the clock of the sensor.
+        log_ns: time of recording.
+        turn: number of earlier occurrences of the stamp.
+        turns: number of all occurrences of the stamp.
     """
 
     stamp_ns: int
@@ -42,7 +43,7 @@ class Moment:
 
 
 def with_turns(moments: Sequence[Moment]) -> list[Moment]:
-    """Return moments, in the order of the recording, with how often each stamp has come and comes."""
+    """Return the same moments, in the order of the recording, with `turn` and `turns` counted."""
     turns = Counter(moment.stamp_ns for moment in moments)
     came: Counter[int] = Counter()
     counted = []
@@ -57,9 +58,9 @@ class Timeline(Generic[T]):
     """Values with their stamps, in the order of the recording.
 
     Args:
-        stamps_ns: when each was measured.
-        logs_ns: when each was recorded.
-        values: the values.
+        stamps_ns: time of measurement of each value.
+        logs_ns: time of recording of each value.
+        values: the values, e.g. messages or transforms.
     """
 
     def __init__(self, stamps_ns: Sequence[int], logs_ns: Sequence[int], values: Sequence[T]) -> None:
@@ -72,17 +73,17 @@ class Timeline(Generic[T]):
         return len(self.values)
 
     def nearest(self, moment: Moment, tolerance_ns: int) -> int | None:
-        """Return the index of what was measured nearest to a moment, None if nothing within the tolerance."""
+        """Return the index of the value measured nearest to a moment, None if none is near enough."""
         first, last = np.searchsorted(self.stamps_ns, (moment.stamp_ns, moment.stamp_ns + 1))
         if last - first == moment.turns:
             return int(first) + moment.turn
         return self._nearest(moment, moment.stamp_ns - tolerance_ns, moment.stamp_ns + tolerance_ns)
 
     def around(self, moment: Moment, tolerance_ns: int) -> tuple[int, int] | None:
-        """Return the indices of the neighbours before and after a moment, to interpolate between them.
+        """Return the indices of the values before and after a moment, to interpolate between them.
 
-        The two are the same where something was measured at the very moment, or where only one side has
-        something within the tolerance. None where neither has.
+        The two are equal if a value was measured at that very moment, or if only one side has a value within
+        the tolerance. None if neither side has one.
         """
         found = self.nearest(moment, tolerance_ns)
         stamp_ns = moment.stamp_ns

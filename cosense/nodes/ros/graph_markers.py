@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cosense.cooperation.pose_repair import Heard
 from cosense.geometry.transforms import invert, transform_points
 from cosense.messages.scene_graph import SceneGraph
 from cosense.nodes.ros.conversions import header
 from cosense.nodes.ros.markers import clear, text
+from cosense.scene_graph.correction.pose_correction import Heard
 from cosense.scene_graph.describe.edges import edges_between
 from cosense.viewer.colors import OUTCOMES, agent_colors, rgba
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,22 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosense.cooperation.channel import Channel, DistantCooperation
+from cosense.cooperation.channel import DistantCooperation
+from cosense.cooperation.radio import Radio, RadioSettings
 from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.bootstrap import frame_draws, resample
+from cosense.evaluation.journal import FRAMES
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
+from cosense.evaluation.metrics.summary import frame_draws, resample
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise
-from cosense.evaluation.runs.records import FRAMES, read_records
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
 from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
 from cosense.evaluation.sweep.shared_maps import SharedMaps
 from cosense.evaluation.sweep.sweep import Point, PointResult, nearest_agents, survey, sweep
+from cosense.json_lines import read_lines
 from cosense.methods.model import Model
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from tests.evaluation.cooperators import drive, tiny_model
+from tests.evaluation.cooperators import PLACES_M, drive, tiny_model
 from tests.evaluation.scenes import Scenes, point_is_car
 
 PROTOCOL = load_protocol("simulated")
@@ -92,7 +95,7 @@ def test_a_point_gives_what_evaluate_gives(
     assert metrics["num_detections"] > 0
     for key in ("ap", "recall", "bytes_per_frame", "bytes_total", "messages_used_for", "num_detections"):
         assert found[key] == metrics[key], key
-    frames = list(read_records(tmp_path / FRAMES))
+    frames = list(read_lines(tmp_path / FRAMES))
     assert [score.bytes_per_sender for score in results[-1].scores] == [
         frame["bytes_per_sender"] for frame in frames
     ]
@@ -148,7 +151,7 @@ def test_a_delay_longer_than_all_sequences_is_refused(scenes: Scenes) -> None:
 
 @pytest.mark.parametrize("delay_ms", [0, 100, 250])
 def test_messages_arrive_late_and_only_once_they_are_old_enough(model: Model, delay_ms: float) -> None:
-    cooperation = DistantCooperation(model, "hybrid", Channel(delay_ms))
+    cooperation = DistantCooperation(model, "hybrid", RadioSettings(delay_ms=delay_ms))
     periods = -(-delay_ms // 100)
     for index, frame in enumerate(drive(5)):
         exchange = cooperation.exchange(list(frame.agents.values()), index, {})
@@ -158,36 +161,30 @@ def test_messages_arrive_late_and_only_once_they_are_old_enough(model: Model, de
 
 
 def test_where_a_message_is_lost_the_one_before_is_fused_again(model: Model) -> None:
-    channel = Channel(0, 0.5, seed=2)
-    cooperation = DistantCooperation(model, "hybrid", channel)
+    settings = RadioSettings(loss=0.5, seed=2)
+    cooperation = DistantCooperation(model, "hybrid", settings)
     ages, expected, newest = [], [], None
     for index, frame in enumerate(drive(8)):
         exchange = cooperation.exchange(list(frame.agents.values()), index, {})
         ages.append([peer.age_ms for peer in exchange.result.peers])
-        newest = newest if channel.loses_message(index, "near") else index
+        newest = newest if is_lost(settings, index) else index
         expected.append([] if newest is None else [100 * (index - newest)])
         assert list(exchange.sent) == ["near"]
     assert ages == expected
     assert len({tuple(of_frame) for of_frame in ages}) > 2
 
 
-def test_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one() -> None:
-    lost = [
-        {index for index in range(400) if Channel(0, rate, seed=1).loses_message(index, "near")}
-        for rate in (0.0, 0.1, 0.5, 1.0)
-    ]
-    assert lost[0] < lost[1] < lost[2] < lost[3] == set(range(400))
-    assert [len(part) / 400 for part in lost] == pytest.approx([0, 0.1, 0.5, 1], abs=0.06)
-    others = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_message(index, "far")}
-    asked = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_demand(index, "near")}
-    assert len({frozenset(lost[2]), frozenset(others), frozenset(asked)}) == 3
+def is_lost(settings: RadioSettings, index: int) -> bool:
+    """Say whether the message of this frame gets lost, on a link that carries nothing else."""
+    delivery = Radio(settings).transmit("near", "ego", "message", 1, 0, frame_index=index)
+    return delivery.at_ns is None
 
 
 @pytest.mark.parametrize("delay_ms", [0, 100])
 def test_a_graph_may_get_lost_alone_and_counts_either_way(model: Model, delay_ms: float) -> None:
-    channel = Channel(delay_ms, 0.5, seed=2)
-    plain = DistantCooperation(model, "hybrid", channel)
-    cooperation = DistantCooperation(model, "hybrid", channel, registration="scene_graph")
+    settings = RadioSettings(delay_ms=delay_ms, loss=0.5, seed=2)
+    plain = DistantCooperation(model, "hybrid", settings)
+    cooperation = DistantCooperation(model, "hybrid", settings, registration="scene_graph")
     ages_ms = set()
     for index, frame in enumerate(drive(12)):
         agents = list(frame.agents.values())
@@ -201,9 +198,6 @@ def test_a_graph_may_get_lost_alone_and_counts_either_way(model: Model, delay_ms
         assert more == len(exchange.graphs["near"])
     # The newest of both are of one frame, or either is the older one.
     assert {np.sign(a - b) for a, b in ages_ms} == {-1, 0, 1}
-    lost = {index for index in range(400) if channel.loses_graph(index, "near")}
-    assert len(lost) / 400 == pytest.approx(0.5, abs=0.06)
-    assert lost != {index for index in range(400) if channel.loses_message(index, "near")}
 
 
 def test_graphs_of_a_sweep_are_built_once_a_cloud(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,12 +215,60 @@ def test_graphs_of_a_sweep_are_built_once_a_cloud(model: Model, monkeypatch: pyt
     assert sorted(built) == ["ego", "ego", "near", "near"]
 
 
+def test_a_slow_link_delivers_late_and_drops_what_would_wait_too_long(model: Model) -> None:
+    # 600 bytes take two periods, so that the queue is soon full; every second message gets through.
+    ages = ages_ms(model, Point("tiny", "hybrid", rate_bytes_per_s=3000), count=16)
+    assert ages[:3] == [[], [], [200.0]]
+    assert {age for of_frame in ages[8:] for age in of_frame} == {300.0, 400.0, 500.0}
+    fast = ages_ms(model, Point("tiny", "hybrid", rate_bytes_per_s=10**9))
+    assert fast == [[0.0]] * len(fast)
+
+
+def test_the_bytes_of_graphs_count_towards_the_rate(model: Model) -> None:
+    # Enough for the features of each frame, not for its graph too.
+    point = Point("tiny", "hybrid", rate_bytes_per_s=6500)
+    plain = ages_ms(model, point)
+    with_graphs = ages_ms(model, dataclasses.replace(point, registration="scene_graph"))
+    assert max(age for of_frame in plain for age in of_frame) == 100
+    assert max(age for of_frame in with_graphs for age in of_frame) == 200
+
+
+def test_who_is_out_of_range_is_not_received(model: Model) -> None:
+    distance_m = np.linalg.norm(PLACES_M["near"][:2])
+    near, far = (
+        ages_ms(model, Point("tiny", "hybrid", range_m=distance_m + more_m)) for more_m in (0.5, -0.5)
+    )
+    assert near == [[0.0]] * len(near)
+    assert far == [[]] * len(far)
+
+
+def test_bursts_take_messages_in_a_row(model: Model) -> None:
+    """As many as losses one by one, so that the oldest message that is fused is older."""
+
+    def oldest_ms(point: Point) -> float:
+        return max(age for of_frame in ages_ms(model, point, count=40) for age in of_frame)
+
+    assert oldest_ms(Point("tiny", "late", loss=0.3, burst=8)) > oldest_ms(Point("tiny", "late", loss=0.3))
+
+
+def ages_ms(model: Model, point: Point, count: int = 8) -> list[list[float]]:
+    """Return the ages of the messages that the ego has in each frame of a sequence."""
+    cooperation = DistantCooperation(
+        model, point.fusion, point.radio(seed=1), registration=point.registration
+    )
+    exchanges = [
+        cooperation.exchange(list(frame.agents.values()), index, {})
+        for index, frame in enumerate(drive(count))
+    ]
+    return [[peer.age_ms for peer in exchange.result.peers] for exchange in exchanges]
+
+
 def test_a_sender_that_hears_nothing_keeps_what_it_knew(model: Model) -> None:
     """Whoever never hears what the ego wants sends as if everything was wanted."""
     frames = drive(3)
     sent = []
     for loss in (0.0, 1.0):
-        cooperation = DistantCooperation(model, "hybrid", Channel(0, loss))
+        cooperation = DistantCooperation(model, "hybrid", RadioSettings(loss=loss))
         sent.append([cooperation.exchange(list(f.agents.values()), i, {}).sent for i, f in enumerate(frames)])
     heard, deaf = sent
     assert heard[0] == deaf[0]
@@ -345,6 +387,10 @@ def test_curves_vary_one_thing(model: Model) -> None:
     unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
     assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
     assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
+    assert points("rate", "900", fusions=["late"])[1:] == [Point("tiny", "late", rate_bytes_per_s=900)]
+    assert points("range", "30", fusions=["late"])[1:] == [Point("tiny", "late", range_m=30.0)]
+    burst = points("burst", "1,20", fusions=["late"])[1:]
+    assert burst == [Point("tiny", "late", loss=0.3, burst=length) for length in (1.0, 20.0)]
     assert len(points("grid", budget_bytes=2000)) == 1 + 5 * 6 * 5
     # A kind of fusion that one model cannot do is drawn for the others.
     plain = point_is_car("plain")

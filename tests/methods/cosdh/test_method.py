@@ -45,10 +45,10 @@ def test_what_is_offered_is_what_the_specs_announce_coarse_levels_first(method, 
     sections = method.offer(features, everything, "confidence", seed=0)
     assert [section.layer for section in sections] == [2, 1, 0]
     payload = encode_features(features.ground_m, LateBoxes.empty(), sections, method.specs, 1 << 20)
-    read = decode_features(payload, method.specs, features.grid.shape)
-    assert [len(layer.cells) for layer in read.layers] == [512, 128, 32]
+    read = decode_features(payload).layers(method.specs, features.grid.shape)
+    assert [len(layer.cells) for layer in read] == [512, 128, 32]
     latents = method.codecs.encode([level[None] for level in features.levels])
-    for layer, latent in zip(read.layers, latents, strict=True):
+    for layer, latent in zip(read, latents, strict=True):
         np.testing.assert_array_equal(layer.values, latent[0].flatten(1).T[layer.cells].half().numpy())
 
 

@@ -42,11 +42,11 @@ def test_what_is_offered_is_what_the_specs_announce(method, features):
     ]
     sections = method.offer(features, everything, None, seed=0)
     payload = encode_features(features.ground_m, LateBoxes.empty(), sections, method.specs, 1 << 20)
-    read = decode_features(payload, method.specs, features.grid.shape)
-    assert [len(layer.cells) for layer in read.layers] == [PATCH_CELLS, FLOOR_CELLS]
+    read = decode_features(payload).layers(method.specs, features.grid.shape)
+    assert [len(layer.cells) for layer in read] == [PATCH_CELLS, FLOOR_CELLS]
     head = head_maps_as_input(features.class_logits, features.box_codes)[None]
     patches, floor, _ = method.encoder([level[None] for level in features.levels], head)
-    for layer, maps in zip(read.layers, (patches, floor), strict=True):
+    for layer, maps in zip(read, (patches, floor), strict=True):
         np.testing.assert_array_equal(layer.values, maps[0].flatten(1).T[layer.cells])
 
 

@@ -7,15 +7,15 @@ import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.scene_graph import Registration, Status
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.register.pipeline import register
 from tests.scene_graph.scenes import graph_of, pair
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 from visualization_msgs.msg import Marker
 
-from cosense.cooperation.pose_repair import Heard
 from cosense.nodes.ros.graph_markers import graphs_to_markers
+from cosense.scene_graph.correction.pose_correction import Heard
 
 
 def by_name(own, others):
