@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from hosts import Cable, environment, two_hosts, why_not
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rich.console import Console
 from std_msgs.msg import UInt8MultiArray
@@ -45,6 +44,9 @@ from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenar
 from cosense.runs.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.integration.two_hosts import Cable, environment, two_hosts, why_not  # noqa: E402
+
 OUT = RESULTS / "live"
 SCENARIOS = ROOT / "launch" / "scenarios"
 # A rate that two slow cores can follow with two agents, and with four.

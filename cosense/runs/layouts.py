@@ -1,8 +1,8 @@
 """What RViz and Foxglove show of a run, live or of its bag, as layout files.
 
 RViz shows a group per agent, the fused boxes by source and the ground truth; Foxglove also the mode,
-latencies, bytes and diagnostics. `python -m cosense.runs.layouts` writes the layouts in rviz/ again, which are made for
-the agents of the shipped scenarios.
+latencies, bytes and diagnostics. `python -m cosense.runs.layouts` writes the layouts in rviz/, which are made
+for the agents of the shipped scenarios.
 """
 
 from __future__ import annotations

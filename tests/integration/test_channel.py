@@ -19,7 +19,7 @@ from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.clock
 
 # To set parameters takes seconds where the machine is busy, and frames are fused meanwhile.
 FRAMES, DEAF_UNTIL, HEARD = 44, 6, 9

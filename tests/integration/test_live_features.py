@@ -31,7 +31,6 @@ from tests.integration.supervised import QUIET, Stranger, run_supervised
 from tests.nodes.tiny import write_model, write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 12
 BUDGET_BYTES = 450
@@ -119,6 +118,7 @@ def check_layouts(run: Path, said: str) -> None:
     assert {topics.points_topic("1"), topics.points_topic("-1"), topics.DIAGNOSTICS} <= shown
 
 
+@pytest.mark.clock
 def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_for_long(
     scenario, tmp_path, stranger: Stranger
 ):

@@ -23,7 +23,6 @@ from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 3
 POSITION_ERROR_M, HEADING_ERROR_DEG = (0.9, -0.6), 0.8

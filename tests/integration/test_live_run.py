@@ -27,7 +27,6 @@ from tests.integration.supervised import QUIET, run_supervised
 from tests.nodes.tiny import write_model, write_scene
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 12
 GARBAGE = b"CSNS\x01 and then nonsense" * 10
@@ -134,6 +133,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.clock
 def test_when_an_agent_and_the_recorder_are_killed_the_run_goes_on(scenario, tmp_path):
     killed: set[str] = set()
 
@@ -192,6 +192,7 @@ def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_p
     assert all(is_gone(pid) for pid in pids)
 
 
+@pytest.mark.clock
 def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_path, stranger):
     pids: set[int] = set()
 

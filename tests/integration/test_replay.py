@@ -22,7 +22,6 @@ from tests.integration.supervised import QUIET
 from tests.nodes.tiny import write_model, write_scene
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 8
 

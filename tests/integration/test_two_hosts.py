@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.hosts import Cable, environment, two_hosts, why_not
 from cosense.cooperation.cooperate import Cooperation
 from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
 from cosense.runs.supervisor import free_domain
+from tests.integration.two_hosts import Cable, environment, two_hosts, why_not
 from tests.nodes.tiny import write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.hosts
 
 FRAMES = 6
 BUDGET_BYTES = 450
