@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
+from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS
-from cosense.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.describe.descriptors import describer
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     EncoderConfig,
@@ -27,6 +26,7 @@ from cosense.scene_graph.describe.node_encoder import (
     load_encoder,
 )
 from cosense.scene_graph.register.candidates import match_scores
+from cosense.scene_graph.register.descriptors import describer
 from cosense.training import encoder as run
 from cosense.training.config import EncoderTrainingConfig, SceneConfig
 from cosense.training.encoder_loss import EncoderLoss, log_assignment
