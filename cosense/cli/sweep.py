@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cosense.cooperation.cooperate import FusionKind
     from cosense.evaluation.sweep.sweep import Point
     from cosense.methods.selection import Selection
-    from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 _DEFAULT_MODEL = "cosense-lite"
 _WIDEST = 1000
@@ -121,9 +120,9 @@ def command(
     from cosense.evaluation.sweep.curves import DEFAULT_BUDGET_BYTES, check_curve, points_of, read_values
     from cosense.evaluation.sweep.results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
     from cosense.evaluation.sweep.sweep import survey, sweep
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
     from cosense.methods.selection import SELECTIONS
-    from cosense.scene_graph.correction.relative_poses import REGISTRATIONS
+    from cosense.scene_graph.registrations import registration_names
     from cosense.viewer.sweep_plot import draw_sweep
 
     console = Console()
@@ -134,28 +133,29 @@ def command(
         raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
     fusions = _known("--fusion", fusion, FUSION_KINDS)
     selections = _known("--selection", selection, SELECTIONS)
+    known = registration_names()
     # What stands behind an option without one of its own may be of either.
-    more_registrations = [name for name in more_models or [] if registration and name in REGISTRATIONS]
+    more_registrations = [name for name in more_models or [] if registration and name in known]
     more_models = [name for name in more_models or [] if name not in more_registrations]
-    registrations = _known("--registration", [*(registration or []), *more_registrations], REGISTRATIONS)
+    registrations = _known("--registration", [*(registration or []), *more_registrations], known)
     dataset = open_dataset(data, split=split, labels=labels)
     counting = load_protocol(protocol or default_protocol(dataset))
     check_device(device)
-    detectors = {}
+    models = {}
     for name in model_names(model, more_models):
-        detector = load_model(name, device)
-        if detector.name in detectors:
-            raise CosenseError(f"--model: two models are named '{detector.name}', rename the folder of one")
-        detectors[detector.name] = detector
+        loaded = load_model(name, device)
+        if loaded.name in models:
+            raise CosenseError(f"--model: two models are named '{loaded.name}', rename the folder of one")
+        models[loaded.name] = loaded
 
     def points_for(num_agents: int) -> list[Point]:
         return points_of(
             kind,
-            detectors,
+            models,
             read_values(kind, values, num_agents),
             fusions=cast("list[FusionKind]", fusions),
             selections=cast("list[Selection]", selections),
-            registrations=cast("list[RegistrationKind]", registrations),
+            registrations=registrations,
             budget_bytes=budget or DEFAULT_BUDGET_BYTES,
             is_announced=not unannounced,
         )
@@ -170,11 +170,11 @@ def command(
     make_folder(folder)
     console.print(f"{len(points)} settings, {sum(counted)} of {len(counted)} frames count", markup=False)
     with _progress(console, len(counted)) as report:
-        results = sweep(dataset, detectors, points, counting, counted, seed=seed, progress=report)
+        results = sweep(dataset, models, points, counting, counted, seed=seed, progress=report)
     content = sweep_content(
         results,
         dataset,
-        detectors,
+        models,
         counting,
         curve=kind,
         seed=seed,
