@@ -34,8 +34,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cosense.config import load_config
-from cosense.detectors.models import fill, find_model, read_weights
 from cosense.messages.scene_graph import NodeClass, SceneGraph
+from cosense.model_folders import fill, find_model, read_weights
 from cosense.scene_graph.describe.triplets import canonical_order, find_triplets
 from cosense.scene_graph.nodes import GROUP_OF, WITH_HEADING
 
