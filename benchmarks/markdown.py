@@ -1,9 +1,11 @@
-"""Markdown that the pages of docs/ have in common: tables and commands in lines below 120 characters."""
+"""Generated parts of pages: tables and commands in lines below 120 characters."""
 
 from __future__ import annotations
 
+import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 WIDTH = 119
 
@@ -43,6 +45,16 @@ def command(words: str) -> str:
 def paragraph(words: str) -> str:
     """Return text in lines of the page's width."""
     return textwrap.fill(words, WIDTH, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def update(pages: Sequence[Path], made_anew: Callable[[str], str]) -> None:
+    """Write pages with their generated parts made anew; with --check only say which differ, with status 1."""
+    stale = [page for page in pages if made_anew(page.read_text()) != page.read_text()]
+    if "--check" not in sys.argv[1:]:
+        for page in stale:
+            page.write_text(made_anew(page.read_text()))
+    elif stale:
+        sys.exit(f"{', '.join(map(str, stale))}: not what is kept, run python {sys.argv[0]}")
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from validation_tables import KEPT, write
+from markdown import update
+from validation_tables import KEPT, PAGES, with_tables
 
 from cosense.errors import nearest
 
@@ -103,7 +104,7 @@ def main() -> None:
         KEPT.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / out / "sweep.json", KEPT / f"{name}.json")
         shutil.copy(ROOT / out / "sweep.png", IMAGES / f"sweep-{name}.png")
-    write()
+    update(PAGES, with_tables)
 
 
 def _cosense(arguments: str) -> None:

@@ -7,35 +7,17 @@ python benchmarks/validation_tables.py --check    # status 1 where a page differ
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markdown import command, paragraph, table
+from markdown import command, paragraph, table, update
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "models" / "cosense-lite" / "validation"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 # What the README measures pose errors, delay and loss at.
 NOISES_M, UNANNOUNCED_M, DELAY_MS, LOSS = (0.0, 0.2, 0.4, 0.6), 1.0, 300.0, 0.5
-
-
-def main() -> None:
-    """Write the pages, or say which of them are out of date."""
-    stale = [page for page in PAGES if with_tables(page.read_text()) != page.read_text()]
-    if "--check" in sys.argv[1:]:
-        if stale:
-            names = ", ".join(str(page.relative_to(ROOT)) for page in stale)
-            sys.exit(f"{names}: not what the kept sweeps say; run python benchmarks/validation_tables.py")
-        return
-    write()
-
-
-def write() -> None:
-    """Put the tables of what is kept into the pages."""
-    for page in PAGES:
-        page.write_text(with_tables(page.read_text()))
 
 
 def with_tables(page: str) -> str:
@@ -198,4 +180,4 @@ def _kilobytes(point: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    update(PAGES, with_tables)

@@ -21,9 +21,9 @@ from cosense.config import load_config, to_mapping
 from cosense.detectors.models import WEIGHTS, find_model, write_weights
 from cosense.errors import CosenseError
 from cosense.methods.models import load_model
-from cosense.scene_graph.describe.descriptors import describer
 from cosense.scene_graph.describe.node_encoder import CONFIG, EncoderConfig, EncoderNetwork, load_encoder
-from cosense.scene_graph.register.result import Settings
+from cosense.scene_graph.register.candidates import MAX_CANDIDATES, TEMPERATURE
+from cosense.scene_graph.register.descriptors import describer
 from cosense.training.config import EncoderTrainingConfig
 from cosense.training.encoder_loss import EncoderLoss
 from cosense.training.graph_examples import drawn_example
@@ -87,7 +87,7 @@ def fit(
     if not pairs:
         raise CosenseError(f"{to_mapping(config)['train']}: no pair of agents to learn from")
     torch.manual_seed(config.seed)
-    loss = EncoderLoss(EncoderNetwork(model), Settings().temperature, config.unmatched)
+    loss = EncoderLoss(EncoderNetwork(model), TEMPERATURE, config.unmatched)
     optimizer = torch.optim.AdamW(
         loss.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -114,7 +114,7 @@ def validate(config: EncoderTrainingConfig, folder: Path, unseen: list[GraphPair
     """Return how many true matches are candidates, with the encoder of a folder and without learning."""
     kinds = {"learned": load_encoder(folder).described, "triplets": describer("triplets")}
     figures = {}
-    for count in (_FEW, Settings().max_candidates):
+    for count in (_FEW, MAX_CANDIDATES):
         for name, describe in kinds.items():
             found = candidate_figures(unseen, describe, count)
             figures[f"recall of {count} candidates, {name}"] = found.recall

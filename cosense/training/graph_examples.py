@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.describe.node_encoder import NodeTensors, tensors_of
-from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.register.usable_nodes import GROUP_OF
+from cosense.scene_graph.nodes import GROUP_OF, Nodes
 from cosense.training.config import EncoderTrainingConfig
 from cosense.training.graph_pairs import GraphPair, same_things
 

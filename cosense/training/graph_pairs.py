@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from cosense.detectors.detector import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.messages.scene_graph import SceneGraph, transmitted
-from cosense.scene_graph.extract.builder import build, graph_of
-from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.register.usable_nodes import GROUP_OF
+from cosense.scene_graph.extract.builder import build
+from cosense.scene_graph.nodes import GROUP_OF, Nodes, graph_of
 from cosense.simulation import SCENES_VERSION
 from cosense.training.config import SceneConfig
 from cosense.training.cooperative_samples import load_cooperative_samples

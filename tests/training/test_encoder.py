@@ -20,8 +20,7 @@ from cosense.detectors.models import WEIGHTS, write_weights
 from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
-from cosense.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.describe.descriptors import describer
+from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     EncoderConfig,
@@ -30,6 +29,7 @@ from cosense.scene_graph.describe.node_encoder import (
     load_encoder,
 )
 from cosense.scene_graph.register.candidates import match_scores
+from cosense.scene_graph.register.descriptors import describer
 from cosense.training import encoder as run
 from cosense.training.config import EncoderTrainingConfig, SceneConfig
 from cosense.training.encoder_loss import EncoderLoss, log_assignment

@@ -34,7 +34,6 @@ from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
 from cosense.methods.models import CooperativeDetector
 from cosense.methods.selection import Selection
-from cosense.scene_graph.correction.relative_poses import RegistrationKind
 from cosense.sensing.frame import AgentFrame
 
 _FLOAT32_BYTES = 4
@@ -70,7 +69,7 @@ class Point:
     delay_ms: float = 0.0
     loss: float = 0.0
     agents: int | None = None
-    registration: RegistrationKind = "none"
+    registration: str = "none"
     is_announced: bool = True
     rate_bytes_per_s: int | None = None
     burst: float | None = None
