@@ -35,7 +35,7 @@ from cosense.evaluation.journal import read_journal, write_json
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.live import evaluate_live
 from cosense.json_lines import read_lines
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.nodes.ros import conversions
 from cosense.runs.latency import OVERHEAD, read_latency
 from cosense.runs.processes import processes

@@ -21,7 +21,7 @@ from scene_graph_pairs import AT_ALL, FRAMES, OFF_DEGREES, OFF_M, WITH_PRIOR, er
 from timing import measure, write
 
 from cosense.geometry.transforms import Matrix, transform_from_planar
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.scene_graph.describe.node_encoder import load_encoder
 from cosense.scene_graph.describe.triplets import describe_graph
 from cosense.scene_graph.register.descriptors import (
@@ -46,7 +46,7 @@ STRANGERS = 1000
 
 def several_frames() -> list[GraphPair]:
     """Return pairs of vehicle and unit after `FRAMES` frames."""
-    detector = load_model("cosense-lite")
+    detector = load_model("cosense-lite").detector
     pairs = []
     for seed in range(FIRST_OF_SEVERAL, FIRST_OF_SEVERAL + PLACES_OF_SEVERAL):
         _, last = pairs_of(seed, detector)
@@ -128,7 +128,7 @@ def strangers_row(pairs: list[GraphPair], kind: str) -> dict[str, Any]:
 
 def main() -> None:
     """Simulate, register, write."""
-    pairs = load_graph_pairs(SCENES, CACHE, load_model("cosense-lite"))
+    pairs = load_graph_pairs(SCENES, CACHE, load_model("cosense-lite").detector)
     groups = {
         "vehicle and unit": [pair for pair in pairs if pair.name.endswith("infrastructure")],
         "two vehicles": [pair for pair in pairs if not pair.name.endswith("infrastructure")],

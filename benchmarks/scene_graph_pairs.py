@@ -23,10 +23,10 @@ import torch
 from registration_tables import keep
 from timing import write
 
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points, yaw_of
 from cosense.messages.scene_graph import COARSE_NODES, SceneGraph, transmitted
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.scene_graph.baselines import boxes, spectral
 from cosense.scene_graph.baselines.icp import icp
 from cosense.scene_graph.extract.builder import SceneGraphBuilder, build
@@ -97,7 +97,7 @@ def pairs_of(seed: int, detector: Detector) -> tuple[Pair, Pair]:
     builders = SceneGraphBuilder(), SceneGraphBuilder()
     for number, simulated in enumerate(simulate(FAMILY, seed, FRAMES)):
         a, b = simulated.frame.agents["vehicle"], simulated.frame.agents["infrastructure"]
-        found = detector.detect(a.points), detector.detect(b.points)
+        found = detector.detect(a), detector.detect(b)
         graphs = builders[0].update(a, found[0]), builders[1].update(b, found[1])
         if number == 0:
             first = pair_of((a, b), (build(a, found[0]), build(b, found[1])))
@@ -255,7 +255,7 @@ def time_row(pairs: list[Pair], detector: Detector) -> dict[str, Any]:
     for pair in pairs:
         a, b = (transmitted(graph, TIMED_NODES)[0] for graph in (pair.graph_a, pair.own_b))
         if min(len(a), len(b)) == TIMED_NODES:
-            found = detector.detect(pair.agent_a.points)
+            found = detector.detect(pair.agent_a)
             spent.append((_processor_ms(build, pair.agent_a, found), _processor_ms(register_graphs, a, b)))
     build_ms, register_ms = np.median(spent, axis=0)
     both = np.sum(spent, axis=1)
@@ -297,7 +297,7 @@ def graphs_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
 def main() -> None:
     """Simulate, register, write."""
     torch.set_num_threads(1)
-    detector = load_model("cosense-lite")
+    detector = load_model("cosense-lite").detector
     places = [pairs_of(FIRST_SEED + index, detector) for index in range(PLACES)]
     both = [[place[index] for place in places] for index in range(2)]
     rows = []

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "nodes": {*STUDY, "runs", "viewer"},
     "cli": {*STUDY, "training", "runs", "viewer", "nodes"},
 }
-FOR_ALL = {"", "config", "errors", "json_lines", "plugins", "topics"}
+FOR_ALL = {"", "config", "errors", "json_lines", "model_folders", "plugins", "topics"}
 # Import names of the dependencies that setup.py always installs.
 ALWAYS_THERE = {
     *("cosense", "numpy", "torch", "scipy", "cv2", "yaml", "safetensors", "matplotlib", "PIL"),
@@ -131,6 +131,7 @@ def test_every_room_has_its_rule():
         "config",
         "errors",
         "json_lines",
+        "model_folders",
         "plugins",
         "topics",
     }
@@ -163,7 +164,7 @@ def test_every_room_has_its_rule():
         ("cosense.training.log", "from torch.utils.tensorboard import SummaryWriter", True),
         ("cosense.training.log", "from torch.utils import tensorboard", True),
         ("cosense.training.log", "def log():\n    from torch.utils import tensorboard", False),
-        ("cosense.detectors.network", "import os, numpy as np\nfrom torch import nn", False),
+        ("cosense.detectors.pillars", "import os, numpy as np\nfrom torch import nn", False),
     ],
 )
 def test_the_rule_sees_what_it_should(module, source, broken):

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from cosense.cooperation.cooperate import FusionKind
     from cosense.data.bag import BagOptions
     from cosense.data.dataset import Dataset
-    from cosense.detectors.detector import Detector
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
+    from cosense.methods.model import Model
     from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
-# As a shell does for a program that Ctrl-C has stopped.
+# The status that a shell reports for a program that Ctrl-C has stopped.
 _INTERRUPTED = 130
 
 
@@ -50,15 +50,15 @@ def command(
     selection: Annotated[
         str | None,
         typer.Option(
-            help="Which features go first: ranked, supply_demand, confidence or random. Without it as the "
-            "model's profile has it.",
+            help="Which features go first: ranked, supply_demand, confidence or random. Without it the rule "
+            "of the model's method.",
             show_default=False,
         ),
     ] = None,
     registration: Annotated[
         str,
         typer.Option(
-            help="How the others' poses are set right before fusing: none, scene_graph (graphs, some hundred "
+            help="How the others' poses are corrected before fusing: none, scene_graph (graphs, some hundred "
             "bytes more a message), or to compare icp (clouds), boxes or spectral."
         ),
     ] = "none",
@@ -82,9 +82,9 @@ def command(
         str, typer.Option(help="Error of every pose: standard deviations in metres and degrees, as 0.2,0.2.")
     ] = "0,0",
     unannounced: Annotated[
-        bool, typer.Option("--unannounced", help="The covariances of the poses do not know of the noise.")
+        bool, typer.Option("--unannounced", help="The covariances of the poses do not include the noise.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the pose noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the pose noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
@@ -92,7 +92,7 @@ def command(
 ) -> None:
     """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    The same command again continues a run that was stopped.
 
     Example: cosense evaluate --data results/demo/sequence --fusion hybrid --budget 2000
     """
@@ -104,7 +104,7 @@ def command(
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import evaluate
     from cosense.evaluation.tables import result_view
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     console = Console()
 
@@ -115,16 +115,16 @@ def command(
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
     noise = replace(noise, is_announced=not unannounced)
     check_device(device)
-    detector = load_model(model, device)
-    kind = fusion or default_fusion(detector)
+    loaded = load_model(model, device)
+    kind = fusion or default_fusion(loaded)
     repair = None if registration == "none" else registration
-    parts = [dataset.path.resolve().name, detector.name, counting.name, kind, selection, repair, budget]
+    parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     try:
         with _progress(console) as report:
             metrics = evaluate(
                 dataset,
-                detector,
+                loaded,
                 counting,
                 fusion=cast("FusionKind", kind),
                 out=folder,
@@ -148,15 +148,13 @@ def command(
 
 
 def default_protocol(dataset: Dataset) -> str:
-    """Return the protocol for a data set when none is named."""
+    """Return the protocol that a data set is counted under when none is named."""
     return "simulated" if dataset.label_set == "simulated" else "opencood"
 
 
-def default_fusion(detector: Detector) -> FusionKind:
+def default_fusion(model: Model) -> FusionKind:
     """Return how agents with this model work together when nothing else is asked for."""
-    from cosense.methods.models import CooperativeDetector
-
-    return "hybrid" if isinstance(detector, CooperativeDetector) else "late"
+    return "late" if model.method is None else "hybrid"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:
@@ -193,7 +191,7 @@ def check_device(device: str) -> None:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
-    """Show a bar with the AP so far; yields what is to be called after each frame."""
+    """Show a bar with the AP so far; yields the function to call after each frame."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
@@ -212,7 +210,7 @@ def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
 
 
 def _so_far(state: RunState) -> str:
-    """Return AP, kB and ms of the frames done, in one line."""
+    """Return a line with AP, kB and ms of the frames that are done."""
     if not state.scores:
         return ""
     threshold, ap = state.average_precision()

@@ -114,7 +114,7 @@ class CooperativeTrainingConfig:
     """A training run of what agents share and how it is fused; the detector below it stays as it is.
 
     Attributes:
-        model: folder whose config.yaml has `patches` or `cosdh`.
+        model: folder whose config.yaml has `sharing`.
         start_from: trained detector of the same layers, from which the weights are taken.
         train: scenes that are learned from, simulated once, then cached.
         validation: scenes that are never learned from.

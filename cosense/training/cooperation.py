@@ -18,11 +18,14 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from cosense.config import load_config, to_mapping
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.detector import Detector, load_detector
-from cosense.detectors.models import find_model, read_network
+from cosense.config import to_mapping
+from cosense.detectors.base import BevDetector
+from cosense.detectors.pillars import PillarNetwork
 from cosense.errors import CosenseError
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.model import ModelConfig, load_model, read_model_config, read_network
+from cosense.methods.patches.settings import PatchesConfig
+from cosense.model_folders import find_model
 from cosense.training.checkpoint import read_checkpoint, write_checkpoint
 from cosense.training.config import CooperativeTrainingConfig
 from cosense.training.cooperative_export import export_cooperation
@@ -61,10 +64,12 @@ def train_cooperation(
     Raises:
         CosenseError: bad configuration, nothing to start or resume from.
     """
-    model = load_config(ModelConfig, find_model(config.model) / "config.yaml")
-    if model.patches is None and model.cosdh is None:
-        raise CosenseError(f"{config.model}: config.yaml has neither 'patches' nor 'cosdh' to train")
-    detector = load_detector(config.start_from, config.device)
+    model = read_model_config(find_model(config.model))
+    if model.method_name is None:
+        raise CosenseError(f"{config.model}: config.yaml has no 'sharing: {{method: …}}' to train")
+    detector = load_model(config.start_from, config.device).detector
+    if not isinstance(detector, BevDetector):
+        raise CosenseError(f"{config.start_from}: its detector has no bird's-eye maps to share")
     out.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         samples = encoded_samples(config.train, config.cache, detector, progress)
@@ -78,20 +83,23 @@ def train_cooperation(
     return figures
 
 
-def make_task(model: ModelConfig, detector: Detector, config: CooperativeTrainingConfig) -> Task:
+def make_task(model: ModelConfig, detector: BevDetector, config: CooperativeTrainingConfig) -> Task:
     """Return the networks to be trained, with weights drawn from the run's seed."""
     torch.manual_seed(config.seed)
-    if model.patches is not None:
-        return PatchesTask(model, detector)
-    folder = find_model(config.start_from)
-    network, _ = read_network(folder, load_config(ModelConfig, folder / "config.yaml"))
-    return CosdhTask(model, detector, network)
+    if isinstance(model.sharing, PatchesConfig):
+        return PatchesTask(model.sharing, detector)
+    network = read_network(find_model(config.start_from))
+    if not isinstance(model.sharing, CosdhConfig) or not isinstance(network, PillarNetwork):
+        raise CosenseError(f"{config.model}: there is no training for the method '{model.method_name}'")
+    return CosdhTask(model.sharing, detector, network)
 
 
 class CooperativeRun:
     """One training run."""
 
-    def __init__(self, config: CooperativeTrainingConfig, task: Task, detector: Detector, out: Path) -> None:
+    def __init__(
+        self, config: CooperativeTrainingConfig, task: Task, detector: BevDetector, out: Path
+    ) -> None:
         self.config, self.task, self.detector, self.out = config, task, detector, out
         self.optimizer = torch.optim.AdamW(
             task.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay

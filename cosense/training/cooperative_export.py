@@ -1,4 +1,4 @@
-"""The end of a cooperative run: a model folder that `cosense.methods.models.load_model` opens.
+"""The end of a cooperative run: a model folder that `cosense.methods.model.load_model` opens.
 
 The scores are calibrated here, on the validation scenes, by source: the ego's and the others' boxes as they
 are, the fused ones over all amounts that validation tries.
@@ -16,10 +16,11 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
-from cosense.detectors.config import DETECTED_CLASSES, ModelConfig
-from cosense.detectors.models import WEIGHTS, find_model, network_tensors, read_weights, write_tensors
+from cosense.detectors.head import DETECTED_CLASSES
 from cosense.methods.calibration import Calibration, fit_curve
-from cosense.methods.models import FUSION, SHARING
+from cosense.methods.model import ModelConfig, read_network
+from cosense.methods.patches.settings import PatchesConfig
+from cosense.model_folders import WEIGHTS, find_model, network_tensors, write_tensors
 from cosense.sensing.detections import Detections
 from cosense.training.config import CooperativeTrainingConfig
 from cosense.training.cooperative_features import EncodedSample
@@ -54,13 +55,13 @@ def export_cooperation(
         elapsed_s: wall time of the training.
         figures: for the card, by name.
     """
-    tensors, _ = read_weights(find_model(config.start_from))
+    tensors = network_tensors(read_network(find_model(config.start_from)))
     trained = network_tensors(task)
     write_tensors(tensors | trained, out / WEIGHTS)
-    (out / "config.yaml").write_text(yaml.safe_dump(to_mapping(model), sort_keys=False))
-    if model.patches is not None:
+    (out / "config.yaml").write_text(yaml.safe_dump(model.to_mapping(), sort_keys=False))
+    if isinstance(model.sharing, PatchesConfig):
         calibrate(task, unseen, config.min_points).write(out, command)
-    added = sum(tensor.numel() for name, tensor in trained.items() if name.startswith((SHARING, FUSION)))
+    added = sum(tensor.numel() for name, tensor in trained.items() if name not in tensors)
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
     (out / "card.md").write_text(
         f"# {out.resolve().name}\n\n"

@@ -19,13 +19,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cosense.detectors.detector import Detector
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import BevDetector, BevFeatures
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.detections import Detections
 from cosense.training.config import SceneConfig
-from cosense.training.cooperative_samples import CooperativeSample, View, load_cooperative_samples
+from cosense.training.cooperative_samples import CooperativeSample, View, frame_of, load_cooperative_samples
 
 _MAPS = ("class_logits", "box_codes")
 # What is only read of the cloud that fuses.
@@ -70,7 +69,7 @@ class EncodedSample:
 
 
 def encoded_samples(
-    scenes: tuple[SceneConfig, ...], cache: Path, detector: Detector, progress: Progress
+    scenes: tuple[SceneConfig, ...], cache: Path, detector: BevDetector, progress: Progress
 ) -> list[EncodedSample]:
     """Simulate and encode what is not in the cache yet; see `load_cooperative_samples`."""
     task = progress.add_task("samples")
@@ -97,7 +96,7 @@ def encoded_samples(
 
 
 def _encoded(
-    sample: CooperativeSample, views: tuple[View, ...], when: str, folder: Path, detector: Detector
+    sample: CooperativeSample, views: tuple[View, ...], when: str, folder: Path, detector: BevDetector
 ) -> Iterator[tuple[Path, Matrix]]:
     for index, view in enumerate(views):
         name = hashlib.sha256(f"{sample.name}/{when}/{view.agent_id}".encode()).hexdigest()[:16]
@@ -107,8 +106,8 @@ def _encoded(
         yield path, view.T_world_agent
 
 
-def _write(path: Path, detector: Detector, view: View, *, is_ego: bool) -> None:
-    features = detector.encode(view.points)
+def _write(path: Path, detector: BevDetector, view: View, *, is_ego: bool) -> None:
+    features = detector.encode(frame_of(view))
     detections = detector.decode(features)
     tensors = {f"level{index}": level.half() for index, level in enumerate(features.levels)}
     tensors |= {name: getattr(features, name).half() for name in _MAPS}
@@ -126,7 +125,7 @@ def _write(path: Path, detector: Detector, view: View, *, is_ego: bool) -> None:
     partial.replace(path)
 
 
-def read_view(path: Path, T_world_agent: Matrix, detector: Detector) -> EncodedView:
+def read_view(path: Path, T_world_agent: Matrix, detector: BevDetector) -> EncodedView:
     """Read a view that `encoded_samples` has written."""
     with safe_open(path, "pt") as file:
 
@@ -134,7 +133,7 @@ def read_view(path: Path, T_world_agent: Matrix, detector: Detector) -> EncodedV
             found: Tensor = file.get_tensor(name)
             return found
 
-        levels = tuple(tensor(f"level{index}").float() for index in range(len(detector.config.stages)))
+        levels = tuple(tensor(f"level{index}").float() for index in range(len(detector.level_channels)))
         known = set(file.keys())
         own = {name: tensor(name) if name in known else torch.zeros(0) for name in _OF_EGO}
         features = BevFeatures(

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import detected_class
+from cosense.detectors.head import detected_class
 from cosense.evaluation.runs.runner import most_points_of_one_agent
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix
+from cosense.sensing.frame import AgentFrame
 from cosense.simulation import SCENES_VERSION, simulate
 from cosense.training.config import SceneConfig
 
@@ -39,6 +40,11 @@ class View:
     agent_id: str
     T_world_agent: Matrix
     points: NDArray[np.float32]
+
+
+def frame_of(view: View) -> AgentFrame:
+    """Return a view as the frame that a detector takes."""
+    return AgentFrame(view.agent_id, "vehicle", 0, view.T_world_agent, view.points)
 
 
 @dataclass(frozen=True)

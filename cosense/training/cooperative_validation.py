@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.detectors.config import DETECTED_CLASSES
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import BevDetector
+from cosense.detectors.head import DETECTED_CLASSES
 from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.geometry.boxes import Boxes
@@ -40,7 +40,7 @@ class Judged:
 
 
 def fused_precision(
-    task: Task, samples: list[EncodedSample], detector: Detector, min_points: int
+    task: Task, samples: list[EncodedSample], detector: BevDetector, min_points: int
 ) -> dict[str, float]:
     """Return "ap50 <setting>" and "ap70 <setting>" for each of the task's settings.
 
@@ -65,7 +65,7 @@ def fused_precision(
     }
 
 
-def fused_boxes(task: Task, example: Example, setting: Any, detector: Detector) -> Detections:
+def fused_boxes(task: Task, example: Example, setting: Any, detector: BevDetector) -> Detections:
     """Return the boxes of the fused maps."""
     maps = task.maps_of(example, setting)
     return detector.decode(
@@ -73,7 +73,9 @@ def fused_boxes(task: Task, example: Example, setting: Any, detector: Detector) 
     )
 
 
-def judge(found: Detections, sample: EncodedSample, detector: Detector, kind: int, min_points: int) -> Judged:
+def judge(
+    found: Detections, sample: EncodedSample, detector: BevDetector, kind: int, min_points: int
+) -> Judged:
     """Match the boxes of one class, in the ego frame, with its objects."""
     found = found[(found.labels == DETECTED_CLASSES[kind]) & _in_range(found.boxes, detector)]
     of_kind = (sample.classes == kind) & _in_range(sample.boxes, detector)
@@ -84,5 +86,5 @@ def judge(found: Detections, sample: EncodedSample, detector: Detector, kind: in
     return Judged(found.scores[counted], {iou: hit[counted] for iou, hit in hits.items()}, len(truth))
 
 
-def _in_range(boxes: Boxes, detector: Detector) -> NDArray[np.bool_]:
+def _in_range(boxes: Boxes, detector: BevDetector) -> NDArray[np.bool_]:
     return detector.grid.contains(boxes[:, :3])

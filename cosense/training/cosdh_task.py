@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import BevDetector
 from cosense.detectors.head import HeadMaps
-from cosense.detectors.network import PillarNetwork
+from cosense.detectors.pillars import PillarNetwork
 from cosense.geometry.transforms import invert
-from cosense.methods.cosdh.codec import LevelEncoder, random_mask
+from cosense.methods.cosdh.codec import LevelCodecs, random_mask
 from cosense.methods.cosdh.levels import fuse_maps, warp_levels
+from cosense.methods.cosdh.method import supply_of
+from cosense.methods.cosdh.settings import CosdhConfig
 from cosense.training.fusion_examples import Example, Sender
 from cosense.training.losses import detection_losses
 from cosense.training.targets import join_targets
@@ -37,12 +38,11 @@ class CosdhTask(Task):
 
     settings: ClassVar[Mapping[str, Any]] = {"5 %": 0.05, "all": 1.0}
 
-    def __init__(self, model: ModelConfig, detector: Detector, network: PillarNetwork) -> None:
+    def __init__(self, config: CosdhConfig, detector: BevDetector, network: PillarNetwork) -> None:
         super().__init__()
-        assert model.cosdh is not None
-        self.config = model.cosdh
+        self.config = config
         self.detector = detector
-        self.sharing = LevelEncoder(model, model.cosdh)
+        self.sharing = LevelCodecs(detector.level_channels, config)
         self.neck, self.head = network.neck, network.head
 
     def losses(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Tensor]:
@@ -63,11 +63,10 @@ class CosdhTask(Task):
         return maps
 
     def _fused(self, example: Example, rng: np.random.Generator | None, share: float) -> list[Tensor]:
-        own = self.sharing.own_levels(example.ego.features.levels)
         others = [self._received(sender, rng, share) for sender in example.senders]
         fused = [
             fuse_maps(level, [received[index] for received in others], self.config.fusion)
-            for index, level in enumerate(own)
+            for index, level in enumerate(example.ego.features.levels)
         ]
         return [example.crop(level, 2**index) for index, level in enumerate(fused)]
 
@@ -77,6 +76,6 @@ class CosdhTask(Task):
         masks = []
         for index in range(len(latents)):
             drawn = share if rng is None else float(rng.random())
-            masks.append(random_mask(self.sharing.supply(features.class_logits, index), drawn))
-        levels = self.sharing.decode_sent(latents, masks)
+            masks.append(random_mask(supply_of(features.class_logits, index, self.config), drawn))
+        levels = self.sharing.decode(latents, masks)
         return warp_levels(levels, self.detector.grid, invert(sender.T_ego_sender))

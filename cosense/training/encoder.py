@@ -18,9 +18,9 @@ from torch.nn.utils import clip_grad_norm_
 
 import cosense
 from cosense.config import load_config, to_mapping
-from cosense.detectors.models import WEIGHTS, find_model, write_weights
 from cosense.errors import CosenseError
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
+from cosense.model_folders import WEIGHTS, find_model, write_weights
 from cosense.scene_graph.describe.node_encoder import CONFIG, EncoderConfig, EncoderNetwork, load_encoder
 from cosense.scene_graph.register.candidates import MAX_CANDIDATES, TEMPERATURE
 from cosense.scene_graph.register.descriptors import describer
@@ -54,7 +54,7 @@ def train_encoder(config: EncoderTrainingConfig, out: Path, *, command: str) -> 
         CosenseError: bad configuration, or a scene family that is unknown.
     """
     model = load_config(EncoderConfig, find_model(config.encoder, CONFIG) / CONFIG)
-    detector = load_model(config.detector)
+    detector = load_model(config.detector).detector
     out.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         bar = progress.add_task("graphs")

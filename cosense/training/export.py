@@ -1,4 +1,4 @@
-"""The end of a run: a model folder that `load_detector` opens, with a card that says how it was made."""
+"""The end of a run: a model folder that `load_model` opens, with a card that says how it was made."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import PillarNetwork
+from cosense.detectors.pillars import PillarNetwork, PillarsConfig
+from cosense.model_folders import WEIGHTS, write_weights
 from cosense.training.config import TrainingConfig
 
 
 def export_model(
     network: PillarNetwork,
-    model: ModelConfig,
+    model: PillarsConfig,
     config: TrainingConfig,
     out: Path,
     command: str,
@@ -36,7 +35,9 @@ def export_model(
         figures: for the card, by name.
     """
     write_weights(network, out / WEIGHTS)
-    (out / "config.yaml").write_text(yaml.safe_dump(to_mapping(model), sort_keys=False))
+    (out / "config.yaml").write_text(
+        yaml.safe_dump({"detector": "pillars", **to_mapping(model)}, sort_keys=False)
+    )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
     (out / "card.md").write_text(

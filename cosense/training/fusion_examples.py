@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosense.cooperation.feature_receiver import scaled
 from cosense.cooperation.gate import reliability
 from cosense.cooperation.receiver import without_ego_body
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import BevDetector
 from cosense.geometry.transforms import Matrix, transform_from_planar
+from cosense.methods.base import scaled
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 from cosense.training.config import CooperativeTrainingConfig
@@ -75,7 +75,7 @@ class Example:
 
 
 def make_example(
-    sample: EncodedSample, detector: Detector, config: CooperativeTrainingConfig, rng: np.random.Generator
+    sample: EncodedSample, detector: BevDetector, config: CooperativeTrainingConfig, rng: np.random.Generator
 ) -> Example:
     """Draw who sends, how old it is and how wrong the poses are."""
     views = list(range(1, len(sample.views)))
@@ -96,7 +96,7 @@ def make_example(
     return Example(ego, senders, targets, _columns(sample, detector.grid.coarser(2), config, rng))
 
 
-def plain_example(sample: EncodedSample, detector: Detector, min_points: int) -> Example:
+def plain_example(sample: EncodedSample, detector: BevDetector, min_points: int) -> Example:
     """Return a moment as it is: everybody sends, in time, with true poses; nothing is cropped."""
     ego = read_view(*sample.views[0], detector)
     views = [read_view(*view, detector) for view in sample.views[1:]]
@@ -105,7 +105,7 @@ def plain_example(sample: EncodedSample, detector: Detector, min_points: int) ->
     return Example(ego, senders, targets_of(sample, ego, detector, min_points), slice(0, width))
 
 
-def targets_of(sample: EncodedSample, ego: EncodedView, detector: Detector, min_points: int) -> Targets:
+def targets_of(sample: EncodedSample, ego: EncodedView, detector: BevDetector, min_points: int) -> Targets:
     """Return what the fused head should say, over the whole range."""
     boxes = sample.boxes - np.array([0, 0, ego.features.ground_m, 0, 0, 0, 0])
     sure = sample.num_points >= min_points

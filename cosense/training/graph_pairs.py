@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.messages.scene_graph import SceneGraph, transmitted
 from cosense.scene_graph.extract.builder import build
 from cosense.scene_graph.nodes import GROUP_OF, Nodes, graph_of
 from cosense.simulation import SCENES_VERSION
 from cosense.training.config import SceneConfig
-from cosense.training.cooperative_samples import load_cooperative_samples
+from cosense.training.cooperative_samples import frame_of, load_cooperative_samples
 
 # Raised whenever `build` comes to give other graphs.
 _CACHE_VERSION = 1
@@ -113,7 +113,7 @@ def _graphs(scene: SceneConfig, cache: Path, detector: Detector) -> list[SceneGr
     path = cache / f"graphs-{family}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npz"
     if not path.exists():
         (sample,) = load_cooperative_samples([scene], cache)
-        views = [(view, build(view.points, detector.detect(view.points))) for view in sample.views]
+        views = [(view, build(view.points, detector.detect(frame_of(view)))) for view in sample.views]
         _write(path, [replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in views])
     return _read(path)
 

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.detector import height_grid
-from cosense.detectors.pillars import Pillars, group_points, join_pillars
+from cosense.detectors.grouping import Pillars, group_points, join_pillars
+from cosense.detectors.pillars import PillarsConfig
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import ground_height
@@ -61,7 +60,7 @@ def sample_at(position: int, size: int, seed: int) -> int:
 
 
 class _Augmented(Dataset[Batch]):
-    def __init__(self, samples: list[Sample], model: ModelConfig, config: TrainingConfig) -> None:
+    def __init__(self, samples: list[Sample], model: PillarsConfig, config: TrainingConfig) -> None:
         self.samples, self.model, self.config = samples, model, config
 
     def __getitem__(self, key: tuple[int, int, int]) -> Batch:
@@ -72,7 +71,7 @@ class _Augmented(Dataset[Batch]):
 
 def training_batches(
     samples: list[Sample],
-    model: ModelConfig,
+    model: PillarsConfig,
     config: TrainingConfig,
     *,
     first_step: int = 0,
@@ -96,7 +95,7 @@ def join_batches(parts: list[Batch]) -> Batch:
 
 
 def augmented_batch(
-    sample: Sample, model: ModelConfig, config: TrainingConfig, rng: np.random.Generator
+    sample: Sample, model: PillarsConfig, config: TrainingConfig, rng: np.random.Generator
 ) -> Batch:
     """Return a batch of one cloud, changed and cropped at random."""
     kept = thin(sample.points, config.augmentation, rng)
@@ -104,16 +103,16 @@ def augmented_batch(
         sample.points[kept], sample.boxes, sample.kind == "vehicle", config.augmentation, rng
     )
     sure = point_counts(sample.owner[kept], len(boxes)) >= config.min_points
-    ground_m = ground_height(points) + rng.normal(0, _GROUND_NOISE_M)
-    grid = _crop(height_grid(model), model, config.crop_m, boxes[sure], rng)
+    ground_m = ground_height(points, model.ground) + rng.normal(0, _GROUND_NOISE_M)
+    grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
     return _batch(points, boxes, sample.classes, sure, ground_m, grid)
 
 
-def plain_batch(sample: Sample, model: ModelConfig, min_points: int) -> Batch:
+def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:
     """Return a batch of one cloud as it is, over the whole range."""
     sure = point_counts(sample.owner, len(sample.boxes)) >= min_points
-    ground_m = ground_height(sample.points)
-    return _batch(sample.points, sample.boxes, sample.classes, sure, ground_m, height_grid(model))
+    ground_m = ground_height(sample.points, model.ground)
+    return _batch(sample.points, sample.boxes, sample.classes, sure, ground_m, model.height_grid)
 
 
 def _batch(
@@ -130,7 +129,7 @@ def _batch(
 
 
 def _crop(
-    grid: BevGrid, model: ModelConfig, crop_m: float | None, boxes: Boxes, rng: np.random.Generator
+    grid: BevGrid, model: PillarsConfig, crop_m: float | None, boxes: Boxes, rng: np.random.Generator
 ) -> BevGrid:
     """Return a part of the grid, `crop_m` long in x, that holds the middle of one of the boxes."""
     if crop_m is None:

@@ -18,11 +18,12 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from cosense.config import load_config, to_mapping
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.models import find_model
-from cosense.detectors.network import PillarNetwork, build_network, inference_dtype
+from cosense.config import to_mapping
+from cosense.detectors.device import inference_dtype
+from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
 from cosense.errors import CosenseError
+from cosense.methods.model import read_model_config
+from cosense.model_folders import find_model
 from cosense.training.checkpoint import read_checkpoint, write_checkpoint
 from cosense.training.config import TrainingConfig
 from cosense.training.export import export_model
@@ -106,7 +107,9 @@ def train(config: TrainingConfig, out: Path, *, resume: bool, command: str) -> d
     Raises:
         CosenseError: bad configuration or data, nothing to resume from.
     """
-    model = load_config(ModelConfig, find_model(config.model) / "config.yaml")
+    model = read_model_config(find_model(config.model)).detector
+    if not isinstance(model, PillarsConfig):
+        raise CosenseError(f"{config.model}: only a detector of the kind 'pillars' can be trained")
     with joined_processes(config.device) as processes, Progress(disable=not processes.is_first) as progress:
         if not processes.is_first:
             processes.wait()  # for the first one to fill the cache
@@ -136,18 +139,23 @@ class TrainingRun:
     """One process of a training run."""
 
     def __init__(
-        self, config: TrainingConfig, model: ModelConfig, out: Path, processes: Processes, progress: Progress
+        self,
+        config: TrainingConfig,
+        model: PillarsConfig,
+        out: Path,
+        processes: Processes,
+        progress: Progress,
     ) -> None:
         self.config, self.model, self.out = config, model, out
         self.processes, self.progress = processes, progress
         out.mkdir(parents=True, exist_ok=True)
-        network = build_network(model, config.seed).to(processes.device).train()
+        network = PillarDetector.build(model, config.seed).to(processes.device).train()
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.state = _State(network, optimizer)
         self.log = Log(out)
-        self.autocast_dtype = inference_dtype(model, processes.device)
+        self.autocast_dtype = inference_dtype(model.precision, processes.device)
 
     def resume(self) -> None:
         """Go back to the checkpoint of the folder."""

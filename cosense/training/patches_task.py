@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import BevDetector
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
 from cosense.methods.patches.evidence import BoxMaps, Cells, EvidenceFusion, strongest
 from cosense.methods.patches.placement import cell_places, draw_boxes
+from cosense.methods.patches.settings import PatchesConfig
 from cosense.methods.supply_demand import supply_map, wanted_cells
 from cosense.sensing.grid import BevGrid
 from cosense.training.fusion_examples import Example, Sender
@@ -64,13 +64,12 @@ class PatchesTask(Task):
         "all": Amount(None, None, True),
     }
 
-    def __init__(self, model: ModelConfig, detector: Detector) -> None:
+    def __init__(self, config: PatchesConfig, detector: BevDetector) -> None:
         super().__init__()
-        assert model.patches is not None
-        self.config = model.patches
+        self.config = config
         self.detector = detector
-        self.sharing = PatchEncoder(model, model.patches)
-        self.fusion = EvidenceFusion(model, model.patches)
+        self.sharing = PatchEncoder(detector.level_channels, config)
+        self.fusion = EvidenceFusion(detector.context_channels, config)
 
     def losses(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Tensor]:
         """Return what is minimised, "loss" first; `after_backward` then learns from its gradients."""

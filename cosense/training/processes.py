@@ -11,7 +11,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cosense.detectors.network import usable_device
+from cosense.detectors.device import usable_device
 
 
 @dataclass(frozen=True)

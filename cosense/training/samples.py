@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cosense.config import to_mapping
 from cosense.data import open_dataset
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import detected_class
+from cosense.detectors.head import detected_class
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import Boxes, points_in_boxes
 from cosense.simulation import FAMILIES, SCENES_VERSION, simulate

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosense.detectors.box_maps import code_maps, hills, middle_cells
-from cosense.detectors.config import DETECTED_CLASSES
+from cosense.detectors.head import DETECTED_CLASSES
 from cosense.sensing.grid import BevGrid
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import BevDetector
 from cosense.detectors.head import HeadMaps
 from cosense.training.fusion_examples import Example
 
@@ -22,7 +22,7 @@ class Task(nn.Module):
     """
 
     settings: ClassVar[Mapping[str, Any]]
-    detector: Detector
+    detector: BevDetector
 
     def losses(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Tensor]:
         """Return what is minimised, "loss" first."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from typing import cast
 
 import numpy as np
 import torch
 
-from cosense.detectors.config import DETECTED_CLASSES, ModelConfig
-from cosense.detectors.detector import Detector
-from cosense.detectors.network import PillarNetwork
+from cosense.detectors.head import DETECTED_CLASSES
+from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
 from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
+from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import ObjectClass
 from cosense.training.config import TrainingConfig
 from cosense.training.loader import plain_batch
@@ -24,7 +25,7 @@ _IOU = 0.5
 
 
 def validate(
-    network: PillarNetwork, samples: list[Sample], model: ModelConfig, config: TrainingConfig
+    network: PillarNetwork, samples: list[Sample], model: PillarsConfig, config: TrainingConfig
 ) -> dict[str, float]:
     """Return "loss" and, for each kind of agent in the samples, "ap50 <kind>".
 
@@ -36,14 +37,14 @@ def validate(
     }
 
 
-def detector_of(network: PillarNetwork, model: ModelConfig) -> Detector:
+def detector_of(network: PillarNetwork, model: PillarsConfig) -> PillarDetector:
     """Return a detector with a copy of the network, on the device that the network is on."""
     device = str(next(network.parameters()).device)
-    return Detector("validation", model, copy.deepcopy(network), device=device)
+    return PillarDetector("validation", model, copy.deepcopy(network), device=device)
 
 
 def _mean_loss(
-    network: PillarNetwork, samples: list[Sample], model: ModelConfig, config: TrainingConfig
+    network: PillarNetwork, samples: list[Sample], model: PillarsConfig, config: TrainingConfig
 ) -> float:
     network.eval()
     device = next(network.parameters()).device
@@ -57,12 +58,12 @@ def _mean_loss(
     return float(np.mean(losses))
 
 
-def vehicle_precision(detector: Detector, samples: list[Sample], min_points: int) -> dict[str, float]:
+def vehicle_precision(detector: PillarDetector, samples: list[Sample], min_points: int) -> dict[str, float]:
     """Return AP@0.5 (bird's-eye IoU) of vehicles by kind of agent; objects with fewer points do not count."""
     scores, hits = defaultdict(list), defaultdict(list)
     objects: dict[str, int] = defaultdict(int)
     for sample in samples:
-        found = detector.detect(sample.points)
+        found = detector.detect(AgentFrame("", cast("AgentKind", sample.kind), 0, np.eye(4), sample.points))
         found = found[found.labels == ObjectClass.CAR]
         vehicle = sample.classes == _VEHICLE
         vehicle &= detector.grid.contains(sample.boxes[:, :3])

@@ -4,7 +4,7 @@ import pytest
 
 from cosense.cooperation.kinds import check_message_budget, fusion_for, sends_features
 from cosense.errors import CosenseError
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from tests.nodes.tiny import write_model, write_sharing_model
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.tables import comparison_table, result_view
-from tests.evaluation.scenes import PointIsCar, Scenes, two_agents
+from tests.evaluation.scenes import Scenes, point_is_car, two_agents
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 def make(out: Path, protocol: str, fusion: Any) -> dict[str, Any]:
     dataset = Scenes([two_agents(index) for index in range(3)])
-    return evaluate(dataset, PointIsCar(), load_protocol(protocol), fusion=fusion, out=out)
+    return evaluate(dataset, point_is_car(), load_protocol(protocol), fusion=fusion, out=out)
 
 
 def printed(view: Any) -> str:

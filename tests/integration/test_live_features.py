@@ -63,7 +63,7 @@ def radio(bag: Path, topic: str) -> list[bytes]:
 
 def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, tmp_path):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     said = io.StringIO()
     assert run_scenario(dataclasses.replace(scenario, record=True), tmp_path, Console(file=said)) == []

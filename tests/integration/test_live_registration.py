@@ -44,7 +44,7 @@ def believed(agent: AgentFrame) -> AgentFrame:
 
 def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     model = write_sharing_model(tmp_path / "tiny")
     write_opv2v(one_sequence("first", 700_012) + one_sequence("second", 700_013), tmp_path / "data")

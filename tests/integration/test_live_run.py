@@ -63,9 +63,9 @@ def live_run(scenario, tmp_path_factory) -> Path:
 
 def test_live_and_offline_give_the_same_boxes(live_run, data, model):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.detectors.detector import load_detector
+    from cosense.methods.model import load_model
 
-    detector = load_detector(model)
+    detector = load_model(model)
     journal = read_journal(live_run / "detections.jsonl")
     dataset = open_dataset(data)
     assert len(journal) == len(dataset) == FRAMES

@@ -58,12 +58,12 @@ def without_times(entry: JournalEntry) -> str:
 
 
 def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, model, tmp_path):
-    from cosense.detectors.detector import load_detector
+    from cosense.methods.model import load_model
 
     first = replay(bag, model, tmp_path / "first", record=True)
     again = replay(bag, model, tmp_path / "again")
     assert [without_times(entry) for entry in first] == [without_times(entry) for entry in again]
-    dataset, detector = open_dataset(bag), load_detector(model)
+    dataset, detector = open_dataset(bag), load_model(model)
     assert len(first) == len(dataset) == FRAMES
     for number, (live, frame) in enumerate(zip(first, dataset, strict=True)):
         offline = cooperate([frame.ego, *frame.others], detector, "late", number, budget_bytes=300)

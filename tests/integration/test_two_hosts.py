@@ -44,7 +44,7 @@ def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):
     missing = why_not()
     if missing:
         pytest.skip(missing)
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     data = write_scene(tmp_path / "scene", FRAMES)
     model = write_sharing_model(tmp_path / "tiny")

@@ -25,7 +25,7 @@ from cosense.cooperation.share import share
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.messages.envelope import PayloadKind, decode
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
@@ -100,9 +100,9 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
             executor.spin_once(timeout_sec=0.02)
 
     frame = open_dataset(write_scene(tmp_path / "scene", frames=2))[0]
-    detector = load_model(model)
-    receiver = FeatureReceiver(detector)
-    features = detector.encode(frame.ego.points)
+    loaded = load_model(model)
+    detector, receiver = loaded.detector, FeatureReceiver(loaded.method)
+    features = detector.encode(frame.ego)
     own = share(frame.ego, detector.decode(features), detector, PayloadKind.OBJECTS, 0)
     receiver.fuse(own, features, [])
     (demand,) = receiver.demands(own, features).values()

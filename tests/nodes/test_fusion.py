@@ -22,9 +22,9 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense.cooperation.share import share
 from cosense.data import open_dataset
-from cosense.detectors.detector import load_detector
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.scene_graph import SceneGraph, share_graph
+from cosense.methods.model import load_model
 from cosense.nodes.fusion import FusionNode
 from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
@@ -90,14 +90,14 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
     assert modes[-1] == "NO SENSOR: the ego has not measured anything yet"
     spin_until(lambda: own.get_subscription_count() and radio.get_subscription_count())
 
-    detector = load_detector(write_model(tmp_path / "model"))
+    detector = load_model(write_model(tmp_path / "model")).detector
     frames = open_dataset(write_scene(tmp_path / "scene", frames=4))
 
     def play(number: int, of_the_other: int) -> str:
         """Let both agents send what they see in a frame of each, and return the mode that it gives."""
         count = len(shown)
         for agent, topic in ((frames[of_the_other].others[0], radio), (frames[number].ego, own)):
-            found = detector.detect(agent.points)
+            found = detector.detect(agent)
             data = share(agent, found, detector, PayloadKind.OBJECTS, number)
             topic.publish(conversions.bytes_to_message(data))
         spin_until(lambda: len(shown) > count)
@@ -128,7 +128,7 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
         (DiagnosticArray, "/diagnostics", "diagnostics"),
     ):
         watcher.create_subscription(kind, topic, heard[name].append, qos.RESULT)
-    detector = load_detector(write_model(tmp_path / "model"))
+    detector = load_model(write_model(tmp_path / "model")).detector
 
     def boxes_of(graph: SceneGraph) -> bytes:
         points = np.zeros((0, 4), np.float32)
@@ -175,7 +175,7 @@ def test_without_a_graph_of_the_ego_the_frame_is_fused_and_the_lack_is_told(node
     for each in (node, watcher):
         executor.add_node(each)
     frame = AgentFrame("vehicle", "vehicle", 0, np.eye(4), np.zeros((0, 4), np.float32))
-    detector = load_detector(write_model(tmp_path / "model"))
+    detector = load_model(write_model(tmp_path / "model")).detector
     data = share(frame, Detections.empty(), detector, PayloadKind.OBJECTS, 0)
     own.publish(conversions.bytes_to_message(data))
     end_s, said = time.monotonic() + 20, set()

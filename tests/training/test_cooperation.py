@@ -15,16 +15,16 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.config import load_config, to_mapping
-from cosense.detectors.config import CosdhConfig, ModelConfig, PatchesConfig
-from cosense.detectors.detector import load_detector
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
+from cosense.config import to_mapping
 from cosense.errors import CosenseError
-from cosense.methods.models import CooperativeDetector, load_model
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.model import load_model, read_model_config
+from cosense.methods.patches.settings import PatchesConfig
+from cosense.model_folders import WEIGHTS
 from cosense.training.config import CooperativeTrainingConfig, SceneConfig
 from cosense.training.cooperation import train_cooperation
 from cosense.training.cooperative_samples import load_cooperative_samples
+from tests.detectors.networks import frame_of, write_model
 from tests.training.toys import TOY_MODEL
 
 SCENES = (SceneConfig(("car_park",), 7, 1), SceneConfig(("crossing",), 8, 1, vehicles=2))
@@ -39,11 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return models to start from and to train, and a cache with two scenes."""
     root = tmp_path_factory.mktemp("cooperation")
     model = replace(TOY_MODEL, range_m=(-38.4, -25.6, -12.0, 38.4, 25.6, 5.0))
-    for name, changes in {"start": {}, **{name: {name: config} for name, config in METHODS.items()}}.items():
-        (root / name).mkdir()
-        content = yaml.safe_dump(to_mapping(replace(model, **changes)))
-        (root / name / "config.yaml").write_text(content)
-    write_weights(build_network(model, 3), root / "start" / WEIGHTS)
+    for name, sharing in {"start": None, **METHODS}.items():
+        write_model(root / name, model, 3, sharing)
     return root
 
 
@@ -68,15 +65,13 @@ def test_a_run_leaves_a_model_that_shares_and_keeps_the_detector_below(folder: P
     out = folder / f"run-{method}"
     figures = train_cooperation(config(folder, method), out, resume=False, command="cosense train toys.yaml")
 
-    model, start = load_model(out), load_detector(folder / "start")
-    assert isinstance(model, CooperativeDetector)
-    assert load_config(ModelConfig, out / "config.yaml") == load_config(
-        ModelConfig, folder / method / "config.yaml"
-    )
+    model, start = load_model(out), load_model(folder / "start")
+    assert model.method is not None
+    assert read_model_config(out).to_mapping() == read_model_config(folder / method).to_mapping()
     trained, before = load_file(out / WEIGHTS), load_file(folder / "start" / WEIGHTS)
     kept = [name for name in before if name.startswith(("encoder.", "backbone."))]
     assert all(torch.equal(trained[name], before[name]) for name in kept)
-    assert model.fingerprint != start.fingerprint
+    assert model.detector.fingerprint != start.detector.fingerprint
     assert all(0 <= value <= 1 for value in figures.values())
     assert "cosense train toys.yaml" in (out / "card.md").read_text()
 
@@ -87,7 +82,7 @@ def test_the_product_profile_leaves_the_whole_detector_as_it_was(folder: Path) -
     before, after = load_file(folder / "start" / WEIGHTS), load_file(out / WEIGHTS)
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     points = np.random.default_rng(0).uniform(-20, 20, (2000, 4)).astype(np.float32) * [1, 1, 0.05, 0.05]
-    own, alone = load_model(out).encode(points), load_detector(folder / "start").encode(points)
+    own, alone = (load_model(name).detector.encode(frame_of(points)) for name in (out, folder / "start"))
     assert torch.equal(own.class_logits, alone.class_logits)
 
 

@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from rich.progress import Progress
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.config import to_mapping
-from cosense.detectors.detector import load_detector
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.scene_graph import NodeClass, SceneGraph
+from cosense.methods.model import load_model
+from cosense.model_folders import WEIGHTS
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     EncoderConfig,
@@ -37,6 +34,7 @@ from cosense.training.graph_examples import drawn_example, plain_example
 from cosense.training.graph_pairs import GraphPair, load_graph_pairs, same_things
 from cosense.training.graph_validation import candidate_figures
 from cosense.training.log import Log
+from tests.detectors.networks import write_model
 from tests.scene_graph.scenes import graph_of, pair
 from tests.training.toys import TOY_MODEL
 
@@ -158,16 +156,14 @@ def test_candidates_without_learning_are_counted_too() -> None:
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a detector that has learned nothing."""
     folder = tmp_path_factory.mktemp("detector")
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(TOY_MODEL)))
-    write_weights(build_network(TOY_MODEL, 3), folder / WEIGHTS)
-    return folder
+    return write_model(folder, TOY_MODEL, 3)
 
 
 def test_graphs_come_back_from_the_cache_as_they_were_built(detector: Path, tmp_path: Path) -> None:
-    built = load_graph_pairs(SCENES, tmp_path, load_detector(detector))
+    built = load_graph_pairs(SCENES, tmp_path, load_model(detector).detector)
     for cloud in tmp_path.glob("cooperative-*"):
         cloud.unlink()
-    read = load_graph_pairs(SCENES, tmp_path, load_detector(detector))
+    read = load_graph_pairs(SCENES, tmp_path, load_model(detector).detector)
     assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["graphs"]
     assert [one.name for one in built] == [
         "car_park/7/vehicle-vehicle_2",

@@ -16,15 +16,16 @@ import torch
 from rich.progress import Progress
 from safetensors.torch import load_file
 
-from cosense.detectors.detector import load_detector
-from cosense.detectors.models import WEIGHTS
 from cosense.errors import CosenseError
 from cosense.geometry.iou import bev_iou
+from cosense.methods.model import load_model
+from cosense.model_folders import WEIGHTS
 from cosense.training.config import TrainingConfig
 from cosense.training.loop import CHECKPOINT, TrainingRun, learning_rate
 from cosense.training.processes import Processes
 from cosense.training.samples import Sample
 from tests.conftest import REPOSITORY
+from tests.detectors.networks import frame_of
 from tests.training.toys import TOY_MODEL, toy_config, toy_sample
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -60,7 +61,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sample]:
 
 def test_a_tiny_network_finds_the_one_car_that_it_was_shown(learned: tuple[Path, Sample]) -> None:
     out, sample = learned
-    found = load_detector(out).detect(sample.points)
+    found = load_model(out).detector.detect(frame_of(sample.points))
     assert bev_iou(found.boxes[:1], sample.boxes)[0, 0] > 0.6
     assert found.scores[0] > 0.3
     assert not (found.scores[1:] > 0.3).any()
@@ -153,6 +154,7 @@ from rich.progress import Progress
 from cosense.training.loop import TrainingRun
 from cosense.training.processes import joined_processes
 from tests.conftest import REPOSITORY
+from tests.detectors.networks import frame_of
 from tests.training.toys import TOY_MODEL, toy_config, toy_sample
 with joined_processes("cpu") as processes:
     out = Path(sys.argv[1]) / str(processes.rank)

@@ -10,7 +10,7 @@ import pytest
 
 from cosense.config import from_mapping
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import DETECTED_CLASSES, detected_class
+from cosense.detectors.head import DETECTED_CLASSES, detected_class
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.sensing.frame import AgentFrame

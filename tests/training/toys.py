@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cosense.detectors.config import ModelConfig
+from cosense.detectors.pillars import PillarsConfig
 from cosense.geometry.boxes import points_in_boxes
 from cosense.training.augment import AugmentationConfig
 from cosense.training.config import DataConfig, TrainingConfig
 from cosense.training.samples import Sample
 from tests.detectors.networks import TINY
 
-TOY_MODEL: ModelConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
+TOY_MODEL: PillarsConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
 UNCHANGED = AugmentationConfig(
     rotation_deg=0, mirror=0, scale=0, drop_beams=0, drop_points=0, no_intensity=0, dim=0
 )

@@ -34,7 +34,6 @@ from cosense.cooperation.cooperate import (
 from cosense.cooperation.feature_sender import check_feature_budget
 from cosense.cooperation.share import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
-from cosense.detectors.detector import Detector
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.journal import (
     FRAMES,
@@ -59,6 +58,7 @@ from cosense.geometry.transforms import invert
 from cosense.json_lines import LineWriter, read_lines
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
+from cosense.methods.model import Model
 from cosense.methods.selection import SELECTIONS, Selection
 from cosense.scene_graph.registrations import payload_kind
 from cosense.sensing.frame import AgentFrame
@@ -97,10 +97,10 @@ class RunSettings:
                 f"leave it out or choose {' or '.join(FEATURE_KINDS)}"
             )
 
-    def start(self, detector: Detector) -> Cooperation:
+    def start(self, model: Model) -> Cooperation:
         """Return agents who remember nothing."""
         return Cooperation(
-            detector,
+            model,
             self.fusion,
             budget_bytes=self.budget_bytes,
             selection=self.selection,
@@ -155,7 +155,7 @@ class RunState:
 
 def evaluate(
     dataset: Dataset,
-    detector: Detector,
+    model: Model,
     protocol: Protocol,
     *,
     fusion: FusionKind,
@@ -175,7 +175,7 @@ def evaluate(
 
     Args:
         dataset: its frames in their order.
-        detector: what all agents run.
+        model: what all agents run.
         protocol: what is counted.
         fusion: how the agents work together, see `Cooperation`.
         out: folder for frames.jsonl and metrics.json.
@@ -201,16 +201,16 @@ def evaluate(
     if limit is not None and limit < 1:
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
     check_labels(dataset)
-    check_fusion(fusion, detector)
+    check_fusion(fusion, model)
     check_first_budgets(dataset, [(fusion, budget_bytes)])
-    run = run_description(dataset, detector, protocol, settings)
+    run = run_description(dataset, model, protocol, settings)
     open_run(out, run, restart=restart)
     pose_kind = None if registration == "none" else payload_kind(registration).name
     state = RunState(protocol, min(limit or len(dataset), len(dataset)), pose_kind)
     _resume(state, dataset, out)
     if progress:
         progress(state)
-    agents = SequenceCooperation(lambda: settings.start(detector))
+    agents = SequenceCooperation(lambda: settings.start(model))
     if (fusion in FEATURE_KINDS or registration != "none") and 0 < state.done < state.total:
         _catch_up(agents, dataset, settings, state.done)
     with closing(LineWriter(out / FRAMES)) as lines:
@@ -248,18 +248,18 @@ def evaluate(
 
 
 def run_description(
-    dataset: Dataset, detector: Detector, protocol: Protocol, settings: RunSettings
+    dataset: Dataset, model: Model, protocol: Protocol, settings: RunSettings
 ) -> dict[str, Any]:
     """Return everything that decides what comes out of a run, ready for JSON."""
     return {
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
         "dataset": dataset.description(),
-        "model": detector.name,
-        "weights_sha256": detector.weights_sha256,
-        "fingerprint": detector.fingerprint.hex(),
-        "device": str(detector.device),
-        "dtype": str(detector.dtype),
+        "model": model.name,
+        "weights_sha256": model.detector.weights_sha256,
+        "fingerprint": model.detector.fingerprint.hex(),
+        "device": str(model.detector.device),
+        "dtype": str(model.detector.dtype),
         **asdict(settings),
         "versions": versions(),
     }

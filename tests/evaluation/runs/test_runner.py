@@ -22,8 +22,8 @@ from cosense.json_lines import read_lines
 from cosense.messages.envelope import envelope_bytes
 from cosense.messages.objects import BOX_BYTES, COUNT_BYTES
 from cosense.sensing.frame import AgentFrame
-from tests.evaluation.cooperators import drive, tiny_detector
-from tests.evaluation.scenes import PointIsCar, Scenes, box, objects, two_agents
+from tests.evaluation.cooperators import drive, tiny_model
+from tests.evaluation.scenes import Scenes, box, objects, point_is_car, two_agents
 
 PROTOCOL = load_protocol("opencood")
 ONE_BOX_BYTES = envelope_bytes("unit") + COUNT_BYTES + BOX_BYTES
@@ -32,7 +32,7 @@ ONE_BOX_BYTES = envelope_bytes("unit") + COUNT_BYTES + BOX_BYTES
 def run(out: Path, dataset: Scenes | None = None, **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"fusion": "late", "command": "cosense evaluate"} | changes
     return evaluate(
-        dataset or Scenes([two_agents(i) for i in range(6)]), PointIsCar(), PROTOCOL, out=out, **arguments
+        dataset or Scenes([two_agents(i) for i in range(6)]), point_is_car(), PROTOCOL, out=out, **arguments
     )
 
 
@@ -155,12 +155,12 @@ def test_agents_with_a_memory_go_on_as_if_nothing_had_happened(tmp_path: Path, s
     for index, frame in enumerate(frames[4:], 4):
         frames[index] = dataclasses.replace(frame, frame_id=f"again/{index}")  # type: ignore[type-var]
     frames[2] = CosenseError("velodyne/000002.pcd: cut off")
-    scenes, detector = Scenes(frames), tiny_detector()
+    scenes, model = Scenes(frames), tiny_model()
     noisy = PoseNoise(0.1, 0.1)
 
     def hybrid(out: Path, **changes: Any) -> dict[str, Any]:
         return evaluate(
-            scenes, detector, PROTOCOL, fusion="hybrid", budget_bytes=320, out=out, pose_noise=noisy,
+            scenes, model, PROTOCOL, fusion="hybrid", budget_bytes=320, out=out, pose_noise=noisy,
             skip_broken=True, **changes,
         )  # fmt: skip
 
@@ -177,11 +177,11 @@ def test_agents_with_a_memory_go_on_as_if_nothing_had_happened(tmp_path: Path, s
 
 
 def test_what_was_wanted_in_one_sequence_is_forgotten_in_the_next(tmp_path: Path) -> None:
-    detector = tiny_detector()
+    model = tiny_model()
 
     def lines(frames: list[CooperativeFrame], name: str) -> list[dict[str, Any]]:
         evaluate(
-            Scenes(list(frames)), detector, PROTOCOL, fusion="hybrid", budget_bytes=320, out=tmp_path / name
+            Scenes(list(frames)), model, PROTOCOL, fusion="hybrid", budget_bytes=320, out=tmp_path / name
         )
         return [record["detections"] for record in read_lines(tmp_path / name / FRAMES)]
 

@@ -15,7 +15,7 @@ from cosense.messages.envelope import Message, PayloadKind, decode, encode
 from cosense.messages.scene_graph import NodeClass, encode_scene_graph
 from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
 from tests.cooperation.networks import objects_message
-from tests.cooperation.pair import DETECTORS, EGO, FEATURES, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
+from tests.cooperation.pair import EGO, FEATURES, MODELS, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
 from tests.scene_graph.scenes import errors, graph_of, seen, things
 
 MS = 1_000_000
@@ -282,7 +282,7 @@ def test_features_are_used_again_once_the_pose_is_set_right():
     wrong = from_unit(
         "patches", T_world_agent=displaced(T_WORLD_UNIT, OFF_HALF_A_METRE), pose_covariance=HONEST
     )
-    receiver = FeatureReceiver(DETECTORS["patches"])
+    receiver = FeatureReceiver(MODELS["patches"].method)
     before = receiver.fuse(OWN, FEATURES["patches"], [wrong])
     after = receiver.fuse(OWN, FEATURES["patches"], [wrong], placing(OFF_HALF_A_METRE, HONEST))
     assert [before.peers[0].used_for, after.peers[0].used_for] == ["boxes", "features"]
@@ -290,7 +290,7 @@ def test_features_are_used_again_once_the_pose_is_set_right():
 
 
 def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_hears_why():
-    receiver = FeatureReceiver(DETECTORS["patches"])
+    receiver = FeatureReceiver(MODELS["patches"].method)
     for error, used_for in (((0.3, 0.0, 0.0), "boxes"), ((9.0, 0.0, 0.0), "nothing")):
         wrong = from_unit("patches", T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=SURE)
         report = receiver.fuse(OWN, FEATURES["patches"], [wrong], placing(error, SURE)).peers[0]
@@ -300,7 +300,7 @@ def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_hears_why():
 
 
 def test_late_boxes_move_with_the_pose_and_are_left_out_in_doubt():
-    detections = DETECTORS["patches"].decode(FEATURES["patches"])
+    detections = MODELS["patches"].detector.decode(FEATURES["patches"])
     unit = replace(EGO, agent_id="unit", T_world_agent=T_WORLD_UNIT)
 
     def fused(error, covariance, *place):

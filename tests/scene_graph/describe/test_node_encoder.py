@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from cosense.detectors.models import WEIGHTS, find_model
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar, transform_points
 from cosense.messages.scene_graph import NodeClass
+from cosense.model_folders import WEIGHTS, find_model
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     SIZE,
