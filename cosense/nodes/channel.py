@@ -78,7 +78,7 @@ class ChannelNode(ManagedNode):
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
-        """Set up the links and announce what will be heard."""
+        """Set up the links and announce what will be delivered."""
         pairs = list(itertools.permutations(self._agents, 2))
         self._links = {
             pair: Link(*pair, settings, self._radio.seed)
