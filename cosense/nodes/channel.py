@@ -42,7 +42,8 @@ _DEPTH = 64
 _POSE_DEPTH = 4
 # All that is on its way; at 2 kB a message some thirty thousand.
 _MOST_WAITING_BYTES = 64 * 2**20
-# What may be set for all links at run time, up to where, and what stands for: each link as it was.
+# Settings of all links that may change at run time: their upper limits, and the value that leaves each link
+# as the scenario has it.
 _SETTABLE = {"loss": 1.0, "delay_ms": 60_000.0, "rate_bytes_per_s": 1e12}
 _AS_IT_WAS = -1.0
 

@@ -113,7 +113,7 @@ def check_layouts(run: Path, said: str) -> None:
         shown |= {panel[key] for key in ("topicPath", "topicToRender") if key in panel}
     with AnyReader([run / "run.mcap"]) as reader:
         published = {connection.topic for connection in reader.connections}
-    # Only where poses are set right.
+    # Only where poses are corrected.
     assert shown - published == {topics.SCENE_GRAPH_MARKERS}
     assert {topics.points_topic("1"), topics.points_topic("-1"), topics.DIAGNOSTICS} <= shown
 

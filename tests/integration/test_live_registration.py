@@ -1,4 +1,4 @@
-"""Scene graphs over DDS: the same poses and boxes as offline, and a wrong pose that nobody has told of."""
+"""Scene graphs over DDS: the same poses and boxes as offline, and a wrong pose that nobody has announced."""
 
 from __future__ import annotations
 
