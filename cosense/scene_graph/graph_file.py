@@ -42,7 +42,7 @@ class NodeEntry:
         yaw: radians; null where there is none.
         velocity: x, y in m/s; null where not known.
         sigma_m: standard deviation of the position per axis.
-        score: in [0, 1].
+        score: confidence in [0, 1].
     """
 
     label: str
