@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.processes import (
     ProcessSpec,
     agent_remappings,
@@ -17,7 +18,7 @@ from cosense.runs.processes import (
     fusion_remappings,
 )
 from cosense.runs.run import prepare
-from cosense.runs.scenario import FrameSource, Scenario, load_scenario, with_player
+from cosense.runs.scenario import Scenario, load_scenario, with_player
 from cosense.runs.supervisor import VITAL, dds_environment
 
 if TYPE_CHECKING:
