@@ -8,7 +8,7 @@ import pytest
 from cosense.cooperation.cooperate import Cooperation, FusionKind
 from cosense.cooperation.receiver import FusionResult
 from cosense.data.dataset import CooperativeFrame
-from cosense.evaluation import match_frame
+from cosense.evaluation.metrics.matching import match_frame
 from cosense.methods.calibration import FILE_NAME
 from cosense.methods.model import Model, load_model
 from cosense.model_folders import WEIGHTS, find_model
