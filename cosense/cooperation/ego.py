@@ -37,7 +37,7 @@ from cosense.messages.objects import decode_objects
 from cosense.messages.reports import PeerReport, UsedFor
 from cosense.methods.base import Admitted, Method
 from cosense.methods.model import Model
-from cosense.scene_graph.correction.pose_correction import RegisteredSender, Place, PoseCorrection, as_sent
+from cosense.scene_graph.correction.pose_correction import Place, PoseCorrection, RegisteredSender, as_sent
 from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload_kind, read_surroundings
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame

@@ -68,7 +68,7 @@ def off(placed, T_world_ego=T_WORLD_EGO):
 
 
 @pytest.mark.parametrize("registration", ["scene_graph", "boxes", "spectral"])
-def test_a_pose_off_by_half_a_metre_is_set_right_and_less_uncertain(registration):
+def test_a_pose_off_by_half_a_metre_is_corrected_and_less_uncertain(registration):
     placed, refusal = step(
         PoseCorrection(registration), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST)
     )
