@@ -28,9 +28,8 @@ from cosense.scene_graph.describe.describe import describe as describe_without_l
 from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
 from cosense.scene_graph.describe.encoder import load_encoder
 from cosense.scene_graph.register.register import register
-from cosense.training.config import SceneConfig
-from cosense.training.graph_pairs import GraphPair, load_graph_pairs
-from cosense.training.graph_validation import candidate_figures
+from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs
+from cosense.training.run_config import SceneConfig
 
 # Not the seeds of scene_graph_pairs.py.
 SCENES = (SceneConfig(("t_junction",), 570_000, 60, vehicles=2),)

@@ -1,37 +1,96 @@
-"""What a cooperative run trains: networks, their losses, and what they say of a moment."""
+"""What a run trains: the interface between the loop and a detector, a method or an encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from cosense.detectors.detector import Detector
-from cosense.detectors.head import HeadMaps
-from cosense.training.fusion_examples import Example
+from cosense.training.run_config import RunConfig
+
+# Called with what is going on, how much of it is done, and how much there is.
+Show = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, of: int) -> None:
+    """Show nothing."""
 
 
 class Task(nn.Module):
-    """One way of sharing features; its state is what a weights file holds beside the detector.
+    """Networks with their samples, losses and validation.
+
+    The parameters of this module are what is trained, its state is what a checkpoint holds.
 
     Attributes:
-        settings: how much is sent in validation, by name, as `maps_of` takes it.
-        detector: frozen, made the features.
+        Config: dataclass that the run's YAML is read into.
+        figures_mean: sentence of the card that says what the figures of `validate` are.
+        config: the run.
+        samples: what is learned from, once `load` has been called.
+        unseen: what is validated on, likewise.
     """
 
-    settings: ClassVar[Mapping[str, Any]]
-    detector: Detector
+    Config: ClassVar[type[RunConfig]]
+    figures_mean: str
+    config: Any
+    samples: Sequence[Any]
+    unseen: Sequence[Any]
 
-    def losses(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return what is minimised, "loss" first."""
+    def __init__(self, config: Any, device: torch.device) -> None:
+        """Build the networks of a run, with weights drawn from its seed."""
+        super().__init__()
+        self.config, self.device = config, device
+
+    def load(self, show: Show = silent) -> None:
+        """Set `samples` and `unseen`, making what is not in the cache yet."""
+        raise NotImplementedError
+
+    def batches(self, first_step: int, rank: int, ranks: int) -> Iterator[Any]:
+        """Yield the batches of one of `ranks` processes from a step on, without end.
+
+        Every random choice is drawn from (seed, step, rank), never from a state that runs along: a run that
+        resumes at step n sees what it would have seen.
+        """
+        size = self.config.batch_size
+        for step in itertools.count(first_step):
+            first = (step * ranks + rank) * size
+            rng = np.random.default_rng((self.config.seed, step, rank))
+            places = range(first, first + size)
+            yield self.batch(
+                [self.samples[sample_at(place, len(self.samples), self.config.seed)] for place in places], rng
+            )
+
+    def batch(self, samples: list[Any], rng: np.random.Generator) -> Any:
+        """Return a batch, drawn from samples; only the `batches` of this class calls it."""
+        raise NotImplementedError
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Return scalars by name; "loss" is minimised, the others are logged."""
         raise NotImplementedError
 
     def after_backward(self) -> dict[str, Tensor]:
-        """Learn from the gradients that "loss" has left, and return what is worth a log."""
+        """Learn from the gradients that "loss" has left, and return further scalars for the log."""
         return {}
 
-    def maps_of(self, example: Example, setting: Any) -> HeadMaps:
-        """Return the fused maps of one moment in a setting."""
+    def validate(self) -> dict[str, float]:
+        """Return how good the networks are on `unseen`, by name; they stay as they are, in training mode."""
         raise NotImplementedError
+
+    def summary(self) -> str:
+        """Return what the networks are and their size, for the card."""
+        raise NotImplementedError
+
+    def export(self, out: Path, command: str) -> None:
+        """Write weights, configuration and whatever else the model needs, all but the card, into `out`."""
+        raise NotImplementedError
+
+
+def sample_at(position: int, size: int, seed: int) -> int:
+    """Return the index of the sample at a position of a run, one of `size`; every epoch has its own order."""
+    epoch, place = divmod(position, size)
+    # Drawn anew for each position: a permutation of a few thousand costs microseconds.
+    return int(np.random.default_rng((seed, epoch)).permutation(size)[place])
