@@ -105,18 +105,18 @@ def _evaluate(
     from cosense.evaluation.runs.live import evaluate_live
     from cosense.evaluation.runs.records import METRICS, write_json
     from cosense.evaluation.runs.runner import evaluate
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     assert scenario.method is not None
     assert scenario.frames is not None
     frames = scenario.frames
-    detector = load_model(scenario.model)
+    model = load_model(scenario.model)
     protocol = load_protocol(default_protocol(dataset))
     invocation = shlex.join(["cosense", *sys.argv[1:]])
     live = evaluate_live(
         dataset,
         entries,
-        detector,
+        model,
         protocol,
         frames=frames,
         command=invocation,
@@ -129,7 +129,7 @@ def _evaluate(
             task = progress.add_task(fusion, total=frames)
             return evaluate(
                 dataset,
-                detector,
+                model,
                 protocol,
                 fusion=fusion,
                 out=out / "offline" / fusion,

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from cosense.cooperation.cooperate import FusionKind
     from cosense.cooperation.relative_poses import RegistrationKind
     from cosense.data.dataset import Dataset
-    from cosense.detectors.detector import Detector
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
+    from cosense.methods.model import Model
     from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
@@ -120,7 +120,7 @@ def command(
     from cosense.evaluation.runs.records import FRAMES, METRICS
     from cosense.evaluation.runs.runner import evaluate
     from cosense.evaluation.runs.table import result_view
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     console = Console()
     bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
@@ -131,16 +131,16 @@ def command(
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
     noise = replace(noise, is_announced=not unannounced)
     check_device(device)
-    detector = load_model(model, device)
-    kind = fusion or default_fusion(detector)
+    loaded = load_model(model, device)
+    kind = fusion or default_fusion(loaded)
     repair = None if registration == "none" else registration
-    parts = [dataset.path.resolve().name, detector.name, counting.name, kind, selection, repair, budget]
+    parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     try:
         with _progress(console) as report:
             metrics = evaluate(
                 dataset,
-                detector,
+                loaded,
                 counting,
                 fusion=cast("FusionKind", kind),
                 out=folder,
@@ -168,11 +168,9 @@ def default_protocol(dataset: Dataset) -> str:
     return "simulated" if dataset.label_set == "simulated" else "opencood"
 
 
-def default_fusion(detector: Detector) -> FusionKind:
+def default_fusion(model: Model) -> FusionKind:
     """Return how agents with this model work together when nothing else is asked for."""
-    from cosense.methods.models import CooperativeDetector
-
-    return "hybrid" if isinstance(detector, CooperativeDetector) else "late"
+    return "late" if model.method is None else "hybrid"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:

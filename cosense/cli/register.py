@@ -259,18 +259,17 @@ def prior_of(
 
 def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, SceneGraph]:
     """Return both graphs; those of clouds with the boxes of a model or without any."""
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
     from cosense.scene_graph.extract.build import build
     from cosense.sensing.detections import Detections
 
     only_graphs = all(side.graph is not None for side in sides)
-    detector = None if model == NO_MODEL or only_graphs else load_model(model)
+    detector = None if model == NO_MODEL or only_graphs else load_model(model).detector
 
     def graph_of(side: Input) -> SceneGraph:
         if side.graph is not None:
             return side.graph
-        points = side.agent.points
-        return build(side.agent, Detections.empty() if detector is None else detector.detect(points))
+        return build(side.agent, Detections.empty() if detector is None else detector.detect(side.agent))
 
     return graph_of(sides[0]), graph_of(sides[1])
 

@@ -109,7 +109,7 @@ def command(
     from cosense.evaluation.sweep.curves import DEFAULT_BUDGET_BYTES, check_curve, points_of, read_values
     from cosense.evaluation.sweep.results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
     from cosense.evaluation.sweep.sweep import survey, sweep
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
     from cosense.methods.selection import SELECTIONS
     from cosense.viewer.curves import draw_sweep
 
@@ -128,17 +128,17 @@ def command(
     dataset = open_dataset(data, split=split, labels=labels)
     counting = load_protocol(protocol or default_protocol(dataset))
     check_device(device)
-    detectors = {}
+    models = {}
     for name in model_names(model, more_models):
-        detector = load_model(name, device)
-        if detector.name in detectors:
-            raise CosenseError(f"--model: two models are named '{detector.name}', rename the folder of one")
-        detectors[detector.name] = detector
+        loaded = load_model(name, device)
+        if loaded.name in models:
+            raise CosenseError(f"--model: two models are named '{loaded.name}', rename the folder of one")
+        models[loaded.name] = loaded
 
     def points_for(num_agents: int) -> list[Point]:
         return points_of(
             kind,
-            detectors,
+            models,
             read_values(kind, values, num_agents),
             fusions=cast("list[FusionKind]", fusions),
             selections=cast("list[Selection]", selections),
@@ -157,11 +157,11 @@ def command(
     make_folder(folder)
     console.print(f"{len(points)} settings, {sum(counted)} of {len(counted)} frames count", markup=False)
     with _progress(console, len(counted)) as report:
-        results = sweep(dataset, detectors, points, counting, counted, seed=seed, progress=report)
+        results = sweep(dataset, models, points, counting, counted, seed=seed, progress=report)
     content = sweep_content(
         results,
         dataset,
-        detectors,
+        models,
         counting,
         curve=kind,
         seed=seed,

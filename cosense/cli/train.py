@@ -51,7 +51,7 @@ def command(
     from rich.logging import RichHandler
 
     from cosense.training.loop import train
-    from cosense.training.tasks import read_run
+    from cosense.training.tasks.base import read_run
 
     if minutes is not None and not minutes > 0:
         raise CosenseError(f"--minutes {minutes:g}: expected more than 0")

@@ -46,7 +46,7 @@ def command(
     from cosense.cooperation.cooperate import Cooperation, check_fusion, cooperate
     from cosense.data import open_dataset
     from cosense.evaluation.runs.sequences import SequenceCooperation
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
     from cosense.runs.report import is_run
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.report import write_report
@@ -58,12 +58,12 @@ def command(
     dataset = open_dataset(path, split=split, labels=labels)
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
-    detector = load_model(model) if model else None
+    loaded = load_model(model) if model else None
     cooperation, kind = None, ""
-    if detector is not None:
-        kind = fusion or default_fusion(detector)
-        check_fusion(kind, detector)
-        cooperation = SequenceCooperation(partial(Cooperation, detector, cast("FusionKind", kind)))
+    if loaded is not None:
+        kind = fusion or default_fusion(loaded)
+        check_fusion(kind, loaded)
+        cooperation = SequenceCooperation(partial(Cooperation, loaded, cast("FusionKind", kind)))
     wanted = range(frame, min(frame + frames, len(dataset)))
     pages = [
         _page(dataset[index], cooperation, index)
@@ -73,10 +73,10 @@ def command(
     title = f"{path.resolve().name}, {first.frame.frame_id}"
     written = [out / "bev.png", out / "report.html"]
     draw_bev(first.frame, first.detections, written[0], title=title)
-    if detector is not None and first.peers:
+    if loaded is not None and first.peers:
         written.append(out / "comparison.png")
         panels = {
-            "Ego alone": cooperate([first.frame.ego], detector, "none", sequence=frame).detections,
+            "Ego alone": cooperate([first.frame.ego], loaded, "none", sequence=frame).detections,
             f"With {kind} fusion": first.detections,
         }
         draw_comparison(first.frame, panels, written[-1], notes=["", f"{_received_bytes(first):,} bytes"])
@@ -89,8 +89,9 @@ def command(
         },
         "frames": len(pages),
     }
-    if detector is not None:
-        metrics |= {"model": detector.name, "weights_sha256": detector.weights_sha256, "fusion": kind}
+    if loaded is not None:
+        weights = loaded.detector.weights_sha256
+        metrics |= {"model": loaded.name, "weights_sha256": weights, "fusion": kind}
     write_report(written[1], pages, metrics)
     for name in written:
         console.print(str(name), soft_wrap=True, markup=False)

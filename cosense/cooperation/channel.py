@@ -20,9 +20,9 @@ import numpy as np
 
 from cosense.cooperation.cooperate import Cooperation, FusionKind
 from cosense.cooperation.receiver import FusionResult
-from cosense.detectors.detector import Detector
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import Encoded
 from cosense.messages.reports import PeerReport, with_demand
+from cosense.methods.model import Model
 from cosense.sensing.frame import AgentFrame
 
 # Stamps of sensors at 10 Hz are off by some of this: 99 ms are as good as 100.
@@ -87,9 +87,9 @@ class Exchange:
 class DistantCooperation(Cooperation):
     """The agents of one sequence with a channel between them; call `exchange` once a frame, in time order."""
 
-    def __init__(self, detector: Detector, fusion: FusionKind, channel: Channel, **options: Any) -> None:
+    def __init__(self, model: Model, fusion: FusionKind, channel: Channel, **options: Any) -> None:
         """Start a sequence; `options` are those of `Cooperation`."""
-        super().__init__(detector, fusion, **options)
+        super().__init__(model, fusion, **options)
         self._channel = channel
         # By sender, with the ego's stamp: what has arrived last, and what may still arrive.
         self._sent: dict[str, deque[tuple[int, bytes]]] = {}
@@ -98,7 +98,7 @@ class DistantCooperation(Cooperation):
         self._frame_index, self._now_ns = 0, 0
 
     def exchange(
-        self, agents: Sequence[AgentFrame], sequence: int, features: Mapping[str, BevFeatures]
+        self, agents: Sequence[AgentFrame], sequence: int, features: Mapping[str, Encoded]
     ) -> Exchange:
         """Let the agents of one frame work together; arguments as for `Cooperation.step`."""
         ego, *others = agents

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from cosense.cooperation.early import fuse_early
 from cosense.cooperation.feature_receiver import FeatureReceiver
@@ -24,10 +24,10 @@ from cosense.cooperation.relative_poses import (
     thinned_frame,
 )
 from cosense.cooperation.share import share
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import BevFeatures, Encoded
 from cosense.errors import CosenseError, nearest
 from cosense.messages.envelope import MessageError, PayloadKind, decode
-from cosense.methods.models import CooperativeDetector
+from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.extract.builder import SceneGraphBuilders
@@ -35,9 +35,6 @@ from cosense.scene_graph.graph import SceneGraph
 from cosense.scene_graph.message import decode_scene_graph, share_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-
-if TYPE_CHECKING:
-    from cosense.detectors.detector import Detector
 
 FusionKind = Literal["none", "late", "early", "intermediate", "hybrid"]
 FUSION_KINDS: tuple[FusionKind, ...] = get_args(FusionKind)
@@ -57,7 +54,7 @@ class Cooperation:
 
     def __init__(
         self,
-        detector: Detector,
+        model: Model,
         fusion: FusionKind,
         *,
         budget_bytes: int | None = None,
@@ -70,7 +67,7 @@ class Cooperation:
         """Start a sequence.
 
         Args:
-            detector: the one that all agents run; for features a `CooperativeDetector`.
+            model: the one that all agents run; for features one with a method.
             fusion: "none" (the ego alone, through the same bytes, so that rounding is no difference), "late"
                 (the others' boxes), "early" (their points), "intermediate" (their features) or "hybrid"
                 (features and boxes).
@@ -87,9 +84,9 @@ class Cooperation:
         Raises:
             CosenseError: an unknown kind of fusion or registration, or a model that shares no features.
         """
-        check_fusion(fusion, detector)
+        check_fusion(fusion, model)
         check_registration(registration, fusion)
-        self._detector = detector
+        self._model, self._detector = model, model.detector
         self._fusion = fusion
         self._budget_bytes = budget_bytes
         self._settings = settings or FusionSettings()
@@ -98,19 +95,19 @@ class Cooperation:
         self._build_graph = build_graph or SceneGraphBuilders().update
         self._registration = registration
         self._repair = None if registration == "none" else PoseRepair(registration)
-        self._seen: dict[str, tuple[AgentFrame, BevFeatures, Detections]] = {}
+        self._seen: dict[str, tuple[AgentFrame, Encoded, Detections]] = {}
         self._receiver: FeatureReceiver | None = None
         if fusion in FEATURE_KINDS:
-            assert isinstance(detector, CooperativeDetector)
+            assert model.method is not None
             self._receiver = FeatureReceiver(
-                detector, with_boxes=fusion == "hybrid", settings=settings, gate=gate
+                model.method, with_boxes=fusion == "hybrid", settings=settings, gate=gate
             )
 
     def step(
         self,
         agents: Sequence[AgentFrame],
         sequence: int,
-        features: Mapping[str, BevFeatures] | None = None,
+        features: Mapping[str, Encoded] | None = None,
     ) -> FusionResult:
         """Let the agents of one frame work together.
 
@@ -131,7 +128,7 @@ class Cooperation:
             ego, [m for m in messages if m is not None], sequence, (features or {}).get(ego.agent_id)
         )
 
-    def send(self, agent: AgentFrame, sequence: int, features: BevFeatures | None = None) -> bytes | None:
+    def send(self, agent: AgentFrame, sequence: int, features: Encoded | None = None) -> bytes | None:
         """Return the message of one agent that is not the ego; None where nobody sends."""
         if self._fusion == "none":
             return None
@@ -140,11 +137,10 @@ class Cooperation:
         features, detections = self._see(agent, features)
         if self._receiver is None:
             return share(agent, detections, self._detector, PayloadKind.OBJECTS, sequence, self._budget_bytes)
+        assert isinstance(features, BevFeatures)
         return self._sender(agent.agent_id).send(agent, features, detections, sequence)
 
-    def send_graph(
-        self, agent: AgentFrame, sequence: int, features: BevFeatures | None = None
-    ) -> bytes | None:
+    def send_graph(self, agent: AgentFrame, sequence: int, features: Encoded | None = None) -> bytes | None:
         """Return the SCENE_GRAPH message of one agent that is not the ego; None where nobody asks for it.
 
         For registration "icp" it is a POINTS message: what pairs of points are searched among, and no more.
@@ -160,7 +156,7 @@ class Cooperation:
         ego: AgentFrame,
         messages: Sequence[bytes],
         sequence: int,
-        features: BevFeatures | None = None,
+        features: Encoded | None = None,
     ) -> FusionResult:
         """Return what the ego knows with these messages; what it wants next is told to all senders."""
         if self._fusion == "early":
@@ -180,6 +176,7 @@ class Cooperation:
         if self._receiver is None:
             result = fuse_late(own, messages, self._settings, place)
             return replace(result, peers=[*result.peers, *reports])
+        assert isinstance(features, BevFeatures)
         result = self._receiver.fuse(own, features, messages, place)
         demands = self._receiver.demands(own, features)
         self.tell(demands)
@@ -210,23 +207,22 @@ class Cooperation:
         graph = self._build_graph(agent, detections)
         return share_graph(graph, sequence, self._detector.fingerprint)
 
-    def _see(self, agent: AgentFrame, features: BevFeatures | None) -> tuple[BevFeatures, Detections]:
+    def _see(self, agent: AgentFrame, features: Encoded | None) -> tuple[Encoded, Detections]:
         """Return the features of an agent's frame and its boxes, computed once."""
         known = self._seen.get(agent.agent_id)
         if known is not None and known[0] is agent and (features is None or features is known[1]):
             return known[1], known[2]
-        features = features or self._detector.encode(agent.points)
+        features = features or self._detector.encode(agent)
         detections = self._detector.decode(features)
         self._seen[agent.agent_id] = agent, features, detections
         return features, detections
 
     def _sender(self, agent_id: str) -> FeatureSender:
         if agent_id not in self._senders:
-            assert isinstance(self._detector, CooperativeDetector)
+            assert self._model.method is not None
             self._senders[agent_id] = FeatureSender(
                 agent_id,
-                self._detector,
-                self._detector.sharing,
+                self._model.method,
                 budget_bytes=self._budget_bytes,
                 selection=self._selection,
                 with_boxes=self._fusion == "hybrid",
@@ -236,24 +232,24 @@ class Cooperation:
 
 def cooperate(
     agents: Sequence[AgentFrame],
-    detector: Detector,
+    model: Model,
     fusion: FusionKind,
     sequence: int,
     budget_bytes: int | None = None,
     settings: FusionSettings | None = None,
 ) -> FusionResult:
     """Let the agents of a single frame work together, without a frame before; see `Cooperation`."""
-    return Cooperation(detector, fusion, budget_bytes=budget_bytes, settings=settings).step(agents, sequence)
+    return Cooperation(model, fusion, budget_bytes=budget_bytes, settings=settings).step(agents, sequence)
 
 
-def check_fusion(fusion: str, detector: Detector) -> None:
+def check_fusion(fusion: str, model: Model) -> None:
     """Raise CosenseError for an unknown kind of fusion, or one that the model is not made for."""
     if fusion not in FUSION_KINDS:
         raise CosenseError(f"unknown fusion '{fusion}', {nearest(fusion, FUSION_KINDS)}")
-    if fusion in FEATURE_KINDS and not isinstance(detector, CooperativeDetector):
+    if fusion in FEATURE_KINDS and model.method is None:
         raise CosenseError(
-            f"fusion '{fusion}' needs a model that shares features, '{detector.name}' does not: "
-            "its config.yaml has neither 'patches' nor 'cosdh'; try --model cosense-lite"
+            f"fusion '{fusion}' needs a model that shares features, '{model.name}' does not: "
+            "its config.yaml has no 'sharing: {method: …}'; try --model cosense-lite"
         )
 
 

@@ -6,6 +6,7 @@ The upper baseline in what it knows and in what it costs: no information is lost
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 
 if TYPE_CHECKING:
-    from cosense.detectors.detector import Detector
+    from cosense.detectors.base import Detector
 
 
 def fuse_early(
@@ -39,12 +40,12 @@ def fuse_early(
         messages, ego.agent_id, ego.stamp_ns, PayloadKind.POINTS, settings, decode_points
     )
     if not usable:
-        return FusionResult(detector.detect(ego.points), reports)
+        return FusionResult(detector.detect(ego), reports)
     T_ego_world = invert(ego.T_world_agent)
     clouds = [ego.points]
     for message, points in usable:
         xyz = transform_points(T_ego_world @ message.T_world_agent, points[:, :3])
         clouds.append(np.column_stack([xyz, points[:, 3]]))
-    found = without_ego_body(detector.detect(np.concatenate(clouds)))
+    found = without_ego_body(detector.detect(replace(ego, points=np.concatenate(clouds))))
     sources = np.full(len(found), Source.FUSED, dtype=np.uint8)
     return FusionResult(Detections(found.boxes, found.scores, found.labels, sources), reports)

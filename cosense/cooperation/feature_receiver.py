@@ -12,20 +12,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.hybrid import merge_averaged
 from cosense.cooperation.late import merge
 from cosense.cooperation.pose_repair import Place, as_sent
-from cosense.cooperation.received import Received, receive_features
+from cosense.cooperation.received import receive_features
 from cosense.cooperation.receiver import FusionResult, FusionSettings, without_ego_body
+from cosense.detectors.base import BevFeatures
 from cosense.detectors.box_maps import middle_cells
-from cosense.detectors.features import BevFeatures
-from cosense.geometry.transforms import invert, yaw_of
-from cosense.messages.chunks import ReceivedLayer
-from cosense.messages.demand import MAX_DEMAND_BYTES, DemandMap, encode_demand
+from cosense.messages.demand import DemandMap, encode_demand
 from cosense.messages.envelope import (
     MAX_PAYLOAD_BYTES,
     MessageError,
@@ -35,13 +32,8 @@ from cosense.messages.envelope import (
     envelope_bytes,
 )
 from cosense.messages.objects import decode_objects
-from cosense.methods.cosdh.codec import LevelEncoder
-from cosense.methods.cosdh.levels import fuse_maps, warp_levels
-from cosense.methods.models import CooperativeDetector
-from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE
-from cosense.methods.patches.evidence import Cells, strongest
-from cosense.methods.patches.placement import cell_places, draw_boxes
-from cosense.sensing.detections import Detections, Source
+from cosense.methods.base import Admitted, Method
+from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 
 
@@ -55,7 +47,7 @@ class FeatureReceiver:
 
     def __init__(
         self,
-        detector: CooperativeDetector,
+        method: Method,
         *,
         with_boxes: bool = True,
         settings: FusionSettings | None = None,
@@ -64,16 +56,16 @@ class FeatureReceiver:
         """Start.
 
         Args:
-            detector: of the ego; others take part with features if theirs is the same.
+            method: the ego's; others take part with features if their model is the same.
             with_boxes: hybrid fusion; without it the boxes of others are not merged (intermediate).
             settings: how boxes are merged.
             gate: what a message may do.
         """
-        self._detector = detector
+        self._method = method
         self._with_boxes = with_boxes
         self.settings = settings or FusionSettings()
         self.gate = gate or GateSettings()
-        self._received: list[Received] = []
+        self._received: list[Admitted] = []
 
     def fuse(
         self,
@@ -102,7 +94,7 @@ class FeatureReceiver:
         received, reports = receive_features(
             messages,
             ego,
-            self._detector.sharing.specs,
+            self._method.specs,
             features.grid.shape,
             self.gate,
             self.settings.max_senders,
@@ -112,16 +104,13 @@ class FeatureReceiver:
         return FusionResult(self.fuse_received(ego_message, features, received), reports)
 
     def fuse_received(
-        self, ego_message: bytes, features: BevFeatures, received: Sequence[Received]
+        self, ego_message: bytes, features: BevFeatures, received: Sequence[Admitted]
     ) -> Detections:
         """Return the boxes in the ego frame, from messages that were read and judged already; see `fuse`."""
         own = decode_objects(decode(ego_message).payload)
-        as_published = isinstance(self._detector.sharing, LevelEncoder)
-        fuse, one_per_object = (
-            (self._fuse_levels, merge) if as_published else (self._fuse_evidence, merge_averaged)
-        )
-        found = without_ego_body(Detections.concatenate(fuse(own, features, received)))
-        return one_per_object(found, self.settings.nms_iou)
+        found = self._method.fuse(features, own, received, with_boxes=self._with_boxes)
+        one_per_object = merge_averaged if self._method.averages_boxes else merge
+        return one_per_object(without_ego_body(found), self.settings.nms_iou)
 
     def demands(self, ego_message: bytes, features: BevFeatures) -> dict[str, bytes]:
         """Return the DEMAND messages for the next frame, by addressee.
@@ -131,26 +120,29 @@ class FeatureReceiver:
         just told of an object.
         """
         ego = decode(ego_message)
-        stride, wanted = self._detector.sharing.demand(features)
-        grid = features.grid.coarser(stride)
-        maps = {"": wanted.cpu().numpy()}
+        request = self._method.request(features)
+        maps = {"": request.wanted}
         if len(self._received) > 1:
-            maps = {other.sender: maps[""] & ~self._told_by_nearer(other, grid) for other in self._received}
-        room = MAX_PAYLOAD_BYTES if stride < PATCH_STRIDE else MAX_DEMAND_BYTES - envelope_bytes(ego.sender)
+            maps = {
+                other.sender: maps[""] & ~self._told_by_nearer(other, request.grid)
+                for other in self._received
+            }
+        limit = request.max_bytes
+        room = MAX_PAYLOAD_BYTES if limit is None else limit - envelope_bytes(ego.sender)
         return {
             addressee: encode(
                 replace(
                     ego,
                     kind=PayloadKind.DEMAND,
                     payload=encode_demand(
-                        DemandMap(addressee, ego.stamp_ns, ego.T_world_agent, grid, cells), room
+                        DemandMap(addressee, ego.stamp_ns, ego.T_world_agent, request.grid, cells), room
                     ),
                 )
             )
             for addressee, cells in maps.items()
         }
 
-    def _told_by_nearer(self, sender: Received, grid: BevGrid) -> NDArray[np.bool_]:
+    def _told_by_nearer(self, sender: Admitted, grid: BevGrid) -> NDArray[np.bool_]:
         """Return (H,W): the cells with a box of another sender who is nearer to it than this one."""
         told = np.zeros(grid.shape, dtype=np.bool_)
         for other in self._received:
@@ -163,123 +155,3 @@ class FeatureReceiver:
             cells, inside = middle_cells(other.boxes.boxes, grid)
             told[tuple(cells[inside & nearer].T)] = True
         return told
-
-    def _fuse_evidence(
-        self, own: Detections, features: BevFeatures, received: Sequence[Received]
-    ) -> list[Detections]:
-        """Return the boxes of the fused head and those of the others, by the product profile."""
-        calibrate = self._detector.calibration.apply
-        precise = [other for other in received if other.is_precise]
-        if not self._with_boxes:
-            has_features = any(other.use == "features" for other in precise)
-            return [calibrate(self._fused_head(features, precise) if has_features else own)]
-        parts = [calibrate(own), *(calibrate(other.boxes, other.reliability) for other in received)]
-        return [*parts, calibrate(self._fused_head(features, precise))] if precise else parts
-
-    def _fused_head(self, features: BevFeatures, precise: Sequence[Received]) -> Detections:
-        detector, grid = self._detector, features.grid
-        network = detector.fusion
-        assert network is not None
-        with torch.inference_mode():
-            evidence = strongest(
-                [
-                    network.evidence_of(
-                        self._cells(other, 0, PATCH_STRIDE),
-                        self._cells(other, 1, FLOOR_STRIDE),
-                        yaw_of(other.T_ego_sender),
-                        grid.coarser(PATCH_STRIDE),
-                    )
-                    for other in precise
-                ]
-            )
-            told = [scaled(other.boxes, other.reliability) for other in precise if self._with_boxes]
-            drawn = draw_boxes(told, features.ground_m, grid.coarser(2)).to(detector.device)
-            with torch.autocast(
-                detector.device.type, dtype=detector.dtype, enabled=detector.dtype != torch.float32
-            ):
-                maps = network(
-                    features.context[None].float(),
-                    features.class_logits[None],
-                    features.box_codes[None],
-                    evidence[None],
-                    drawn,
-                )
-        fused = detector.decode(
-            replace(features, class_logits=maps.class_logits[0], box_codes=maps.box_codes[0])
-        )
-        return replace(fused, sources=np.full(len(fused), Source.FUSED, dtype=np.uint8))
-
-    def _cells(self, other: Received, layer: int, stride: int) -> Cells:
-        """Return what a sender has sent of one layer, where it belongs by now."""
-        channels = self._detector.sharing.specs[layer].channels
-        if other.use != "features" or not len(other.layers[layer].cells):
-            return Cells(torch.zeros(0, channels), torch.zeros(0, 2)).to(self._detector.device)
-        received = other.layers[layer]
-        grid = self._detector.grid.coarser(stride)
-        shifts = other.cell_shifts(received.cells, grid) @ other.T_ego_sender[:2, :2].T
-        places = cell_places(torch.from_numpy(received.cells), grid, other.T_ego_sender)
-        return Cells(
-            torch.from_numpy(received.values.astype(np.float32)), places + torch.from_numpy(shifts).float()
-        ).to(self._detector.device)
-
-    def _fuse_levels(
-        self, own: Detections, features: BevFeatures, received: Sequence[Received]
-    ) -> list[Detections]:
-        """Return the boxes of the fused levels and those of the others, as CoSDH does."""
-        detector = self._detector
-        config = detector.config.cosdh
-        assert config is not None
-        senders = [other for other in received if other.use == "features"]
-        parts = [own]
-        if senders:
-            fused = detector.decode(self._fused_levels(features, senders))
-            parts = [replace(fused, sources=np.full(len(fused), Source.FUSED, dtype=np.uint8))]
-        for other in received if self._with_boxes else ():
-            sure = other.boxes[other.boxes.scores >= config.late_score_threshold]
-            parts.append(scaled(sure, np.full(len(sure), config.late_score_factor)))
-        return parts
-
-    def _fused_levels(self, features: BevFeatures, senders: Sequence[Received]) -> BevFeatures:
-        detector = self._detector
-        sharing, config = detector.sharing, detector.config.cosdh
-        assert isinstance(sharing, LevelEncoder)
-        assert config is not None
-        with torch.inference_mode():
-            own = sharing.own_levels([level.float() for level in features.levels])
-            others = [self._decoded_levels(other) for other in senders]
-            fused = [
-                fuse_maps(level, [levels[index] for levels in others], config.fusion).to(detector.dtype)
-                for index, level in enumerate(own)
-            ]
-        return detector.decide(fused, features.point_counts, features.ground_m)
-
-    def _decoded_levels(self, other: Received) -> list[torch.Tensor]:
-        """Return the levels of one sender, decoded from the cells that it has sent, in the ego's map."""
-        detector = self._detector
-        latents, masks = [], []
-        for level, received in enumerate(other.layers):
-            grid = detector.grid.coarser(2 ** (level + 1))
-            latent, mask = _map_of(received, detector.sharing.specs[level].channels, grid.shape)
-            latents.append(latent[None].to(detector.device))
-            masks.append(mask.to(detector.device))
-        assert isinstance(detector.sharing, LevelEncoder)
-        levels = detector.sharing.decode_sent(latents, masks)
-        return warp_levels(levels, detector.grid, invert(other.T_ego_sender))
-
-
-def scaled(detections: Detections, factors: NDArray[np.float64]) -> Detections:
-    """Return the detections with their scores multiplied by factors (M,)."""
-    scores = (detections.scores * factors).astype(np.float32)
-    return replace(detections, scores=scores)
-
-
-def _map_of(
-    received: ReceivedLayer, channels: int, shape: tuple[int, int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (C,H,W) with the received cells in their places, zeros elsewhere, and (H,W) which they are."""
-    cells = torch.from_numpy(received.cells)
-    mask = torch.zeros(shape[0] * shape[1])
-    mask[cells] = 1.0
-    latent = torch.zeros(channels, shape[0] * shape[1])
-    latent[:, cells] = torch.from_numpy(received.values.astype(np.float32)).T
-    return latent.view(channels, *shape), mask.view(shape)

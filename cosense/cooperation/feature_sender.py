@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import BevFeatures
 from cosense.errors import CosenseError
 from cosense.messages.demand import DemandMap, decode_demand
 from cosense.messages.envelope import (
@@ -28,17 +27,12 @@ from cosense.messages.envelope import (
 )
 from cosense.messages.features import EMPTY_FEATURES_BYTES, decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
-from cosense.methods.cosdh.codec import LevelEncoder
-from cosense.methods.patches.encoder import PatchEncoder
+from cosense.methods.base import Method
 from cosense.methods.selection import Selection
-from cosense.methods.supply_demand import supply_map
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.tracking.motion import MotionTracker
-
-if TYPE_CHECKING:
-    from cosense.detectors.detector import Detector
 
 # What the ego could not see longer ago says little about what it cannot see now.
 _DEMAND_MAX_AGE_NS = 1_000_000_000
@@ -76,8 +70,7 @@ class FeatureSender:
     def __init__(
         self,
         agent_id: str,
-        detector: Detector,
-        network: PatchEncoder | LevelEncoder,
+        method: Method,
         *,
         budget_bytes: int | None = None,
         selection: Selection | None = None,
@@ -87,10 +80,9 @@ class FeatureSender:
 
         Args:
             agent_id: who sends.
-            detector: whose features these are.
-            network: what is made of them.
+            method: what is made of the detector's features.
             budget_bytes: see above.
-            selection: rule by which cells are chosen, None for that of the network's profile.
+            selection: rule by which cells are chosen, None for the method's own.
             with_boxes: whether the agent's own boxes go first (hybrid) or features alone (intermediate).
 
         Raises:
@@ -99,8 +91,7 @@ class FeatureSender:
         check_feature_budget(agent_id, budget_bytes)
         self.agent_id = agent_id
         self.budget_bytes = budget_bytes
-        self._detector = detector
-        self._network = network
+        self._method = method
         self._selection = selection
         self._with_boxes = with_boxes
         self._tracker = MotionTracker()
@@ -131,14 +122,14 @@ class FeatureSender:
         if self.budget_bytes is not None:
             room = min(self.budget_bytes - envelope_bytes(self.agent_id), room)
         sequence %= 1 << 32
-        sections = self._network.offer(
+        sections = self._method.offer(
             features,
             lambda stride: self._wanted_map(frame, features, stride),
             self._selection,
             seed=zlib.crc32(self.agent_id.encode()) ^ sequence,
         )
         payload = encode_features(
-            features.ground_m, self._boxes(frame, detections), sections, self._network.specs, room
+            features.ground_m, self._boxes(frame, detections), sections, self._method.specs, room
         )
         return encode(
             Message(
@@ -148,20 +139,19 @@ class FeatureSender:
                 stamp_ns=frame.stamp_ns,
                 T_world_agent=frame.T_world_agent,
                 pose_covariance=frame.pose_covariance,
-                fingerprint=self._detector.fingerprint,
+                fingerprint=self._method.detector.fingerprint,
                 payload=payload,
             )
         )
 
     def explain(self, frame: AgentFrame, features: BevFeatures, data: bytes) -> SelectionMaps:
         """Return why a message holds what it does, as maps for people to look at."""
-        spec = self._network.specs[0]
-        payload = decode_features(decode(data).payload, self._network.specs, features.grid.shape)
-        wanted = self._wanted_map(frame, features, spec.stride)
+        stride, supply = self._method.supply(features)
+        payload = decode_features(decode(data).payload, self._method.specs, features.grid.shape)
+        wanted = self._wanted_map(frame, features, stride)
         sent = np.zeros(wanted.shape, dtype=np.bool_)
         sent.reshape(-1)[payload.layers[0].cells] = True
-        supply = supply_map(features.class_logits, spec.stride // 2).cpu()
-        return SelectionMaps(features.grid.coarser(spec.stride), supply.numpy(), wanted.numpy(), sent)
+        return SelectionMaps(features.grid.coarser(stride), supply.cpu().numpy(), wanted.numpy(), sent)
 
     def _boxes(self, frame: AgentFrame, detections: Detections) -> LateBoxes:
         """Return the boxes with their velocities, those first that are sure and wanted."""

@@ -14,7 +14,7 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 
 if TYPE_CHECKING:
-    from cosense.detectors.detector import Detector
+    from cosense.detectors.base import Detector
 
 
 def share(

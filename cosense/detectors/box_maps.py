@@ -1,7 +1,7 @@
 """Boxes drawn into maps: a hill on every middle and the box's code around it.
 
-Hills as in Objects as Points (Zhou et al., 2019) and CenterPoint (Yin et al., CVPR 2021). Training draws what
-the head should have said, fusion what others have told.
+Hills as in Objects as Points (Zhou et al., 2019) and CenterPoint (Yin et al., CVPR 2021). Training draws the
+targets of the head, the method *patches* the boxes that other agents sent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Centre head: where the middles of objects are, and what box stands there.
+"""Centre head: where the middles of objects are, and which box belongs to each.
 
 Why not anchors. PointPillars' head compares each object with boxes of a fixed size, height and two headings.
 CoSDH's has one such size, and its filters then drop whatever is longer than 6 m. Here cars, vans, trucks and
@@ -19,20 +19,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cosense.detectors.config import DETECTED_CLASSES
+from cosense.geometry.nms import rotated_nms
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import VEHICLES, ObjectClass
 
+# What the shipped networks tell apart, in the order of their heat maps; CAR stands for every vehicle.
+DETECTED_CLASSES = (ObjectClass.CAR, ObjectClass.PEDESTRIAN, ObjectClass.CYCLIST)
 BOX_CODE_SIZE = 10
+# Classes that suppress each other: somebody is on foot or on a bicycle, but may well stand beside a car.
+_RIVALS = ((ObjectClass.CAR,), (ObjectClass.PEDESTRIAN, ObjectClass.CYCLIST))
 # Scores start near the share of cells that hold a middle, which keeps the first losses small.
 _PRIOR = 0.01
 
 
 @dataclass(frozen=True)
 class HeadMaps:
-    """What the head says of every cell at stride 2.
+    """The head's output for every cell at stride 2.
 
     Attributes:
         class_logits: (B,len(DETECTED_CLASSES),H,W).
@@ -56,6 +64,12 @@ class CenterHead(nn.Module):
     def forward(self, features: Tensor) -> HeadMaps:
         """Return float32 maps of features (B,C,H,W)."""
         return HeadMaps(self.classes(features).float(), self.boxes(features).float())
+
+
+def detected_class(label: int) -> int | None:
+    """Return the index into `DETECTED_CLASSES` that a label belongs to, None where there is none."""
+    merged = ObjectClass.CAR if label in VEHICLES else label
+    return DETECTED_CLASSES.index(merged) if merged in DETECTED_CLASSES else None
 
 
 def encode_boxes(boxes: Tensor, centers: Tensor, cell_m: float) -> Tensor:
@@ -98,3 +112,24 @@ def find_peaks(class_logits: Tensor, count: int, score_threshold: float) -> tupl
     cells_per_map = class_logits.shape[1] * class_logits.shape[2]
     labels = torch.div(candidates[best], cells_per_map, rounding_mode="floor")
     return torch.sigmoid(logits[best]), labels, candidates[best] % cells_per_map
+
+
+def suppress(
+    boxes: NDArray[np.float64], scores: NDArray[np.float32], indices: NDArray[np.int64], iou: float
+) -> Detections:
+    """Return the boxes that survive non-maximum suppression among rival classes, best first, with source EGO.
+
+    Args:
+        boxes: (M,7) in the agent frame.
+        scores: (M,).
+        indices: (M,) into `DETECTED_CLASSES`.
+        iou: largest bird's-eye IoU of two boxes that both stay.
+    """
+    labels = np.array(DETECTED_CLASSES, dtype=np.int64)[indices]
+    parts = []
+    for group in _RIVALS:
+        mine = np.flatnonzero(np.isin(labels, group))
+        kept = mine[rotated_nms(boxes[mine], scores[mine], iou)]
+        sources = np.full(len(kept), Source.EGO, dtype=np.uint8)
+        parts.append(Detections(boxes[kept], scores[kept], labels[kept], sources))
+    return Detections.concatenate(parts)

@@ -1,6 +1,8 @@
-"""Convolution, batch norm and ReLU: the one block that the backbone and the neck are made of."""
+"""Convolution, batch norm and ReLU: the one block that all bird's-eye networks here are made of."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -8,6 +10,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 # Running statistics follow within a hundred steps, so that short trainings can be validated.
 NORM_MOMENTUM = 0.05
 NORM_EPSILON = 1e-3
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class ConvBlock(nn.Module):
@@ -34,3 +38,12 @@ class ConvBlock(nn.Module):
 def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> ConvBlock:
     """Return a 3×3 block that keeps the map's size, or halves it with stride 2."""
     return ConvBlock(nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False))
+
+
+def folded(network: AnyNetwork) -> AnyNetwork:
+    """Make a network ready for inference, in place, its blocks folded; there is no way back."""
+    network.eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, ConvBlock):
+            module.fold()
+    return network

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from cosense.detectors.config import DETECTED_CLASSES, detected_class
+from cosense.detectors.head import DETECTED_CLASSES, detected_class
 from cosense.errors import CosenseError, read_file
 from cosense.sensing.detections import Detections, Source
 

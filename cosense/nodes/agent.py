@@ -32,13 +32,12 @@ from cosense import topics
 from cosense.cooperation.cooperate import cooperate
 from cosense.cooperation.feature_sender import FeatureSender, read_demand
 from cosense.cooperation.share import share
-from cosense.detectors.detector import Detector
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import BevFeatures
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.messages.demand import DemandMap
 from cosense.messages.envelope import MessageError, PayloadKind
-from cosense.methods.models import CooperativeDetector, load_model
+from cosense.methods.model import Model, load_model
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
@@ -79,7 +78,7 @@ class AgentNode(ManagedNode):
     """See the module.
 
     Attributes:
-        detector: that it runs, None before it is configured.
+        model: that it runs, None before it is configured.
     """
 
     def __init__(self, own_features: FeatureStore | None = None) -> None:
@@ -94,7 +93,7 @@ class AgentNode(ManagedNode):
         self._own_features = own_features
         self._worker: Worker[Work] | None = None
         self._sender: FeatureSender | None = None
-        self.detector: Detector | None = None
+        self.model: Model | None = None
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
@@ -106,23 +105,21 @@ class AgentNode(ManagedNode):
         self._join: PoseJoin[PointCloud2, PoseWithCovarianceStamped] = PoseJoin(
             int(self._settings.pose_tolerance_ms * 1e6), self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
         )
-        self.detector = detector = load_model(self._settings.model, self._settings.device)
-        has_features = self._own_features is None and sends_features(self._settings.method, detector)
+        self.model = model = load_model(self._settings.model, self._settings.device)
+        has_features = self._own_features is None and sends_features(self._settings.method, model)
         check_message_budget(self._settings.agent_id, self._budget_bytes, has_features)
         self._networks = ForwardTime([])
         if has_features:
-            assert isinstance(detector, CooperativeDetector)
+            assert model.method is not None
             with_boxes = self._settings.method == "hybrid"
-            self._sender = FeatureSender(
-                self._settings.agent_id, detector, detector.sharing, with_boxes=with_boxes
-            )
-            self._networks = ForwardTime([detector.sharing])
+            self._sender = FeatureSender(self._settings.agent_id, model.method, with_boxes=with_boxes)
+            self._networks = ForwardTime(model.method.network.children())
         self._create_publishers()
         # The first frame is the slowest by far: it is not to be one that somebody waits for.
-        _warm_up(detector, self._settings.method if self._own_features or has_features else "late")
+        _warm_up(model, self._settings.method if self._own_features or has_features else "late")
         self._worker = Worker(self, "detector", self._process, Mailbox(self._settings.queue_depth))
         self.get_logger().info(
-            f"agent '{self._settings.agent_id}' runs {detector.name} on {self._settings.device} "
+            f"agent '{self._settings.agent_id}' runs {model.name} on {self._settings.device} "
             f"and sends {self._what}"
         )
 
@@ -142,7 +139,7 @@ class AgentNode(ManagedNode):
         if self._worker is not None:
             self._worker.close()
             self._networks.close()
-        self._worker = self._sender = self.detector = None
+        self._worker = self._sender = self.model = None
         self._trace.close()
 
     @property
@@ -156,7 +153,9 @@ class AgentNode(ManagedNode):
     def _create_publishers(self) -> None:
         output = "~/output/objects" if self._sender is None else "~/output/features"
         self._messages = self.publisher(UInt8MultiArray, output, qos.V2X)
-        self._graphs = GraphOutput(self, self.detector.fingerprint) if self._settings.scene_graph else None
+        self._graphs = (
+            GraphOutput(self, self.model.detector.fingerprint) if self._settings.scene_graph else None
+        )
         self._markers = self.publisher(MarkerArray, "~/output/markers", qos.RESULT)
         self._processing_time = self.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._tx_bytes = self.publisher(UInt64, "~/debug/tx_bytes", qos.RESULT)
@@ -204,7 +203,7 @@ class AgentNode(ManagedNode):
 
     def _process(self, work: Work) -> None:
         """Run the network on one cloud and send what comes out."""
-        assert self.detector is not None
+        assert self.model is not None
         watch = Stopwatch(work.arrived_ns)
         stamp_ns, frame_id = work.stamp_ns, work.cloud.header.frame_id
         watch.lap("wait for the detector")
@@ -215,8 +214,8 @@ class AgentNode(ManagedNode):
                 self._settings.agent_id, self._settings.kind, stamp_ns, T_world_agent, points, covariance
             )
             watch.lap("convert")
-            features = self.detector.encode(points)
-            detections = self.detector.decode(features)
+            features = self.model.detector.encode(frame)
+            detections = self.model.detector.decode(features)
             watch.lap("detect")
             self._networks.take_ms()
             sure = detections[detections.scores >= self.get_parameter("score_threshold").value]
@@ -252,16 +251,18 @@ class AgentNode(ManagedNode):
     def _message(
         self, frame: AgentFrame, features: BevFeatures, detections: Detections, demand: DemandMap | None
     ) -> bytes:
-        assert self.detector is not None
+        assert self.model is not None
         budget_bytes = self._budget_bytes
         if self._sender is None:
-            return share(frame, detections, self.detector, PayloadKind.OBJECTS, self._sequence, budget_bytes)
+            return share(
+                frame, detections, self.model.detector, PayloadKind.OBJECTS, self._sequence, budget_bytes
+            )
         self._sender.budget_bytes, self._sender.demand = budget_bytes, demand
         return self._sender.send(frame, features, detections, self._sequence)
 
     def _report(self) -> None:
         """Tell once a second how it goes."""
-        assert self.detector is not None
+        assert self.model is not None
         values = {
             "sends": self._what,
             "budget_bytes": self._budget_bytes or "none",
@@ -273,7 +274,7 @@ class AgentNode(ManagedNode):
             "dropped, detector too slow": self._dropped,
             "dropped, no pose": self._join.without_pose,
             "failed": self._failed,
-            "model": self.detector.name,
+            "model": self.model.name,
             **self._stages.summary(),
         }
         level, message = process.OK, "detects"
@@ -285,11 +286,11 @@ class AgentNode(ManagedNode):
         self._diagnostics.publish(process.diagnostics([line], self.get_clock().now().nanoseconds))
 
 
-def _warm_up(detector: Detector, method: str) -> None:
+def _warm_up(model: Model, method: str) -> None:
     """Let two agents that do not exist cooperate for one frame."""
     points = np.random.default_rng(0).uniform(-1, 1, (1000, 4)).astype(np.float32)
     frames = [AgentFrame(name, "vehicle", 0, np.eye(4), points) for name in ("ego", "other")]
-    cooperate(frames, detector, method, sequence=0)
+    cooperate(frames, model, method, sequence=0)
 
 
 def main() -> None:

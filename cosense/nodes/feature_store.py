@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import BevFeatures
 from cosense.errors import CosenseError
 
 

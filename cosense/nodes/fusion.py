@@ -39,7 +39,6 @@ from cosense.cooperation.synchroniser import Collection, Collector
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.messages.envelope import MessageError
-from cosense.methods.models import CooperativeDetector
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.fusion_outputs import DemandOutput, FusionOutputs
@@ -63,7 +62,7 @@ class OwnFeatures:
     """What the fusion needs of the ego's agent to fuse features.
 
     Attributes:
-        agent: of the ego, which has the detector once it is configured.
+        agent: of the ego, which has the model once it is configured.
         store: where the agent leaves its features.
     """
 
@@ -121,13 +120,13 @@ class FusionNode(ManagedNode):
         """Get ready to fuse."""
         self._networks = ForwardTime([])
         if self._own is not None:
-            detector = self._own.agent.detector
-            if detector is None:
-                raise CosenseError("configure the ego's agent first: the fusion uses its detector")
-            check_fusion(self._method, detector)
-            assert isinstance(detector, CooperativeDetector)
-            self._receiver = FeatureReceiver(detector, with_boxes=self._method == "hybrid")
-            self._networks = ForwardTime([detector.sharing, *([detector.fusion] if detector.fusion else [])])
+            model = self._own.agent.model
+            if model is None:
+                raise CosenseError("configure the ego's agent first: the fusion uses its model")
+            check_fusion(self._method, model)
+            assert model.method is not None
+            self._receiver = FeatureReceiver(model.method, with_boxes=self._method == "hybrid")
+            self._networks = ForwardTime(model.method.network.children())
         self._silent: list[str] = []
         self._heard_ego_ns: int | None = None
         now = self._parameters_now

@@ -110,15 +110,15 @@ def clear_results(out: Path) -> None:
 def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
     """Raise CosenseError for what would end a process as soon as it starts."""
     from cosense.cooperation.cooperate import check_fusion
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     agents = [spec.parameters for spec in specs if spec.executable in ("agent", "ego")]
-    detectors = {model: load_model(model, scenario.device) for model in {agent["model"] for agent in agents}}
+    models = {name: load_model(name, scenario.device) for name in {agent["model"] for agent in agents}}
     for agent in agents:
-        detector, method = detectors[agent["model"]], agent["method"]
+        model, method = models[agent["model"]], agent["method"]
         if agent["agent_id"] == scenario.ego:
-            check_fusion(method, detector)
-        has_features = agent["agent_id"] != scenario.ego and sends_features(method, detector)
+            check_fusion(method, model)
+        has_features = agent["agent_id"] != scenario.ego and sends_features(method, model)
         check_message_budget(agent["agent_id"], agent["budget_bytes"] or None, has_features)
     if scenario.source.data is None:
         next(frames_of(scenario.source, 0), None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from cosense.messages.envelope import PayloadKind
 
 if TYPE_CHECKING:
-    from cosense.detectors.detector import Detector
+    from cosense.methods.model import Model
 
 Method = Literal["hybrid", "intermediate", "late"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -31,19 +31,15 @@ def method_for(model: str) -> Method:
     Raises:
         CosenseError: there is no such model, or its configuration is broken.
     """
-    from cosense.config import load_config
-    from cosense.detectors.config import ModelConfig
-    from cosense.detectors.models import find_model
+    from cosense.methods.model import read_model_config
+    from cosense.model_folders import find_model
 
-    config = load_config(ModelConfig, find_model(model) / "config.yaml")
-    return "late" if config.patches is None and config.cosdh is None else "hybrid"
+    return "late" if read_model_config(find_model(model)).method_name is None else "hybrid"
 
 
-def sends_features(method: str, detector: Detector) -> bool:
+def sends_features(method: str, model: Model) -> bool:
     """Return whether an agent that is not the ego sends features."""
-    from cosense.methods.models import CooperativeDetector
-
-    return method != "late" and isinstance(detector, CooperativeDetector)
+    return method != "late" and model.method is not None
 
 
 def check_message_budget(agent_id: str, budget_bytes: int | None, has_features: bool) -> None:

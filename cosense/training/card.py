@@ -11,7 +11,7 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
-from cosense.training.task import Task
+from cosense.training.tasks.base import Task
 
 _WIDTH = 118
 

@@ -19,14 +19,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cosense.detectors.detector import Detector
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import BevDetector, BevFeatures
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.detections import Detections
+from cosense.sensing.frame import AgentFrame
 from cosense.training.run_config import SceneConfig
-from cosense.training.samples import Moment, View, load_moments
-from cosense.training.task import Show, silent
+from cosense.training.samples import Moment, Show, load_moments, silent
 
 _MAPS = ("class_logits", "box_codes")
 # Only read of the agent that fuses.
@@ -70,7 +69,7 @@ class EncodedMoment:
 
 
 def encoded_moments(
-    scenes: Sequence[SceneConfig], cache: Path, detector: Detector, show: Show = silent
+    scenes: Sequence[SceneConfig], cache: Path, detector: BevDetector, show: Show = silent
 ) -> list[EncodedMoment]:
     """Simulate and encode what is not in the cache yet; see `load_moments`."""
     folder = cache / f"features-{detector.fingerprint.hex()}-{detector.dtype}".replace("torch.", "")
@@ -88,7 +87,7 @@ def encoded_moments(
 
 
 def _encoded(
-    moment: Moment, views: tuple[View, ...], when: str, folder: Path, detector: Detector
+    moment: Moment, views: Sequence[AgentFrame], when: str, folder: Path, detector: BevDetector
 ) -> Iterator[tuple[Path, Matrix]]:
     for index, view in enumerate(views):
         name = hashlib.sha256(f"{moment.name}/{when}/{view.agent_id}".encode()).hexdigest()[:16]
@@ -98,8 +97,8 @@ def _encoded(
         yield path, view.T_world_agent
 
 
-def _write(path: Path, detector: Detector, view: View, *, is_ego: bool) -> None:
-    features = detector.encode(view.points)
+def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool) -> None:
+    features = detector.encode(view)
     detections = detector.decode(features)
     tensors = {f"level{index}": level.half() for index, level in enumerate(features.levels)}
     tensors |= {name: getattr(features, name).half() for name in _MAPS}
@@ -117,7 +116,7 @@ def _write(path: Path, detector: Detector, view: View, *, is_ego: bool) -> None:
     partial.replace(path)
 
 
-def read_view(path: Path, T_world_agent: Matrix, detector: Detector) -> EncodedView:
+def read_view(path: Path, T_world_agent: Matrix, detector: BevDetector) -> EncodedView:
     """Read a view that `encoded_moments` has written."""
     with safe_open(path, "pt") as file:
 
@@ -125,7 +124,7 @@ def read_view(path: Path, T_world_agent: Matrix, detector: Detector) -> EncodedV
             found: Tensor = file.get_tensor(name)
             return found
 
-        levels = tuple(tensor(f"level{index}").float() for index in range(len(detector.config.stages)))
+        levels = tuple(tensor(f"level{index}").float() for index in range(len(detector.level_channels)))
         known = set(file.keys())
         own = {name: tensor(name) if name in known else torch.zeros(0) for name in _OF_EGO}
         features = BevFeatures(

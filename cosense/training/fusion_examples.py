@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosense.cooperation.feature_receiver import scaled
 from cosense.cooperation.gate import reliability
 from cosense.cooperation.receiver import without_ego_body
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import BevDetector
 from cosense.geometry.transforms import Matrix, transform_from_planar
+from cosense.methods.base import scaled
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 from cosense.training.encoded_moments import EncodedMoment, EncodedView, read_view
@@ -117,7 +117,7 @@ class Example:
 
 
 def make_example(
-    moment: EncodedMoment, detector: Detector, config: MethodRunConfig, rng: np.random.Generator
+    moment: EncodedMoment, detector: BevDetector, config: MethodRunConfig, rng: np.random.Generator
 ) -> Example:
     """Draw who sends, how old it is and how wrong the poses are."""
     views = list(range(1, len(moment.views)))
@@ -138,7 +138,7 @@ def make_example(
     return Example(ego, senders, targets, _columns(moment, detector.grid.coarser(2), config, rng))
 
 
-def plain_example(moment: EncodedMoment, detector: Detector, min_points: int) -> Example:
+def plain_example(moment: EncodedMoment, detector: BevDetector, min_points: int) -> Example:
     """Return a moment as it is: everybody sends, in time, with true poses; nothing is cropped."""
     ego = read_view(*moment.views[0], detector)
     views = [read_view(*view, detector) for view in moment.views[1:]]
@@ -147,7 +147,7 @@ def plain_example(moment: EncodedMoment, detector: Detector, min_points: int) ->
     return Example(ego, senders, targets_of(moment, ego, detector, min_points), slice(0, width))
 
 
-def targets_of(moment: EncodedMoment, ego: EncodedView, detector: Detector, min_points: int) -> Targets:
+def targets_of(moment: EncodedMoment, ego: EncodedView, detector: BevDetector, min_points: int) -> Targets:
     """Return what the fused head should say, over the whole range."""
     boxes = moment.boxes - np.array([0, 0, ego.features.ground_m, 0, 0, 0, 0])
     sure = moment.num_points >= min_points

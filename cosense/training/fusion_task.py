@@ -19,29 +19,22 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosense.config import load_config, to_mapping
-from cosense.detectors.config import DETECTED_CLASSES, ModelConfig
-from cosense.detectors.detector import Detector, load_detector
-from cosense.detectors.head import HeadMaps
-from cosense.detectors.models import (
-    CONFIG,
-    FURTHER,
-    WEIGHTS,
-    find_model,
-    network_tensors,
-    read_weights,
-    write_tensors,
-)
+from cosense.detectors.base import BevDetector
+from cosense.detectors.head import DETECTED_CLASSES, HeadMaps
+from cosense.errors import CosenseError
 from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.geometry.boxes import Boxes
 from cosense.methods.calibration import Calibration, fit_curve
+from cosense.methods.model import load_model, read_model_config, read_network
+from cosense.model_folders import CONFIG, WEIGHTS, find_model, network_tensors, write_tensors
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass
 from cosense.training.encoded_moments import EncodedMoment, encoded_moments
 from cosense.training.fusion_examples import Example, MethodRunConfig, make_example, plain_example
+from cosense.training.samples import Show, silent
 from cosense.training.targets import detection_losses, join_targets
-from cosense.training.task import Show, Task, silent
+from cosense.training.tasks.base import Task
 
 _VEHICLE = DETECTED_CLASSES.index(ObjectClass.CAR)
 _IOUS = (0.5, 0.7)
@@ -66,8 +59,11 @@ class FusionTask(Task):
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.model = load_config(ModelConfig, find_model(config.model) / CONFIG)
-        self.detector: Detector = load_detector(config.start_from, str(device))
+        self.model = read_model_config(find_model(config.model))
+        detector = load_model(config.start_from, str(device)).detector
+        if not isinstance(detector, BevDetector):
+            raise CosenseError(f"start_from: '{config.start_from}' has no bird's-eye maps to share")
+        self.detector = detector
         self.figures_mean = (
             "AP: vehicles, bird's-eye IoU 0.5 and 0.7, objects with at least "
             f"{config.min_points} points of any agent, fused maps alone, validation scenes."
@@ -144,22 +140,21 @@ class FusionTask(Task):
         return Calibration(dict(curves))
 
     def summary(self) -> str:
-        tensors = self._tensors()
-        total = sum(tensor.numel() for tensor in tensors.values())
-        added = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith(FURTHER))
+        below, trained = self._below(), network_tensors(self)
+        total = sum(tensor.numel() for tensor in (below | trained).values())
+        added = sum(tensor.numel() for name, tensor in trained.items() if name not in below)
         return (
             f"{total / 1e6:.2f} million parameters, of which {added / 1e6:.2f} million share and fuse, on "
             f"top of {self.config.start_from}."
         )
 
     def export(self, out: Path, command: str) -> None:
-        write_tensors(self._tensors(), out / WEIGHTS)
-        (out / CONFIG).write_text(yaml.safe_dump(to_mapping(self.model), sort_keys=False))
+        write_tensors(self._below() | network_tensors(self), out / WEIGHTS)
+        (out / CONFIG).write_text(yaml.safe_dump(self.model.to_mapping(), sort_keys=False))
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Return what the weights file holds: the detector below, and over it what was trained."""
-        tensors, _ = read_weights(find_model(self.config.start_from))
-        return tensors | network_tensors(self)
+    def _below(self) -> dict[str, Tensor]:
+        """Return the tensors of the detector that the run starts from."""
+        return network_tensors(read_network(find_model(self.config.start_from)))
 
     def _fused_boxes(self, example: Example, setting: Any) -> Detections:
         maps = self.maps_of(example, setting)
@@ -183,7 +178,9 @@ class Judged:
     objects: int
 
 
-def judge(found: Detections, moment: EncodedMoment, detector: Detector, kind: int, min_points: int) -> Judged:
+def judge(
+    found: Detections, moment: EncodedMoment, detector: BevDetector, kind: int, min_points: int
+) -> Judged:
     """Match the boxes of one class, in the ego frame, with its objects."""
     found = found[(found.labels == DETECTED_CLASSES[kind]) & _in_range(found.boxes, detector)]
     of_kind = (moment.classes == kind) & _in_range(moment.boxes, detector)
@@ -194,5 +191,5 @@ def judge(found: Detections, moment: EncodedMoment, detector: Detector, kind: in
     return Judged(found.scores[counted], {iou: hit[counted] for iou, hit in hits.items()}, len(truth))
 
 
-def _in_range(boxes: Boxes, detector: Detector) -> NDArray[np.bool_]:
+def _in_range(boxes: Boxes, detector: BevDetector) -> NDArray[np.bool_]:
     return detector.grid.contains(boxes[:, :3])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.scene_graph.describe.descriptors import Describe
 from cosense.scene_graph.extract.build import build, graph_of
@@ -26,8 +26,7 @@ from cosense.scene_graph.register.match import find_candidates
 from cosense.scene_graph.register.registration import Settings
 from cosense.simulation import SCENES_VERSION
 from cosense.training.run_config import SceneConfig
-from cosense.training.samples import cached, simulated_moment
-from cosense.training.task import Show, silent
+from cosense.training.samples import Show, cached, silent, simulated_moment
 
 # Raised whenever `build` comes to give other graphs.
 _CACHE_VERSION = 1
@@ -108,7 +107,7 @@ def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detect
 
     def make() -> dict[str, NDArray]:
         views = simulated_moment(family, seed, vehicles, cache).views
-        graphs = [(view, build(view.points, detector.detect(view.points))) for view in views]
+        graphs = [(view, build(view.points, detector.detect(view))) for view in views]
         return _to_arrays([replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in graphs])
 
     key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]

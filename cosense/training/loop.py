@@ -23,7 +23,7 @@ from cosense.errors import CosenseError
 from cosense.training.card import write_card
 from cosense.training.log import Log
 from cosense.training.run_config import RunConfig
-from cosense.training.task import Task
+from cosense.training.tasks.base import Task
 from cosense.training.torchrun import Processes, joined_processes
 
 logger = logging.getLogger(__name__)

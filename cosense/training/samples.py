@@ -19,20 +19,27 @@ from numpy.typing import NDArray
 from cosense.config import to_mapping
 from cosense.data import open_dataset
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import detected_class
+from cosense.detectors.head import detected_class
 from cosense.errors import CosenseError
 from cosense.evaluation.runs.runner import most_points_of_one_agent
 from cosense.geometry.boxes import Boxes, points_in_boxes
-from cosense.geometry.transforms import Matrix
+from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
 from cosense.simulation import SCENES_VERSION, simulate
 from cosense.training.run_config import DataConfig, SceneConfig
-from cosense.training.task import Show, silent
 
 # Raised whenever the cached files get another form; what is in them has the version of the simulation.
-_CACHE_VERSION = 1
+_SAMPLES_VERSION = 1
+_MOMENTS_VERSION = 2
 _SAMPLE_ARRAYS = ("points", "boxes", "classes", "owner")
 _MOMENT_ARRAYS = ("boxes", "classes", "num_points")
+
+# Called with what is going on, how much of it is done, and how much there is.
+Show = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, of: int) -> None:
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +56,11 @@ class Sample:
     """
 
     name: str
-    kind: str
+    kind: AgentKind
     points: NDArray[np.float32]
     boxes: Boxes
     classes: NDArray[np.int64]
     owner: NDArray[np.int16]
-
-
-@dataclass(frozen=True)
-class View:
-    """One agent's cloud at one moment.
-
-    Attributes:
-        agent_id: name of the agent.
-        T_world_agent: (4,4).
-        points: (N,4) float32 in the agent frame.
-    """
-
-    agent_id: str
-    T_world_agent: Matrix
-    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -77,16 +69,16 @@ class Moment:
 
     Attributes:
         name: sequence and frame.
-        views: all agents, the ego first.
-        earlier: the same agents one period (100 ms) before, since a message may be that old.
+        views: frames of all agents, the ego first.
+        earlier: frames of the same agents one period (100 ms) before, since a message may be that old.
         boxes: (M,7) objects of which any agent has a point, in the ego frame.
         classes: (M,) int64, index into `DETECTED_CLASSES`.
         num_points: (M,) int64, points on each object, counted on the agent that has most.
     """
 
     name: str
-    views: tuple[View, ...]
-    earlier: tuple[View, ...]
+    views: tuple[AgentFrame, ...]
+    earlier: tuple[AgentFrame, ...]
     boxes: Boxes
     classes: NDArray[np.int64]
     num_points: NDArray[np.int64]
@@ -164,7 +156,7 @@ def simulated_moment(family: str, seed: int, vehicles: int, cache: Path) -> Mome
         earlier, frame = (made.frame for made in simulate(family, seed, 2, vehicles=vehicles))
         return _moment_to_arrays(moment_of(earlier, frame))
 
-    key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles]
+    key = [_MOMENTS_VERSION, SCENES_VERSION, family, seed, vehicles]
     return _moment_from_arrays(cached(cache, f"cooperative-{family}-{seed}", key, make))
 
 
@@ -173,8 +165,8 @@ def moment_of(earlier: CooperativeFrame, frame: CooperativeFrame) -> Moment:
     known, classes = _detected(frame.ground_truth)
     return Moment(
         name=f"{frame.sequence}/{frame.frame_id}",
-        views=_views(frame),
-        earlier=_views(earlier),
+        views=(frame.ego, *frame.others),
+        earlier=(earlier.ego, *earlier.others),
         boxes=frame.ground_truth.boxes[known],
         classes=classes,
         num_points=most_points_of_one_agent(frame)[known],
@@ -219,7 +211,7 @@ def _sequence(scenes: SceneConfig, family: str, seed: int, cache: Path) -> list[
         used = (f.frame for index, f in enumerate(frames) if index % scenes.frame_step == 0)
         return _samples_to_arrays(sample for frame in used for sample in samples_of(frame))
 
-    versions = [_CACHE_VERSION, SCENES_VERSION]
+    versions = [_SAMPLES_VERSION, SCENES_VERSION]
     key = [versions, family, seed, scenes.frames_per_sequence, scenes.frame_step]
     return _samples_from_arrays(cached(cache, f"{family}-{seed}", key, make))
 
@@ -235,25 +227,24 @@ def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:
 
 def _samples_from_arrays(arrays: dict[str, NDArray]) -> list[Sample]:
     return [
-        Sample(str(name), str(kind), *(arrays[f"{index}.{key}"] for key in _SAMPLE_ARRAYS))
+        Sample(str(name), _kind(kind), *(arrays[f"{index}.{key}"] for key in _SAMPLE_ARRAYS))
         for index, (name, kind) in enumerate(arrays["names"])
     ]
 
 
-def _views(frame: CooperativeFrame) -> tuple[View, ...]:
-    return tuple(
-        View(agent.agent_id, agent.T_world_agent, agent.points) for agent in (frame.ego, *frame.others)
-    )
+def _kind(stored: str) -> AgentKind:
+    return "infrastructure" if stored == "infrastructure" else "vehicle"
 
 
 def _moment_to_arrays(moment: Moment) -> dict[str, NDArray]:
     arrays: dict[str, NDArray] = {
         "name": np.array(moment.name),
-        "agents": np.array([view.agent_id for view in moment.views]),
+        "agents": np.array([[view.agent_id, view.kind] for view in moment.views]),
         **{key: getattr(moment, key) for key in _MOMENT_ARRAYS},
     }
     for when, views in (("now", moment.views), ("earlier", moment.earlier)):
         for index, view in enumerate(views):
+            arrays[f"{when}.{index}.stamp_ns"] = np.array(view.stamp_ns)
             arrays[f"{when}.{index}.pose"] = view.T_world_agent
             arrays[f"{when}.{index}.points"] = view.points
     return arrays
@@ -262,8 +253,14 @@ def _moment_to_arrays(moment: Moment) -> dict[str, NDArray]:
 def _moment_from_arrays(arrays: dict[str, NDArray]) -> Moment:
     now, earlier = (
         tuple(
-            View(str(agent), arrays[f"{when}.{index}.pose"], arrays[f"{when}.{index}.points"])
-            for index, agent in enumerate(arrays["agents"])
+            AgentFrame(
+                str(agent),
+                _kind(kind),
+                int(arrays[f"{when}.{index}.stamp_ns"]),
+                arrays[f"{when}.{index}.pose"],
+                arrays[f"{when}.{index}.points"],
+            )
+            for index, (agent, kind) in enumerate(arrays["agents"])
         )
         for when in ("now", "earlier")
     )

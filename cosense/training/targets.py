@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cosense.detectors.box_maps import code_maps, hills, middle_cells
-from cosense.detectors.config import DETECTED_CLASSES
-from cosense.detectors.head import HeadMaps
+from cosense.detectors.head import DETECTED_CLASSES, HeadMaps
 from cosense.sensing.grid import BevGrid
 
 _FOCUS = 2.0

@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 from torch import distributed, nn
 
-from cosense.detectors.network import usable_device
+from cosense.detectors.device import usable_device
 
 # The others wait this long for the first process to fill the cache.
 _PATIENCE = timedelta(days=1)

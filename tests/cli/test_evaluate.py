@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from cosense.detectors.config import ModelConfig, StageConfig
+from cosense.detectors.models import WEIGHTS, write_weights
+from cosense.detectors.network import build_network
+from cosense.methods.models import load_model
 from typer.testing import CliRunner
 
 from cosense.cli.evaluate import command, default_fusion, default_protocol
 from cosense.cli.main import app
 from cosense.config import to_mapping
 from cosense.data import open_dataset
-from cosense.detectors.config import ModelConfig, StageConfig
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
-from cosense.methods.models import load_model
 from cosense.sensing.pcd import write_pcd
 from tests.evaluation.cooperators import tiny_detector
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cosense.config import to_mapping
-from cosense.detectors.detector import load_detector
-from tests.detectors.networks import TINY
+from cosense.methods.model import load_model
+from tests.detectors.networks import TINY, mapping_of
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def config(tmp_path: Path) -> Path:
     """A run of a second on one scene."""
     model = tmp_path / "tiny"
     model.mkdir()
-    (model / "config.yaml").write_text(yaml.safe_dump(to_mapping(TINY)))
+    (model / "config.yaml").write_text(yaml.safe_dump(mapping_of(TINY)))
     scenes = {"scenes": {"families": ["curved_road"], "first_seed": 5, "sequences": 1}}
     run = {"train": "detector", "model": str(model), "data": scenes, "validation": scenes}
     path = tmp_path / "run.yaml"
@@ -47,7 +46,7 @@ def test_a_run_leaves_a_model_that_loads_and_can_be_prolonged(config: Path, tmp_
     result = run_train(str(config), "--out", str(out))
     assert result.returncode == 0, result.stderr
     assert f"weights, card and logs are in {out}" in result.stdout.replace("\n", " ").replace("  ", " ")
-    assert load_detector(out).config == TINY
+    assert load_model(out).detector.config == TINY
     assert f"cosense train {config}" in (out / "card.md").read_text()
     steps = (out / "validation.csv").read_text().splitlines()
     result = run_train(str(config), "--out", str(out), "--resume", "--minutes", "0.03")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from cosense.detectors.models import WEIGHTS, write_weights
+from cosense.detectors.network import build_network
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
@@ -18,8 +20,6 @@ from cosense.config import to_mapping
 from cosense.cooperation.journal import JournalEntry, to_values
 from cosense.cooperation.receiver import FusionResult
 from cosense.data import open_dataset
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
 from cosense.sensing.detections import Detections
 from cosense.simulation.dair_v2x_writer import write_dair_v2x

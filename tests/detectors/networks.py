@@ -1,12 +1,25 @@
-"""Small networks and clouds that several tests of this room use."""
+"""Small networks, model folders and clouds that several tests use."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import yaml
 
-from cosense.detectors.config import ModelConfig, StageConfig
+from cosense.config import to_mapping
+from cosense.detectors.base import BevDetector
+from cosense.detectors.pillars import PillarDetector, PillarsConfig, StageConfig
+from cosense.geometry.transforms import Matrix
+from cosense.methods.base import Method
+from cosense.methods.cosdh.method import Cosdh
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.patches.method import Patches
+from cosense.methods.patches.settings import PatchesConfig
+from cosense.model_folders import CONFIG, WEIGHTS, network_tensors, write_tensors
+from cosense.sensing.frame import AgentFrame
 
-TINY = ModelConfig(
+TINY = PillarsConfig(
     range_m=(-12.8, -6.4, -12.0, 12.8, 6.4, 5.0),
     height_m=(-1.5, 5.0),
     cell_m=0.4,
@@ -16,6 +29,45 @@ TINY = ModelConfig(
     shrink_channels=(8,),
     precision="float32",
 )
+
+Sharing = PatchesConfig | CosdhConfig
+
+
+def method_of(sharing: Sharing) -> tuple[str, type[Method]]:
+    """Return name and class of the method that a configuration belongs to."""
+    return ("patches", Patches) if isinstance(sharing, PatchesConfig) else ("cosdh", Cosdh)
+
+
+def tiny_detector(config: PillarsConfig = TINY, seed: int = 0, name: str = "tiny", **identity) -> BevDetector:
+    """Return an untrained detector."""
+    return PillarDetector(name, config, PillarDetector.build(config, seed), **identity)
+
+
+def mapping_of(config: PillarsConfig = TINY, sharing: Sharing | None = None) -> dict:
+    """Return the content of config.yaml."""
+    mapping = {"detector": "pillars", **to_mapping(config)}
+    if sharing is not None:
+        mapping["sharing"] = {"method": method_of(sharing)[0], **to_mapping(sharing)}
+    return mapping
+
+
+def write_model(
+    folder: Path, config: PillarsConfig = TINY, seed: int = 0, sharing: Sharing | None = None, **changes
+) -> Path:
+    """Write an untrained model as `load_model` reads it; `changes` are of config.yaml. Return its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(yaml.safe_dump(mapping_of(config, sharing) | changes))
+    tensors = network_tensors(PillarDetector.build(config, seed))
+    if sharing is not None:
+        built = method_of(sharing)[1].build(sharing, tiny_detector(config, seed), seed)
+        tensors |= network_tensors(built)
+    write_tensors(tensors, folder / WEIGHTS)
+    return folder
+
+
+def frame_of(points: np.ndarray, T_world_agent: Matrix | None = None) -> AgentFrame:
+    """Return a frame of a vehicle that has nothing but a cloud."""
+    return AgentFrame("ego", "vehicle", 0, np.eye(4) if T_world_agent is None else T_world_agent, points)
 
 
 def cloud(seed: int = 0, points: int = 4000, height_m: float = 1.9) -> np.ndarray:

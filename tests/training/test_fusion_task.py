@@ -10,22 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from rich.progress import Progress
 from safetensors.torch import load_file
 
-from cosense.config import load_config, to_mapping
-from cosense.detectors.config import CosdhConfig, ModelConfig, PatchesConfig
-from cosense.detectors.detector import load_detector
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
-from cosense.methods.models import CooperativeDetector, load_model
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.model import load_model, read_model_config
+from cosense.methods.patches.settings import PatchesConfig
+from cosense.model_folders import WEIGHTS
 from cosense.training.fusion_examples import MethodRunConfig
 from cosense.training.loop import Run, train
 from cosense.training.run_config import SceneConfig
-from cosense.training.tasks import find_task
+from cosense.training.tasks.base import Task
+from cosense.training.tasks.cosdh import CosdhTask
+from cosense.training.tasks.patches import PatchesTask
 from cosense.training.torchrun import Processes
+from tests.detectors.networks import frame_of, write_model
 from tests.training.toys import TOY_MODEL
 
 SCENES = (SceneConfig(("car_park",), 7, 1), SceneConfig(("crossing",), 8, 1, vehicles=2))
@@ -33,6 +33,7 @@ METHODS = {
     "patches": PatchesConfig(hidden_channels=8, fused_channels=8),
     "cosdh": CosdhConfig(codec_ratio=4),
 }
+TASKS: dict[str, type[Task]] = {"patches": PatchesTask, "cosdh": CosdhTask}
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return models to start from and to train, and a cache with two scenes."""
     root = tmp_path_factory.mktemp("cooperation")
     model = replace(TOY_MODEL, range_m=(-38.4, -25.6, -12.0, 38.4, 25.6, 5.0))
-    for name, changes in {"start": {}, **{name: {name: config} for name, config in METHODS.items()}}.items():
-        (root / name).mkdir()
-        content = yaml.safe_dump(to_mapping(replace(model, **changes)))
-        (root / name / "config.yaml").write_text(content)
-    write_weights(build_network(model, 3), root / "start" / WEIGHTS)
+    for name, sharing in {"start": None, **METHODS}.items():
+        write_model(root / name, model, 3, sharing)
     return root
 
 
@@ -67,7 +65,7 @@ def config(folder: Path, method: str = "patches", **changes: object) -> MethodRu
 def trained(
     run: MethodRunConfig, out: Path, method: str = "patches", resume: bool = False, command: str = ""
 ) -> dict[str, float]:
-    return train(find_task(method, out), run, out, resume=resume, command=command)
+    return train(TASKS[method], run, out, resume=resume, command=command)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -75,15 +73,13 @@ def test_a_run_leaves_a_model_that_shares_and_keeps_the_detector_below(folder: P
     out = folder / f"run-{method}"
     figures = trained(config(folder, method), out, method, command="cosense train toys.yaml")
 
-    model, start = load_model(out), load_detector(folder / "start")
-    assert isinstance(model, CooperativeDetector)
-    assert load_config(ModelConfig, out / "config.yaml") == load_config(
-        ModelConfig, folder / method / "config.yaml"
-    )
+    model, start = load_model(out), load_model(folder / "start")
+    assert model.method is not None
+    assert read_model_config(out).to_mapping() == read_model_config(folder / method).to_mapping()
     weights, before = load_file(out / WEIGHTS), load_file(folder / "start" / WEIGHTS)
     kept = [name for name in before if name.startswith(("encoder.", "backbone."))]
     assert all(torch.equal(weights[name], before[name]) for name in kept)
-    assert model.fingerprint != start.fingerprint
+    assert model.detector.fingerprint != start.detector.fingerprint
     assert all(0 <= value <= 1 for value in figures.values())
     assert "cosense train toys.yaml" in (out / "card.md").read_text()
 
@@ -94,7 +90,7 @@ def test_the_product_profile_leaves_the_whole_detector_as_it_was(folder: Path) -
     before, after = load_file(folder / "start" / WEIGHTS), load_file(out / WEIGHTS)
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     points = np.random.default_rng(0).uniform(-20, 20, (2000, 4)).astype(np.float32) * [1, 1, 0.05, 0.05]
-    own, alone = load_model(out).encode(points), load_detector(folder / "start").encode(points)
+    own, alone = (load_model(name).detector.encode(frame_of(points)) for name in (out, folder / "start"))
     assert torch.equal(own.class_logits, alone.class_logits)
 
 
@@ -134,7 +130,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(folder: Path) -
     whole, halted = folder / "run-uninterrupted", folder / "run-interrupted"
     run = config(folder)
     trained(run, whole)
-    task = find_task("patches", folder)(run, torch.device("cpu"))
+    task = PatchesTask(run, torch.device("cpu"))
     task.load()
 
     class Impatient(Progress):

@@ -16,17 +16,18 @@ import torch
 from rich.progress import Progress
 from safetensors.torch import load_file
 
-from cosense.detectors.detector import load_detector
-from cosense.detectors.models import WEIGHTS
 from cosense.errors import CosenseError
 from cosense.geometry.iou import bev_iou
+from cosense.methods.model import load_model
+from cosense.model_folders import WEIGHTS
 from cosense.training.augment import AugmentationConfig
 from cosense.training.loop import CHECKPOINT, Run, learning_rate
 from cosense.training.samples import Sample
 from cosense.training.tasks.pillars import PillarsTask
 from cosense.training.torchrun import Processes
 from tests.conftest import REPOSITORY
-from tests.training.toys import TOY_MODEL, toy_sample, toy_task, write_model
+from tests.detectors.networks import frame_of, write_model
+from tests.training.toys import TOY_MODEL, toy_sample, toy_task
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -61,7 +62,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sample]:
 
 def test_a_tiny_network_finds_the_one_car_that_it_was_shown(learned: tuple[Path, Sample]) -> None:
     out, sample = learned
-    found = load_detector(out).detect(sample.points)
+    found = load_model(out).detector.detect(frame_of(sample.points))
     assert bev_iou(found.boxes[:1], sample.boxes)[0, 0] > 0.6
     assert found.scores[0] > 0.3
     assert not (found.scores[1:] > 0.3).any()
@@ -132,7 +133,9 @@ def test_resuming_needs_a_checkpoint_of_the_same_run(tmp_path: Path) -> None:
         with pytest.raises(CosenseError, match=said):
             resume(**changes)
     resumed = resume().task
-    moved = PillarsTask(replace(resumed.config, model=write_model(tmp_path / "other")), ALONE.device)
+    moved = PillarsTask(
+        replace(resumed.config, model=write_model(tmp_path / "other", TOY_MODEL)), ALONE.device
+    )
     moved.samples = resumed.samples
     with pytest.raises(CosenseError, match=r"with model '.*toys', the run has '.*other'; resume with"):
         Run(moved, tmp_path, ALONE, Progress(disable=True)).resume()

@@ -10,7 +10,7 @@ import pytest
 
 from cosense.config import from_mapping
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import DETECTED_CLASSES, detected_class
+from cosense.detectors.head import DETECTED_CLASSES, detected_class
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.sensing.frame import AgentFrame
@@ -90,6 +90,7 @@ def test_a_moment_comes_back_from_the_cache_as_it_was_made(tmp_path: Path) -> No
     for a, b in zip((*made.views, *made.earlier), (*read.views, *read.earlier), strict=True):
         np.testing.assert_array_equal(a.points, b.points)
         np.testing.assert_array_equal(a.T_world_agent, b.T_world_agent)
+        assert (a.agent_id, a.kind, a.stamp_ns) == (b.agent_id, b.kind, b.stamp_ns)
 
 
 @pytest.mark.parametrize(

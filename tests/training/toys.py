@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
-from cosense.config import to_mapping
-from cosense.detectors.config import ModelConfig
+from cosense.detectors.pillars import PillarsConfig
 from cosense.geometry.boxes import points_in_boxes
 from cosense.training.augment import AugmentationConfig
 from cosense.training.run_config import DataConfig
 from cosense.training.samples import Sample
 from cosense.training.tasks.pillars import DetectorRunConfig, PillarsTask
-from tests.detectors.networks import TINY
+from tests.detectors.networks import TINY, write_model
 
-TOY_MODEL: ModelConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
+TOY_MODEL: PillarsConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
 UNCHANGED = AugmentationConfig(
     rotation_deg=0, mirror=0, scale=0, drop_beams=0, drop_points=0, no_intensity=0, dim=0
 )
@@ -52,16 +50,9 @@ def toy_sample(seed: int, cars: int = 1, height_m: float = 1.9) -> Sample:
     return Sample(f"toy/{seed}", "vehicle", points, boxes, np.zeros(cars, dtype=np.int64), owner)
 
 
-def write_model(folder: Path, model: ModelConfig = TOY_MODEL) -> Path:
-    """Write a model folder without weights, and return it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(model)))
-    return folder
-
-
 def toy_task(folder: Path, samples: list[Sample], **changes: object) -> PillarsTask:
     """Return a detector to be trained on samples, with its model in a folder below `folder`."""
-    task = PillarsTask(toy_config(write_model(folder / "toys"), **changes), torch.device("cpu"))
+    task = PillarsTask(toy_config(write_model(folder / "toys", TOY_MODEL), **changes), torch.device("cpu"))
     task.samples, task.unseen = samples, samples[:1]
     return task
 

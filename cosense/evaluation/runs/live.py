@@ -11,18 +11,18 @@ from cosense.cooperation.cooperate import FusionKind
 from cosense.cooperation.journal import JournalEntry
 from cosense.cooperation.receiver import FusionResult
 from cosense.data.dataset import Dataset
-from cosense.detectors.detector import Detector
 from cosense.evaluation.metrics.summary import FrameResult, summarise
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import RunSettings, most_points_of_one_agent, run_description
+from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 
 
 def evaluate_live(
     dataset: Dataset,
     entries: Sequence[JournalEntry],
-    detector: Detector,
+    model: Model,
     protocol: Protocol,
     *,
     frames: int,
@@ -37,7 +37,7 @@ def evaluate_live(
     Args:
         dataset: what was played; see `entries_by_frame` for which entry belongs to which frame.
         entries: of detections.jsonl.
-        detector: what all agents ran.
+        model: what all agents ran.
         protocol: what is counted.
         frames: how many frames were played, from the first on.
         command: with which all this can be repeated.
@@ -69,7 +69,7 @@ def evaluate_live(
     settings = RunSettings(fusion=fusion, budget_bytes=budget_bytes, pose_noise=PoseNoise(), seed=0)
     return {
         "command": command,
-        **run_description(dataset, detector, protocol, settings),
+        **run_description(dataset, model, protocol, settings),
         "live": True,
         "frames": frames,
         "frames_not_fused": fused.count(None),

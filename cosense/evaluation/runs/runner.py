@@ -36,7 +36,6 @@ from cosense.cooperation.feature_sender import check_feature_budget
 from cosense.cooperation.relative_poses import RegistrationKind
 from cosense.cooperation.share import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
-from cosense.detectors.detector import Detector
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.metrics.summary import (
     FrameResult,
@@ -61,6 +60,7 @@ from cosense.geometry.boxes import points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
+from cosense.methods.model import Model
 from cosense.methods.selection import SELECTIONS, Selection
 from cosense.sensing.frame import AgentFrame
 
@@ -98,10 +98,10 @@ class RunSettings:
                 f"leave it out or choose {' or '.join(FEATURE_KINDS)}"
             )
 
-    def start(self, detector: Detector) -> Cooperation:
+    def start(self, model: Model) -> Cooperation:
         """Return agents who remember nothing."""
         return Cooperation(
-            detector,
+            model,
             self.fusion,
             budget_bytes=self.budget_bytes,
             selection=self.selection,
@@ -157,7 +157,7 @@ class RunState:
 
 def evaluate(
     dataset: Dataset,
-    detector: Detector,
+    model: Model,
     protocol: Protocol,
     *,
     fusion: FusionKind,
@@ -177,7 +177,7 @@ def evaluate(
 
     Args:
         dataset: its frames in their order.
-        detector: what all agents run.
+        model: what all agents run.
         protocol: what is counted.
         fusion: how the agents work together, see `Cooperation`.
         out: folder for frames.jsonl and metrics.json.
@@ -203,15 +203,15 @@ def evaluate(
     if limit is not None and limit < 1:
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
     check_labels(dataset)
-    check_fusion(fusion, detector)
+    check_fusion(fusion, model)
     check_first_budgets(dataset, [(fusion, budget_bytes)])
-    run = run_description(dataset, detector, protocol, settings)
+    run = run_description(dataset, model, protocol, settings)
     open_run(out, run, restart=restart)
     state = RunState(protocol, min(limit or len(dataset), len(dataset)), with_graphs=registration != "none")
     _resume(state, dataset, out)
     if progress:
         progress(state)
-    agents = SequenceCooperation(lambda: settings.start(detector))
+    agents = SequenceCooperation(lambda: settings.start(model))
     if (fusion in FEATURE_KINDS or registration != "none") and 0 < state.done < state.total:
         _catch_up(agents, dataset, settings, state.done)
     with (out / FRAMES).open("a") as stream:
@@ -251,18 +251,18 @@ def evaluate(
 
 
 def run_description(
-    dataset: Dataset, detector: Detector, protocol: Protocol, settings: RunSettings
+    dataset: Dataset, model: Model, protocol: Protocol, settings: RunSettings
 ) -> dict[str, Any]:
     """Return everything that decides what comes out of a run, ready for JSON."""
     return {
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
         "dataset": dataset_description(dataset),
-        "model": detector.name,
-        "weights_sha256": detector.weights_sha256,
-        "fingerprint": detector.fingerprint.hex(),
-        "device": str(detector.device),
-        "dtype": str(detector.dtype),
+        "model": model.name,
+        "weights_sha256": model.detector.weights_sha256,
+        "fingerprint": model.detector.fingerprint.hex(),
+        "device": str(model.detector.device),
+        "dtype": str(model.detector.dtype),
         **asdict(settings),
         "versions": versions(),
     }

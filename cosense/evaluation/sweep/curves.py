@@ -10,10 +10,9 @@ from typing import Literal, get_args
 
 from cosense.cooperation.cooperate import FEATURE_KINDS, REPAIRED_KINDS, FusionKind, check_fusion
 from cosense.cooperation.relative_poses import RegistrationKind
-from cosense.detectors.detector import Detector
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.sweep.sweep import Point
-from cosense.methods.models import CooperativeDetector
+from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 
 Curve = Literal["budget", "pose-noise", "delay", "loss", "agents", "grid"]
@@ -122,7 +121,7 @@ def read_values(curve: Curve, text: str | None, num_agents: int) -> dict[str, tu
 
 def points_of(
     curve: Curve,
-    detectors: Mapping[str, Detector],
+    models: Mapping[str, Model],
     values: Mapping[str, Sequence[Value]],
     *,
     fusions: Sequence[FusionKind] = (),
@@ -137,7 +136,7 @@ def points_of(
 
     Args:
         curve: which one.
-        detectors: by name.
+        models: by name.
         values: of the fields that it varies, see `read_values`.
         fusions: which ones, each for the models that can do it; none for those that the curve usually has.
         selections: rules by which cells are chosen; none for that of the model's profile.
@@ -150,13 +149,13 @@ def points_of(
         CosenseError: a kind of fusion that none of the models is made for.
     """
     for fusion in fusions:
-        if not any(_can_do(fusion, detector) for detector in detectors.values()):
-            check_fusion(fusion, next(iter(detectors.values())))
+        if not any(_can_do(fusion, model) for model in models.values()):
+            check_fusion(fusion, next(iter(models.values())))
     points = []
-    for name, detector in detectors.items():
+    for name, model in models.items():
         points.append(Point(name, "none"))
         for fusion in fusions or USUAL_FUSIONS.get(curve, ("late", "hybrid")):
-            if fusion == "none" or not _can_do(fusion, detector):
+            if fusion == "none" or not _can_do(fusion, model):
                 continue
             for registration in (registrations if fusion in REPAIRED_KINDS else ()) or ("none",):
                 start = Point(name, fusion, registration=registration, is_announced=is_announced)
@@ -184,8 +183,8 @@ def _points(
     return [replace(start, **setting) for start in starts for setting in settings]  # type: ignore[arg-type]
 
 
-def _can_do(fusion: FusionKind, detector: Detector) -> bool:
-    return fusion not in FEATURE_KINDS or isinstance(detector, CooperativeDetector)
+def _can_do(fusion: FusionKind, model: Model) -> bool:
+    return fusion not in FEATURE_KINDS or model.method is not None
 
 
 def _read(text: str, name: str, all_values: str) -> Value:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from cosense.data.dataset import Dataset
-from cosense.detectors.detector import Detector
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.bootstrap import frame_draws, resample
 from cosense.evaluation.metrics.scoring import Question
@@ -18,6 +17,7 @@ from cosense.evaluation.protocol import ALL, Protocol
 from cosense.evaluation.runs.records import write_json
 from cosense.evaluation.runs.runner import dataset_description, versions
 from cosense.evaluation.sweep.sweep import Point, PointResult, lean
+from cosense.methods.model import Model
 
 JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
 # Falling so many points below the ego alone is within what "never worse than alone" allows.
@@ -28,7 +28,7 @@ _MAIN_IOU = 0.5
 def sweep_content(
     results: Sequence[PointResult],
     dataset: Dataset,
-    detectors: Mapping[str, Detector],
+    models: Mapping[str, Model],
     protocol: Protocol,
     *,
     curve: str,
@@ -40,7 +40,7 @@ def sweep_content(
     Args:
         results: with the ego alone of each model among them.
         dataset: what the frames are from.
-        detectors: by name.
+        models: by name.
         protocol: what is counted.
         curve: name of the curve.
         seed: of pose noise, loss and bootstrap.
@@ -59,12 +59,12 @@ def sweep_content(
         "frames": len(results[0].scores),
         "models": {
             name: {
-                "weights_sha256": detector.weights_sha256,
-                "fingerprint": detector.fingerprint.hex(),
-                "device": str(detector.device),
-                "dtype": str(detector.dtype),
+                "weights_sha256": model.detector.weights_sha256,
+                "fingerprint": model.detector.fingerprint.hex(),
+                "device": str(model.detector.device),
+                "dtype": str(model.detector.dtype),
             }
-            for name, detector in detectors.items()
+            for name, model in models.items()
         },
         "versions": versions(),
         "points": points,

@@ -19,8 +19,7 @@ from cosense.cooperation.channel import JITTER_NS, Channel, DistantCooperation, 
 from cosense.cooperation.cooperate import BuildGraph, FusionKind
 from cosense.cooperation.relative_poses import RegistrationKind
 from cosense.data.dataset import CooperativeFrame, Dataset
-from cosense.detectors.detector import Detector
-from cosense.detectors.features import BevFeatures
+from cosense.detectors.base import Encoded
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
 from cosense.evaluation.protocol import Protocol
@@ -31,7 +30,7 @@ from cosense.evaluation.sweep.shared_maps import SharedMaps
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
-from cosense.methods.models import CooperativeDetector
+from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 from cosense.sensing.frame import AgentFrame
 
@@ -43,7 +42,7 @@ class Point:
     """One setting.
 
     Attributes:
-        model: name of the detector that all agents run.
+        model: name of the model that all agents run.
         fusion: how they work together.
         selection: by which rule cells are chosen; None for that of the model's profile.
         budget_bytes: limit of each message, None for that of the format; that of graphs is another one.
@@ -153,7 +152,7 @@ def survey(dataset: Dataset, limit: int | None = None) -> Survey:
 
 def sweep(
     dataset: Dataset,
-    detectors: Mapping[str, Detector],
+    models: Mapping[str, Model],
     points: Sequence[Point],
     protocol: Protocol,
     counted: Sequence[bool],
@@ -167,7 +166,7 @@ def sweep(
 
     Args:
         dataset: its frames in their order.
-        detectors: by the names that the points use.
+        models: by the names that the points use.
         points: the settings.
         protocol: what is counted.
         counted: of each frame, whether its boxes and bytes count; the others are where agents get to know
@@ -183,10 +182,9 @@ def sweep(
             what a point asks of it.
     """
     counting = lean(protocol)
-    shared = SharedMaps(detectors)
+    shared = SharedMaps(models)
     runs = [
-        _Run(point, shared.detectors[point.model], partial(shared.build_graph, point.model), seed)
-        for point in points
+        _Run(point, models[point.model], partial(shared.build_graph, point.model), seed) for point in points
     ]
     previous: CooperativeFrame | None = None
     for index, counts in enumerate(counted):
@@ -240,10 +238,10 @@ def nearest_agents(
 class _Run:
     """One setting on its way through the frames."""
 
-    def __init__(self, point: Point, detector: Detector, build_graph: BuildGraph, seed: int) -> None:
+    def __init__(self, point: Point, model: Model, build_graph: BuildGraph, seed: int) -> None:
         self.result = PointResult(point)
         self._build_graph = build_graph
-        self._detector = detector
+        self._model = model
         self._channel = Channel(point.delay_ms, point.loss, seed)
         self.begin()
 
@@ -251,7 +249,7 @@ class _Run:
         """Start a sequence: agents who remember nothing."""
         point = self.result.point
         self._cooperation = DistantCooperation(
-            self._detector,
+            self._model,
             point.fusion,
             self._channel,
             budget_bytes=point.budget_bytes,
@@ -260,7 +258,7 @@ class _Run:
             build_graph=self._build_graph,
         )
 
-    def step(self, agents: Sequence[AgentFrame], index: int, features: Mapping[str, BevFeatures]) -> Exchange:
+    def step(self, agents: Sequence[AgentFrame], index: int, features: Mapping[str, Encoded]) -> Exchange:
         return self._cooperation.exchange(agents, index, features)
 
     def count(self, exchange: Exchange, frame_score: FrameScore) -> None:
@@ -269,17 +267,17 @@ class _Run:
         self.result.messages_used_for.update(peer.used_for for peer in exchange.result.peers)
         self.result.num_sent += len(exchange.sent) + len(exchange.graphs)
         for data in exchange.sent.values():
-            elements = num_elements(data, self._detector)
+            elements = num_elements(data, self._model)
             if elements is not None:
                 self.result.elements.append(elements)
 
 
-def num_elements(data: bytes, detector: Detector) -> int | None:
+def num_elements(data: bytes, model: Model) -> int | None:
     """Return how many numbers of features a message holds, K cells of C channels; None if of another kind."""
     message = decode(data)
-    if message.kind != PayloadKind.FEATURES or not isinstance(detector, CooperativeDetector):
+    if message.kind != PayloadKind.FEATURES or model.method is None:
         return None
-    payload = decode_features(message.payload, detector.sharing.specs, detector.grid.shape)
+    payload = decode_features(message.payload, model.method.specs, model.method.detector.grid.shape)
     return sum(layer.values.size for layer in payload.layers)
 
 

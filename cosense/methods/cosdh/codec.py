@@ -1,19 +1,10 @@
-"""CoSDH's sender, as published (CVPR 2025; spec cosdh.md §1.3 to §1.5 and §1.8).
+"""CoSDH's channel auto-encoder: what a level of the backbone looks like on its way (CVPR 2025).
 
-Each level of the backbone goes through a channel auto-encoder (3×3 C -> C/c; back 3×3 C/c -> C, 3×3 C -> C,
-each with batch norm and ReLU) and is sent, in float16, where
-
-    s_l = [G * max sigmoid(P) > epsilon_c]   supply, `methods.supply_demand`, at the size of the level
-    D   = [n < epsilon_a]                    demand, n = the ego's points in a pillar, nearest-resized
-
-are both 1. We differ, each time because no tensor crosses between agents but in the bytes of a message:
-
-- The mask is laid on the latent at the sender, before anything is written, and again on the decoded level;
-  published, it is laid on the decoded and warped map alone, which still holds what the latent said beside it.
-- The supply is thresholded in the sender's frame, the demand is looked up there by the ego's pose.
-- Coordinates, demand and late boxes are bytes of messages and counted; published they are free.
-- Under a byte budget the cells go in the order of their supply, coarse levels first; published, the threshold
-  is swept.
+Each level is encoded by one block (3×3 C -> C/c) and decoded by two (3×3 C/c -> C, 3×3 C -> C), each a
+convolution with batch norm and ReLU. Which cells are sent is decided in `methods.cosdh.method`; here a mask
+says which were: it is laid on the latent at the sender, before anything is written, and again on the decoded
+level. Published, it is laid on the decoded and warped map alone, which still holds what the latent said
+beside it.
 """
 
 from __future__ import annotations
@@ -23,13 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cosense.detectors.config import CosdhConfig, ModelConfig
-from cosense.detectors.features import BevFeatures
 from cosense.detectors.layers import conv3x3
-from cosense.messages.chunks import LayerSpec, Section
-from cosense.methods.patches.encoder import Wanted
-from cosense.methods.selection import Selection, rank_cells
-from cosense.methods.supply_demand import supply_map, wanted_pillars
+from cosense.messages.chunks import LayerSpec
+from cosense.methods.cosdh.settings import CosdhConfig
 
 
 class ChannelCodec(nn.Module):
@@ -41,79 +28,35 @@ class ChannelCodec(nn.Module):
         self.decoder = nn.Sequential(conv3x3(latent, channels), conv3x3(channels, channels))
 
 
-class LevelEncoder(nn.Module):
-    """The auto-encoders of all levels; without them (`codec: false`) levels are their own latents."""
+class LevelCodecs(nn.Module):
+    """The auto-encoders of all levels; without them (`codec: false`) levels are their own latents.
 
-    def __init__(self, model: ModelConfig, config: CosdhConfig) -> None:
+    Attributes:
+        specs: layers of a message, one for each level: float16 at strides 2, 4, 8, ...
+    """
+
+    def __init__(self, level_channels: Sequence[int], config: CosdhConfig) -> None:
         super().__init__()
-        self.config = config
-        channels = [stage.channels for stage in model.stages]
-        self.channels = [max(1, count // config.codec_ratio) if config.codec else count for count in channels]
-        self.specs = tuple(
-            LayerSpec(2 ** (level + 1), count, 16) for level, count in enumerate(self.channels)
-        )
+        self.has_codec = config.codec
+        latents = [max(1, count // config.codec_ratio) if config.codec else count for count in level_channels]
+        self.specs = tuple(LayerSpec(2 ** (level + 1), count, 16) for level, count in enumerate(latents))
         self.codecs = nn.ModuleList(
             ChannelCodec(count, latent) if config.codec else nn.Identity()
-            for count, latent in zip(channels, self.channels, strict=True)
+            for count, latent in zip(level_channels, latents, strict=True)
         )
 
     def encode(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Return the latents (B,C_l/c,H_l,W_l) of levels (B,C_l,H_l,W_l)."""
-        if not self.config.codec:
+        if not self.has_codec:
             return list(levels)
         return [codec.encoder(level) for codec, level in zip(self.codecs, levels, strict=True)]  # type: ignore[operator]
 
-    def decode(self, latents: Sequence[Tensor]) -> list[Tensor]:
-        """Return the levels that latents stand for."""
-        if not self.config.codec:
-            return list(latents)
-        return [codec.decoder(latent) for codec, latent in zip(self.codecs, latents, strict=True)]  # type: ignore[operator]
-
-    def decode_sent(self, latents: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
+    def decode(self, latents: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
         """Return the levels of latents of which only the cells (H_l,W_l) of the masks were sent."""
         sent = [latent * mask for latent, mask in zip(latents, masks, strict=True)]
-        return [level * mask for level, mask in zip(self.decode(sent), masks, strict=True)]
-
-    def own_levels(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return the ego's levels (C_l,H_l,W_l) as they are fused: as they are, or squeezed as published."""
-        if not self.config.squeeze_ego:
-            return list(levels)
-        return [level[0] for level in self.decode(self.encode([level[None] for level in levels]))]
-
-    def supply(self, class_logits: Tensor, level: int) -> Tensor:
-        """Return the smoothed confidence (H_l,W_l) at the size of a level."""
-        config = self.config
-        return supply_map(class_logits, 2**level, config.gaussian_kernel, config.gaussian_sigma)
-
-    def demand(self, features: BevFeatures) -> tuple[int, Tensor]:
-        """Return what the ego wants to be told: pillars per cell, and the map (H,W) bool."""
-        return 2, wanted_pillars(features.point_counts, self.config.demand_points)
-
-    def latents(self, features: BevFeatures) -> list[Tensor]:
-        """Return the latents (1,C_l/c,H_l,W_l) of one cloud."""
-        with torch.inference_mode():
-            return self.encode([level[None].float() for level in features.levels])
-
-    def offer(
-        self, features: BevFeatures, wanted: Wanted, selection: Selection | None, seed: int
-    ) -> list[Section]:
-        """Return the levels of one cloud, coarse to fine, best cells first; see `PatchEncoder.offer`."""
-        sections = []
-        latents = [latent.cpu() for latent in self.latents(features)]
-        with torch.inference_mode():
-            for level in reversed(range(len(latents))):
-                cells = rank_cells(
-                    selection or "supply_demand",
-                    self.supply(features.class_logits, level).cpu(),
-                    wanted(2 ** (level + 1)),
-                    None,
-                    unwanted_weight=0.0,
-                    least_supply=self.config.supply_threshold,
-                    seed=seed + level,
-                )
-                values = latents[level][0].flatten(1).T[cells].half().numpy()
-                sections.append(Section(level, cells.numpy(), values))
-        return sections
+        if self.has_codec:
+            sent = [codec.decoder(latent) for codec, latent in zip(self.codecs, sent, strict=True)]  # type: ignore[operator]
+        return [level * mask for level, mask in zip(sent, masks, strict=True)]
 
 
 def random_mask(supply: Tensor, share: float) -> Tensor:

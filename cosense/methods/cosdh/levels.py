@@ -1,8 +1,8 @@
 """Intermediate fusion of whole levels in the ego's map: CoSDH's maximum, and attention as a baseline.
 
-Fused_l = max_j M_j ⊙ warp(dec(z_j)), the ego's own level included (CoSDH, CVPR 2025; spec cosdh.md §1.6).
-Levels are never negative, so a cell that was not sent changes nothing. The ego's own level goes through no
-codec unless `squeeze_ego` says so, as published: it is at hand in full.
+Fused_l = max_j M_j ⊙ warp(dec(z_j)), the ego's own level included (CoSDH, CVPR 2025). Levels are never
+negative, so a cell that was not sent changes nothing. Published, the ego's own level passes the codec too;
+here it does not, since the ego has it in full.
 
 Attention: for each cell a softmax over the agents of q·k/sqrt(C), query the ego's own feature (AttFuse of
 OPV2V, Xu et al., ICRA 2022; Where2comm's per-cell fusion with one head). We differ in that an agent that sent

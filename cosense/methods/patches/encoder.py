@@ -1,42 +1,30 @@
-"""The product profile's sender: what of a frame is written down, cell by cell, and in which order.
+"""The sender's network of the product profile: levels and head maps to integers, cell by cell.
 
-After CoSDH (CVPR 2025): features are sent where the sender is confident (supply) and the ego cannot see
-(demand). We differ where a hard byte budget asks for it:
+One latent at stride 4 (a *patch*, 1.6 m) instead of CoSDH's three levels (CVPR 2025): a car costs three to
+six patches, and a cell costs 8 bytes instead of 8, 16 and 32. The head's own maps are part of the input, so a
+patch also says what kind of object is there and how sure that is. A *floor* at stride 8 covers the whole map
+with a few bits a cell: it is worth knowing, too, where there is nothing.
 
-- One latent at stride 4 (a *patch*, 1.6 m) instead of three levels: a car costs three to six patches, and a
-  cell costs 8 bytes instead of 8, 16 and 32. The head's own maps are part of its input, so a patch also says
-  what stands there and how well that is known.
-- Patches are ranked, not thresholded: rank = supply × demand × value. The value is learned: how much the loss
-  at the receiver changes when the patch is left out (the first-order term |dL/dg| of a gate g at 1, as in
-  "Importance Estimation for Neural Network Pruning", Molchanov et al., CVPR 2019).
-- A *floor* at stride 8 covers the whole map with a few bits a cell: also where nothing stands is worth
-  knowing.
-- Numbers are integers on the wire, and training rounds them (straight-through): nothing is rounded
-  afterwards. Ternary values, codebooks, hashing and error feedback differ little: `benchmarks/codecs.py`.
+Numbers are integers on the wire, and training rounds them (straight-through), so nothing is rounded
+afterwards. Ternary values, codebooks, hashing and error feedback differ little: `benchmarks/codecs.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cosense.detectors.config import DETECTED_CLASSES, ModelConfig, PatchesConfig
-from cosense.detectors.features import BevFeatures
-from cosense.detectors.head import BOX_CODE_SIZE
+from cosense.detectors.head import BOX_CODE_SIZE, DETECTED_CLASSES
 from cosense.detectors.layers import ConvBlock, conv3x3
-from cosense.messages.chunks import LayerSpec, Section
-from cosense.methods.selection import Selection, rank_cells
-from cosense.methods.supply_demand import supply_map, wanted_cells
-
-Wanted = Callable[[int], Tensor]
+from cosense.messages.chunks import LayerSpec
+from cosense.methods.patches.settings import PatchesConfig
 
 PATCH_STRIDE, FLOOR_STRIDE = 4, 8
 _HEAD_CHANNELS = len(DETECTED_CLASSES) + BOX_CODE_SIZE
-# Log sizes and heights beyond these bounds are of cells where the head never decides anything.
+# Log sizes and heights beyond these bounds only occur in cells where the head never decides anything.
 _LARGEST_CODE = 4.0
 
 
@@ -46,7 +34,7 @@ def head_maps_as_input(class_logits: Tensor, box_codes: Tensor) -> Tensor:
 
 
 def rounded(latent: Tensor, bits: int) -> Tensor:
-    """Return the nearest integers that `bits` hold in two's complement; gradients pass as if nothing was."""
+    """Return the nearest integers that `bits` hold in two's complement; gradients pass unchanged."""
     bounded = latent.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return bounded + (bounded.round() - bounded).detach()
 
@@ -54,14 +42,16 @@ def rounded(latent: Tensor, bits: int) -> Tensor:
 class PatchEncoder(nn.Module):
     """Levels and head maps of one cloud to the integers of patches and floor, and the value of each patch."""
 
-    def __init__(self, model: ModelConfig, config: PatchesConfig) -> None:
+    def __init__(self, level_channels: Sequence[int], config: PatchesConfig) -> None:
         super().__init__()
+        if len(level_channels) != 3:
+            raise ValueError(f"the method patches needs 3 stages, there are {len(level_channels)}")
         self.config = config
         self.specs = (
             LayerSpec(PATCH_STRIDE, config.channels, config.bits),
             LayerSpec(FLOOR_STRIDE, config.floor_channels, config.floor_bits, dense=True),
         )
-        fine, middle, coarse = (stage.channels for stage in model.stages)
+        fine, middle, coarse = level_channels
         hidden = config.hidden_channels
         self.fine = nn.Conv2d(fine, hidden, 3, stride=2, padding=1)
         self.middle = nn.Conv2d(middle, hidden, 1)
@@ -78,8 +68,8 @@ class PatchEncoder(nn.Module):
         """Encode a batch.
 
         Args:
-            levels: of the backbone, (B,C_l,H/2^(l+1),W/2^(l+1)) for l = 0, 1, 2.
-            head: as `head_maps_as_input` gives it, (B,13,H/2,W/2).
+            levels: maps of the backbone, (B,C_l,H/2^(l+1),W/2^(l+1)) for l = 0, 1, 2.
+            head: the head's maps as `head_maps_as_input` gives them, (B,13,H/2,W/2).
 
         Returns:
             patches (B,C,H/4,W/4) and floor (B,C',H/8,W/8), whole numbers, and the logits of the patches'
@@ -96,47 +86,3 @@ class PatchEncoder(nn.Module):
             rounded(self.floor(pooled), self.config.floor_bits),
             self.value(hidden.detach()),
         )
-
-    def demand(self, features: BevFeatures) -> tuple[int, Tensor]:
-        """Return what the ego wants to be told: pillars per cell, and the map (H,W) bool."""
-        return FLOOR_STRIDE, wanted_cells(
-            features.point_counts, FLOOR_STRIDE, self.config.wanted_below_points
-        )
-
-    def latents(self, features: BevFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """Return patches, floor and values as `forward` does, of one cloud."""
-        head = head_maps_as_input(features.class_logits, features.box_codes)
-        with torch.inference_mode():
-            return self([level[None].float() for level in features.levels], head[None])
-
-    def offer(
-        self, features: BevFeatures, wanted: Wanted, selection: Selection | None, seed: int
-    ) -> list[Section]:
-        """Return the layers of one cloud, best cells first; the floor comes after the best patches.
-
-        Args:
-            features: of the sender.
-            wanted: gives (H/s,W/s) bool for a stride of s pillars: where the ego wants to be told more.
-            selection: by which rule; None for that of the profile.
-            seed: for random selection.
-        """
-        patches, floor, value = (tensor.cpu() for tensor in self.latents(features))
-        with torch.inference_mode():
-            cells = rank_cells(
-                selection or "ranked",
-                supply_map(features.class_logits, PATCH_STRIDE // 2).cpu(),
-                wanted(PATCH_STRIDE),
-                torch.sigmoid(value[0, 0]),
-                unwanted_weight=self.config.unwanted_weight,
-                least_supply=0.0,
-                seed=seed,
-            )
-            values = patches[0].flatten(1).T[cells].to(torch.int8).numpy()
-            below = floor[0].flatten(1).T.to(torch.int8).numpy()
-        first = self.config.floor_after_patches
-        ranked = cells.numpy()
-        return [
-            Section(0, ranked[:first], values[:first]),
-            Section(1, np.arange(len(below)), below),
-            Section(0, ranked[first:], values[first:]),
-        ]

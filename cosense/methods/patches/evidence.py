@@ -1,4 +1,4 @@
-"""The product profile's receiver: patches, floor and boxes of the others become evidence in the ego's map.
+"""The receiver's network of the product profile: what others sent becomes evidence in the ego's map.
 
 After CoSDH (CVPR 2025), which warps the others' levels into the ego's map, takes the maximum over the agents
 and runs the shared neck and head again. We differ because a car must keep its place and heading to a few
@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cosense.detectors.config import DETECTED_CLASSES, ModelConfig, PatchesConfig
-from cosense.detectors.head import BOX_CODE_SIZE, HeadMaps
+from cosense.detectors.head import BOX_CODE_SIZE, DETECTED_CLASSES, HeadMaps
 from cosense.detectors.layers import ConvBlock, conv3x3
 from cosense.methods.patches.encoder import head_maps_as_input
+from cosense.methods.patches.settings import PatchesConfig
 from cosense.sensing.grid import BevGrid
 
 _CLASSES = len(DETECTED_CLASSES)
@@ -90,7 +90,7 @@ def spread(cells: Cells, grid: BevGrid) -> Tensor:
 class EvidenceFusion(nn.Module):
     """The receiver's network; the same for any number of senders."""
 
-    def __init__(self, model: ModelConfig, config: PatchesConfig) -> None:
+    def __init__(self, context_channels: int, config: PatchesConfig) -> None:
         super().__init__()
         hidden, fused = config.hidden_channels, config.fused_channels
         self.floor_channels = hidden // 4
@@ -99,7 +99,7 @@ class EvidenceFusion(nn.Module):
         self.evidence = conv3x3(hidden + self.floor_channels, hidden)
         self.finer = ConvBlock(nn.ConvTranspose2d(hidden, hidden, 2, stride=2, bias=False))
         self.draw = nn.Conv2d(_CLASSES + BOX_CODE_SIZE + 1, 16, 1)
-        channels_in = model.shrink_channels[-1] + _CLASSES + BOX_CODE_SIZE + hidden + 16
+        channels_in = context_channels + _CLASSES + BOX_CODE_SIZE + hidden + 16
         self.fuse = nn.Sequential(conv3x3(channels_in, fused), conv3x3(fused, fused), conv3x3(fused, fused))
         self.classes = nn.Conv2d(fused, _CLASSES, 1)
         self.boxes = nn.Conv2d(fused, BOX_CODE_SIZE, 1)

@@ -1,4 +1,4 @@
-"""Where the things that others have sent belong in the ego's frame."""
+"""Places of cells and boxes of other agents in the ego's maps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosense.detectors.box_maps import code_maps, hills, middle_cells
-from cosense.detectors.config import DETECTED_CLASSES, detected_class
-from cosense.detectors.head import cell_centers
+from cosense.detectors.head import DETECTED_CLASSES, cell_centers, detected_class
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix
 from cosense.methods.patches.evidence import BoxMaps
@@ -30,9 +29,9 @@ def draw_boxes(parts: Sequence[Detections], ground_m: float, grid: BevGrid) -> B
     """Draw the boxes of all others, given in the ego frame, into maps of one ego (B = 1).
 
     Args:
-        parts: of each sender; classes that the detectors do not know are left out.
+        parts: boxes of each sender; classes that the detectors do not know are left out.
         ground_m: z of the ground in the ego frame.
-        grid: of the head's maps.
+        grid: cells of the head's maps.
     """
     detections = Detections.concatenate(list(parts))
     kinds = [detected_class(int(label)) for label in detections.labels]
@@ -47,7 +46,7 @@ def draw_boxes(parts: Sequence[Detections], ground_m: float, grid: BevGrid) -> B
     heat = torch.zeros(len(DETECTED_CLASSES) * height * width)
     index = (kind_of[:, None] * (height * width) + patch)[on_map]
     heat.scatter_reduce_(0, index, (hill * scores[:, None])[on_map], "amax")
-    # Where two boxes claim a cell the one that is surer and nearer wins.
+    # Where two boxes claim a cell, the one with more score and the nearer middle wins.
     codes, weight = code_maps(boxes, patch, hill * scores[:, None], grid)
     return BoxMaps(heat.view(1, -1, height, width), codes, (weight > 0).float())
 

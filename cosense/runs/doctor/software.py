@@ -75,7 +75,7 @@ def check_torch() -> list[Finding]:
         torch = importlib.import_module("torch")
     except (ImportError, OSError) as error:
         return [Finding("PyTorch", "fail", f"cannot be imported: {error}", "pip install torch")]
-    from cosense.detectors.network import has_bfloat16_matrix_instructions
+    from cosense.detectors.device import has_bfloat16_matrix_instructions
 
     try:
         torch.zeros(1).numpy()
@@ -140,7 +140,7 @@ def check_models() -> list[Finding]:
     """Load the weights of each model that can be found by its name; nothing without PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return []
-    from cosense.detectors.models import CONFIG, WEIGHTS
+    from cosense.model_folders import CONFIG, WEIGHTS
     from cosense.scene_graph.describe import encoder
 
     folders = _models_with(CONFIG)
@@ -160,7 +160,7 @@ def check_models() -> list[Finding]:
 
 def _models_with(config: str) -> dict[str, Path]:
     """Return the folder of each model that has a configuration of this name."""
-    from cosense.detectors.models import model_folders
+    from cosense.model_folders import model_folders
 
     folders: dict[str, Path] = {}
     for parent in model_folders():
@@ -170,7 +170,7 @@ def _models_with(config: str) -> dict[str, Path]:
 
 
 def _check_model(name: str, folder: Path, load: Callable[[Path], str]) -> Finding:
-    from cosense.detectors.models import WEIGHTS
+    from cosense.model_folders import WEIGHTS
 
     path = folder / WEIGHTS
     try:
@@ -181,9 +181,9 @@ def _check_model(name: str, folder: Path, load: Callable[[Path], str]) -> Findin
 
 
 def _load_detector(folder: Path) -> str:
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
-    detector = load_model(folder)
+    detector = load_model(folder).detector
     precision = str(detector.dtype).removeprefix("torch.")
     return f"fingerprint {detector.fingerprint.hex()}, {precision}"
 

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cosense.config import load_config
-from cosense.detectors.models import fill, find_model, read_weights
+from cosense.model_folders import fill, find_model, read_weights
 from cosense.scene_graph.describe.triplets import canonical_order, find_triplets
 from cosense.scene_graph.graph import NodeClass, SceneGraph
 from cosense.scene_graph.nodes import GROUP_OF, WITH_HEADING

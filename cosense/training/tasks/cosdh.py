@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosense.config import load_config
-from cosense.detectors.config import ModelConfig
 from cosense.detectors.head import HeadMaps
-from cosense.detectors.models import CONFIG, find_model, read_network
+from cosense.detectors.pillars import PillarNetwork
+from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert
-from cosense.methods.cosdh.codec import LevelEncoder, random_mask
+from cosense.methods.cosdh.codec import LevelCodecs, random_mask
 from cosense.methods.cosdh.levels import fuse_maps, warp_levels
+from cosense.methods.cosdh.method import supply_of
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.model import read_network
+from cosense.model_folders import find_model
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
 from cosense.training.fusion_task import FusionTask
 
@@ -37,12 +40,12 @@ class CosdhTask(FusionTask):
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        assert self.model.cosdh is not None
-        self._fusion = self.model.cosdh.fusion
-        folder = find_model(config.start_from)
-        network, _ = read_network(folder, load_config(ModelConfig, folder / CONFIG))
+        self._method: CosdhConfig = self.model.sharing
+        network = read_network(find_model(config.start_from))
+        if not isinstance(network, PillarNetwork):
+            raise CosenseError(f"start_from: '{config.start_from}' has no neck and head to train further")
         torch.manual_seed(config.seed)
-        self.sharing = LevelEncoder(self.model, self.model.cosdh)
+        self.sharing = LevelCodecs(self.detector.level_channels, self._method)
         self.neck, self.head = network.neck, network.head
 
     def drawn_maps(self, examples: list[Example], rng: np.random.Generator) -> HeadMaps:
@@ -60,11 +63,10 @@ class CosdhTask(FusionTask):
         return maps
 
     def _fused(self, example: Example, rng: np.random.Generator | None, share: float) -> list[Tensor]:
-        own = self.sharing.own_levels(example.ego.features.levels)
         others = [self._received(sender, rng, share) for sender in example.senders]
         fused = [
-            fuse_maps(level, [received[index] for received in others], self._fusion)
-            for index, level in enumerate(own)
+            fuse_maps(level, [received[index] for received in others], self._method.fusion)
+            for index, level in enumerate(example.ego.features.levels)
         ]
         return [example.crop(level, 2**index) for index, level in enumerate(fused)]
 
@@ -74,9 +76,6 @@ class CosdhTask(FusionTask):
         masks = []
         for index in range(len(latents)):
             drawn = share if rng is None else float(rng.random())
-            masks.append(random_mask(self.sharing.supply(features.class_logits, index), drawn))
-        levels = self.sharing.decode_sent(latents, masks)
+            masks.append(random_mask(supply_of(features.class_logits, index, self._method), drawn))
+        levels = self.sharing.decode(latents, masks)
         return warp_levels(levels, self.detector.grid, invert(sender.T_ego_sender))
-
-
-TASK = CosdhTask

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cosense.config import load_config, to_mapping
-from cosense.detectors.models import WEIGHTS, find_model, write_weights
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
+from cosense.model_folders import WEIGHTS, find_model, write_weights
 from cosense.scene_graph.describe.descriptors import describer
 from cosense.scene_graph.describe.encoder import (
     CONFIG,
@@ -49,7 +49,8 @@ from cosense.scene_graph.nodes import GROUP_OF
 from cosense.scene_graph.register.registration import Settings
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs, same_things
 from cosense.training.run_config import RunConfig, SceneConfig
-from cosense.training.task import Show, Task, silent
+from cosense.training.samples import Show, silent
+from cosense.training.tasks.base import Task
 
 # Numbers of candidates of which validation says how many are true.
 _FEW = 150
@@ -112,7 +113,7 @@ class NodeEncoderTask(Task):
         self._partner = nn.Linear(SIZE, 1)
 
     def load(self, show: Show = silent) -> None:
-        detector = load_model(self.config.detector, str(self.device))
+        detector = load_model(self.config.detector, str(self.device)).detector
         self.samples = load_graph_pairs(self.config.data, self.config.cache, detector, show)
         self.unseen = load_graph_pairs(self.config.validation, self.config.cache, detector, show)
 
@@ -238,6 +239,3 @@ def _nodes(graph: SceneGraph) -> Nodes:
         graph.sigmas_m,
         graph.scores,
     )
-
-
-TASK = NodeEncoderTask

@@ -21,6 +21,7 @@ from cosense.geometry.transforms import yaw_of
 from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
 from cosense.methods.patches.evidence import BoxMaps, Cells, EvidenceFusion, strongest
 from cosense.methods.patches.placement import cell_places, draw_boxes
+from cosense.methods.patches.settings import PatchesConfig
 from cosense.methods.supply_demand import supply_map, wanted_cells
 from cosense.sensing.grid import BevGrid
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
@@ -63,11 +64,10 @@ class PatchesTask(FusionTask):
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        assert self.model.patches is not None
-        self._profile = self.model.patches
+        self._profile: PatchesConfig = self.model.sharing
         torch.manual_seed(config.seed)
-        self.sharing = PatchEncoder(self.model, self._profile)
-        self.fusion = EvidenceFusion(self.model, self._profile)
+        self.sharing = PatchEncoder(self.detector.level_channels, self._profile)
+        self.fusion = EvidenceFusion(self.detector.context_channels, self._profile)
         self._gates: list[tuple[Tensor, Tensor]] = []
 
     def drawn_maps(self, examples: list[Example], rng: np.random.Generator) -> HeadMaps:
@@ -184,6 +184,3 @@ def _look_up(cells: Tensor, places: Tensor, grid: BevGrid) -> Tensor:
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     index = torch.where(inside, row * width + column, 0)
     return cells.flatten()[index] & inside
-
-
-TASK = PatchesTask

@@ -20,23 +20,24 @@ import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cosense.config import load_config, to_mapping
-from cosense.detectors.config import DETECTED_CLASSES, ModelConfig
-from cosense.detectors.detector import Detector, height_grid
-from cosense.detectors.models import CONFIG, WEIGHTS, find_model, write_weights
-from cosense.detectors.network import PillarNetwork, build_network, inference_dtype
-from cosense.detectors.pillars import Pillars, group_points, join_pillars
+from cosense.detectors.device import inference_dtype
+from cosense.detectors.grouping import Pillars, group_points, join_pillars
+from cosense.detectors.head import DETECTED_CLASSES
+from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
 from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.geometry.boxes import Boxes
+from cosense.methods.model import read_model_config
+from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
+from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import ground_height
 from cosense.sensing.objects import ObjectClass
 from cosense.training.augment import AugmentationConfig, augment, thin
 from cosense.training.run_config import DataConfig, RunConfig
-from cosense.training.samples import Sample, load_samples, point_counts
+from cosense.training.samples import Sample, Show, load_samples, point_counts, silent
 from cosense.training.targets import Targets, detection_losses, join_targets, make_targets
-from cosense.training.task import Show, Task, sample_at, silent
+from cosense.training.tasks.base import Task, sample_at
 
 _VEHICLE = DETECTED_CLASSES.index(ObjectClass.CAR)
 _IOU = 0.5
@@ -83,9 +84,10 @@ class PillarsTask(Task):
 
     def __init__(self, config: DetectorRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.model = load_config(ModelConfig, find_model(config.model) / CONFIG)
-        self.network: PillarNetwork = build_network(self.model, config.seed).to(device)
-        self.dtype = inference_dtype(self.model, device)
+        self.model = read_model_config(find_model(config.model))
+        self.pillars: PillarsConfig = self.model.detector
+        self.network: PillarNetwork = PillarDetector.build(self.pillars, config.seed).to(device)
+        self.dtype = inference_dtype(self.pillars.precision, device)
         self.figures_mean = (
             "AP: vehicles, bird's-eye IoU 0.5, objects with at least "
             f"{config.min_points} points of the agent itself, all ranges, validation data."
@@ -98,7 +100,7 @@ class PillarsTask(Task):
     def batches(self, first_step: int, rank: int, ranks: int) -> Iterator[Batch]:
         """Yield batches that `workers` load; each choice is drawn from (seed, step, place in the batch)."""
         loader = DataLoader(
-            _Augmented(self.samples, self.model, self.config),
+            _Augmented(self.samples, self.pillars, self.config),
             batch_sampler=_Order(len(self.samples), self.config, first_step, rank, ranks),
             num_workers=self.config.workers,
             collate_fn=join_batches,
@@ -121,10 +123,10 @@ class PillarsTask(Task):
             **vehicle_precision(self.detector(), self.unseen, self.config.min_points),
         }
 
-    def detector(self) -> Detector:
+    def detector(self) -> PillarDetector:
         """Return a detector with a copy of the network, on the device that the network is on."""
         device = str(next(self.network.parameters()).device)
-        return Detector("validation", self.model, copy.deepcopy(self.network), device=device)
+        return PillarDetector("validation", self.pillars, copy.deepcopy(self.network), device=device)
 
     def summary(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
@@ -132,14 +134,14 @@ class PillarsTask(Task):
 
     def export(self, out: Path, command: str) -> None:
         write_weights(self.network, out / WEIGHTS)
-        (out / CONFIG).write_text(yaml.safe_dump(to_mapping(self.model), sort_keys=False))
+        (out / CONFIG).write_text(yaml.safe_dump(self.model.to_mapping(), sort_keys=False))
 
     def _mean_loss(self) -> float:
         self.eval()
         losses = []
         with torch.inference_mode():
             for sample in self.unseen:
-                batch = plain_batch(sample, self.model, self.config.min_points)
+                batch = plain_batch(sample, self.pillars, self.config.min_points)
                 maps = self.network(batch.pillars.to(self.device))
                 losses.append(float(detection_losses(maps, batch.targets.to(self.device)).total))
         self.train()
@@ -170,7 +172,7 @@ class _Order(Sampler[list[tuple[int, int, int]]]):
 
 
 class _Augmented(Dataset[Batch]):
-    def __init__(self, samples: list[Sample], model: ModelConfig, config: DetectorRunConfig) -> None:
+    def __init__(self, samples: list[Sample], model: PillarsConfig, config: DetectorRunConfig) -> None:
         self.samples, self.model, self.config = samples, model, config
 
     def __getitem__(self, key: tuple[int, int, int]) -> Batch:
@@ -185,7 +187,7 @@ def join_batches(parts: list[Batch]) -> Batch:
 
 
 def augmented_batch(
-    sample: Sample, model: ModelConfig, config: DetectorRunConfig, rng: np.random.Generator
+    sample: Sample, model: PillarsConfig, config: DetectorRunConfig, rng: np.random.Generator
 ) -> Batch:
     """Return a batch of one cloud, changed and cropped at random."""
     kept = thin(sample.points, config.augmentation, rng)
@@ -193,16 +195,16 @@ def augmented_batch(
         sample.points[kept], sample.boxes, sample.kind == "vehicle", config.augmentation, rng
     )
     sure = point_counts(sample.owner[kept], len(boxes)) >= config.min_points
-    ground_m = ground_height(points) + rng.normal(0, _GROUND_NOISE_M)
-    grid = _crop(height_grid(model), model, config.crop_m, boxes[sure], rng)
+    ground_m = ground_height(points, model.ground) + rng.normal(0, _GROUND_NOISE_M)
+    grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
     return _batch(points, boxes, sample.classes, sure, ground_m, grid)
 
 
-def plain_batch(sample: Sample, model: ModelConfig, min_points: int) -> Batch:
+def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:
     """Return a batch of one cloud as it is, over the whole range."""
     sure = point_counts(sample.owner, len(sample.boxes)) >= min_points
-    ground_m = ground_height(sample.points)
-    return _batch(sample.points, sample.boxes, sample.classes, sure, ground_m, height_grid(model))
+    ground_m = ground_height(sample.points, model.ground)
+    return _batch(sample.points, sample.boxes, sample.classes, sure, ground_m, model.height_grid)
 
 
 def _batch(
@@ -219,7 +221,7 @@ def _batch(
 
 
 def _crop(
-    grid: BevGrid, model: ModelConfig, crop_m: float | None, boxes: Boxes, rng: np.random.Generator
+    grid: BevGrid, model: PillarsConfig, crop_m: float | None, boxes: Boxes, rng: np.random.Generator
 ) -> BevGrid:
     """Return a part of the grid, `crop_m` long in x, that holds the middle of one of the boxes."""
     if crop_m is None:
@@ -233,12 +235,12 @@ def _crop(
     return BevGrid((start_m, y_min, z_min, min(x_max, start_m + length_m), y_max, z_max), grid.cell_m)
 
 
-def vehicle_precision(detector: Detector, samples: list[Sample], min_points: int) -> dict[str, float]:
+def vehicle_precision(detector: PillarDetector, samples: list[Sample], min_points: int) -> dict[str, float]:
     """Return AP@0.5 (bird's-eye IoU) of vehicles by kind of agent; objects with fewer points do not count."""
     scores, hits = defaultdict(list), defaultdict(list)
     objects: dict[str, int] = defaultdict(int)
     for sample in samples:
-        found = detector.detect(sample.points)
+        found = detector.detect(AgentFrame("", sample.kind, 0, np.eye(4), sample.points))
         found = found[found.labels == ObjectClass.CAR]
         vehicle = sample.classes == _VEHICLE
         vehicle &= detector.grid.contains(sample.boxes[:, :3])
@@ -257,6 +259,3 @@ def vehicle_precision(detector: Detector, samples: list[Sample], min_points: int
         for kind in sorted(scores)
         if objects[kind]
     }
-
-
-TASK = PillarsTask

@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 
 from cosense.cli.main import app
 from cosense.config import to_mapping
-from cosense.detectors.detector import load_detector
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
 from cosense.geometry.transforms import transform_from_planar
+from cosense.methods.model import load_model
+from cosense.model_folders import WEIGHTS
 from cosense.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.describe.descriptors import describer
 from cosense.scene_graph.describe.encoder import (
@@ -39,6 +38,7 @@ from cosense.training.tasks.node_encoder import (
     log_assignment,
 )
 from cosense.training.torchrun import Processes
+from tests.detectors.networks import write_model
 from tests.scene_graph.scenes import graph_of, pair
 from tests.training.toys import TOY_MODEL
 
@@ -163,16 +163,14 @@ def test_candidates_without_learning_are_counted_too() -> None:
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a detector that has learned nothing."""
     folder = tmp_path_factory.mktemp("detector")
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(TOY_MODEL)))
-    write_weights(build_network(TOY_MODEL, 3), folder / WEIGHTS)
-    return folder
+    return write_model(folder, TOY_MODEL, 3)
 
 
 def test_graphs_come_back_from_the_cache_as_they_were_built(detector: Path, tmp_path: Path) -> None:
-    built = load_graph_pairs(SCENES, tmp_path, load_detector(detector))
+    built = load_graph_pairs(SCENES, tmp_path, load_model(detector).detector)
     for cloud in tmp_path.glob("cooperative-*"):
         cloud.unlink()
-    read = load_graph_pairs(SCENES, tmp_path, load_detector(detector))
+    read = load_graph_pairs(SCENES, tmp_path, load_model(detector).detector)
     assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["graphs"]
     assert [one.name for one in built] == [
         "car_park/7/vehicle-vehicle_2",

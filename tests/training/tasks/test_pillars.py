@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from cosense.training.tasks.pillars import PillarsTask
-from tests.training.toys import toy_config, toy_sample, toy_task, write_model
+from tests.detectors.networks import write_model
+from tests.training.toys import TOY_MODEL, toy_config, toy_sample, toy_task
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_the_device_is_the_networks(device: str, tmp_path: Path) -> None:
     # "meta" is a device that every machine has; a GPU is chosen in the same way.
-    task = PillarsTask(toy_config(write_model(tmp_path)), torch.device(device))
+    task = PillarsTask(toy_config(write_model(tmp_path, TOY_MODEL)), torch.device(device))
     assert task.detector().device.type == device
 
 

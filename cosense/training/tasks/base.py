@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import cosense.training.tasks
+from cosense import plugins
+from cosense.config import from_mapping, load_yaml
+from cosense.errors import CosenseError, nearest
+from cosense.methods.model import read_model_config
+from cosense.model_folders import CONFIG, find_model
 from cosense.training.run_config import RunConfig
+from cosense.training.samples import Show, silent
 
-# Called with what is going on, how much of it is done, and how much there is.
-Show = Callable[[str, int, int], None]
-
-
-def silent(what: str, done: int, of: int) -> None:
-    """Show nothing."""
+KINDS = ("detector", "method", "encoder")
 
 
 class Task(nn.Module):
@@ -94,3 +96,39 @@ def sample_at(position: int, size: int, seed: int) -> int:
     epoch, place = divmod(position, size)
     # Drawn anew for each position: a permutation of a few thousand costs microseconds.
     return int(np.random.default_rng((seed, epoch)).permutation(size)[place])
+
+
+def read_run(path: Path) -> tuple[type[Task], RunConfig]:
+    """Return what a run's YAML trains, and how.
+
+    Raises:
+        CosenseError: the file does not say what kind of thing it trains, nothing can train it, or a key or
+            value is wrong.
+    """
+    mapping = load_yaml(path)
+    kind = mapping.get("train") if isinstance(mapping, dict) else None
+    if not isinstance(kind, str):
+        raise CosenseError(
+            f"{path}: does not say what it trains; add 'train: detector', 'train: method' or "
+            "'train: encoder', and call the scenes that it learns from 'data:'"
+        )
+    if kind not in KINDS:
+        raise CosenseError(
+            f"{path}: train: '{kind}' is not one of {', '.join(KINDS)}, {nearest(kind, KINDS)}"
+        )
+    task = plugins.find_plugin(cosense.training.tasks, _name(kind, mapping, path), Task, f"{path}: {kind}")
+    return task, from_mapping(task.Config, mapping, where=str(path))
+
+
+def _name(kind: str, mapping: dict[str, Any], path: Path) -> str:
+    """Return which of its kind a run trains."""
+    if kind == "encoder":
+        return "node_encoder"
+    if not isinstance(mapping.get("model"), str):
+        raise CosenseError(f"{path}: missing key 'model', the folder whose {CONFIG} says which network")
+    model = read_model_config(find_model(mapping["model"]))
+    if kind == "detector":
+        return model.detector_name
+    if model.method_name is None:
+        raise CosenseError(f"{model.where}: has no 'sharing:', so there is no method to train")
+    return model.method_name

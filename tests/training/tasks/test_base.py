@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cosense.errors import CosenseError
-from cosense.training.tasks import find_task, read_run
+from cosense.training.tasks.base import read_run
 from tests.conftest import REPOSITORY
 
 SCENES = [{"families": ["crossing"], "first_seed": 0, "sequences": 1}]
@@ -65,8 +65,3 @@ def test_a_run_that_is_wrong_is_refused_in_one_line(keys: dict[str, Any], said: 
     with pytest.raises(CosenseError, match=said) as error:
         read_run(written(tmp_path, **keys))
     assert "\n" not in str(error.value)
-
-
-def test_a_task_that_nobody_wrote_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CosenseError, match="trains 'patchs', did you mean 'patches'"):
-        find_task("patchs", tmp_path)

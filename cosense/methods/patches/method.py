@@ -1,0 +1,182 @@
+"""The product profile: as much as fits a hard byte budget, best first.
+
+After CoSDH (CVPR 2025): features are sent where the sender is confident (supply) and the ego cannot see
+(demand). Deviations, which README.md explains: one latent at stride 4 over a coarse floor (`encoder`), ranked
+instead of thresholded, as
+
+    rank = supply × demand × value
+
+where the value is learned: how much the loss at the receiver changes when the patch is left out (the
+first-order term |dL/dg| of a gate g at 1, as in "Importance Estimation for Neural Network Pruning", Molchanov
+et al., CVPR 2019). At the receiver the patches become evidence from which a fused head decides (`evidence`),
+and the boxes of all sources compete by calibrated scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cosense.detectors.base import BevDetector, BevFeatures, Encoded, once
+from cosense.geometry.transforms import yaw_of
+from cosense.messages.chunks import Section
+from cosense.methods.base import Admitted, Method, RequestMap, Wanted, check_request_grid, marked, scaled
+from cosense.methods.calibration import IDENTITY, Calibration
+from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
+from cosense.methods.patches.evidence import Cells, EvidenceFusion, strongest
+from cosense.methods.patches.placement import cell_places, draw_boxes
+from cosense.methods.patches.settings import PatchesConfig
+from cosense.methods.selection import Selection, rank_cells
+from cosense.methods.supply_demand import supply_map, wanted_cells
+from cosense.sensing.detections import Detections, Source
+
+
+class PatchesNetwork(nn.Module):
+    """What is learned beside the detector: the sender's network and the receiver's."""
+
+    def __init__(self, level_channels: Sequence[int], context_channels: int, config: PatchesConfig) -> None:
+        super().__init__()
+        self.sharing = PatchEncoder(level_channels, config)
+        self.fusion = EvidenceFusion(context_channels, config)
+
+
+class Patches(Method):
+    """Ranked patches over a coarse floor; boxes of one object are averaged."""
+
+    Config = PatchesConfig
+    averages_boxes: ClassVar[bool] = True
+    config: PatchesConfig
+    network: PatchesNetwork
+
+    def __init__(
+        self,
+        config: PatchesConfig,
+        detector: BevDetector,
+        network: PatchesNetwork,
+        calibration: Calibration = IDENTITY,
+    ) -> None:
+        super().__init__(config, detector, network, calibration)
+        self.encoder, self.fusion = network.sharing, network.fusion
+        self.specs = self.encoder.specs
+        self._latents: WeakKeyDictionary[Encoded, tuple[Tensor, Tensor, Tensor]] = WeakKeyDictionary()
+
+    @classmethod
+    def build(cls, config: PatchesConfig, detector: BevDetector, seed: int) -> PatchesNetwork:
+        """Return untrained networks; see `Method.build`."""
+        check_request_grid(detector.grid)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return PatchesNetwork(detector.level_channels, detector.context_channels, config)
+
+    def request(self, own: Encoded) -> RequestMap:
+        """Ask for the cells at stride 8 with few points."""
+        assert isinstance(own, BevFeatures)
+        wanted = wanted_cells(own.point_counts, FLOOR_STRIDE, self.config.wanted_below_points)
+        return RequestMap(own.grid.coarser(FLOOR_STRIDE), wanted.cpu().numpy())
+
+    def offer(self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int) -> list[Section]:
+        """Return the best patches, then the floor, then all other patches; see `Method.offer`."""
+        assert isinstance(own, BevFeatures)
+        patches, floor, value = (tensor.cpu() for tensor in self.latents(own))
+        with torch.inference_mode():
+            cells = rank_cells(
+                selection or "ranked",
+                self.supply(own)[1].cpu(),
+                wanted(PATCH_STRIDE),
+                torch.sigmoid(value[0, 0]),
+                unwanted_weight=self.config.unwanted_weight,
+                least_supply=0.0,
+                seed=seed,
+            )
+            values = patches[0].flatten(1).T[cells].to(torch.int8).numpy()
+            below = floor[0].flatten(1).T.to(torch.int8).numpy()
+        first = self.config.floor_after_patches
+        ranked = cells.numpy()
+        return [
+            Section(0, ranked[:first], values[:first]),
+            Section(1, np.arange(len(below)), below),
+            Section(0, ranked[first:], values[first:]),
+        ]
+
+    def supply(self, own: Encoded) -> tuple[int, Tensor]:
+        """Return the stride of the patches and the supply there."""
+        assert isinstance(own, BevFeatures)
+        return PATCH_STRIDE, supply_map(own.class_logits, PATCH_STRIDE // 2)
+
+    def fuse(
+        self, own: Encoded, detections: Detections, admitted: Sequence[Admitted], *, with_boxes: bool
+    ) -> Detections:
+        """Return the boxes of the fused head and, in hybrid fusion, those of the ego and of all others."""
+        assert isinstance(own, BevFeatures)
+        calibrate = self.calibration.apply
+        precise = [other for other in admitted if other.is_precise]
+        if not with_boxes:
+            has_features = any(other.use == "features" for other in precise)
+            return calibrate(self._fused_head(own, precise, []) if has_features else detections)
+        parts = [calibrate(detections), *(calibrate(other.boxes, other.reliability) for other in admitted)]
+        if precise:
+            drawn = [scaled(other.boxes, other.reliability) for other in precise]
+            parts.append(calibrate(self._fused_head(own, precise, drawn)))
+        return Detections.concatenate(parts)
+
+    def latents(self, own: BevFeatures) -> tuple[Tensor, Tensor, Tensor]:
+        """Return patches, floor and values of one frame as `PatchEncoder` does, computed once."""
+        return once(self._latents, own, lambda: self._encode(own))
+
+    def _encode(self, own: BevFeatures) -> tuple[Tensor, Tensor, Tensor]:
+        head = head_maps_as_input(own.class_logits, own.box_codes)
+        with torch.inference_mode():
+            latents: tuple[Tensor, Tensor, Tensor] = self.encoder(
+                [level[None].float() for level in own.levels], head[None]
+            )
+        return latents
+
+    def _fused_head(
+        self, own: BevFeatures, precise: Sequence[Admitted], boxes: Sequence[Detections]
+    ) -> Detections:
+        """Return what the fused head finds, with the boxes of others drawn into its input."""
+        detector, grid = self.detector, own.grid
+        with torch.inference_mode():
+            evidence = strongest(
+                [
+                    self.fusion.evidence_of(
+                        self._cells(other, 0, PATCH_STRIDE),
+                        self._cells(other, 1, FLOOR_STRIDE),
+                        yaw_of(other.T_ego_sender),
+                        grid.coarser(PATCH_STRIDE),
+                    )
+                    for other in precise
+                ]
+            )
+            drawn = draw_boxes(boxes, own.ground_m, grid.coarser(2)).to(detector.device)
+            with torch.autocast(
+                detector.device.type, dtype=detector.dtype, enabled=detector.dtype != torch.float32
+            ):
+                maps = self.fusion(
+                    own.context[None].float(),
+                    own.class_logits[None],
+                    own.box_codes[None],
+                    evidence[None],
+                    drawn,
+                )
+        fused = replace(own, class_logits=maps.class_logits[0], box_codes=maps.box_codes[0])
+        return marked(detector.decode(fused), Source.FUSED)
+
+    def _cells(self, other: Admitted, layer: int, stride: int) -> Cells:
+        """Return what a sender sent of one layer, moved to the ego's time, in the ego frame."""
+        device = self.detector.device
+        if other.use != "features" or not len(other.layers[layer].cells):
+            return Cells(torch.zeros(0, self.specs[layer].channels), torch.zeros(0, 2)).to(device)
+        received = other.layers[layer]
+        grid = self.detector.grid.coarser(stride)
+        shifts = other.cell_shifts(received.cells, grid) @ other.T_ego_sender[:2, :2].T
+        places = cell_places(torch.from_numpy(received.cells), grid, other.T_ego_sender)
+        return Cells(
+            torch.from_numpy(received.values.astype(np.float32)), places + torch.from_numpy(shifts).float()
+        ).to(device)
