@@ -1,5 +1,5 @@
 # make demo   set up (once) and run the demonstration: results/demo/{bev.png,report.html,metrics.json,run.mcap}
-# make test   set up (once) and run every test
+# make test   set up (once) and run every test but those of two emulated hosts, which `make test-hosts` runs
 # Further: make lint, make bench, make clean. Another PyTorch build: make demo TORCH="torch==2.13.0+cpu --index-url ..."
 
 PYTHON ?= python3
@@ -18,7 +18,7 @@ else
   EXTRAS := ros,dev
 endif
 
-.PHONY: demo test lint bench clean setup
+.PHONY: demo test test-hosts lint bench clean setup
 
 setup: $(VENV)/ready
 
@@ -33,7 +33,10 @@ demo: setup
 	$(RUN)cosense demo $(if $(DATA),--data $(DATA)) --out results/demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not hosts"
+
+test-hosts: setup
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -m hosts
 
 lint: setup
 	$(RUN)ruff check .

@@ -34,16 +34,18 @@ from timing import write
 from cosense.cooperation.feature_receiver import FeatureReceiver
 from cosense.cooperation.feature_sender import FeatureSender
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.received import Received, receive_features
+from cosense.cooperation.received import receive_features
 from cosense.cooperation.share import share
 from cosense.data import open_dataset
-from cosense.detectors.features import BevFeatures
-from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score, summarise_scores
+from cosense.detectors.base import BevFeatures
+from cosense.evaluation.journal import FrameResult
+from cosense.evaluation.metrics.summary import FrameScore, score, summarise_scores
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.runner import most_points_of_one_agent
 from cosense.messages.chunks import ReceivedLayer
 from cosense.messages.envelope import PayloadKind, decode
-from cosense.methods.models import CooperativeDetector, load_model
+from cosense.methods.base import Admitted
+from cosense.methods.model import Model, load_model
 
 DATA = Path("results/validation/data")
 ROOMS_BYTES = (1000, 5000)
@@ -193,7 +195,7 @@ class Moment:
     sequence: str
     own: bytes
     features: BevFeatures
-    received: Received
+    received: Admitted
     expected: tuple[str, Any, NDArray[np.int64]]
 
     @property
@@ -201,32 +203,33 @@ class Moment:
         return self.received.layers[0].values.astype(np.float32)
 
 
-def moments(detector: CooperativeDetector, data: Path, frames: range) -> list[Moment]:
+def moments(model: Model, data: Path, frames: range) -> list[Moment]:
     """Encode frames of a data set of two agents."""
     dataset = open_dataset(data)
-    receiver, found = FeatureReceiver(detector), []
+    detector, method = model.detector, model.method
+    assert method is not None
+    receiver, found = FeatureReceiver(method), []
     for index in frames:
         frame = dataset[index]
         ego, other = frame.ego, frame.others[0]
-        features, theirs = detector.encode(ego.points), detector.encode(other.points)
+        features, theirs = detector.encode(ego), detector.encode(other)
         own = share(ego, detector.decode(features), detector, PayloadKind.OBJECTS, 0)
-        sender = FeatureSender(other.agent_id, detector, detector.sharing)
+        sender = FeatureSender(other.agent_id, method)
         for demand in receiver.demands(own, features).values():
             sender.hear(demand)
         sent = sender.send(other, theirs, detector.decode(theirs), 0)
         (received,), _ = receive_features(
-            [sent], decode(own), detector.sharing.specs, detector.grid.shape, GateSettings(), 1
+            [sent], decode(own), method.specs, method.detector.grid.shape, GateSettings(), 1
         )
         expected = (frame.frame_id, frame.ground_truth, most_points_of_one_agent(frame))
         found.append(Moment(frame.sequence, own, features, received, expected))
     return found
 
 
-def row(
-    detector: CooperativeDetector, codec: Codec | Feedback, room_bytes: int, counted: Sequence[Moment]
-) -> dict[str, Any]:
+def row(model: Model, codec: Codec | Feedback, room_bytes: int, counted: Sequence[Moment]) -> dict[str, Any]:
     """Return the figures of one family within one room."""
-    protocol, receiver = load_protocol("simulated"), FeatureReceiver(detector, with_boxes=False)
+    assert model.method is not None
+    protocol, receiver = load_protocol("simulated"), FeatureReceiver(model.method, with_boxes=False)
     scores: list[FrameScore] = []
     patches, sequence = [], None
     for moment in counted:
@@ -257,16 +260,15 @@ def row(
 def main() -> None:
     """Compare all families."""
     data = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
-    detector = load_model("cosense-lite")
-    assert isinstance(detector, CooperativeDetector)
+    model = load_model("cosense-lite")
     with torch.inference_mode():
-        learned = moments(detector, data, range(FRAMES, FRAMES + LEARNED_FROM))
+        learned = moments(model, data, range(FRAMES, FRAMES + LEARNED_FROM))
         examples = np.concatenate([moment.latents[:400] for moment in learned])
-        counted = moments(detector, data, range(FRAMES))
+        counted = moments(model, data, range(FRAMES))
         families: list[Codec | Feedback] = [scalar(bits) for bits in (4, 3, 2)]
         families += [ternary(examples), codebook(examples, 4), codebook(examples, 2), hashing(examples, 16)]
         families.append(Feedback(2))
-        rows = [row(detector, codec, room, counted) for room in ROOMS_BYTES for codec in families]
+        rows = [row(model, codec, room, counted) for room in ROOMS_BYTES for codec in families]
     write("codecs", rows)
 
 

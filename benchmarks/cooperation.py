@@ -14,10 +14,10 @@ and CoSDH would send every cell or none; the threshold is set so that a tenth of
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,19 @@ import numpy as np
 import torch
 from timing import measure, write
 
-from cosense.config import load_config
 from cosense.cooperation.cooperate import Cooperation
 from cosense.cooperation.feature_receiver import FeatureReceiver
 from cosense.cooperation.feature_sender import FeatureSender
 from cosense.cooperation.share import share
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import CosdhConfig, ModelConfig
-from cosense.detectors.network import build_network
+from cosense.detectors.pillars import PillarDetector, PillarsConfig
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
-from cosense.methods.cosdh.codec import LevelEncoder
+from cosense.methods.base import Method
 from cosense.methods.cosdh.levels import fuse_maps, warp
-from cosense.methods.models import CooperativeDetector, build_sharing, load_model
+from cosense.methods.cosdh.method import Cosdh
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.model import Model, load_model, read_model_config
 from cosense.simulation import simulate
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -51,47 +51,46 @@ def product_rows(frame: CooperativeFrame, earlier: CooperativeFrame) -> list[dic
     rows = []
     dtypes = set()
     for precision in ("auto", "float32"):
-        detector = _lite(precision)
-        if detector.dtype not in dtypes:
-            dtypes.add(detector.dtype)
-            rows.append(_stages(detector, frame, earlier))
+        model = _lite(precision)
+        if model.detector.dtype not in dtypes:
+            dtypes.add(model.detector.dtype)
+            rows.append(_stages(model, frame, earlier))
     return rows
 
 
-def _lite(precision: str) -> CooperativeDetector:
+def _lite(precision: str) -> Model:
     """Return the shipped product profile in a precision."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copytree(MODELS / "cosense-lite", Path(folder) / "cosense-lite"))
         with (copy / "config.yaml").open("a") as file:
             file.write(f"precision: {precision}\n")
-        detector = load_model(copy)
-    assert isinstance(detector, CooperativeDetector)
-    return detector
+        return load_model(copy)
 
 
-def _stages(
-    detector: CooperativeDetector, frame: CooperativeFrame, earlier: CooperativeFrame
-) -> dict[str, Any]:
+def _stages(model: Model, frame: CooperativeFrame, earlier: CooperativeFrame) -> dict[str, Any]:
     """Return the least times of what happens to one frame in one process."""
     ego, other = frame.ego, frame.others[0]
-    sender = FeatureSender(other.agent_id, detector, detector.sharing, budget_bytes=BUDGET_BYTES)
-    receiver = FeatureReceiver(detector)
-    own = share(ego, detector.detect(ego.points), detector, PayloadKind.OBJECTS, 0)
-    cooperation = Cooperation(detector, "hybrid", budget_bytes=BUDGET_BYTES)
+    detector, method = model.detector, model.method
+    assert method is not None
+    sender = FeatureSender(other.agent_id, method, budget_bytes=BUDGET_BYTES)
+    receiver = FeatureReceiver(method)
+    own = share(ego, detector.detect(ego), detector, PayloadKind.OBJECTS, 0)
+    cooperation = Cooperation(model, "hybrid", budget_bytes=BUDGET_BYTES)
     cooperation.step([earlier.ego, *earlier.others], 0)
-    ego_features, features = detector.encode(ego.points), detector.encode(other.points)
+    ego_features, features = detector.encode(ego), detector.encode(other)
     detections = detector.decode(features)
     for demand in receiver.demands(own, ego_features).values():
         sender.hear(demand)
     data = sender.send(other, features, detections, 0)
-    specs, shape = detector.sharing.specs, detector.grid.shape
-    encoder_ms = measure(lambda: detector.sharing.offer(features, _all_wanted(detector), None, 0), 10)
-    send_ms = measure(lambda: sender.send(other, features, detections, 0), 10)
-    read_ms = measure(lambda: decode_features(decode(data).payload, specs, shape), 10)
+    specs, shape = method.specs, method.detector.grid.shape
+    # A copy each time: what is made of one encoding is computed once.
+    encoder_ms = measure(lambda: method.offer(replace(features), _all_wanted(method), None, 0), 10)
+    send_ms = measure(lambda: sender.send(other, replace(features), detections, 0), 10)
+    read_ms = measure(lambda: decode_features(decode(data).payload).layers(specs, shape), 10)
     return {
         "job": f"cosense-lite, hybrid, {BUDGET_BYTES} B",
         "dtype": str(detector.dtype).removeprefix("torch."),
-        "encode_two_clouds_ms": measure(lambda: [detector.encode(a.points) for a in (ego, other)], 10),
+        "encode_two_clouds_ms": measure(lambda: [detector.encode(a) for a in (ego, other)], 10),
         "patch_encoder_and_ranking_ms": encoder_ms,
         "boxes_packing_writing_ms": send_ms - encoder_ms,
         "reading_ms": read_ms,
@@ -103,21 +102,21 @@ def _stages(
     }
 
 
-def _all_wanted(detector: CooperativeDetector) -> Callable[[int], torch.Tensor]:
-    return lambda stride: torch.ones(detector.grid.coarser(stride).shape, dtype=torch.bool)
+def _all_wanted(method: Method) -> Callable[[int], torch.Tensor]:
+    return lambda stride: torch.ones(method.detector.grid.coarser(stride).shape, dtype=torch.bool)
 
 
 def schedule_rows(frame: CooperativeFrame) -> list[dict[str, Any]]:
     """Return our schedule of CoSDH and the published one, in turns on the same modules."""
-    paper = load_config(ModelConfig, MODELS / "pillars-paper" / "config.yaml")
-    detector = _untrained(paper, CosdhConfig())
-    detector = _untrained(paper, CosdhConfig(supply_threshold=_threshold(detector, frame)))
-    cooperation = Cooperation(detector, "hybrid")
+    paper = read_model_config(MODELS / "pillars-paper").detector
+    method = _untrained(paper, CosdhConfig())
+    method = _untrained(paper, CosdhConfig(supply_threshold=_threshold(method, frame)))
+    cooperation = Cooperation(Model("cosdh, paper size", method.detector, method), "hybrid")
     agents = [frame.ego, *frame.others]
     ours_ms = published_ms = float("inf")
     for _ in range(3):
         ours_ms = min(ours_ms, measure(lambda: cooperation.step(agents, 0), 1))
-        published_ms = min(published_ms, measure(lambda: published(detector, frame), 1))
+        published_ms = min(published_ms, measure(lambda: published(method, frame), 1))
     return [
         {"job": "CoSDH, paper size, our schedule", "whole_frame_ms": ours_ms},
         {
@@ -129,47 +128,46 @@ def schedule_rows(frame: CooperativeFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _untrained(paper: ModelConfig, cosdh: CosdhConfig) -> CooperativeDetector:
-    config = dataclasses.replace(paper, precision="float32", cosdh=cosdh)
-    sharing, fusion = build_sharing(config, seed=0)
-    network = build_network(config, seed=0)
-    return CooperativeDetector("cosdh, paper size", config, network, sharing=sharing, fusion=fusion)
+def _untrained(paper: PillarsConfig, cosdh: CosdhConfig) -> Cosdh:
+    config = replace(paper, precision="float32")
+    detector = PillarDetector("cosdh, paper size", config, PillarDetector.build(config, seed=0))
+    return Cosdh(cosdh, detector, Cosdh.build(cosdh, detector, seed=0))
 
 
-def _threshold(detector: CooperativeDetector, frame: CooperativeFrame) -> float:
-    features = detector.encode(frame.others[0].points)
-    assert isinstance(detector.sharing, LevelEncoder)
-    return float(np.quantile(detector.sharing.supply(features.class_logits, 0).numpy(), 1 - _SENT_SHARE))
+def _threshold(method: Cosdh, frame: CooperativeFrame) -> float:
+    _, supply = method.supply(method.detector.encode(frame.others[0]))
+    return float(np.quantile(supply.numpy(), 1 - _SENT_SHARE))
 
 
-def published(detector: CooperativeDetector, frame: CooperativeFrame) -> None:
+def published(method: Cosdh, frame: CooperativeFrame) -> None:
     """Do what the published code does in a frame: a forward pass for the ego, another one for late boxes."""
-    sharing, config = detector.sharing, detector.config.cosdh
-    assert isinstance(sharing, LevelEncoder)
-    assert config is not None
+    detector = method.detector
     T_other_ego = np.linalg.inv(frame.T_ego_agent(frame.others[0].agent_id))
-    decoded = [_forward(detector, agent.points) for agent in (frame.ego, frame.others[0])]
+    decoded = [_forward(method, agent.points) for agent in (frame.ego, frame.others[0])]
     warped = [
         warp(level, detector.grid.coarser(2 ** (index + 1)), T_other_ego)
         for index, level in enumerate(decoded[1])
     ]
-    fused = [fuse_maps(own, [other], config.fusion) for own, other in zip(decoded[0], warped, strict=True)]
+    fusion = method.config.fusion
+    fused = [fuse_maps(own, [other], fusion) for own, other in zip(decoded[0], warped, strict=True)]
     counts = torch.zeros(detector.grid.shape, dtype=torch.int64)
     detector.decode(detector.decide(fused, counts, 0.0))
-    late = [_forward(detector, agent.points) for agent in (frame.others[0], frame.ego)]
+    late = [_forward(method, agent.points) for agent in (frame.others[0], frame.ego)]
     passes = [detector.decide(levels, counts, 0.0) for levels in late]
     detector.decode(passes[0])
 
 
-def _forward(detector: CooperativeDetector, points: np.ndarray) -> list[torch.Tensor]:
+def _forward(method: Cosdh, points: np.ndarray) -> list[torch.Tensor]:
     """Return one agent's levels as the published forward pass makes them: backbone twice, then the codec."""
+    detector = method.detector
+    assert isinstance(detector, PillarDetector)
     pillars, ground_m = detector.group(points)
     with torch.inference_mode():
         detector.network.encode(pillars)
         features = detector.infer(pillars, ground_m)
-        assert isinstance(detector.sharing, LevelEncoder)
-        latents = detector.sharing.encode([level[None].float() for level in features.levels])
-        return [level[0] for level in detector.sharing.decode(latents)]
+        latents = method.codecs.encode([level[None].float() for level in features.levels])
+        everywhere = [torch.ones(latent.shape[-2:]) for latent in latents]
+        return [level[0] for level in method.codecs.decode(latents, everywhere)]
 
 
 def main() -> None:

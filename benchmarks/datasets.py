@@ -23,8 +23,8 @@ from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import Objects
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
-from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.opv2v_writer import write_opv2v
+from cosense.simulation.stage import SimulatedFrame
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PAIRS = 10_000

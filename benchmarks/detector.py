@@ -20,11 +20,9 @@ import numpy as np
 import torch
 from timing import measure, write
 
-from cosense.config import load_config
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.detector import Detector
-from cosense.detectors.network import build_network
+from cosense.detectors.pillars import PillarDetector
 from cosense.geometry.boxes import Boxes
+from cosense.methods.model import read_model_config
 from cosense.training.targets import make_targets
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -53,9 +51,9 @@ class Contender:
     """One network in one precision, with what its stages work on."""
 
     def __init__(self, name: str, precision: str, points: np.ndarray, boxes: Boxes) -> None:
-        config = load_config(ModelConfig, MODELS / name / "config.yaml")
+        config = read_model_config(MODELS / name).detector
         config = dataclasses.replace(config, precision=precision)
-        self.name, self.detector = name, Detector(name, config, build_network(config, seed=0))
+        self.name, self.detector = name, PillarDetector(name, config, PillarDetector.build(config, seed=0))
         pillars, ground_m = self.detector.group(points)
         targets = make_targets(boxes, np.zeros(60, np.int64), np.ones(60, bool), config.grid.coarser(2))
         seen = dataclasses.replace(

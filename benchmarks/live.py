@@ -23,28 +23,30 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from hosts import Cable, environment, two_hosts, why_not
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rich.console import Console
 from std_msgs.msg import UInt8MultiArray
 from timing import RESULTS, write
 
 from cosense import topics
-from cosense.cooperation.journal import read_journal, read_lines
 from cosense.data import open_dataset
 from cosense.errors import nearest
+from cosense.evaluation.journal import read_journal, write_json
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.live import evaluate_live
-from cosense.evaluation.runs.records import write_json
-from cosense.methods.models import load_model
+from cosense.json_lines import read_lines
+from cosense.methods.model import load_model
 from cosense.nodes.ros import conversions
 from cosense.runs.latency import OVERHEAD, read_latency
-from cosense.runs.live import run_scenario
 from cosense.runs.processes import processes
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, load_scenario, resolved
 from cosense.runs.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.integration.two_hosts import Cable, environment, two_hosts, why_not  # noqa: E402
+
 OUT = RESULTS / "live"
 SCENARIOS = ROOT / "launch" / "scenarios"
 # A rate that two slow cores can follow with two agents, and with four.
@@ -60,7 +62,7 @@ FUZZ_MESSAGES, FUZZ_BURST = 100_000, 160
 
 def latency() -> list[dict[str, Any]]:
     """One vehicle and one unit: at 10 Hz, where the machine is too slow, and at a rate that it can follow."""
-    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000, frames=120))
+    scenario = resolved(Scenario(FrameSource(data=_data("pair")), budget_bytes=2000, frames=120))
     rows = []
     for rate in (1.0, SLOW):
         out = OUT / f"latency-{rate:g}"
@@ -87,7 +89,7 @@ def lossy() -> list[dict[str, Any]]:
     played = resolved(
         dataclasses.replace(
             scenario,
-            source=Source(data=data),
+            source=FrameSource(data=data),
             agents=(),
             ego=None,
             frames=None,
@@ -121,7 +123,7 @@ def lossy() -> list[dict[str, Any]]:
     errors = sum("Traceback" in log.read_text() for log in (out / "logs").glob("*.log"))
     rows.append({"job": "lossy: logs with an exception", "count": errors, "limit": 0})
     live = _scored(played, out)
-    offline = _offline_at(played.link.loss, data, played.budget_bytes)
+    offline = _offline_at(played.radio.loss, data, played.budget_bytes)
     for iou in ("0.5", "0.7"):
         row = {"job": f"lossy: AP@{iou}", "live": 100 * live["ap"][iou], "offline": 100 * offline[iou]}
         rows.append(row | {"difference": row["live"] - row["offline"], "limit": 1.0})
@@ -131,7 +133,7 @@ def lossy() -> list[dict[str, Any]]:
 def registration() -> list[dict[str, Any]]:
     """A unit whose pose is wrong, which it does not know, with and without scene graphs, and a right one."""
     scenario = load_scenario(SCENARIOS / "wrong_pose.yaml")
-    scenario = dataclasses.replace(scenario, source=Source(data=_data("pair")), frames=REGISTERED_FRAMES)
+    scenario = dataclasses.replace(scenario, source=FrameSource(data=_data("pair")), frames=REGISTERED_FRAMES)
     right = tuple(AgentSpec(agent.id, agent.kind) for agent in scenario.agents)
     rows = []
     for job, changes in (
@@ -217,7 +219,7 @@ def fuzz() -> list[dict[str, Any]]:
         stranger.create_subscription(
             UInt8MultiArray, topic, lambda m, messages=messages: messages.append(bytes(m.data)), 10
         )
-    scenario = resolved(Scenario(Source(data=_data("pair")), budget_bytes=2000))
+    scenario = resolved(Scenario(FrameSource(data=_data("pair")), budget_bytes=2000))
     played = dataclasses.replace(scenario, player=PlayerSettings(mode="rate", rate=SLOW))
     chance = random.Random(0)
     shouted = 0

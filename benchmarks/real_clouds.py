@@ -28,14 +28,15 @@ from scene_graph_pairs import AT_ALL, OFF_DEGREES, OFF_M, errors_of
 from timing import write
 
 from cosense.data import open_dataset
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points
-from cosense.methods.models import load_model
+from cosense.messages.scene_graph import transmitted
+from cosense.methods.model import load_model
 from cosense.scene_graph import Prior, Registration, SceneGraph
 from cosense.scene_graph.baselines.icp import normals_of
-from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.message import transmitted
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.extract.builder import build
+from cosense.scene_graph.register.pipeline import register
+from cosense.sensing.frame import AgentFrame
 from cosense.sensing.kitti import read_kitti_bin
 from cosense.sensing.pcd import read_pcd
 
@@ -69,7 +70,7 @@ def row(job: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:
 
 
 def graph_of(points: np.ndarray, detector: Detector) -> SceneGraph:
-    return build(points, detector.detect(points))
+    return build(points, detector.detect(AgentFrame("", "vehicle", 0, np.eye(4), points)))
 
 
 def registered(a: SceneGraph, b: SceneGraph, prior: Prior | None = None) -> Registration:
@@ -127,7 +128,7 @@ def half_rows(name: str, points: np.ndarray, detector: Detector) -> list[dict[st
 def main(folder: Path) -> None:
     """Read, register, write."""
     torch.set_num_threads(1)
-    detector = load_model("cosense-lite")
+    detector = load_model("cosense-lite").detector
     velodyne = sorted((folder / "kitti_frames" / "training" / "velodyne").glob("*.bin"))
     kitti = {f"KITTI {path.stem}": read_kitti_bin(path).points for path in velodyne}
     single = {path.stem: read_pcd(path).points for path in sorted((folder / "lidar_scans").glob("*.pcd"))}
@@ -151,7 +152,7 @@ def main(folder: Path) -> None:
 def three_vehicles(folder: Path, detector: Detector) -> list[dict[str, Any]]:
     """Return rows of a CARLA frame in OPV2V layout, without and with a prior that is off."""
     agents = open_dataset(folder)[0].agents.values()
-    graphs = {agent.agent_id: build(agent, detector.detect(agent.points)) for agent in agents}
+    graphs = {agent.agent_id: build(agent, detector.detect(agent)) for agent in agents}
     covariance = np.diag([OFF_M, OFF_M, np.deg2rad(OFF_DEGREES)]) ** 2
     without, with_prior = [], []
     for a, b in combinations(agents, 2):

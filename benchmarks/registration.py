@@ -19,7 +19,7 @@ from timing import write
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
 from cosense.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.register.pipeline import register
 
 CLASSES = (NodeClass.VEHICLE, NodeClass.POLE, NodeClass.PERSON, NodeClass.WALL)
 POLES = (NodeClass.POLE,)
@@ -35,7 +35,7 @@ def graph(classes: np.ndarray, positions: np.ndarray, yaws: np.ndarray, sigma_m:
     return SceneGraph(
         "agent", 0, np.eye(4), np.eye(3), np.arange(count), classes, positions, sizes, yaws,
         np.zeros((count, 2)),
-        np.full(count, sigma_m), np.full(count, 0.9), np.zeros((0, 2), np.int64),
+        np.full(count, sigma_m), np.full(count, 0.9),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Keep what the benchmarks of registration have found, and put it into docs/registration.md.
 
-python benchmarks/registration_tables.py
+python benchmarks/registration_tables.py            # writes the page
+python benchmarks/registration_tables.py --check    # status 1 where it differs from what is kept
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from markdown import table, update
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "models" / "cosense-lite" / "validation" / "scene_graphs"
@@ -33,7 +36,7 @@ def keep(result: Path) -> None:
     """Copy a result beside the weights of the product profile and write it into the page."""
     KEPT.mkdir(parents=True, exist_ok=True)
     shutil.copy(result, KEPT / f"{result.stem}.json")
-    PAGE.write_text(with_tables(PAGE.read_text()))
+    update([PAGE], with_tables)
 
 
 def with_tables(page: str) -> str:
@@ -59,9 +62,8 @@ def tables(report: Mapping[str, Any]) -> str:
 
 
 def _table(keys: list[str], rows: list[Mapping[str, Any]]) -> str:
-    lines = [[HEADINGS.get(key, key.replace("_", " ")) for key in keys], [":--", *["--:"] * (len(keys) - 1)]]
-    lines += [[_cell(key, row[key]) for key in keys] for row in rows]
-    return "\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    headings = [HEADINGS.get(key, key.replace("_", " ")) for key in keys]
+    return "\n" + table(headings, [[_cell(key, row[key]) for key in keys] for row in rows])
 
 
 def _cell(key: str, value: Any) -> str:
@@ -74,4 +76,4 @@ def _cell(key: str, value: Any) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text()))
+    update([PAGE], with_tables)

@@ -9,15 +9,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from markdown import command, paragraph, table
 from timing import RESULTS
-from validation import KEPT, SWEEPS, markdown
+from validation import SWEEPS
+from validation_tables import KEPT, sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEADING = """# Benchmarks
 
 Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is
-shared and noisy: compare rows of one table. `limit` columns are what the project asked for.
+shared and noisy: compare rows of one table. `limit` columns are what the project asked for. A table that is
+too wide goes on below it.
 """
 
 
@@ -28,23 +31,23 @@ def main() -> None:
         path = KEPT / f"{name}.json"
         if path.is_file():
             picture = "" if name == "grid" else f"\n![{name}](images/sweep-{name}.png)\n"
-            parts.append(f"### {name}\n\n{markdown(json.loads(path.read_text()))}{picture}")
+            parts.append(f"### {name}\n\n{sweep(json.loads(path.read_text()))}{picture}")
     parts += [section(json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
     PAGE.write_text("\n".join(parts))
 
 
 def section(report: dict[str, Any]) -> str:
-    """Return one benchmark as Markdown: heading, machine, a table with a row for each figure."""
-    machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
+    """Return one benchmark as Markdown: heading, command, machine, a table with a row for each figure."""
+    machine = paragraph(", ".join(f"{key} {value}" for key, value in report["machine"].items()) + ".")
     headings = list(dict.fromkeys(key for row in report["rows"] for key in row))
-    lines = [headings, ["---"] * len(headings)]
-    lines += [[cell(row.get(heading)) for heading in headings] for row in report["rows"]]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"## {report['benchmark']}\n\n`{report['command']}`: {machine}.\n\n{table}\n"
+    rows = [[cell(row.get(heading)) for heading in headings] for row in report["rows"]]
+    return "\n".join(
+        [f"## {report['benchmark']}\n", command(report["command"]), machine, table(headings, rows)]
+    )
 
 
 def cell(value: Any) -> str:
-    """Return a value as it stands in a table."""
+    """Return a value as it is written in a table."""
     if value is None:
         return ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

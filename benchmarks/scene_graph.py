@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cosense.geometry.transforms import invert, transform_points
-from cosense.methods.models import load_model
+from cosense.messages.scene_graph import NodeClass, SceneGraph
+from cosense.methods.model import load_model
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from cosense.scene_graph.graph import NodeClass, SceneGraph
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate
@@ -50,7 +50,7 @@ def errors_of(
 
 def main(family: str, first: int, last: int, frames: int) -> None:
     """Print a line for each kind of node."""
-    detector = load_model("cosense-lite")
+    detector = load_model("cosense-lite").detector
     found: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     times_ms: dict[str, list[float]] = defaultdict(list)
     nodes: dict[str, list[int]] = defaultdict(list)
@@ -59,7 +59,7 @@ def main(family: str, first: int, last: int, frames: int) -> None:
         graphs: dict[str, SceneGraph] = {}
         for simulated in simulate(family, seed, frames):
             for name, agent in simulated.frame.agents.items():
-                detections = detector.detect(agent.points)
+                detections = detector.detect(agent)
                 start = time.thread_time()
                 graphs[name] = builders[name].update(agent, detections)
                 times_ms[name].append((time.thread_time() - start) * 1e3)

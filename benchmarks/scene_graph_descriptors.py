@@ -22,12 +22,12 @@ from scene_graph_pairs import AT_ALL, FRAMES, OFF_DEGREES, OFF_M, WITH_PRIOR, er
 from timing import measure, write
 
 from cosense.geometry.transforms import Matrix, transform_from_planar
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.scene_graph import Prior, Settings
 from cosense.scene_graph.describe.describe import describe as describe_without_learning
 from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
-from cosense.scene_graph.describe.encoder import load_encoder
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.describe.node_encoder import load_encoder
+from cosense.scene_graph.register.pipeline import register
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs
 from cosense.training.run_config import SceneConfig
 
@@ -41,7 +41,7 @@ STRANGERS = 1000
 
 def several_frames() -> list[GraphPair]:
     """Return pairs of vehicle and unit after `FRAMES` frames."""
-    detector = load_model("cosense-lite")
+    detector = load_model("cosense-lite").detector
     pairs = []
     for seed in range(FIRST_OF_SEVERAL, FIRST_OF_SEVERAL + PLACES_OF_SEVERAL):
         _, last = pairs_of(seed, detector)
@@ -123,7 +123,7 @@ def strangers_row(pairs: list[GraphPair], kind: str) -> dict[str, Any]:
 
 def main() -> None:
     """Simulate, register, write."""
-    pairs = load_graph_pairs(SCENES, CACHE, load_model("cosense-lite"))
+    pairs = load_graph_pairs(SCENES, CACHE, load_model("cosense-lite").detector)
     groups = {
         "vehicle and unit": [pair for pair in pairs if pair.name.endswith("infrastructure")],
         "two vehicles": [pair for pair in pairs if not pair.name.endswith("infrastructure")],

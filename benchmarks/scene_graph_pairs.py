@@ -23,19 +23,18 @@ import torch
 from registration_tables import keep
 from timing import write
 
-from cosense.detectors.detector import Detector
+from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points, yaw_of
-from cosense.methods.models import load_model
+from cosense.messages.scene_graph import COARSE_NODES, transmitted
+from cosense.methods.model import load_model
 from cosense.scene_graph import Prior, Registration, SceneGraph, Status
-from cosense.scene_graph.baselines.box_pose_graph import register_boxes
+from cosense.scene_graph.baselines.boxes import register_boxes
 from cosense.scene_graph.baselines.icp import icp
 from cosense.scene_graph.baselines.spectral import register_spectral
-from cosense.scene_graph.dialogue import register_and_refine
-from cosense.scene_graph.extract.build import build
-from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from cosense.scene_graph.message import COARSE_NODES, transmitted
-from cosense.scene_graph.nodes import GROUP_OF
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.extract.builder import SceneGraphBuilder, build
+from cosense.scene_graph.register.coarse_to_fine import register_and_refine
+from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.usable_nodes import GROUP_OF
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate
@@ -99,7 +98,7 @@ def pairs_of(seed: int, detector: Detector) -> tuple[Pair, Pair]:
     builders = SceneGraphBuilder(), SceneGraphBuilder()
     for number, simulated in enumerate(simulate(FAMILY, seed, FRAMES)):
         a, b = simulated.frame.agents["vehicle"], simulated.frame.agents["infrastructure"]
-        found = detector.detect(a.points), detector.detect(b.points)
+        found = detector.detect(a), detector.detect(b)
         graphs = builders[0].update(a, found[0]), builders[1].update(b, found[1])
         if number == 0:
             first = pair_of((a, b), (build(a, found[0]), build(b, found[1])))
@@ -257,7 +256,7 @@ def time_row(pairs: list[Pair], detector: Detector) -> dict[str, Any]:
     for pair in pairs:
         a, b = (transmitted(graph, TIMED_NODES)[0] for graph in (pair.graph_a, pair.own_b))
         if min(len(a), len(b)) == TIMED_NODES:
-            found = detector.detect(pair.agent_a.points)
+            found = detector.detect(pair.agent_a)
             spent.append((_processor_ms(build, pair.agent_a, found), _processor_ms(register, a, b)))
     build_ms, register_ms = np.median(spent, axis=0)
     both = np.sum(spent, axis=1)
@@ -299,7 +298,7 @@ def graphs_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
 def main() -> None:
     """Simulate, register, write."""
     torch.set_num_threads(1)
-    detector = load_model("cosense-lite")
+    detector = load_model("cosense-lite").detector
     places = [pairs_of(FIRST_SEED + index, detector) for index in range(PLACES)]
     both = [[place[index] for place in places] for index in range(2)]
     rows = []

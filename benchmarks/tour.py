@@ -26,17 +26,18 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import deserialize_message
 
 from cosense import topics
-from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
+from cosense.evaluation.journal import JournalEntry, read_journal
 from cosense.evaluation.runs.live import entries_by_frame
+from cosense.json_lines import read_lines
 from cosense.nodes.ros.conversions import to_ns
-from cosense.runs.live import clear_results
+from cosense.runs.finished import pages_of_run
 from cosense.runs.processes import processes
-from cosense.runs.report import pages_of_run
+from cosense.runs.run import clear_results
 from cosense.runs.scenario import PlayerSettings, load_scenario, resolved
 from cosense.runs.supervisor import Progress, Supervisor, ros_environment
 from cosense.viewer import colors
+from cosense.viewer.annotations import outcome_of
 from cosense.viewer.bev import MIN_SCORE, draw_bev
-from cosense.viewer.scene import outcome_of
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "tour"

@@ -9,10 +9,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 
 class CosenseError(Exception):
     """Bad input: a file, a value or a name that cosense cannot use."""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        CosenseError: it is missing or not readable.
+    """
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise CosenseError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def read_file(path: Path) -> bytes:
@@ -21,12 +36,8 @@ def read_file(path: Path) -> bytes:
     Raises:
         CosenseError: it is missing or not readable.
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CosenseError(f"{path}: no such file") from None
-    except OSError as error:
-        raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
+    with open_file(path) as stream:
+        return stream.read()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,51 +1,77 @@
-"""Find a detector or a method by the name of its file: adding one is adding a file, nothing is registered."""
+"""Parts found by name: a detector, method, data set, message kind, check or verb is one file or folder.
+
+Each is a module of its room's folder; base.py of a room says what it has to offer and is none itself. Folders
+outside of the package take part too: the environment variable COSENSE_PLUGINS names some (with ":" between),
+laid out like the package, e.g. mine/detectors/my_detector.py and mine/cli/my_verb.py.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 from cosense.errors import CosenseError, nearest
 
+VARIABLE = "COSENSE_PLUGINS"
 Base = TypeVar("Base")
 
 
-def plugin_names(package: ModuleType, base: type, part: str = "") -> list[str]:
-    """Return the names under which `find_plugin` finds something; imports every candidate."""
-    found = [module for module in pkgutil.iter_modules(package.__path__) if module.ispkg or not part]
-    return sorted(m.name for m in found if _class_in(package, m.name, base, part) is not None)
+def names(room: ModuleType) -> list[str]:
+    """Return the names of the modules and packages of a room (a package such as `cosense.trust`) but base."""
+    _extend(room)
+    return sorted({module.name for module in pkgutil.iter_modules(room.__path__)} - {"base"})
 
 
-def find_plugin(package: ModuleType, name: str, base: type[Base], where: str, part: str = "") -> type[Base]:
-    """Return the class of a plug-in.
-
-    Args:
-        package: holds one module or folder for each plug-in.
-        name: the module or folder.
-        base: class that the plug-in's class derives from.
-        where: file and key that name the plug-in, for the error.
-        part: module inside the plug-in's folder that defines the class; "" if it is the module `name` itself.
+def load(room: ModuleType, name: str) -> ModuleType:
+    """Import a module of a room.
 
     Raises:
         CosenseError: there is none of this name; names the nearest.
     """
-    found = _class_in(package, name, base, part)
+    known = names(room)
+    if name not in known:
+        what = room.__name__.rpartition(".")[2].replace("_", " ")
+        raise CosenseError(f"unknown {what} '{name}', {nearest(name, known)}")
+    return importlib.import_module(f"{room.__name__}.{name}")
+
+
+def class_names(room: ModuleType, base: type, part: str = "") -> list[str]:
+    """Return the names under which `load_class` finds something; imports every candidate."""
+    return [name for name in names(room) if _class_in(room, name, base, part) is not None]
+
+
+def load_class(room: ModuleType, name: str, base: type[Base], where: str, part: str = "") -> type[Base]:
+    """Return the class that a part of a room defines.
+
+    Args:
+        room: holds one module or folder for each part.
+        name: the module or folder.
+        base: class from which the part's class derives.
+        where: file and key in which the name stands, for the error.
+        part: module of the folder that defines the class; "" if the module `name` itself does.
+
+    Raises:
+        CosenseError: there is none of this name; names the nearest.
+    """
+    found = _class_in(room, name, base, part) if name in names(room) else None
     if found is None:
-        raise CosenseError(f"{where}: no '{name}', {nearest(name, plugin_names(package, base, part))}")
+        raise CosenseError(f"{where}: no '{name}', {nearest(name, class_names(room, base, part))}")
     return found
 
 
-def _class_in(package: ModuleType, name: str, base: type[Base], part: str) -> type[Base] | None:
+def _class_in(room: ModuleType, name: str, base: type[Base], part: str) -> type[Base] | None:
     """Return the class that a module defines, not one that it merely imports."""
-    module_name = ".".join(piece for piece in (package.__name__, name, part) if piece)
+    module_name = ".".join(piece for piece in (room.__name__, name, part) if piece)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        # Only the plug-in itself may be missing, not something that it imports.
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+        # What the module itself imports must be there.
+        if error.name != module_name:
             raise
         return None
     classes = [member for _, member in inspect.getmembers(module, inspect.isclass)]
@@ -53,3 +79,12 @@ def _class_in(package: ModuleType, name: str, base: type[Base], part: str) -> ty
     return next(
         (member for member in own if issubclass(member, base) and not inspect.isabstract(member)), None
     )
+
+
+def _extend(room: ModuleType) -> None:
+    """Let a room also consist of its folders below those of COSENSE_PLUGINS."""
+    inside = Path(*room.__name__.split(".")[1:])
+    for folder in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        path = str(Path(folder).resolve() / inside)
+        if path not in room.__path__:
+            room.__path__.append(path)

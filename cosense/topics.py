@@ -10,15 +10,12 @@ MAP_FRAME = "map"
 # One std_msgs/msg/String a frame, see `cosense.data.bag.frame_record`.
 FRAME = "/cosense/frame"
 
-# The radio: every agent that shares publishes its messages on one of the first two, and every fusion listens
-# to both; what a fusion wants to be told goes out on the third, to every agent that shares features; scene
-# graphs, by which poses are set right, have the fourth. With a channel in between each agent has its own
-# topics instead, see `tx_topic` and `rx_topic`.
-V2X_OBJECTS = "/v2x/objects"
-V2X_FEATURES = "/v2x/features"
-V2X_DEMAND = "/v2x/demand"
-V2X_SCENE_GRAPH = "/v2x/scene_graph"
-V2X = (V2X_OBJECTS, V2X_FEATURES, V2X_DEMAND, V2X_SCENE_GRAPH)
+# The radio. Agents publish all that they share on the first topic, whatever its kind (the envelope names it),
+# and every fusion listens there; what a fusion requests goes out on the second one, to every agent that can
+# answer. With a channel in between each agent has topics of its own instead, see `tx_topic` and `rx_topic`.
+V2X_MESSAGES = "/v2x/messages"
+V2X_REQUESTS = "/v2x/requests"
+V2X = (V2X_MESSAGES, V2X_REQUESTS)
 DETECTIONS = "/detections"
 BOXES = "/detections/boxes"
 MODE = "/mode"
@@ -65,23 +62,18 @@ def camera_info_topic(agent_id: str, camera: str) -> str:
     return f"/{namespace_of(agent_id)}/{namespace_of(camera)}/camera_info"
 
 
-def objects_topic(agent_id: str) -> str:
-    """In-vehicle topic on which an agent's own detections go to its own fusion; no radio."""
-    return f"/{namespace_of(agent_id)}/objects"
-
-
-def scene_graph_topic(agent_id: str) -> str:
-    """In-vehicle topic on which an agent's own scene graph goes to its own fusion; no radio."""
-    return f"/{namespace_of(agent_id)}/scene_graph"
+def own_messages_topic(agent_id: str) -> str:
+    """In-vehicle topic on which an agent's own messages go to its own fusion; no radio."""
+    return f"/{namespace_of(agent_id)}/messages"
 
 
 def tx_topic(agent_id: str, topic: str) -> str:
-    """Where an agent sends what is for one of the topics V2X, if there is a channel."""
+    """Where an agent publishes what it sends on one of the topics `V2X`, if there is a channel."""
     return f"/v2x/tx/{namespace_of(agent_id)}/{topic.rsplit('/', 1)[1]}"
 
 
 def rx_topic(agent_id: str, topic: str) -> str:
-    """Where an agent hears what the channel delivers of one of the topics V2X."""
+    """Where an agent receives what the channel delivers on one of the topics `V2X`."""
     return f"/v2x/rx/{namespace_of(agent_id)}/{topic.rsplit('/', 1)[1]}"
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
+from cosense.cooperation.kinds import LIVE_FUSIONS
 from cosense.nodes.launching import SWITCH, Arguments, agent_process, argument, node, share
-from cosense.runs.method import METHODS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -31,7 +31,7 @@ def generate_launch_description() -> LaunchDescription:
             argument("agent_id", "name under which it sends"),
             argument("kind", f"what carries the sensor; {as_in_file}", "", ("", "vehicle", "infrastructure")),
             argument("model", f"name or folder of the detector; {as_in_file}", ""),
-            argument("method", f"what it sends if its model can; {as_in_file}", "", ("", *METHODS)),
+            argument("fusion", f"what it sends if its model can; {as_in_file}", "", ("", *LIVE_FUSIONS)),
             argument("budget_bytes", f"limit of each message, 0 for none; {as_in_file}", ""),
             argument("device", f"where the detector runs, e.g. cpu or cuda; {as_in_file}", ""),
             argument("points", "topic of its clouds (PointCloud2); else /<agent>/points", ""),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
+from cosense.cooperation.kinds import LIVE_FUSIONS
 from cosense.errors import CosenseError
 from cosense.nodes.launching import (
     SWITCH,
@@ -20,18 +21,17 @@ from cosense.nodes.launching import (
     node,
     share,
 )
-from cosense.runs.method import METHODS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the process of the ego, or the node of its fusion."""
     arguments = Arguments(context)
-    ego_id, method = arguments.text("ego_id"), arguments.text("method")
+    ego_id, kind = arguments.text("ego_id"), arguments.text("fusion")
     has_agent = arguments.flag("with_agent")
-    if method and (method == "late") == has_agent:
+    if kind and (kind == "late") == has_agent:
         cure = "with_agent:=false" if has_agent else "with_agent:=true, which features need"
-        raise CosenseError(f"launch argument method:={method} goes with {cure}")
-    fusion = fusion_process(arguments, ego_id, method)
+        raise CosenseError(f"launch argument fusion:={kind} goes with {cure}")
+    fusion = fusion_process(arguments, ego_id, kind)
     files = arguments.file("params_file")
     if not has_agent:
         return [node(fusion, files)]
@@ -53,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
                 "true",
                 SWITCH,
             ),
-            argument("method", f"how it fuses; {as_in_file}", "", ("", *METHODS)),
+            argument("fusion", f"how it fuses; {as_in_file}", "", ("", *LIVE_FUSIONS)),
             argument("peers", f"agents to wait for from the start, commas between; {as_in_file}", ""),
             argument("journal", f"file that gets one JSON line a frame; {as_in_file}", ""),
             argument("kind", f"what carries its sensor; {as_in_file}", "", ("", "vehicle", "infrastructure")),

@@ -10,8 +10,8 @@ from pathlib import Path
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
+from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS
 from cosense.nodes.launching import SWITCH, Arguments, argument, replayed, run
-from cosense.runs.method import METHODS, REGISTRATIONS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -36,8 +36,10 @@ def generate_launch_description() -> LaunchDescription:
                 "mode", "rate, or drain: next frame when the one before is fused", "rate", ("rate", "drain")
             ),
             argument("model", "name or folder of the detector of all agents", "cosense-lite"),
-            argument("method", "what is sent; else what the model is made for", "", ("", *METHODS)),
-            argument("registration", "what sets the poses of others right", "none", REGISTRATIONS),
+            argument(
+                "fusion", "what is sent and fused; else what the model is made for", "", ("", *LIVE_FUSIONS)
+            ),
+            argument("registration", "how the poses of others are corrected", "none", LIVE_REGISTRATIONS),
             argument("budget_bytes", "limit of each message of the others; else none", ""),
             argument("frames", "play only so many frames; else all", ""),
             argument("record", "write run.mcap", "false", SWITCH),

@@ -16,15 +16,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what `make test` must not run side by side.
+    """Say what `make test` runs side by side, and put first what takes longest.
 
-    Runs of several processes keep the machine busy by themselves and go by the clock; the tests of a file
-    share what they have prepared.
+    Runs that go by the clock never run beside each other; the tests of any other file share what they have
+    prepared.
     """
     for item in items:
-        path = item.path.relative_to(REPOSITORY / "tests")
-        group = "processes" if path.parts[0] == "integration" else str(path)
+        is_timed = item.get_closest_marker("clock") is not None
+        group = "clock" if is_timed else str(item.path.relative_to(REPOSITORY / "tests"))
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("clock") is None)
 
 
 @pytest.fixture(scope="session")

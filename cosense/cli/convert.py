@@ -1,4 +1,4 @@
-"""`cosense convert`: any data set as a bag of ROS 2."""
+"""`cosense convert`: writes any data set as a bag of ROS 2."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Labels, Points, Pose, Tolerance, World, bag_options
+from cosense.cli.options import Labels, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cosense.data.bag import BagOptions
     from cosense.data.dataset import CooperativeFrame, Dataset
 
 
+@takes_bag_options
 def command(
     dataset: Annotated[Path, typer.Argument(help="A data set, or another bag.", show_default=False)],
     out: Annotated[
-        Path, typer.Argument(help="FILE.mcap, or a folder for metadata.yaml and MCAP.", show_default=False)
+        Path,
+        typer.Argument(help="FILE.mcap, or a folder for an MCAP file and metadata.yaml.", show_default=False),
     ],
+    *,
     split: Annotated[
-        str | None, typer.Option(help="Of the data set; without it every frame.", show_default=False)
+        str | None, typer.Option(help="Write only this split.", show_default="all frames")
     ] = None,
     labels: Labels = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also write images, as JPEG.")] = False,
-    raw_images: Annotated[bool, typer.Option("--raw-images", help="Write images as they are.")] = False,
+    raw_images: Annotated[
+        bool, typer.Option("--raw-images", help="Also write images, uncompressed.")
+    ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first frames.", show_default=False)
+        int | None, typer.Option(min=1, help="Write only the first frames.", show_default="all")
     ] = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a bag that is there.")] = False,
-    points: Points = None,
-    pose: Pose = None,
-    ego: Ego = None,
-    world: World = None,
-    ground_truth: GroundTruth = None,
-    tolerance_ms: Tolerance = 50.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bag that exists already.")] = False,
+    bag_options: BagOptions,
 ) -> None:
     """Write a data set as a bag of ROS 2: clouds, poses, images, transforms, ground truth, with real stamps.
 
-    One namespace an agent, with the topics of docs/live.md. Any verb opens the bag as it opens the data set.
+    Each agent has a namespace of its own, with the topics of docs/live.md. Every verb that opens the data set
+    also opens the bag.
 
     Example: cosense convert results/demo/sequence demo.mcap --cameras
     """
@@ -50,19 +52,15 @@ def command(
 
     from cosense.data import open_dataset
     from cosense.data.bag.writer import check_out, write_bag
-    from cosense.data.recognise import is_bag
 
     console = Console()
     check_out(out, force=force)
-    if split is None and is_bag(dataset):
-        # What a bag opens without a split may be only its frames with labels.
-        split = "all"
     source = open_dataset(
         dataset,
-        split=split,
+        split=split or "all",
         labels=labels,
         cameras=cameras or raw_images,
-        bag=bag_options(points, pose, ego, world, ground_truth, tolerance_ms),
+        bag=bag_options,
     )
     count = write_bag(
         _frames(source, limit, skip_broken, console),
@@ -77,7 +75,7 @@ def command(
 def _frames(
     dataset: Dataset, limit: int | None, skip_broken: bool, console: Console
 ) -> Iterator[CooperativeFrame]:
-    """Yield the frames and show how far they are."""
+    """Yield the frames and show the progress."""
     from rich.progress import track
 
     total = len(dataset) if limit is None else min(limit, len(dataset))

@@ -1,4 +1,4 @@
-"""`cosense demo`: the whole stack on one sequence, from sensors to a picture."""
+"""`cosense demo`: runs the whole stack on one sequence, from sensors to a picture."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.cooperate import FusionKind
-    from cosense.cooperation.journal import JournalEntry
     from cosense.data.dataset import Dataset
+    from cosense.evaluation.journal import JournalEntry
     from cosense.runs.scenario import Scenario
 
-# Of each message of the others: less than a hundredth of what their points would take.
+# Budget of each message: less than a hundredth of the size of the points.
 _BUDGET_BYTES = 2000
-# The family that no shipped network was trained on, with a place where the mast sees into the side road.
+# No shipped network was trained on this family; at this place the mast sees into the side road.
 _FAMILY, _SEED = "t_junction", 700_012
 
 
 def command(
     data: Annotated[
         Path | None,
-        typer.Option(help="Data set to run on; without it a T-junction is simulated.", show_default=False),
+        typer.Option(help="Data set to run on.", show_default="a T-junction that is simulated"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for everything that comes out.")] = Path("results/demo"),
-    model: Annotated[str, typer.Option(help="Detector that every agent runs.")] = "cosense-lite",
-    frames: Annotated[int, typer.Option(min=1, help="Frames to play, fewer where the data has fewer.")] = 20,
+    out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("results/demo"),
+    model: Annotated[str, typer.Option(help="Model that every agent runs.")] = "cosense-lite",
+    frames: Annotated[int, typer.Option(min=1, help="Number of frames to play, at most.")] = 20,
 ) -> None:
-    """Show what cooperation gives: run all agents as ROS 2 processes, fuse, evaluate, draw.
+    """Show what cooperation gains: run all agents as ROS 2 processes, fuse, evaluate and draw.
 
-    Leaves metrics.json, bev.png, report.html and run.mcap in --out.
+    Writes metrics.json, bev.png, report.html and run.mcap to --out.
 
     Example: cosense demo --data path/to/v2xset
     """
     from rich.console import Console
 
-    from cosense.cooperation.journal import read_journal
+    from cosense.cooperation.kinds import fusion_for
     from cosense.data import open_dataset
-    from cosense.evaluation.runs.table import comparison_table
-    from cosense.runs.live import run_scenario
-    from cosense.runs.method import method_for
-    from cosense.runs.scenario import Scenario, Source
+    from cosense.evaluation.journal import read_journal
+    from cosense.evaluation.tables import comparison_table
+    from cosense.runs.run import run_scenario
+    from cosense.runs.scenario import FrameSource, Scenario
 
     console = Console()
     if data is None:
         data = _simulated(out / "sequence", frames, console)
     dataset = open_dataset(data)
     frames = min(frames, len(dataset))
-    method = method_for(model)
-    console.rule(f"Every agent as a ROS 2 process: {method} fusion")
+    fusion = fusion_for(model)
+    console.rule(f"Every agent as a ROS 2 process: {fusion} fusion")
     scenario = Scenario(
-        Source(data=data),
+        FrameSource(data=data),
         model=model,
-        method=method,
+        fusion=fusion,
         budget_bytes=_BUDGET_BYTES,
         frames=frames,
         record=True,
@@ -66,8 +66,8 @@ def command(
     if run_scenario(scenario, out, console):
         raise typer.Exit(1)
     entries = read_journal(out / "detections.jsonl")
-    alternatives: tuple[FusionKind, ...] = ("none",) if method == "late" else ("none", "late")
-    console.rule(f"{', '.join(alternatives)} offline, {method} as the live run above gave it")
+    alternatives: tuple[FusionKind, ...] = ("none",) if fusion == "late" else ("none", "late")
+    console.rule(f"{', '.join(alternatives)} offline, {fusion} as the live run above gave it")
     metrics = _evaluate(dataset, entries, scenario, alternatives, out, console)
     console.print(comparison_table(list(metrics.values())))
     _draw(dataset, entries, metrics, frames, out)
@@ -76,13 +76,13 @@ def command(
 
 
 def _simulated(folder: Path, frames: int, console: Console) -> Path:
-    """Simulate the sequence of the demonstration anew into its folder, and return that."""
+    """Simulate the sequence of the demonstration into its folder, anew, and return the folder."""
     from cosense.data.provenance import FILE_NAME
     from cosense.simulation import simulate
     from cosense.simulation.dair_v2x_writer import write_dair_v2x
 
     console.rule(f"Simulating {frames} frames of a T-junction")
-    # Only what an earlier run has simulated there is replaced; the writer refuses any other folder.
+    # Only an earlier simulation is replaced; the writer refuses any other folder that is not empty.
     if (folder / FILE_NAME).is_file():
         shutil.rmtree(folder)
     write_dair_v2x(simulate(_FAMILY, _SEED, frames), folder)
@@ -97,17 +97,17 @@ def _evaluate(
     out: Path,
     console: Console,
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of the alternatives, offline, and last those of the live run; write the latter."""
+    """Return the offline metrics of the alternatives and, last, those of the live run; write the latter."""
     from rich.progress import Progress
 
     from cosense.cli.evaluate import default_protocol
+    from cosense.evaluation.journal import METRICS, write_json
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.live import evaluate_live
-    from cosense.evaluation.runs.records import METRICS, write_json
     from cosense.evaluation.runs.runner import evaluate
     from cosense.methods.model import load_model
 
-    assert scenario.method is not None
+    assert scenario.fusion is not None
     assert scenario.frames is not None
     frames = scenario.frames
     model = load_model(scenario.model)
@@ -120,7 +120,7 @@ def _evaluate(
         protocol,
         frames=frames,
         command=invocation,
-        fusion=scenario.method,
+        fusion=scenario.fusion,
         budget_bytes=scenario.budget_bytes,
     )
     with Progress(console=console) as progress:
@@ -142,7 +142,7 @@ def _evaluate(
 
         metrics: dict[str, dict[str, Any]] = {fusion: offline(fusion) for fusion in alternatives}
     write_json(out / METRICS, live)
-    return {**metrics, scenario.method: live}
+    return {**metrics, scenario.fusion: live}
 
 
 def _draw(
@@ -152,17 +152,19 @@ def _draw(
     frames: int,
     out: Path,
 ) -> None:
-    """Draw the frame in which cooperation shows most, and the report of all."""
+    """Draw the frame that gains most from cooperation, and the report of all frames."""
+    from cosense.evaluation.journal import FRAMES, frame_result
     from cosense.evaluation.runs.live import entries_by_frame
-    from cosense.evaluation.runs.records import FRAMES, frame_result, read_records
+    from cosense.json_lines import read_lines
     from cosense.sensing.detections import Detections
+    from cosense.viewer.annotations import outcome_of
     from cosense.viewer.bev import MIN_SCORE, draw_comparison
-    from cosense.viewer.report import ReportFrame, write_report
-    from cosense.viewer.scene import outcome_of
+    from cosense.viewer.html_report import write_report
+    from cosense.viewer.pack import ReportFrame
 
     alone = {
         result.frame_id: result.detections
-        for result in map(frame_result, read_records(out / "offline" / "none" / FRAMES))
+        for result in map(frame_result, read_lines(out / "offline" / "none" / FRAMES))
     }
     pages, gains = [], []
     played = [dataset[index] for index in range(frames)]

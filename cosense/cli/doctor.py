@@ -1,4 +1,4 @@
-"""`cosense doctor`: what is installed, whether it works, and what to do about each finding."""
+"""`cosense doctor`: checks what is installed and whether it works, and says how to cure each finding."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def command(
-    results: Annotated[Path, typer.Option(help="Where results are to be written.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder where results will be written.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check what a live run needs: libraries, ROS 2, sockets, DDS between two processes, weights, disk.
 
-    Says what to do about each finding; status 1 if something that is needed does not work.
+    Each finding comes with its cure. The exit status is 1 if something necessary does not work.
 
     Example: cosense doctor
     """
@@ -41,7 +41,7 @@ def command(
 
 
 def _print(findings: list[Finding]) -> None:
-    """Print for people: one line a finding, what to do below it."""
+    """Print for people: one line for each finding, with its cure below."""
     from rich.console import Console
     from rich.text import Text
 

@@ -13,39 +13,29 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cosense.cli.options import (
-    Budget,
-    Ego,
-    Fusion,
-    GroundTruth,
-    Labels,
-    Limit,
-    Points,
-    Pose,
-    Split,
-    Tolerance,
-    World,
-    bag_options,
-)
+from cosense.cli.options import Budget, Fusion, Labels, Limit, Split, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.cooperate import FusionKind
-    from cosense.cooperation.relative_poses import RegistrationKind
+    from cosense.data.bag import BagOptions
     from cosense.data.dataset import Dataset
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
     from cosense.methods.model import Model
     from cosense.methods.selection import Selection
+    from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 _REFRESH_S = 1.0
 # As a shell does for a program that Ctrl-C has stopped.
 _INTERRUPTED = 130
 
 
+@takes_bag_options
 def command(
+    *,
     data: Annotated[Path, typer.Option(help="Root of the data set, or a bag.", show_default=False)],
     model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "cosense-lite",
     protocol: Annotated[
@@ -99,12 +89,7 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
-    points: Points = None,
-    pose: Pose = None,
-    ego: Ego = None,
-    world: World = None,
-    ground_truth: GroundTruth = None,
-    tolerance_ms: Tolerance = 50.0,
+    bag_options: BagOptions,
 ) -> None:
     """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
 
@@ -115,16 +100,16 @@ def command(
     from rich.console import Console
 
     from cosense.data import open_dataset
+    from cosense.evaluation.journal import FRAMES, METRICS
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.pose_noise import PoseNoise
-    from cosense.evaluation.runs.records import FRAMES, METRICS
     from cosense.evaluation.runs.runner import evaluate
-    from cosense.evaluation.runs.table import result_view
+    from cosense.evaluation.tables import result_view
     from cosense.methods.model import load_model
 
     console = Console()
-    bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
-    dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag)
+
+    dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag_options)
     counting = load_protocol(protocol or default_protocol(dataset))
     noise = parse_pose_noise(pose_noise)
     if unannounced and noise == PoseNoise():

@@ -1,4 +1,4 @@
-"""`cosense info`: what a data set holds and what it lacks."""
+"""`cosense info`: shows what a data set holds and what it lacks."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Ego, GroundTruth, Labels, Points, Pose, Split, Tolerance, World, bag_options
+from cosense.cli.options import Labels, Split, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
+    from cosense.data.bag import BagOptions
     from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 
 _LINES_SHOWN = 10
 
 
+@takes_bag_options
 def command(
     path: Annotated[Path, typer.Argument(help="Folder of the data set, or a bag.", show_default=False)],
+    *,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Look for every file of every frame; status 1 if one is missing.")
+        bool,
+        typer.Option("--verify", help="Look for every file of every frame; exit status 1 if one is missing."),
     ] = False,
     split: Split = None,
     labels: Labels = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
-    points: Points = None,
-    pose: Pose = None,
-    ego: Ego = None,
-    world: World = None,
-    ground_truth: GroundTruth = None,
-    tolerance_ms: Tolerance = 50.0,
+    bag_options: BagOptions,
 ) -> None:
-    """Say what a data set is: format, label set, frames by split, agents, sensors, and what is missing.
+    """Show what a data set is: format, label set, frames of each split, agents, sensors, and what is missing.
 
     Example: cosense info /data/DAIR-V2X-C --verify
     """
     from cosense.data import open_dataset
 
-    bag = bag_options(points, pose, ego, world, ground_truth, tolerance_ms)
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag)
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options)
     info = dataset.info(verify=verify)
     try:
         first, broken = _describe(dataset[0]), []
@@ -56,7 +54,7 @@ def command(
 
 
 def _describe(frame: CooperativeFrame) -> dict[str, Any]:
-    """Return what one frame contains."""
+    """Return the number of points of each agent in a frame, and of objects of each class."""
     from cosense.sensing.objects import ObjectClass
 
     labels = Counter(ObjectClass(label).name.lower() for label in frame.ground_truth.labels)
@@ -70,7 +68,7 @@ def _describe(frame: CooperativeFrame) -> dict[str, Any]:
 def _content(
     dataset: Dataset, info: DatasetInfo, first: dict[str, Any], broken: list[str], verified: bool
 ) -> dict[str, Any]:
-    """Return everything that is known, in the order in which it is printed."""
+    """Return all that is known of the data set, in the order in which it is printed."""
     return {
         "path": str(info.path),
         "format": info.kind,
@@ -89,7 +87,7 @@ def _content(
 
 
 def _print(content: dict[str, Any]) -> None:
-    """Print for people: one line a fact, problems last."""
+    """Print for people: one line for each fact, problems last."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

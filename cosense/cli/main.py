@@ -1,13 +1,11 @@
-"""The `cosense` program: every other module of this folder is one verb, but for options.py.
+"""The `cosense` program: each module of this folder that defines `command` is a verb, named like the module.
 
-A verb's module defines `command`, a function with typer annotations whose docstring is its help. It imports
-what is heavy inside the function, so that `cosense --help` answers at once.
+`command` is a function with typer annotations; its docstring is the help. It imports what is heavy inside the
+function, so that `cosense --help` answers at once. Verbs may also lie outside of the package (plugins.py).
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from typing import NoReturn
 
@@ -17,6 +15,7 @@ from rich.markup import escape
 
 import cosense
 import cosense.cli
+from cosense import plugins
 from cosense.errors import CosenseError
 
 app = typer.Typer(
@@ -44,13 +43,13 @@ def _program(
     pass
 
 
-for _module in pkgutil.iter_modules(cosense.cli.__path__):
-    if _module.name not in ("main", "options"):
-        app.command(_module.name)(importlib.import_module(f"cosense.cli.{_module.name}").command)
+for _name in plugins.names(cosense.cli):
+    if _name != "main" and hasattr(_module := plugins.load(cosense.cli, _name), "command"):
+        app.command(_name)(_module.command)
 
 
 def main() -> None:
-    """Run the program; bad input, and what the disk refuses, end with one line on stderr and status 2."""
+    """Run the program; bad input and errors of the file system end with one line on stderr and status 2."""
     try:
         app()
     except CosenseError as error:

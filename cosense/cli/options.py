@@ -1,87 +1,77 @@
-"""Options that several verbs have: which part of the data, how agents cooperate, what a bag does not say."""
+"""Options that several verbs share: which part of the data, how agents cooperate, which topics of a bag."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from cosense.data.bag.options import BagOptions
+    from cosense.data.bag import BagOptions
 
 Split = Annotated[
-    str | None, typer.Option(help="Only this split of the data set; without it all.", show_default=False)
+    str | None, typer.Option(help="Use only this split of the data set.", show_default="all frames")
 ]
 Labels = Annotated[
-    str | None, typer.Option(help="Label set; without it the one in place.", show_default=False)
+    str | None, typer.Option(help="Label set to use.", show_default="the one that is in place")
 ]
-Limit = Annotated[int | None, typer.Option(help="Only the first frames.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(help="Use only the first frames.", show_default="all")]
 Fusion = Annotated[
     str | None,
     typer.Option(
         help="none (the ego alone), late (boxes), early (points), intermediate (features) or hybrid "
-        "(features and boxes). Without it: hybrid for a model that shares features, else late.",
-        show_default=False,
+        "(features and boxes).",
+        show_default="hybrid for a model that shares features, else late",
     ),
 ]
-Budget = Annotated[int | None, typer.Option(help="Limit of each message in bytes.", show_default=False)]
-
-_PANEL = "Bags, where topics are not found by themselves"
-
-Points = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="AGENT=TOPIC",
-        help="LiDAR of an agent; with it, only the agents that are named. May be repeated.",
-        show_default=False,
-        rich_help_panel=_PANEL,
-    ),
-]
-Pose = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="AGENT=TOPIC",
-        help="Poses or odometry of an agent, or AGENT=tf for the transforms. May be repeated.",
-        show_default=False,
-        rich_help_panel=_PANEL,
-    ),
-]
-Ego = Annotated[
-    str | None,
-    typer.Option(help="Agent whose view counts.", show_default=False, rich_help_panel=_PANEL),
-]
-World = Annotated[
-    str | None,
-    typer.Option(help="Frame of the poses from transforms.", show_default=False, rich_help_panel=_PANEL),
-]
-GroundTruth = Annotated[
-    str | None,
-    typer.Option(metavar="TOPIC", help="Labels.", show_default=False, rich_help_panel=_PANEL),
-]
-Tolerance = Annotated[
-    float,
-    typer.Option(
-        min=0.0,
-        help="Milliseconds between clouds, poses, images and labels that belong together.",
-        rich_help_panel=_PANEL,
-    ),
+Budget = Annotated[
+    int | None, typer.Option(help="Largest size of a message in bytes.", show_default="no limit")
 ]
 
+_PANEL = "Topics of a bag, where they are not found automatically"
 
-def bag_options(
-    points: list[str] | None,
-    pose: list[str] | None,
-    ego: str | None,
-    world: str | None,
-    ground_truth: str | None,
-    tolerance_ms: float,
+
+def _option(help: str, **settings: Any) -> Any:
+    return typer.Option(help=help, show_default=False, rich_help_panel=_PANEL, **settings)
+
+
+def read_bag_options(
+    points: Annotated[
+        list[str] | None,
+        _option(
+            "LiDAR topic of an agent. May be repeated; only the agents named here then take part.",
+            metavar="AGENT=TOPIC",
+        ),
+    ] = None,
+    pose: Annotated[
+        list[str] | None,
+        _option(
+            "Pose or odometry topic of an agent, or AGENT=tf for the transforms. May be repeated.",
+            metavar="AGENT=TOPIC",
+        ),
+    ] = None,
+    ego: Annotated[str | None, _option("Agent whose view is evaluated.")] = None,
+    world: Annotated[str | None, _option("World frame of poses that come from transforms.")] = None,
+    ground_truth: Annotated[str | None, _option("Topic of the labels.", metavar="TOPIC")] = None,
+    tolerance_ms: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Largest time in milliseconds between clouds, poses, images and labels of one frame.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = 50.0,
 ) -> BagOptions:
-    """Return what was given.
+    """Return the options of a bag from those of the command line.
 
     Raises:
         CosenseError: a word is not AGENT=TOPIC, or an agent is named twice.
     """
-    from cosense.data.bag.options import BagOptions, by_agent
+    from cosense.data.bag import BagOptions, by_agent
 
     return BagOptions(
         points=by_agent(",".join(points or ()), "--points "),
@@ -91,3 +81,28 @@ def bag_options(
         ground_truth=ground_truth,
         tolerance_ms=tolerance_ms,
     )
+
+
+def takes_bag_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a verb that has a parameter `bag_options`: its own options are those of `read_bag_options`."""
+    own, added = _parameters(verb), _parameters(read_bag_options)
+    del own["bag_options"]
+
+    @functools.wraps(verb)
+    def command(**given: Any) -> None:
+        bag_options = read_bag_options(**{name: given.pop(name) for name in added if name in given})
+        verb(**given, bag_options=bag_options)
+
+    # What typer reads; the annotations of the verb, which `wraps` has copied, name `bag_options`.
+    command.__signature__ = inspect.Signature([*own.values(), *added.values()])  # type: ignore[attr-defined]
+    command.__annotations__ = {}
+    return command
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a function as keywords, with annotations that are evaluated."""
+    hints = typing.get_type_hints(function, localns={"BagOptions": object}, include_extras=True)
+    return {
+        name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+        for name, parameter in inspect.signature(function).parameters.items()
+    }

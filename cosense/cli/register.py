@@ -140,13 +140,13 @@ def read_input(given: str, frame: int, name: str) -> Input:
     Raises:
         CosenseError: nothing is there, or it has no such agent or frame, or not one point.
     """
-    from cosense.data.recognise import is_bag
+    from cosense.data.recognise import reader_of
     from cosense.scene_graph.graph_file import SUFFIX
 
     path, words = split_input(given)
     if path.is_file() and path.suffix == SUFFIX:
         return _graph(path, words, name)
-    if path.is_file() and not is_bag(path):
+    if path.is_file() and reader_of(path) is None:
         source = Input(given, _cloud(path, words, name), None)
     else:
         source = _of_data_set(path, words, given, frame)
@@ -260,7 +260,7 @@ def prior_of(
 def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, SceneGraph]:
     """Return both graphs; those of clouds with the boxes of a model or without any."""
     from cosense.methods.model import load_model
-    from cosense.scene_graph.extract.build import build
+    from cosense.scene_graph.extract.builder import build
     from cosense.sensing.detections import Detections
 
     only_graphs = all(side.graph is not None for side in sides)
@@ -283,8 +283,8 @@ def registered(
     refine: bool,
 ) -> tuple[SceneGraph, SceneGraph, Registration, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
-    from cosense.scene_graph.dialogue import register_and_refine
-    from cosense.scene_graph.message import transmitted
+    from cosense.messages.scene_graph import transmitted
+    from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 
     if refine:
         a, b = sides

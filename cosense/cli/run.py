@@ -1,4 +1,4 @@
-"""Start a scenario: every agent and the fusion as processes of their own, talking over ROS 2."""
+"""`cosense run`: starts a scenario, with every agent and the fusion as a process of its own, over ROS 2."""
 
 from __future__ import annotations
 
@@ -10,36 +10,50 @@ import typer
 
 
 def command(
-    scenario: Annotated[Path, typer.Argument(help="YAML file that says who takes part.")],
+    scenario: Annotated[
+        Path, typer.Argument(help="YAML file that describes who takes part.", show_default=False)
+    ],
     data: Annotated[
-        Path | None, typer.Option(help="Data set to play instead of the scenario's own source.")
+        Path | None,
+        typer.Option(help="Data set to play.", show_default="the source that the scenario names"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for detections.jsonl, run.mcap and logs.")] = Path(
         "results/run"
     ),
     record: Annotated[
-        bool | None, typer.Option("--record/--no-record", help="Write run.mcap, whatever the scenario says.")
+        bool | None,
+        typer.Option(
+            "--record/--no-record", help="Write run.mcap or not.", show_default="as in the scenario"
+        ),
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Play only this many frames.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Play only this many frames.", show_default="all")
+    ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Agent that runs on this machine, the others on others; may be given again."),
+        typer.Option(
+            help="Agent to start on this machine, while the others run elsewhere. May be repeated.",
+            show_default="all agents",
+        ),
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(help="Keep the time of the recording, so many times faster; 1 is real time."),
+        typer.Option(
+            help="Play at the pace of the recording, times this factor; 1 is real time.",
+            show_default="as in the scenario",
+        ),
     ] = None,
 ) -> None:
-    """Run a scenario live over ROS 2 and write what comes out.
+    """Run a scenario live over ROS 2 and write the fused detections.
 
-    Each agent, the fusion, the player and the recorder are processes of their own; Ctrl-C stops them all.
-    At the end it says which frames were not fused and why, and where the time went.
+    Each agent, the fusion, the player and the recorder is a process of its own; Ctrl-C stops them all. At the
+    end a report lists the frames that were not fused, with the reason, and where the time was spent.
 
     Example: cosense run launch/scenarios/v2i.yaml --record --out results/v2i
     """
     from rich.console import Console
 
-    from cosense.runs.live import run_scenario
+    from cosense.runs.run import run_scenario
     from cosense.runs.scenario import load_scenario, with_player
 
     wanted = load_scenario(scenario)

@@ -1,4 +1,4 @@
-"""`cosense simulate`: make a data set of road scenes from a seed."""
+"""`cosense simulate`: makes a data set of road scenes from a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cosense.errors import CosenseError, nearest
 if TYPE_CHECKING:
     from cosense.simulation import SimulatedFrame
 
-# As a shell does for a program that Ctrl-C has stopped.
+# Exit status that shells use for a program stopped by Ctrl-C.
 _INTERRUPTED = 130
 
 
@@ -27,39 +27,37 @@ class Layout(str, Enum):
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder for the data set: new or empty.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the data set; new or empty.", show_default=False)],
     frames: Annotated[int, typer.Option(min=1, help="Number of frames, at 10 Hz.")] = 50,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the first sequence; the next ones take the next seeds.")
+        int, typer.Option(min=0, help="Seed of the first sequence; each further one takes the next seed.")
     ] = 0,
     layout: Annotated[Layout, typer.Option(help="Format of the data set.")] = Layout.DAIR_V2X,
     scene: Annotated[
         str,
         typer.Option(
-            help="crossing, t_junction, parked_road, curved_road, car_park, several of them, or all."
+            help="Families of scenes: crossing, t_junction, parked_road, curved_road, car_park, or all."
         ),
     ] = "crossing",
     sequence_frames: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Frames of one place; without it one sequence a family.", show_default=False
+            min=1, help="Frames in each sequence.", show_default="one sequence for each family of scenes"
         ),
     ] = None,
     agents: Annotated[
-        str, typer.Option(help="How many instrumented vehicles and roadside units.")
+        str, typer.Option(help="Number of instrumented vehicles and of roadside units.")
     ] = "vehicle=1,infrastructure=1",
     split: Annotated[
         str | None,
-        typer.Option(
-            help="Split that all frames belong to; without it val, validate for opv2v.", show_default=False
-        ),
+        typer.Option(help="Split of all frames.", show_default="val; validate for the layout opv2v"),
     ] = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also render an image for each agent.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Simulate what vehicles and roadside units measure together, and write it as a data set.
 
-    The same command gives the same bytes. Several families take turns, sequence by sequence.
+    The same command always writes the same bytes. Several families of scenes take turns.
 
     Example: cosense simulate --out data/train --frames 200 --sequence-frames 20 --scene crossing,car_park
     """
@@ -78,7 +76,7 @@ def command(
     if split is not None and not re.fullmatch(r"[\w-]+", split):
         raise CosenseError(f"--split '{split}': expected letters, digits, '-' and '_' only")
     if not cameras:
-        # Clouds gain a tenth from a second thread; beside other programs they wait ten times as long for it.
+        # A second thread makes clouds 10 % faster, but ten times slower when other programs use the cores.
         torch.set_num_threads(1)
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
     _check_families(plan, vehicles, infrastructure, device)
@@ -100,10 +98,12 @@ def command(
 
 
 def parse_agents(text: str) -> tuple[int, int]:
-    """Read "vehicle=2,infrastructure=1" as (2, 1); who is not named is not there, but for the ego.
+    """Read "vehicle=2,infrastructure=1" as (2, 1).
+
+    A kind that is not named has no agents, except that there is always an ego.
 
     Raises:
-        CosenseError: another kind of agent, no number, or no vehicle.
+        CosenseError: another kind of agent, or no number.
     """
     counts = {"vehicle": 1, "infrastructure": 0}
     for part in text.split(","):
@@ -117,7 +117,7 @@ def parse_agents(text: str) -> tuple[int, int]:
 
 
 def parse_families(text: str) -> list[str]:
-    """Read the families of scenes, separated by commas; "all" means each.
+    """Read the families of scenes, separated by commas; "all" means every one.
 
     Raises:
         CosenseError: there is no such family.
@@ -134,7 +134,7 @@ def parse_families(text: str) -> list[str]:
 def plan_sequences(
     families: list[str], seed: int, frames: int, sequence_frames: int | None
 ) -> list[tuple[str, int, int]]:
-    """Share frames out to sequences: family, seed and number of frames of each."""
+    """Distribute frames over sequences; return family, seed and number of frames of each sequence."""
     each = sequence_frames or -(-frames // len(families))
     starts = range(0, frames, each)
     return [
@@ -146,10 +146,10 @@ def plan_sequences(
 def _check_families(
     plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int, device: str
 ) -> None:
-    """Prepare the first sequence of each family, so that what cannot be simulated is refused before writing.
+    """Prepare the first sequence of each family, so that errors show before anything is written.
 
     Raises:
-        CosenseError: a device that is not there, or a family without room for so many agents.
+        CosenseError: the device is not there, or a family has no room for so many agents.
     """
     from cosense.simulation import simulate
 
@@ -158,7 +158,7 @@ def _check_families(
 
 
 def _left_behind(out: Path) -> str:
-    """Say what a run that was stopped has left, as a reader sees it."""
+    """Return what a stopped run has left behind, as a reader of the data set sees it."""
     from cosense.data import open_dataset
 
     try:

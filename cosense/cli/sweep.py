@@ -1,4 +1,4 @@
-"""`cosense sweep`: one curve of average precision over bytes, wrong poses, delay, loss or agents."""
+"""`cosense sweep`: one curve of average precision over bytes, wrong poses, the radio or agents."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.cooperate import FusionKind
-    from cosense.cooperation.relative_poses import RegistrationKind
     from cosense.evaluation.sweep.sweep import Point
     from cosense.methods.selection import Selection
+    from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 _DEFAULT_MODEL = "cosense-lite"
 _WIDEST = 1000
@@ -30,7 +30,7 @@ def command(
     curve: Annotated[
         str,
         typer.Argument(
-            help="budget, pose-noise, delay, loss, agents or grid (all pairs of noise, delay, loss)."
+            help="budget, pose-noise, delay, loss, burst, rate, range, agents or grid, see above."
         ),
     ],
     data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
@@ -93,8 +93,21 @@ def command(
 ) -> None:
     """Measure how average precision depends on one thing, on the same frames for every value of it.
 
-    Bytes are those of the messages sent, with late boxes and what the ego asked with. All settings go over
-    the frames together, so that each cloud is encoded once.
+    Bytes are those of the messages sent, with late boxes and requests. All settings go over the frames
+    together, so that each cloud is encoded once.
+
+    The curves and their values:
+
+    - budget: bytes of each message; 300, 500, 1000, 2000, 5000, 10000, 20000, none
+    - pose-noise: standard deviation of every pose in metres and degrees; 0, 0.2, 0.4, 0.6, 1
+    - delay: milliseconds that every message takes; 0, 100, 200, 300, 500, 1000
+    - loss: fraction of the messages that get lost one by one; 0, 0.1, 0.5, 0.9, 1
+    - burst: messages that get lost in a row on average, 30 % of all; 1, 2, 5, 10, 20
+    - rate: bytes per second of each link, where messages wait 200 ms at most and the ego does not wait; 2000,
+      5000, 10000, 20000, 50000, 200000, 500000
+    - range: metres from which on nothing is received; 10, 20, 30, 50, 75, 100, 150
+    - agents: the ego and those next to it; 1 to all
+    - grid: all combinations of pose-noise, delay and loss
 
     Example: cosense sweep budget --data results/demo/sequence --model cosense-lite --out results/budget
     """
@@ -102,7 +115,6 @@ def command(
 
     from cosense.cli.evaluate import check_device, default_protocol
     from cosense.cooperation.cooperate import FUSION_KINDS
-    from cosense.cooperation.relative_poses import REGISTRATIONS
     from cosense.data import open_dataset
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.runner import check_first_budgets
@@ -111,7 +123,8 @@ def command(
     from cosense.evaluation.sweep.sweep import survey, sweep
     from cosense.methods.model import load_model
     from cosense.methods.selection import SELECTIONS
-    from cosense.viewer.curves import draw_sweep
+    from cosense.scene_graph.correction.relative_poses import REGISTRATIONS
+    from cosense.viewer.sweep_plot import draw_sweep
 
     console = Console()
     kind = check_curve(curve)
@@ -175,7 +188,7 @@ def command(
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
     """Print all points, and of a grid which ones are worse than the ego alone."""
-    from cosense.evaluation.sweep.table import sweep_table, verdict
+    from cosense.evaluation.tables import sweep_table, verdict
 
     table = sweep_table(content)
     if not console.is_terminal:

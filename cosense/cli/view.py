@@ -1,4 +1,4 @@
-"""`cosense view`: pictures and a report of any data set or live run, with boxes if a model is named."""
+"""`cosense view`: draws pictures and a report of any data set or live run, with boxes if a model is named."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ if TYPE_CHECKING:
     from cosense.cooperation.cooperate import FusionKind
     from cosense.data.dataset import CooperativeFrame
     from cosense.evaluation.runs.sequences import SequenceCooperation
-    from cosense.viewer.report import ReportFrame
+    from cosense.viewer.pack import ReportFrame
 
 
 def command(
     path: Annotated[Path, typer.Argument(help="Data set, or the folder of a live run.", show_default=False)],
-    frame: Annotated[int, typer.Option(min=0, help="Frame of the picture, the first of the report.")] = 0,
-    frames: Annotated[int, typer.Option(min=1, help="How many frames the report has, at most.")] = 20,
+    frame: Annotated[
+        int, typer.Option(min=0, help="Frame of the picture, and first frame of the report.")
+    ] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="Largest number of frames in the report.")] = 20,
     model: Annotated[
-        str | None, typer.Option(help="Detector; without it clouds and ground truth.", show_default=False)
+        str | None, typer.Option(help="Model that finds boxes.", show_default="clouds and ground truth only")
     ] = None,
     fusion: Fusion = None,
     split: Split = None,
     labels: Labels = None,
     out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
 ) -> None:
-    """Draw frames from above: clouds, ground truth, detections, and what nobody sees.
+    """Draw frames from above: clouds, ground truth, detections, and the area that no agent sees.
 
-    With a model that fuses, comparison.png also shows what the ego would find alone. Of a folder that
-    `cosense run` has left, it draws what was fused live.
+    With fusion, comparison.png also shows what the ego finds alone. For a folder that `cosense run` has
+    written, the detections are those of the live run.
 
     Example: cosense view path/to/DAIR-V2X-C --frame 120 --model pillars-lite
     """
@@ -47,9 +49,9 @@ def command(
     from cosense.data import open_dataset
     from cosense.evaluation.runs.sequences import SequenceCooperation
     from cosense.methods.model import load_model
-    from cosense.runs.report import is_run
+    from cosense.runs.finished import is_run
     from cosense.viewer.bev import draw_bev, draw_comparison
-    from cosense.viewer.report import write_report
+    from cosense.viewer.html_report import write_report
 
     console = Console()
     if is_run(path):
@@ -99,9 +101,9 @@ def command(
 
 def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) -> None:
     """Draw a live run."""
-    from cosense.runs.report import pages_of_run
+    from cosense.runs.finished import pages_of_run
     from cosense.viewer.bev import draw_bev
-    from cosense.viewer.report import write_report
+    from cosense.viewer.html_report import write_report
 
     pages, notes = pages_of_run(path, frame, frames)
     first = pages[0]
@@ -114,7 +116,7 @@ def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) 
 
 def _page(frame: CooperativeFrame, cooperation: SequenceCooperation | None, index: int) -> ReportFrame:
     from cosense.sensing.detections import Detections
-    from cosense.viewer.report import ReportFrame
+    from cosense.viewer.pack import ReportFrame
 
     if cooperation is None:
         return ReportFrame(frame, Detections.empty())

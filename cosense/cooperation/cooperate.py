@@ -14,25 +14,24 @@ from cosense.cooperation.feature_receiver import FeatureReceiver
 from cosense.cooperation.feature_sender import FeatureSender
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.late import fuse_late
-from cosense.cooperation.pose_repair import PoseRepair, as_sent
 from cosense.cooperation.receiver import FusionResult, FusionSettings
-from cosense.cooperation.relative_poses import (
+from cosense.cooperation.share import share
+from cosense.detectors.base import BevFeatures, Encoded
+from cosense.errors import CosenseError, nearest
+from cosense.messages.envelope import MessageError, PayloadKind, decode
+from cosense.messages.scene_graph import SceneGraph, decode_scene_graph, share_graph
+from cosense.methods.model import Model
+from cosense.methods.selection import Selection
+from cosense.scene_graph.baselines.icp import Cloud
+from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
+from cosense.scene_graph.correction.relative_poses import (
     REGISTRATIONS,
     RegistrationKind,
     Surroundings,
     payload_kind,
     thinned_frame,
 )
-from cosense.cooperation.share import share
-from cosense.detectors.base import BevFeatures, Encoded
-from cosense.errors import CosenseError, nearest
-from cosense.messages.envelope import MessageError, PayloadKind, decode
-from cosense.methods.model import Model
-from cosense.methods.selection import Selection
-from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.extract.builder import SceneGraphBuilders
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import decode_scene_graph, share_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.hybrid import merge_averaged
 from cosense.cooperation.late import merge
-from cosense.cooperation.pose_repair import Place, as_sent
 from cosense.cooperation.received import receive_features
 from cosense.cooperation.receiver import FusionResult, FusionSettings, without_ego_body
 from cosense.detectors.base import BevFeatures
@@ -33,6 +32,7 @@ from cosense.messages.envelope import (
 )
 from cosense.messages.objects import decode_objects
 from cosense.methods.base import Admitted, Method
+from cosense.scene_graph.correction.pose_correction import Place, as_sent
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 

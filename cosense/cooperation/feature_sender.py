@@ -147,10 +147,10 @@ class FeatureSender:
     def explain(self, frame: AgentFrame, features: BevFeatures, data: bytes) -> SelectionMaps:
         """Return why a message holds what it does, as maps for people to look at."""
         stride, supply = self._method.supply(features)
-        payload = decode_features(decode(data).payload, self._method.specs, features.grid.shape)
+        layers = decode_features(decode(data).payload).layers(self._method.specs, features.grid.shape)
         wanted = self._wanted_map(frame, features, stride)
         sent = np.zeros(wanted.shape, dtype=np.bool_)
-        sent.reshape(-1)[payload.layers[0].cells] = True
+        sent.reshape(-1)[layers[0].cells] = True
         return SelectionMaps(features.grid.coarser(stride), supply.cpu().numpy(), wanted.numpy(), sent)
 
     def _boxes(self, frame: AgentFrame, detections: Detections) -> LateBoxes:

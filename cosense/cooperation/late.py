@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosense.cooperation.pose_repair import Place, as_sent
 from cosense.cooperation.receiver import FusionResult, FusionSettings, receive, without_ego_body
 from cosense.geometry.nms import rotated_nms
 from cosense.geometry.transforms import invert
 from cosense.messages.envelope import MessageError, PayloadKind, decode
 from cosense.messages.objects import decode_objects
+from cosense.scene_graph.correction.pose_correction import Place, as_sent
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import VEHICLES, ObjectClass
 

@@ -28,11 +28,11 @@ class Mode:
         return f"{self.name}: {self.reason}" if self.reason else self.name
 
 
-def mode_of(method: str, peers: Sequence[PeerReport], missing: Sequence[str], silent: Sequence[str]) -> Mode:
+def mode_of(fusion: str, peers: Sequence[PeerReport], missing: Sequence[str], silent: Sequence[str]) -> Mode:
     """Return the mode of one frame.
 
     Args:
-        method: by which the ego fuses; with "late" boxes are the best there is.
+        fusion: kind of fusion of the ego; with "late" boxes are the best there is.
         peers: what became of each message.
         missing: senders that were waited for in vain.
         silent: senders that were not waited for any more.
@@ -45,7 +45,7 @@ def mode_of(method: str, peers: Sequence[PeerReport], missing: Sequence[str], si
     if "features" in used_for:
         return Mode("HYBRID")
     if "boxes" in used_for:
-        return Mode("LATE", "" if method == "late" else reason or "boxes are all that was sent")
+        return Mode("LATE", "" if fusion == "late" else reason or "boxes are all that was sent")
     return Mode("EGO", reason or "nobody else is there")
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from cosense.cooperation.gate import GateSettings, judge, reliability
-from cosense.cooperation.pose_repair import Place, Placed, as_sent
 from cosense.cooperation.receiver import is_ego_body
 from cosense.geometry.transforms import invert
 from cosense.messages.chunks import LayerSpec, ReceivedLayer
@@ -18,6 +17,7 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.messages.objects import decode_objects
 from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
 from cosense.methods.base import Admitted, known_velocities
+from cosense.scene_graph.correction.pose_correction import Place, Placed, as_sent
 from cosense.sensing.detections import Detections, Source
 
 
@@ -47,9 +47,10 @@ def receive_features(
     usable: list[Admitted] = []
     reports: list[PeerReport] = []
     for data in messages:
-        sender, age_ms = UNKNOWN, None
+        sender, age_ms, carried = UNKNOWN, None, ""
         try:
             message = decode(data)
+            carried = message.kind.name
             sender, age_ms = message.sender, (ego.stamp_ns - message.stamp_ns) / 1e6
             if sender == ego.sender or sender in [other.sender for other in usable]:
                 raise MessageError("the sender is the ego itself or has sent another message for this frame")
@@ -57,11 +58,11 @@ def receive_features(
                 raise MessageError(f"more than {max_senders} senders")
             received, reason = _read(place(message, ego), age_ms, ego, specs, shape, gate)
         except MessageError as error:
-            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms))
+            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms, carried))
         else:
             usable.append(received)
             used_for: UsedFor = "features" if received.use == "features" else "boxes"
-            reports.append(PeerReport(sender, len(data), used_for, reason, age_ms))
+            reports.append(PeerReport(sender, len(data), used_for, reason, age_ms, carried))
     # Equal scores rank in the order given: which message came first must not decide.
     return sorted(usable, key=lambda other: other.sender), reports
 
@@ -92,8 +93,10 @@ def _read(
         sent = LateBoxes(detections, np.full((len(detections), 2), np.nan))
         use, reason = "boxes", reason or "carries no features"
     else:
-        payload = decode_features(message.payload, specs if use == "features" else None, shape)
-        sent, layers = payload.boxes, payload.layers
+        payload = decode_features(message.payload)
+        sent = payload.boxes
+        if use == "features":
+            layers = payload.layers(specs, shape)
     T_ego_sender = invert(ego.T_world_agent) @ message.T_world_agent
     moved = _moved(sent, age_ms / 1e3).transformed(T_ego_sender, Source.LATE)
     sure = reliability(

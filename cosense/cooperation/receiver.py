@@ -101,17 +101,18 @@ def receive(
     reports: list[PeerReport] = []
     senders = {ego_id}
     for data in messages:
-        sender, age_ms = UNKNOWN, None
+        sender, age_ms, carried = UNKNOWN, None, ""
         try:
             message = decode(data)
+            carried = message.kind.name
             sender, age_ms = message.sender, (ego_stamp_ns - message.stamp_ns) / 1e6
             _check(message, age_ms, kind, settings, senders)
             usable.append((message, read_payload(message.payload)))
         except MessageError as error:
-            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms))
+            reports.append(PeerReport(sender, len(data), "nothing", str(error), age_ms, carried))
         else:
             senders.add(sender)
-            reports.append(PeerReport(sender, len(data), _USED_FOR[kind], age_ms=age_ms))
+            reports.append(PeerReport(sender, len(data), _USED_FOR[kind], "", age_ms, carried))
     return usable, reports
 
 

@@ -1,9 +1,15 @@
 """Collects the messages of one moment: complete or out of time, whichever comes first.
 
 The reference is when the ego itself measured. Each sender contributes the message whose stamp is nearest to
-it within the window that the fusion accepts, and likewise its scene graph where poses are set right by these.
-The collection is complete when every sender that is waited for has them within the synchronisation tolerance;
-who is waited for says `senders.py`.
+it within the window that the fusion accepts, and likewise its scene graph where poses are corrected by these.
+The collection is complete when every sender that is waited for has them within the synchronisation tolerance.
+
+A sender that is missing several times in a row is not waited for until it is received in time again: a dead
+agent costs a few time-outs, not one a frame.
+
+Stamps that go back or stand still start another recording, and what belongs to the one before is forgotten:
+its stamps may be the same. Either the ego or another agent is the first to go back; who has gone back keeps
+what it sent since then. A message that was merely overtaken has a lower sequence number than the last one.
 
 No clock and no ROS 2 in here: the caller says what time it is.
 """
@@ -13,15 +19,200 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from cosense.cooperation.receiver import FusionSettings
-from cosense.cooperation.senders import CollectorSettings, Senders, Traffic
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
 from cosense.messages.reports import PeerReport
 
 # Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
 _KEPT_UNREADABLE = 16
 _EGO = "ego"
+# A message that comes later than this many newer ones of its sender has no use any more.
+_KEPT_PER_SENDER = 8
+# More messages than this in a row are not lost by a radio.
+_LARGEST_GAP = 1000
+
+
+@dataclass(frozen=True)
+class SynchroniserSettings:
+    """How long to wait and for whom.
+
+    Attributes:
+        timeout_ms: from the arrival of the ego's message.
+        sync_tolerance_ms: a message this near to the ego's stamp is the one that is waited for. Half a period
+            of the sensors: farther ones belong to another moment, but are used when the time is up.
+        misses_until_silent: a sender missing this often in a row is not waited for until it is heard again; a
+            new one is waited for when it has been there as often.
+        max_open: more moments than this at a time are not kept open; the oldest is closed.
+    """
+
+    timeout_ms: float = 100.0
+    sync_tolerance_ms: float = 50.0
+    misses_until_silent: int = 3
+    max_open: int = 8
+
+    def __post_init__(self) -> None:
+        if self.timeout_ms < 0 or self.sync_tolerance_ms < 0:
+            raise ValueError(
+                f"timeout_ms {self.timeout_ms} and sync_tolerance_ms {self.sync_tolerance_ms} must be >= 0"
+            )
+        if self.misses_until_silent < 1 or self.max_open < 1:
+            raise ValueError(
+                f"misses_until_silent {self.misses_until_silent} and max_open {self.max_open} must be above 0"
+            )
+
+    @property
+    def tolerance_ns(self) -> float:
+        """`sync_tolerance_ms` in nanoseconds."""
+        return self.sync_tolerance_ms * 1e6
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What has come of one sender so far.
+
+    Attributes:
+        messages: that came.
+        lost: that did not, by the gaps in their sequence numbers.
+        bytes: of those that came.
+    """
+
+    messages: int = 0
+    lost: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.messages + other.messages, self.lost + other.lost, self.bytes + other.bytes)
+
+
+@dataclass
+class _Sender:
+    is_expected: bool = False
+    messages: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
+    moments: int = 0
+    misses: int = 0
+    latest: Message | None = None
+    traffic: Traffic = field(default_factory=Traffic)
+    # Which of the two is of the next recording already, while the other is not.
+    ahead: Literal["sender", "ego"] | None = None
+
+    def add(self, message: Message, data: bytes) -> None:
+        """Keep a message; one that goes back forgets those before it."""
+        if (
+            self.latest is not None
+            and message.stamp_ns <= self.latest.stamp_ns
+            and message.sequence > self.latest.sequence
+        ):
+            self.messages.clear()
+            self.ahead = None if self.ahead == "ego" else "sender"
+        gap = 0 if self.latest is None else message.sequence - self.latest.sequence - 1
+        # A larger gap, or a number that goes back, is a sender that has started anew.
+        self.traffic += Traffic(1, gap if 0 < gap < _LARGEST_GAP else 0, len(data))
+        self.latest = message
+        self.messages.append((message.stamp_ns, data))
+
+    def follow_ego(self) -> None:
+        """Forget what is of the recording that the ego has left."""
+        if self.ahead == "sender":
+            self.ahead = None
+        else:
+            self.messages.clear()
+            self.ahead = "ego"
+
+    def has_sent(self, stamp_ns: int, settings: SynchroniserSettings) -> bool:
+        return any(abs(sent_ns - stamp_ns) <= settings.tolerance_ns for sent_ns, _ in self.messages)
+
+    def is_known(self, settings: SynchroniserSettings) -> bool:
+        return self.is_expected or self.moments >= settings.misses_until_silent
+
+    def is_waited_for(self, settings: SynchroniserSettings) -> bool:
+        return self.is_known(settings) and self.misses < settings.misses_until_silent
+
+
+class _Senders:
+    """All senders on one topic."""
+
+    def __init__(self, expected: Sequence[str]) -> None:
+        """Start with those that are expected from the beginning; others join when they are heard."""
+        self._senders = {name: _Sender(is_expected=True) for name in expected}
+
+    @property
+    def traffic(self) -> dict[str, Traffic]:
+        """What has come of each sender so far."""
+        return {name: sender.traffic for name, sender in self._senders.items()}
+
+    def silent(self, settings: SynchroniserSettings) -> list[str]:
+        """Return the senders that were waited for once and are not at present."""
+        return sorted(
+            name
+            for name, sender in self._senders.items()
+            if sender.is_known(settings) and not sender.is_waited_for(settings)
+        )
+
+    def add(
+        self,
+        message: Message,
+        data: bytes,
+        newest_ego_ns: int | None,
+        settings: SynchroniserSettings,
+        max_senders: int,
+    ) -> bool:
+        """Keep a message; returns False where there are too many senders already."""
+        if message.sender not in self._senders and not self._make_room(settings, max_senders):
+            return False
+        sender = self._senders.setdefault(message.sender, _Sender())
+        sender.add(message, data)
+        if newest_ego_ns is None or message.stamp_ns >= newest_ego_ns - settings.tolerance_ns:
+            sender.misses = 0
+        return True
+
+    def follow_ego(self) -> None:
+        """Forget what is of the recording that the ego has left."""
+        for sender in self._senders.values():
+            sender.follow_ego()
+
+    def missing(self, stamp_ns: int, settings: SynchroniserSettings) -> list[str]:
+        """Return the senders that are waited for and have no message of this moment yet."""
+        return [
+            name
+            for name, sender in self._senders.items()
+            if sender.is_waited_for(settings) and not sender.has_sent(stamp_ns, settings)
+        ]
+
+    def take(
+        self, stamp_ns: int, settings: SynchroniserSettings, window: FusionSettings
+    ) -> tuple[list[bytes], list[str]]:
+        """Close a moment.
+
+        Returns:
+            the message of each sender that is nearest to the moment and in the window, and who is missing.
+        """
+        missing = self.missing(stamp_ns, settings)
+        messages: list[bytes] = []
+        for name, sender in self._senders.items():
+            sender.misses = sender.misses + 1 if name in missing else sender.misses
+            if sender.has_sent(stamp_ns, settings):
+                sender.moments += 1
+                sender.ahead = None
+            usable = [
+                item
+                for item in sender.messages
+                if -window.max_ahead_ms <= (stamp_ns - item[0]) / 1e6 <= window.max_age_ms
+            ]
+            if usable:
+                messages.append(min(usable, key=lambda item: abs(item[0] - stamp_ns))[1])
+        return messages, missing
+
+    def _make_room(self, settings: SynchroniserSettings, max_senders: int) -> bool:
+        """Forget a stranger or a silent sender if there are too many; False if all of them are alive."""
+        if len(self._senders) < max_senders:
+            return True
+        strangers = [name for name, sender in self._senders.items() if not sender.is_known(settings)]
+        for name in (strangers or self.silent(settings))[:1]:
+            del self._senders[name]
+            return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -58,7 +249,7 @@ class _Open:
     arrived_ns: int
 
 
-class Collector:
+class Synchroniser:
     """Holds messages until their moment is complete or out of time.
 
     Attributes:
@@ -69,7 +260,7 @@ class Collector:
     def __init__(
         self,
         peers: Sequence[str],
-        settings: CollectorSettings,
+        settings: SynchroniserSettings,
         window: FusionSettings,
         *,
         with_graphs: bool = False,
@@ -84,10 +275,10 @@ class Collector:
         """
         self.settings = settings
         self.window = window
-        self._messages = Senders(peers)
-        self._graphs = Senders(peers if with_graphs else ())
+        self._messages = _Senders(peers)
+        self._graphs = _Senders(peers if with_graphs else ())
         # Its only sender is the ego, under whichever name it sends.
-        self._own_graphs = Senders([_EGO] if with_graphs else ())
+        self._own_graphs = _Senders([_EGO] if with_graphs else ())
         self._with_graphs = with_graphs
         self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
         self._refused: dict[str, PeerReport] = {}
@@ -110,12 +301,17 @@ class Collector:
         }
 
     def add_ego(self, data: bytes, now_ns: int) -> None:
-        """Open a moment.
+        """Take a message of the ego itself: its scene graph is kept, any other one opens a moment.
 
         Raises:
             MessageError: the ego's own message cannot be read.
         """
-        stamp_ns = decode(data).stamp_ns
+        message = decode(data)
+        if message.kind is PayloadKind.SCENE_GRAPH:
+            if self._with_graphs:
+                self._keep(self._own_graphs, replace(message, sender=_EGO), data)
+            return
+        stamp_ns = message.stamp_ns
         if self._newest_ego_ns is not None and stamp_ns <= self._newest_ego_ns:
             self._closed += [self._close(moment, now_ns) for moment in self._open]
             self._open.clear()
@@ -124,16 +320,8 @@ class Collector:
         self._newest_ego_ns = stamp_ns
         self._open.append(_Open(stamp_ns, data, now_ns))
 
-    def add_own_graph(self, data: bytes) -> None:
-        """Take a SCENE_GRAPH message of the ego itself.
-
-        Raises:
-            MessageError: it cannot be read.
-        """
-        self._keep(self._own_graphs, replace(decode(data), sender=_EGO), data)
-
     def add(self, data: bytes, clock_ns: int = 0) -> None:
-        """Take a message of another agent.
+        """Take a message of another agent; scene graphs are left alone where nobody wants them.
 
         What was measured later than now has a wrong stamp. It would soon pass for a fresh message of another
         moment, so it is refused here and not by its age in the fusion.
@@ -151,9 +339,13 @@ class Collector:
         if clock_ns and ahead_ms > self.window.max_ahead_ms:
             if message.sender in self._refused or len(self._refused) < self.window.max_senders:
                 reason = f"its clock is {ahead_ms:.0f} ms ahead, the limit is {self.window.max_ahead_ms:.0f}"
-                self._refused[message.sender] = PeerReport(message.sender, len(data), "nothing", reason)
+                self._refused[message.sender] = PeerReport(
+                    message.sender, len(data), "nothing", reason, kind=message.kind.name
+                )
             return
-        is_graph = self._with_graphs and message.kind is PayloadKind.SCENE_GRAPH
+        is_graph = message.kind is PayloadKind.SCENE_GRAPH
+        if is_graph and not self._with_graphs:
+            return
         if not self._keep(self._graphs if is_graph else self._messages, message, data):
             self._unreadable.append(data)
 
@@ -167,7 +359,7 @@ class Collector:
             closed.append(self._close(self._open.pop(0), now_ns))
         return closed
 
-    def _keep(self, senders: Senders, message: Message, data: bytes) -> bool:
+    def _keep(self, senders: _Senders, message: Message, data: bytes) -> bool:
         return senders.add(message, data, self._newest_ego_ns, self.settings, self.window.max_senders)
 
     def _is_done(self, moment: _Open, now_ns: int) -> bool:
@@ -179,7 +371,7 @@ class Collector:
         )
 
     def _close(self, moment: _Open, now_ns: int) -> Collection:
-        def taken(senders: Senders) -> tuple[list[bytes], list[str]]:
+        def taken(senders: _Senders) -> tuple[list[bytes], list[str]]:
             return senders.take(moment.stamp_ns, self.settings, self.window)
 
         messages, missing = taken(self._messages)

@@ -1,4 +1,4 @@
-"""Data sets: one file per format behind one protocol; `open_dataset` recognises which."""
+"""Data sets: one module for each format; `open_dataset` recognises which one a folder or file is."""
 
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 from cosense.data.recognise import open_dataset

@@ -1,9 +1,9 @@
-"""CARLA's axes and ours.
+"""Conversion between CARLA's axes and ours.
 
 CARLA's world is left-handed (x forward, y right, z up; yaw turns clockwise seen from above), ours is
-right-handed (REP-103: y left). They differ by the mirror of the y axis, applied on both sides of every
-transform. A pose in OPV2V files is `[x, y, z, roll, yaw, pitch]`, metres and degrees. A CARLA camera looks
-along its x axis; our optical frame has z forward, x right, y down.
+right-handed (REP-103: y left). A transform is converted by mirroring the y axis of both its frames. A pose in
+OPV2V files is `[x, y, z, roll, yaw, pitch]` in metres and degrees. A CARLA camera looks along its x axis; our
+optical frame has z forward, x right, y down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from cosense.geometry.transforms import Matrix, invert, transform_from
 
-# Its own inverse.
+# It is its own inverse.
 MIRROR_Y: Matrix = np.diag([1.0, -1.0, 1.0, 1.0])
 
 # Rows: optical x, y, z in CARLA's camera axes.
@@ -30,7 +30,7 @@ def mirrored(T: Matrix) -> Matrix:
 
 
 def matrix_from_pose(pose: Sequence[float]) -> Matrix:
-    """Return (4,4) of `[x, y, z, roll, yaw, pitch]` (metres, degrees) in the axes of the pose."""
+    """Return the (4,4) transform of `[x, y, z, roll, yaw, pitch]` (metres, degrees), without mirroring."""
     x, y, z, *angles = (float(value) for value in pose)
     roll, yaw, pitch = np.radians(angles)
     cr, sr, cy, sy, cp, sp = (
@@ -58,10 +58,10 @@ def pose_from_matrix(T: Matrix) -> list[float]:
 
 
 def T_camera_agent_from_extrinsic(extrinsic: ArrayLike) -> Matrix:
-    """Return (4,4) agent to optical frame from OPV2V's `extrinsic` (LiDAR to camera, both CARLA axes)."""
+    """Return T_camera_agent (4,4) from OPV2V's `extrinsic` (LiDAR to camera, both with CARLA's axes)."""
     return np.asarray(_T_OPTICAL_CARLA @ np.asarray(extrinsic, dtype=np.float64) @ MIRROR_Y)
 
 
 def extrinsic_from_T_camera_agent(T_camera_agent: Matrix) -> Matrix:
-    """Return OPV2V's `extrinsic` of our (4,4); the inverse of `T_camera_agent_from_extrinsic`."""
+    """Return OPV2V's `extrinsic` (4,4); the inverse of `T_camera_agent_from_extrinsic`."""
     return np.asarray(invert(_T_OPTICAL_CARLA) @ T_camera_agent @ MIRROR_Y)

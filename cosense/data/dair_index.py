@@ -1,6 +1,7 @@
-"""The index files of DAIR-V2X-C and V2X-Seq: the frames, which of them belong together, and the splits.
+"""The index files of DAIR-V2X-C and V2X-Seq: frames, pairs and splits.
 
-`cooperative/data_info.json` names the pairs, the `data_info.json` of each side where a frame's files are.
+`cooperative/data_info.json` lists the pairs of frames; the `data_info.json` of each side says where the files
+of its frames are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cosense.sensing.frame import AgentKind
 
 SIDES: dict[AgentKind, str] = {"vehicle": "vehicle-side", "infrastructure": "infrastructure-side"}
 COOPERATIVE_INDEX = Path("cooperative") / "data_info.json"
-# Relative to the root of the tree: in it, in the toolkit's folder, or beside it.
+# Relative to the root of the tree: inside it, in the toolkit's folder, or beside it.
 _SPLIT_FOLDERS = (".", "split_datas", "..", "../split_datas")
 
 Entry = Mapping[str, Any]
@@ -28,9 +29,9 @@ class Pair:
     """One cooperative frame: a vehicle frame and the infrastructure frame that goes with it.
 
     Attributes:
-        vehicle_id, infrastructure_id: frame ids of the sides.
+        vehicle_id, infrastructure_id: frame ids of the two sides.
         sequence: batch or sequence of the vehicle frame.
-        offset_m: system_error_offset (delta_x, delta_y); zero where there is none.
+        offset_m: system_error_offset (delta_x, delta_y), zero where there is none.
     """
 
     vehicle_id: str
@@ -40,18 +41,26 @@ class Pair:
 
     @property
     def frames(self) -> dict[AgentKind, str]:
-        """The frame ids by side."""
+        """The frame id of each side."""
         return {"vehicle": self.vehicle_id, "infrastructure": self.infrastructure_id}
 
 
 def is_sequential(root: Path) -> bool:
-    """Return whether the tree is of V2X-Seq-SPD rather than of DAIR-V2X-C."""
-    entries = _read_list(root / COOPERATIVE_INDEX)
+    """Return whether a folder is the root of a tree of V2X-Seq-SPD rather than of DAIR-V2X-C.
+
+    A broken index is taken for one of DAIR-V2X-C, whose reader raises the error.
+    """
+    if not (root / COOPERATIVE_INDEX).is_file():
+        return False
+    try:
+        entries = _read_list(root / COOPERATIVE_INDEX)
+    except CosenseError:
+        return False
     return bool(entries) and "vehicle_frame" in entries[0]
 
 
 def read_side(root: Path, side: AgentKind) -> dict[str, Entry]:
-    """Return the entries of one side's `data_info.json` by frame id.
+    """Return the entries of one side's `data_info.json`, keyed by frame id.
 
     Raises:
         CosenseError: the file is missing or broken, or an entry names no frame.
@@ -67,7 +76,7 @@ def read_side(root: Path, side: AgentKind) -> dict[str, Entry]:
 
 
 def read_pairs(root: Path) -> list[Pair]:
-    """Return all pairs that the cooperative index lists, in the order of the vehicle ids.
+    """Return all pairs that the cooperative index lists, sorted by vehicle id.
 
     Raises:
         CosenseError: the file is missing or broken.
@@ -103,10 +112,10 @@ def earlier_frame(entries: Mapping[str, Entry], frame: str, steps: int) -> str |
 
 
 def read_splits(root: Path, file_names: tuple[str, ...]) -> dict[str, frozenset[str]]:
-    """Return the vehicle ids of every split that the tree, or the folder beside it, defines.
+    """Return the vehicle ids of every split that is defined in the tree or in the folder beside it.
 
-    The official file gives "train", "val", "test", "test_A"; the lists that come with the complemented
-    annotations are other splits of nearly the same size and are called "train.json" and "val.json".
+    The official file defines "train", "val", "test" and "test_A". The lists that come with the complemented
+    annotations define other splits of nearly the same size, which are called "train.json" and "val.json".
 
     Raises:
         CosenseError: a file is broken.
@@ -124,7 +133,7 @@ def read_splits(root: Path, file_names: tuple[str, ...]) -> dict[str, frozenset[
 
 
 def read_split_file(path: Path) -> dict[str, frozenset[str]]:
-    """Return the vehicle ids by split of an official split file (`cooperative_split`).
+    """Return the vehicle ids of each split in an official split file (`cooperative_split`).
 
     Raises:
         CosenseError: the file is missing or broken.
@@ -139,7 +148,7 @@ def read_split_file(path: Path) -> dict[str, frozenset[str]]:
 def choose_split(
     root: Path, split: str, splits: Mapping[str, frozenset[str]], file_names: tuple[str, ...]
 ) -> frozenset[str]:
-    """Return the vehicle ids of a split, by its name or as "FILE.json:NAME".
+    """Return the vehicle ids of a split that is given as its name or as "FILE.json:NAME".
 
     Raises:
         CosenseError: unknown split, or no split file where one is needed.

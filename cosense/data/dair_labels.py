@@ -1,8 +1,9 @@
 """Labels and calibration files of DAIR-V2X and V2X-Seq.
 
-Boxes of one side: `3d_location` is the centre, `rotation` the yaw about +z, numbers may be strings.
-Cooperative labels of DAIR-V2X: only `world_8_points` can be trusted, corners in the order of
-geometry/boxes.py. Objects with a dimension of zero and classes outside the ten (ignore, unknown) are skipped.
+In the labels of one side, `3d_location` is the centre of a box and `rotation` its yaw about +z; numbers may
+be strings. In the cooperative labels of DAIR-V2X only `world_8_points` can be trusted: corners in the order
+of geometry/boxes.py. Objects with a dimension of zero, and objects of none of the ten classes (ignore,
+unknown), are skipped.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_objects(path: Path) -> Objects:
-    """Read labels whose geometry is `3d_location`, `3d_dimensions`, `rotation`, in the frame of the file.
+    """Read labels given by `3d_location`, `3d_dimensions` and `rotation`, in the frame of the file.
 
     Raises:
         CosenseError: the file is missing, broken, or an object lacks a field.
@@ -86,10 +87,10 @@ def read_world_objects(path: Path, T_ego_world: Matrix) -> Objects:
 def read_transform(path: Path) -> Matrix:
     """Read a calibration file of a rotation and a translation, with or without the level `transform`.
 
-    The rotation may be not exactly orthonormal ("secondary calibration" of cameras): it is kept as it is.
+    A rotation that is not exactly orthonormal ("secondary calibration" of cameras) is kept as it is.
 
     Raises:
-        CosenseError: the file is missing or broken, or the rotation is none (its determinant is far from 1).
+        CosenseError: the file is missing or broken, or the determinant of the rotation is far from 1.
     """
     content = read_json(path)
     try:
@@ -106,7 +107,7 @@ def read_transform(path: Path) -> Matrix:
 
 
 def read_intrinsic(path: Path) -> NDArray[np.float64]:
-    """Read `cam_K` (3,3) of a camera.
+    """Read the intrinsic matrix (3,3) of a camera, `cam_K`.
 
     Raises:
         CosenseError: the file is missing or broken.
@@ -118,7 +119,7 @@ def read_intrinsic(path: Path) -> NDArray[np.float64]:
 
 
 def read_offset(value: Any, where: str) -> tuple[float, float]:
-    """Return (delta_x, delta_y) in metres of a `system_error_offset`; nothing or "" is (0, 0).
+    """Return (delta_x, delta_y) of a `system_error_offset`, in metres; (0, 0) where there is none.
 
     Raises:
         CosenseError: the value is something else.
@@ -134,7 +135,7 @@ def read_offset(value: Any, where: str) -> tuple[float, float]:
 
 
 def _of_known_class(path: Path) -> Iterator[tuple[int, Mapping[str, Any], ObjectClass]]:
-    """Yield the position, the content and the class of every object of one of the ten classes."""
+    """Yield position in the file, content and class of every object that is of one of the ten classes."""
     content = read_json(path)
     if not isinstance(content, list):
         raise CosenseError(f"{path}: expected a list of objects, got {type(content).__name__}")

@@ -1,15 +1,16 @@
 """DAIR-V2X-C: one vehicle and one roadside unit, real, 10 Hz (Yu et al., CVPR 2022).
 
-Poses. `T_world_vehicle = novatel_to_world @ lidar_to_novatel`. The roadside unit's claimed pose is
+Poses. `T_world_vehicle = novatel_to_world @ lidar_to_novatel`. The claimed pose of the roadside unit is
 `virtuallidar_to_world`; its known error, `system_error_offset`, is added to the translation in the world.
-Cooperative labels were made with the vehicle's world pose: they come into the vehicle frame without it.
+Cooperative labels were made with the vehicle's world pose, which is why the offset has no part in bringing
+them into the vehicle frame.
 
 Labels. "original" covers the view of the vehicle's front camera. The complemented annotations (Lu et al.,
-ICRA 2023) cover all directions; they are installed over the originals, which then stand in `*_backup`.
+ICRA 2023) cover all directions; they are installed in place of the originals, which then lie in `*_backup`.
 Results on the two are not comparable, so the name is part of everything that is reported.
 
-Pairs of which a file is missing are left out and counted: the released index lists the test split too,
-whose files are not released.
+Pairs that lack a file are left out and counted: the released index also lists the test split, whose files are
+not released.
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cosense.data.dair_index import (
+    COOPERATIVE_INDEX,
     SIDES,
     Pair,
     choose_split,
     earlier_frame,
+    is_sequential,
     read_pairs,
     read_side,
     read_splits,
 )
 from cosense.data.dair_labels import read_intrinsic, read_objects, read_transform, read_world_objects
-from cosense.data.dataset import CooperativeFrame, DatasetInfo, MissingFiles
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles
 from cosense.data.files import Listing, missing_files, read_image
 from cosense.data.provenance import label_set_of
 from cosense.errors import CosenseError, nearest
@@ -38,9 +41,12 @@ from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
 from cosense.sensing.pcd import read_pcd
 
+LAYOUT = f"{COOPERATIVE_INDEX} (DAIR-V2X-C)"
+OPTIONS = ("async_frames",)
+
 _log = logging.getLogger(__name__)
 
-# What a frame consists of: keys of data_info.json (the first that is there counts), else the usual place.
+# The files of a frame: keys of data_info.json, of which the first that is there counts, else the usual place.
 _FILES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     "vehicle": {
         "cloud": (("pointcloud_path",), "velodyne/{}.pcd"),
@@ -62,12 +68,17 @@ _FILES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
 }
 
 
-class DairV2xDataset:
+def recognises(path: Path) -> type[Dataset] | None:
+    """Return the reader of this module for the root of a tree of DAIR-V2X-C."""
+    return DairV2xDataset if (path / COOPERATIVE_INDEX).is_file() and not is_sequential(path) else None
+
+
+class DairV2xDataset(Dataset):
     """One tree of DAIR-V2X-C; see the module.
 
     Args:
         path: folder that holds `cooperative/`, `vehicle-side/` and `infrastructure-side/`.
-        split: name of a split, or "FILE.json:NAME"; None for every pair.
+        split: name of a split, or "FILE.json:NAME"; None or "all" for every pair.
         labels: label set; None for the one in place.
         cameras: also read images.
         async_frames: take the infrastructure's frame this many frames earlier (VIC-Async-k); pairs without
@@ -109,7 +120,7 @@ class DairV2xDataset:
         self._splits = read_splits(path, self.split_files)
         self._sort_pairs(async_frames)
         self._frames = self._usable
-        if split is not None:
+        if split is not None and split != "all":
             wanted = choose_split(path, split, self._splits, self.split_files)
             self._frames = [pair for pair in self._usable if pair.vehicle_id in wanted]
         if not self._frames:
@@ -175,7 +186,7 @@ class DairV2xDataset:
         return notes
 
     def _label_folders(self) -> dict[str, str]:
-        """Return the folder of cooperative labels by label set, the one in place first."""
+        """Return the folder of the cooperative labels of each label set, the one in place first."""
         if (self.path / "cooperative" / "label_world_backup").is_dir():
             return {"complemented": "label_world", "original": "label_world_backup"}
         return {label_set_of(self.path, "original"): "label_world"}
@@ -194,13 +205,13 @@ class DairV2xDataset:
     def _corrected(
         self, T_world_unit: Matrix, T_world_vehicle: Matrix, offset_m: tuple[float, float]
     ) -> Matrix:
-        """Return the roadside unit's pose after the offset, here in the world."""
+        """Return the roadside unit's pose corrected by the offset, which is given in the world here."""
         corrected = T_world_unit.copy()
         corrected[:2, 3] += offset_m
         return corrected
 
     def _sort_pairs(self, async_frames: int) -> None:
-        """Sort the listed pairs into usable ones, those that lack some files, and those without any."""
+        """Sort the listed pairs into usable ones, ones that lack some files, and ones without any file."""
         self._usable: list[Pair] = []
         self._partial: list[Pair] = []
         self._unreleased: list[Pair] = []
@@ -227,7 +238,7 @@ class DairV2xDataset:
             _log.warning("%s: %d pairs left out, files are missing", self.path, len(self._partial))
 
     def _missing(self, pairs: list[Pair]) -> list[MissingFiles]:
-        """Return the needed files that pairs lack."""
+        """Return the necessary files that pairs lack."""
         needed = (path for pair in pairs for path in self._needed_files(pair))
         return missing_files(self.path, needed, self._listing)
 
@@ -262,7 +273,7 @@ class DairV2xDataset:
         return bool(self._listing.names(self.path / SIDES[side] / "image"))
 
     def _files(self, side: AgentKind, frame: str) -> Callable[[str], Path]:
-        """Return a function from what a file is, e.g. "cloud", to the path of that file of a frame."""
+        """Return a function that gives the path of one of a frame's files, e.g. of its "cloud"."""
         root, entry = self.path / SIDES[side], self._entries[side].get(frame, {})
         backup = self._vehicle_backup if side == "vehicle" and self.label_set == "original" else None
 
@@ -299,7 +310,7 @@ class DairV2xDataset:
         )
 
     def _stamp_ns(self, side: AgentKind, frame: str, key: str) -> int:
-        """Return a time stamp of an index: microseconds, as a string."""
+        """Return a time stamp of an index, which gives microseconds as a string."""
         value = self._entries[side][frame].get(key)
         try:
             return int(str(value)) * 1000

@@ -1,30 +1,32 @@
-"""The protocol between data sets and everything that reads them."""
+"""What a data set is to everything that reads one: frames of several agents, and a description of itself."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
+from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert
-from cosense.sensing.frame import AgentFrame
+from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
 
-# The label set of what has no ground truth, as a bag that somebody has recorded.
+# Label set of data without ground truth, such as a bag that somebody has recorded.
 NO_LABELS = "none"
 
 
 @dataclass(frozen=True)
 class CooperativeFrame:
-    """What all agents measured at (nearly) one moment, with the ground truth of the ego.
+    """The measurements of all agents at (nearly) one moment, with the ground truth of the ego.
 
     Attributes:
-        frame_id: as the data set names it; unique within the data set.
-        sequence: frames of one sequence follow each other in time.
+        frame_id: name that the data set gives the frame, unique within it.
+        sequence: name of the sequence; its frames follow each other in time.
         ego_id: key of the ego in `agents`.
-        agents: by agent id; the ego first.
-        ground_truth: what all agents together could know, in the ego frame.
-        is_labelled: False where nobody has said what is there, so that no ground truth means nothing.
+        agents: what each agent measured, by agent id, the ego first.
+        ground_truth: all objects that the agents together could know of, in the ego frame.
+        is_labelled: False where nobody has labelled the frame, so that empty ground truth means nothing.
     """
 
     frame_id: str
@@ -43,13 +45,19 @@ class CooperativeFrame:
         return [agent for agent_id, agent in self.agents.items() if agent_id != self.ego_id]
 
     def T_ego_agent(self, agent_id: str) -> Matrix:
-        """Return (4,4) from an agent's frame into the ego's, by the poses that were measured."""
+        """Return (4,4) from an agent's frame to the ego's, computed from the measured poses."""
         return invert(self.ego.T_world_agent) @ self.agents[agent_id].T_world_agent
 
 
 @dataclass(frozen=True)
 class MissingFiles:
-    """Files of one folder, relative to the root, that are named by an index and are not there."""
+    """Files that an index names and a folder lacks.
+
+    Attributes:
+        folder: path of the folder, relative to the root of the data set.
+        names: names of the missing files.
+        of: number of files that the index names in this folder.
+    """
 
     folder: str
     names: tuple[str, ...]
@@ -66,13 +74,14 @@ class DatasetInfo:
 
     Attributes:
         kind: format, e.g. "dair-v2x-c".
-        label_set: which labels are the ground truth, e.g. "original", "complemented", "simulated".
-        frames_per_split: number of usable frames by split.
-        agents: agent ids with their kind; for data sets whose ids change, the roles.
-        sensors: one line a sensor.
-        problems: what is missing or broken, one line each, naming the file; of many files the first.
-        notes: what a reader should know and is no mistake, e.g. frames that were never released.
-        missing: all files that the lines on missing files in `problems` abbreviate.
+        path: root of the data set.
+        label_set: name of the labels that serve as ground truth: "original", "complemented", "simulated", ...
+        frames_per_split: number of usable frames in each split.
+        agents: kind of each agent by its id; roles instead of ids where these change between sequences.
+        sensors: one line for each sensor.
+        problems: one line for each thing that is missing or broken, naming the file, or the first of many.
+        notes: what a reader should know although it is no mistake, e.g. frames that were never released.
+        missing: all files that the lines in `problems` abbreviate.
     """
 
     kind: str
@@ -86,27 +95,65 @@ class DatasetInfo:
     missing: list[MissingFiles] = field(default_factory=list)
 
 
-class Dataset(Protocol):
-    """One file of this room per format. Opening reads only indices; a frame is read when it is asked for.
+class Dataset(ABC):
+    """One data set on disk. Opening it reads only indices; a frame is read when it is asked for.
+
+    A subclass takes `(path, *, split, labels, cameras)` and the options that its module names in `OPTIONS`;
+    see `cosense.data.recognise`.
 
     Attributes:
-        kind, path, label_set: as in `DatasetInfo`.
+        kind: format, e.g. "dair-v2x-c".
+        path: root of the data set.
         split: name of the split that was opened, "all" for every frame.
-        async_frames: how many frames earlier than the ego the others measured, on purpose.
+        label_set: name of the labels that serve as ground truth.
+        async_frames: number of frames by which the others measured earlier than the ego, on purpose.
     """
 
     kind: str
     path: Path
     split: str
     label_set: str
-    async_frames: int
+    async_frames: int = 0
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def __getitem__(self, index: int) -> CooperativeFrame:
-        """Read one frame; raises CosenseError that names the file where one is missing or broken."""
-        ...
+        """Read one frame.
 
+        Raises:
+            CosenseError: a file is missing or broken; the error names it.
+        """
+
+    @abstractmethod
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """Describe the data set; `verify` also checks that every file of its split is there."""
-        ...
+        """Describe the data set; with `verify`, also check that every file of the opened split is there."""
+
+    @property
+    def agents(self) -> dict[str, AgentKind]:
+        """The kind of each agent, the ego first: here those of the first frame that can be read.
+
+        Raises:
+            CosenseError: no frame can be read.
+        """
+        broken: CosenseError | None = None
+        for index in range(len(self)):
+            try:
+                frame = self[index]
+            except CosenseError as error:
+                broken = broken or error
+                continue
+            return {agent.agent_id: agent.kind for agent in (frame.ego, *frame.others)}
+        raise broken or CosenseError(f"{self.path}: no frames to play")
+
+    def description(self) -> dict[str, Any]:
+        """Return what decides which frames are read and how they are labelled, ready for JSON."""
+        return {
+            "kind": self.kind,
+            "path": str(self.path),
+            "split": self.split,
+            "label_set": self.label_set,
+            "async_frames": self.async_frames,
+            "frames": len(self),
+        }

@@ -1,4 +1,4 @@
-"""Reading the small files of a data set, and asking quickly whether the large ones are there."""
+"""Reads the small files of a data set, and finds out quickly whether the large ones are there."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 class Listing:
-    """Whether files exist, with one directory listing a folder instead of one question a file."""
+    """Says whether files exist, by listing each folder once instead of asking for each file."""
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
 
     def names(self, folder: Path | str) -> frozenset[str]:
-        """Return the names in a folder; none where there is no such folder."""
+        """Return the names in a folder, none if there is no such folder."""
         key = str(folder)
         if key not in self._names:
             try:
@@ -69,7 +69,7 @@ class Listing:
 
 
 def missing_files(root: Path, paths: Iterable[Path | str], listing: Listing) -> list[MissingFiles]:
-    """Return which of `paths` do not exist, by folder."""
+    """Return the files among `paths` that do not exist, one entry for each folder."""
     asked: dict[str, set[str]] = {}
     for path in paths:
         folder, name = os.path.split(str(path))

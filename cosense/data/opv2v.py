@@ -1,13 +1,15 @@
-"""OPV2V, V2XSet and V2V4Real: `[split/]scenario/agent/stamp.{pcd,yaml}`, with `stamp_camera0..3.png` in some.
+"""OPV2V, V2XSet and V2V4Real: trees of `[split/]scenario/agent/stamp.{pcd,yaml}`.
 
-OPV2V and V2XSet come from CARLA: points, poses and labels are left-handed there and right-handed here (see
-carla.py); labels are in the world; file names count simulation ticks of 50 ms. A negative agent id is a
-roadside unit. V2V4Real is real: its poses are 4x4 matrices, everything is right-handed, labels are in the
-LiDAR frame of the agent that has them, and `ass_id` says which labels of two agents are one object; files
-are numbered at 10 Hz.
+Some of them also have images, `stamp_camera0.png` to `stamp_camera3.png`.
 
-The ego is the vehicle with the lowest id. The ground truth of a frame is the union of what all its agents
-have labelled, without the ego itself.
+OPV2V (Xu et al., ICRA 2022) and V2XSet (Xu et al., ECCV 2022) come from CARLA: points, poses and labels are
+left-handed there and right-handed here (see carla.py); labels are given in the world; file names count
+simulation ticks of 50 ms. A negative agent id is a roadside unit. V2V4Real (Xu et al., CVPR 2023) is real:
+its poses are 4x4 matrices, everything is right-handed, labels are given in the LiDAR frame of the agent that
+has them, and `ass_id` says which labels of two agents are one object; files are numbered at 10 Hz.
+
+The ego is the vehicle with the lowest id. The ground truth of a frame is the union of the labels of all its
+agents, without the ego itself.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 from cosense.config import load_yaml
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
-from cosense.data.dataset import CooperativeFrame, DatasetInfo
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 from cosense.data.files import Listing, missing_files, read_image
 from cosense.data.provenance import FILE_NAME as PROVENANCE
 from cosense.data.provenance import label_set_of
@@ -36,8 +38,10 @@ from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import read_pcd
 
+LAYOUT = "[split/]scenario/agent/*.pcd (OPV2V, V2XSet, V2V4Real)"
+
 TICK_NS = 50_000_000
-# Beside `vehicles`, in trees that we write: others take whatever is in `vehicles` for a car.
+# Key beside `vehicles` in trees that cosense writes: other programs take everything in `vehicles` for a car.
 NON_VEHICLES = "cosense_non_vehicles"
 V2V4REAL_PERIOD_NS = 100_000_000
 
@@ -58,7 +62,15 @@ _CLASS_OF_TYPE = CLASS_OF_TYPE | {
 
 @dataclass(frozen=True)
 class Scenario:
-    """A folder of agents that drove together; `agents` are folder names, the ego first."""
+    """A folder of agents that drove together.
+
+    Attributes:
+        name: name of the folder.
+        split: name of the split that the scenario belongs to.
+        folder: path of the folder.
+        agents: folder names of the agents, the ego first.
+        stamps: file names without suffix of the frames that can be used.
+    """
 
     name: str
     split: str
@@ -69,7 +81,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class _Labelled:
-    """A labelled object: pose of its centre, (l, w, h), class."""
+    """A labelled object: pose of its centre, size (l, w, h) in metres, class."""
 
     T_world_object: Matrix
     size: NDArray[np.float64]
@@ -77,7 +89,7 @@ class _Labelled:
 
 
 def find_scenarios(root: Path, listing: Listing) -> dict[str, list[Path]]:
-    """Return the scenario folders below `root` by split; "all" where the tree has no level of splits."""
+    """Return the scenario folders of each split below `root`; "all" where the tree has no level of splits."""
     if _is_scenario(root, listing):
         return {"all": [root]}
     found: dict[str, list[Path]] = {}
@@ -91,12 +103,17 @@ def find_scenarios(root: Path, listing: Listing) -> dict[str, list[Path]]:
     return found
 
 
-class Opv2vDataset:
+def recognises(path: Path) -> type[Dataset] | None:
+    """Return the reader of this module for a tree, a split or a scenario in the layout of OPV2V."""
+    return Opv2vDataset if path.is_dir() and find_scenarios(path, Listing()) else None
+
+
+class Opv2vDataset(Dataset):
     """One tree in the layout of OPV2V; see the module.
 
     Args:
-        path: of the root, of one split or of one scenario.
-        split: folder name of a split; None opens all.
+        path: root of the tree, or the folder of one split or scenario.
+        split: folder name of a split; None or "all" opens every one.
         labels: None, or the name of the one label set that the tree has.
         cameras: also read the images.
 
@@ -104,13 +121,12 @@ class Opv2vDataset:
         CosenseError: unknown split or label set, no frames, or two scenarios with one name.
     """
 
-    async_frames = 0
-
     def __init__(
         self, path: Path, *, split: str | None = None, labels: str | None = None, cameras: bool = False
     ) -> None:
         self.path = path
         self.split = split or "all"
+        split = None if split == "all" else split
         # A simulated tree says so at its root; this may be one of its splits or scenarios.
         above = (path, *path.resolve().parents[:2])
         root = next((folder for folder in above if (folder / PROVENANCE).is_file()), path)
@@ -184,7 +200,7 @@ class Opv2vDataset:
         )
 
     def _all_files(self) -> Iterator[Path]:
-        """Yield what every agent should have of every moment that any agent has."""
+        """Yield the files that every agent should have of each moment for which any agent has one."""
         for scenario in self._scenarios:
             stamps = _all_stamps(scenario, self._listing)
             for agent in scenario.agents:
@@ -196,14 +212,14 @@ class Opv2vDataset:
         return ["LiDAR of every agent"] + ([f"{len(images)} cameras an agent"] if images else [])
 
     def _image_endings(self, scenario: Scenario, agent: str) -> set[str]:
-        """Return which images an agent has of any frame, e.g. {"_camera0.png"}."""
+        """Return the endings of an agent's image files, over all frames, e.g. {"_camera0.png"}."""
         names = self._listing.names(scenario.folder / agent)
         return {f"_{match[2]}.png" for match in map(_IMAGE.fullmatch, names) if match}
 
     def _read_agent(
         self, folder: Path, stamp: str, *, is_ego: bool
     ) -> tuple[AgentFrame, dict[str, _Labelled]]:
-        """Return what an agent measured and what it has labelled, by id."""
+        """Return the measurements of an agent, and its labelled objects by id."""
         path = folder / f"{stamp}.yaml"
         content = load_yaml(path)
         for key in ("lidar_pose", "vehicles"):
@@ -256,7 +272,7 @@ class Opv2vDataset:
 
 
 def _as_objects(labelled: Mapping[str, _Labelled], T_frame_world: Matrix) -> Objects:
-    """Return labelled objects of the world in another frame."""
+    """Return labelled objects in another frame than the world."""
     poses = [T_frame_world @ item.T_world_object for item in labelled.values()]
     rows = [[*T[:3, 3], *item.size, yaw_of(T)] for T, item in zip(poses, labelled.values(), strict=True)]
     labels = np.array([item.label for item in labelled.values()], dtype=np.int64)
@@ -264,7 +280,10 @@ def _as_objects(labelled: Mapping[str, _Labelled], T_frame_world: Matrix) -> Obj
 
 
 def _identity(key: str, associated: Any, agent: str, is_ego: bool) -> str:
-    """Return the id of a labelled object; V2V4Real's `ass_id` is its key in the labels of the ego, or -1."""
+    """Return the id of a labelled object.
+
+    `ass_id` of V2V4Real is the key of the same object in the labels of the ego, or -1 where there is none.
+    """
     if associated is not None and int(associated) >= 0:
         return str(associated)
     return key if is_ego or associated is None else f"{agent}:{key}"
@@ -302,7 +321,7 @@ def _is_scenario(folder: Path, listing: Listing) -> bool:
 
 
 def _scan(folder: Path, split: str, listing: Listing) -> Scenario:
-    """Return a scenario's agents, the ego first, and the stamps of which the ego has cloud and labels."""
+    """Return a scenario with the stamps for which the ego has a cloud and labels."""
     agents = sorted(
         (n for n in listing.names(folder) if _AGENT.fullmatch(n) and listing.names(folder / n)), key=int
     )
@@ -317,7 +336,7 @@ def _scan(folder: Path, split: str, listing: Listing) -> Scenario:
 
 
 def _all_stamps(scenario: Scenario, listing: Listing) -> set[str]:
-    """Return the stamps of which any agent has any file."""
+    """Return the stamps for which any agent has any file."""
     names = (name for agent in scenario.agents for name in listing.names(scenario.folder / agent))
     return {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
 
@@ -334,7 +353,7 @@ def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
 
 
 def _roles(scenarios: list[Scenario]) -> dict[str, str]:
-    """Return the agents of the one scenario, else how many of each kind there are."""
+    """Return the agents of a single scenario, else how many of each kind the scenarios have."""
     if len(scenarios) == 1:
         return {agent: _kind(agent) for agent in scenarios[0].agents}
     roles: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """`cosense.json` at the root of a simulated tree: what made it, and whether it was finished.
 
-Trees of other people do not have the file and need none.
+Trees from elsewhere do not have the file and need none.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def write_provenance(root: Path, *, layout: str, complete: bool, source: Mapping
     """Write `cosense.json`.
 
     Args:
-        root: of the tree.
-        layout: kind of the data set, e.g. "dair-v2x-c".
-        complete: False while the tree is being written; such a tree is refused by the readers.
-        source: what the frames were made of: families, seed, agents.
+        root: root of the tree.
+        layout: format of the data set, e.g. "dair-v2x-c".
+        complete: False while the tree is being written; readers refuse such a tree.
+        source: arguments from which the frames were made: families, seed, agents.
     """
     content = {
         "layout": layout,
@@ -37,7 +37,7 @@ def write_provenance(root: Path, *, layout: str, complete: bool, source: Mapping
 
 
 def label_set_of(root: Path, default: str) -> str:
-    """Return the label set that `cosense.json` names, `default` where there is no such file.
+    """Return the label set named in `cosense.json`, `default` if there is no such file.
 
     Raises:
         CosenseError: the file is broken, or the tree was never finished.

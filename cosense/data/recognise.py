@@ -1,22 +1,30 @@
-"""Which format a folder or a file holds.
+"""Finds out which data set a folder or a file holds, by asking every module of this room.
 
-The readers are imported when a data set is opened: whoever only needs the structs of this room does not pay.
+A data set is one module of this folder (or a folder of modules, such as bag/), found as plugins.py says, with
+these names:
+
+- `recognises(path)` returns the `Dataset` class that reads the folder or file at `path`, None if it is of
+  another kind. It looks at names, and at contents only as far as it must.
+- `LAYOUT` says in one line what it looks for; errors quote it.
+- `OPTIONS`, where there are any, names the options of `open_dataset` that the class takes besides `split`,
+  `labels` and `cameras`.
+
+Modules without `recognises` are shared by the others. A new data set edits no existing file.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Any
 
-from cosense.data.bag.options import BagOptions
+import cosense.data
+from cosense import plugins
+from cosense.data.bag import BagOptions
 from cosense.data.dataset import Dataset
+from cosense.data.provenance import label_set_of
 from cosense.errors import CosenseError
-
-BAG_FILES = (".mcap", ".db3")
-BAG_METADATA = "metadata.yaml"
-
-Family = Literal["dair", "opv2v"]
 
 
 def open_dataset(
@@ -32,11 +40,11 @@ def open_dataset(
 
     Args:
         path: root of a tree, or the folder that holds it; or a bag: .mcap, .db3, or a folder of rosbag2.
-        split: name of a split, e.g. "val"; None for every frame. For DAIR-V2X also "FILE.json:NAME"; of a bag
-            "all", or "labelled", which None means where only some frames have ground truth.
+        split: name of a split, e.g. "val", "all" for every frame, None for the default of the data set: every
+            frame, but only the labelled ones of a bag that has both. DAIR-V2X also takes "FILE.json:NAME".
         labels: label set, e.g. "original" or "complemented"; None for the one that is in place.
         cameras: also read images.
-        async_frames: DAIR-V2X and V2X-Seq: the infrastructure's frame this many frames earlier.
+        async_frames: DAIR-V2X and V2X-Seq: take the infrastructure's frame this many frames earlier.
         bag: which topics of a bag are meant, where it does not say so by itself.
 
     Raises:
@@ -45,67 +53,69 @@ def open_dataset(
     root = Path(path)
     if not root.exists():
         raise CosenseError(f"{root}: no such file or folder")
-    if is_bag(root):
-        from cosense.data.bag.dataset import BagDataset
-
-        if async_frames:
-            raise CosenseError(f"{root}: async_frames={async_frames} does not apply to a bag, leave it out")
-        return BagDataset(root, split=split, labels=labels, cameras=cameras, options=bag)
-    if root.is_file():
-        raise CosenseError(
-            f"{root}: neither a folder nor a bag ({' or '.join(BAG_FILES)}); a bag of ROS 1 is converted "
-            "with `rosbags-convert`"
-        )
+    module, reader, root = _find(root)
+    given: dict[str, tuple[str, Any]] = {}
+    if async_frames:
+        given["async_frames"] = f"async_frames={async_frames}", async_frames
     if bag is not None and bag != BagOptions():
-        raise CosenseError(f"{root}: topics apply to bags, and this is a folder without {BAG_METADATA}")
-    root, family = _find(root)
-    if family == "opv2v":
-        from cosense.data.opv2v import Opv2vDataset
-
-        if async_frames:
-            raise CosenseError(f"{root}: async_frames={async_frames} does not apply to OPV2V, leave it out")
-        return Opv2vDataset(root, split=split, labels=labels, cameras=cameras)
-    from cosense.data.dair_index import is_sequential
-    from cosense.data.dair_v2x import DairV2xDataset
-    from cosense.data.v2x_seq_spd import V2xSeqSpdDataset
-
-    cls = V2xSeqSpdDataset if is_sequential(root) else DairV2xDataset
-    return cls(root, split=split, labels=labels, cameras=cameras, async_frames=async_frames)
+        given["bag"] = "a choice of topics", bag
+    for option, (text, _) in given.items():
+        if option not in _options(module):
+            takers = " and ".join(_name(other) for other in _modules() if option in _options(other))
+            raise CosenseError(
+                f"{root}: {text} does not apply to {_name(module)}, only to {takers}; leave it out"
+            )
+    options = {option: value for option, (_, value) in given.items()}
+    return reader(root, split=split, labels=labels, cameras=cameras, **options)
 
 
-def is_bag(path: Path) -> bool:
-    """Return whether a path names a bag of ROS 2."""
-    return path.suffix in BAG_FILES or (path / BAG_METADATA).is_file()
+def reader_of(path: Path) -> type[Dataset] | None:
+    """Return the class that reads the data set whose root is `path`, None where none is recognised."""
+    return _recognised(path)[1]
 
 
-def _find(folder: Path) -> tuple[Path, Family]:
-    """Return the root of the one tree in a folder, or in one of its folders, and its family of formats."""
-    from cosense.data.provenance import label_set_of
+def _modules() -> list[ModuleType]:
+    """Return the modules of this room that recognise a data set."""
+    modules = [plugins.load(cosense.data, name) for name in plugins.names(cosense.data)]
+    return [module for module in modules if hasattr(module, "recognises")]
 
-    family = _family(folder)
-    if family:
-        return folder, family
-    label_set_of(folder, "")  # says so where this is a simulated tree that was never finished
-    inside = [(child, _family(child)) for child in sorted(folder.iterdir()) if child.is_dir()]
-    found = [(child, family) for child, family in inside if family]
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
+def _options(module: ModuleType) -> tuple[str, ...]:
+    return getattr(module, "OPTIONS", ())
+
+
+def _recognised(path: Path) -> tuple[ModuleType, Any] | tuple[None, None]:
+    """Return the module that recognises a data set with this root, and the class that reads it."""
+    for module in _modules():
+        reader = module.recognises(path)
+        if reader is not None:
+            return module, reader
+    return None, None
+
+
+def _find(path: Path) -> tuple[ModuleType, Any, Path]:
+    """Return module, class and root of the one data set at `path` or in one of its folders."""
+    module, reader = _recognised(path)
+    if module is not None:
+        return module, reader, path
+    looked_for = "; ".join(module.LAYOUT for module in _modules())
+    if path.is_file():
+        raise CosenseError(f"{path}: not a data set that cosense knows. It opens {looked_for}")
+    label_set_of(path, "")  # raises where this is a simulated tree that was never finished
+    found = []
+    for child in sorted(path.iterdir()):
+        module, reader = _recognised(child) if child.is_dir() else (None, None)
+        if module is not None:
+            found.append((module, reader, child))
     if len(found) > 1:
-        names = ", ".join(child.name for child, _ in found)
-        raise CosenseError(f"{folder}: holds several data sets, name one of them: {names}")
+        names = ", ".join(child.name for *_, child in found)
+        raise CosenseError(f"{path}: holds several data sets, name one of them: {names}")
     if not found:
         raise CosenseError(
-            f"{folder}: not a data set that cosense knows. Looked in it and in its folders for "
-            "cooperative/data_info.json (DAIR-V2X-C, V2X-Seq-SPD) and for "
-            f"[split/]scenario/agent/*.pcd (OPV2V, V2XSet, V2V4Real), and in it for {BAG_METADATA} (a bag)"
+            f"{path}: not a data set that cosense knows. Looked in it and in its folders for {looked_for}"
         )
     return found[0]
-
-
-def _family(root: Path) -> Family | None:
-    """Return the family of formats of a tree with its root here, None for another folder."""
-    from cosense.data.dair_index import COOPERATIVE_INDEX
-    from cosense.data.files import Listing
-    from cosense.data.opv2v import find_scenarios
-
-    if (root / COOPERATIVE_INDEX).is_file():
-        return "dair"
-    return "opv2v" if find_scenarios(root, Listing()) else None

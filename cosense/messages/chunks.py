@@ -27,23 +27,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.messages.envelope import MessageError
-from cosense.messages.packing import (
-    MAX_VARINT_BYTES,
-    compact,
-    expand,
-    pack_integers,
-    read_varints,
-    unpack_integers,
-    write_varints,
-)
+from cosense.messages.fields import MessageError, compact, expand
 
 MAX_LAYERS = 256
 MAX_CHANNELS = 1024
 
 _HEADER = struct.Struct("<BBHH")
 _MAX_U16 = 65535
-_MAX_CELL = (1 << 7 * MAX_VARINT_BYTES) - 1
+_MAX_VARINT_BYTES = 3
+_MAX_CELL = (1 << 7 * _MAX_VARINT_BYTES) - 1
 _FIRST_CHUNK_CELLS, _LARGEST_CHUNK_CELLS = 32, 4096
 # Quantised features hardly repeat but are mostly small: on them Huffman codes alone are both smaller and five
 # times faster than a search for matches; run lengths win where most values are 0.
@@ -57,8 +49,8 @@ class LayerSpec:
     Attributes:
         stride: pillars per cell along one edge; the map has ceil(H / stride) x ceil(W / stride) cells.
         channels: values per cell, 1 to 1024.
-        bits: per value: 2, 4 or 8 (two's complement integers) or 16 (float16).
-        dense: every cell is sent, without positions.
+        bits: bits per value: 2, 4 or 8 (two's complement integers) or 16 (float16).
+        dense: whether every cell is sent, without positions.
     """
 
     stride: int
@@ -72,6 +64,7 @@ class LayerSpec:
 
     @property
     def dtype(self) -> type[np.int8] | type[np.float16]:
+        """Type of the values before they are packed."""
         return np.float16 if self.bits == 16 else np.int8
 
     def cells(self, shape: tuple[int, int]) -> int:
@@ -85,12 +78,12 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class Section:
-    """What a sender offers of one layer; no cell may occur twice in a message.
+    """Cells of one layer that a sender offers; no cell may occur twice in a message.
 
     Attributes:
         layer: index into the specs.
-        cells: (K,) int64 flat indices in the layer's map, best first; 0 to H W - 1 for a dense layer.
-        values: (K,C) int8, float16 for 16 bits.
+        cells: (K,) int64 flat indices in the layer's map, best first; 0 to H W - 1 in a dense layer.
+        values: (K,C) int8, or float16 where the spec has 16 bits.
     """
 
     layer: int
@@ -108,7 +101,7 @@ class ReceivedLayer:
 
 @dataclass(frozen=True)
 class ChunkPlace:
-    """Header of a chunk, and where its body starts and ends in the payload."""
+    """Header of a chunk, and where its body starts and ends among the bytes of all chunks."""
 
     layer: int
     coding: int
@@ -132,28 +125,30 @@ def write_section(section: Section, specs: Sequence[LayerSpec], room_bytes: int)
     return _write_sparse(section, spec, room_bytes)
 
 
-def split_chunks(payload: bytes, start: int) -> Iterator[ChunkPlace]:
-    """Find the chunks, which fill the payload from `start` on.
+def split_chunks(chunks: bytes) -> Iterator[ChunkPlace]:
+    """Find the chunks of a payload, one after the other.
 
     Raises:
-        MessageError: the last one does not end with the payload.
+        MessageError: the last one does not end with the bytes.
     """
-    while start < len(payload):
+    start = 0
+    while start < len(chunks):
         body = start + _HEADER.size
-        if body > len(payload):
+        if body > len(chunks):
             raise MessageError(
-                f"chunk at byte {start} has {len(payload) - start} bytes, a header takes {_HEADER.size}"
+                f"chunk at byte {start} behind the boxes has {len(chunks) - start} bytes, "
+                f"a header takes {_HEADER.size}"
             )
-        layer, coding, count, body_bytes = _HEADER.unpack_from(payload, start)
-        if body + body_bytes > len(payload):
+        layer, coding, count, body_bytes = _HEADER.unpack_from(chunks, start)
+        if body + body_bytes > len(chunks):
             raise MessageError(
-                f"chunk of layer {layer} is said to have {body_bytes} bytes, {len(payload) - body} are left"
+                f"chunk of layer {layer} is said to have {body_bytes} bytes, {len(chunks) - body} are left"
             )
         yield ChunkPlace(layer, coding, count, body, body + body_bytes)
         start = body + body_bytes
 
 
-def read_chunk(payload: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: int) -> ReceivedLayer:
+def read_chunk(chunks: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: int) -> ReceivedLayer:
     """Read one chunk of at least one cell; its layer has `layer_cells`.
 
     Raises:
@@ -161,8 +156,8 @@ def read_chunk(payload: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: 
     """
     name, count = f"chunk of layer {place.layer}", place.count
     values_bytes = spec.values_bytes(count)
-    most_bytes = values_bytes + (0 if spec.dense else MAX_VARINT_BYTES * count)
-    raw = expand(payload[place.start : place.end], place.coding, most_bytes, name)
+    most_bytes = values_bytes + (0 if spec.dense else _MAX_VARINT_BYTES * count)
+    raw = expand(chunks[place.start : place.end], place.coding, most_bytes, name)
     position_bytes = len(raw) - values_bytes
     if spec.dense:
         if count != layer_cells or position_bytes:
@@ -171,12 +166,12 @@ def read_chunk(payload: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: 
             )
         cells = np.arange(count, dtype=np.int64)
     else:
-        if not count <= position_bytes <= MAX_VARINT_BYTES * count:
+        if not count <= position_bytes <= _MAX_VARINT_BYTES * count:
             raise MessageError(
                 f"{name} has {count} cells in {len(raw)} bytes, "
                 f"expected {values_bytes + count} to {most_bytes}"
             )
-        cells = np.cumsum(read_varints(raw[:position_bytes], count, name) + 1) - 1
+        cells = np.cumsum(_read_varints(raw[:position_bytes], count, name) + 1) - 1
         if cells[-1] >= layer_cells:
             raise MessageError(f"{name} has a cell at {cells[-1]}, the layer has {layer_cells}")
     return ReceivedLayer(cells, _unpacked(raw[position_bytes:], count, spec, name))
@@ -225,7 +220,7 @@ def _within(numbers: NDArray, low: int, high: int) -> bool:
 def _write_sparse(section: Section, spec: LayerSpec, room_bytes: int) -> bytes:
     """Return chunks of doubling size with as many of the best cells as fit."""
     written = bytearray()
-    largest = min(_LARGEST_CHUNK_CELLS, _MAX_U16 // (MAX_VARINT_BYTES + spec.values_bytes(1)))
+    largest = min(_LARGEST_CHUNK_CELLS, _MAX_U16 // (_MAX_VARINT_BYTES + spec.values_bytes(1)))
     start, size = 0, _FIRST_CHUNK_CELLS
     while start < len(section.cells):
         size = min(size, largest, len(section.cells) - start)
@@ -247,7 +242,7 @@ def _shrunk(
     little lower each time, because the length may jump by a few bytes from one cell to the next.
     """
     # So many fit even if deflate gains nothing.
-    fitting = max(room_bytes - _HEADER.size, 0) // (MAX_VARINT_BYTES + spec.values_bytes(1))
+    fitting = max(room_bytes - _HEADER.size, 0) // (_MAX_VARINT_BYTES + spec.values_bytes(1))
     best, too_many = b"", size
     cells, length = size, chunk_bytes
     for attempt in range(4):
@@ -274,7 +269,7 @@ def _chunk(section: Section, spec: LayerSpec, start: int, size: int) -> bytes:
     if not spec.dense:
         order = np.argsort(cells)
         cells, values = cells[order], values[order]
-        positions = write_varints(np.diff(cells, prepend=-1) - 1)
+        positions = _write_varints(np.diff(cells, prepend=-1) - 1)
     coding, body = compact(positions + _packed(values, spec), _STRATEGIES)
     if len(body) > _MAX_U16:
         raise MessageError(
@@ -286,15 +281,61 @@ def _chunk(section: Section, spec: LayerSpec, start: int, size: int) -> bytes:
 def _packed(values: NDArray, spec: LayerSpec) -> bytes:
     """Write values (K,C) channel by channel with the bits of the spec."""
     flat = np.ascontiguousarray(values.T).reshape(-1)
-    return flat.astype("<f2").tobytes() if spec.bits == 16 else pack_integers(flat, spec.bits)
+    return flat.astype("<f2").tobytes() if spec.bits == 16 else _pack_integers(flat, spec.bits)
 
 
 def _unpacked(data: bytes, count: int, spec: LayerSpec, name: str) -> NDArray:
     """Read values (K,C) that fill `data` exactly."""
     if spec.bits < 16:
-        flat: NDArray = unpack_integers(data, spec.bits, count * spec.channels)
+        flat: NDArray = _unpack_integers(data, spec.bits, count * spec.channels)
     else:
         flat = np.frombuffer(data, dtype="<f2").astype(np.float16)
         if not np.isfinite(flat).all():
             raise MessageError(f"{name} has values that are not finite")
     return flat.reshape(spec.channels, count).T
+
+
+def _write_varints(numbers: NDArray[np.int64]) -> bytes:
+    """Write numbers (K,) from 0 to 2^21 - 1 as LEB128."""
+    septets = np.column_stack([numbers, numbers >> 7, numbers >> 14])
+    follows = np.column_stack([septets[:, 1:] > 0, np.zeros(len(numbers), dtype=np.bool_)])
+    used = np.column_stack([np.ones(len(numbers), dtype=np.bool_), follows[:, :-1]])
+    return (septets & 0x7F | follows << 7).astype(np.uint8)[used].tobytes()
+
+
+def _read_varints(data: bytes, count: int, name: str) -> NDArray[np.int64]:
+    """Read (K,) numbers of at most 3 bytes that fill `data` exactly.
+
+    Raises:
+        MessageError: they are not as many as expected, or one is longer.
+    """
+    octets = np.frombuffer(data, dtype=np.uint8).astype(np.int64)
+    ends = np.flatnonzero(octets < 0x80)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if len(ends) != count or ends[-1] != len(octets) - 1 or np.max(ends - starts) >= _MAX_VARINT_BYTES:
+        raise MessageError(
+            f"{name} has positions in {len(octets)} bytes, "
+            f"expected {count} varints of 1 to {_MAX_VARINT_BYTES} bytes"
+        )
+    places = np.arange(len(octets)) - np.repeat(starts, ends - starts + 1)
+    return np.asarray(np.add.reduceat((octets & 0x7F) << 7 * places, starts), dtype=np.int64)
+
+
+def _pack_integers(values: NDArray[np.int8], bits: int) -> bytes:
+    """Write integers (N,) in two's complement of 2, 4 or 8 bits, the first in the lowest bits of a byte."""
+    per_byte = 8 // bits
+    fields = np.zeros(-(-len(values) // per_byte) * per_byte, dtype=np.uint8)
+    fields[: len(values)] = values.view(np.uint8) & ((1 << bits) - 1)
+    packed = np.zeros(len(fields) // per_byte, dtype=np.uint8)
+    for place in range(per_byte):
+        packed |= fields[place::per_byte] << np.uint8(place * bits)
+    return packed.tobytes()
+
+
+def _unpack_integers(data: bytes, bits: int, count: int) -> NDArray[np.int8]:
+    """Read the first `count` integers that `_pack_integers` wrote."""
+    octets = np.frombuffer(data, dtype=np.uint8)
+    # Moved up to the sign bit and back down, a number takes its sign along.
+    shifts = (8 - bits - bits * np.arange(8 // bits)).astype(np.uint8)
+    moved: NDArray[np.int8] = (octets[:, None] << shifts).view(np.int8)
+    return (moved >> (8 - bits)).reshape(-1)[:count]

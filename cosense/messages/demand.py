@@ -1,4 +1,4 @@
-"""The DEMAND payload: where the ego wants to be told more, as a coarse map of bits.
+"""The DEMAND payload, the ego's request: where it wants to know more, as a coarse map of bits.
 
 Little-endian, no padding. A is the length of the addressee's name:
 
@@ -13,7 +13,7 @@ Little-endian, no padding. A is the length of the addressee's name:
                   written as its exclusive or with the row before
 
 The map is fixed to the world by pose and stamp of the envelope. A map that does not fit its room is written
-with cells of twice the edge, which are wanted where any of the finer ones is: to be told too much is no harm.
+with cells of twice the edge, which are wanted where any of the finer ones is: to receive too much is no harm.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import Matrix, invert
-from cosense.messages.envelope import MessageError
-from cosense.messages.packing import compact, expand
+from cosense.messages.envelope import Codec, PayloadKind, register
+from cosense.messages.fields import MAX_NAME_BYTES, MessageError, compact, expand, read_name, write_name
 from cosense.sensing.grid import BevGrid
 
-# Of the whole encoded message, envelope included: every vehicle sends one per frame.
+# A whole encoded message, envelope included: every vehicle sends one per frame.
 MAX_DEMAND_BYTES = 250
-MAX_ADDRESSEE_BYTES = 32
 
 _HEADER = struct.Struct("<hhBBBB")
+_MAX_CELLS = 255
+_MAX_BYTES = 1 + MAX_NAME_BYTES + _HEADER.size + _MAX_CELLS * ((_MAX_CELLS + 7) // 8)
 # So few bytes that every strategy may be tried.
 _STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED)
 
 
 @dataclass(frozen=True)
 class DemandMap:
-    """Where the ego wants to be told more.
+    """Where the ego wants to know more.
 
     Attributes:
         addressee: agent id that it is meant for, "" for everybody.
         stamp_ns: measurement time of the ego.
         T_world_ego: (4,4) pose of the ego at that time; it fixes the map to the world.
-        grid: in the ego frame; its z range is not written, 0 and 1 on reading.
-        wanted: (H,W) bool.
+        grid: cells of the map in the ego frame; the z range is not written, 0 and 1 on reading.
+        wanted: (H,W) bool, true where the ego wants to know more.
     """
 
     addressee: str
@@ -83,8 +84,7 @@ def encode_demand(demand: DemandMap, room_bytes: int) -> bytes:
     Raises:
         MessageError: not even the coarsest map fits, or a field is outside the limits of the format.
     """
-    addressee = demand.addressee.encode()
-    _check_addressee(demand.addressee, len(addressee))
+    addressee = write_name(demand.addressee, "addressee", least_bytes=0)
     x_min, y_min, edge = (_decimetres(metres) for metres in (*demand.grid.range_m[:2], demand.grid.cell_m))
     if not (max(abs(x_min), abs(y_min)) <= 32767 and 1 <= edge <= 255):
         raise MessageError(
@@ -94,10 +94,10 @@ def encode_demand(demand: DemandMap, room_bytes: int) -> bytes:
     wanted = demand.wanted
     while True:
         coding, data = compact(_rows_of_bits(wanted), _STRATEGIES)
-        needed = 1 + len(addressee) + _HEADER.size + len(data)
-        if max(wanted.shape) <= 255 and needed <= room_bytes:
+        needed = len(addressee) + _HEADER.size + len(data)
+        if max(wanted.shape) <= _MAX_CELLS and needed <= room_bytes:
             header = _HEADER.pack(x_min, y_min, edge, *wanted.shape, coding)
-            return bytes([len(addressee)]) + addressee + header + data
+            return addressee + header + data
         if wanted.size == 1 or 2 * edge > 255:
             raise MessageError(
                 f"demand map takes {needed} bytes with {wanted.shape} cells of {edge} dm, its coarsest; "
@@ -112,19 +112,7 @@ def decode_demand(payload: bytes, T_world_ego: Matrix, stamp_ns: int) -> DemandM
     Raises:
         MessageError: wrong length, a field outside its limits or data that does not unpack to the map.
     """
-    addressee_bytes = payload[0] if payload else 0
-    if addressee_bytes > MAX_ADDRESSEE_BYTES:
-        raise MessageError(
-            f"addressee is said to have {addressee_bytes} bytes, the limit is {MAX_ADDRESSEE_BYTES}"
-        )
-    start = 1 + addressee_bytes
-    if len(payload) < start + _HEADER.size:
-        raise MessageError(f"demand has {len(payload)} bytes, expected at least {start + _HEADER.size}")
-    try:
-        addressee = bytes(payload[1:start]).decode()
-    except UnicodeDecodeError as error:
-        raise MessageError(f"addressee is not UTF-8: {error.reason} at byte {error.start}") from None
-    _check_addressee(addressee, addressee_bytes)
+    addressee, start = read_name(payload, 0, "addressee", least_bytes=0, bytes_behind=_HEADER.size)
     x_min, y_min, edge, rows, columns, coding = _HEADER.unpack_from(payload, start)
     if not (edge and rows and columns):
         raise MessageError(
@@ -162,9 +150,11 @@ def _decimetres(metres: float) -> int:
     return round(metres * 10)
 
 
-def _check_addressee(addressee: str, addressee_bytes: int) -> None:
-    """Refuse names that are too long or would garble a log."""
-    if addressee_bytes > MAX_ADDRESSEE_BYTES:
-        raise MessageError(f"addressee has {addressee_bytes} bytes, the limit is {MAX_ADDRESSEE_BYTES}")
-    if not addressee.isprintable():
-        raise MessageError(f"addressee {addressee!r} has characters that cannot be printed")
+register(
+    PayloadKind.DEMAND,
+    Codec(
+        lambda demand: encode_demand(demand, _MAX_BYTES),
+        lambda message: decode_demand(message.payload, message.T_world_agent, message.stamp_ns),
+        max_bytes=_MAX_BYTES,
+    ),
+)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,12 +32,14 @@ from cosense.messages.chunks import (
 )
 from cosense.messages.envelope import (
     MAX_PAYLOAD_BYTES,
-    MessageError,
+    Codec,
     PayloadKind,
     decode,
     encode,
     envelope_bytes,
+    register,
 )
+from cosense.messages.fields import LARGEST_CENTIMETRES, MessageError
 from cosense.messages.late_boxes import (
     LATE_BOX_BYTES,
     MAX_LATE_BOXES,
@@ -48,22 +50,53 @@ from cosense.messages.late_boxes import (
 
 _HEADER = struct.Struct("<hH")
 EMPTY_FEATURES_BYTES = _HEADER.size
-MAX_GROUND_M = 327.67
+MAX_GROUND_M = LARGEST_CENTIMETRES / 100
 
 
 @dataclass(frozen=True)
 class FeaturesPayload:
-    """What a message told.
+    """Content of a FEATURES message.
 
     Attributes:
         ground_m: z of the ground in the sender's frame.
-        boxes: in the frame of the sender, in its order of priority.
-        layers: one per spec, possibly without cells; none at all when the specs are not known.
+        boxes: late boxes in the frame of the sender, in its order of priority.
+        chunks: feature cells; only who knows the sender's model can read them, see `layers`.
     """
 
     ground_m: float
     boxes: LateBoxes
-    layers: tuple[ReceivedLayer, ...]
+    chunks: bytes = field(repr=False)
+
+    def layers(self, specs: Sequence[LayerSpec], shape: tuple[int, int]) -> tuple[ReceivedLayer, ...]:
+        """Read the feature cells.
+
+        Args:
+            specs: layers of the sender's model.
+            shape: (H, W) of its pillar grid.
+
+        Returns:
+            one layer per spec, possibly without cells.
+
+        Raises:
+            MessageError: a chunk that does not end with the payload or unpack to its cells, or more cells
+                than a layer has.
+        """
+        received: list[list[ReceivedLayer]] = [[] for _ in specs]
+        layer_cells = [spec.cells(shape) for spec in specs]
+        # Over all chunks of a layer, so that many small deflate streams cannot inflate to more than one map.
+        cells_left = list(layer_cells)
+        for chunk in split_chunks(self.chunks):
+            layer, count = chunk.layer, chunk.count
+            if layer >= len(specs):
+                raise MessageError(f"layer is {layer}, the model has {len(specs)}")
+            if not 1 <= count <= cells_left[layer]:
+                raise MessageError(
+                    f"chunk of layer {layer} has {count} cells, expected 1 to {cells_left[layer]}: "
+                    f"all its chunks together have at most {layer_cells[layer]}"
+                )
+            cells_left[layer] -= count
+            received[layer].append(read_chunk(self.chunks, chunk, specs[layer], layer_cells[layer]))
+        return tuple(join_chunks(chunks, spec) for chunks, spec in zip(received, specs, strict=True))
 
 
 def encode_features(
@@ -94,40 +127,15 @@ def encode_features(
     return bytes(payload)
 
 
-def decode_features(
-    payload: bytes, specs: Sequence[LayerSpec] | None, shape: tuple[int, int]
-) -> FeaturesPayload:
-    """Read a payload.
-
-    Args:
-        payload: as `encode_features` wrote it.
-        specs: those of the sender's model; None when it runs another one, then only the boxes are read.
-        shape: (H, W) of the pillar grid.
+def decode_features(payload: bytes) -> FeaturesPayload:
+    """Read a payload, but for its feature cells.
 
     Raises:
-        MessageError: wrong length, a field outside its limits or a body that does not unpack to its cells.
+        MessageError: wrong length or a box with a field outside its limits.
     """
     ground_m, boxes_end = _read_header(payload)
     boxes = decode_late_boxes(payload[EMPTY_FEATURES_BYTES:boxes_end], ground_m)
-    if specs is None:
-        return FeaturesPayload(ground_m, boxes, ())
-    received: list[list[ReceivedLayer]] = [[] for _ in specs]
-    layer_cells = [spec.cells(shape) for spec in specs]
-    # Over all chunks of a layer, so that many small deflate streams cannot inflate to more than one map.
-    cells_left = list(layer_cells)
-    for chunk in split_chunks(payload, boxes_end):
-        layer, count = chunk.layer, chunk.count
-        if layer >= len(specs):
-            raise MessageError(f"layer is {layer}, the model has {len(specs)}")
-        if not 1 <= count <= cells_left[layer]:
-            raise MessageError(
-                f"chunk of layer {layer} has {count} cells, expected 1 to {cells_left[layer]}: "
-                f"all its chunks together have at most {layer_cells[layer]}"
-            )
-        cells_left[layer] -= count
-        received[layer].append(read_chunk(payload, chunk, specs[layer], layer_cells[layer]))
-    layers = tuple(join_chunks(chunks, spec) for chunks, spec in zip(received, specs, strict=True))
-    return FeaturesPayload(ground_m, boxes, layers)
+    return FeaturesPayload(ground_m, boxes, payload[boxes_end:])
 
 
 def cuts(payload: bytes) -> list[int]:
@@ -138,7 +146,7 @@ def cuts(payload: bytes) -> list[int]:
     """
     _, boxes_end = _read_header(payload)
     behind_boxes = range(EMPTY_FEATURES_BYTES, boxes_end + 1, LATE_BOX_BYTES)
-    return [*behind_boxes, *(chunk.end for chunk in split_chunks(payload, boxes_end))]
+    return [*behind_boxes, *(boxes_end + chunk.end for chunk in split_chunks(payload[boxes_end:]))]
 
 
 def truncate(message: bytes, budget_bytes: int) -> bytes:
@@ -178,3 +186,16 @@ def _read_header(payload: bytes) -> tuple[float, int]:
     if boxes_end > len(payload):
         raise MessageError(f"{count} late boxes end at byte {boxes_end}, the payload has {len(payload)}")
     return ground_cm / 100, boxes_end
+
+
+def _rewritten(content: FeaturesPayload) -> bytes:
+    """Return the payload of what was read."""
+    ground_cm = round(content.ground_m * 100)
+    boxes = encode_late_boxes(content.boxes, ground_cm / 100)
+    return _HEADER.pack(ground_cm, len(content.boxes)) + boxes + content.chunks
+
+
+register(
+    PayloadKind.FEATURES,
+    Codec(_rewritten, lambda message: decode_features(message.payload), max_bytes=MAX_PAYLOAD_BYTES),
+)

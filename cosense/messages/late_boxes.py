@@ -22,8 +22,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.transforms import wrap_angle
-from cosense.messages.envelope import MessageError
+from cosense.messages.fields import (
+    LARGEST_CENTIMETRES,
+    Logarithmic,
+    MessageError,
+    read_classes,
+    read_headings_u8,
+    read_velocities,
+    to_centimetres,
+    write_fractions,
+    write_headings_u8,
+    write_velocities,
+)
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import ObjectClass
 
@@ -43,20 +53,16 @@ _BOX = np.dtype(
 )
 LATE_BOX_BYTES = _BOX.itemsize
 _LOWEST_M, _HEIGHT_UNIT_M = -1.0, 0.04
-_SMALLEST_M, _LARGEST_M = 0.2, 20.0
-_SIZE_RATIO = _LARGEST_M / _SMALLEST_M
-_YAW_UNIT_RAD = 2 * np.pi / 256
-_SCORE_UNIT = 1 / 255
-_VELOCITY_UNIT_MPS = 0.25
-_VELOCITY_UNKNOWN = -128
+_SIZES_M = Logarithmic(smallest=0.2, ratio=100.0)
+_SCORE_STEPS = 255
 
 
 @dataclass(frozen=True)
 class LateBoxes:
-    """Boxes that a sender tells, and how fast they move.
+    """Boxes of a sender, and how fast they move.
 
     Attributes:
-        detections: (M,) in the frame of the sender.
+        detections: M boxes in the frame of the sender.
         velocities_mps: (M,2) float64 over ground along the sender's x and y axes, NaN where not known.
     """
 
@@ -76,6 +82,7 @@ class LateBoxes:
 
     @classmethod
     def empty(cls) -> LateBoxes:
+        """Return no boxes."""
         return cls(Detections.empty(), np.zeros((0, 2)))
 
 
@@ -89,11 +96,11 @@ def encode_late_boxes(boxes: LateBoxes, ground_m: float) -> bytes:
         ground_m: z of the ground in that frame, as the receiver will know it.
     """
     detections = boxes.detections
-    center_cm = np.round(detections.boxes[:, :2] * 100)
+    center_cm = to_centimetres(detections.boxes[:, :2])
     writable = (
         np.isfinite(detections.boxes).all(1)
         & np.isfinite(detections.scores)
-        & (np.abs(center_cm) <= 32767).all(1)
+        & (np.abs(center_cm) <= LARGEST_CENTIMETRES).all(1)
     )
     chosen = np.flatnonzero(writable)[:MAX_LATE_BOXES]
     kept = detections[chosen]
@@ -101,14 +108,11 @@ def encode_late_boxes(boxes: LateBoxes, ground_m: float) -> bytes:
     records["center_cm"] = center_cm[chosen]
     heights = np.round((kept.boxes[:, 2] - ground_m - _LOWEST_M) / _HEIGHT_UNIT_M)
     records["height"] = np.clip(heights, 0, 255)
-    sizes_m = np.clip(kept.boxes[:, 3:6], _SMALLEST_M, _LARGEST_M)
-    records["size"] = np.round(255 * np.log(sizes_m / _SMALLEST_M) / np.log(_SIZE_RATIO))
-    # Half a unit below a whole turn is nearest to 0 again.
-    records["yaw"] = np.round(wrap_angle(kept.boxes[:, 6]) / _YAW_UNIT_RAD).astype(np.int64) % 256
-    records["score"] = np.round(np.clip(kept.scores.astype(np.float64), 0, 1) / _SCORE_UNIT)
+    records["size"] = _SIZES_M.write(kept.boxes[:, 3:6])
+    records["yaw"] = write_headings_u8(kept.boxes[:, 6])
+    records["score"] = write_fractions(kept.scores.astype(np.float64), _SCORE_STEPS)
     records["label"] = kept.labels
-    velocities = np.clip(np.round(boxes.velocities_mps[chosen] / _VELOCITY_UNIT_MPS), -127, 127)
-    records["velocity"] = np.where(np.isnan(velocities), _VELOCITY_UNKNOWN, velocities)
+    records["velocity"] = write_velocities(boxes.velocities_mps[chosen])
     return records.tobytes()
 
 
@@ -124,23 +128,19 @@ def decode_late_boxes(data: bytes, ground_m: float) -> LateBoxes:
     if count > MAX_LATE_BOXES:
         raise MessageError(f"{count} late boxes, the limit is {MAX_LATE_BOXES}")
     records = np.frombuffer(data, dtype=_BOX)
-    unknown = records["label"][records["label"] > max(ObjectClass)]
-    if len(unknown):
-        raise MessageError(f"class of a late box is {unknown[0]}, expected 0 to {int(max(ObjectClass))}")
+    labels = read_classes(records["label"], ObjectClass, "a late box")
     boxes = np.column_stack(
         [
             records["center_cm"] / 100.0,
             ground_m + _LOWEST_M + records["height"] * _HEIGHT_UNIT_M,
-            _SMALLEST_M * _SIZE_RATIO ** (records["size"] / 255.0),
-            wrap_angle(records["yaw"] * _YAW_UNIT_RAD),
+            _SIZES_M.read(records["size"]),
+            read_headings_u8(records["yaw"]),
         ]
     )
-    velocities = records["velocity"] * _VELOCITY_UNIT_MPS
-    velocities[records["velocity"] == _VELOCITY_UNKNOWN] = np.nan
     detections = Detections(
         boxes=boxes,
-        scores=(records["score"] * _SCORE_UNIT).astype(np.float32),
-        labels=records["label"].astype(np.int64),
+        scores=(records["score"] / _SCORE_STEPS).astype(np.float32),
+        labels=labels,
         sources=np.full(count, Source.EGO, dtype=np.uint8),
     )
-    return LateBoxes(detections, velocities)
+    return LateBoxes(detections, read_velocities(records["velocity"]))

@@ -19,8 +19,16 @@ import struct
 
 import numpy as np
 
-from cosense.geometry.transforms import wrap_angle
-from cosense.messages.envelope import MessageError
+from cosense.messages.envelope import Codec, PayloadKind, register
+from cosense.messages.fields import (
+    LARGEST_CENTIMETRES,
+    MessageError,
+    read_classes,
+    read_headings_i16,
+    to_centimetres,
+    write_fractions,
+    write_headings_i16,
+)
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import ObjectClass
 
@@ -38,18 +46,17 @@ _BOX = np.dtype(
     ]
 )
 BOX_BYTES = _BOX.itemsize
-_YAW_UNIT_RAD = np.pi / 32768
-_SCORE_UNIT = 1 / 65535
+_SCORE_STEPS = 65535
 
 
 def encode_objects(detections: Detections) -> bytes:
     """Write the detections, best first: at most `MAX_OBJECTS`, without those outside the ranges above."""
-    center_cm = np.round(detections.boxes[:, :3] * 100)
-    size_cm = np.maximum(np.round(detections.boxes[:, 3:6] * 100), 1)
+    center_cm = to_centimetres(detections.boxes[:, :3])
+    size_cm = np.maximum(to_centimetres(detections.boxes[:, 3:6]), 1)
     writable = (
         np.isfinite(detections.boxes).all(1)
         & np.isfinite(detections.scores)
-        & (np.abs(center_cm) <= 32767).all(1)
+        & (np.abs(center_cm) <= LARGEST_CENTIMETRES).all(1)
         & (size_cm <= 65535).all(1)
     )
     best_first = np.argsort(-detections.scores, kind="stable")
@@ -57,9 +64,8 @@ def encode_objects(detections: Detections) -> bytes:
     records = np.zeros(len(chosen), dtype=_BOX)
     records["center_cm"] = center_cm[chosen]
     records["size_cm"] = size_cm[chosen]
-    turns = np.round(wrap_angle(detections.boxes[chosen, 6]) / _YAW_UNIT_RAD)
-    records["yaw"] = np.where(turns > 32767, -32768, turns)
-    records["score"] = np.round(np.clip(detections.scores[chosen].astype(np.float64), 0, 1) / _SCORE_UNIT)
+    records["yaw"] = write_headings_i16(detections.boxes[chosen, 6])
+    records["score"] = write_fractions(detections.scores[chosen].astype(np.float64), _SCORE_STEPS)
     records["label"] = detections.labels[chosen]
     return struct.pack("<H", len(chosen)) + records.tobytes()
 
@@ -80,15 +86,22 @@ def decode_objects(payload: bytes) -> Detections:
             f"{count} objects need {COUNT_BYTES + count * BOX_BYTES} bytes, the payload has {len(payload)}"
         )
     records = np.frombuffer(payload, dtype=_BOX, offset=COUNT_BYTES)
-    unknown = records["label"][records["label"] > max(ObjectClass)]
-    if len(unknown):
-        raise MessageError(f"class is {unknown[0]}, expected 0 to {int(max(ObjectClass))}")
+    labels = read_classes(records["label"], ObjectClass, "a box")
     if (records["size_cm"] == 0).any():
         raise MessageError("a box has length, width or height 0")
     boxes = np.column_stack(
-        [records["center_cm"] / 100.0, records["size_cm"] / 100.0, records["yaw"] * _YAW_UNIT_RAD]
+        [records["center_cm"] / 100.0, records["size_cm"] / 100.0, read_headings_i16(records["yaw"])]
     )
-    scores = (records["score"] * _SCORE_UNIT).astype(np.float32)
-    labels = records["label"].astype(np.int64)
+    scores = (records["score"] / _SCORE_STEPS).astype(np.float32)
     sources = np.full(count, Source.EGO, dtype=np.uint8)
     return Detections.concatenate([Detections(boxes, scores, labels, sources)])
+
+
+register(
+    PayloadKind.OBJECTS,
+    Codec(
+        encode_objects,
+        lambda message: decode_objects(message.payload),
+        max_bytes=COUNT_BYTES + MAX_OBJECTS * BOX_BYTES,
+    ),
+)

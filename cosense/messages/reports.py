@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# Who has sent what cannot be read.
+# The sender of a message that cannot be read.
 UNKNOWN = "unknown"
 
 UsedFor = Literal["boxes", "points", "features", "pose", "nothing"]
@@ -18,11 +18,12 @@ class PeerReport:
     """What became of one message.
 
     Attributes:
-        sender: as the message says, "unknown" where it could not be read.
+        sender: agent id in the message, "unknown" where it could not be read.
         bytes: length of the message.
         used_for: what it contributed.
-        reason: why it was not used, else empty.
+        reason: why it was refused or may do no more, else empty.
         age_ms: how long before the ego it was measured, negative if after; None where it could not be read.
+        kind: name of its `PayloadKind`, empty where it could not be read.
     """
 
     sender: str
@@ -30,10 +31,16 @@ class PeerReport:
     used_for: UsedFor
     reason: str = ""
     age_ms: float | None = None
+    kind: str = ""
 
 
 def with_demand(peers: Sequence[PeerReport], demand_bytes: Mapping[str, int]) -> dict[str, int]:
-    """Return the bytes by sender: its messages, its own DEMAND, and its share of one for everybody."""
+    """Return the bytes that each sender has cost: its messages and what it was sent in return.
+
+    Args:
+        peers: reports of its messages.
+        demand_bytes: length of each DEMAND message by addressee; all senders share the one of "".
+    """
     sent: Counter[str] = Counter()
     for peer in peers:
         sent[peer.sender] += peer.bytes

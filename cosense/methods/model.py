@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 import cosense.detectors
 import cosense.methods
+from cosense import plugins
 from cosense.config import from_mapping, load_yaml, to_mapping
 from cosense.detectors.base import BevDetector, Detector
 from cosense.errors import CosenseError
 from cosense.methods.base import Method
 from cosense.methods.calibration import read_calibration
 from cosense.model_folders import CONFIG, fill, find_model, fingerprint, network_tensors, read_weights
-from cosense.plugins import find_plugin, plugin_names
 
 _METHOD_MODULE = "method"
 
@@ -152,13 +152,13 @@ def model_config(mapping: Any, where: str) -> ModelConfig:
         raise CosenseError(f"{where}: expected a mapping with the key 'detector', got {mapping!r}")
     keys = dict(mapping)
     sharing = keys.pop("sharing", None)
-    methods = plugin_names(cosense.methods, Method, _METHOD_MODULE)
+    methods = plugins.class_names(cosense.methods, Method, _METHOD_MODULE)
     for key in sorted(keys.keys() & set(methods)):
         raise CosenseError(
             f"{where}: unknown key '{key}', a method is given as sharing: {{method: {key}, …}}"
         )
     name = _name_in(keys, "detector", where)
-    detector_type = find_plugin(cosense.detectors, name, Detector, f"{where}: detector")  # type: ignore[type-abstract]
+    detector_type = plugins.load_class(cosense.detectors, name, Detector, f"{where}: detector")  # type: ignore[type-abstract]
     detector: Any = from_mapping(detector_type.Config, keys, where)
     if sharing is None:
         return ModelConfig(name, detector_type, detector, None, None, None, where)
@@ -166,7 +166,7 @@ def model_config(mapping: Any, where: str) -> ModelConfig:
         raise CosenseError(f"{where}: sharing: expected a mapping with the key 'method', got {sharing!r}")
     settings = dict(sharing)
     method = _name_in(settings, "method", f"{where}: sharing")
-    method_type = find_plugin(
+    method_type = plugins.load_class(
         cosense.methods,
         method,
         Method,  # type: ignore[type-abstract]

@@ -1,14 +1,12 @@
-"""One vehicle or roadside unit: its cloud and pose in, what it tells the others out as one encoded message.
+"""One vehicle or roadside unit: its cloud and pose in, what it shares with others out as encoded messages.
 
-    ~/input/points   PointCloud2                ~/output/features     UInt8MultiArray, docs/wire_format.md
-    ~/input/pose     PoseWithCovarianceStamped  ~/output/objects      likewise, where it sends boxes alone
-    ~/input/demand   UInt8MultiArray            ~/output/scene_graph  likewise, where poses are set right
-                                                ~/output/markers      MarkerArray for RViz
-                                                ~/debug/supply, demand, selection: OccupancyGrid for RViz
-                                                ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
+    ~/input/points    PointCloud2                ~/output/messages  UInt8MultiArray, docs/wire_format.md
+    ~/input/pose      PoseWithCovarianceStamped  ~/output/markers   MarkerArray for RViz
+    ~/input/requests  UInt8MultiArray            ~/debug/supply, demand, selection: OccupancyGrid for RViz
+                                                 ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
 
-Whether boxes and scene graph go out over the radio or to the vehicle's own fusion is a matter of the topics
-that these outputs are mapped to. The network runs in a thread of its own behind a bounded queue: when it
+Whether its messages go out over the radio or to the vehicle's own fusion is a matter of the topic that
+`~/output/messages` is mapped to. The network runs in a thread of its own behind a bounded queue: when it
 cannot keep up, the oldest clouds are dropped and counted. `budget_bytes` may be set at run time and holds
 from the next message on.
 """
@@ -18,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -31,6 +30,7 @@ from visualization_msgs.msg import MarkerArray
 from cosense import topics
 from cosense.cooperation.cooperate import cooperate
 from cosense.cooperation.feature_sender import FeatureSender, read_demand
+from cosense.cooperation.kinds import check_message_budget, sends_features
 from cosense.cooperation.share import share
 from cosense.detectors.base import BevFeatures
 from cosense.detectors.forward_time import ForwardTime
@@ -42,22 +42,21 @@ from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.graph_output import GraphOutput
-from cosense.nodes.pose_join import PoseJoin
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.markers import detections_to_markers
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Worker
-from cosense.runs.method import check_message_budget, sends_features
+from cosense.nodes.stream_join import StreamJoin
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 
 # What waits in DDS and for its pose, beside what waits for the network.
 _DEPTH_ABOVE_QUEUE = 4
 _DEMAND_DEPTH = 16
-
-Measured = tuple[PointCloud2, PoseWithCovarianceStamped]
+# Streams that make a frame; the first one leads.
+_CLOUD, _POSE = "cloud", "pose"
 
 
 @dataclass(frozen=True)
@@ -102,21 +101,23 @@ class AgentNode(ManagedNode):
         self._sequence = self._bytes_sent = self._last_bytes = self._dropped = self._failed = 0
         self._stages = Stages()
         self._demands_heard = self._demands_refused = 0
-        self._join: PoseJoin[PointCloud2, PoseWithCovarianceStamped] = PoseJoin(
-            int(self._settings.pose_tolerance_ms * 1e6), self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
+        self._join = StreamJoin(
+            _CLOUD,
+            {_POSE: int(self._settings.pose_tolerance_ms * 1e6)},
+            self._settings.queue_depth + _DEPTH_ABOVE_QUEUE,
         )
         self.model = model = load_model(self._settings.model, self._settings.device)
-        has_features = self._own_features is None and sends_features(self._settings.method, model)
+        has_features = self._own_features is None and sends_features(self._settings.fusion, model)
         check_message_budget(self._settings.agent_id, self._budget_bytes, has_features)
         self._networks = ForwardTime([])
         if has_features:
             assert model.method is not None
-            with_boxes = self._settings.method == "hybrid"
+            with_boxes = self._settings.fusion == "hybrid"
             self._sender = FeatureSender(self._settings.agent_id, model.method, with_boxes=with_boxes)
             self._networks = ForwardTime(model.method.network.children())
         self._create_publishers()
         # The first frame is the slowest by far: it is not to be one that somebody waits for.
-        _warm_up(model, self._settings.method if self._own_features or has_features else "late")
+        _warm_up(model, self._settings.fusion if self._own_features or has_features else "late")
         self._worker = Worker(self, "detector", self._process, Mailbox(self._settings.queue_depth))
         self.get_logger().info(
             f"agent '{self._settings.agent_id}' runs {model.name} on {self._settings.device} "
@@ -128,10 +129,10 @@ class AgentNode(ManagedNode):
         # Who sees these subscriptions may rely on an answer. The demand comes first: it is taken before a
         # cloud that arrives behind it, and who sees the others knows that this one is there too.
         if self._sender is not None:
-            self.subscribe(UInt8MultiArray, "~/input/demand", self._on_demand, _DEMAND_DEPTH, at_once=True)
+            self.subscribe(UInt8MultiArray, "~/input/requests", self._on_demand, _DEMAND_DEPTH, at_once=True)
         depth = self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
-        self.subscribe(PointCloud2, "~/input/points", self._on_cloud, depth)
-        self.subscribe(PoseWithCovarianceStamped, "~/input/pose", self._on_pose, depth)
+        self.subscribe(PointCloud2, "~/input/points", partial(self._on_measured, _CLOUD), depth)
+        self.subscribe(PoseWithCovarianceStamped, "~/input/pose", partial(self._on_measured, _POSE), depth)
         self.every(1.0, self._report)
 
     def close(self) -> None:
@@ -151,11 +152,10 @@ class AgentNode(ManagedNode):
         return self.get_parameter("budget_bytes").value or None
 
     def _create_publishers(self) -> None:
-        output = "~/output/objects" if self._sender is None else "~/output/features"
-        self._messages = self.publisher(UInt8MultiArray, output, qos.V2X)
-        self._graphs = (
-            GraphOutput(self, self.model.detector.fingerprint) if self._settings.scene_graph else None
-        )
+        self._messages = self.publisher(UInt8MultiArray, "~/output/messages", qos.V2X)
+        self._graphs = None
+        if self._settings.scene_graph:
+            self._graphs = GraphOutput(self, self._messages, self.model.detector.fingerprint)
         self._markers = self.publisher(MarkerArray, "~/output/markers", qos.RESULT)
         self._processing_time = self.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._tx_bytes = self.publisher(UInt64, "~/debug/tx_bytes", qos.RESULT)
@@ -187,16 +187,12 @@ class AgentNode(ManagedNode):
             self._demands_heard += 1
             self._demand = demand
 
-    def _on_cloud(self, cloud: PointCloud2) -> None:
-        self._enqueue(self._join.add_cloud(conversions.to_ns(cloud.header.stamp), cloud))
-
-    def _on_pose(self, pose: PoseWithCovarianceStamped) -> None:
-        self._enqueue(self._join.add_pose(conversions.to_ns(pose.header.stamp), pose))
-
-    def _enqueue(self, complete: list[Measured]) -> None:
+    def _on_measured(self, stream: str, message: PointCloud2 | PoseWithCovarianceStamped) -> None:
+        """Take a message of one sensor and hand on the frames that are complete with it."""
         assert self._worker is not None
-        for cloud, pose in complete:
-            dropped = self._worker.put(Work(cloud, pose, self._demand, time.monotonic_ns()))
+        for frame in self._join.add(stream, conversions.to_ns(message.header.stamp), message):
+            work = Work(frame[_CLOUD], frame[_POSE], self._demand, time.monotonic_ns())
+            dropped = self._worker.put(work)
             if dropped is not None:
                 self._dropped += 1
                 self._trace.write(dropped.stamp_ns, dropped="the detector was too slow")
@@ -272,7 +268,7 @@ class AgentNode(ManagedNode):
             "demands heard": self._demands_heard,
             "demands refused": self._demands_refused,
             "dropped, detector too slow": self._dropped,
-            "dropped, no pose": self._join.without_pose,
+            "dropped, no pose": self._join.dropped[_POSE],
             "failed": self._failed,
             "model": self.model.name,
             **self._stages.summary(),
@@ -280,17 +276,17 @@ class AgentNode(ManagedNode):
         level, message = process.OK, "detects"
         if self._failed:
             level, message = process.ERROR, "some clouds could not be used"
-        elif self._dropped or self._join.without_pose:
+        elif self._dropped or self._join.dropped[_POSE]:
             level, message = process.WARN, "some clouds were dropped"
         line = process.status(f"agent/{self._settings.agent_id}", level, message, values)
         self._diagnostics.publish(process.diagnostics([line], self.get_clock().now().nanoseconds))
 
 
-def _warm_up(model: Model, method: str) -> None:
+def _warm_up(model: Model, fusion: str) -> None:
     """Let two agents that do not exist cooperate for one frame."""
     points = np.random.default_rng(0).uniform(-1, 1, (1000, 4)).astype(np.float32)
     frames = [AgentFrame(name, "vehicle", 0, np.eye(4), points) for name in ("ego", "other")]
-    cooperate(frames, model, method, sequence=0)
+    cooperate(frames, model, fusion, sequence=0)
 
 
 def main() -> None:

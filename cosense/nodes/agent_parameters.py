@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
+from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES
 from cosense.nodes.ros import process
-from cosense.runs.method import MAX_BUDGET_BYTES, METHODS
 from cosense.sensing.frame import AgentKind
 
 
@@ -19,7 +19,7 @@ class AgentParameters:
     kind: AgentKind
     model: str
     device: str
-    method: str
+    fusion: str
     scene_graph: bool
     queue_depth: int
     pose_tolerance_ms: float
@@ -54,9 +54,11 @@ def declare_agent(node: Node) -> AgentParameters:
         kind=process.choose(node, "kind", ("vehicle", "infrastructure"), "what carries the sensor"),
         model=process.declare(node, "model", "cosense-lite", "name or folder of the detector"),
         device=process.declare(node, "device", "cpu", "where the detector runs, e.g. cpu or cuda"),
-        method=process.choose(node, "method", METHODS, "what it sends if its model can; late: boxes alone"),
+        fusion=process.choose(
+            node, "fusion", LIVE_FUSIONS, "what it sends if its model can; late: boxes alone"
+        ),
         scene_graph=process.declare(
-            node, "scene_graph", False, "it also sends its scene graph, by which poses are set right"
+            node, "scene_graph", False, "it also sends its scene graph, by which poses are corrected"
         ),
         queue_depth=process.declare(
             node,

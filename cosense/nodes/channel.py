@@ -1,14 +1,15 @@
 """The radio between the agents: what each of them sends reaches each other one late, or not at all.
 
-    /v2x/tx/<agent>/features, objects, demand  UInt8MultiArray, what it sends
-    /v2x/rx/<agent>/features, objects, demand  likewise, what it hears of the others
-    /<agent>/pose                              PoseWithCovarianceStamped, where a link has a range
-    /diagnostics                               of each link; of the channel also how late it is itself
+    /v2x/tx/<agent>/messages, requests  UInt8MultiArray, what it sends
+    /v2x/rx/<agent>/messages, requests  UInt8MultiArray, what it receives from the others
+    /<agent>/pose                       PoseWithCovarianceStamped, where a link has a range
+    /diagnostics                        DiagnosticArray, each link; also how late the channel is itself
 
-A message is a broadcast: each other agent has a link and a fate of its own, see link.py. The channel never
-looks into a message, so what is broken gets through as well. Messages wait in one bounded queue for a thread
-that publishes each when it is due. `loss`, `delay_ms` and `rate_bytes_per_s` may be set at run time for all
-links. Settings and diagnostics are in the time of the recording, also where it is played faster or slower.
+A message is a broadcast: each other agent has a link and a fate of its own, see `cosense.cooperation.radio`.
+The channel never looks into a message, so what is broken gets through as well. Messages wait in one bounded
+queue for a thread that publishes each when it is due. `loss`, `delay_ms` and `rate_bytes_per_s` may be set at
+run time for all links. Settings and diagnostics are in the time of the recording, also where it is played
+faster or slower.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from std_msgs.msg import UInt8MultiArray
 
 from cosense import topics
 from cosense.config import from_mapping
-from cosense.cooperation.link import Link, LinkSettings, RadioSettings
+from cosense.cooperation.radio import Link, LinkSettings, RadioSettings
 from cosense.errors import CosenseError
 from cosense.nodes.channel_log import ChannelLog, Transit
 from cosense.nodes.ros import process, qos
@@ -53,8 +54,8 @@ class ChannelNode(ManagedNode):
     def __init__(self) -> None:
         super().__init__("channel")
         self._agents = process.needed(self, "agents", "who takes part, with commas between").split(",")
-        link = process.declare(self, "link", "{}", "the section `link` of a scenario as JSON")
-        self._radio = _radio(str(link), self._agents)
+        radio = process.declare(self, "radio", "{}", "the section `radio` of a scenario as JSON")
+        self._radio = _radio(str(radio), self._agents)
         self._player_rate = process.declare(
             self,
             "player_rate",
@@ -64,7 +65,9 @@ class ChannelNode(ManagedNode):
             high=1000,
         )
         for name, high in _SETTABLE.items():
-            text = f"of all links; {_AS_IT_WAS:g}: as in `link`" + ("; 0: no limit" if "rate" in name else "")
+            text = f"of all links; {_AS_IT_WAS:g}: as in `radio`" + (
+                "; 0: no limit" if "rate" in name else ""
+            )
             process.declare(self, name, _AS_IT_WAS, text, low=_AS_IT_WAS, high=high, is_settable=True)
         journal = process.declare(
             self, "journal", "", "file that gets one JSON line for each message and receiver; empty for none"
@@ -130,8 +133,8 @@ class ChannelNode(ManagedNode):
             due_ns = offered_ns if delivery.at_ns is None else delivery.at_ns
             transit = Transit(sender, receiver, topic, number, n_bytes, offered_ns, due_ns, message)
             self._log.offer(transit)
-            if delivery.lost is not None:
-                self._log.lose(transit, delivery.lost)
+            if delivery.lost_reason is not None:
+                self._log.lose(transit, delivery.lost_reason)
             elif self._worker.put(transit) is not None:
                 self._log.lose(transit, "too much on its way")
 
@@ -189,7 +192,7 @@ def _radio(text: str, agents: list[str]) -> RadioSettings:
     Raises:
         CosenseError: they are not JSON, or a key, a value or an agent is wrong.
     """
-    where = "parameter 'link' of node 'channel'"
+    where = "parameter 'radio' of node 'channel'"
     try:
         radio = from_mapping(RadioSettings, json.loads(text), where)
     except json.JSONDecodeError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import UInt8MultiArray
 
-from cosense.cooperation.journal import LineWriter
+from cosense.json_lines import LineWriter
 from cosense.nodes.ros import process
 
 # The diagnostics speak of the delays of so many messages.
@@ -144,7 +144,7 @@ class ChannelLog:
                 {
                     "from": transit.sender,
                     "to": transit.receiver,
-                    "kind": transit.topic.rsplit("/", 1)[1],
+                    "topic": transit.topic.rsplit("/", 1)[1],
                     "number": transit.number,
                     "bytes": transit.n_bytes,
                     "offered_ns": transit.offered_ns,

@@ -1,13 +1,13 @@
 """The ego's fusion: its own message and those of the others in, one list of boxes out.
 
-    ~/input/ego_objects  UInt8MultiArray, in-vehicle    ~/output/detections  PointCloud2, see conversions.py
-    ~/input/objects      UInt8MultiArray, the radio     ~/output/boxes       Detection3DArray, where installed
-    ~/input/features     likewise                       ~/output/markers     MarkerArray for RViz
-                                                        ~/output/mode        String, see mode.py
-                                                        ~/output/demand      UInt8MultiArray, to the radio
-                                                        ~/debug/processing_time_ms, ~/debug/latency_ms
-                                                        /diagnostics
-Where scene graphs set poses right, those of graph_repair.py as well.
+    ~/input/own       UInt8MultiArray, in-vehicle     ~/output/detections  PointCloud2, see conversions.py
+    ~/input/messages  UInt8MultiArray, the radio      ~/output/boxes       Detection3DArray, where installed
+                                                      ~/output/markers     MarkerArray for RViz
+                                                      ~/output/mode        String, see mode.py
+                                                      ~/output/requests    UInt8MultiArray, to the radio
+                                                      ~/debug/processing_time_ms, ~/debug/latency_ms
+                                                      /diagnostics
+Where scene graphs correct poses, the output of graph_repair.py as well.
 
 One output for each message of the ego, complete or not: when an agent falls silent, the frames go on without
 it after the time-out, and the diagnostics say so. Alone it merges boxes (late fusion); to fuse features it
@@ -18,9 +18,8 @@ thread of its own, so that messages and parameters are served meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rcl_interfaces.msg import SetParametersResult
@@ -29,15 +28,14 @@ from std_msgs.msg import UInt8MultiArray
 
 from cosense.cooperation.cooperate import check_fusion
 from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.journal import JournalEntry, LineWriter, to_values
 from cosense.cooperation.late import fuse_late
 from cosense.cooperation.mode import mode_of, no_sensor
-from cosense.cooperation.pose_repair import Place
 from cosense.cooperation.receiver import FusionResult
-from cosense.cooperation.senders import Traffic
-from cosense.cooperation.synchroniser import Collection, Collector
+from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import JournalEntry, to_values
+from cosense.json_lines import LineWriter
 from cosense.messages.envelope import MessageError
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.feature_store import FeatureStore
@@ -49,10 +47,12 @@ from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.trace import Stopwatch, Trace
 from cosense.nodes.ros.worker import Worker
+from cosense.scene_graph.correction.pose_correction import Place
 
 _POLL_S = 0.01
 _LOOK_AROUND_S = 0.25
-_DEPTH = 64
+# One topic brings messages of all kinds from all agents: room for some frames, also while somebody floods it.
+_DEPTH = 256
 # Collections that may wait for the one that is being fused.
 _WAITING = 4
 
@@ -91,9 +91,9 @@ class FusionNode(ManagedNode):
         self._expected = [peer for peer in peers.split(",") if peer]
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")
         self._journal_path = Path(journal) if journal else None
-        self._method = process.choose(
+        self._fusion = process.choose(
             self,
-            "method",
+            "fusion",
             ("late",) if own is None else ("hybrid", "intermediate"),
             "how it fuses; features only in one process with the ego's agent (`ego`)",
         )
@@ -113,7 +113,7 @@ class FusionNode(ManagedNode):
         self._journal: LineWriter | None = None
         self._worker: Worker[_Ready] | None = None
         self._receiver: FeatureReceiver | None = None
-        self._collector: Collector | None = None
+        self._synchroniser: Synchroniser | None = None
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
@@ -123,35 +123,32 @@ class FusionNode(ManagedNode):
             model = self._own.agent.model
             if model is None:
                 raise CosenseError("configure the ego's agent first: the fusion uses its model")
-            check_fusion(self._method, model)
+            check_fusion(self._fusion, model)
             assert model.method is not None
-            self._receiver = FeatureReceiver(model.method, with_boxes=self._method == "hybrid")
+            self._receiver = FeatureReceiver(model.method, with_boxes=self._fusion == "hybrid")
             self._networks = ForwardTime(model.method.network.children())
         self._silent: list[str] = []
         self._heard_ego_ns: int | None = None
         now = self._parameters_now
         self._graphs.build()
-        self._collector = Collector(
-            self._expected, now.collector, now.fusion, with_graphs=self._graphs.is_wanted
+        self._synchroniser = Synchroniser(
+            self._expected, now.synchroniser, now.fusion, with_graphs=self._graphs.is_wanted
         )
         self._apply(now)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
-        self._outputs = FusionOutputs(self, self._ego_id, self._method)
+        self._outputs = FusionOutputs(self, self._ego_id, self._fusion)
         self._demand = None if self._receiver is None else DemandOutput(self, self._delivery_s)
         self._worker = Worker(self, "fusion", self._fuse, Mailbox(_WAITING))
 
     def listen(self) -> None:
         """Take the messages of all agents."""
-        self.subscribe(UInt8MultiArray, "~/input/ego_objects", self._on_ego, _DEPTH)
-        self.subscribe(UInt8MultiArray, "~/input/objects", self._on_message, _DEPTH)
-        if self._receiver is not None:
-            self.subscribe(UInt8MultiArray, "~/input/features", self._on_message, _DEPTH)
-        self._graphs.listen(self._on_own_graph, self._on_message, _DEPTH)
+        self.subscribe(UInt8MultiArray, "~/input/own", self._on_own, _DEPTH)
+        self.subscribe(UInt8MultiArray, "~/input/messages", self._on_message, _DEPTH)
         self.every(_POLL_S, self._pass_on_what_is_ready)
         self.every(_LOOK_AROUND_S, self._look_at_sensor)
         self.every(_LOOK_AROUND_S, self._report_silence)
         self.get_logger().info(
-            f"{self._method} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
+            f"{self._fusion} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
         )
 
     def close(self) -> None:
@@ -159,7 +156,7 @@ class FusionNode(ManagedNode):
         if self._worker is not None:
             self._worker.close()
             self._networks.close()
-        self._worker = self._receiver = self._collector = None
+        self._worker = self._receiver = self._synchroniser = None
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -181,44 +178,37 @@ class FusionNode(ManagedNode):
             # Messages too old for their features may still be good for their boxes.
             window = replace(window, max_age_ms=now.gate.boxes_max_age_ms, max_ahead_ms=now.gate.max_ahead_ms)
         if self._own is not None:
-            # What may be open in the collector, wait for the fusion and be in its hands, and one more.
-            self._own.store.depth = now.collector.max_open + _WAITING + 2
-        if self._collector is not None:
-            self._collector.settings, self._collector.window = now.collector, window
+            # What may be open in the synchroniser, wait for the fusion and be in its hands, and one more.
+            self._own.store.depth = now.synchroniser.max_open + _WAITING + 2
+        if self._synchroniser is not None:
+            self._synchroniser.settings, self._synchroniser.window = now.synchroniser, window
 
-    def _on_ego(self, message: UInt8MultiArray) -> None:
-        assert self._collector is not None
+    def _on_own(self, message: UInt8MultiArray) -> None:
+        assert self._synchroniser is not None
         self._heard_ego_ns = time.monotonic_ns()
-        self._take_own(partial(self._collector.add_ego, now_ns=self._heard_ego_ns), message)
-
-    def _on_own_graph(self, message: UInt8MultiArray) -> None:
-        assert self._collector is not None
-        self._take_own(self._collector.add_own_graph, message)
-
-    def _take_own(self, take: Callable[[bytes], None], message: UInt8MultiArray) -> None:
         try:
-            take(conversions.message_to_bytes(message))
+            self._synchroniser.add_ego(conversions.message_to_bytes(message), self._heard_ego_ns)
         except MessageError as error:
             self.get_logger().error(f"message of the ego itself: {error}", throttle_duration_sec=1.0)
         self._pass_on_what_is_ready()
 
     def _on_message(self, message: UInt8MultiArray) -> None:
-        assert self._collector is not None
-        self._collector.add(conversions.message_to_bytes(message), self.get_clock().now().nanoseconds)
+        assert self._synchroniser is not None
+        self._synchroniser.add(conversions.message_to_bytes(message), self.get_clock().now().nanoseconds)
         self._pass_on_what_is_ready()
 
     def _pass_on_what_is_ready(self) -> None:
-        assert self._collector is not None
+        assert self._synchroniser is not None
         assert self._worker is not None
-        for collection in self._collector.ready(time.monotonic_ns()):
+        for collection in self._synchroniser.ready(time.monotonic_ns()):
             dropped = self._worker.put(self._ready(collection))
             if dropped is not None:
                 self._outputs.dropped += 1
                 self._trace.write(dropped.collection.stamp_ns, dropped="the fusion was too slow")
 
     def _ready(self, collection: Collection) -> _Ready:
-        assert self._collector is not None
-        return _Ready(collection, self._collector.silent, self._collector.traffic, time.monotonic_ns())
+        assert self._synchroniser is not None
+        return _Ready(collection, self._synchroniser.silent, self._synchroniser.traffic, time.monotonic_ns())
 
     def _look_at_sensor(self) -> None:
         """Say that the ego is blind, as long as it is."""
@@ -238,7 +228,7 @@ class FusionNode(ManagedNode):
             if self._graphs.is_wanted:
                 watch.lap("register")
             result, demands = self._fused(collection, place)
-            mode = mode_of(self._method, result.peers + collection.refused, collection.missing, ready.silent)
+            mode = mode_of(self._fusion, result.peers + collection.refused, collection.missing, ready.silent)
             result = replace(result, peers=[*result.peers, *graphs, *collection.refused])
         except CosenseError as error:
             self._outputs.failed += 1
@@ -262,7 +252,7 @@ class FusionNode(ManagedNode):
         self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
-        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch, graphs)
+        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
         self._graphs.publish_markers(collection.stamp_ns)
 
@@ -279,8 +269,8 @@ class FusionNode(ManagedNode):
 
     def _report_silence(self) -> None:
         """Say once when an agent falls silent and once when it is back."""
-        assert self._collector is not None
-        silent = self._collector.silent
+        assert self._synchroniser is not None
+        silent = self._synchroniser.silent
         for peer in silent:
             if peer not in self._silent:
                 self.get_logger().warning(f"agent '{peer}' is silent, frames go on without it")

@@ -14,8 +14,8 @@ from visualization_msgs.msg import MarkerArray
 from cosense import topics
 from cosense.cooperation.mode import Mode, no_sensor
 from cosense.cooperation.receiver import FusionResult
-from cosense.cooperation.senders import Traffic
-from cosense.cooperation.synchroniser import Collection
+from cosense.cooperation.synchroniser import Collection, Traffic
+from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -41,10 +41,10 @@ class FusionOutputs:
         failed: frames that could not be fused.
     """
 
-    def __init__(self, node: ManagedNode, ego_id: str, method: str) -> None:
+    def __init__(self, node: ManagedNode, ego_id: str, fusion: str) -> None:
         self._node = node
         self._frame_id = topics.lidar_frame(ego_id)
-        self._method = method
+        self._fusion = fusion
         self._mode = no_sensor(None)
         self._stages = Stages()
         self._rates = Rates()
@@ -67,7 +67,6 @@ class FusionOutputs:
         silent: Sequence[str],
         traffic: Mapping[str, Traffic],
         watch: Stopwatch,
-        graphs: Sequence[PeerReport],
     ) -> None:
         """Publish what became of the messages of a frame, and how long it took.
 
@@ -78,7 +77,6 @@ class FusionOutputs:
             silent: agents that are not waited for.
             traffic: of all messages of each sender.
             watch: of the frame.
-            graphs: the reports of the result that are of scene graphs.
         """
         self.frames += 1
         self.timeouts += bool(collection.missing)
@@ -89,11 +87,11 @@ class FusionOutputs:
         rates = self._rates.per_second({name: each.bytes for name, each in traffic.items()})
         statuses = [self._own_status(collection, result, mode)]
         statuses += [
-            _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
+            _graph_status(peer)
+            if peer.kind == PayloadKind.SCENE_GRAPH.name
+            else _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
             for peer in result.peers
-            if peer not in graphs
         ]
-        statuses += [_graph_status(report) for report in graphs]
         statuses += [
             process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
         ]
@@ -137,7 +135,7 @@ class FusionOutputs:
         values = {
             "mode": mode.name,
             "reason": mode.reason or "none",
-            "method": self._method,
+            "fusion": self._fusion,
             "frames": self.frames,
             "time-outs": self.timeouts,
             "dropped, fusion too slow": self.dropped,
@@ -160,7 +158,7 @@ class DemandOutput:
         """
         self._node = node
         self._delivery_s = delivery_s
-        self._publisher = node.publisher(UInt8MultiArray, "~/output/demand", qos.V2X)
+        self._publisher = node.publisher(UInt8MultiArray, "~/output/requests", qos.V2X)
 
     def publish(self, demands: Iterable[bytes]) -> None:
         """Publish encoded DEMAND messages."""

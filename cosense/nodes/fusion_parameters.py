@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 
 from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.receiver import FusionSettings
-from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
 from cosense.nodes.ros import process
 
@@ -42,7 +42,7 @@ _DESCRIPTIONS: dict[type, dict[str, tuple[str, float, float]]] = {
         ),
         "max_ahead_ms": ("messages further ahead of the ego are not used", 0, 10_000),
     },
-    CollectorSettings: {
+    SynchroniserSettings: {
         "timeout_ms": ("how long a frame waits for others", 0, 60_000),
         "sync_tolerance_ms": ("a message this near to the ego's stamp is of the same moment", 0, 10_000),
         "misses_until_silent": ("after so many frames without it an agent is not waited for", 1, 1000),
@@ -58,12 +58,12 @@ class FusionParameters:
     Attributes:
         fusion: what it accepts and how it merges.
         gate: what a message may do where features are fused.
-        collector: how long it waits and for whom.
+        synchroniser: how long it waits and for whom.
     """
 
     fusion: FusionSettings
     gate: GateSettings
-    collector: CollectorSettings
+    synchroniser: SynchroniserSettings
 
 
 def declare_fusion(node: Node) -> FusionParameters:
@@ -113,4 +113,4 @@ def read_fusion(node: Node, changes: Iterable[Parameter]) -> FusionParameters:
 
 
 def _kinds() -> tuple[tuple[type, str], ...]:
-    return (FusionSettings, ""), (GateSettings, GATE), (CollectorSettings, "")
+    return (FusionSettings, ""), (GateSettings, GATE), (SynchroniserSettings, "")

@@ -1,31 +1,25 @@
-"""The fusion's part in setting poses right: scene graphs in, where the others are, and what agrees for RViz.
+"""The fusion's part in correcting poses: scene graphs in, where the others are, and what agrees for RViz.
 
-    ~/input/scene_graph      UInt8MultiArray, the radio     ~/output/scene_graph  MarkerArray for RViz
-    ~/input/ego_scene_graph  UInt8MultiArray, in-vehicle
+    ~/output/scene_graph  MarkerArray for RViz
 
-See `cosense.cooperation.pose_repair`; a step back in time is another recording and starts over.
+See `cosense.scene_graph.correction.pose_correction`; a step back in time is another recording and starts
+over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
-from cosense.cooperation.pose_repair import Place, PoseRepair, as_sent
+from cosense.cooperation.kinds import LIVE_REGISTRATIONS
 from cosense.cooperation.synchroniser import Collection
 from cosense.messages.envelope import MessageError, decode
 from cosense.messages.reports import PeerReport
+from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.runs.method import REGISTRATIONS
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import decode_scene_graph
-
-Callback = Callable[[UInt8MultiArray], None]
+from cosense.scene_graph.correction.pose_correction import Place, PoseRepair, as_sent
 
 
 def _read(data: bytes) -> SceneGraph:
@@ -43,7 +37,9 @@ class GraphRepair:
         """Declare the parameter."""
         self._node = node
         self._frame_id = topics.lidar_frame(ego_id)
-        kind = process.choose(node, "registration", REGISTRATIONS, "what sets the poses of others right")
+        kind = process.choose(
+            node, "registration", LIVE_REGISTRATIONS, "how the poses of others are corrected"
+        )
         self.is_wanted = kind == "scene_graph"
         self._repair: PoseRepair | None = None
         self._own: SceneGraph | None = None
@@ -55,12 +51,6 @@ class GraphRepair:
         if self.is_wanted:
             self._repair = PoseRepair("scene_graph")
             self._markers = self._node.publisher(MarkerArray, "~/output/scene_graph", qos.RESULT)
-
-    def listen(self, on_own: Callback, on_other: Callback, depth: int) -> None:
-        """Take the graphs of all agents."""
-        if self.is_wanted:
-            self._node.subscribe(UInt8MultiArray, "~/input/ego_scene_graph", on_own, depth)
-            self._node.subscribe(UInt8MultiArray, "~/input/scene_graph", on_other, depth)
 
     def hear(self, collection: Collection) -> tuple[Place, list[PeerReport]]:
         """Register the graphs of one moment.

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cosense import topics
-from cosense.data.bag.options import BagOptions, by_agent
+from cosense.data.bag import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
-from cosense.runs.live import prepare
 from cosense.runs.processes import (
     ProcessSpec,
     agent_remappings,
     ego_remappings,
     fusion_remappings,
 )
-from cosense.runs.scenario import Scenario, Source, load_scenario, with_player
+from cosense.runs.run import prepare
+from cosense.runs.scenario import FrameSource, Scenario, load_scenario, with_player
 from cosense.runs.supervisor import VITAL, dds_environment
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ def replayed(arguments: Arguments) -> Scenario:
     """
     try:
         scenario = Scenario(
-            source=Source(data=Path(arguments.text("bag")), bag=_bag_options(arguments)),
+            source=FrameSource(data=Path(arguments.text("bag")), bag=_bag_options(arguments)),
             model=arguments.text("model"),
-            method=arguments.text("method") or None,
+            fusion=arguments.text("fusion") or None,
             registration=arguments.text("registration"),
             budget_bytes=arguments.number("budget_bytes", int),
             frames=arguments.number("frames", int),
@@ -204,7 +204,7 @@ def agent_process(arguments: Arguments, agent_id: str, *, is_ego: bool) -> Proce
     remappings = agent_remappings(
         agent_id, is_ego=is_ego, points=arguments.text("points"), pose=arguments.text("pose")
     )
-    texts = {name: arguments.text(name) for name in ("kind", "model", "method", "device")}
+    texts = {name: arguments.text(name) for name in ("kind", "model", "fusion", "device")}
     parameters: dict[str, Any] = {
         "agent_id": agent_id,
         **{name: text for name, text in texts.items() if text},
@@ -215,12 +215,12 @@ def agent_process(arguments: Arguments, agent_id: str, *, is_ego: bool) -> Proce
     return _on_vehicle("agent", agent_id, parameters, remappings)
 
 
-def fusion_process(arguments: Arguments, ego_id: str, method: str) -> ProcessSpec:
+def fusion_process(arguments: Arguments, ego_id: str, fusion: str) -> ProcessSpec:
     """Return the fusion of an ego, with the parameters that were given."""
     texts = {name: arguments.text(name) for name in ("peers", "journal")}
     parameters = {
         "ego_id": ego_id,
-        **{name: text for name, text in {**texts, "method": method}.items() if text},
+        **{name: text for name, text in {**texts, "fusion": fusion}.items() if text},
         "use_sim_time": arguments.flag("use_sim_time"),
     }
     return _on_vehicle("fusion", ego_id, parameters, fusion_remappings(ego_id))

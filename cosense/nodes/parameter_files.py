@@ -29,7 +29,7 @@ NODES: Mapping[str, tuple[Callable[[], ManagedNode], Mapping[str, str]]] = {
     "recorder": (RecorderNode, {"path": "run.mcap"}),
 }
 # Alone the fusion can only do what it cannot do beside the ego's agent.
-_DEPENDS_ON_THE_PROCESS = {("fusion", "method")}
+_DEPENDS_ON_THE_PROCESS = {("fusion", "fusion")}
 _WITH_LAUNCH_FILE = ("agent", "fusion")
 _OF_ROS = ("use_sim_time", "start_type_description_service")
 

@@ -21,9 +21,9 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
 from cosense import topics
-from cosense.cooperation.journal import LineWriter
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
+from cosense.json_lines import LineWriter
 from cosense.nodes.player_parameters import (
     declare_bounded,
     declare_pose_errors,
@@ -33,7 +33,7 @@ from cosense.nodes.player_parameters import (
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.sensors import SensorOutputs
-from cosense.runs.source import frames_of, open_source
+from cosense.runs.frame_source import frames_of, open_source
 
 _FRAMES_AHEAD = 2
 _POLL_S = 0.05

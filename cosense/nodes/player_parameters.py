@@ -8,11 +8,11 @@ from pathlib import Path
 from rclpy.node import Node
 
 from cosense.config import from_mapping
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
 from cosense.nodes.ros import process
+from cosense.runs.frame_source import FrameSource, SimulatedSource
 from cosense.runs.scenario import PLAYER_BOUNDS, PlayerSettings
-from cosense.runs.source import SimulatedSource, Source
 
 
 def declare_bounded(node: Node, name: str, description: str) -> float:
@@ -65,7 +65,7 @@ def declare_pose_errors(node: Node, agents: Sequence[str]) -> dict[str, tuple[fl
     return {agent: tuple(error) for agent, error in errors.items()}
 
 
-def declare_source(node: Node) -> Source:
+def declare_source(node: Node) -> FrameSource:
     """Declare where the frames come from."""
     data = process.declare(node, "data", "", "a data set or a bag; empty to simulate")
     split = process.declare(node, "split", "", "split of the data set; empty for its default")
@@ -79,11 +79,11 @@ def declare_source(node: Node) -> Source:
         infrastructure=process.declare(node, "simulate.infrastructure", 1, "roadside units", low=0, high=16),
     )
     if data:
-        return Source(
+        return FrameSource(
             data=Path(data),
             split=split or None,
             labels=labels or None,
             cameras=cameras,
             bag=from_mapping(BagOptions, bag, "parameter 'bag'"),
         )
-    return Source(simulate=simulate, cameras=cameras)
+    return FrameSource(simulate=simulate, cameras=cameras)

@@ -18,7 +18,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cosense.cooperation.journal import read_lines
+from cosense.json_lines import read_lines
 from cosense.runs.processes import TRACES
 
 # The time in networks; everything else is what the stack itself takes.

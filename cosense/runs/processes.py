@@ -15,13 +15,13 @@ from typing import Any
 
 from cosense import topics
 from cosense.config import to_mapping
-from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.kinds import LiveFusion
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
-from cosense.runs.method import Method
 from cosense.runs.scenario import AgentSpec, Scenario
 
 # In mode "drain" no frame may be closed while a slow detector still works on it.
-_DRAIN_COLLECT = CollectorSettings(timeout_ms=5000.0)
+_DRAIN_SYNCHRONISER = SynchroniserSettings(timeout_ms=5000.0)
 # What the fusion takes at most.
 _LONGEST_DELIVERY_MS = 10_000.0
 _LONGEST_TIMEOUT_MS = 60_000.0
@@ -56,7 +56,7 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     """Return the processes of a scenario in the order in which they start.
 
     Args:
-        scenario: with agents, ego and method, see `resolved`.
+        scenario: with agents, ego and fusion, see `resolved`.
         out: folder for detections.jsonl, frames.jsonl, link.jsonl, run.mcap and trace/.
         only: agents of this machine, where several machines share a scenario; empty for all.
 
@@ -75,8 +75,8 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     has_ego = _ego(scenario) in [agent.id for agent in here]
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
-    is_late = _method(scenario) == "late"
-    if scenario.link is not None and has_ego:
+    is_late = _fusion_of(scenario) == "late"
+    if scenario.radio is not None and has_ego:
         specs.append(_channel(scenario, out, threads))
     if has_ego:
         specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
@@ -105,36 +105,30 @@ def agent_remappings(
 
     Args:
         agent_id: under which it sends.
-        is_ego: whether its boxes go to its own fusion instead of the radio.
+        is_ego: whether its messages go to its own fusion instead of the radio.
         with_link: whether there is a channel between the agents.
         points: topic of its clouds, None for the usual one.
         pose: topic of its poses, None for the usual one.
     """
     sent = functools.partial(topics.tx_topic, agent_id) if with_link else str
-    heard = functools.partial(topics.rx_topic, agent_id) if with_link else str
+    received = functools.partial(topics.rx_topic, agent_id) if with_link else str
     return {
         "~/input/points": points or topics.points_topic(agent_id),
         "~/input/pose": pose or topics.pose_topic(agent_id),
-        "~/input/demand": heard(topics.V2X_DEMAND),
-        "~/output/features": sent(topics.V2X_FEATURES),
-        "~/output/objects": topics.objects_topic(agent_id) if is_ego else sent(topics.V2X_OBJECTS),
-        "~/output/scene_graph": (
-            topics.scene_graph_topic(agent_id) if is_ego else sent(topics.V2X_SCENE_GRAPH)
-        ),
+        "~/input/requests": received(topics.V2X_REQUESTS),
+        "~/output/messages": topics.own_messages_topic(agent_id) if is_ego else sent(topics.V2X_MESSAGES),
         "~/output/markers": topics.markers_topic(agent_id),
     }
 
 
 def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]:
     """Return the public names of the topics of an ego's fusion; see `agent_remappings`."""
-    heard = functools.partial(topics.rx_topic, ego_id) if with_link else str
+    sent = functools.partial(topics.tx_topic, ego_id) if with_link else str
+    received = functools.partial(topics.rx_topic, ego_id) if with_link else str
     return {
-        "~/input/ego_objects": topics.objects_topic(ego_id),
-        "~/input/objects": heard(topics.V2X_OBJECTS),
-        "~/input/features": heard(topics.V2X_FEATURES),
-        "~/input/ego_scene_graph": topics.scene_graph_topic(ego_id),
-        "~/input/scene_graph": heard(topics.V2X_SCENE_GRAPH),
-        "~/output/demand": topics.tx_topic(ego_id, topics.V2X_DEMAND) if with_link else topics.V2X_DEMAND,
+        "~/input/own": topics.own_messages_topic(ego_id),
+        "~/input/messages": received(topics.V2X_MESSAGES),
+        "~/output/requests": sent(topics.V2X_REQUESTS),
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
@@ -155,10 +149,10 @@ def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
 
 
 def _channel(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
-    assert scenario.link is not None
+    assert scenario.radio is not None
     parameters = {
         "agents": ",".join(agent.id for agent in scenario.agents),
-        "link": json.dumps(to_mapping(scenario.link)),
+        "radio": json.dumps(to_mapping(scenario.radio)),
         "player_rate": scenario.player.rate,
         "journal": str(out / "link.jsonl"),
     }
@@ -168,22 +162,22 @@ def _channel(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> P
 def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     ego = _ego(scenario)
     is_drain = scenario.player.mode == "drain"
-    collect = scenario.collect or (_DRAIN_COLLECT if is_drain else CollectorSettings())
+    synchroniser = scenario.synchroniser or (_DRAIN_SYNCHRONISER if is_drain else SynchroniserSettings())
     if not is_drain:
-        timeout_ms = min(collect.timeout_ms / scenario.player.rate, _LONGEST_TIMEOUT_MS)
-        collect = dataclasses.replace(collect, timeout_ms=timeout_ms)
+        timeout_ms = min(synchroniser.timeout_ms / scenario.player.rate, _LONGEST_TIMEOUT_MS)
+        synchroniser = dataclasses.replace(synchroniser, timeout_ms=timeout_ms)
     parameters = {
         "ego_id": ego,
-        "method": _method(scenario),
+        "fusion": _fusion_of(scenario),
         "registration": scenario.registration,
         # In mode "drain" the next frame comes when the senders know what the ego wants: they are waited for
         # as long as their messages are, or the result would depend on how soon two hosts find each other.
-        "demand_delivery_ms": min(collect.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
+        "demand_delivery_ms": min(synchroniser.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
         "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
         "journal": str(out / "detections.jsonl"),
-        **dataclasses.asdict(scenario.fusion),
+        **dataclasses.asdict(scenario.admission),
         **{f"gate.{key}": value for key, value in dataclasses.asdict(scenario.gate).items()},
-        **dataclasses.asdict(collect),
+        **dataclasses.asdict(synchroniser),
         "trace": str(out / TRACES),
     }
     return ProcessSpec(
@@ -191,7 +185,7 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "fusion",
         f"/{topics.namespace_of(ego)}",
         parameters,
-        fusion_remappings(ego, with_link=scenario.link is not None),
+        fusion_remappings(ego, with_link=scenario.radio is not None),
         environment,
         scenario.respawn,
     )
@@ -204,14 +198,14 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "agent_id": agent.id,
         "kind": agent.kind,
         "model": agent.model or scenario.model,
-        "method": _method(scenario),
+        "fusion": _fusion_of(scenario),
         "scene_graph": scenario.registration != "none",
         "device": scenario.device,
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
     }
-    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.link is not None)
+    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.radio is not None)
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
     )
@@ -256,6 +250,6 @@ def _ego(scenario: Scenario) -> str:
     return scenario.ego
 
 
-def _method(scenario: Scenario) -> Method:
-    assert scenario.method is not None, "the scenario is not resolved"
-    return scenario.method
+def _fusion_of(scenario: Scenario) -> LiveFusion:
+    assert scenario.fusion is not None, "the scenario is not resolved"
+    return scenario.fusion

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from cosense import topics
 from cosense.config import from_mapping, load_yaml
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.link import RadioSettings
+from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion, LiveRegistration, fusion_for
+from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.receiver import FusionSettings
-from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
-from cosense.messages.envelope import MAX_SENDER_BYTES
-from cosense.runs.method import MAX_BUDGET_BYTES, Method, Registration, method_for
-from cosense.runs.source import Source, agents_of
+from cosense.messages.fields import MAX_NAME_BYTES
+from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
 
 
@@ -48,8 +48,8 @@ class AgentSpec:
         return (*self.position_error_m, self.heading_error_deg)
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.id.encode()) <= MAX_SENDER_BYTES or "," in self.id:
-            raise ValueError(f"id '{self.id}' must have 1 to {MAX_SENDER_BYTES} bytes and no comma")
+        if not 1 <= len(self.id.encode()) <= MAX_NAME_BYTES or "," in self.id:
+            raise ValueError(f"id '{self.id}' must have 1 to {MAX_NAME_BYTES} bytes and no comma")
         _check_budget(self.budget_bytes)
 
 
@@ -84,6 +84,10 @@ class PlayerSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected {low:g} to {high:g}")
 
 
+# Keys of earlier releases, with what they are called now.
+_RENAMED = {"method": "fusion", "collect": "synchroniser", "link": "radio"}
+
+
 @dataclass(frozen=True)
 class Scenario:
     """Who takes part, what they see and what they do with it.
@@ -94,40 +98,40 @@ class Scenario:
             that can be read.
         ego: who fuses; None for the ego of the source.
         model: detector of the agents that name none.
-        method: what is sent and fused; None for hybrid where the model of the ego shares features, else late.
-        registration: how the poses of others are set right, by scene graphs that all agents send; none: poses
-            as sent.
+        fusion: what is sent and fused; None for hybrid where the model of the ego shares features, else late.
+        registration: how the poses of others are corrected; with "scene_graph" all agents send graphs, with
+            "none" poses are used as sent.
         budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
         device: where the detectors run.
         threads: of each process; agents share the processor.
         frames: how many to play, None for all.
         player: how they are played.
-        collect: how long the fusion waits and for whom; None for what suits the mode of the player. In mode
-            "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
-        fusion: what the fusion accepts and how it merges; the ages are those of late fusion.
-        gate: what a message may do where features are fused.
-        link: what a radio between the agents does to their messages, in times of the recording; None where
+        synchroniser: how long the fusion waits and for whom; None for what suits the mode of the player. In
+            mode "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
+        admission: limits of what late fusion admits, and how boxes are merged.
+        gate: limits of what a message of features may do.
+        radio: what a radio between the agents does to their messages, in times of the recording; None where
             they talk over DDS alone.
         respawn: whether agents, the ego and the channel are started again when they die; else the run ends
             with the ego.
         record: whether to write run.mcap.
     """
 
-    source: Source
+    source: FrameSource
     agents: tuple[AgentSpec, ...] = ()
     ego: str | None = None
     model: str = "cosense-lite"
-    method: Method | None = None
-    registration: Registration = "none"
+    fusion: LiveFusion | None = None
+    registration: LiveRegistration = "none"
     budget_bytes: int | None = None
     device: str = "cpu"
     threads: int = 1
     frames: int | None = None
     player: PlayerSettings = field(default_factory=PlayerSettings)
-    collect: CollectorSettings | None = None
-    fusion: FusionSettings = field(default_factory=FusionSettings)
+    synchroniser: SynchroniserSettings | None = None
+    admission: FusionSettings = field(default_factory=FusionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
-    link: RadioSettings | None = None
+    radio: RadioSettings | None = None
     respawn: bool = False
     record: bool = False
 
@@ -141,9 +145,10 @@ class Scenario:
         _check_budget(self.budget_bytes)
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}, expected at least 1")
-        if self.link is not None and self.player.mode == "drain":
+        if self.radio is not None and self.player.mode == "drain":
             raise ValueError(
-                "link: in player mode 'drain' the recording waits for every message: set player: {mode: rate}"
+                "radio: in player mode 'drain' the recording waits for every message: "
+                "set player: {mode: rate}"
             )
         ids = [agent.id for agent in self.agents]
         names = [topics.namespace_of(agent_id) for agent_id in ids]
@@ -160,6 +165,17 @@ def _check_budget(budget_bytes: int | None) -> None:
         )
 
 
+def _check_renamed(mapping: dict[str, Any], path: Path) -> None:
+    """Raise CosenseError for a key that has another name by now."""
+    for key, name in _RENAMED.items():
+        if key in mapping:
+            raise CosenseError(f"{path}: key '{key}' is called '{name}' now; rename it")
+    if isinstance(mapping.get("fusion"), dict):
+        raise CosenseError(
+            f"{path}: section 'fusion' is called 'admission' now; fusion is one of {', '.join(LIVE_FUSIONS)}"
+        )
+
+
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario.
 
@@ -167,8 +183,10 @@ def load_scenario(path: Path) -> Scenario:
         CosenseError: the file is missing, or a key or value is wrong.
     """
     mapping = load_yaml(path)
-    if isinstance(mapping, dict) and mapping.get("agents") == "all":
-        mapping = {key: value for key, value in mapping.items() if key != "agents"}
+    if isinstance(mapping, dict):
+        _check_renamed(mapping, path)
+        if mapping.get("agents") == "all":
+            mapping = {key: value for key, value in mapping.items() if key != "agents"}
     return from_mapping(Scenario, mapping, where=str(path))
 
 
@@ -200,7 +218,7 @@ def with_changes(scenario: Scenario, **changes: Any) -> Scenario:
 
 
 def resolved(scenario: Scenario) -> Scenario:
-    """Fill in agents and ego from the source and the method from the model, and check those that are named.
+    """Fill in agents and ego from the source and the fusion from the model, and check those that are named.
 
     Raises:
         CosenseError: no frame can be read, or an agent or a model does not exist.
@@ -218,10 +236,10 @@ def resolved(scenario: Scenario) -> Scenario:
         )
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
-    if scenario.link is not None:
-        scenario.link.check_agents([agent.id for agent in agents])
+    if scenario.radio is not None:
+        scenario.radio.check_agents([agent.id for agent in agents])
     scenario = with_changes(scenario, agents=agents, ego=ego)
-    return with_changes(scenario, method=scenario.method or method_for(_model_of_ego(scenario)))
+    return with_changes(scenario, fusion=scenario.fusion or fusion_for(_model_of_ego(scenario)))
 
 
 def _model_of_ego(scenario: Scenario) -> str:

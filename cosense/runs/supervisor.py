@@ -183,7 +183,7 @@ class Supervisor:
 
     def _start(self, spec: ProcessSpec) -> None:
         with self._log(spec.name).open("ab" if spec.name in self._processes else "wb") as output:
-            self._processes[spec.name] = _popen(
+            self._processes[spec.name] = start_process(
                 command(spec), {**self._environment, **spec.environment}, output
             )
 
@@ -253,8 +253,10 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
             time.sleep(_POLL_S / 2)
 
 
-def _popen(words: list[str], environment: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process that does not hear the terminal's Ctrl-C and does not outlive this one."""
+def start_process(
+    words: list[str], environment: Mapping[str, str], output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a process that the terminal's Ctrl-C does not reach and that does not outlive this one."""
     return subprocess.Popen(
         words,
         env=dict(environment),
@@ -262,11 +264,11 @@ def _popen(words: list[str], environment: Mapping[str, str], output: IO[bytes]) 
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
     )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to end this process when its parent is gone, even by kill -9."""
     _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 

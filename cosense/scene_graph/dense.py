@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cosense.scene_graph.graph import SceneGraph
+from cosense.messages.scene_graph import SceneGraph
 
 _MARGIN_M = 0.3
 _HIGHEST_M = 4.0

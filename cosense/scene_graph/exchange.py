@@ -20,10 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.messages.envelope import Message, MessageError, PayloadKind
-from cosense.scene_graph.dense import points_on
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import COARSE_NODES, Part, decode_scene_graph, encode_scene_graph, part_of
-from cosense.scene_graph.requests import (
+from cosense.messages.scene_graph import (
+    COARSE_NODES,
+    Part,
+    SceneGraph,
+    decode_scene_graph,
+    encode_scene_graph,
+    part_of,
+)
+from cosense.messages.scene_graph_requests import (
     MAX_REQUESTED_NODES,
     Reply,
     Request,
@@ -36,6 +41,7 @@ from cosense.scene_graph.requests import (
     encode_request,
     encode_result,
 )
+from cosense.scene_graph.dense import points_on
 
 _MS = 1_000_000
 

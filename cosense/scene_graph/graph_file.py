@@ -12,12 +12,11 @@ import numpy as np
 
 from cosense.config import from_mapping
 from cosense.errors import CosenseError, read_file
-from cosense.messages.envelope import MAX_SENDER_BYTES
-from cosense.scene_graph.extract.build import graph_of
+from cosense.messages.fields import MAX_NAME_BYTES
+from cosense.messages.scene_graph import MAP_CLASSES, MAX_NODES, MAX_POSITION_M, NodeClass, SceneGraph
+from cosense.scene_graph.extract.builder import graph_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.labels import classes_of
-from cosense.scene_graph.message import MAX_NODES, MAX_POSITION_M
 
 SUFFIX = ".json"
 _MAX_STAMP_NS = (1 << 63) - 1
@@ -80,9 +79,9 @@ class GraphFile:
             raise ValueError(f"nodes: there are {len(self.nodes)}, the limit is {MAX_NODES}")
         if not self.agent.isprintable():
             raise ValueError(f"agent {self.agent!r} has characters that cannot be printed")
-        if len(self.agent.encode()) > MAX_SENDER_BYTES:
+        if len(self.agent.encode()) > MAX_NAME_BYTES:
             raise ValueError(
-                f"agent has {len(self.agent.encode())} bytes, the limit is {MAX_SENDER_BYTES}: '{self.agent}'"
+                f"agent has {len(self.agent.encode())} bytes, the limit is {MAX_NAME_BYTES}: '{self.agent}'"
             )
         if not 0 <= self.stamp_ns <= _MAX_STAMP_NS:
             raise ValueError(f"stamp_ns is {self.stamp_ns}, expected 0 to {_MAX_STAMP_NS}")

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from cosense.config import load_yaml
-from cosense.scene_graph.graph import NodeClass
+from cosense.messages.scene_graph import NodeClass
 
 TABLE = Path(__file__).with_name("labels.yaml")
 _BETWEEN_WORDS = re.compile(r"[\s_\-./,:;'’]+")

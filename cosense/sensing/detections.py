@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -63,6 +64,25 @@ class Detections:
             np.concatenate([part.sources for part in parts]),
         )
         return joined[np.argsort(-joined.scores, kind="stable")]
+
+    @classmethod
+    def from_lists(cls, values: Mapping[str, Sequence]) -> Detections:
+        """Return the detections that `to_lists` has written."""
+        return cls(
+            as_boxes(values["boxes"]),
+            np.array(values["scores"], dtype=np.float32),
+            np.array(values["labels"], dtype=np.int64),
+            np.array(values["sources"], dtype=np.uint8),
+        )
+
+    def to_lists(self) -> dict[str, list]:
+        """Return all arrays by name as lists, ready for JSON; no bit gets lost."""
+        return {
+            "boxes": self.boxes.tolist(),
+            "scores": self.scores.tolist(),
+            "labels": self.labels.tolist(),
+            "sources": self.sources.tolist(),
+        }
 
     def transformed(self, T_dst_src: Matrix, source: Source) -> Detections:
         """Return the same detections in frame `dst`, marked as coming from `source`."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.sensing.objects import Objects
-from cosense.simulation.ground import Ground
-from cosense.simulation.primitives import Primitives, concatenate, gather, place
-from cosense.simulation.scene import Scene
-from cosense.simulation.shapes import Body
+from cosense.simulation.scenes.bodies import Body
+from cosense.simulation.scenes.scene import Scene
+from cosense.simulation.scenes.solids import Primitives, concatenate, gather, place
+from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.traffic import Traffic
 
 

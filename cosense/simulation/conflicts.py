@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 from scipy.spatial.distance import cdist
 
-from cosense.simulation.paths import Route
+from cosense.simulation.scenes.paths import Route
 
 # Room that one user of a route needs across, in metres.
 _WIDTH_M = {"vehicle": 2.6, "cyclist": 0.8, "pedestrian": 0.7}

@@ -24,7 +24,7 @@ from cosense.geometry.transforms import Matrix, invert, transform_from, transfor
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import write_pcd
-from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.stage import SimulatedFrame
 from cosense.simulation.tree import write_image, write_tree
 
 # How the vehicle's LiDAR is mounted on its inertial unit, whose x axis points to the right.

@@ -28,7 +28,7 @@ from cosense.geometry.transforms import Matrix, invert, transform_from, transfor
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import VEHICLES, ObjectClass, Objects
 from cosense.sensing.pcd import write_pcd
-from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.stage import SimulatedFrame
 from cosense.simulation.tree import write_image, write_tree
 
 _TICKS_PER_FRAME = 2

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from cosense.errors import CosenseError, nearest
-from cosense.simulation.families import FAMILIES, build_scene
-from cosense.simulation.frame import SimulatedFrame
-from cosense.simulation.placement import rank_masts
-from cosense.simulation.stage import Cameras, Stage
+from cosense.simulation.masts import rank_masts
+from cosense.simulation.scenes.families import FAMILIES, build_scene
+from cosense.simulation.stage import Cameras, SimulatedFrame, Stage
 from cosense.simulation.traffic import Traffic
 
 # Raised whenever the same arguments come to give other scenes, traffic, clouds or labels: data sets record

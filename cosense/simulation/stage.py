@@ -13,14 +13,13 @@ from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.simulation.actors import Actors, actors_at, parked_actors
-from cosense.simulation.camera import FRONT_CAMERA, MAST_CAMERA, render
-from cosense.simulation.frame import SimulatedFrame
-from cosense.simulation.ground import GroundTensors
-from cosense.simulation.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
-from cosense.simulation.lidar import PANDAR40P, ROADSIDE300, sweep
-from cosense.simulation.materials import Material
-from cosense.simulation.primitives import Primitives, Shape, Solid, concatenate, gather
-from cosense.simulation.scene import Mast, Scene
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.scene import Mast, Scene
+from cosense.simulation.scenes.solids import Primitives, Shape, Solid, concatenate, gather
+from cosense.simulation.scenes.surface import GroundTensors
+from cosense.simulation.sensors.camera import FRONT_CAMERA, MAST_CAMERA, render
+from cosense.simulation.sensors.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
+from cosense.simulation.sensors.lidar import PANDAR40P, ROADSIDE300, sweep
 from cosense.simulation.traffic import STEP_S, Traffic
 
 EGO = "vehicle"
@@ -30,6 +29,20 @@ SENSOR_ABOVE_ROOF_M = 0.35
 _EPOCH_NS = 1_626_000_000_000_000_000
 _HOUR_NS = 3_600_000_000_000
 _CLEAR_OF_MAST_M = 3.5
+
+
+@dataclass(frozen=True)
+class SimulatedFrame:
+    """One simulated moment.
+
+    Attributes:
+        frame: with the TRUE poses of all agents; its ground truth holds at the time of the ego's cloud.
+        offset_m: (dx, dy) in the world: true position of a roadside unit minus the one that its calibration
+            claims. A reader that adds it to the claimed translation gets the true pose.
+    """
+
+    frame: CooperativeFrame
+    offset_m: tuple[float, float]
 
 
 @dataclass(frozen=True)

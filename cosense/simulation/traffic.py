@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from cosense.errors import CosenseError
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.conflicts import Conflicts, find_conflicts
-from cosense.simulation.paths import Routes
-from cosense.simulation.scene import Scene
-from cosense.simulation.shapes import Body, make_body
+from cosense.simulation.scenes.bodies import Body, make_body
+from cosense.simulation.scenes.paths import Routes
+from cosense.simulation.scenes.scene import Scene
 
 STEP_S = 0.1
 MAX_ACCELERATION, MAX_BRAKING = 1.8, 6.0

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from cosense.data.provenance import write_provenance
 from cosense.errors import CosenseError
-from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.sequence import SCENES_VERSION
+from cosense.simulation.stage import SimulatedFrame
 
 
 class TreeWriter(Protocol):

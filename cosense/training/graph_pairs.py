@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
+from cosense.messages.scene_graph import SceneGraph, transmitted
 from cosense.scene_graph.describe.descriptors import Describe
-from cosense.scene_graph.extract.build import build, graph_of
+from cosense.scene_graph.extract.builder import build, graph_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.message import transmitted
-from cosense.scene_graph.nodes import GROUP_OF, prepare
-from cosense.scene_graph.register.match import find_candidates
-from cosense.scene_graph.register.registration import Settings
+from cosense.scene_graph.register.candidates import find_candidates
+from cosense.scene_graph.register.result import Settings
+from cosense.scene_graph.register.usable_nodes import GROUP_OF, prepare
 from cosense.simulation import SCENES_VERSION
 from cosense.training.run_config import SceneConfig
 from cosense.training.samples import Show, cached, silent, simulated_moment

@@ -1,19 +1,18 @@
 """Checks that a message of another agent passes before the ego uses it: one file of this folder each.
 
 A check is a function `check(message, context)` of a module of this folder. It returns why the message is not
-to be used, or None. Which checks run is said by name; admission (`cosense.cooperation.admission`) runs them in
-that order after its own limits of kind, sender, age and number, and the reason goes into the message's report.
+to be used, or None. Which checks run is said by name (`trust:` in a scenario or the parameters of the fusion);
+admission (`cosense.cooperation.admission`) runs them in that order after its own limits of kind, sender and
+number, and the reason goes into the report of the message.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cosense.trust
-from cosense.errors import CosenseError, nearest
+from cosense import plugins
 from cosense.messages.envelope import Message
 
 
@@ -39,8 +38,4 @@ def find_checks(names: Sequence[str]) -> list[Check]:
     Raises:
         CosenseError: there is no check of a name; names the nearest.
     """
-    known = {module.name for module in pkgutil.iter_modules(cosense.trust.__path__)} - {"base"}
-    for name in names:
-        if name not in known:
-            raise CosenseError(f"unknown check '{name}', {nearest(name, known)}")
-    return [importlib.import_module(f"cosense.trust.{name}").check for name in names]
+    return [plugins.load(cosense.trust, name).check for name in names]

@@ -32,7 +32,7 @@ from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import ground_height
 from cosense.sensing.objects import Objects
 from cosense.viewer import colors
-from cosense.viewer.scene import Extent, field_of_view, fitting_extent, outcome_of, seen_by, within
+from cosense.viewer.annotations import Extent, field_of_view, fitting_extent, outcome_of, seen_by, within
 
 MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 

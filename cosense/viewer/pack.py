@@ -23,7 +23,7 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import ground_height
 from cosense.sensing.objects import ObjectClass
-from cosense.viewer.scene import MARGIN_M, Extent, field_of_view, match, seen_by
+from cosense.viewer.annotations import MARGIN_M, Extent, field_of_view, match, seen_by
 
 SEEN_CELL_M = 0.5
 REACH_M = 320.0  # what fits into int16 centimetres

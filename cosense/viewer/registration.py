@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import Matrix
-from cosense.scene_graph.graph import SceneGraph
+from cosense.messages.scene_graph import SceneGraph
 from cosense.viewer import bev, colors
-from cosense.viewer.scene import extent_around
+from cosense.viewer.annotations import extent_around
 
 MATCH_COLOR = colors.OUTCOMES["found"]
 

@@ -14,19 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from cosense.detectors.config import ModelConfig, StageConfig
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
-from cosense.methods.models import load_model
 from typer.testing import CliRunner
 
 from cosense.cli.evaluate import command, default_fusion, default_protocol
 from cosense.cli.main import app
-from cosense.config import to_mapping
 from cosense.data import open_dataset
+from cosense.detectors.pillars import PillarsConfig, StageConfig
 from cosense.errors import CosenseError
+from cosense.methods.model import load_model
 from cosense.sensing.pcd import write_pcd
-from tests.evaluation.cooperators import tiny_detector
+from tests.detectors.networks import write_model
+from tests.evaluation.cooperators import tiny_model
 
 FRAMES = 300
 
@@ -34,7 +32,7 @@ FRAMES = 300
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network that is as small as one can be."""
-    config = ModelConfig(
+    config = PillarsConfig(
         range_m=(-51.2, -25.6, -12.0, 51.2, 25.6, 5.0),
         height_m=(-1.5, 5.0),
         cell_m=0.8,
@@ -45,10 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         score_threshold=0.01,
     )
     folder = tmp_path_factory.mktemp("models") / "untrained"
-    folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(config)))
-    write_weights(build_network(config, seed=1), folder / WEIGHTS)
-    return folder
+    return write_model(folder, config, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +137,7 @@ def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
 
 def test_fusion_follows_the_model_when_none_is_named(model: Path) -> None:
     assert default_fusion(load_model(model)) == "late"
-    assert default_fusion(tiny_detector()) == "hybrid"
+    assert default_fusion(tiny_model()) == "hybrid"
 
 
 @pytest.mark.parametrize(
@@ -172,5 +167,5 @@ def test_options_that_contradict_each_other_are_refused(
 
 
 def test_option_of_another_format_is_refused_by_name(model: Path, tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(CosenseError, match="async_frames=1 does not apply to OPV2V"):
+    with pytest.raises(CosenseError, match="async_frames=1 does not apply to opv2v, only to dair_v2x"):
         command(data=tree, model=str(model), out=tmp_path, async_frames=1)

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 
@@ -23,10 +23,10 @@ def foreign(tmp_path) -> Path:
 def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(
-        "cosense.runs.live.run_scenario", lambda scenario, out, console: seen.append((scenario, out)) or []
+        "cosense.runs.run.run_scenario", lambda scenario, out, console: seen.append((scenario, out)) or []
     )
     arguments = (
-        f"replay {foreign} --mode rate --rate 2 --model pillars-lite --method late --budget 300".split()
+        f"replay {foreign} --mode rate --rate 2 --model pillars-lite --fusion late --budget 300".split()
     )
     arguments += ["--registration", "scene_graph", "--ego", "ego", "--pose", "ego=/odom"]
     arguments += ["--record", "--frames", "3", "--out", str(tmp_path / "out")]
@@ -35,7 +35,7 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     assert scenario.source.bag == BagOptions(pose={"ego": "/odom"}, ego="ego")
     assert scenario.source.data == foreign
     assert (scenario.player.mode, scenario.player.rate) == ("rate", 2.0)
-    assert (scenario.model, scenario.method, scenario.budget_bytes) == ("pillars-lite", "late", 300)
+    assert (scenario.model, scenario.fusion, scenario.budget_bytes) == ("pillars-lite", "late", 300)
     assert scenario.registration == "scene_graph"
     assert (scenario.record, scenario.frames, out) == (True, 3, tmp_path / "out")
 

@@ -14,10 +14,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.cli.sweep import model_names
+from cosense.cli.sweep import command, model_names
 from cosense.errors import CosenseError
-from cosense.simulation.frame import SimulatedFrame
+from cosense.evaluation.sweep.curves import AXES, FIELDS
 from cosense.simulation.opv2v_writer import write_opv2v
+from cosense.simulation.stage import SimulatedFrame
 from tests.evaluation.cooperators import drive, write_tiny_model
 from tests.threads import one_thread
 
@@ -52,6 +53,9 @@ def sweep(curve: str, tree: Path, model: Path, out: Path, *more: object) -> Any:
         ("pose-noise", ("--values", "1", "--registration", "icp", "--unannounced"), 3),
         ("delay", ("--values", "0,100", "--fusion", "hybrid"), 3),
         ("loss", ("--values", "0,1", "--fusion", "late", "--fusion", "hybrid"), 5),
+        ("burst", ("--values", "1,8", "--fusion", "late"), 3),
+        ("rate", ("--values", "3000,100000", "--fusion", "hybrid"), 3),
+        ("range", ("--values", "2,50", "--fusion", "hybrid"), 3),
         ("agents", ("--fusion", "intermediate"), 3),
         ("grid", ("--values", "0,0.3/0,100/0,1", "--budget", "500"), 9),
     ],
@@ -64,7 +68,7 @@ def test_every_curve_writes_numbers_and_a_picture(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep.csv", "sweep.json", "sweep.png"]
     content = json.loads((tmp_path / "sweep.json").read_text())
     assert (content["curve"], len(content["points"])) == (curve, points)
-    assert content["frames"] == (4 if "100" not in str(more) else 3)
+    assert content["frames"] == (3 if curve in ("delay", "grid") else 4)
     rows = list(csv.DictReader((tmp_path / "sweep.csv").open()))
     assert [row["fusion"] for row in rows] == [point["fusion"] for point in content["points"]]
     assert {"ap_0.5", "bytes_mean", "bytes_p95", "where2comm_log2", "difference_low"} <= rows[0].keys()
@@ -120,6 +124,13 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(
     assert isinstance(result.exception, CosenseError), result.output
     assert re.search(message, str(result.exception))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_the_values_of_every_curve() -> None:
+    said = " ".join(str(command.__doc__).split())
+    for curve, field in AXES.items():
+        usual = ", ".join("none" if value is None else f"{value:g}" for value in FIELDS[field].values)
+        assert re.search(rf"- {curve}: [^-]*; {usual}", said), curve
 
 
 def test_missing_data_is_named(model: Path, tmp_path: Path) -> None:

@@ -16,14 +16,13 @@ from cosense.detectors.network import build_network
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.config import to_mapping
-from cosense.cooperation.journal import JournalEntry, to_values
 from cosense.cooperation.receiver import FusionResult
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import JournalEntry, to_values
 from cosense.sensing.detections import Detections
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
-from tests.detectors.networks import TINY
+from tests.detectors.networks import TINY, write_model
 from tests.evaluation.cooperators import write_tiny_model
 from tests.simulation.hand_made import make_frames
 
@@ -41,10 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small untrained network; what it finds is noise, but it finds something."""
     config = dataclasses.replace(TINY, score_threshold=0.01)
     folder = tmp_path_factory.mktemp("models") / "untrained"
-    folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(config)))
-    write_weights(build_network(config, seed=1), folder / WEIGHTS)
-    return folder
+    return write_model(folder, config, seed=1)
 
 
 def view(*arguments: object) -> Any:

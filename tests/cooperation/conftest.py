@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from torch import nn
 
+from cosense.detectors.base import Detector, Encoded
 from cosense.geometry.transforms import Matrix, invert, transform_points
+from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.threads import one_thread
 
-__all__ = ["detector", "observe", "one_thread"]
+__all__ = ["detector", "model", "observe", "one_thread"]
 
 
-@dataclasses.dataclass
-class PointIsCar:
+class Points(Encoded):
+    """The points themselves."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = points
+
+
+class PointIsCar(Detector):
     """Reports a car of 4 x 2 x 1.5 m, heading along x, centred at each point; the intensity is the score."""
 
-    fingerprint: bytes = b"12345678"
+    @classmethod
+    def build(cls, config: None, seed: int) -> nn.Module:
+        return nn.Module()
 
-    def detect(self, points: np.ndarray) -> Detections:
-        return self.decode(self.encode(points))
+    def encode(self, frame: AgentFrame) -> Points:
+        return Points(frame.points)
 
-    def encode(self, points: np.ndarray) -> np.ndarray:
-        return points
-
-    def decode(self, points: np.ndarray) -> Detections:
+    def decode(self, encoded: Points) -> Detections:
+        points = encoded.points
         boxes = np.zeros((len(points), 7))
         boxes[:, :3] = points[:, :3]
         boxes[:, 3:6] = (4.0, 2.0, 1.5)
@@ -38,7 +46,12 @@ class PointIsCar:
 
 @pytest.fixture
 def detector() -> PointIsCar:
-    return PointIsCar()
+    return PointIsCar("point-is-car", None, nn.Module(), fingerprint=b"12345678")
+
+
+@pytest.fixture
+def model(detector: PointIsCar) -> Model:
+    return Model(detector.name, detector)
 
 
 Observe = Callable[..., AgentFrame]

@@ -4,67 +4,75 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from cosense.cooperation.feature_sender import FeatureSender
-from cosense.detectors.config import CosdhConfig, ModelConfig, PatchesConfig
-from cosense.detectors.features import BevFeatures
-from cosense.detectors.network import build_network
+from cosense.detectors.base import BevFeatures
+from cosense.detectors.pillars import PillarDetector, PillarsConfig
 from cosense.geometry.transforms import Matrix
 from cosense.messages.envelope import Message, PayloadKind, encode
 from cosense.messages.objects import encode_objects
 from cosense.methods.calibration import IDENTITY, Calibration
-from cosense.methods.models import CooperativeDetector, build_sharing
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.model import Model
+from cosense.methods.patches.settings import PatchesConfig
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-from tests.detectors.networks import TINY, cloud
+from tests.detectors.networks import TINY, Sharing, cloud, method_of
 
 MS = 1_000_000
 NO_POINTS = np.zeros((0, 4), np.float32)
-PATCHES = replace(
-    TINY,
-    score_threshold=0.2,
-    max_detections=20,
-    patches=PatchesConfig(
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The configuration of a model."""
+
+    detector: PillarsConfig
+    sharing: Sharing
+
+
+PATCHES = Profile(
+    replace(TINY, score_threshold=0.2, max_detections=20),
+    PatchesConfig(
         channels=8, hidden_channels=8, fused_channels=8, floor_after_patches=16, wanted_below_points=50
     ),
 )
-COSDH = replace(PATCHES, patches=None, cosdh=CosdhConfig(codec_ratio=4, late_score_threshold=0.1))
+COSDH = replace(PATCHES, sharing=CosdhConfig(codec_ratio=4, late_score_threshold=0.1))
 
 
 def cooperative(
-    config: ModelConfig = PATCHES,
+    config: Profile = PATCHES,
     fingerprint: bytes = b"12345678",
     seed: int = 0,
     calibration: Calibration = IDENTITY,
-) -> CooperativeDetector:
-    """Return an untrained detector in which, unlike in a fresh one, every input makes a difference."""
-    network = build_network(config, seed)
-    sharing, fusion = build_sharing(config, seed)
-    for part in (network, sharing, fusion):
-        for module in part.modules() if part is not None else ():
-            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-                # The gain that keeps a signal as large as it came through convolutions and ReLUs.
-                module.weight.data *= 6**0.5
+) -> Model:
+    """Return an untrained model in which, unlike in a fresh one, every input makes a difference."""
+    network = PillarDetector.build(config.detector, seed)
+    _liven(network)
     network.head.classes.weight.data *= 3
     network.head.classes.bias.data.fill_(-2.0)
+    detector = PillarDetector("tiny", config.detector, network, fingerprint=fingerprint)
+    _, method_type = method_of(config.sharing)
+    sharing = method_type.build(config.sharing, detector, seed)
+    _liven(sharing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for head in (fusion.classes, fusion.boxes) if fusion is not None else ():
-            nn.init.normal_(head.weight, std=0.3)
-    return CooperativeDetector(
-        "tiny",
-        config,
-        network,
-        fingerprint=fingerprint,
-        sharing=sharing,
-        fusion=fusion,
-        calibration=calibration,
-    )
+        if isinstance(config.sharing, PatchesConfig):
+            for head in (sharing.fusion.classes, sharing.fusion.boxes):
+                nn.init.normal_(head.weight, std=0.3)
+    return Model("tiny", detector, method_type(config.sharing, detector, sharing, calibration))
+
+
+def _liven(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            # The gain that keeps a signal as large as it came through convolutions and ReLUs.
+            module.weight.data *= 6**0.5
 
 
 def frame(
@@ -106,16 +114,16 @@ def objects_message(agent: AgentFrame, found: Detections, fingerprint: bytes = b
 
 
 def features_message(
-    detector: CooperativeDetector,
+    model: Model,
     agent: AgentFrame,
     features: BevFeatures | None = None,
     found: Detections | None = None,
     budget_bytes: int | None = None,
 ) -> bytes:
     """Return what an agent sends that has heard no demand; its boxes are those of its features by default."""
-    features = features or detector.encode(agent.points)
-    sender = FeatureSender(agent.agent_id, detector, detector.sharing, budget_bytes=budget_bytes)
-    return sender.send(agent, features, detector.decode(features) if found is None else found, 0)
+    features = features or model.detector.encode(agent)
+    sender = FeatureSender(agent.agent_id, model.method, budget_bytes=budget_bytes)
+    return sender.send(agent, features, model.detector.decode(features) if found is None else found, 0)
 
 
 def with_nan_pose(data: bytes) -> bytes:

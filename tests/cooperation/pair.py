@@ -32,21 +32,21 @@ NOW = 10_000 * MS
 T_WORLD_EGO = transform_from_planar(1000.0, 2000.0, 0.5, 2.0)
 T_EGO_UNIT = transform_from_planar(6.0, 2.0, 2.0, 1.5)
 T_WORLD_UNIT = T_WORLD_EGO @ T_EGO_UNIT
-DETECTORS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
+MODELS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
 EGO = frame("ego", T_WORLD_EGO, NOW, seed=1)
 UNIT = frame("unit", T_WORLD_UNIT, NOW, seed=2)
-FEATURES = {name: detector.encode(EGO.points) for name, detector in DETECTORS.items()}
-OWN = objects_message(EGO, DETECTORS["patches"].decode(FEATURES["patches"]))
+FEATURES = {name: model.detector.encode(EGO) for name, model in MODELS.items()}
+OWN = objects_message(EGO, MODELS["patches"].detector.decode(FEATURES["patches"]))
 ALONE = fuse_late(OWN, [], FusionSettings()).detections
 both_profiles = pytest.mark.parametrize("profile", ["patches", "cosdh"])
 
 
 def fuse(profile: str, *messages: bytes, **options) -> FusionResult:
-    return FeatureReceiver(DETECTORS[profile], **options).fuse(OWN, FEATURES[profile], messages)
+    return FeatureReceiver(MODELS[profile].method, **options).fuse(OWN, FEATURES[profile], messages)
 
 
 def from_unit(profile: str, agent=UNIT, **changes) -> bytes:
-    return features_message(DETECTORS[profile], dataclasses.replace(agent, **changes))
+    return features_message(MODELS[profile], dataclasses.replace(agent, **changes))
 
 
 def late_only(found: Detections, velocities=None, age_ms=0, name="unit") -> bytes:
@@ -57,7 +57,7 @@ def late_only(found: Detections, velocities=None, age_ms=0, name="unit") -> byte
         np.full((len(found), 2), np.nan) if velocities is None else velocities,
     )
     agent = frame(name, T_WORLD_UNIT, NOW - age_ms * MS, points=NO_POINTS)
-    payload = encode_features(-3.4, told, [], DETECTORS["patches"].sharing.specs, 1 << 16)
+    payload = encode_features(-3.4, told, [], MODELS["patches"].method.specs, 1 << 16)
     return message(agent, PayloadKind.FEATURES, payload)
 
 

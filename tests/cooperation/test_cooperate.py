@@ -30,8 +30,8 @@ def agents(observe):
         ("early", [Source.FUSED, Source.FUSED], ["points"]),
     ],
 )
-def test_what_the_others_see_is_gained(agents, detector, fusion, sources, used_for):
-    result = cooperate(agents, detector, fusion, sequence=3)
+def test_what_the_others_see_is_gained(agents, model, fusion, sources, used_for):
+    result = cooperate(agents, model, fusion, sequence=3)
     expected = transform_points(invert(T_WORLD_EGO), np.array([SEEN_BY_EGO, SEEN_BY_UNIT]))
     np.testing.assert_allclose(result.detections.boxes[:, :3], expected[: len(sources)], atol=0.015)
     assert result.detections.sources.tolist() == sources
@@ -39,24 +39,24 @@ def test_what_the_others_see_is_gained(agents, detector, fusion, sources, used_f
 
 
 @pytest.mark.parametrize("fusion", ["late", "early"])
-def test_the_budget_limits_every_message(agents, detector, fusion):
-    result = cooperate(agents, detector, fusion, sequence=0, budget_bytes=110)
+def test_the_budget_limits_every_message(agents, model, fusion):
+    result = cooperate(agents, model, fusion, sequence=0, budget_bytes=110)
     assert [report.bytes <= 110 for report in result.peers] == [True]
     assert len(result.detections) == 1
 
 
-def test_settings_reach_the_receiver(observe, detector, agents):
+def test_settings_reach_the_receiver(observe, model, agents):
     late = observe("unit", T_WORLD_UNIT, [SEEN_BY_UNIT], [0.4], stamp_ns=-200_000_000)
-    assert len(cooperate([agents[0], late], detector, "late", 0).detections) == 1
+    assert len(cooperate([agents[0], late], model, "late", 0).detections) == 1
     patient = FusionSettings(max_age_ms=250.0)
-    assert len(cooperate([agents[0], late], detector, "late", 0, settings=patient).detections) == 2
+    assert len(cooperate([agents[0], late], model, "late", 0, settings=patient).detections) == 2
 
 
-def test_an_ego_alone_is_enough(agents, detector):
-    assert len(cooperate(agents[:1], detector, "late", 0).detections) == 1
-    assert len(cooperate(agents[:1], detector, "early", 0).detections) == 1
+def test_an_ego_alone_is_enough(agents, model):
+    assert len(cooperate(agents[:1], model, "late", 0).detections) == 1
+    assert len(cooperate(agents[:1], model, "early", 0).detections) == 1
 
 
-def test_an_unknown_fusion_names_the_nearest(agents, detector):
+def test_an_unknown_fusion_names_the_nearest(agents, model):
     with pytest.raises(CosenseError, match="unknown fusion 'lat', did you mean 'late'"):
-        cooperate(agents, detector, "lat", 0)
+        cooperate(agents, model, "lat", 0)

@@ -9,19 +9,18 @@ import pytest
 
 from cosense.cooperation.cooperate import Cooperation, check_fusion, cooperate
 from cosense.cooperation.gate import GateSettings
-from cosense.detectors.detector import Detector
-from cosense.detectors.network import build_network
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.demand import MAX_DEMAND_BYTES
 from cosense.messages.envelope import MessageError, PayloadKind, decode, encode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import with_demand
+from cosense.methods.model import Model
 from cosense.sensing.detections import Detections, Source
 from tests.cooperation.networks import COSDH, MS, NO_POINTS, PATCHES, cooperative, frame, with_nan_pose
-from tests.detectors.networks import TINY
+from tests.detectors.networks import tiny_detector
 
-DETECTORS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
+MODELS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
 PLACES = {"ego": (0.0, 0.0, 0.2), "unit": (6.0, 2.0, 2.0), "car": (-5.0, 3.0, -1.0), "van": (2.0, -4.0, 0.3)}
 both_profiles = pytest.mark.parametrize("profile", ["patches", "cosdh"])
 both_kinds = pytest.mark.parametrize("fusion", ["intermediate", "hybrid"])
@@ -45,13 +44,13 @@ def assert_same(a: Detections, b: Detections) -> None:
 
 
 def alone(profile: str, ego) -> Detections:
-    return cooperate([ego], DETECTORS[profile], "none", 0).detections
+    return cooperate([ego], MODELS[profile], "none", 0).detections
 
 
 @both_profiles
 @both_kinds
 def test_an_ego_without_any_sender_sees_what_it_sees_alone(profile, fusion):
-    run = Cooperation(DETECTORS[profile], fusion)
+    run = Cooperation(MODELS[profile], fusion)
     for step in range(3):
         (ego,) = agents("ego", step=step)
         result = run.step([ego], step)
@@ -63,12 +62,13 @@ def test_an_ego_without_any_sender_sees_what_it_sees_alone(profile, fusion):
 @pytest.mark.parametrize("fusion", ["late", "hybrid"])
 def test_graphs_are_messages_of_their_own(fusion):
     """They cost what they are long, and where they say nothing everything is as without them."""
-    plain = Cooperation(DETECTORS["patches"], fusion)
-    run = Cooperation(DETECTORS["patches"], fusion, registration="scene_graph")
+    plain = Cooperation(MODELS["patches"], fusion)
+    run = Cooperation(MODELS["patches"], fusion, registration="scene_graph")
     for step in range(2):
         team = agents("ego", "unit", "car", step=step)
         without, result = plain.step(team, step), run.step(team, step)
         assert [report.sender for report in result.peers] == ["unit", "car", "unit", "car"]
+        assert [report.kind for report in result.peers[2:]] == ["SCENE_GRAPH"] * 2
         assert result.peers[:2] == without.peers
         assert [report.used_for for report in result.peers[2:]] == ["nothing"] * 2
         assert all("no pose from the graphs" in report.reason for report in result.peers[2:])
@@ -82,7 +82,7 @@ def test_graphs_are_messages_of_their_own(fusion):
 
 
 def test_for_icp_points_are_sent_beside_and_counted():
-    plain, run = (Cooperation(DETECTORS["patches"], "hybrid", registration=kind) for kind in ("none", "icp"))
+    plain, run = (Cooperation(MODELS["patches"], "hybrid", registration=kind) for kind in ("none", "icp"))
     team = agents("ego", "unit")
     without, result = plain.step(team, 0), run.step(team, 0)
     data = run.send_graph(team[1], 0)
@@ -94,7 +94,7 @@ def test_for_icp_points_are_sent_beside_and_counted():
 
 
 def test_a_broken_graph_is_named():
-    run = Cooperation(DETECTORS["patches"], "hybrid", registration="scene_graph")
+    run = Cooperation(MODELS["patches"], "hybrid", registration="scene_graph")
     ego, unit = agents("ego", "unit")
     broken = encode(dataclasses.replace(decode(run.send_graph(unit, 0)), payload=b"\x01\x00\xff\xff"))
     result = run.fuse(ego, [run.send(unit, 0), broken], 0)
@@ -112,13 +112,13 @@ def test_a_broken_graph_is_named():
 )
 def test_a_registration_without_sense_is_refused(registration, fusion, message):
     with pytest.raises(CosenseError, match=message):
-        Cooperation(DETECTORS["patches"], fusion, registration=registration)
+        Cooperation(MODELS["patches"], fusion, registration=registration)
 
 
 @both_profiles
 @both_kinds
 def test_agents_come_and_go(profile, fusion):
-    run = Cooperation(DETECTORS[profile], fusion)
+    run = Cooperation(MODELS[profile], fusion)
     line_up = [
         ("ego",),
         ("ego", "unit"),
@@ -146,10 +146,10 @@ def test_agents_come_and_go(profile, fusion):
 @both_kinds
 def test_a_run_gives_the_same_each_time(profile, fusion):
     def results(features_are_known: bool):
-        run = Cooperation(DETECTORS[profile], fusion, budget_bytes=400)
+        run = Cooperation(MODELS[profile], fusion, budget_bytes=400)
         for step in range(3):
             present = agents("ego", "unit", "car", step=step)
-            known = {a.agent_id: DETECTORS[profile].encode(a.points) for a in present}
+            known = {a.agent_id: MODELS[profile].detector.encode(a) for a in present}
             yield run.step(present, step, known if features_are_known else None)
 
     for once, again, known in zip(results(False), results(False), results(True), strict=True):
@@ -160,18 +160,18 @@ def test_a_run_gives_the_same_each_time(profile, fusion):
 
 
 def test_what_the_ego_wanted_a_frame_ago_is_what_is_sent():
-    detector = DETECTORS["patches"]
-    run = Cooperation(detector, "hybrid", budget_bytes=400, selection="supply_demand")
+    model = MODELS["patches"]
+    run = Cooperation(model, "hybrid", budget_bytes=400, selection="supply_demand")
     first, second = agents("ego", "unit"), agents("ego", "unit", step=1)
-    fresh = Cooperation(detector, "hybrid", budget_bytes=400, selection="supply_demand")
+    fresh = Cooperation(model, "hybrid", budget_bytes=400, selection="supply_demand")
     assert run.send(first[1], 0) == fresh.send(first[1], 0)
     # An ego that sees everything wants nothing any more.
     busy = dataclasses.replace(first[0], points=np.tile(first[0].points, (50, 1)))
     run.fuse(busy, [], 0)
     told, untold = run.send(second[1], 1), fresh.send(second[1], 1)
-    specs = detector.sharing.specs
+    specs = model.method.specs
     cells = [
-        len(decode_features(decode(data).payload, specs, (32, 64)).layers[0].cells) for data in (told, untold)
+        len(decode_features(decode(data).payload).layers(specs, (32, 64))[0].cells) for data in (told, untold)
     ]
     assert cells[0] < cells[1]
 
@@ -180,35 +180,33 @@ def test_what_the_ego_wanted_a_frame_ago_is_what_is_sent():
 @both_kinds
 @pytest.mark.parametrize("budget", [108, 150, 700])
 def test_a_budget_holds_for_every_message(profile, fusion, budget):
-    result = Cooperation(DETECTORS[profile], fusion, budget_bytes=budget).step(
-        agents("ego", "unit", "car"), 0
-    )
+    result = Cooperation(MODELS[profile], fusion, budget_bytes=budget).step(agents("ego", "unit", "car"), 0)
     assert all(report.bytes <= budget for report in result.peers)
     assert [report.used_for for report in result.peers] == ["features"] * 2
 
 
 def test_a_budget_that_no_message_fits_names_the_smallest():
     with pytest.raises(CosenseError, match=r"budget of 107 bytes .* takes 108"):
-        cooperate(agents("ego", "unit"), DETECTORS["patches"], "hybrid", 0, budget_bytes=107)
+        cooperate(agents("ego", "unit"), MODELS["patches"], "hybrid", 0, budget_bytes=107)
 
 
 def test_demands_are_counted_with_whom_they_are_for():
-    detector = DETECTORS["patches"]
-    one = cooperate(agents("ego", "unit"), detector, "hybrid", 0)
+    model = MODELS["patches"]
+    one = cooperate(agents("ego", "unit"), model, "hybrid", 0)
     assert set(one.demand_bytes) == {""}
     assert one.bytes_per_sender == {"unit": one.peers[0].bytes + one.demand_bytes[""]}
-    two = cooperate(agents("ego", "unit", "car"), detector, "hybrid", 0)
+    two = cooperate(agents("ego", "unit", "car"), model, "hybrid", 0)
     assert set(two.demand_bytes) == {"unit", "car"}
     for report in two.peers:
         asked = two.demand_bytes[report.sender]
         assert 0 < asked <= MAX_DEMAND_BYTES
         assert two.bytes_per_sender[report.sender] == report.bytes + asked
     for kind in ("none", "late", "early"):
-        assert cooperate(agents("ego", "unit"), detector, kind, 0).demand_bytes == {}
+        assert cooperate(agents("ego", "unit"), model, kind, 0).demand_bytes == {}
 
 
 def test_a_demand_for_everybody_is_shared_and_adds_up():
-    peers = cooperate(agents("ego", "unit", "car", "van"), DETECTORS["patches"], "late", 0).peers
+    peers = cooperate(agents("ego", "unit", "car", "van"), MODELS["patches"], "late", 0).peers
     shares = with_demand(peers, {"": 100})
     own = {report.sender: report.bytes for report in peers}
     added = {name: shares[name] - own[name] for name in own}
@@ -242,7 +240,7 @@ BAD_INPUTS = {
 @pytest.mark.parametrize("case", BAD_INPUTS)
 def test_every_bad_input_has_one_stated_outcome(profile, fusion, case):
     changes, used_for, reason = BAD_INPUTS[case]
-    result = cooperate(agents("ego", "unit", **changes), DETECTORS[profile], fusion, 0)
+    result = cooperate(agents("ego", "unit", **changes), MODELS[profile], fusion, 0)
     (report,) = result.peers
     assert report.used_for == used_for
     assert reason in report.reason
@@ -256,7 +254,7 @@ def test_every_bad_input_has_one_stated_outcome(profile, fusion, case):
 @both_kinds
 def test_a_sender_that_is_too_far_away_changes_no_place(profile, fusion):
     far = agents("ego", "unit", T_world_agent=transform_from_planar(1e7, 0.0, 0.0))
-    result = cooperate(far, DETECTORS[profile], fusion, 0)
+    result = cooperate(far, MODELS[profile], fusion, 0)
     near = result.detections[np.abs(result.detections.boxes[:, 0]) < 100]
     assert Source.LATE not in near.sources
     assert len(near) > 0
@@ -267,15 +265,13 @@ def test_a_sender_that_is_too_far_away_changes_no_place(profile, fusion):
 def test_an_ego_with_an_empty_cloud_is_helped(profile, fusion):
     ego, unit = agents("ego", "unit")
     blind = dataclasses.replace(ego, points=NO_POINTS)
-    result = cooperate([blind, unit], DETECTORS[profile], fusion, 0)
+    result = cooperate([blind, unit], MODELS[profile], fusion, 0)
     assert [report.used_for for report in result.peers] == ["features"]
     assert len(alone(profile, blind)) == 0
     if fusion == "hybrid":
         assert len(result.detections) > 0
     empty = dataclasses.replace(unit, points=NO_POINTS)
-    assert [r.used_for for r in cooperate([blind, empty], DETECTORS[profile], fusion, 0).peers] == [
-        "features"
-    ]
+    assert [r.used_for for r in cooperate([blind, empty], MODELS[profile], fusion, 0).peers] == ["features"]
 
 
 @both_profiles
@@ -283,9 +279,9 @@ def test_a_pose_that_is_no_number_is_refused_when_written_and_when_read(profile)
     broken = np.eye(4)
     broken[0, 3] = np.nan
     with pytest.raises(MessageError, match="is not finite"):
-        cooperate(agents("ego", "unit", T_world_agent=broken), DETECTORS[profile], "hybrid", 0)
+        cooperate(agents("ego", "unit", T_world_agent=broken), MODELS[profile], "hybrid", 0)
     ego, unit = agents("ego", "unit")
-    run = Cooperation(DETECTORS[profile], "hybrid")
+    run = Cooperation(MODELS[profile], "hybrid")
     result = run.fuse(ego, [with_nan_pose(run.send(unit, 0))], 0)
     (report,) = result.peers
     assert (report.sender, report.used_for) == ("unknown", "nothing")
@@ -296,9 +292,9 @@ def test_a_pose_that_is_no_number_is_refused_when_written_and_when_read(profile)
 @both_profiles
 def test_garbage_between_good_messages(profile):
     ego, *others = agents("ego", "unit", "car")
-    run = Cooperation(DETECTORS[profile], "hybrid")
+    run = Cooperation(MODELS[profile], "hybrid")
     good = [run.send(other, 0) for other in others]
-    expected = Cooperation(DETECTORS[profile], "hybrid").fuse(ego, good, 0)
+    expected = Cooperation(MODELS[profile], "hybrid").fuse(ego, good, 0)
     result = run.fuse(ego, [b"", good[0], good[0][:-5], bytes(500), good[1]], 0)
     assert [report.used_for for report in result.peers] == [
         "nothing",
@@ -314,10 +310,11 @@ def test_garbage_between_good_messages(profile):
 @both_profiles
 def test_agents_that_run_another_model_or_grid_help_with_boxes(profile):
     config = PATCHES if profile == "patches" else COSDH
-    larger = dataclasses.replace(config, range_m=(-25.6, -12.8, -12.0, 25.6, 12.8, 5.0))
+    detector = dataclasses.replace(config.detector, range_m=(-25.6, -12.8, -12.0, 25.6, 12.8, 5.0))
+    larger = dataclasses.replace(config, detector=detector)
     strangers = Cooperation(cooperative(larger, fingerprint=b"other!!!"), "hybrid")
     ego, unit, car = agents("ego", "unit", "car")
-    run = Cooperation(DETECTORS[profile], "hybrid")
+    run = Cooperation(MODELS[profile], "hybrid")
     result = run.fuse(ego, [strangers.send(unit, 0), run.send(car, 0)], 0)
     assert [report.used_for for report in result.peers] == ["boxes", "features"]
     assert result.peers[0].reason.startswith("features are of model")
@@ -328,14 +325,14 @@ def test_agents_that_run_another_model_or_grid_help_with_boxes(profile):
 
 def test_settings_and_gate_reach_the_receiver():
     late = agents("ego", "unit", stamp_ns=700 * MS)
-    patient = Cooperation(DETECTORS["patches"], "hybrid", gate=GateSettings(features_max_age_ms=300))
+    patient = Cooperation(MODELS["patches"], "hybrid", gate=GateSettings(features_max_age_ms=300))
     assert [report.used_for for report in patient.step(late, 0).peers] == ["features"]
-    assert [r.used_for for r in cooperate(late, DETECTORS["patches"], "hybrid", 0).peers] == ["boxes"]
+    assert [r.used_for for r in cooperate(late, MODELS["patches"], "hybrid", 0).peers] == ["boxes"]
 
 
 @both_kinds
 def test_a_model_that_shares_no_features_says_so(fusion):
-    plain = Detector("plain", TINY, build_network(TINY, 0))
+    plain = Model("plain", tiny_detector())
     with pytest.raises(
         CosenseError, match=f"fusion '{fusion}' needs a model that shares features, 'plain' does"
     ):
@@ -347,7 +344,7 @@ def test_a_model_that_shares_no_features_says_so(fusion):
 @both_profiles
 def test_a_model_that_shares_features_can_still_do_everything_else(profile):
     for kind, used_for in (("none", []), ("late", ["boxes"]), ("early", ["points"])):
-        result = cooperate(agents("ego", "unit"), DETECTORS[profile], kind, 0)
+        result = cooperate(agents("ego", "unit"), MODELS[profile], kind, 0)
         assert [report.used_for for report in result.peers] == used_for
 
 
@@ -360,5 +357,5 @@ def test_the_kind_of_a_message_follows_the_kind_of_fusion():
         "hybrid": PayloadKind.FEATURES,
     }
     for fusion, kind in kinds.items():
-        assert decode(Cooperation(DETECTORS["patches"], fusion).send(unit, 0)).kind == kind
-    assert Cooperation(DETECTORS["patches"], "none").send(unit, 0) is None
+        assert decode(Cooperation(MODELS["patches"], fusion).send(unit, 0)).kind == kind
+    assert Cooperation(MODELS["patches"], "none").send(unit, 0) is None

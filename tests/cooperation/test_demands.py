@@ -15,7 +15,7 @@ from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar
 from cosense.messages.demand import MAX_DEMAND_BYTES, decode_demand
 from cosense.messages.envelope import MAX_PAYLOAD_BYTES, PayloadKind, decode
-from cosense.methods.models import CooperativeDetector
+from cosense.methods.model import Model
 from tests.cooperation.networks import (
     NO_POINTS,
     PATCHES,
@@ -25,8 +25,8 @@ from tests.cooperation.networks import (
     objects_message,
 )
 from tests.cooperation.pair import (
-    DETECTORS,
     FEATURES,
+    MODELS,
     NOW,
     OWN,
     T_WORLD_EGO,
@@ -45,46 +45,47 @@ def demanded(data: bytes):
 @both_profiles
 @pytest.mark.parametrize("senders", [0, 1])
 def test_one_demand_for_everybody_as_long_as_there_is_one_sender(profile, senders):
-    receiver = FeatureReceiver(DETECTORS[profile])
+    receiver = FeatureReceiver(MODELS[profile].method)
     receiver.fuse(OWN, FEATURES[profile], [from_unit(profile)][:senders])
     demands = receiver.demands(OWN, FEATURES[profile])
     assert list(demands) == [""]
     demand = demanded(demands[""])
     assert (demand.addressee, demand.stamp_ns) == ("", NOW)
     np.testing.assert_allclose(demand.T_world_ego, T_WORLD_EGO, atol=1e-6)
-    stride, wanted = DETECTORS[profile].sharing.demand(FEATURES[profile])
-    np.testing.assert_array_equal(demand.wanted, wanted)
-    assert demand.grid.cell_m == pytest.approx(0.4 * stride)
+    request = MODELS[profile].method.request(FEATURES[profile])
+    np.testing.assert_array_equal(demand.wanted, request.wanted)
+    assert demand.grid.cell_m == pytest.approx(request.grid.cell_m)
     assert len(demands[""]) <= (MAX_DEMAND_BYTES if profile == "patches" else MAX_PAYLOAD_BYTES)
 
 
 @settings(max_examples=25)
 @given(st.integers(0, 100), st.floats(0, 1))
 def test_a_demand_of_the_product_profile_never_exceeds_its_limit(seed, share):
-    detector = large()
-    counts = np.random.default_rng(seed).random(detector.grid.shape) < share
+    model = large()
+    counts = np.random.default_rng(seed).random(model.detector.grid.shape) < share
     features = dataclasses.replace(
-        FEATURES["patches"], grid=detector.grid, point_counts=torch.from_numpy(counts.astype(np.int64))
+        FEATURES["patches"], grid=model.detector.grid, point_counts=torch.from_numpy(counts.astype(np.int64))
     )
-    for data in FeatureReceiver(detector).demands(OWN, features).values():
+    for data in FeatureReceiver(model.method).demands(OWN, features).values():
         assert len(data) <= MAX_DEMAND_BYTES
         wanted = demanded(data)
         # It may ask for too much, never for too little.
-        stride, exact = detector.sharing.demand(features)
-        asked = np.kron(wanted.wanted, np.ones((round(wanted.grid.cell_m / 0.4 / stride),) * 2, bool))
-        assert asked[: exact.shape[0], : exact.shape[1]][exact.numpy()].all()
+        exact = model.method.request(features)
+        edge = round(wanted.grid.cell_m / exact.grid.cell_m)
+        rows, columns = exact.wanted.shape
+        assert np.kron(wanted.wanted, np.ones((edge, edge), bool))[:rows, :columns][exact.wanted].all()
 
 
-_LARGE: list[CooperativeDetector] = []
+_LARGE: list[Model] = []
 
 
-def large() -> CooperativeDetector:
-    """Return a detector with a map as large as the shipped ones, made once."""
+def large() -> Model:
+    """Return a model with a map as large as the shipped ones, made once."""
     if not _LARGE:
         config = dataclasses.replace(
             PATCHES,
-            range_m=(-102.4, -51.2, -12.0, 102.4, 51.2, 5.0),
-            patches=dataclasses.replace(PATCHES.patches, wanted_below_points=32),
+            detector=dataclasses.replace(PATCHES.detector, range_m=(-102.4, -51.2, -12.0, 102.4, 51.2, 5.0)),
+            sharing=dataclasses.replace(PATCHES.sharing, wanted_below_points=32),
         )
         _LARGE.append(cooperative(config))
     return _LARGE[0]
@@ -99,7 +100,7 @@ def test_several_senders_are_each_told_what_is_still_missing():
     for agent in (left, right):
         boxes = transform_boxes(invert(agent.T_world_agent) @ T_WORLD_EGO, near.boxes)
         messages.append(objects_message(agent, dataclasses.replace(near, boxes=boxes)))
-    receiver = FeatureReceiver(DETECTORS["patches"])
+    receiver = FeatureReceiver(MODELS["patches"].method)
     receiver.fuse(OWN, FEATURES["patches"], messages)
     blind = dataclasses.replace(
         FEATURES["patches"], point_counts=torch.zeros_like(FEATURES["patches"].point_counts)
@@ -113,7 +114,7 @@ def test_several_senders_are_each_told_what_is_still_missing():
 
 
 def test_a_sender_that_left_is_not_asked_any_more():
-    receiver = FeatureReceiver(DETECTORS["patches"])
+    receiver = FeatureReceiver(MODELS["patches"].method)
     second = from_unit("patches", agent=dataclasses.replace(UNIT, agent_id="second"))
     receiver.fuse(OWN, FEATURES["patches"], [from_unit("patches"), second])
     assert set(receiver.demands(OWN, FEATURES["patches"])) == {"unit", "second"}

@@ -30,7 +30,7 @@ def test_points_of_others_arrive_in_the_ego_frame(observe, detector):
 def test_without_usable_points_the_ego_is_on_its_own(observe, detector):
     ego = observe("ego", T_WORLD_EGO, [SEEN_BY_EGO], [1.0])
     unit = observe("unit", T_WORLD_UNIT, [SEEN_BY_UNIT], [0.4])
-    objects = share(unit, detector.detect(unit.points), detector, PayloadKind.OBJECTS, 0)
+    objects = share(unit, detector.detect(unit), detector, PayloadKind.OBJECTS, 0)
     result = fuse_early(ego, [objects, b"garbage"], detector, FusionSettings())
     assert result.detections.sources.tolist() == [Source.EGO]
     assert [report.used_for for report in result.peers] == ["nothing", "nothing"]

@@ -18,7 +18,7 @@ from cosense.messages.envelope import MessageError, PayloadKind, decode
 from cosense.messages.features import decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.calibration import Calibration
-from cosense.methods.models import CooperativeDetector
+from cosense.methods.model import Model
 from cosense.sensing.detections import Source
 from cosense.sensing.objects import ObjectClass
 from tests.cooperation.networks import (
@@ -36,9 +36,9 @@ from tests.cooperation.networks import (
 )
 from tests.cooperation.pair import (
     ALONE,
-    DETECTORS,
     EGO,
     FEATURES,
+    MODELS,
     NOW,
     OWN,
     T_EGO_UNIT,
@@ -54,14 +54,13 @@ from tests.cooperation.pair import (
 
 
 @pytest.fixture
-def modest() -> CooperativeDetector:
+def modest() -> Model:
     """The product profile with a fused head that adds nothing of its own."""
-    detector = cooperative(PATCHES)
-    assert detector.fusion is not None
-    for head in (detector.fusion.classes, detector.fusion.boxes):
+    model = cooperative(PATCHES)
+    for head in (model.method.fusion.classes, model.method.fusion.boxes):
         head.weight.data.zero_()
         head.bias.data.zero_()
-    return detector
+    return model
 
 
 @both_profiles
@@ -167,7 +166,7 @@ def test_five_senders_all_take_part(profile):
         from_unit(profile, agent=frame(f"u{i}", T_WORLD_EGO @ transform_from_planar(5 * i - 9, 2, i), NOW, i))
         for i in range(5)
     ]
-    receiver = FeatureReceiver(DETECTORS[profile])
+    receiver = FeatureReceiver(MODELS[profile].method)
     result = receiver.fuse(OWN, FEATURES[profile], messages)
     assert [report.used_for for report in result.peers] == ["features"] * 5
     assert differ(result.detections, fuse(profile, *messages[:4]).detections)
@@ -178,7 +177,8 @@ def test_five_senders_all_take_part(profile):
 @pytest.mark.parametrize("fusion", ["hybrid", "intermediate"])
 def test_of_another_model_or_grid_only_the_boxes_are_used(profile, fusion):
     larger = dataclasses.replace(
-        PATCHES if profile == "patches" else COSDH, range_m=(-25.6, -12.8, -12.0, 25.6, 12.8, 5.0)
+        PATCHES if profile == "patches" else COSDH,
+        detector=dataclasses.replace(PATCHES.detector, range_m=(-25.6, -12.8, -12.0, 25.6, 12.8, 5.0)),
     )
     other = cooperative(larger, fingerprint=b"other!!!", seed=3)
     told = features_message(other, UNIT, found=detections([[4.0, -3.0, -1.0, 4, 2, 1.5, 0]], [0.95]))
@@ -203,16 +203,16 @@ def test_two_senders_of_which_one_runs_another_model(profile):
 
 @both_profiles
 def test_empty_clouds_on_either_side(profile):
-    detector = DETECTORS[profile]
+    model = MODELS[profile]
     silent = from_unit(profile, points=NO_POINTS)
     result = fuse(profile, silent)
     assert [report.used_for for report in result.peers] == ["features"]
     assert np.isfinite(result.detections.boxes).all()
 
     blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
-    features = detector.encode(blind.points)
-    own = objects_message(blind, detector.decode(features))
-    receiver = FeatureReceiver(detector)
+    features = model.detector.encode(blind)
+    own = objects_message(blind, model.detector.decode(features))
+    receiver = FeatureReceiver(model.method)
     assert len(receiver.fuse(own, features, []).detections) == 0
     assert len(receiver.fuse(own, features, [from_unit(profile)]).detections) > 0
     assert [r.used_for for r in receiver.fuse(own, features, [silent]).peers] == ["features"]
@@ -223,9 +223,9 @@ def test_empty_clouds_on_either_side(profile):
 def test_a_car_that_only_the_unit_sees_is_where_it_says(modest):
     car = detections([[5.3, -2.1, -0.4, 4.4, 1.8, 1.5, 0.7]], [0.9])
     blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
-    features = modest.encode(blind.points)
-    receiver = FeatureReceiver(modest)
-    own = objects_message(blind, modest.decode(features))
+    features = modest.detector.encode(blind)
+    receiver = FeatureReceiver(modest.method)
+    own = objects_message(blind, modest.detector.decode(features))
     found = receiver.fuse(own, features, [late_only(car)]).detections
     assert len(found) == 1
     np.testing.assert_allclose(found.boxes[0, :3], car.boxes[0, :3], atol=0.03)
@@ -236,31 +236,31 @@ def test_a_car_that_only_the_unit_sees_is_where_it_says(modest):
 
 def test_patches_are_placed_and_turned_by_the_poses_and_move_with_what_they_show(monkeypatch):
     """What reaches the evidence network, cell by cell."""
-    detector = cooperative(PATCHES)
+    model = cooperative(PATCHES)
     asked = []
-    plain = detector.fusion.evidence_of
-    monkeypatch.setattr(detector.fusion, "evidence_of", lambda *args: asked.append(args) or plain(*args))
+    plain = model.method.fusion.evidence_of
+    monkeypatch.setattr(model.method.fusion, "evidence_of", lambda *args: asked.append(args) or plain(*args))
     velocity = np.array([[6.0, -3.0]])
     # In the frame of the unit.
     car = LateBoxes(detections([[3.0, -2.0, -1.0, 4.0, 2.0, 1.5, -0.46]], [0.9]), velocity)
     agent = dataclasses.replace(UNIT, stamp_ns=NOW - 100 * MS)
-    specs = detector.sharing.specs
-    sections = detector.sharing.offer(
-        detector.encode(agent.points),
+    specs = model.method.specs
+    sections = model.method.offer(
+        model.detector.encode(agent),
         lambda stride: torch.ones(32 // stride, 64 // stride, dtype=torch.bool),
         None,
         seed=0,
     )
     payload = encode_features(-1.9, car, sections, specs, 1 << 16)
     data = message(agent, PayloadKind.FEATURES, payload)
-    FeatureReceiver(detector).fuse(OWN, FEATURES["patches"], [data])
+    FeatureReceiver(model.method).fuse(OWN, FEATURES["patches"], [data])
     ((patches, floor, yaw, grid),) = asked
     assert yaw == pytest.approx(2.0, abs=1e-6)
     assert grid.cell_m == pytest.approx(1.6)
-    sent = decode_features(payload, specs, (32, 64)).layers
+    sent = decode_features(payload).layers(specs, (32, 64))
     for cells, layer, stride in ((patches, sent[0], 4), (floor, sent[1], 8)):
         np.testing.assert_array_equal(cells.values, layer.values)
-        centres = detector.grid.coarser(stride).centres().reshape(-1, 2)[layer.cells]
+        centres = model.detector.grid.coarser(stride).centres().reshape(-1, 2)[layer.cells]
         offset = centres - (3.0, -2.0)
         along = offset @ (np.cos(-0.46), np.sin(-0.46))
         across = offset @ (-np.sin(-0.46), np.cos(-0.46))
@@ -277,9 +277,9 @@ def test_a_car_that_moved_since_is_where_it_is_by_now(modest):
     for age_ms, is_precise in ((120, True), (400, False)):
         data = late_only(car, velocity[None], age_ms)
         blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
-        features = modest.encode(blind.points)
-        own = objects_message(blind, modest.decode(features))
-        result = FeatureReceiver(modest).fuse(own, features, [data])
+        features = modest.detector.encode(blind)
+        own = objects_message(blind, modest.detector.decode(features))
+        result = FeatureReceiver(modest.method).fuse(own, features, [data])
         assert [report.used_for for report in result.peers] == ["features" if is_precise else "boxes"]
         (box,) = result.detections.boxes
         assert box[0] == pytest.approx(3.0 + 8.0 * age_ms / 1e3, abs=0.1)
@@ -301,7 +301,7 @@ def test_boxes_that_are_too_old_for_the_fused_head_are_merged_behind():
 def test_late_boxes_count_as_much_as_they_are_likely_to_lie_where_they_say():
     far = detections([[11.0, 5.0, -0.4, 4.0, 1.8, 1.5, 0.0]], [0.9])
     for age_ms in (400, 900):
-        receiver = FeatureReceiver(DETECTORS["patches"])
+        receiver = FeatureReceiver(MODELS["patches"].method)
         found = receiver.fuse(OWN, FEATURES["patches"], [late_only(far, age_ms=age_ms)]).detections
         (other,) = receiver._received
         assert other.reliability[0] < 0.7
@@ -311,14 +311,14 @@ def test_late_boxes_count_as_much_as_they_are_likely_to_lie_where_they_say():
 
 def test_scores_are_calibrated_by_their_source():
     curves = Calibration({"ego": {"cyclist": (1.0, -1.0)}, "fused": {"car": (1.0, 2.0)}})
-    detector = cooperative(PATCHES, calibration=curves)
-    alone = FeatureReceiver(detector).fuse(OWN, FEATURES["patches"], []).detections
+    model = cooperative(PATCHES, calibration=curves)
+    alone = FeatureReceiver(model.method).fuse(OWN, FEATURES["patches"], []).detections
     expected = curves.apply(ALONE)
     # One suppression over all follows: what is left is a part of it.
     assert set(alone.scores.tolist()) <= set(expected.scores.tolist())
     assert alone.scores.tolist() == sorted(alone.scores.tolist(), reverse=True)
     plain = fuse("patches", from_unit("patches")).detections
-    fused = FeatureReceiver(detector).fuse(OWN, FEATURES["patches"], [from_unit("patches")]).detections
+    fused = FeatureReceiver(model.method).fuse(OWN, FEATURES["patches"], [from_unit("patches")]).detections
     cars = fused[(fused.labels == ObjectClass.CAR) & (fused.sources == Source.FUSED)]
     before = plain[(plain.labels == ObjectClass.CAR) & (plain.sources == Source.FUSED)]
     assert len(cars)
@@ -339,41 +339,42 @@ def test_the_gate_is_a_setting():
 def test_the_egos_body_is_no_obstacle():
     body = detections([[0.1, 0.0, -1.0, 4.6, 1.9, 1.6, 0.0]], [0.99])
     own = objects_message(EGO, body)
-    assert len(FeatureReceiver(DETECTORS["patches"]).fuse(own, FEATURES["patches"], []).detections) == 0
+    assert len(FeatureReceiver(MODELS["patches"].method).fuse(own, FEATURES["patches"], []).detections) == 0
     assert_same(fuse("patches", late_only(body, age_ms=400)).detections, ALONE)
 
 
 @both_profiles
 def test_a_broken_message_of_the_ego_itself_is_an_error(profile):
-    receiver = FeatureReceiver(DETECTORS[profile])
+    receiver = FeatureReceiver(MODELS[profile].method)
     with pytest.raises(MessageError, match="CRC"):
         receiver.fuse(OWN[:-1], FEATURES[profile], [])
     with pytest.raises(MessageError, match="the ego's own message carries FEATURES, expected OBJECTS"):
         receiver.fuse(from_unit(profile), FEATURES[profile], [])
 
 
-def cosdh(**changes) -> CooperativeDetector:
-    return cooperative(dataclasses.replace(COSDH, cosdh=dataclasses.replace(COSDH.cosdh, **changes)))
+def cosdh(**changes) -> Model:
+    return cooperative(dataclasses.replace(COSDH, sharing=dataclasses.replace(COSDH.sharing, **changes)))
 
 
 def test_what_was_not_sent_is_not_there_after_decoding():
     """No decoder footprint: masks are laid at the sender and again on what was decoded."""
-    detector = DETECTORS["cosdh"]
+    model = MODELS["cosdh"]
     agent = dataclasses.replace(UNIT, T_world_agent=T_WORLD_EGO)
-    data = features_message(detector, agent, budget_bytes=700)
-    receiver = FeatureReceiver(detector)
+    data = features_message(model, agent, budget_bytes=700)
+    receiver = FeatureReceiver(model.method)
     receiver.fuse(OWN, FEATURES["cosdh"], [data])
     (other,) = receiver._received
-    payload = decode_features(decode(data).payload, detector.sharing.specs, (32, 64))
-    features = detector.encode(agent.points)
-    latents = detector.sharing.encode([level[None] for level in features.levels])
+    read = decode_features(decode(data).payload).layers(model.method.specs, (32, 64))
+    features = model.detector.encode(agent)
+    latents = model.method.codecs.encode([level[None] for level in features.levels])
     masked = []
-    for latent, layer in zip(latents, payload.layers, strict=True):
+    for latent, layer in zip(latents, read, strict=True):
         mask = torch.zeros(latent.shape[2] * latent.shape[3])
         mask[torch.from_numpy(layer.cells)] = 1.0
         masked.append((latent.half().float(), mask.view(latent.shape[2:])))
-    decoded = detector.sharing.decode([latent * mask for latent, mask in masked])
-    levels = receiver._decoded_levels(other)
+    everything = [torch.ones_like(mask) for _, mask in masked]
+    decoded = model.method.codecs.decode([latent * mask for latent, mask in masked], everything)
+    levels = model.method._decoded_levels(other)
     assert any(0 < float(mask.mean()) < 1 for _, mask in masked)
     for level, expected, (_, mask) in zip(levels, decoded, masked, strict=True):
         torch.testing.assert_close(level, (expected * mask)[0], atol=1e-3, rtol=1e-3)
@@ -382,25 +383,25 @@ def test_what_was_not_sent_is_not_there_after_decoding():
 
 def test_whole_levels_side_by_side_are_the_maximum_of_both():
     """Without a codec and at one place fusion is what it says in one line of the paper."""
-    detector = cosdh(codec=False)
-    other = detector.encode(UNIT.points)
+    model = cosdh(codec=False)
+    other = model.detector.encode(UNIT)
     own = FEATURES["cosdh"]
     agent = dataclasses.replace(UNIT, T_world_agent=T_WORLD_EGO)
-    data = features_message(detector, agent)
+    data = features_message(model, agent)
     # Everything is supplied at a threshold of one percent.
-    assert len(decode_features(decode(data).payload, detector.sharing.specs, (32, 64)).layers[0].cells) == 512
+    assert len(decode_features(decode(data).payload).layers(model.method.specs, (32, 64))[0].cells) == 512
     fused = [torch.maximum(a, b.half().float()) for a, b in zip(own.levels, other.levels, strict=True)]
-    expected = detector.decode(detector.decide(fused, own.point_counts, own.ground_m))
-    result = FeatureReceiver(detector, with_boxes=False).fuse(OWN, own, [data]).detections
+    expected = model.detector.decode(model.detector.decide(fused, own.point_counts, own.ground_m))
+    result = FeatureReceiver(model.method, with_boxes=False).fuse(OWN, own, [data]).detections
     np.testing.assert_allclose(result.boxes[:, :2], expected.boxes[: len(result), :2], atol=0.02)
     np.testing.assert_allclose(result.scores, expected.scores[: len(result)], atol=0.005)
 
 
-@pytest.mark.parametrize("change", [{"squeeze_ego": True}, {"fusion": "attention"}, {"codec": False}])
+@pytest.mark.parametrize("change", [{"fusion": "attention"}, {"codec": False}])
 def test_every_choice_of_the_faithful_profile_makes_a_difference(change):
-    detector = cosdh(**change)
-    data = features_message(detector, UNIT)
-    changed = FeatureReceiver(detector, with_boxes=False).fuse(OWN, FEATURES["cosdh"], [data]).detections
+    model = cosdh(**change)
+    data = features_message(model, UNIT)
+    changed = FeatureReceiver(model.method, with_boxes=False).fuse(OWN, FEATURES["cosdh"], [data]).detections
     plain = fuse("cosdh", from_unit("cosdh"), with_boxes=False).detections
     assert differ(changed, plain)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,14 +34,14 @@ SHAPE = (32, 64)
 POSE = transform_from_planar(20.0, -3.0, 0.7)
 # An empty message of "unit".
 SMALLEST = 108
-DETECTORS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
+MODELS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
 FRAME = frame("unit", POSE, 5000 * MS)
-FEATURES = {name: detector.encode(FRAME.points) for name, detector in DETECTORS.items()}
+FEATURES = {name: model.detector.encode(FRAME) for name, model in MODELS.items()}
 CARS = detections([[x, -4.0, -1.0, 4.0, 1.9, 1.5, 0.2] for x in (-9.0, -3.0, 3.0, 9.0)], [0.5, 0.9, 0.6, 0.7])
 
 
 def sender(profile: str = "patches", **options) -> FeatureSender:
-    return FeatureSender("unit", DETECTORS[profile], DETECTORS[profile].sharing, **options)
+    return FeatureSender("unit", MODELS[profile].method, **options)
 
 
 def send(
@@ -50,7 +51,8 @@ def send(
 
 
 def read(data: bytes, profile: str = "patches"):
-    return decode_features(decode(data).payload, DETECTORS[profile].sharing.specs, SHAPE)
+    payload = decode_features(decode(data).payload)
+    return SimpleNamespace(boxes=payload.boxes, layers=payload.layers(MODELS[profile].method.specs, SHAPE))
 
 
 def demand(wanted: np.ndarray, addressee: str = "", stamp_ns: int = FRAME.stamp_ns, pose=POSE) -> bytes:
@@ -134,7 +136,7 @@ def test_random_draws_anew_for_every_frame_and_agent():
     who = sender(selection="random", budget_bytes=300)
     payloads = [decode(send(who, sequence=sequence)).payload for sequence in (0, 1, 0)]
     assert payloads[0] == payloads[2] != payloads[1]
-    other = FeatureSender("car", DETECTORS["patches"], DETECTORS["patches"].sharing, selection="random")
+    other = FeatureSender("car", MODELS["patches"].method, selection="random")
     other.budget_bytes = 300
     assert decode(send(other)).payload != payloads[0]
 
@@ -233,10 +235,10 @@ def test_boxes_tell_how_fast_they_move():
 
 @pytest.mark.parametrize("profile", ["patches", "cosdh"])
 def test_an_empty_cloud_is_a_message_too(profile):
-    detector = DETECTORS[profile]
+    model = MODELS[profile]
     empty = dataclasses.replace(FRAME, points=NO_POINTS)
-    features = detector.encode(empty.points)
-    data = sender(profile).send(empty, features, detector.decode(features), 0)
+    features = model.detector.encode(empty)
+    data = sender(profile).send(empty, features, model.detector.decode(features), 0)
     assert len(read(data, profile).boxes) == 0
 
 
@@ -246,27 +248,27 @@ def test_no_selected_cell_is_a_message_of_boxes(profile):
     who.hear(demand(np.zeros((4, 8), dtype=bool)))
     payload = read(send(who, profile), profile)
     assert len(payload.boxes) == 4
-    sparse = [layer for layer, spec in zip(payload.layers, who._network.specs, strict=True) if not spec.dense]
+    sparse = [layer for layer, spec in zip(payload.layers, who._method.specs, strict=True) if not spec.dense]
     assert [len(layer.cells) for layer in sparse] == [0] * len(sparse)
 
 
 @pytest.mark.parametrize("profile", ["patches", "cosdh"])
 def test_cut_anywhere_a_message_still_fuses(profile):
-    detector, ego = DETECTORS[profile], frame("ego", POSE, FRAME.stamp_ns, seed=1)
-    features = detector.encode(ego.points)
-    own = objects_message(ego, detector.decode(features))
+    model, ego = MODELS[profile], frame("ego", POSE, FRAME.stamp_ns, seed=1)
+    features = model.detector.encode(ego)
+    own = objects_message(ego, model.detector.decode(features))
     whole = send(sender(profile), profile)
     places = cuts(decode(whole).payload)
     assert len(places) > 8
     told = []
     for place in places:
         shorter = truncate(whole, envelope_bytes("unit") + place)
-        result = FeatureReceiver(detector).fuse(own, features, [shorter])
+        result = FeatureReceiver(model.method).fuse(own, features, [shorter])
         (report,) = result.peers
         assert (report.used_for, report.reason, report.bytes) == ("features", "", 104 + place)
         assert np.isfinite(result.detections.boxes).all()
         told.append(result.detections)
-    complete = FeatureReceiver(detector).fuse(own, features, [whole]).detections
+    complete = FeatureReceiver(model.method).fuse(own, features, [whole]).detections
     np.testing.assert_array_equal(told[-1].boxes, complete.boxes)
 
 

@@ -103,6 +103,10 @@ def test_what_cannot_be_used_is_reported_and_changes_nothing(data, reason):
     assert [report.used_for for report in result.peers] == ["nothing", "boxes"]
     assert reason in result.peers[0].reason
     assert result.peers[0].bytes == len(data)
+    # What cannot be read has no kind.
+    is_broken = "CRC" in reason or "0 bytes" in reason
+    carried = "" if is_broken else "POINTS" if "POINTS" in reason else "OBJECTS"
+    assert [report.kind for report in result.peers] == [carried, "OBJECTS"]
 
 
 def test_ages_at_the_limit_are_used():

@@ -11,7 +11,7 @@ REFUSED = PeerReport("taxi", 80, "nothing", "1200 ms old, the limit is 1000")
 
 
 @pytest.mark.parametrize(
-    ("method", "peers", "missing", "silent", "mode"),
+    ("fusion", "peers", "missing", "silent", "mode"),
     [
         ("hybrid", [OLD, FEATURES], [], [], Mode("HYBRID")),
         ("hybrid", [OLD, REFUSED], ["bus"], [], None),
@@ -28,8 +28,8 @@ REFUSED = PeerReport("taxi", 80, "nothing", "1200 ms old, the limit is 1000")
         ("late", [], [], [], Mode("EGO", "nobody else is there")),
     ],
 )
-def test_the_mode_is_the_best_that_a_message_was_used_for(method, peers, missing, silent, mode):
-    found = mode_of(method, peers, missing, silent)
+def test_the_mode_is_the_best_that_a_message_was_used_for(fusion, peers, missing, silent, mode):
+    found = mode_of(fusion, peers, missing, silent)
     if mode is not None:
         assert found == mode
     elif peers:

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from cosense.cooperation.receiver import FusionSettings
-from cosense.cooperation.senders import CollectorSettings
-from cosense.cooperation.synchroniser import Collector
+from cosense.cooperation.synchroniser import Synchroniser, SynchroniserSettings
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
 
 MS = 1_000_000
-SETTINGS = CollectorSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_until_silent=3, max_open=2)
+SETTINGS = SynchroniserSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_until_silent=3, max_open=2)
 WINDOW = FusionSettings(max_age_ms=150.0, max_ahead_ms=100.0, max_senders=3)
 
 
@@ -31,12 +30,12 @@ def message(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
     )
 
 
-def collector(*peers: str) -> Collector:
-    return Collector(peers, SETTINGS, WINDOW)
+def waiting_for(*peers: str) -> Synchroniser:
+    return Synchroniser(peers, SETTINGS, WINDOW)
 
 
 def test_a_moment_is_complete_when_all_have_sent():
-    c = collector("a", "b")
+    c = waiting_for("a", "b")
     c.add_ego(message("ego", 1000), 0)
     c.add(message("a", 990))
     assert c.ready(1 * MS) == []
@@ -50,14 +49,14 @@ def test_a_moment_is_complete_when_all_have_sent():
 
 
 def test_messages_may_come_before_the_ego():
-    c = collector("a")
+    c = waiting_for("a")
     c.add(message("a", 1000))
     c.add_ego(message("ego", 1000), 0)
     assert len(c.ready(0)) == 1
 
 
 def test_out_of_time_says_who_is_missing_and_uses_what_is_in_the_window():
-    c = collector("a", "b")
+    c = waiting_for("a", "b")
     c.add(message("a", 900))
     c.add_ego(message("ego", 1000), 0)
     assert c.ready(99 * MS) == []
@@ -68,7 +67,7 @@ def test_out_of_time_says_who_is_missing_and_uses_what_is_in_the_window():
 
 @pytest.mark.parametrize("stamp_ms", [849, 1101])
 def test_what_is_outside_the_window_is_not_handed_on(stamp_ms):
-    c = collector("a")
+    c = waiting_for("a")
     c.add(message("a", stamp_ms))
     c.add_ego(message("ego", 1000), 0)
     (done,) = c.ready(100 * MS)
@@ -76,7 +75,7 @@ def test_what_is_outside_the_window_is_not_handed_on(stamp_ms):
 
 
 def test_the_nearest_of_several_is_taken():
-    c = collector("a")
+    c = waiting_for("a")
     for stamp_ms in (880, 980, 1080):
         c.add(message("a", stamp_ms))
     c.add_ego(message("ego", 1000), 0)
@@ -84,7 +83,7 @@ def test_the_nearest_of_several_is_taken():
 
 
 def test_a_dead_agent_costs_three_time_outs_and_then_none_until_it_is_heard():
-    c = collector("a")
+    c = waiting_for("a")
     for number in range(3):
         c.add_ego(message("ego", 1000 + 100 * number), 0)
         assert c.ready(99 * MS) == []
@@ -99,7 +98,7 @@ def test_a_dead_agent_costs_three_time_outs_and_then_none_until_it_is_heard():
 
 
 def test_an_agent_that_is_always_too_late_is_not_waited_for():
-    c = collector("a")
+    c = waiting_for("a")
     for number in range(3):
         c.add_ego(message("ego", 1000 + 100 * number), 0)
         c.ready(100 * MS)
@@ -108,7 +107,7 @@ def test_an_agent_that_is_always_too_late_is_not_waited_for():
 
 
 def test_a_newcomer_is_used_at_once_and_waited_for_when_it_has_come_several_times():
-    c = collector()
+    c = waiting_for()
     for number in range(3):
         c.add_ego(message("ego", 1000 + 100 * number), 0)
         assert len(c.ready(0)) == 1
@@ -123,7 +122,7 @@ def test_a_newcomer_is_used_at_once_and_waited_for_when_it_has_come_several_time
 
 
 def test_names_that_somebody_makes_up_are_never_waited_for():
-    c = collector("a")
+    c = waiting_for("a")
     for number in range(50):
         stamp_ms = 1000 + 100 * number
         c.add(message("a", stamp_ms))
@@ -135,7 +134,7 @@ def test_names_that_somebody_makes_up_are_never_waited_for():
 
 
 def test_moments_are_closed_in_order():
-    c = collector("a")
+    c = waiting_for("a")
     c.add_ego(message("ego", 1000), 0)
     c.add_ego(message("ego", 1100), 0)
     c.add(message("a", 1100))
@@ -145,14 +144,14 @@ def test_moments_are_closed_in_order():
 
 
 def test_too_many_open_moments_close_the_oldest():
-    c = collector("a")
+    c = waiting_for("a")
     for number in range(3):
         c.add_ego(message("ego", 1000 + 100 * number), 0)
     assert [done.stamp_ns // MS for done in c.ready(0)] == [1000]
 
 
 def test_unreadable_messages_are_handed_on_once_so_that_they_are_reported():
-    c = collector()
+    c = waiting_for()
     c.add(b"garbage")
     c.add_ego(message("ego", 1000), 0)
     c.add_ego(message("ego", 1100), 0)
@@ -161,7 +160,7 @@ def test_unreadable_messages_are_handed_on_once_so_that_they_are_reported():
 
 
 def test_floods_are_bounded():
-    c = collector("a", "b")
+    c = waiting_for("a", "b")
     for number in range(1000):
         c.add(b"garbage %d" % number)
         c.add(message(f"x{number}", 1000))
@@ -172,7 +171,7 @@ def test_floods_are_bounded():
 
 
 def test_a_silent_sender_makes_room_for_a_new_one():
-    c = collector("a", "b", "c")
+    c = waiting_for("a", "b", "c")
     for number in range(3):
         c.add_ego(message("ego", 1000 + 100 * number), 0)
         for alive in ("b", "c"):
@@ -187,7 +186,7 @@ def test_a_silent_sender_makes_room_for_a_new_one():
 
 
 def test_stamps_that_jump_back_start_anew():
-    c = collector("a")
+    c = waiting_for("a")
     for stamp_ms in (900_000, 1000):
         c.add_ego(message("ego", stamp_ms), 0)
         c.add(message("a", stamp_ms))
@@ -197,7 +196,7 @@ def test_stamps_that_jump_back_start_anew():
 @pytest.mark.parametrize("frames", [1, 2, 12])
 @pytest.mark.parametrize("first", ["ego", "a", "by turns"])
 def test_recordings_with_the_same_stamps_are_not_mixed(frames, first):
-    c = collector("a")
+    c = waiting_for("a")
     for number in range(3 * frames):
         stamp_ms = 100 * (number % frames)
         is_ego_first = {"ego": True, "a": False, "by turns": number // frames % 2 == 0}[first]
@@ -212,7 +211,7 @@ def test_recordings_with_the_same_stamps_are_not_mixed(frames, first):
 
 
 def test_nothing_of_a_dead_agent_comes_back_with_the_next_recording():
-    c = collector("a")
+    c = waiting_for("a")
     c.add_ego(message("ego", 1000), 0)
     c.add(message("a", 1000))
     c.ready(0)
@@ -222,7 +221,7 @@ def test_nothing_of_a_dead_agent_comes_back_with_the_next_recording():
 
 
 def test_what_is_open_when_the_ego_goes_back_is_closed_with_what_is_there():
-    c = collector("a", "b")
+    c = waiting_for("a", "b")
     c.add(message("a", 1000, 1))
     c.add_ego(message("ego", 1000), 0)
     assert c.ready(0) == []
@@ -238,7 +237,7 @@ def test_what_is_open_when_the_ego_goes_back_is_closed_with_what_is_there():
 @pytest.mark.parametrize("jump_ms", [-5000, 5000])
 @pytest.mark.parametrize("who", ["ego", "a"])
 def test_after_a_jump_of_one_clock_and_back_both_are_fused_again(who, jump_ms):
-    c = collector("a")
+    c = waiting_for("a")
     for number in range(9):
         has_jumped = 3 <= number < 6
         stamps = {
@@ -254,7 +253,7 @@ def test_after_a_jump_of_one_clock_and_back_both_are_fused_again(who, jump_ms):
 
 def test_a_broken_message_of_the_ego_is_an_error():
     with pytest.raises(MessageError):
-        collector().add_ego(b"garbage", 0)
+        waiting_for().add_ego(b"garbage", 0)
 
 
 @pytest.mark.parametrize(
@@ -262,11 +261,11 @@ def test_a_broken_message_of_the_ego_is_an_error():
 )
 def test_settings_refuse_nonsense(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        CollectorSettings(**change)
+        SynchroniserSettings(**change)
 
 
 def test_what_was_measured_later_than_now_has_a_wrong_clock():
-    c = collector("a", "b")
+    c = waiting_for("a", "b")
     # On time, 100 ms ahead as unsynchronised sensors may be, and from a clock that is wrong.
     for sender, stamp_ms in (("a", 1000), ("b", 1100), ("wrong", 1201)):
         c.add(message(sender, stamp_ms), clock_ns=1000 * MS)
@@ -274,7 +273,7 @@ def test_what_was_measured_later_than_now_has_a_wrong_clock():
     (moment,) = c.ready(0)
     assert len(moment.messages) == 2
     (report,) = moment.refused
-    assert (report.sender, report.used_for) == ("wrong", "nothing")
+    assert (report.sender, report.kind, report.used_for) == ("wrong", "OBJECTS", "nothing")
     assert report.reason == "its clock is 201 ms ahead, the limit is 100"
     # It is told once, and whoever had it right is heard again.
     c.add(message("wrong", 1150), clock_ns=1150 * MS)
@@ -286,7 +285,7 @@ def test_what_was_measured_later_than_now_has_a_wrong_clock():
 
 
 def test_gaps_in_the_numbers_of_a_sender_are_what_was_lost():
-    c = collector("a")
+    c = waiting_for("a")
     for sequence in (0, 1, 4, 5):
         c.add(message("a", 1000 + sequence, sequence))
     # Started anew: nothing was lost.
@@ -301,8 +300,8 @@ def graph(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
     return encode(replace(decode(message(sender, stamp_ms, sequence)), kind=PayloadKind.SCENE_GRAPH))
 
 
-def with_graphs(*peers: str) -> Collector:
-    return Collector(peers, SETTINGS, WINDOW, with_graphs=True)
+def with_graphs(*peers: str) -> Synchroniser:
+    return Synchroniser(peers, SETTINGS, WINDOW, with_graphs=True)
 
 
 def test_with_scene_graphs_a_moment_waits_for_those_of_all_and_of_the_ego():
@@ -311,7 +310,7 @@ def test_with_scene_graphs_a_moment_waits_for_those_of_all_and_of_the_ego():
     c.add(message("a", 1000))
     c.add(graph("a", 1000))
     assert c.ready(1 * MS) == []
-    c.add_own_graph(graph("ego", 1000))
+    c.add_ego(graph("ego", 1000), 0)
     (done,) = c.ready(2 * MS)
     assert (done.own_graph, done.graphs) == (graph("ego", 1000), [graph("a", 1000)])
     assert (done.messages, done.missing) == ([message("a", 1000)], [])
@@ -355,7 +354,7 @@ def test_graphs_of_the_recording_before_are_forgotten():
     for start in (5000, 1000):
         c.add_ego(message("ego", start, start), 0)
         assert c.ready(0) == []
-        c.add_own_graph(graph("ego", start, 6000 - start))
+        c.add_ego(graph("ego", start, 6000 - start), 0)
         for each in (message, graph):
             c.add(each("a", start, 6000 - start))
         (done,) = c.ready(0)
@@ -365,9 +364,11 @@ def test_graphs_of_the_recording_before_are_forgotten():
         )
 
 
-def test_what_carries_a_graph_is_a_message_where_nobody_wants_graphs():
-    c = collector("a")
+def test_graphs_take_no_place_of_a_message_where_nobody_wants_them():
+    c = waiting_for("a")
+    c.add_ego(graph("ego", 1000), 0)
     c.add_ego(message("ego", 1000), 0)
+    c.add(message("a", 990))
     c.add(graph("a", 1000))
     (done,) = c.ready(0)
-    assert (done.messages, done.graphs) == ([graph("a", 1000)], [])
+    assert (done.messages, done.own_graph, done.graphs) == ([message("a", 990)], None, [])

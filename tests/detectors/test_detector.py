@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from cosense.detectors.detector import Detector
-from cosense.detectors.features import BevFeatures
-from cosense.detectors.network import build_network
+from cosense.detectors.base import BevDetector, BevFeatures
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Source
+from cosense.sensing.ground import GroundSettings
 from cosense.sensing.objects import ObjectClass
 from cosense.training.targets import make_targets
-from tests.detectors.networks import TINY, cloud
+from tests.detectors.networks import TINY, cloud, frame_of, tiny_detector
 
 
 @pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector("tiny", TINY, build_network(TINY, 0))
+def detector() -> BevDetector:
+    return tiny_detector()
 
 
-def rendered(detector: Detector, boxes: Boxes, classes: list[int], ground_m: float) -> BevFeatures:
+def rendered(detector: BevDetector, boxes: Boxes, classes: list[int], ground_m: float) -> BevFeatures:
     """Return what a perfect network says of a scene."""
     lowered = boxes - np.array([0, 0, ground_m, 0, 0, 0, 0])
     sure = np.ones(len(boxes), dtype=bool)
@@ -38,7 +39,7 @@ def rendered(detector: Detector, boxes: Boxes, classes: list[int], ground_m: flo
     )
 
 
-def test_decoding_the_targets_gives_the_boxes_back(detector: Detector) -> None:
+def test_decoding_the_targets_gives_the_boxes_back(detector: BevDetector) -> None:
     boxes = np.array(
         [
             [3.0, 2.0, -1.1, 4.5, 1.9, 1.6, 0.3],
@@ -58,21 +59,22 @@ def test_decoding_the_targets_gives_the_boxes_back(detector: Detector) -> None:
     np.testing.assert_allclose(found.scores, 0.99, atol=1e-5)
 
 
-def test_two_middles_of_one_car_are_one_car(detector: Detector) -> None:
+def test_two_middles_of_one_car_are_one_car(detector: BevDetector) -> None:
     boxes = np.array([[0.0, 0.0, 0.8, 4.5, 1.9, 1.6, 0.0], [1.6, 0.0, 0.8, 4.5, 1.9, 1.6, 0.0]])
     assert len(detector.decode(rendered(detector, boxes, [0, 0], 0.0))) == 1
     assert len(detector.decode(rendered(detector, boxes, [0, 2], 0.0))) == 2
 
 
-def test_nobody_walks_and_rides_at_once(detector: Detector) -> None:
+def test_nobody_walks_and_rides_at_once(detector: BevDetector) -> None:
     boxes = np.array([[0.0, 0.0, 0.8, 1.8, 0.7, 1.6, 0.0], [0.0, 0.0, 0.8, 1.8, 0.7, 1.6, 0.0]])
     assert len(detector.decode(rendered(detector, boxes, [1, 2], 0.0))) == 1
 
 
-def test_detect_is_encode_then_decode(detector: Detector) -> None:
+def test_detect_is_encode_then_decode(detector: BevDetector) -> None:
     points = cloud()
-    features = detector.encode(points)
-    found, again = detector.detect(points), detector.decode(features)
+    features = detector.encode(frame_of(points))
+    found, again = detector.detect(frame_of(points)), detector.decode(features)
+    assert detector.decode(features) is again, "computed once for each encoding"
     np.testing.assert_array_equal(found.boxes, again.boxes)
     np.testing.assert_array_equal(found.scores, again.scores)
     assert [tuple(level.shape) for level in features.levels] == [(8, 16, 32), (16, 8, 16), (16, 4, 8)]
@@ -82,34 +84,43 @@ def test_detect_is_encode_then_decode(detector: Detector) -> None:
     assert all(float(level.min()) >= 0 for level in features.levels)
 
 
-def test_a_mast_sees_what_a_car_sees_only_lower(detector: Detector) -> None:
-    low, high = detector.encode(cloud(height_m=1.9)), detector.encode(cloud(height_m=6.4))
+def test_a_mast_sees_what_a_car_sees_only_lower(detector: BevDetector) -> None:
+    low, high = detector.encode(frame_of(cloud(height_m=1.9))), detector.encode(frame_of(cloud(height_m=6.4)))
     assert low.ground_m - high.ground_m == pytest.approx(4.5, abs=0.01)
     torch.testing.assert_close(low.class_logits, high.class_logits, rtol=1e-2, atol=1e-2)
 
 
+def test_what_the_ground_estimate_assumes_of_a_site_is_a_setting() -> None:
+    low = dataclasses.replace(TINY, ground=GroundSettings(sensor_height_m=(-3.0, 4.0)))
+    mast = frame_of(cloud(height_m=6.4))
+    assert tiny_detector().encode(mast).ground_m == pytest.approx(-6.4, abs=0.01)
+    assert tiny_detector(low).encode(mast).ground_m > -4.0
+
+
 def test_an_empty_cloud_has_nothing_in_it() -> None:
-    sensitive = Detector("tiny", TINY, build_network(TINY, 0))
-    found = sensitive.detect(np.zeros((0, 4), np.float32))
+    sensitive = tiny_detector()
+    found = sensitive.detect(frame_of(np.zeros((0, 4), np.float32)))
     assert found.boxes.shape == (0, 7)
     assert len(found.scores) == len(found.labels) == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_points_that_are_no_numbers_are_refused(detector: Detector, value: float) -> None:
+def test_points_that_are_no_numbers_are_refused(detector: BevDetector, value: float) -> None:
     points = cloud()
     points[17, 1] = value
     with pytest.raises(CosenseError, match="1 of 4000 points are not finite"):
-        detector.detect(points)
+        detector.detect(frame_of(points))
 
 
-def test_intensities_beyond_the_promised_range_count_as_its_end(detector: Detector) -> None:
+def test_intensities_beyond_the_promised_range_count_as_its_end(detector: BevDetector) -> None:
     bright, white = cloud(), cloud()
     bright[:, 3], white[:, 3] = 255, 1
-    np.testing.assert_array_equal(detector.detect(bright).boxes, detector.detect(white).boxes)
+    np.testing.assert_array_equal(
+        detector.detect(frame_of(bright)).boxes, detector.detect(frame_of(white)).boxes
+    )
 
 
 @pytest.mark.parametrize("shape", [(10, 3), (10,), (2, 10, 4)])
-def test_arrays_of_another_shape_are_refused(detector: Detector, shape: tuple[int, ...]) -> None:
+def test_arrays_of_another_shape_are_refused(detector: BevDetector, shape: tuple[int, ...]) -> None:
     with pytest.raises(CosenseError, match=r"expected \(N, 4\)"):
-        detector.detect(np.zeros(shape, np.float32))
+        detector.detect(frame_of(np.zeros(shape, np.float32)))

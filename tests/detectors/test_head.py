@@ -9,8 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.detectors.head import cell_centers, decode_boxes, encode_boxes, find_peaks
+from cosense.detectors.head import (
+    DETECTED_CLASSES,
+    cell_centers,
+    decode_boxes,
+    detected_class,
+    encode_boxes,
+    find_peaks,
+)
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import ObjectClass
 
 GRID = BevGrid((-8.0, -4.0, -1.0, 8.0, 4.0, 3.0), 0.8)
 
@@ -57,3 +65,10 @@ def test_peaks_are_local_maxima_above_the_threshold_best_first() -> None:
     assert cells.tolist() == [3 * 20 + 5, 3 * 20 + 4]
     torch.testing.assert_close(scores, torch.sigmoid(torch.tensor([3.0, 2.0])))
     assert find_peaks(logits, count=1, score_threshold=0.1)[1].tolist() == [1]
+
+
+def test_every_vehicle_is_a_car_and_what_is_not_detected_is_nothing() -> None:
+    for label in (ObjectClass.CAR, ObjectClass.VAN, ObjectClass.TRUCK, ObjectClass.BUS):
+        assert detected_class(label) == 0
+    assert [detected_class(label) for label in DETECTED_CLASSES] == [0, 1, 2]
+    assert detected_class(ObjectClass.TRAFFIC_CONE) is None

@@ -6,61 +6,42 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import yaml
-from safetensors.torch import save_file
 
-from cosense.config import to_mapping
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import PatchesConfig
-from cosense.detectors.models import FUSION, SHARING, WEIGHTS, network_tensors
-from cosense.detectors.network import build_network
 from cosense.geometry.transforms import transform_from_planar
-from cosense.methods.models import CooperativeDetector, build_sharing
+from cosense.methods.model import Model
+from cosense.methods.patches.method import Patches
+from cosense.methods.patches.settings import PatchesConfig
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import Objects
-from tests.detectors.networks import TINY, cloud
+from tests.detectors.networks import TINY, cloud, tiny_detector, write_model
 
 # About half of the cells have fewer points than are wanted.
 PATCHES = PatchesConfig(
     channels=4, hidden_channels=8, fused_channels=8, floor_after_patches=16, wanted_below_points=38
 )
-CONFIG = dataclasses.replace(TINY, score_threshold=0.01, max_detections=24, patches=PATCHES)
+CONFIG = dataclasses.replace(TINY, score_threshold=0.01, max_detections=24)
 PERIOD_NS = 100_000_000
 PLACES_M = {"ego": (0.0, 0.0, 0.0), "near": (4.0, 3.0, 2.0), "far": (9.0, -2.0, -1.0)}
 
 
-def tiny_detector(name: str = "tiny", seed: int = 1, sharing_seed: int = 2) -> CooperativeDetector:
-    sharing, fusion = build_sharing(CONFIG, sharing_seed)
-    return CooperativeDetector(
-        name,
-        CONFIG,
-        build_network(CONFIG, seed),
-        fingerprint=bytes([seed, sharing_seed] * 4),
-        weights_sha256="cd" * 32,
-        sharing=sharing,
-        fusion=fusion,
-    )
+def tiny_model(name: str = "tiny", seed: int = 1, sharing_seed: int = 2) -> Model:
+    identity = {"fingerprint": bytes([seed, sharing_seed] * 4), "weights_sha256": "cd" * 32}
+    detector = tiny_detector(CONFIG, seed, name, **identity)
+    return Model(name, detector, Patches(PATCHES, detector, Patches.build(PATCHES, detector, sharing_seed)))
 
 
 def write_tiny_model(folder: Path) -> Path:
     """Write an untrained model as `load_model` reads it."""
-    folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_mapping(CONFIG)))
-    sharing, fusion = build_sharing(CONFIG, seed=2)
-    assert fusion is not None
-    tensors = network_tensors(build_network(CONFIG, seed=1))
-    for prefix, network in ((SHARING, sharing), (FUSION, fusion)):
-        tensors |= {prefix + name: tensor for name, tensor in network_tensors(network).items()}
-    save_file(tensors, folder / WEIGHTS)
-    return folder
+    return write_model(folder, CONFIG, seed=2, sharing=PATCHES)
 
 
 def drive(
     count: int, *, sequence: str = "one", seed: int = 0, agents: tuple[str, ...] = ("ego", "near")
 ) -> list[CooperativeFrame]:
     """Return frames of one sequence; there is to be found every second thing that an agent reports."""
-    detector = tiny_detector()
+    detector = tiny_model().detector
     frames = []
     for index in range(count):
         here = {}
@@ -75,7 +56,7 @@ def drive(
             )
         frame = CooperativeFrame(f"{sequence}/{index}", sequence, agents[0], here, Objects.empty())
         reports = [
-            detector.detect(agent.points).transformed(frame.T_ego_agent(name), Source.LATE)
+            detector.detect(agent).transformed(frame.T_ego_agent(name), Source.LATE)
             for name, agent in here.items()
         ]
         found = Detections.concatenate(reports)[::2]

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
-from cosense.data.dataset import CooperativeFrame, DatasetInfo
-from cosense.evaluation.metrics.summary import FrameResult
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
+from cosense.detectors.base import Detector, Encoded
+from cosense.evaluation.journal import FrameResult
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
+from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
@@ -58,29 +61,37 @@ def result(
     return FrameResult(frame_id, found, truth, counts, sent or {}, elapsed_ms)
 
 
-@dataclass
-class PointIsCar:
+class Points(Encoded):
+    """The points themselves."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = points
+
+
+class PointIsCar(Detector):
     """A detector whose answers are known: one car for each point of the cloud, the intensity is its score."""
 
-    name: str = "point-is-car"
-    weights_sha256: str = "ab" * 32
-    fingerprint: bytes = b"12345678"
-    device: str = "cpu"
-    dtype: str = "float32"
+    @classmethod
+    def build(cls, config: None, seed: int) -> nn.Module:
+        return nn.Module()
 
-    def detect(self, points: np.ndarray) -> Detections:
-        boxes = [box(x, y, z=z) for x, y, z in points[:, :3]]
-        return detections(boxes, points[:, 3])
+    def encode(self, frame: AgentFrame) -> Points:
+        return Points(frame.points)
 
-    def encode(self, points: np.ndarray) -> list[np.ndarray]:
-        return [points]
+    def decode(self, encoded: Encoded) -> Detections:
+        assert isinstance(encoded, Points)
+        boxes = [box(x, y, z=z) for x, y, z in encoded.points[:, :3]]
+        return detections(boxes, encoded.points[:, 3])
 
-    def decode(self, features: list[np.ndarray]) -> Detections:
-        return self.detect(features[0])
+
+def point_is_car(name: str = "point-is-car") -> Model:
+    """Return a model that shares boxes and points only."""
+    identity = {"fingerprint": b"12345678", "weights_sha256": "ab" * 32}
+    return Model(name, PointIsCar(name, None, nn.Module(), **identity))
 
 
 @dataclass
-class Scenes:
+class Scenes(Dataset):
     """A data set in memory; an exception in place of a frame is raised when the frame is asked for."""
 
     frames: list[CooperativeFrame | Exception]

@@ -6,6 +6,15 @@ import pytest
 
 from cosense.runs.supervisor import free_domain
 from tests.integration.supervised import Stranger
+from tests.integration.warm import ForkedProcess
+
+
+@pytest.fixture(autouse=True, scope="package")
+def warm_processes() -> Iterator[None]:
+    """Fork the processes that a supervisor starts from a parent that has imported everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cosense.runs.supervisor.start_process", ForkedProcess)
+        yield
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class Stranger:
         # From the beginning, so that the processes find them when they look around for the first time.
         self._publishers = {
             topic: self._node.create_publisher(UInt8MultiArray, topic, 10)
-            for topic in (*topics.V2X, topics.tx_topic("-1", topics.V2X_FEATURES))
+            for topic in (*topics.V2X, topics.tx_topic("-1", topics.V2X_MESSAGES))
         }
 
     def shout(self, topic: str, data: bytes) -> None:

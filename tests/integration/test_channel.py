@@ -9,16 +9,17 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.journal import read_journal, read_lines
-from cosense.cooperation.link import RadioSettings
-from cosense.cooperation.senders import CollectorSettings
-from cosense.runs.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.cooperation.radio import RadioSettings
+from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.evaluation.journal import read_journal
+from cosense.json_lines import read_lines
+from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.clock
 
 # To set parameters takes seconds where the machine is busy, and frames are fused meanwhile.
 FRAMES, DEAF_UNTIL, HEARD = 44, 6, 9
@@ -27,13 +28,13 @@ GARBAGE = b"garbage"
 
 def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
     scenario = Scenario(
-        source=Source(data=write_scene(tmp_path / "scene", FRAMES)),
+        source=FrameSource(data=write_scene(tmp_path / "scene", FRAMES)),
         model=str(write_sharing_model(tmp_path / "tiny")),
         player=PlayerSettings(mode="rate", rate=0.4),
         # Shorter than the delay will be, so that what is heard is a frame old.
-        collect=CollectorSettings(timeout_ms=30.0),
+        synchroniser=SynchroniserSettings(timeout_ms=30.0),
         gate=GateSettings(boxes_max_age_ms=300.0),
-        link=RadioSettings(loss=1.0),
+        radio=RadioSettings(loss=1.0),
     )
     is_set = False
     heard_from, killed_at = [], []
@@ -47,7 +48,7 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
                 assert stranger.set_parameter("/channel", name, value) == (True, "")
             is_set = True
         if is_set and not killed_at:
-            stranger.shout(topics.tx_topic("-1", topics.V2X_FEATURES), GARBAGE)
+            stranger.shout(topics.tx_topic("-1", topics.V2X_MESSAGES), GARBAGE)
         if heard_from and progress.fused >= heard_from[0] + HEARD and not killed_at:
             os.kill(progress.running["channel"], signal.SIGKILL)
             killed_at.append(progress.fused)
@@ -74,11 +75,11 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
 
     fates = list(read_lines(tmp_path / "run" / "link.jsonl"))
     features = [fate for fate in fates if fate["from"] == "-1" and fate["bytes"] != len(GARBAGE)]
-    assert {fate["kind"] for fate in features} == {"features"}
+    assert {fate["topic"] for fate in features} == {"messages"}
     delivered = [fate for fate in features if "delivered_ns" in fate]
     first = features.index(delivered[0])
     assert {fate["lost"] for fate in features[:first]} == {"loss"}
     assert features[first:] == delivered
     # In the time of the recording it is 80 ms.
     assert all(fate["delivered_ns"] - fate["offered_ns"] >= 200e6 for fate in delivered)
-    assert {fate["kind"] for fate in fates if fate["from"] == "1"} == {"demand"}
+    assert {fate["topic"] for fate in fates if fate["from"] == "1"} == {"requests"}

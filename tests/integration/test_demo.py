@@ -11,29 +11,28 @@ from typing import Any
 import cv2
 import pytest
 from mcap.reader import make_reader
+from typer.testing import CliRunner
+
+from cosense.cli.main import app
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 
-def run_demo(out: Path, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cosense.cli.main", "demo", "--out", str(out), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=280)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return json.loads((out / "metrics.json").read_text())
-
-
-def check_files(out: Path) -> None:
+def metrics_of(out: Path) -> dict[str, Any]:
+    """Check that all files that are promised are there, and return the metrics."""
     assert cv2.imread(str(out / "bev.png")).shape[1] >= 1000
     assert "<html" in (out / "report.html").read_text()[:200]
     with (out / "run.mcap").open("rb") as stream:
         topics = {channel.topic for _, channel, _ in make_reader(stream).iter_messages()}
-    assert {"/v2x/features", "/v2x/demand", "/detections", "/ground_truth"} <= topics
+    assert {"/v2x/messages", "/v2x/requests", "/detections", "/ground_truth"} <= topics
+    return json.loads((out / "metrics.json").read_text())
 
 
 def test_simulated_sequence(tmp_path) -> None:
-    metrics = run_demo(tmp_path, "--frames", "3")
-    check_files(tmp_path)
+    command = [sys.executable, "-m", "cosense.cli.main", "demo", "--out", str(tmp_path), "--frames", "3"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert result.returncode == 0, result.stdout + result.stderr
+    metrics = metrics_of(tmp_path)
     assert (metrics["frames"], metrics["frames_not_fused"], metrics["model"]) == (3, 0, "cosense-lite")
     assert (metrics["fusion"], metrics["budget_bytes"], metrics["live"]) == ("hybrid", 2000, True)
     assert (metrics["protocol"], metrics["dataset"]["label_set"]) == ("simulated", "simulated")
@@ -46,8 +45,10 @@ def test_simulated_sequence(tmp_path) -> None:
 
 
 def test_frame_that_we_did_not_make(tmp_path, shared_data) -> None:
-    metrics = run_demo(tmp_path, "--data", str(shared_data / "v2xset_frame"))
-    check_files(tmp_path)
+    words = ["demo", "--out", str(tmp_path), "--data", str(shared_data / "v2xset_frame")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    metrics = metrics_of(tmp_path)
     assert (metrics["frames"], metrics["frames_not_fused"], metrics["protocol"]) == (1, 0, "opencood")
     alone = json.loads((tmp_path / "offline" / "none" / "metrics.json").read_text())
     assert metrics["ap"]["0.5"] > alone["ap"]["0.5"]

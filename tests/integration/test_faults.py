@@ -6,21 +6,22 @@ import dataclasses
 import itertools
 import os
 import signal
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from cosense import topics
-from cosense.cooperation.journal import JournalEntry, read_journal
-from cosense.cooperation.senders import CollectorSettings
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.evaluation.journal import JournalEntry, read_journal
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.clock
 
 PEER = "agent-agent_minus_1"
 BUDGET_BYTES = 600
@@ -41,14 +42,14 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def scenario(model, data) -> Scenario:
-    """Return one that keeps time."""
+    """One that goes by the clock."""
     return resolved(
         Scenario(
-            source=Source(data=data),
+            source=FrameSource(data=data),
             model=str(model),
             budget_bytes=BUDGET_BYTES,
             player=PlayerSettings(mode="rate", rate=RATE),
-            collect=CollectorSettings(timeout_ms=80.0),
+            synchroniser=SynchroniserSettings(timeout_ms=80.0),
         )
     )
 
@@ -64,26 +65,44 @@ def kill(pid: int | None) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def mode(progress: Progress) -> str:
+    """Return the mode of the newest frame."""
+    return progress.last["mode"] if progress.last else ""
+
+
+def until(is_so: Callable[[Progress], bool]) -> Generator[None, Progress, Progress]:
+    """Let the run go on until something has happened; the time-out of the test is the only limit."""
+    while True:
+        progress = yield
+        if is_so(progress):
+            return progress
+
+
 def test_a_peer_and_the_ego_that_are_killed_come_back_and_the_frames_go_on(scenario, tmp_path):
     out = tmp_path / "run"
-    steps: list[int] = []
+    ego_died_at: list[int] = []
 
-    def disturb(progress: Progress) -> None:
-        """Kill the peer, wait until it takes part again, kill the ego, and wait for that too."""
-        mode = progress.last["mode"] if progress.last else None
-        if not steps and progress.fused >= 5 and mode == "HYBRID":
-            kill(progress.running[PEER])
-            steps.append(progress.fused)
-        elif len(steps) == 1 and progress.fused > steps[0] + 3 and mode == "EGO":
-            steps.append(progress.fused)
-        elif len(steps) == 2 and mode == "HYBRID":
-            kill(progress.running["ego"])
-            steps.append(progress.fused)
-        elif len(steps) == 3 and progress.fused > steps[2] + 5 and mode == "HYBRID":
-            raise KeyboardInterrupt
+    def events() -> Generator[None, Progress, None]:
+        progress = yield from until(lambda now: now.fused >= 5 and mode(now) == "HYBRID")
+        first = progress.running[PEER]
+        kill(first)
+        progress = yield from until(lambda now: now.running[PEER] not in (None, first))
+        # However soon the next one would be ready: it is held until the ego has been on its own.
+        second = progress.running[PEER]
+        assert second is not None
+        os.kill(second, signal.SIGSTOP)
+        yield from until(lambda now: mode(now) == "EGO")
+        os.kill(second, signal.SIGCONT)
+        progress = yield from until(lambda now: mode(now) == "HYBRID")
+        kill(progress.running["ego"])
+        ego_died_at.append(progress.fused)
+        yield from until(lambda now: now.fused > ego_died_at[0] + 5 and mode(now) == "HYBRID")
+        raise KeyboardInterrupt
 
+    run = events()
+    next(run)
     with pytest.raises(KeyboardInterrupt):
-        run_supervised(dataclasses.replace(scenario, respawn=True), out, disturb)
+        run_supervised(dataclasses.replace(scenario, respawn=True), out, run.send)
     journal = read_journal(out / "detections.jsonl")
     found = modes(journal)
     # The boxes of the dead stay as long as they may, then the ego is on its own, then the peer is back.
@@ -95,7 +114,7 @@ def test_a_peer_and_the_ego_that_are_killed_come_back_and_the_frames_go_on(scena
     assert all(set(entry.result.detections.sources) <= {BoxSource.EGO} for entry in dead)
     assert any("'-1'" in entry.mode_reason for entry in dead)
     # Frames go on within two seconds while the peer dies.
-    until_the_ego_dies = [entry.stamp_ns for entry in journal[: steps[2]]]
+    until_the_ego_dies = [entry.stamp_ns for entry in journal[: ego_died_at[0]]]
     gaps_s = [(b - a) / 1e9 / RATE for a, b in itertools.pairwise(until_the_ego_dies)]
     assert max(gaps_s) <= 2
     assert (out / "logs" / "ego.log").read_text().count("hybrid fusion of '1'") == 2
@@ -118,18 +137,18 @@ def test_floods_garbage_and_who_does_not_read_do_not_stop_anybody(scenario, tmp_
 
     stranger.ignore(MarkerArray, topics.MARKERS)
     stranger.ignore(PointCloud2, topics.DETECTIONS)
-    heard = stranger.listen(topics.V2X_FEATURES)
+    heard = stranger.listen(topics.V2X_MESSAGES)
     replayed = 0
 
     def flood(progress: Progress) -> None:
         nonlocal replayed
         stranger.take()
         for number in range(20):
-            stranger.shout(topics.V2X_OBJECTS, b"CSNS\x01 and then nonsense" * (number + 1))
-            stranger.shout(topics.V2X_DEMAND, bytes(range(number + 1)) * 10)
+            stranger.shout(topics.V2X_MESSAGES, b"CSNS\x01 and then nonsense" * (number + 1))
+            stranger.shout(topics.V2X_REQUESTS, bytes(range(number + 1)) * 10)
             if heard:
                 # The peer's own message of a while ago, again and again.
-                stranger.shout(topics.V2X_FEATURES, heard[0])
+                stranger.shout(topics.V2X_MESSAGES, heard[0])
                 replayed += 1
         if progress.fused >= 30:
             raise KeyboardInterrupt

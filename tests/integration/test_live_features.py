@@ -19,19 +19,18 @@ from rich.console import Console
 from cosense import topics
 from cosense.cooperation.cooperate import Cooperation
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.journal import read_journal
-from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
+from cosense.evaluation.journal import read_journal
 from cosense.runs.layouts import FOXGLOVE, RVIZ
-from cosense.runs.live import run_scenario
-from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, Source, resolved
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, Stranger, run_supervised
 from tests.nodes.tiny import write_model, write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 12
 BUDGET_BYTES = 450
@@ -49,7 +48,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def scenario(model, data) -> Scenario:
-    return Scenario(source=Source(data=data), model=str(model), budget_bytes=BUDGET_BYTES)
+    return Scenario(source=FrameSource(data=data), model=str(model), budget_bytes=BUDGET_BYTES)
 
 
 def radio(bag: Path, topic: str) -> list[bytes]:
@@ -64,13 +63,13 @@ def radio(bag: Path, topic: str) -> list[bytes]:
 
 def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, tmp_path):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     said = io.StringIO()
     assert run_scenario(dataclasses.replace(scenario, record=True), tmp_path, Console(file=said)) == []
     journal = read_journal(tmp_path / "detections.jsonl")
-    sent = radio(tmp_path / "run.mcap", topics.V2X_FEATURES)
-    demanded = radio(tmp_path / "run.mcap", topics.V2X_DEMAND)
+    sent = radio(tmp_path / "run.mcap", topics.V2X_MESSAGES)
+    demanded = radio(tmp_path / "run.mcap", topics.V2X_REQUESTS)
     detector, dataset = load_model(model), open_dataset(data)
     assert len(journal) == len(sent) == len(demanded) == FRAMES
     memory_mattered = 0
@@ -119,6 +118,7 @@ def check_layouts(run: Path, said: str) -> None:
     assert {topics.points_topic("1"), topics.points_topic("-1"), topics.DIAGNOSTICS} <= shown
 
 
+@pytest.mark.clock
 def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_for_long(
     scenario, tmp_path, stranger: Stranger
 ):
@@ -126,7 +126,7 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
     killed: list[int] = []
 
     def disturb(progress: Progress) -> None:
-        stranger.shout(topics.V2X_DEMAND, b"no demand")
+        stranger.shout(topics.V2X_REQUESTS, b"no demand")
         if progress.fused >= 2 and not answers:
             for budget_bytes in (50, 250):
                 answers.append(stranger.set_parameter("/agent_minus_1/agent", "budget_bytes", budget_bytes))
@@ -138,9 +138,9 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
     one_sequence = write_scene(tmp_path / "scene", FRAMES)
     slow = dataclasses.replace(
         resolved(scenario),
-        source=Source(data=one_sequence),
+        source=FrameSource(data=one_sequence),
         player=PlayerSettings(mode="rate", rate=0.1),
-        collect=CollectorSettings(timeout_ms=300.0),
+        synchroniser=SynchroniserSettings(timeout_ms=300.0),
         gate=GateSettings(boxes_max_age_ms=300.0),
     )
     failures = run_supervised(slow, tmp_path / "run", disturb)

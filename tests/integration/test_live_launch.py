@@ -6,20 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cosense.cooperation.journal import read_journal
+from cosense.evaluation.journal import read_journal
 from cosense.runs.supervisor import ros_environment
 from tests.conftest import REPOSITORY
+from tests.integration.warm import ForkedProcess
 from tests.nodes.launch_stand_in import Node, execute, load, stand_in
 from tests.nodes.tiny import write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 3
 PATIENCE_S = 120
@@ -35,10 +35,9 @@ def nodes_of(name: str, **given: str) -> list[Node]:
     return execute(load(REPOSITORY / "launch" / f"{name}.launch.py"), **given).nodes
 
 
-def command(node: Node, folder: Path) -> list[str]:
-    """Return what launch_ros starts: parameters go through files, for every node of the process."""
-    words = [sys.executable, str(REPOSITORY / "scripts" / node.executable), "--ros-args"]
-    words += ["-r", f"__ns:={node.namespace}"]
+def arguments_of(node: Node, folder: Path) -> list[str]:
+    """Return what launch_ros hands over: parameters go through files, for every node of the process."""
+    words = ["--ros-args", "-r", f"__ns:={node.namespace}"]
     for number, parameters in enumerate(node.parameters):
         path = parameters
         if isinstance(parameters, Mapping):
@@ -50,12 +49,22 @@ def command(node: Node, folder: Path) -> list[str]:
     return words
 
 
-def run_until_played(nodes: Sequence[Node], folder: Path) -> None:
+def installed(executable: str, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start what `ros2 launch` finds in the installed package."""
+    words = [sys.executable, str(REPOSITORY / "scripts" / executable), *arguments]
+    return subprocess.Popen(words, env=environment)
+
+
+def run_until_played(
+    nodes: Sequence[Node],
+    folder: Path,
+    start: Callable[[str, list[str], dict[str, str]], subprocess.Popen[bytes] | ForkedProcess],
+) -> None:
     """Start all nodes, wait for the player, then stop the others as launch does."""
     environment = {**ros_environment(folder / "logs"), "PYTHONPATH": str(REPOSITORY)}
     processes = {
-        f"{node.executable}{node.namespace}": subprocess.Popen(
-            command(node, folder), env={**environment, **node.environment}
+        f"{node.executable}{node.namespace}": start(
+            node.executable, arguments_of(node, folder), {**environment, **node.environment}
         )
         for node in nodes
     }
@@ -76,9 +85,9 @@ def run_until_played(nodes: Sequence[Node], folder: Path) -> None:
 def test_a_launched_scenario_fuses_every_frame(tmp_path):
     scene, model = write_scene(tmp_path / "scene", FRAMES), write_sharing_model(tmp_path / "tiny")
     scenario = tmp_path / "mine.yaml"
-    scenario.write_text(f"source: {{data: {scene}}}\nmodel: {model}\nmethod: hybrid\nbudget_bytes: 400\n")
+    scenario.write_text(f"source: {{data: {scene}}}\nmodel: {model}\nfusion: hybrid\nbudget_bytes: 400\n")
     out = tmp_path / "run"
-    run_until_played(nodes_of("scenario", scenario=str(scenario), out=str(out)), tmp_path)
+    run_until_played(nodes_of("scenario", scenario=str(scenario), out=str(out)), tmp_path, installed)
     journal = read_journal(out / "detections.jsonl")
     assert len(journal) == FRAMES
     assert [[peer.sender for peer in entry.result.peers] for entry in journal] == [["-1"]] * FRAMES
@@ -91,10 +100,16 @@ def test_agents_that_are_launched_one_by_one_find_each_other(tmp_path):
     params.write_text("/**:\n  ros__parameters:\n    budget_bytes: 400\n    timeout_ms: 5000.0\n")
     replay = nodes_of("replay", bag=str(scene), model=model, mode="drain", out=str(tmp_path / "run"))
     nodes = [node for node in replay if node.executable == "player"]
-    nodes += nodes_of("agent", agent_id="-1", model=model, params_file=str(params), method="hybrid")
-    ego = {"ego_id": "1", "model": model, "peers": "-1", "journal": str(journal), "method": "hybrid"}
+    nodes += nodes_of("agent", agent_id="-1", model=model, params_file=str(params), fusion="hybrid")
+    ego = {"ego_id": "1", "model": model, "peers": "-1", "journal": str(journal), "fusion": "hybrid"}
     nodes += nodes_of("fusion", **ego, params_file=str(params), agent_params_file="none")
-    run_until_played(nodes, tmp_path)
+
+    def forked(executable: str, arguments: list[str], environment: dict[str, str]) -> ForkedProcess:
+        words = [sys.executable, "-m", f"cosense.nodes.{executable}", *arguments]
+        with (tmp_path / f"{executable}.log").open("ab") as output:
+            return ForkedProcess(words, environment, output)
+
+    run_until_played(nodes, tmp_path, forked)
     fused = read_journal(journal)
     assert len(fused) == FRAMES
     sent = [peer for entry in fused for peer in entry.result.peers]

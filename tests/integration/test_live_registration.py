@@ -9,21 +9,20 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
+from cosense.evaluation.journal import read_journal
 from cosense.geometry.transforms import displaced
 from cosense.messages.reports import UNKNOWN
-from cosense.runs.scenario import AgentSpec, Scenario, Source, resolved
+from cosense.runs.scenario import AgentSpec, FrameSource, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
-from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.opv2v_writer import write_opv2v
+from cosense.simulation.stage import SimulatedFrame
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 3
 POSITION_ERROR_M, HEADING_ERROR_DEG = (0.9, -0.6), 0.8
@@ -45,7 +44,7 @@ def believed(agent: AgentFrame) -> AgentFrame:
 
 def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     model = write_sharing_model(tmp_path / "tiny")
     write_opv2v(one_sequence("first", 700_012) + one_sequence("second", 700_013), tmp_path / "data")
@@ -58,14 +57,14 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
         heading_error_deg=HEADING_ERROR_DEG,
     )
     scenario = Scenario(
-        source=Source(data=tmp_path / "data"),
+        source=FrameSource(data=tmp_path / "data"),
         agents=(AgentSpec(ego_id), unit),
         model=str(model),
         registration="scene_graph",
     )
 
     def disturb(progress: Progress) -> None:
-        stranger.shout(topics.V2X_SCENE_GRAPH, b"no graph")
+        stranger.shout(topics.V2X_MESSAGES, b"no graph")
 
     assert run_supervised(resolved(scenario), tmp_path / "run", disturb) == []
 

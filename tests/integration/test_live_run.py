@@ -13,20 +13,20 @@ from mcap.stream_reader import StreamReader
 
 from cosense import topics
 from cosense.cooperation.cooperate import cooperate
-from cosense.cooperation.journal import read_journal, read_lines
-from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import read_journal
+from cosense.json_lines import read_lines
 from cosense.runs.latency import read_latency
-from cosense.runs.live import run_scenario
-from cosense.runs.scenario import PlayerSettings, Scenario, Source, resolved
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, run_supervised
 from tests.nodes.tiny import write_model, write_scene
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 12
 GARBAGE = b"CSNS\x01 and then nonsense" * 10
@@ -45,9 +45,9 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def scenario(model, data) -> Scenario:
     return Scenario(
-        source=Source(data=data, cameras=True),
+        source=FrameSource(data=data, cameras=True),
         model=str(model),
-        method="late",
+        fusion="late",
         budget_bytes=300,
         record=True,
     )
@@ -63,9 +63,9 @@ def live_run(scenario, tmp_path_factory) -> Path:
 
 def test_live_and_offline_give_the_same_boxes(live_run, data, model):
     # Imported late: PyTorch takes its number of threads from the environment.
-    from cosense.detectors.detector import load_detector
+    from cosense.methods.model import load_model
 
-    detector = load_detector(model)
+    detector = load_model(model)
     journal = read_journal(live_run / "detections.jsonl")
     dataset = open_dataset(data)
     assert len(journal) == len(dataset) == FRAMES
@@ -98,8 +98,8 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
             "/agent_1/points",
             "/agent_minus_1/points",
             "/agent_1/pose",
-            "/agent_1/objects",
-            "/v2x/objects",
+            "/agent_1/messages",
+            "/v2x/messages",
         )
         per_frame += ("/detections", "/ground_truth", "/clock", "/agent_1/camera0/camera_info")
         per_frame += ("/agent_1/camera0/image_raw/compressed",)
@@ -133,6 +133,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.clock
 def test_when_an_agent_and_the_recorder_are_killed_the_run_goes_on(scenario, tmp_path):
     killed: set[str] = set()
 
@@ -144,9 +145,9 @@ def test_when_an_agent_and_the_recorder_are_killed_the_run_goes_on(scenario, tmp
                 killed.add(name)
 
     patient = PlayerSettings(mode="rate", rate=0.2)
-    in_time = CollectorSettings(timeout_ms=300.0)
+    in_time = SynchroniserSettings(timeout_ms=300.0)
     scenario = resolved(scenario)
-    slow = Scenario(**{**vars(scenario), "player": patient, "collect": in_time})
+    slow = Scenario(**{**vars(scenario), "player": patient, "synchroniser": in_time})
     failures = run_supervised(slow, tmp_path / "run", kill)
     assert sorted((failure.name, failure.status) for failure in failures) == [
         ("agent-agent_minus_1", -9),
@@ -191,12 +192,13 @@ def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_p
     assert all(is_gone(pid) for pid in pids)
 
 
+@pytest.mark.clock
 def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_path, stranger):
     pids: set[int] = set()
 
     def shout_then_interrupt(progress: Progress) -> None:
         pids.update(filter(None, progress.running.values()))
-        stranger.shout(topics.V2X_OBJECTS, GARBAGE)
+        stranger.shout(topics.V2X_MESSAGES, GARBAGE)
         if progress.fused >= 5:
             raise KeyboardInterrupt
 
@@ -216,7 +218,7 @@ def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_pat
 
 
 def test_a_scenario_without_data_is_one_error(scenario, tmp_path):
-    nowhere = Scenario(source=Source(data=tmp_path / "nowhere"))
+    nowhere = Scenario(source=FrameSource(data=tmp_path / "nowhere"))
     with pytest.raises(CosenseError, match="nowhere"):
         run_scenario(nowhere, tmp_path / "out", QUIET)
     assert not (tmp_path / "out").exists()

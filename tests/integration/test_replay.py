@@ -10,18 +10,18 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.cooperation.cooperate import cooperate
-from cosense.cooperation.journal import JournalEntry, read_journal, read_lines
 from cosense.data import open_dataset
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.data.bag.writer import write_bag
-from cosense.runs.live import run_scenario
-from cosense.runs.scenario import Scenario, Source
+from cosense.evaluation.journal import JournalEntry, read_journal
+from cosense.json_lines import read_lines
+from cosense.runs.run import run_scenario
+from cosense.runs.scenario import FrameSource, Scenario
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 from tests.integration.supervised import QUIET
 from tests.nodes.tiny import write_model, write_scene
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
 
 FRAMES = 8
 
@@ -43,8 +43,8 @@ def bag(tmp_path_factory) -> Path:
 def replay(
     bag: Path, model: Path, out: Path, *, record: bool = False, options: BagOptions | None = None
 ) -> list[JournalEntry]:
-    source = Source(data=bag, cameras=True, bag=options or BagOptions())
-    scenario = Scenario(source=source, model=str(model), method="late", budget_bytes=300, record=record)
+    source = FrameSource(data=bag, cameras=True, bag=options or BagOptions())
+    scenario = Scenario(source=source, model=str(model), fusion="late", budget_bytes=300, record=record)
     assert run_scenario(scenario, out, QUIET) == []
     return read_journal(out / "detections.jsonl")
 
@@ -58,12 +58,12 @@ def without_times(entry: JournalEntry) -> str:
 
 
 def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, model, tmp_path):
-    from cosense.detectors.detector import load_detector
+    from cosense.methods.model import load_model
 
     first = replay(bag, model, tmp_path / "first", record=True)
     again = replay(bag, model, tmp_path / "again")
     assert [without_times(entry) for entry in first] == [without_times(entry) for entry in again]
-    dataset, detector = open_dataset(bag), load_detector(model)
+    dataset, detector = open_dataset(bag), load_model(model)
     assert len(first) == len(dataset) == FRAMES
     for number, (live, frame) in enumerate(zip(first, dataset, strict=True)):
         offline = cooperate([frame.ego, *frame.others], detector, "late", number, budget_bytes=300)

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.hosts import Cable, environment, two_hosts, why_not
 from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.journal import read_journal
 from cosense.data import open_dataset
+from cosense.evaluation.journal import read_journal
 from cosense.runs.supervisor import free_domain
+from tests.integration.two_hosts import Cable, environment, two_hosts, why_not
 from tests.nodes.tiny import write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.hosts
 
 FRAMES = 6
 BUDGET_BYTES = 450
@@ -44,20 +44,20 @@ def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):
     missing = why_not()
     if missing:
         pytest.skip(missing)
-    from cosense.methods.models import load_model
+    from cosense.methods.model import load_model
 
     data = write_scene(tmp_path / "scene", FRAMES)
     model = write_sharing_model(tmp_path / "tiny")
     scenario = tmp_path / "scenario.yaml"
     # Longer than a restless start of two hosts takes.
-    collect = {"timeout_ms": 30_000.0}
+    synchroniser = {"timeout_ms": 30_000.0}
     scenario.write_text(
         yaml.safe_dump(
             {
                 "source": {"data": str(data)},
                 "model": str(model),
                 "budget_bytes": BUDGET_BYTES,
-                "collect": collect,
+                "synchroniser": synchroniser,
             }
         )
     )

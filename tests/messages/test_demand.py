@@ -115,7 +115,7 @@ def test_places_are_looked_up_through_the_world():
 @pytest.mark.parametrize(
     ("change", "room", "complaint"),
     [
-        ({"addressee": "x" * 33}, 1000, "addressee has 33 bytes, the limit is 32"),
+        ({"addressee": "x" * 33}, 1000, "addressee has 33 bytes, expected 0 to 32"),
         ({"addressee": "\x1b"}, 1000, "cannot be printed"),
         ({"cell_m": 0.25}, 1000, "0.25 m, expected whole decimetres"),
         ({"cell_m": 25.6}, 1000, "cells of 256 dm"),
@@ -141,9 +141,9 @@ def packed(raw: bytes, header: bytes = GOLDEN[:11]) -> bytes:
 @pytest.mark.parametrize(
     ("payload", "complaint"),
     [
-        (b"", "demand has 0 bytes, expected at least 9"),
-        (b"\x21" + GOLDEN[1:], "addressee is said to have 33 bytes, the limit is 32"),
-        (GOLDEN[:11], "demand has 11 bytes, expected at least 12"),
+        (b"", "0 bytes, expected at least 9: its addressee has 0 bytes"),
+        (b"\x21" + GOLDEN[1:], "addressee has 33 bytes, expected 0 to 32"),
+        (GOLDEN[:11], "11 bytes, expected at least 12: its addressee has 3 bytes"),
         (GOLDEN[:1] + b"\xff" + GOLDEN[2:], "addressee is not UTF-8"),
         (GOLDEN[:1] + b"\x1b" + GOLDEN[2:], "cannot be printed"),
         (GOLDEN[:8] + b"\x00" + GOLDEN[9:], "2 x 3 cells of 0 dm"),

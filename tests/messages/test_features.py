@@ -84,10 +84,11 @@ def test_golden_bytes():
     # Cell 300 is better than 3; ascending, the channels are (1, 7), (-1, -8), (2, 0).
     offered = Section(0, np.array([300, 3]), np.array([[7, -8, 0], [1, -1, 2]], np.int8))
     assert encode_features(-1.7, one, [offered], GOLDEN_SPECS, 1000) == GOLDEN
-    read = decode_features(GOLDEN, GOLDEN_SPECS, SHAPE)
+    read = decode_features(GOLDEN)
+    layers = read.layers(GOLDEN_SPECS, SHAPE)
     assert read.ground_m == -1.7
-    assert read.layers[0].cells.tolist() == [3, 300]
-    assert read.layers[0].values.tolist() == [[1, -1, 2], [7, -8, 0]]
+    assert layers[0].cells.tolist() == [3, 300]
+    assert layers[0].values.tolist() == [[1, -1, 2], [7, -8, 0]]
     assert read.boxes.velocities_mps[0, 0] == 1
     assert cuts(GOLDEN) == [4, 17, len(GOLDEN)]
 
@@ -104,11 +105,12 @@ def test_golden_bytes():
 def test_round_trip(layers, count, box_count, ground_m, spread, seed):
     offered = [section(layer, count, seed, spread=spread) for layer in layers]
     payload = encode_features(ground_m, boxes(box_count), offered, SPECS, 1 << 20)
-    read = decode_features(payload, SPECS, SHAPE)
+    read = decode_features(payload)
+    received = read.layers(SPECS, SHAPE)
     assert read.ground_m == pytest.approx(ground_m, abs=0.00501)
     assert len(read.boxes) == box_count
-    assert len(read.layers) == len(SPECS)
-    for index, layer in enumerate(read.layers):
+    assert len(received) == len(SPECS)
+    for index, layer in enumerate(received):
         if index not in layers:
             assert layer.cells.shape == (0,)
             assert layer.values.shape == (0, SPECS[index].channels)
@@ -129,13 +131,14 @@ def test_any_room_is_kept_and_filled_with_the_best(room, box_count, spread, seed
     offered = [section(layer, 600, seed, spread=spread) for layer in (0, 4, 3)]
     payload = encode_features(-1.7, boxes(box_count), offered, SPECS, room)
     assert len(payload) <= room
-    read = decode_features(payload, SPECS, SHAPE)
+    read = decode_features(payload)
+    layers = read.layers(SPECS, SHAPE)
     assert len(read.boxes) == min(box_count, (room - 4) // 13)
     for sent in offered:
-        layer = read.layers[sent.layer]
+        layer = layers[sent.layer]
         assert_best_cells(layer, sent)
         assert not SPECS[sent.layer].dense or len(layer.cells) in (0, 40)
-    if spread == 2 and len(read.layers[3].cells) < 600 and len(read.layers[4].cells):
+    if spread == 2 and len(layers[3].cells) < 600 and len(layers[4].cells):
         # One more cell of 16 bytes, or so, would not have fitted.
         assert len(payload) >= 0.97 * room - 40
 
@@ -143,9 +146,10 @@ def test_any_room_is_kept_and_filled_with_the_best(room, box_count, spread, seed
 def test_what_does_not_fit_does_not_stop_later_sections():
     dense, sparse = section(4), section(0)
     payload = encode_features(0.0, LateBoxes.empty(), [dense, sparse], SPECS, 100)
-    read = decode_features(payload, SPECS, SHAPE)
-    assert len(read.layers[4].cells) == 0
-    assert len(read.layers[0].cells) > 20
+    read = decode_features(payload)
+    layers = read.layers(SPECS, SHAPE)
+    assert len(layers[4].cells) == 0
+    assert len(layers[0].cells) > 20
 
 
 def test_large_sections_are_cut_into_chunks_of_growing_size():
@@ -159,9 +163,10 @@ def test_large_sections_are_cut_into_chunks_of_growing_size():
     assert sum(counts[9:]) == 500
     # 512 bytes a cell: no body may exceed a u16.
     assert max(counts[9:]) == 65535 // 515
-    read = decode_features(payload, specs, shape)
-    assert_best_cells(read.layers[0], many)
-    assert_best_cells(read.layers[1], wide)
+    read = decode_features(payload)
+    layers = read.layers(specs, shape)
+    assert_best_cells(layers[0], many)
+    assert_best_cells(layers[1], wide)
 
 
 def test_nothing_to_tell():
@@ -169,15 +174,16 @@ def test_nothing_to_tell():
     payload = encode_features(0.0, LateBoxes.empty(), nothing, SPECS, EMPTY_FEATURES_BYTES)
     assert payload == bytes(4)
     assert cuts(payload) == [4]
-    read = decode_features(payload, SPECS, SHAPE)
+    read = decode_features(payload)
+    layers = read.layers(SPECS, SHAPE)
     assert len(read.boxes) == 0
-    assert all(len(layer.cells) == 0 for layer in read.layers)
+    assert all(len(layer.cells) == 0 for layer in layers)
 
 
 def test_another_model_reads_only_the_boxes():
-    read = decode_features(GOLDEN, None, SHAPE)
+    read = decode_features(GOLDEN)
     assert len(read.boxes) == 1
-    assert read.layers == ()
+    assert read.chunks == GOLDEN_CHUNK
 
 
 def message(payload: bytes, **changes) -> bytes:
@@ -201,13 +207,14 @@ def test_every_cut_leaves_the_best_of_what_was_there():
         read_message = decode(shorter)
         assert (read_message.sender, read_message.sequence, read_message.stamp_ns) == ("unit", 7, 1234)
         np.testing.assert_allclose(read_message.T_world_agent, decode(whole).T_world_agent, atol=1e-6)
-        read = decode_features(read_message.payload, SPECS, SHAPE)
+        read = decode_features(read_message.payload)
+        layers = read.layers(SPECS, SHAPE)
         np.testing.assert_allclose(
             read.boxes.detections.boxes[:, 0], np.arange(len(read.boxes)) / 10, atol=1e-9
         )
         for sent in offered:
-            assert_best_cells(read.layers[sent.layer], sent)
-        cells = sum(len(layer.cells) for layer in read.layers)
+            assert_best_cells(layers[sent.layer], sent)
+        cells = sum(len(layer.cells) for layer in layers)
         assert cells == 0 or len(read.boxes) == 6
         seen.append((len(read.boxes), cells))
         assert seen[-1] > seen[-2]
@@ -278,9 +285,10 @@ def test_specs_are_checked(wrong):
 
 def test_of_a_cell_that_comes_twice_the_first_counts():
     again = GOLDEN_CHUNK[:-3] + bytes.fromhex("22 22 22")
-    read = decode_features(GOLDEN + again, GOLDEN_SPECS, SHAPE)
-    assert read.layers[0].cells.tolist() == [3, 300]
-    assert read.layers[0].values.tolist() == [[1, -1, 2], [7, -8, 0]]
+    read = decode_features(GOLDEN + again)
+    layers = read.layers(GOLDEN_SPECS, SHAPE)
+    assert layers[0].cells.tolist() == [3, 300]
+    assert layers[0].values.tolist() == [[1, -1, 2], [7, -8, 0]]
 
 
 def chunk(body: bytes, layer: int = 0, coding: int = 0, count: int = 2) -> bytes:
@@ -300,7 +308,7 @@ BODY = GOLDEN_CHUNK[6:]
         (struct.pack("<hH", 0, 513), "513 late boxes announced, the limit is 512"),
         (GOLDEN[:16], "1 late boxes end at byte 17, the payload has 16"),
         (GOLDEN[:14] + b"\x0a" + GOLDEN[15:], "class of a late box is 10"),
-        (GOLDEN + b"\x00", "chunk at byte 29 has 1 bytes, a header takes 6"),
+        (GOLDEN + b"\x00", "chunk at byte 12 behind the boxes has 1 bytes, a header takes 6"),
         (GOLDEN[:-1], "said to have 6 bytes, 5 are left"),
         (chunk(BODY, layer=1), "layer is 1, the model has 1"),
         (chunk(BODY, count=0), "has 0 cells, expected 1 to 600: all its chunks together have at most 600"),
@@ -322,7 +330,7 @@ BODY = GOLDEN_CHUNK[6:]
 )
 def test_faults_are_named(payload, complaint):
     with pytest.raises(MessageError, match=complaint):
-        decode_features(payload, GOLDEN_SPECS, SHAPE)
+        decode_features(payload).layers(GOLDEN_SPECS, SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -336,13 +344,13 @@ def test_faults_are_named(payload, complaint):
 )
 def test_faults_of_dense_and_float_layers_are_named(payload, complaint):
     with pytest.raises(MessageError, match=complaint):
-        decode_features(payload, SPECS, SHAPE)
+        decode_features(payload).layers(SPECS, SHAPE)
 
 
 def test_a_flood_of_small_streams_is_stopped_at_one_map():
     one = chunk(bytes(600 + 900), coding=1, count=600)[4:]
     with pytest.raises(MessageError, match="has 600 cells, expected 1 to 0"):
-        decode_features(bytes(4) + one * 1000, GOLDEN_SPECS, SHAPE)
+        decode_features(bytes(4) + one * 1000).layers(GOLDEN_SPECS, SHAPE)
 
 
 MUTATED = tuple(
@@ -359,7 +367,7 @@ def test_changed_bytes_are_refused_or_read(data, whole):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     candidate = bytes(payload[: data.draw(st.integers(0, len(payload)) | st.just(len(payload)))])
     for action in (
-        lambda: decode_features(candidate, None, SHAPE),
+        lambda: decode_features(candidate),
         lambda: cuts(candidate),
         lambda: truncate(message(candidate), 300),
     ):
@@ -368,10 +376,11 @@ def test_changed_bytes_are_refused_or_read(data, whole):
         except MessageError:
             continue
     try:
-        read = decode_features(candidate, SPECS, SHAPE)
+        read = decode_features(candidate)
+        layers = read.layers(SPECS, SHAPE)
     except MessageError:
         return
-    for spec, layer in zip(SPECS, read.layers, strict=True):
+    for spec, layer in zip(SPECS, layers, strict=True):
         assert layer.values.shape == (len(layer.cells), spec.channels)
         assert len(np.unique(layer.cells)) == len(layer.cells) <= spec.cells(SHAPE)
         assert np.isfinite(layer.values.astype(float)).all()

@@ -79,7 +79,7 @@ def test_the_best_boxes_are_kept_when_there_are_too_many():
         (struct.pack("<H", 513) + bytes(513 * 17), "513 objects announced, the limit is 512"),
         (GOLDEN[:-1], "1 objects need 19 bytes, the payload has 18"),
         (GOLDEN + b"\x00", "1 objects need 19 bytes, the payload has 20"),
-        (GOLDEN[:-1] + b"\x0a", "class is 10, expected 0 to 9"),
+        (GOLDEN[:-1] + b"\x0a", "class of a box is 10, expected 0 to 9"),
         (GOLDEN[:8] + b"\x00\x00" + GOLDEN[10:], "length, width or height 0"),
     ],
 )

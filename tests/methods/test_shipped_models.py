@@ -8,10 +8,10 @@ import pytest
 from cosense.cooperation.cooperate import Cooperation, FusionKind
 from cosense.cooperation.receiver import FusionResult
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.models import WEIGHTS, find_model
 from cosense.evaluation import match_frame
 from cosense.methods.calibration import FILE_NAME
-from cosense.methods.models import CooperativeDetector, load_model
+from cosense.methods.model import Model, load_model
+from cosense.model_folders import WEIGHTS, find_model
 from cosense.sensing.objects import VEHICLES
 from cosense.simulation import simulate
 
@@ -26,16 +26,14 @@ def frames() -> list[CooperativeFrame]:
 
 
 @pytest.fixture(scope="module")
-def lite() -> CooperativeDetector:
-    detector = load_model("cosense-lite")
-    assert isinstance(detector, CooperativeDetector)
-    return detector
+def lite() -> Model:
+    return load_model("cosense-lite")
 
 
-def run(detector: CooperativeDetector, fusion: FusionKind, frames: list[CooperativeFrame]) -> FusionResult:
+def run(model: Model, fusion: FusionKind, frames: list[CooperativeFrame]) -> FusionResult:
     """Return what the ego knows in the last frame."""
     budget = None if fusion == "none" else BUDGET_BYTES
-    cooperation = Cooperation(detector, fusion, budget_bytes=budget)
+    cooperation = Cooperation(model, fusion, budget_bytes=budget)
     results = [cooperation.step([frame.ego, *frame.others], number) for number, frame in enumerate(frames)]
     return results[-1]
 
@@ -47,9 +45,7 @@ def found(result: FusionResult, frame: CooperativeFrame) -> int:
     return int(match_frame(sure.boxes, sure.scores, truth.boxes, 0.5).sum())
 
 
-def test_two_kilobytes_show_the_ego_what_it_cannot_see(
-    lite: CooperativeDetector, frames: list[CooperativeFrame]
-) -> None:
+def test_two_kilobytes_show_the_ego_what_it_cannot_see(lite: Model, frames: list[CooperativeFrame]) -> None:
     alone, together = run(lite, "none", frames), run(lite, "hybrid", frames)
     assert found(together, frames[-1]) > found(alone, frames[-1]) + 2
     (peer,) = together.peers
@@ -58,19 +54,18 @@ def test_two_kilobytes_show_the_ego_what_it_cannot_see(
     assert sum(together.demand_bytes.values()) <= 250
 
 
-def test_features_alone_are_better_than_nothing(
-    lite: CooperativeDetector, frames: list[CooperativeFrame]
-) -> None:
+def test_features_alone_are_better_than_nothing(lite: Model, frames: list[CooperativeFrame]) -> None:
     alone, features = run(lite, "none", frames), run(lite, "intermediate", frames)
     assert found(features, frames[-1]) > found(alone, frames[-1])
 
 
 def test_calibrated_scores_of_the_shipped_curves_keep_the_order_of_each_source(
-    lite: CooperativeDetector, frames: list[CooperativeFrame]
+    lite: Model, frames: list[CooperativeFrame]
 ) -> None:
     assert (find_model("cosense-lite") / FILE_NAME).is_file()
-    boxes = lite.detect(frames[0].ego.points)
-    calibrated = lite.calibration.apply(boxes)
+    boxes = lite.detector.detect(frames[0].ego)
+    assert lite.method is not None
+    calibrated = lite.method.calibration.apply(boxes)
     of_cars = [d.boxes[d.labels == 0] for d in (boxes, calibrated)]
     np.testing.assert_array_equal(*of_cars)
 
@@ -78,5 +73,5 @@ def test_calibrated_scores_of_the_shipped_curves_keep_the_order_of_each_source(
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_are_small_and_fit_their_configuration(name: str) -> None:
     assert (find_model(name) / WEIGHTS).stat().st_size <= 20e6
-    assert isinstance(load_model(name), CooperativeDetector)
+    assert load_model(name).method is not None
     assert (find_model(name) / "card.md").is_file()

@@ -25,7 +25,7 @@ from cosense.cooperation.share import share
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.messages.envelope import PayloadKind, decode
-from cosense.methods.models import load_model
+from cosense.methods.model import load_model
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
@@ -85,7 +85,7 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
         )
     watcher.create_subscription(
         UInt8MultiArray,
-        "/agent/output/features",
+        "/agent/output/messages",
         lambda message: sent.append(conversions.message_to_bytes(message)),
         qos.V2X,
     )
@@ -100,14 +100,14 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
             executor.spin_once(timeout_sec=0.02)
 
     frame = open_dataset(write_scene(tmp_path / "scene", frames=2))[0]
-    detector = load_model(model)
-    receiver = FeatureReceiver(detector)
-    features = detector.encode(frame.ego.points)
+    loaded = load_model(model)
+    detector, receiver = loaded.detector, FeatureReceiver(loaded.method)
+    features = detector.encode(frame.ego)
     own = share(frame.ego, detector.decode(features), detector, PayloadKind.OBJECTS, 0)
     receiver.fuse(own, features, [])
     (demand,) = receiver.demands(own, features).values()
-    radio = watcher.create_publisher(UInt8MultiArray, "/agent/input/demand", qos.V2X)
-    spin_until(lambda: agent.count_publishers("/agent/input/demand") and radio.get_subscription_count())
+    radio = watcher.create_publisher(UInt8MultiArray, "/agent/input/requests", qos.V2X)
+    spin_until(lambda: agent.count_publishers("/agent/input/requests") and radio.get_subscription_count())
     for data in (b"nonsense", own, demand):
         radio.publish(conversions.bytes_to_message(data))
     spin_until(lambda: agent._demands_heard == 1)
@@ -115,8 +115,10 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
 
     agent.set_parameters(budget(450))
     unit = frame.others[0]
-    agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns))
-    agent._on_cloud(conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar"))
+    agent._on_measured(
+        "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns)
+    )
+    agent._on_measured("cloud", conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar"))
     spin_until(lambda: len(maps) == 3 and sent)
     assert decode(sent[0]).kind == PayloadKind.FEATURES
     assert 400 < len(sent[0]) <= 450
@@ -144,16 +146,19 @@ def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_pa
 
 
 def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path):
-    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "method:=late")
+    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "fusion:=late")
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
-    heard: dict[str, list[bytes]] = {"objects": [], "scene_graph": []}
-    for name, messages in heard.items():
-        watcher.create_subscription(
-            UInt8MultiArray,
-            f"/agent/output/{name}",
-            lambda message, messages=messages: messages.append(conversions.message_to_bytes(message)),
-            qos.V2X,
-        )
+    received: list[bytes] = []
+    watcher.create_subscription(
+        UInt8MultiArray,
+        "/agent/output/messages",
+        lambda message: received.append(conversions.message_to_bytes(message)),
+        qos.V2X,
+    )
+
+    def of(kind: PayloadKind) -> list[bytes]:
+        return [data for data in received if decode(data).kind == kind]
+
     executor = SingleThreadedExecutor()
     for node in (agent, watcher):
         executor.add_node(node)
@@ -165,12 +170,13 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
             graphs.append(make(dataclasses.replace(frame, points=points), *rest)) or graphs[-1]
         )
         stamp_ns = unit.stamp_ns + number * 100_000_000
-        agent._on_pose(conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns))
-        agent._on_cloud(conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
+        agent._on_measured(
+            "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns)
+        )
+        agent._on_measured("cloud", conversions.points_to_cloud(unit.points, stamp_ns, "unit/lidar"))
         end_s = time.monotonic() + 20
-        while len(heard["objects"]) <= number or len(heard["scene_graph"]) < number:
+        while len(of(PayloadKind.OBJECTS)) <= number or len(of(PayloadKind.SCENE_GRAPH)) < number:
             assert time.monotonic() < end_s
             executor.spin_once(timeout_sec=0.02)
     assert graphs[0] == 0
-    assert [len(data) for data in heard["scene_graph"]] == [graphs[1]]
-    assert decode(heard["scene_graph"][0]).kind == PayloadKind.SCENE_GRAPH
+    assert [len(data) for data in of(PayloadKind.SCENE_GRAPH)] == [graphs[1]]

@@ -21,8 +21,8 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
 from cosense import topics
-from cosense.cooperation.journal import read_lines
 from cosense.errors import CosenseError
+from cosense.json_lines import read_lines
 from cosense.nodes import channel
 from cosense.nodes.channel import ChannelNode
 from cosense.nodes.ros import process, qos
@@ -32,9 +32,9 @@ from cosense.runs.supervisor import free_domain
 class Radio:
     """The channel, and on both sides of it whoever the test wants to be."""
 
-    def __init__(self, journal: Path, link: dict[str, Any], player_rate: float = 1.0) -> None:
+    def __init__(self, journal: Path, radio: dict[str, Any], player_rate: float = 1.0) -> None:
         self.journal = journal
-        settings = ["agents:=car,van,-1", f"link:={json.dumps(json.dumps(link))}", f"journal:={journal}"]
+        settings = ["agents:=car,van,-1", f"radio:={json.dumps(json.dumps(radio))}", f"journal:={journal}"]
         settings.append(f"player_rate:={player_rate}")
         rclpy.init(args=["--ros-args", *(word for setting in settings for word in ("-p", setting))])
         self.node = ChannelNode()
@@ -55,7 +55,7 @@ class Radio:
             self.heard.append((agent, bytes(message.data), time.monotonic()))
 
         self.others.create_subscription(
-            UInt8MultiArray, topics.rx_topic(agent, topics.V2X_OBJECTS), hear, qos.V2X
+            UInt8MultiArray, topics.rx_topic(agent, topics.V2X_MESSAGES), hear, qos.V2X
         )
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -77,7 +77,7 @@ class Radio:
 
     def send(self, agent: str, data: bytes) -> float:
         """Send what an agent would, and return when (monotonic)."""
-        sender = self.publisher(UInt8MultiArray, topics.tx_topic(agent, topics.V2X_OBJECTS))
+        sender = self.publisher(UInt8MultiArray, topics.tx_topic(agent, topics.V2X_MESSAGES))
         now_s = time.monotonic()
         sender.publish(UInt8MultiArray(data=array.array("B", data)))
         return now_s
@@ -116,8 +116,8 @@ def radio(monkeypatch, tmp_path) -> Iterator[Callable[..., Radio]]:
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     made: list[Radio] = []
 
-    def make(player_rate: float = 1.0, **link: Any) -> Radio:
-        made.append(Radio(tmp_path / "link.jsonl", link, player_rate))
+    def make(player_rate: float = 1.0, **settings: Any) -> Radio:
+        made.append(Radio(tmp_path / "link.jsonl", settings, player_rate))
         return made[0]
 
     yield make
@@ -134,8 +134,8 @@ def test_everybody_else_hears_a_message_after_the_delay_of_their_link_whatever_i
     delays_s = [at_s - sent_s for _, _, at_s in air.heard]
     assert 0.05 <= delays_s[0] < 0.2 <= delays_s[1] < 1.0
     first, second = air.fates()
-    assert (first["from"], first["to"], first["kind"], first["number"], first["bytes"]) == (
-        *("car", "van", "objects"),
+    assert (first["from"], first["to"], first["topic"], first["number"], first["bytes"]) == (
+        *("car", "van", "messages"),
         *(0, 10),
     )
     assert second["delivered_ns"] - second["offered_ns"] >= 200e6
@@ -212,13 +212,13 @@ def test_what_does_not_fit_is_lost_and_what_is_on_its_way_at_the_end_is_in_the_j
 
 
 @pytest.mark.parametrize(
-    ("link", "complaint"),
+    ("settings", "complaint"),
     [
-        ("{", "parameter 'link' of node 'channel' is not JSON"),
-        ('{"delay": 1}', "parameter 'link' of node 'channel': unknown key 'delay', did you mean 'delay_ms'"),
+        ("{", "parameter 'radio' of node 'channel' is not JSON"),
+        ('{"delay": 1}', "parameter 'radio' of node 'channel': unknown key 'delay', did you mean 'delay_ms'"),
         ('{"links": [{"to": "cat"}]}', r"links\[0\]: to: 'cat' is no agent, did you mean 'car'"),
     ],
 )
-def test_settings_that_cannot_be_read_are_named(link, complaint):
+def test_settings_that_cannot_be_read_are_named(settings, complaint):
     with pytest.raises(CosenseError, match=complaint):
-        channel._radio(link, ["car"])
+        channel._radio(settings, ["car"])

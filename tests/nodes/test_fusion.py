@@ -22,13 +22,13 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense.cooperation.share import share
 from cosense.data import open_dataset
-from cosense.detectors.detector import load_detector
 from cosense.messages.envelope import PayloadKind
+from cosense.messages.scene_graph import share_graph
+from cosense.methods.model import load_model
 from cosense.nodes.fusion import FusionNode
 from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph import SceneGraph
-from cosense.scene_graph.message import share_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.scene_graph.scenes import pair
@@ -75,8 +75,8 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
         String, "/fusion/output/mode", lambda message: modes.append(message.data), qos.RESULT
     )
     watcher.create_subscription(MarkerArray, "/fusion/output/markers", shown.append, qos.RESULT)
-    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/ego_objects", qos.V2X)
-    radio = watcher.create_publisher(UInt8MultiArray, "/fusion/input/objects", qos.V2X)
+    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/own", qos.V2X)
+    radio = watcher.create_publisher(UInt8MultiArray, "/fusion/input/messages", qos.V2X)
     executor = SingleThreadedExecutor()
     for each in (node, watcher):
         executor.add_node(each)
@@ -91,14 +91,14 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
     assert modes[-1] == "NO SENSOR: the ego has not measured anything yet"
     spin_until(lambda: own.get_subscription_count() and radio.get_subscription_count())
 
-    detector = load_detector(write_model(tmp_path / "model"))
+    detector = load_model(write_model(tmp_path / "model")).detector
     frames = open_dataset(write_scene(tmp_path / "scene", frames=4))
 
     def play(number: int, of_the_other: int) -> str:
         """Let both agents send what they see in a frame of each, and return the mode that it gives."""
         count = len(shown)
         for agent, topic in ((frames[of_the_other].others[0], radio), (frames[number].ego, own)):
-            found = detector.detect(agent.points)
+            found = detector.detect(agent)
             data = share(agent, found, detector, PayloadKind.OBJECTS, number)
             topic.publish(conversions.bytes_to_message(data))
         spin_until(lambda: len(shown) > count)
@@ -129,7 +129,7 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
         (DiagnosticArray, "/diagnostics", "diagnostics"),
     ):
         watcher.create_subscription(kind, topic, heard[name].append, qos.RESULT)
-    detector = load_detector(write_model(tmp_path / "model"))
+    detector = load_model(write_model(tmp_path / "model")).detector
 
     def boxes_of(graph: SceneGraph) -> bytes:
         points = np.zeros((0, 4), np.float32)
@@ -140,10 +140,8 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
     graphs = pair(np.random.default_rng(1), 12, 3, 0.05)[:2]
     own, other = (replace(graph, pose_covariance=sure) for graph in graphs)
     messages = {
-        "ego_objects": boxes_of(own),
-        "ego_scene_graph": share_graph(own, 0),
-        "objects": boxes_of(other),
-        "scene_graph": share_graph(other, 0),
+        "own": [b"broken", share_graph(own, 0), boxes_of(own)],
+        "messages": [share_graph(other, 0), boxes_of(other)],
     }
     publishers = {
         name: watcher.create_publisher(UInt8MultiArray, f"/fusion/input/{name}", qos.V2X) for name in messages
@@ -151,9 +149,9 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
     executor = SingleThreadedExecutor()
     for each in (node, watcher):
         executor.add_node(each)
-    publishers["ego_scene_graph"].publish(conversions.bytes_to_message(b"broken"))
-    for name, data in messages.items():
-        publishers[name].publish(conversions.bytes_to_message(data))
+    for name, sent in messages.items():
+        for data in sent:
+            publishers[name].publish(conversions.bytes_to_message(data))
     end_s = time.monotonic() + 20
     statuses: dict[str, DiagnosticStatus] = {}
     while not (heard["markers"] and "fusion/b" in statuses):
@@ -173,12 +171,12 @@ def test_without_a_graph_of_the_ego_the_frame_is_fused_and_the_lack_is_told(node
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
     heard: list[DiagnosticArray] = []
     watcher.create_subscription(DiagnosticArray, "/diagnostics", heard.append, qos.RESULT)
-    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/ego_objects", qos.V2X)
+    own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/own", qos.V2X)
     executor = SingleThreadedExecutor()
     for each in (node, watcher):
         executor.add_node(each)
     frame = AgentFrame("vehicle", "vehicle", 0, np.eye(4), np.zeros((0, 4), np.float32))
-    detector = load_detector(write_model(tmp_path / "model"))
+    detector = load_model(write_model(tmp_path / "model")).detector
     data = share(frame, Detections.empty(), detector, PayloadKind.OBJECTS, 0)
     own.publish(conversions.bytes_to_message(data))
     end_s, said = time.monotonic() + 20, set()

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from cosense import topics
-from cosense.data.bag.options import BagOptions
+from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
 from cosense.runs.processes import processes
-from cosense.runs.scenario import PlayerSettings, Scenario, Source, load_scenario, resolved
+from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, load_scenario, resolved
 from cosense.runs.supervisor import dds_environment
 from tests.conftest import REPOSITORY
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
@@ -108,7 +108,9 @@ def test_arguments_win_over_the_scenario(tmp_path):
     given = {"data": str(scene), "rate": "0.5", "record": "true", "out": str(out)}
     nodes = start("scenario.launch.py", scenario=str(path), **given)
     player = PlayerSettings(mode="rate", rate=0.5)
-    wanted = Scenario(Source(data=scene), model=str(tmp_path / "tiny"), frames=1, player=player, record=True)
+    wanted = Scenario(
+        FrameSource(data=scene), model=str(tmp_path / "tiny"), frames=1, player=player, record=True
+    )
     assert [seen(node) for node in nodes] == expected(wanted, out)
 
 
@@ -139,7 +141,7 @@ def test_a_replay_of_somebody_elses_bag_is_told_which_topics_are_meant(tmp_path)
         {"shuttle": "/lidar_top", "corner": "/rsu/points"}, {"shuttle": "/odom", "corner": "tf"}, "shuttle"
     )
     wanted = Scenario(
-        Source(data=bag, bag=options), model=str(model), player=PlayerSettings(mode="rate", rate=1.0)
+        FrameSource(data=bag, bag=options), model=str(model), player=PlayerSettings(mode="rate", rate=1.0)
     )
     assert [seen(node) for node in nodes] == expected(wanted, tmp_path / "run")
 
@@ -150,7 +152,7 @@ def test_a_replay_plays_a_recording_in_its_own_time(tmp_path):
     nodes = start("replay.launch.py", bag=str(scene), **given)
     player = PlayerSettings(mode="rate", rate=1.0)
     wanted = Scenario(
-        Source(data=scene), model=str(model), registration="scene_graph", budget_bytes=500, player=player
+        FrameSource(data=scene), model=str(model), registration="scene_graph", budget_bytes=500, player=player
     )
     assert [seen(node) for node in nodes] == expected(wanted, out)
 
@@ -173,10 +175,8 @@ def test_an_agent_on_a_vehicle_has_its_own_sensors_and_the_topics_of_all(params)
     assert dict(node.remappings) == {
         "~/input/points": "/lidar/points",
         "~/input/pose": "/agent_4279/pose",
-        "~/input/demand": "/v2x/demand",
-        "~/output/features": "/v2x/features",
-        "~/output/objects": "/v2x/objects",
-        "~/output/scene_graph": "/v2x/scene_graph",
+        "~/input/requests": "/v2x/requests",
+        "~/output/messages": "/v2x/messages",
         "~/output/markers": "/agent_4279/markers",
     }
 
@@ -185,14 +185,14 @@ def test_the_ego_is_one_process_with_the_files_of_both_nodes(params, tmp_path):
     of_agent = tmp_path / "agent.yaml"
     of_agent.write_text("/**:\n  ros__parameters:\n    pose_tolerance_ms: 20.0\n")
     files = {"params_file": params, "agent_params_file": str(of_agent)}
-    (node,) = start("fusion.launch.py", ego_id="car", model="cosense-lite", method="hybrid", **files)
+    (node,) = start("fusion.launch.py", ego_id="car", model="cosense-lite", fusion="hybrid", **files)
     assert (node.executable, node.namespace) == ("ego", "/car")
     *given, parameters = node.parameters
     assert given == [str(of_agent), params]
     assert parameters["agent_id"] == parameters["ego_id"] == "car"
     assert parameters["model"] == "cosense-lite"
     remappings = dict(node.remappings)
-    assert remappings["agent:~/output/objects"] == remappings["fusion:~/input/ego_objects"] == "/car/objects"
+    assert remappings["agent:~/output/messages"] == remappings["fusion:~/input/own"] == "/car/messages"
     assert remappings["agent:~/input/points"] == "/car/points"
 
 
@@ -201,12 +201,12 @@ def test_late_fusion_may_be_two_processes():
         start(name, **given, params_file="none")[0]
         for name, given in (
             ("fusion.launch.py", {"ego_id": "car", "with_agent": "false", "peers": "unit,bus"}),
-            ("agent.launch.py", {"agent_id": "car", "is_ego": "true", "method": "late"}),
+            ("agent.launch.py", {"agent_id": "car", "is_ego": "true", "fusion": "late"}),
         )
     )
     assert fusion.executable == "fusion"
     assert fusion.parameters == [{"ego_id": "car", "peers": "unit,bus", "use_sim_time": False}]
-    assert dict(fusion.remappings)["~/input/ego_objects"] == dict(agent.remappings)["~/output/objects"]
+    assert dict(fusion.remappings)["~/input/own"] == dict(agent.remappings)["~/output/messages"]
 
 
 def test_the_files_can_be_included_one_by_one():
@@ -270,11 +270,11 @@ def test_what_has_no_default_must_be_given(name):
         ("replay.launch.py", {"bag": "b", "pose": "/odom"}, "pose:=/odom: expected AGENT=TOPIC"),
         ("replay.launch.py", {"bag": "b", "frames": "2.5"}, "frames:=2.5 is not a whole number"),
         ("agent.launch.py", {"agent_id": "a", "params_file": "x.yaml"}, "params_file:=x.yaml: no such file"),
-        ("fusion.launch.py", {"ego_id": "a", "method": "late"}, "method:=late goes with with_agent:=false"),
+        ("fusion.launch.py", {"ego_id": "a", "fusion": "late"}, "fusion:=late goes with with_agent:=false"),
         (
             "fusion.launch.py",
-            {"ego_id": "a", "method": "hybrid", "with_agent": "false"},
-            "method:=hybrid goes with with_agent:=true",
+            {"ego_id": "a", "fusion": "hybrid", "with_agent": "false"},
+            "fusion:=hybrid goes with with_agent:=true",
         ),
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cosense.cooperation.journal import read_lines
+from cosense.json_lines import read_lines
 from tests.nodes.tiny import write_scene
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")

@@ -3,60 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import yaml
-from safetensors.torch import save
 
-from cosense.config import load_config
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.config import ModelConfig
-from cosense.detectors.models import FUSION, SHARING, WEIGHTS, network_tensors, write_weights
-from cosense.detectors.network import build_network
+from cosense.detectors.pillars import PillarsConfig, StageConfig
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.methods.models import build_sharing
+from cosense.methods.patches.settings import PatchesConfig
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
-from cosense.simulation.frame import SimulatedFrame
 from cosense.simulation.opv2v_writer import write_opv2v
+from cosense.simulation.stage import SimulatedFrame
+from tests.detectors import networks
 
-_MODEL = {
-    "range_m": [-51.2, -25.6, -12.0, 51.2, 25.6, 5.0],
-    "height_m": [-1.5, 5.0],
-    "cell_m": 0.8,
-    "pillar_channels": 8,
-    "stages": [{"layers": 0, "channels": 8}],
-    "neck_channels": 8,
-    "shrink_channels": [8],
-    "max_detections": 16,
+_MODEL = PillarsConfig(
+    range_m=(-51.2, -25.6, -12.0, 51.2, 25.6, 5.0),
+    height_m=(-1.5, 5.0),
+    cell_m=0.8,
+    pillar_channels=8,
+    stages=(StageConfig(0, 8),),
+    neck_channels=8,
+    shrink_channels=(8,),
+    max_detections=16,
     # An untrained network is sure of nothing.
-    "score_threshold": 0.001,
-}
+    score_threshold=0.001,
+)
 
 
 def write_model(folder: Path) -> Path:
     """Write an untrained model that nevertheless reports boxes, and return its folder."""
-    folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(_MODEL))
-    config = load_config(ModelConfig, folder / "config.yaml")
-    write_weights(build_network(config, seed=0), folder / "weights.safetensors")
-    return folder
+    return networks.write_model(folder, _MODEL)
 
 
 def write_sharing_model(folder: Path, seed: int = 0) -> Path:
     """Write an untrained model that also shares features, and return its folder."""
-    folder.mkdir()
-    patches = {"channels": 8, "hidden_channels": 8, "fused_channels": 8, "wanted_below_points": 12}
-    stages = [{"layers": 0, "channels": 8}] * 3
-    (folder / "config.yaml").write_text(yaml.safe_dump({**_MODEL, "stages": stages, "patches": patches}))
-    config = load_config(ModelConfig, folder / "config.yaml")
-    sharing, fusion = build_sharing(config, seed)
-    assert fusion is not None
-    parts = (("", build_network(config, seed)), (SHARING, sharing), (FUSION, fusion))
-    tensors = {prefix + name: t for prefix, part in parts for name, t in network_tensors(part).items()}
-    (folder / WEIGHTS).write_bytes(save(tensors))
-    return folder
+    config = replace(_MODEL, stages=_MODEL.stages * 3)
+    patches = PatchesConfig(channels=8, hidden_channels=8, fused_channels=8, wanted_below_points=12)
+    return networks.write_model(folder, config, seed, patches)
 
 
 def write_scene(folder: Path, frames: int, sequences: int = 1) -> Path:

@@ -8,15 +8,17 @@ from typing import Any
 import yaml
 
 from cosense import topics
-from cosense.runs.foxglove_layout import SCENE, foxglove_layout
 from cosense.runs.layouts import (
+    MAPS,
+    SCENE,
     SHIPPED_AGENTS,
     SHIPPED_FOXGLOVE,
     SHIPPED_RVIZ,
+    foxglove_layout,
+    rviz_layout,
     write_layouts,
     write_shipped,
 )
-from cosense.runs.rviz_layout import MAPS, rviz_layout
 from cosense.runs.scenario import load_scenario, resolved
 from cosense.viewer.colors import SOURCE_NAMES
 from tests.conftest import REPOSITORY

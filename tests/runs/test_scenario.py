@@ -8,9 +8,10 @@ import pytest
 
 from cosense.config import from_mapping, to_mapping
 from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.link import RadioSettings
-from cosense.cooperation.senders import CollectorSettings
+from cosense.cooperation.radio import RadioSettings
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
+from cosense.runs.frame_source import FrameSource, SimulatedSource, frames_of
 from cosense.runs.processes import processes
 from cosense.runs.scenario import (
     AgentSpec,
@@ -19,23 +20,22 @@ from cosense.runs.scenario import (
     load_scenario,
     resolved,
 )
-from cosense.runs.source import SimulatedSource, Source, frames_of
 from cosense.runs.supervisor import command
 from tests.conftest import REPOSITORY
 from tests.nodes.tiny import write_scene
 
 SCENARIO = Scenario(
-    source=Source(simulate=SimulatedSource("crossing", seed=1)),
+    source=FrameSource(simulate=SimulatedSource("crossing", seed=1)),
     agents=(AgentSpec("vehicle"), AgentSpec("-1", "infrastructure", budget_bytes=500), AgentSpec("4279")),
     ego="vehicle",
-    method="late",
+    fusion="late",
     budget_bytes=1000,
     frames=3,
     record=True,
 )
-HYBRID = dataclasses.replace(SCENARIO, method="hybrid")
+HYBRID = dataclasses.replace(SCENARIO, fusion="hybrid")
 RADIO = RadioSettings(loss=0.1, links=({"from": "-1", "loss": 0.3},))
-OVER_RADIO = dataclasses.replace(HYBRID, link=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
+OVER_RADIO = dataclasses.replace(HYBRID, radio=RADIO, player=PlayerSettings(mode="rate", rate=0.5))
 
 
 def by_name(scenario: Scenario, out: Path = Path("out")) -> dict:
@@ -58,9 +58,9 @@ def test_processes_start_with_those_who_listen():
 
 def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
     specs = by_name(SCENARIO)
-    assert specs["agent-vehicle"].remappings["~/output/objects"] == "/vehicle/objects"
-    assert specs["agent-agent_minus_1"].remappings["~/output/objects"] == "/v2x/objects"
-    assert specs["fusion"].remappings["~/input/ego_objects"] == "/vehicle/objects"
+    assert specs["agent-vehicle"].remappings["~/output/messages"] == "/vehicle/messages"
+    assert specs["agent-agent_minus_1"].remappings["~/output/messages"] == "/v2x/messages"
+    assert specs["fusion"].remappings["~/input/own"] == "/vehicle/messages"
     assert specs["fusion"].parameters["peers"] == "-1,4279"
 
 
@@ -79,15 +79,15 @@ def test_nothing_is_lost_in_mode_drain_and_the_latest_wins_at_a_rate():
     assert drain["fusion"].parameters["timeout_ms"] == 5000.0
     rate = by_name(dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate")))
     assert rate["agent-vehicle"].parameters["queue_depth"] == 1
-    assert rate["fusion"].parameters["timeout_ms"] == CollectorSettings().timeout_ms
-    own = by_name(dataclasses.replace(SCENARIO, collect=CollectorSettings(timeout_ms=7.0)))
+    assert rate["fusion"].parameters["timeout_ms"] == SynchroniserSettings().timeout_ms
+    own = by_name(dataclasses.replace(SCENARIO, synchroniser=SynchroniserSettings(timeout_ms=7.0)))
     assert own["fusion"].parameters["timeout_ms"] == 7.0
 
 
 def test_in_slow_motion_the_fusion_waits_longer_by_the_clock_and_all_know_the_time_of_the_recording():
     slow = dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate", rate=0.25))
     specs = by_name(slow)
-    assert specs["fusion"].parameters["timeout_ms"] == 4 * CollectorSettings().timeout_ms
+    assert specs["fusion"].parameters["timeout_ms"] == 4 * SynchroniserSettings().timeout_ms
     assert {name for name, spec in specs.items() if spec.parameters.get("use_sim_time")} == {*specs} - {
         "player"
     }
@@ -128,7 +128,7 @@ def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics(
     names = [spec.name for spec in processes(HYBRID, Path("out"))]
     assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]
     ego = by_name(HYBRID)["ego"]
-    assert ego.remappings["agent:~/output/objects"] == ego.remappings["fusion:~/input/ego_objects"]
+    assert ego.remappings["agent:~/output/messages"] == ego.remappings["fusion:~/input/own"]
     assert ego.remappings["agent:~/output/markers"] == "/vehicle/markers"
     assert ego.remappings["fusion:~/output/markers"] == "/markers"
     assert (ego.namespace, ego.parameters["agent_id"], ego.parameters["ego_id"]) == (
@@ -139,46 +139,45 @@ def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics(
     assert ego.parameters["budget_bytes"] == 0
 
 
-def test_demand_and_features_meet_on_the_radio():
+def test_messages_and_requests_meet_on_the_radio():
     specs = by_name(HYBRID)
     sender = specs["agent-agent_minus_1"]
-    assert sender.remappings["~/output/features"] == "/v2x/features"
-    assert specs["ego"].remappings["fusion:~/input/features"] == "/v2x/features"
-    assert sender.remappings["~/input/demand"] == "/v2x/demand"
-    assert specs["ego"].remappings["fusion:~/output/demand"] == "/v2x/demand"
-    assert specs["ego"].remappings["fusion:~/input/objects"] == sender.remappings["~/output/objects"]
+    assert sender.remappings["~/output/messages"] == "/v2x/messages"
+    assert specs["ego"].remappings["fusion:~/input/messages"] == "/v2x/messages"
+    assert sender.remappings["~/input/requests"] == "/v2x/requests"
+    assert specs["ego"].remappings["fusion:~/output/requests"] == "/v2x/requests"
 
 
 def test_with_a_link_everybody_sends_to_the_channel_and_hears_the_channel_alone():
     specs = by_name(dataclasses.replace(OVER_RADIO, respawn=True))
     assert list(specs)[:2] == ["recorder", "channel"]
     sender, ego = specs["agent-agent_minus_1"], specs["ego"]
-    assert sender.remappings["~/output/features"] == "/v2x/tx/agent_minus_1/features"
-    assert sender.remappings["~/output/objects"] == "/v2x/tx/agent_minus_1/objects"
-    assert sender.remappings["~/input/demand"] == "/v2x/rx/agent_minus_1/demand"
-    assert ego.remappings["fusion:~/input/features"] == "/v2x/rx/vehicle/features"
-    assert ego.remappings["fusion:~/input/objects"] == "/v2x/rx/vehicle/objects"
-    assert ego.remappings["fusion:~/output/demand"] == "/v2x/tx/vehicle/demand"
-    assert ego.remappings["agent:~/output/objects"] == "/vehicle/objects"
+    assert sender.remappings["~/output/messages"] == "/v2x/tx/agent_minus_1/messages"
+    assert sender.remappings["~/input/requests"] == "/v2x/rx/agent_minus_1/requests"
+    assert ego.remappings["fusion:~/input/messages"] == "/v2x/rx/vehicle/messages"
+    assert ego.remappings["fusion:~/output/requests"] == "/v2x/tx/vehicle/requests"
+    assert ego.remappings["agent:~/output/messages"] == "/vehicle/messages"
     channel = specs["channel"]
     assert channel.respawn
     assert (channel.parameters["agents"], channel.parameters["player_rate"]) == ("vehicle,-1,4279", 0.5)
-    assert from_mapping(RadioSettings, json.loads(channel.parameters["link"]), "link") == RADIO
+    assert from_mapping(RadioSettings, json.loads(channel.parameters["radio"]), "radio") == RADIO
 
 
 def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
     write_scene(tmp_path / "data", frames=1)
-    scenario = dataclasses.replace(OVER_RADIO, source=Source(data=tmp_path / "data"), agents=(), ego=None)
-    assert resolved(scenario).link == RADIO
+    scenario = dataclasses.replace(
+        OVER_RADIO, source=FrameSource(data=tmp_path / "data"), agents=(), ego=None
+    )
+    assert resolved(scenario).radio == RADIO
     wrong = RadioSettings(links=({"to": "unit"},))
-    with pytest.raises(CosenseError, match=r"link: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
-        resolved(dataclasses.replace(scenario, link=wrong))
+    with pytest.raises(CosenseError, match=r"radio: links\[0\]: to: 'unit' is no agent, known: -1, 1"):
+        resolved(dataclasses.replace(scenario, radio=wrong))
 
 
 def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
     assert by_name(HYBRID)["ego"].parameters["demand_delivery_ms"] > 0
     # As long as the fusion waits for their messages.
-    patient = dataclasses.replace(HYBRID, collect=CollectorSettings(timeout_ms=8000.0))
+    patient = dataclasses.replace(HYBRID, synchroniser=SynchroniserSettings(timeout_ms=8000.0))
     assert by_name(patient)["ego"].parameters["demand_delivery_ms"] == 8000.0
     rate = by_name(dataclasses.replace(HYBRID, player=PlayerSettings(mode="rate")))
     assert rate["ego"].parameters["demand_delivery_ms"] == 0
@@ -192,14 +191,14 @@ def test_the_gate_is_part_of_the_parameters():
 
 
 @pytest.mark.parametrize(
-    ("model", "method"), [("cosense-lite", "hybrid"), ("cosdh", "hybrid"), ("pillars-lite", "late")]
+    ("model", "fusion"), [("cosense-lite", "hybrid"), ("cosdh", "hybrid"), ("pillars-lite", "late")]
 )
-def test_the_method_is_what_the_model_of_the_ego_is_made_for(model, method):
+def test_the_fusion_is_what_the_model_of_the_ego_is_made_for(model, fusion):
     agents = (AgentSpec("vehicle", model=model), AgentSpec("infrastructure", "infrastructure"))
-    other = {"hybrid": "pillars-lite", "late": "cosense-lite"}[method]
-    scenario = dataclasses.replace(SCENARIO, agents=agents, method=None, model=other)
-    assert resolved(scenario).method == method
-    assert resolved(dataclasses.replace(scenario, method="intermediate")).method == "intermediate"
+    other = {"hybrid": "pillars-lite", "late": "cosense-lite"}[fusion]
+    scenario = dataclasses.replace(SCENARIO, agents=agents, fusion=None, model=other)
+    assert resolved(scenario).fusion == fusion
+    assert resolved(dataclasses.replace(scenario, fusion="intermediate")).fusion == "intermediate"
 
 
 def test_agents_share_the_processor():
@@ -219,11 +218,11 @@ def test_the_command_keeps_numbers_in_names_as_texts():
 )
 def test_shipped_scenarios_can_be_read(path):
     scenario = load_scenario(path)
-    assert scenario.method is not None
+    assert scenario.fusion is not None
     if scenario.source.simulate is not None:
         assert {agent.kind for agent in resolved(scenario).agents} == {"vehicle", "infrastructure"}
     names = [spec.name for spec in processes(resolved(scenario), Path("out"))]
-    assert ("channel" in names) == (scenario.link is not None)
+    assert ("channel" in names) == (scenario.radio is not None)
     # What `cosense run` writes into scenario.yaml is a scenario.
     assert from_mapping(Scenario, to_mapping(scenario), "scenario.yaml") == scenario
 
@@ -247,11 +246,18 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nplayer: {rate: 0}", "rate is 0.0"),
         ("source: {data: x}\nagents: [{id: a}, {id: b}]\nego: c", "ego 'c' is none of the agents"),
         ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
-        ("source: {data: x}\nfusion: {max_age: 3}", "did you mean 'max_age_ms'"),
+        ("source: {data: x}\nadmission: {max_age: 3}", "did you mean 'max_age_ms'"),
         ("source: {data: x}\ngate: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
-        ("source: {data: x}\nlink: {}", "in player mode 'drain' the recording waits for every message: set"),
-        ("source: {data: x}\nlink: {loss: 2}", "link: loss is 2.0, expected 0 to 1"),
-        ("source: {data: x}\nmethod: early", "'early' is not allowed"),
+        ("source: {data: x}\nradio: {}", "in player mode 'drain' the recording waits for every message: set"),
+        ("source: {data: x}\nradio: {loss: 2}", "radio: loss is 2.0, expected 0 to 1"),
+        ("source: {data: x}\nlink: {}", "key 'link' is called 'radio' now"),
+        ("source: {data: x}\nmethod: late", "key 'method' is called 'fusion' now"),
+        ("source: {data: x}\ncollect: {}", "key 'collect' is called 'synchroniser' now"),
+        (
+            "source: {data: x}\nfusion: {nms_iou: 0.2}",
+            "is called 'admission' now; fusion is one of hybrid, intermediate, late",
+        ),
+        ("source: {data: x}\nfusion: early", "'early' is not allowed"),
         (
             "source: {data: x}\nbudget_bytes: 0",
             "budget_bytes is 0, expected 1 to 1048576; leave it out",
@@ -287,7 +293,7 @@ def test_agents_that_do_not_exist_are_named():
 
 
 def test_a_data_set_that_does_not_exist_is_named(tmp_path):
-    source = Source(data=tmp_path / "nowhere")
+    source = FrameSource(data=tmp_path / "nowhere")
     with pytest.raises(CosenseError, match="nowhere"):
         list(frames_of(source, None))
 
@@ -300,14 +306,14 @@ def test_an_ego_that_does_not_take_part_is_named():
 
 def test_simulated_agents_are_numbered_from_the_second():
     several = dataclasses.replace(
-        SCENARIO, source=Source(simulate=SimulatedSource("crossing", vehicles=2)), agents=(), ego=None
+        SCENARIO, source=FrameSource(simulate=SimulatedSource("crossing", vehicles=2)), agents=(), ego=None
     )
     assert [agent.id for agent in resolved(several).agents] == ["vehicle", "vehicle_2", "infrastructure"]
 
 
 def test_a_data_set_is_asked_for_its_agents_and_frames(tmp_path):
     write_scene(tmp_path / "data", frames=3)
-    scenario = resolved(Scenario(source=Source(data=tmp_path / "data", cameras=True)))
+    scenario = resolved(Scenario(source=FrameSource(data=tmp_path / "data", cameras=True)))
     assert scenario.agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
     assert scenario.ego == "1"
     assert len(list(frames_of(scenario.source, None))) == 3
@@ -318,7 +324,7 @@ def test_a_data_set_is_asked_for_its_agents_and_frames(tmp_path):
 def test_a_frame_that_cannot_be_read_does_not_end_the_run(tmp_path):
     write_scene(tmp_path / "data", frames=3)
     sorted((tmp_path / "data").rglob("*.pcd"))[1].write_bytes(b"broken")
-    frames = list(frames_of(Source(data=tmp_path / "data"), None))
+    frames = list(frames_of(FrameSource(data=tmp_path / "data"), None))
     assert [isinstance(frame, CosenseError) for frame in frames] == [False, True, False]
 
 
@@ -326,7 +332,7 @@ def test_agents_are_those_of_the_first_frame_that_can_be_read(tmp_path):
     write_scene(tmp_path / "data", frames=2)
     first, *others = sorted((tmp_path / "data").rglob("1/*.pcd"))
     first.write_bytes(b"broken")
-    scenario = Scenario(source=Source(data=tmp_path / "data"))
+    scenario = Scenario(source=FrameSource(data=tmp_path / "data"))
     assert resolved(scenario).agents == (AgentSpec("1"), AgentSpec("-1", "infrastructure"))
     for path in others:
         path.write_bytes(b"broken")

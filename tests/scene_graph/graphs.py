@@ -6,9 +6,9 @@ import numpy as np
 
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind
-from cosense.scene_graph.extract.build import graph_of
+from cosense.messages.scene_graph import NodeClass, SceneGraph
+from cosense.scene_graph.extract.builder import graph_of
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import NodeClass, SceneGraph
 
 
 def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", stamp_ns=7) -> SceneGraph:

@@ -36,7 +36,6 @@ def graph_of(classes, positions, yaws=None, agent_id="a", stamp_ns=0, sigma_m=0.
         "velocities": np.zeros((count, 2)),
         "sigmas_m": np.full(count, sigma_m),
         "scores": np.full(count, 0.9),
-        "edges": np.zeros((0, 2), np.int64),
     }
     return SceneGraph(**{**values, **fields})
 

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
-from cosense.scene_graph.dense import points_on
-from cosense.scene_graph.exchange import Exchange, ExchangeSettings
-from cosense.scene_graph.message import Part, part_of
-from cosense.scene_graph.requests import (
+from cosense.messages.scene_graph import Part, part_of
+from cosense.messages.scene_graph_requests import (
     Request,
     Result,
     decode_reply,
     encode_request,
 )
+from cosense.scene_graph.dense import points_on
+from cosense.scene_graph.exchange import Exchange, ExchangeSettings
 from tests.scene_graph.graphs import graph, message
 
 MS = 1_000_000

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from cosense.errors import CosenseError
-from cosense.scene_graph.graph import NodeClass
+from cosense.messages.scene_graph import MAX_NODES, NodeClass, transmitted
 from cosense.scene_graph.graph_file import ground_height_of, read_graph
-from cosense.scene_graph.message import MAX_NODES, transmitted
 from tests.conftest import REPOSITORY
 
 CAR = {"label": "car", "position": [10, 2, -1.1], "size": [4.5, 1.8, 1.6], "yaw": 0.1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosense.config import load_yaml
-from cosense.scene_graph.graph import NodeClass
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.labels import TABLE, classes_of, normalised, table
 
 

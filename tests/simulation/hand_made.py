@@ -12,7 +12,7 @@ from cosense.geometry.boxes import as_boxes, transform_boxes
 from cosense.geometry.transforms import invert, transform_from, transform_from_planar
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.simulation.frame import SimulatedFrame
+from cosense.simulation.stage import SimulatedFrame
 
 STEP_NS = 100_000_000
 START_NS = 1_626_155_123_000_000_000

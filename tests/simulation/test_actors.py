@@ -9,10 +9,10 @@ import torch
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_from_planar, transform_points
 from cosense.simulation.actors import Actors, actors_at, parked_actors
-from cosense.simulation.families import build_scene
-from cosense.simulation.ground import GroundTensors
-from cosense.simulation.lidar import PANDAR40P, ROADSIDE300, LidarModel, sweep
-from cosense.simulation.scene import Scene
+from cosense.simulation.scenes.families import build_scene
+from cosense.simulation.scenes.scene import Scene
+from cosense.simulation.scenes.surface import GroundTensors
+from cosense.simulation.sensors.lidar import PANDAR40P, ROADSIDE300, LidarModel, sweep
 from cosense.simulation.traffic import Traffic
 
 # Three standard deviations of the range noise.

@@ -9,8 +9,8 @@ from cosense.geometry.iou import bev_iou
 from cosense.geometry.transforms import wrap_angle
 from cosense.sensing.objects import VEHICLES
 from cosense.simulation.conflicts import find_conflicts
-from cosense.simulation.families import FAMILIES, build_scene
-from cosense.simulation.paths import Route
+from cosense.simulation.scenes.families import FAMILIES, build_scene
+from cosense.simulation.scenes.paths import Route
 from cosense.simulation.traffic import MAX_ACCELERATION, MAX_BRAKING, STEP_S, Traffic
 
 STEPS = 70

@@ -18,7 +18,7 @@ from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
 from cosense.viewer import bev, colors
-from cosense.viewer.scene import fitting_extent
+from cosense.viewer.annotations import fitting_extent
 from tests.viewer.scenes import detections_of, found, street
 
 FRAME = street()

@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections, Source
+from cosense.viewer.annotations import seen_by
 from cosense.viewer.pack import ReportFrame, pack_frame, pack_grid, pack_points, pack_runs
-from cosense.viewer.scene import seen_by
 from tests.viewer.scenes import detections_of, found, street
 
 FRAME = street()

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from cosense.geometry.transforms import invert, transform_points
 from cosense.scene_graph import NodeClass
 from cosense.viewer import bev, colors
+from cosense.viewer.annotations import extent_around
 from cosense.viewer.registration import MATCH_COLOR, draw_registration
-from cosense.viewer.scene import extent_around
 from tests.scene_graph.scenes import graph_of
 from tests.viewer.scenes import street
 

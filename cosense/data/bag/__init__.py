@@ -1,0 +1,87 @@
+"""Bags of ROS 2 as a data set: how one is recognised, and what a user may have to say about it.
+
+The readers, which need rosbags, are imported only once a bag is opened: `BagOptions` is also part of every
+scenario.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosense.data.dataset import Dataset
+from cosense.errors import CosenseError
+
+FILE_SUFFIXES = (".mcap", ".db3")
+METADATA = "metadata.yaml"
+
+LAYOUT = f"a file that ends in {' or '.join(FILE_SUFFIXES)}, or {METADATA} (a bag of ROS 2)"
+OPTIONS = ("bag",)
+
+# Stands in place of a topic of poses: take the transforms instead.
+FROM_TF = "tf"
+
+
+def recognises(path: Path) -> type[Dataset] | None:
+    """Return the reader of bags for a bag, None for anything else.
+
+    Raises:
+        CosenseError: the file is a bag of ROS 1.
+    """
+    if path.suffix == ".bag" and path.is_file():
+        raise CosenseError(
+            f"{path}: a bag of ROS 1 is converted with `rosbags-convert --src {path.name} --dst NEW`"
+        )
+    if path.suffix in FILE_SUFFIXES or (path / METADATA).is_file():
+        from cosense.data.bag.dataset import BagDataset
+
+        return BagDataset
+    return None
+
+
+@dataclass(frozen=True)
+class BagOptions:
+    """What a bag does not say by itself; whatever is left out is searched for.
+
+    Attributes:
+        points: LiDAR topic of each agent; with it, only the agents named here take part.
+        pose: pose topic of each agent, or "tf" for the transforms.
+        ego: name of the agent whose view is evaluated.
+        world: frame of the poses that are taken from the transforms.
+        ground_truth: topic of the labels.
+        tolerance_ms: largest time between measurements that are taken to belong together.
+    """
+
+    points: dict[str, str] = field(default_factory=dict)
+    pose: dict[str, str] = field(default_factory=dict)
+    ego: str | None = None
+    world: str | None = None
+    ground_truth: str | None = None
+    tolerance_ms: float = 50.0
+
+    def __post_init__(self) -> None:
+        if not self.tolerance_ms >= 0:
+            raise ValueError(f"tolerance_ms is {self.tolerance_ms}, expected at least 0")
+
+
+def by_agent(text: str, option: str) -> dict[str, str]:
+    """Read "AGENT=TOPIC,AGENT=TOPIC" into a topic for each agent.
+
+    Args:
+        text: the words, separated by commas.
+        option: name of the option with the character that follows it, for the error: "--points ".
+
+    Raises:
+        CosenseError: a word has another form, or an agent is named twice.
+    """
+    pairs: dict[str, str] = {}
+    for word in filter(None, text.split(",")):
+        agent_id, _, topic = word.partition("=")
+        if not agent_id or not topic:
+            raise CosenseError(f"{option}{word}: expected AGENT=TOPIC, as {option}vehicle=/lidar_top")
+        if agent_id in pairs:
+            raise CosenseError(
+                f"{option}{word}: '{agent_id}' already has {pairs[agent_id]}, name each agent once"
+            )
+        pairs[agent_id] = topic
+    return pairs

@@ -1,4 +1,4 @@
-"""Cameras in bags: Image or CompressedImage with the CameraInfo beside it."""
+"""Cameras in bags: images, raw or compressed, each with the CameraInfo topic beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.data.bag import types as bag_types
+from cosense.data.bag import message_types
 from cosense.data.bag.file import BagFile
 from cosense.data.bag.topics import AgentTopics, agents_of
 from cosense.errors import CosenseError, nearest
@@ -18,17 +18,24 @@ from cosense.errors import CosenseError, nearest
 _COMPRESSED = "/compressed"
 _TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "rgba8": cv2.COLOR_RGBA2RGB}
 _TO_RGB |= {"mono8": cv2.COLOR_GRAY2RGB, "8UC1": cv2.COLOR_GRAY2RGB, "8UC3": cv2.COLOR_BGR2RGB}
-# OpenCV's names for the patterns are shifted by a pixel against those of ROS.
+# OpenCV's names of the patterns are shifted by a pixel against those of ROS.
 _TO_RGB |= {"bayer_rggb8": cv2.COLOR_BayerBG2RGB, "bayer_bggr8": cv2.COLOR_BayerRG2RGB}
 _TO_RGB |= {"bayer_gbrg8": cv2.COLOR_BayerGR2RGB, "bayer_grbg8": cv2.COLOR_BayerGB2RGB}
 _TO_RGB |= {"yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2, "yuv422": cv2.COLOR_YUV2RGB_UYVY}
-# Distortion models whose numbers are in the order of OpenCV.
+# Distortion models that list their coefficients in the order of OpenCV.
 _OPENCV_MODELS = ("", "plumb_bob", "rational_polynomial")
 
 
 @dataclass(frozen=True)
 class CameraTopics:
-    """Image and calibration of one camera; `frame` is its optical frame."""
+    """The topics of one camera.
+
+    Attributes:
+        name: name of the camera.
+        image: topic of the images.
+        info: topic of the calibration.
+        frame: optical frame.
+    """
 
     name: str
     image: str
@@ -37,9 +44,9 @@ class CameraTopics:
 
 
 def image_topics(bag: BagFile) -> list[str]:
-    """Return one topic a camera: the raw image where there is one, else the compressed."""
+    """Return one topic for each camera: the raw images where there are any, else the compressed ones."""
     found: dict[str, str] = {}
-    for topic in sorted(bag.topics(bag_types.IMAGE, bag_types.COMPRESSED_IMAGE), key=_preference):
+    for topic in sorted(bag.topics(message_types.IMAGE, message_types.COMPRESSED_IMAGE), key=_preference):
         found.setdefault(_folder(topic), topic)
     return sorted(found.values())
 
@@ -54,11 +61,11 @@ def find_cameras(bag: BagFile, agents: Mapping[str, AgentTopics]) -> dict[str, l
     for topic, agent_id in agents_of(agents, image_topics(bag)).items():
         folder = _folder(topic)
         info = f"{folder}/camera_info"
-        infos = bag.topics(bag_types.CAMERA_INFO)
+        infos = bag.topics(message_types.CAMERA_INFO)
         if info not in infos:
             raise CosenseError(
-                f"{bag.path}: camera '{topic}' has no calibration: no {bag_types.CAMERA_INFO} on '{info}', "
-                f"{nearest(info, infos)}; record it too, or leave the cameras out"
+                f"{bag.path}: camera '{topic}' has no calibration: no {message_types.CAMERA_INFO} on "
+                f"'{info}', {nearest(info, infos)}; record it too, or leave the cameras out"
             )
         name = folder.rsplit("/", 1)[-1] or "camera"
         cameras[agent_id].append(CameraTopics(name, topic, info, bag.first(topic).header.frame_id))
@@ -66,10 +73,14 @@ def find_cameras(bag: BagFile, agents: Mapping[str, AgentTopics]) -> dict[str, l
 
 
 def image_of(message: Any, info: Any) -> NDArray[np.uint8]:
-    """Return an image (H,W,3) RGB without the distortion that its CameraInfo describes.
+    """Return an image (H,W,3), uint8 RGB, rectified by its CameraInfo.
+
+    Args:
+        message: Image or CompressedImage.
+        info: CameraInfo of the same camera.
 
     Raises:
-        CosenseError: the encoding or the distortion model is not known, or the data is broken.
+        CosenseError: the encoding or the distortion model is unknown, or the data is broken.
     """
     image = _decompressed(message) if hasattr(message, "format") else _raw(message)
     distortion = np.asarray(info.d, dtype=np.float64)
@@ -111,7 +122,7 @@ def _raw(message: Any) -> NDArray[np.uint8]:
 
 
 def _folder(topic: str) -> str:
-    """Return what image and CameraInfo of one camera have in common: /unit/front of /unit/front/image_raw."""
+    """Return the namespace of a camera, e.g. /unit/front for /unit/front/image_raw."""
     return topic.removesuffix(_COMPRESSED).rsplit("/", 1)[0]
 
 

@@ -1,32 +1,39 @@
-"""A ROS 2 bag as a data set: recorded by our own stack, written by `cosense convert`, or by anyone.
+"""A ROS 2 bag as a data set: recorded by our own stack, written by `cosense convert`, or by anyone else.
 
-bag_topics.py says which topic belongs to whom, bag_frames.py which messages make up a frame. Where only some
-frames have ground truth, these are the split "labelled", and what is opened when no split is named.
+topics.py decides which topic belongs to which agent, index.py which messages make up a frame. Where only some
+frames have ground truth, these are the split "labelled", which is opened when no split is named.
+
+Ground truth is a vision_msgs/Detection3DArray, or the cubes of a MarkerArray as our player draws them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from cosense.config import to_mapping
+from cosense.data.bag import BagOptions
 from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
 from cosense.data.bag.file import BagFile, Entry
-from cosense.data.bag.frames import BagFrame, frames_of
-from cosense.data.bag.index import BagIndex
-from cosense.data.bag.labels import objects_of
-from cosense.data.bag.topics import AgentTopics, BagOptions
-from cosense.data.dataset import NO_LABELS, CooperativeFrame, DatasetInfo
+from cosense.data.bag.index import BagFrame, BagIndex, frames_of
+from cosense.data.bag.topics import AgentTopics
+from cosense.data.dair_labels import CLASS_OF_TYPE
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo
 from cosense.errors import CosenseError, nearest
-from cosense.geometry.transforms import Matrix, invert
+from cosense.geometry.boxes import as_boxes
+from cosense.geometry.transforms import Matrix, invert, yaw_of
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
-from cosense.sensing.objects import Objects
-from cosense.sensing.ros_messages import cloud_to_points
+from cosense.sensing.objects import ObjectClass, Objects
+from cosense.sensing.ros_messages import cloud_to_points, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
 
 
-class BagDataset:
+class BagDataset(Dataset):
     """One bag; see the module.
 
     Args:
@@ -34,14 +41,13 @@ class BagDataset:
         split: "all" or "labelled".
         labels: None, or the name of the one label set that the bag has.
         cameras: also read the images.
-        options: what the bag does not say by itself.
+        bag: what the bag does not say by itself.
 
     Raises:
-        CosenseError: a topic, a frame or a calibration that is needed is missing, or several could be meant.
+        CosenseError: a topic, a frame or a calibration is missing, or there are several candidates.
     """
 
     kind = "ros2-bag"
-    async_frames = 0
 
     def __init__(
         self,
@@ -50,10 +56,10 @@ class BagDataset:
         split: str | None = None,
         labels: str | None = None,
         cameras: bool = False,
-        options: BagOptions | None = None,
+        bag: BagOptions | None = None,
     ) -> None:
         self.path = path
-        self.options = options or BagOptions()
+        self.options = bag or BagOptions()
         self._bag = BagFile(path)
         self._index = BagIndex(self._bag, self.options, cameras=cameras)
         frames, self._notes = frames_of(self._index)
@@ -75,7 +81,7 @@ class BagDataset:
                 f"{path}: has no frame that can be used: {'; '.join(self._notes)}; choose other poses with "
                 "--pose AGENT=TOPIC or more --tolerance-ms"
             )
-        self[0]  # What every frame lacks is said before anything is started.
+        self[0]  # raises at once if something is missing that every frame needs
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -89,13 +95,17 @@ class BagDataset:
 
     @property
     def agents(self) -> dict[str, AgentKind]:
-        """Who takes part in any of the frames that have the ego of the first one; that ego first."""
+        """The kinds of all agents in the frames that have the same ego as the first frame; the ego first."""
         ego_id = self._frames[0].ego_id
         there = {name: None for frame in self._frames if frame.ego_id == ego_id for name in frame.clouds}
         return {agent_id: self._index.agents[agent_id].kind for agent_id in there}
 
+    def description(self) -> dict[str, Any]:
+        """See `Dataset.description`; it includes the options."""
+        return {**super().description(), "bag": to_mapping(self.options)}
+
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """See `Dataset.info`; to verify is to read every frame."""
+        """See `Dataset.info`; `verify` reads every frame."""
         problems = []
         for index in range(len(self)) if verify else ():
             try:
@@ -139,9 +149,9 @@ class BagDataset:
         )
 
     def _read_camera(self, topics: CameraTopics, agent_id: str, frame: BagFrame) -> Camera | None:
-        """Return the image that belongs to the agent's cloud, None where there is none.
+        """Return the image that belongs to the agent's cloud, None if there is none.
 
-        Where the bag does not say which one that is, it is the nearest within the tolerance.
+        If the bag does not say which one that is, the nearest within the tolerance is taken.
         """
         cloud = frame.clouds[agent_id]
         recorded = None
@@ -167,7 +177,7 @@ class BagDataset:
         return Camera(topics.name, pixels, info.k.reshape(3, 3), T_camera_agent, image.stamp_ns)
 
     def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
-        """Return T_camera_agent (4,4) by the transforms."""
+        """Return T_camera_agent (4,4) from the transforms."""
         lidar_frame = self._index.agents[agent_id].lidar_frame
         tolerance_ns = self._index.tolerance_ns
         T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, cloud.moment, tolerance_ns)
@@ -208,7 +218,7 @@ class BagDataset:
 
 
 def _label_set(recorded: set[str], has_labels: bool) -> str:
-    """Return the name of the labels: what the bag says, else that they are a bag's own."""
+    """Return the name of the labels: the one that the bag records, else "recorded"."""
     if not has_labels or recorded == {NO_LABELS}:
         return NO_LABELS
     return min(recorded - {NO_LABELS}, default="recorded")
@@ -217,3 +227,61 @@ def _label_set(recorded: set[str], has_labels: bool) -> str:
 def _sensors(agent: AgentTopics) -> str:
     pose = agent.pose or f"transforms from '{agent.world}' to '{agent.lidar_frame}'"
     return f"LiDAR {agent.points}, pose {pose}"
+
+
+_CUBE, _ADD = 1, 0
+_CLASS_OF_NAME = CLASS_OF_TYPE | {label.name.lower(): label for label in ObjectClass}
+
+
+def objects_of(message: Any) -> tuple[Objects, str]:
+    """Return labelled objects and the frame in which they are given.
+
+    Args:
+        message: Detection3DArray (class in the first hypothesis, `id` the same for one object over time) or
+            MarkerArray (cubes; the namespace is the class, the text the id).
+
+    Raises:
+        CosenseError: a class is not known, an orientation is not valid or a size not positive.
+    """
+    if hasattr(message, "detections"):
+        frame = message.header.frame_id
+        found = [
+            (item.bbox.center, item.bbox.size, _class_name(item), item.id or f"{frame}/{index}")
+            for index, item in enumerate(message.detections)
+        ]
+    else:
+        cubes = [m for m in message.markers if m.type == _CUBE and m.action == _ADD]
+        frame = (cubes or message.markers)[0].header.frame_id if message.markers else ""
+        found = [(cube.pose, cube.scale, cube.ns, cube.text or f"{cube.ns}/{cube.id}") for cube in cubes]
+    rows, labels = [], []
+    for pose, size, name, _ in found:
+        T: Matrix = pose_to_matrix(pose.position, pose.orientation)
+        if not min(size.x, size.y, size.z) > 0:
+            raise CosenseError(f"a box of '{name}' has size {size.x} x {size.y} x {size.z} m")
+        rows.append([*T[:3, 3], size.x, size.y, size.z, _yaw(T, pose.orientation)])
+        labels.append(_label(name))
+    ids = np.array([item_id for *_, item_id in found], dtype=np.str_)
+    return Objects(as_boxes(rows), np.array(labels, dtype=np.int64), ids), frame
+
+
+def _yaw(T: Matrix, orientation: Any) -> float:
+    """Return the heading; an upright box is spared the rounding of a rotation matrix."""
+    if orientation.x == 0 == orientation.y:
+        sign = -1.0 if orientation.w < 0 else 1.0
+        return float(2 * np.arctan2(sign * orientation.z, sign * orientation.w))
+    return yaw_of(T)
+
+
+def _class_name(item: Any) -> str:
+    """Return the class of a Detection3D, which is laid out differently in vision_msgs 2 and 3."""
+    if not item.results:
+        return ""
+    hypothesis = getattr(item.results[0], "hypothesis", item.results[0])
+    return str(getattr(hypothesis, "class_id", getattr(hypothesis, "id", "")))
+
+
+def _label(name: str) -> ObjectClass:
+    label = _CLASS_OF_NAME.get(name.lower())
+    if label is None:
+        raise CosenseError(f"a box has the class '{name}', {nearest(name.lower(), _CLASS_OF_NAME)}")
+    return label

@@ -1,7 +1,7 @@
-"""A recording of ROS 2: MCAP files, and the folders of rosbag2 with MCAP or SQLite inside.
+"""A recording of ROS 2 as a file: MCAP, SQLite, or a folder of rosbag2 with either inside.
 
-One pass over the file when it is opened finds out what was measured when; of large messages only the place is
-kept, and they are read again, each by itself, when they are asked for.
+One pass over the file, when it is opened, finds out what was measured when. Small messages are kept; large
+ones are read again, each by itself, when they are asked for.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
-from cosense.data.bag import types as bag_types
-from cosense.data.timeline import Moment, with_turns
+from cosense.data.bag import message_types
+from cosense.data.bag.timeline import Moment, with_turns
 from cosense.errors import CosenseError, nearest
 
 # Messages of these types are kept in memory when the bag is opened: they are small.
-_KEPT = (*bag_types.POSES, bag_types.TRANSFORMS, bag_types.CAMERA_INFO, bag_types.STRING)
-# After the four bytes that say how the message is encoded; in an array after its length, if it is not empty.
+_KEPT = (*message_types.POSES, message_types.TRANSFORMS, message_types.CAMERA_INFO, message_types.STRING)
+# The header follows the four bytes that declare the encoding; in an array it also follows the length.
 _STAMP_AT = 4
 _STAMP_IN_ARRAY_AT = 8
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A message of the bag.
+    """Where one message of the bag is found.
 
     Attributes:
-        topic: of the message.
-        moment: when it was measured, by its header; when it was recorded where it has none.
-        ordinal: counts the messages of the topic that were recorded at that very nanosecond.
-        data: the serialised message where it is kept.
+        topic: topic of the message.
+        moment: time of measurement according to its header, or of recording if it has none.
+        ordinal: position among the messages of the topic that were recorded in the same nanosecond.
+        data: the serialised message, None if it is not kept.
     """
 
     topic: str
@@ -56,10 +56,10 @@ class BagFile:
         path: .mcap or .db3 file, or a folder with metadata.yaml.
 
     Attributes:
-        types: message type by topic, of the topics that have messages.
+        types: message type of each topic that has messages.
 
     Raises:
-        CosenseError: it cannot be read.
+        CosenseError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,25 +67,30 @@ class BagFile:
         self._readers: dict[int, Reader] = {}
         with self._speaking():
             connections = self._reader.connections
-            self._store = bag_types.types_of(connections)
+            self._store = message_types.types_of(connections)
         self.types: dict[str, str] = {}
         for topic, name in ((c.topic, c.msgtype) for c in connections if c.msgcount):
             first = self.types.setdefault(topic, name)
-            if first != name and {first, name} & set(bag_types.KNOWN):
+            if first != name and {first, name} & set(message_types.KNOWN):
                 raise CosenseError(
                     f"{path}: topic '{topic}' has two types, {first} and {name}; record the two under "
                     "different names"
                 )
 
     def topics(self, *types: str) -> list[str]:
-        """Return the topics of these types."""
+        """Return the topics that have one of these types, sorted."""
         return sorted(topic for topic, name in self.types.items() if name in types)
 
     def check_topic(self, topic: str, types: Collection[str], argument: str) -> str:
-        """Return a topic that somebody has named.
+        """Return `topic` if it can be used.
+
+        Args:
+            topic: the name that the user gave.
+            types: message types that are allowed.
+            argument: the option with which it was given, for the error.
 
         Raises:
-            CosenseError: it is not in the bag or has another type; names the candidates.
+            CosenseError: it is not in the bag, or has another type; the error names the candidates.
         """
         candidates = self.topics(*types)
         if topic not in self.types:
@@ -127,10 +132,10 @@ class BagFile:
                 yield Entry(topic, moment, ordinal, kept)
 
     def read(self, entry: Entry) -> Any:
-        """Return a message.
+        """Return the message of an entry.
 
         Raises:
-            CosenseError: it cannot be read or is not of its type.
+            CosenseError: it cannot be read, or does not match its type.
         """
         if entry.data is not None:
             return self.deserialize(entry.topic, entry.data)
@@ -145,7 +150,7 @@ class BagFile:
         """Return a message from its bytes.
 
         Raises:
-            CosenseError: it is not of its type.
+            CosenseError: the bytes do not match the type of the topic.
         """
         with self._speaking(topic):
             return self._store.deserialize_cdr(data, self.types[topic])
@@ -155,7 +160,7 @@ class BagFile:
 
     @property
     def _reader(self) -> Reader:
-        """Return the reader of this process: two processes must not move in one open file."""
+        """The reader of this process: two processes must not share the position in one open file."""
         process = os.getpid()
         if process not in self._readers:
             reader = Reader(self.path)
@@ -165,9 +170,9 @@ class BagFile:
 
     @contextlib.contextmanager
     def _speaking(self, topic: str | None = None) -> Iterator[None]:
-        """Turn whatever goes wrong while reading into one line.
+        """Turn whatever goes wrong while reading into one CosenseError.
 
-        rosbags passes on the errors of its decompressors, of SQLite and of its parsers as they are.
+        rosbags passes on the errors of its decompressors, of SQLite and of its parsers unchanged.
         """
         try:
             yield
@@ -190,12 +195,12 @@ def _cure(path: Path) -> str:
 
 
 def _stamp_ns(type_name: str, data: bytes, log_ns: int) -> int:
-    """Return the stamp of a serialised message without reading the rest."""
-    if type_name in (bag_types.STRING, bag_types.TRANSFORMS):
+    """Return the stamp of a serialised message without decoding the rest."""
+    if type_name in (message_types.STRING, message_types.TRANSFORMS):
         return log_ns
     order = "<" if data[1] & 1 else ">"
     start = _STAMP_AT
-    if type_name == bag_types.MARKERS:
+    if type_name == message_types.MARKERS:
         if struct.unpack_from(order + "I", data, _STAMP_AT)[0] == 0:
             return log_ns
         start = _STAMP_IN_ARRAY_AT

@@ -1,9 +1,10 @@
-"""What a bag cannot say by itself, one line of JSON a frame on the topic /cosense/frame (std_msgs/String).
+"""The topic /cosense/frame: one line of JSON for each frame (std_msgs/String), with what no other topic says.
 
-Which clouds make up one frame, who of them is the ego, what kind an agent is, where its cameras are, what the
-frame is called in the data set that it came from. It is a topic and not metadata of the file, because topics
-survive what people do with bags (recording what is played, other storages, filters), and each line stands for
-itself, because bags are cut. Bags of other people have no such topic and need none.
+A line says which clouds make up the frame, which agent is the ego, of what kind each agent is, where its
+cameras are, and how the frame is called in the data set that it came from. It is a topic rather than metadata
+of the file, because topics survive what people do with bags (recording while playing, other storages,
+filters), and each line is complete by itself, because bags are cut. Bags from elsewhere do not have it and
+need none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from cosense.sensing.frame import AgentKind
 
 @dataclass(frozen=True)
 class CameraRecord:
-    """A camera in one frame: when its image was taken, and the 16 numbers of T_camera_agent row by row."""
+    """A camera in one frame.
+
+    Attributes:
+        stamp_ns: time at which the image was taken.
+        transform: the 16 numbers of T_camera_agent, row by row.
+    """
 
     stamp_ns: int
     transform: list[float]
@@ -44,8 +50,8 @@ class AgentRecord:
 
     Attributes:
         kind: vehicle or infrastructure.
-        stamp_ns: of its cloud.
-        cameras: by name.
+        stamp_ns: time stamp of its cloud.
+        cameras: its cameras by name.
     """
 
     kind: AgentKind
@@ -55,13 +61,13 @@ class AgentRecord:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """One line.
+    """The content of one line.
 
     Attributes:
-        frame_id, sequence, ego_id: as in `CooperativeFrame`.
-        label_set: of the data set that the frame came from; "none" for a frame without labels.
-        agents: by id, the ego first.
-        generator: which cosense has written it.
+        frame_id, sequence, ego_id: the same as in `CooperativeFrame`.
+        label_set: label set of the data set that the frame came from; "none" for a frame without labels.
+        agents: the agents by id, the ego first.
+        generator: version of cosense that wrote the line.
     """
 
     frame_id: str
@@ -80,8 +86,8 @@ def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
     """Return the line of a frame.
 
     Args:
-        frame: of any data set.
-        label_set: of that data set.
+        frame: a frame of any data set.
+        label_set: label set of that data set.
     """
     agents = {
         agent_id: AgentRecord(
@@ -107,11 +113,11 @@ def record_from_text(text: str, where: str) -> FrameRecord:
     """Read one line of JSON.
 
     Args:
-        text: what `record_to_text` returned.
+        text: a line that `record_to_text` wrote.
         where: file and topic, for the error.
 
     Raises:
-        CosenseError: it is something else.
+        CosenseError: the text is no such line.
     """
     try:
         mapping = json.loads(text)

@@ -1,4 +1,4 @@
-"""Where something was at a moment of a recording: from a topic of poses, or from /tf and /tf_static."""
+"""Poses at a moment of a recording, from a topic of poses or from /tf and /tf_static."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.bag.file import Entry
-from cosense.data.timeline import Moment, Timeline
+from cosense.data.bag.timeline import Moment, Timeline
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, interpolated, invert
 from cosense.sensing.ros_messages import message_to_pose, pose_to_matrix, to_ns
@@ -21,8 +21,8 @@ class PoseTrack:
     """The poses of one topic.
 
     Args:
-        entries: of the topic.
-        read: returns the message of an entry.
+        entries: all messages of the topic.
+        read: function that returns the message of an entry.
     """
 
     def __init__(self, entries: Sequence[Entry], read: Callable[[Entry], Any]) -> None:
@@ -32,8 +32,8 @@ class PoseTrack:
     def at(self, moment: Moment, tolerance_ns: int) -> tuple[Matrix, NDArray[np.float64]] | None:
         """Return T_world_frame (4,4) and the covariance (3,3) of (x, y, yaw) at a moment.
 
-        The pose with that stamp; else between the two around it; else the nearest within the tolerance.
-        None where there is none, or where it is not valid, as before a localisation has found its place.
+        It is the pose with that stamp, else interpolated between the two around it, else the nearest within
+        the tolerance. None if there is none, or if it is not valid, e.g. before a localisation has converged.
         """
         pair = self._timeline.around(moment, tolerance_ns)
         if pair is None:
@@ -51,10 +51,10 @@ class PoseTrack:
 
 
 class TransformTree:
-    """All transforms of a recording; a frame has the parent that was named last.
+    """All transforms of a recording; if a frame has several parents, the one that was recorded last counts.
 
     Args:
-        messages: tf2_msgs/msg/TFMessage with the time at which it was recorded and whether it is static.
+        messages: each tf2_msgs/msg/TFMessage, its time of recording in nanoseconds, and whether it is static.
     """
 
     def __init__(self, messages: Iterable[tuple[Any, int, bool]]) -> None:
@@ -81,19 +81,19 @@ class TransformTree:
 
     @property
     def frames(self) -> list[str]:
-        """All frames that are named."""
+        """The names of all frames, sorted."""
         return sorted({*self._parents, *self._parents.values()})
 
     def root_of(self, frame: str) -> str:
-        """Return the frame from which all others of the tree of `frame` hang."""
+        """Return the root of the tree that contains `frame`."""
         return self._chain(_name(frame))[-1]
 
     def is_connected(self, dst: str, src: str) -> bool:
-        """Return whether there is any way between two frames, at whatever time."""
+        """Return whether two frames are connected at any time."""
         return self.root_of(dst) == self.root_of(src)
 
     def at(self, dst: str, src: str, moment: Moment, tolerance_ns: int) -> Matrix | None:
-        """Return T_dst_src (4,4) at a moment, None where a transform on the way is not known then."""
+        """Return T_dst_src (4,4) at a moment, None if a transform on the way is unknown at that time."""
         up_dst, up_src = self._chain(_name(dst)), self._chain(_name(src))
         common = next((frame for frame in up_src if frame in up_dst), None)
         if common is None:
@@ -103,14 +103,14 @@ class TransformTree:
         return None if T_common_dst is None or T_common_src is None else invert(T_common_dst) @ T_common_src
 
     def _chain(self, frame: str) -> list[str]:
-        """Return the frame and what it hangs from, up to the root."""
+        """Return the frame and its ancestors, up to the root."""
         chain = [frame]
         while (parent := self._parents.get(chain[-1])) is not None and parent not in chain:
             chain.append(parent)
         return chain
 
     def _up(self, frames: Sequence[str], moment: Moment, tolerance_ns: int) -> Matrix | None:
-        """Return the transform from the first of these frames to the parent of the last."""
+        """Return the transform (4,4) from the first of these frames to the parent of the last."""
         T = np.eye(4)
         for frame in frames:
             T_parent_frame = self._static.get(frame)
@@ -123,7 +123,7 @@ class TransformTree:
 
 
 def timeline_of(entries: Sequence[Entry]) -> Timeline[Entry]:
-    """Return messages by their moment."""
+    """Return a timeline of messages."""
     stamps_ns = [entry.stamp_ns for entry in entries]
     return Timeline(stamps_ns, [entry.moment.log_ns for entry in entries], entries)
 
@@ -141,5 +141,5 @@ def _between(timeline: Timeline[Matrix], moment: Moment, tolerance_ns: int) -> M
 
 
 def _name(frame: str) -> str:
-    """Return a frame without the slash that ROS 1 put before it."""
+    """Return the name of a frame without the leading slash of ROS 1."""
     return frame.lstrip("/")

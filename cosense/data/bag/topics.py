@@ -1,16 +1,16 @@
-"""Which topics of a bag belong to whom: found by their types and names, or as the user says.
+"""Assigns the topics of a bag to agents: by their types and names, or as the user says.
 
 - Each PointCloud2 with x, y and z is the LiDAR of an agent, unless it also has boxes (our own /detections) or
-  is given in a world frame (a map). The agent is named after the first word of the topic: /unit/points is of
-  "unit"; a topic of one word alone, as /velodyne_points, is of "ego".
+  is given in a world frame (a map). The agent is named after the first word of the topic: /unit/points
+  belongs to "unit"; a topic of a single word, such as /velodyne_points, belongs to "ego".
 - The pose of an agent is the topic of poses or odometry that starts with the same word, else the transforms
-  from the world to the frame of its cloud, else the only topic of poses if there is but one agent. A pose
+  from the world to the frame of its cloud, else the only topic of poses if there is only one agent. A pose
   that names no child frame is the pose of the LiDAR.
-- The world is the frame of the poses, else map, world or odom where it is above the cloud, else what is on
-  top.
-- The ego is the agent "vehicle" or "ego", else the first vehicle by name. Whose name has one of the words in
-  `_INFRASTRUCTURE` is a roadside unit, everybody else a vehicle.
-- Ground truth is a Detection3DArray or else a MarkerArray whose name says so.
+- The world is the frame of the poses, else map, world or odom if it is an ancestor of the cloud's frame, else
+  the root of the tree.
+- The ego is the agent "vehicle" or "ego", else the first vehicle by name. An agent is a roadside unit if its
+  name contains one of the words in `_INFRASTRUCTURE`, otherwise a vehicle.
+- Ground truth is a Detection3DArray, else a MarkerArray, with a topic name that says so.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from cosense.data.bag import types as bag_types
+from cosense.data.bag import FROM_TF, BagOptions, message_types
 from cosense.data.bag.file import BagFile
-from cosense.data.bag.options import FROM_TF, BagOptions
 from cosense.data.bag.poses import TF_STATIC, TransformTree
 from cosense.errors import CosenseError, nearest
 from cosense.sensing.frame import AgentKind
 from cosense.topics import TF
 
-# Whether what is published there holds for ever.
+# Whether the transforms of a topic hold for all time.
 TRANSFORMS = {TF: False, TF_STATIC: True}
 _WORLDS = ("map", "world", "odom")
 _INFRASTRUCTURE = {"infra", "infrastructure", "rsu", "unit", "roadside", "pole", "minus"}
@@ -37,15 +36,15 @@ _BOX_FIELDS = {"l", "w", "h", "yaw"}
 
 @dataclass(frozen=True)
 class AgentTopics:
-    """What belongs to one agent.
+    """The topics and frames of one agent.
 
     Attributes:
         kind: vehicle or infrastructure.
         points: topic of its LiDAR.
-        lidar_frame: of its clouds.
-        pose: topic of poses, None for transforms.
-        pose_frame: whose pose that is; the LiDAR's where the messages name no child frame.
-        world: frame in which poses are meant.
+        lidar_frame: frame of its clouds.
+        pose: topic of its poses, None if they come from transforms.
+        pose_frame: frame that the poses describe; the LiDAR's if the messages name no child frame.
+        world: frame in which the poses are given.
     """
 
     kind: AgentKind
@@ -62,13 +61,13 @@ def find_agents(
     """Return the agents of a bag by name.
 
     Args:
-        bag: the bag.
+        bag: the file.
         options: what the user says.
-        tree: the transforms of the bag.
-        kinds: id and kind by topic of the LiDAR, where the bag says it.
+        tree: transforms of the bag.
+        kinds: id and kind of the agent that owns a LiDAR topic, where the bag says it.
 
     Raises:
-        CosenseError: there is no LiDAR or no pose, or several that could be meant.
+        CosenseError: there is no LiDAR or no pose, or several candidates.
     """
     named = {topic: agent_id for topic, (agent_id, _) in kinds.items()}
     clouds = _clouds(bag, options, named)
@@ -106,15 +105,15 @@ def find_agents(
 
 
 def ego_of(agents: Mapping[str, AgentTopics]) -> str:
-    """Return the ego when nothing else is said."""
+    """Return the ego if the user names none."""
     vehicles = sorted(name for name, agent in agents.items() if agent.kind == "vehicle")
     return next((name for name in ("vehicle", "ego") if name in agents), min(vehicles or agents))
 
 
 def agents_of(agents: Mapping[str, AgentTopics], topics: Collection[str]) -> dict[str, str]:
-    """Return the agent that each of these topics belongs to, by the first word of their names.
+    """Return the agent that each of these topics belongs to, according to the first word of its name.
 
-    With one agent alone all of them are its own.
+    If there is only one agent, all topics are its own.
     """
     by_word = {_agent_of(agent.points): agent_id for agent_id, agent in agents.items()}
     found = {}
@@ -126,12 +125,12 @@ def agents_of(agents: Mapping[str, AgentTopics], topics: Collection[str]) -> dic
 
 
 def find_ground_truth(bag: BagFile, options: BagOptions) -> str | None:
-    """Return the topic of the labels, None where there are none.
+    """Return the topic of the labels, None if there is none.
 
     Raises:
-        CosenseError: several could be meant, or the one that is named cannot.
+        CosenseError: there are several candidates, or the one that the user names is none.
     """
-    types = (bag_types.DETECTIONS, bag_types.MARKERS)
+    types = (message_types.DETECTIONS, message_types.MARKERS)
     if options.ground_truth is not None:
         return bag.check_topic(options.ground_truth, types, "--ground-truth")
     for type_name in types:
@@ -150,15 +149,15 @@ def _clouds(bag: BagFile, options: BagOptions, named: Mapping[str, str]) -> dict
     """Return the topic of the LiDAR of each agent."""
     if options.points:
         for agent_id, topic in options.points.items():
-            bag.check_topic(topic, (bag_types.CLOUD,), f"--points {agent_id}={topic}")
+            bag.check_topic(topic, (message_types.CLOUD,), f"--points {agent_id}={topic}")
         return options.points
     found: dict[str, list[str]] = {}
-    for topic in bag.topics(bag_types.CLOUD):
+    for topic in bag.topics(message_types.CLOUD):
         if _is_lidar(bag, topic, options):
             found.setdefault(named.get(topic, _agent_of(topic)), []).append(topic)
     if not found:
         raise CosenseError(
-            f"{bag.path}: no topic of {bag_types.CLOUD} with x, y and z of a sensor; topics: "
+            f"{bag.path}: no topic of {message_types.CLOUD} with x, y and z of a sensor; topics: "
             f"{', '.join(sorted(bag.types)) or 'none'}"
         )
     for agent_id, topics in found.items():
@@ -185,13 +184,13 @@ def _pose_topic(
     lidar_frame: str,
     clouds: Mapping[str, str],
 ) -> str | None:
-    """Return the topic of an agent's pose, None for transforms."""
+    """Return the topic of an agent's pose, None if it comes from transforms."""
     chosen = options.pose.get(agent_id)
     if chosen == FROM_TF:
         return None
     if chosen is not None:
-        return bag.check_topic(chosen, bag_types.POSES, f"--pose {agent_id}={chosen}")
-    everywhere = bag.topics(*bag_types.POSES)
+        return bag.check_topic(chosen, message_types.POSES, f"--pose {agent_id}={chosen}")
+    everywhere = bag.topics(*message_types.POSES)
     word = _agent_of(clouds[agent_id])
     own = [topic for topic in everywhere if _agent_of(topic) == word]
     if len(own) == 1:
@@ -211,7 +210,7 @@ def _pose_topic(
 
 
 def _world(bag: BagFile, options: BagOptions, tree: TransformTree, agent_id: str, lidar_frame: str) -> str:
-    """Return the frame in which the transforms give the pose of an agent."""
+    """Return the world frame of an agent whose pose comes from transforms."""
     root = tree.root_of(lidar_frame)
     if options.world is not None:
         if not tree.is_connected(options.world, lidar_frame):

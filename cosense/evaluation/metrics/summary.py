@@ -1,4 +1,8 @@
-"""From the results of frames to the numbers of a run; the same for offline runs and for live ones."""
+"""The numbers of a run from the results of its frames, and how sure a difference between two runs is.
+
+The same for offline runs and for live ones. Two settings are compared on the same frames, drawn with
+replacement again and again (bootstrap).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.evaluation.journal import FrameResult
 from cosense.evaluation.metrics.scoring import (
     Outcome,
     Question,
@@ -24,33 +29,9 @@ from cosense.sensing.objects import ObjectClass, Objects
 
 # Vehicles above this length are beyond the large-box rule of protocol `opencood`.
 LONG_VEHICLE_M = 6.0
-
-
-@dataclass(frozen=True)
-class FrameResult:
-    """What came out of one frame, and what should have.
-
-    Attributes:
-        frame_id: unique within the run.
-        detections: in the ego frame.
-        ground_truth: in the ego frame.
-        num_points: (K,) LiDAR points on each ground truth, of the agent that has most.
-        bytes_per_sender: length of all encoded messages of each collaborator; empty without collaboration.
-        elapsed_ms: from the sensor data of all agents to the detections; NaN where none came.
-    """
-
-    frame_id: str
-    detections: Detections
-    ground_truth: Objects
-    num_points: NDArray[np.int64]
-    bytes_per_sender: Mapping[str, int]
-    elapsed_ms: float
-
-    def __post_init__(self) -> None:
-        if len(self.num_points) != len(self.ground_truth):
-            raise ValueError(
-                f"{len(self.ground_truth)} objects, but {len(self.num_points)} numbers of points"
-            )
+_MAIN_IOU = 0.5
+_RESAMPLES = 300
+_INTERVAL_PERCENT = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -113,19 +94,65 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
     return summary | _bytes(scores) | {"ms_per_frame": _spread(elapsed_ms)}
 
 
-def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -> tuple[float, float]:
-    """Return (IoU threshold, AP) of the main class: at 0.5 if it has that; NaN with nothing to find."""
+def main_question(protocol: Protocol) -> Question:
+    """Return what runs are compared by: the main class, at an IoU of 0.5 where the protocol has that."""
     scored = protocol.main_class
-    threshold = 0.5 if 0.5 in scored.iou_thresholds else scored.iou_thresholds[0]
-    question = (ALL, scored.name, protocol.iou[0], threshold)
+    thresholds = scored.iou_thresholds
+    return ALL, scored.name, protocol.iou[0], _MAIN_IOU if _MAIN_IOU in thresholds else thresholds[0]
+
+
+def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -> tuple[float, float]:
+    """Return IoU threshold and average precision of the main question; NaN with nothing to find."""
+    question = main_question(protocol)
     if not scores:
-        return threshold, math.nan
-    return threshold, pooled_average_precision(pool([s.outcomes[question] for s in scores]), protocol)
+        return question[3], math.nan
+    return question[3], pooled_average_precision(pool([s.outcomes[question] for s in scores]), protocol)
 
 
 def threshold_key(threshold: float) -> str:
     """Return an IoU threshold as results name it: "0.5"."""
     return f"{threshold:g}"
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Average precisions of one setting on frames drawn with replacement, (R,) in [0, 1]."""
+
+    average_precisions: NDArray[np.float64]
+
+    def difference_interval(self, other: Resampled) -> tuple[float, float]:
+        """Return the interval that holds 95 % of the differences to another setting on the same draws."""
+        differences = self.average_precisions - other.average_precisions
+        low, high = np.nanpercentile(differences, _INTERVAL_PERCENT)
+        return float(low), float(high)
+
+
+def frame_draws(num_frames: int, seed: int) -> NDArray[np.int64]:
+    """Return (R,F) how often each frame is in each of R draws of F frames."""
+    random = np.random.default_rng([seed, num_frames])
+    return random.multinomial(num_frames, np.full(num_frames, 1 / num_frames), size=_RESAMPLES)
+
+
+def resample(outcomes: Sequence[Outcome], draws: NDArray[np.int64]) -> Resampled:
+    """Return the average precision of each draw, VOC 2010 with all detections ranked together.
+
+    Args:
+        outcomes: answer of each frame to one question.
+        draws: (R,F) how often each of these frames is in each draw.
+    """
+    num_objects = draws @ np.array([len(outcome.labels) for outcome in outcomes])
+    frame_of = np.repeat(np.arange(len(outcomes)), [len(outcome.scores) for outcome in outcomes])
+    scores = np.concatenate([outcome.scores for outcome in outcomes])
+    order = np.argsort(-scores, kind="stable")
+    hits = np.concatenate([outcome.is_true_positive for outcome in outcomes])[order]
+    times = draws[:, frame_of[order]]
+    found = np.cumsum(times * hits, axis=1)
+    # A frame drawn twice is two frames in a row: among equal detections the last precision is the best one.
+    precision = found / np.maximum(np.cumsum(times, axis=1), 1)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    areas = np.sum(np.diff(found, prepend=0, axis=1) * envelope, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Resampled(np.where(num_objects > 0, areas / num_objects, np.nan))
 
 
 def _pool_all(scores: Sequence[FrameScore], protocol: Protocol) -> dict[Question, Outcome]:

@@ -8,10 +8,10 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from cosense.cooperation.cooperate import FusionKind
-from cosense.cooperation.journal import JournalEntry
 from cosense.cooperation.receiver import FusionResult
 from cosense.data.dataset import Dataset
-from cosense.evaluation.metrics.summary import FrameResult, summarise
+from cosense.evaluation.journal import FrameResult, JournalEntry
+from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import RunSettings, most_points_of_one_agent, run_description

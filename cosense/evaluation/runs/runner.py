@@ -1,18 +1,18 @@
 """Offline evaluation: every frame of a data set through the same functions and bytes as the live nodes.
 
-What is written is what is counted: the numbers come from the lines of frames.jsonl, read back, so that a run
-in one go and one that was stopped and continued give the same. Where agents remember earlier frames of their
+What is written is what is counted: the numbers come from the records of frames.jsonl, so that a run in one go
+and one that was stopped and continued give the same. Where agents remember earlier frames of their
 sequence, a run that goes on first lets them see the frames of the one in which it was stopped again.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 
 import cosense
-from cosense.config import to_mapping
 from cosense.cooperation.cooperate import (
     FEATURE_KINDS,
     FUSION_KINDS,
@@ -33,12 +32,19 @@ from cosense.cooperation.cooperate import (
     check_registration,
 )
 from cosense.cooperation.feature_sender import check_feature_budget
-from cosense.cooperation.relative_poses import RegistrationKind
 from cosense.cooperation.share import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, nearest
-from cosense.evaluation.metrics.summary import (
+from cosense.evaluation.journal import (
+    FRAMES,
+    METRICS,
     FrameResult,
+    frame_record,
+    frame_result,
+    open_run,
+    write_json,
+)
+from cosense.evaluation.metrics.summary import (
     FrameScore,
     average_precision_so_far,
     score,
@@ -46,22 +52,15 @@ from cosense.evaluation.metrics.summary import (
 )
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
-from cosense.evaluation.runs.records import (
-    FRAMES,
-    METRICS,
-    frame_record,
-    frame_result,
-    open_run,
-    read_records,
-    write_json,
-)
 from cosense.evaluation.runs.sequences import SequenceCooperation, readable, sequence_start
 from cosense.geometry.boxes import points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
+from cosense.json_lines import LineWriter, read_lines
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
 from cosense.methods.selection import SELECTIONS, Selection
+from cosense.scene_graph.correction.relative_poses import RegistrationKind, payload_kind
 from cosense.sensing.frame import AgentFrame
 
 logger = logging.getLogger(__name__)
@@ -118,14 +117,14 @@ class RunState:
         total: frames that are to be done.
         scores: of the frames done.
         skipped: frames that could not be read, as messages.
-        with_graphs: whether all send second messages, for poses alone: the second half of a frame's reports.
-        num_messages, num_messages_not_used: so far, without second ones, which may well say nothing.
-        messages_used_for: how many messages contributed what, second ones too.
+        pose_kind: kind of the messages that correct poses and do no more, None where there are none.
+        num_messages, num_messages_not_used: so far, without those of `pose_kind`, which may well say nothing.
+        messages_used_for: how many messages of all kinds contributed what.
     """
 
     protocol: Protocol
     total: int
-    with_graphs: bool = False
+    pose_kind: str | None = None
     scores: list[FrameScore] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     num_messages: int = 0
@@ -148,11 +147,10 @@ class RunState:
             self.skipped.append(record["skipped"])
             return
         self.scores.append(score(frame_result(record), self.protocol))
-        uses = [peer["used_for"] for peer in record["peers"]]
-        self.messages_used_for.update(uses)
-        first = uses[: len(uses) // 2] if self.with_graphs else uses
-        self.num_messages += len(first)
-        self.num_messages_not_used += first.count("nothing")
+        self.messages_used_for.update(peer["used_for"] for peer in record["peers"])
+        fused = [peer["used_for"] for peer in record["peers"] if peer["kind"] != self.pose_kind]
+        self.num_messages += len(fused)
+        self.num_messages_not_used += fused.count("nothing")
 
 
 def evaluate(
@@ -207,14 +205,15 @@ def evaluate(
     check_first_budgets(dataset, [(fusion, budget_bytes)])
     run = run_description(dataset, model, protocol, settings)
     open_run(out, run, restart=restart)
-    state = RunState(protocol, min(limit or len(dataset), len(dataset)), with_graphs=registration != "none")
+    pose_kind = None if registration == "none" else payload_kind(registration).name
+    state = RunState(protocol, min(limit or len(dataset), len(dataset)), pose_kind)
     _resume(state, dataset, out)
     if progress:
         progress(state)
     agents = SequenceCooperation(lambda: settings.start(model))
     if (fusion in FEATURE_KINDS or registration != "none") and 0 < state.done < state.total:
         _catch_up(agents, dataset, settings, state.done)
-    with (out / FRAMES).open("a") as stream:
+    with closing(LineWriter(out / FRAMES)) as lines:
         for index in range(state.done, state.total):
             try:
                 frame = dataset[index]
@@ -222,10 +221,8 @@ def evaluate(
                 record = _skipped(index, error, skip_broken, out)
             else:
                 record = run_frame(frame, agents, settings, sequence=index)
-            line = json.dumps(record, allow_nan=False)
-            stream.write(line + "\n")
-            stream.flush()
-            state.add(json.loads(line))
+            lines.write(record)
+            state.add(record)
             if progress:
                 progress(state)
     if state.num_messages_not_used:
@@ -257,7 +254,7 @@ def run_description(
     return {
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
-        "dataset": dataset_description(dataset),
+        "dataset": dataset.description(),
         "model": model.name,
         "weights_sha256": model.detector.weights_sha256,
         "fingerprint": model.detector.fingerprint.hex(),
@@ -265,22 +262,6 @@ def run_description(
         "dtype": str(model.detector.dtype),
         **asdict(settings),
         "versions": versions(),
-    }
-
-
-def dataset_description(dataset: Dataset) -> dict[str, Any]:
-    """Return which frames of which data set are counted, ready for JSON."""
-    from cosense.data.bag.dataset import BagDataset
-
-    topics = {"bag": to_mapping(dataset.options)} if isinstance(dataset, BagDataset) else {}
-    return {
-        "kind": dataset.kind,
-        "path": str(dataset.path),
-        "split": dataset.split,
-        "label_set": dataset.label_set,
-        "async_frames": dataset.async_frames,
-        "frames": len(dataset),
-        **topics,
     }
 
 
@@ -367,7 +348,7 @@ def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
 def _resume(state: RunState, dataset: Dataset, out: Path) -> None:
     """Count the frames that are already done, after checking that they are those of the data set."""
     last_id = None
-    for record in read_records(out / FRAMES):
+    for record in read_lines(out / FRAMES):
         if state.done < state.total:
             state.add(record)
             last_id = record.get("frame_id")

@@ -9,13 +9,13 @@ from itertools import product
 from typing import Literal, get_args
 
 from cosense.cooperation.cooperate import FEATURE_KINDS, REPAIRED_KINDS, FusionKind, check_fusion
-from cosense.cooperation.relative_poses import RegistrationKind
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.sweep.sweep import Point
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
+from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
-Curve = Literal["budget", "pose-noise", "delay", "loss", "agents", "grid"]
+Curve = Literal["budget", "pose-noise", "delay", "loss", "burst", "rate", "range", "agents", "grid"]
 CURVES: tuple[Curve, ...] = get_args(Curve)
 # In which field of a point the value of a curve goes.
 AXES: Mapping[Curve, str] = {
@@ -23,10 +23,15 @@ AXES: Mapping[Curve, str] = {
     "pose-noise": "pose_noise",
     "delay": "delay_ms",
     "loss": "loss",
+    "burst": "burst",
+    "rate": "rate_bytes_per_s",
+    "range": "range_m",
     "agents": "agents",
 }
 GRID_AXES = ("pose_noise", "delay_ms", "loss")
 DEFAULT_BUDGET_BYTES = 2000
+# The fraction of the messages that bursts take, however long they are.
+BURST_LOSS = 0.3
 USUAL_FUSIONS: Mapping[Curve, tuple[FusionKind, ...]] = {
     "budget": ("late", "intermediate", "hybrid"),
     "grid": ("hybrid",),
@@ -76,6 +81,9 @@ FIELDS: Mapping[str, Axis] = {
     "pose_noise": Axis((0.0, 0.2, 0.4, 0.6, 1.0)),
     "delay_ms": Axis((0.0, 100.0, 200.0, 300.0, 500.0, 1000.0)),
     "loss": Axis((0.0, 0.1, 0.5, 0.9, 1.0), high=1.0),
+    "burst": Axis((1.0, 2.0, 5.0, 10.0, 20.0), low=1.0),
+    "rate_bytes_per_s": Axis((2000, 5000, 10000, 20000, 50000, 200000, 500000), True, 1),
+    "range_m": Axis((10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0), low=1.0),
     "agents": Axis((), True, 1),
 }
 
@@ -158,7 +166,13 @@ def points_of(
             if fusion == "none" or not _can_do(fusion, model):
                 continue
             for registration in (registrations if fusion in REPAIRED_KINDS else ()) or ("none",):
-                start = Point(name, fusion, registration=registration, is_announced=is_announced)
+                start = Point(
+                    name,
+                    fusion,
+                    loss=BURST_LOSS if curve == "burst" else 0.0,
+                    registration=registration,
+                    is_announced=is_announced,
+                )
                 points += _points(start, curve, values, selections, budget_bytes)
     return list(dict.fromkeys(points))
 

@@ -10,19 +10,22 @@ from typing import Any
 
 from cosense.data.dataset import Dataset
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.bootstrap import frame_draws, resample
-from cosense.evaluation.metrics.scoring import Question
-from cosense.evaluation.metrics.summary import summarise_scores, threshold_key
-from cosense.evaluation.protocol import ALL, Protocol
-from cosense.evaluation.runs.records import write_json
-from cosense.evaluation.runs.runner import dataset_description, versions
+from cosense.evaluation.journal import write_json
+from cosense.evaluation.metrics.summary import (
+    frame_draws,
+    main_question,
+    resample,
+    summarise_scores,
+    threshold_key,
+)
+from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.runs.runner import versions
 from cosense.evaluation.sweep.sweep import Point, PointResult, lean
 from cosense.methods.model import Model
 
 JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
 # Falling so many points below the ego alone is within what "never worse than alone" allows.
 TOLERATED_LOSS = 0.5
-_MAIN_IOU = 0.5
 
 
 def sweep_content(
@@ -55,7 +58,7 @@ def sweep_content(
         "seed": seed,
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
-        "dataset": dataset_description(dataset),
+        "dataset": dataset.description(),
         "frames": len(results[0].scores),
         "models": {
             name: {
@@ -142,10 +145,3 @@ def _add_differences(
         if point["fusion"] != "none" and own is not None and other is not None:
             low, high = draw.difference_interval(resampled[reference])
             point |= {"difference": 100 * (own - other), "difference_interval": [100 * low, 100 * high]}
-
-
-def main_question(protocol: Protocol) -> Question:
-    """Return the question that points are compared by: the main class, at 0.5 where the protocol has that."""
-    scored = protocol.main_class
-    thresholds = scored.iou_thresholds
-    return ALL, scored.name, protocol.iou[0], _MAIN_IOU if _MAIN_IOU in thresholds else thresholds[0]

@@ -10,10 +10,10 @@ from dataclasses import replace
 from cosense.config import to_mapping
 from cosense.data.dataset import CooperativeFrame
 from cosense.detectors.base import Detector, Encoded
+from cosense.messages.scene_graph import SceneGraph
 from cosense.methods.model import Model
 from cosense.model_folders import network_tensors
 from cosense.scene_graph.extract.builder import SceneGraphBuilders
-from cosense.scene_graph.graph import SceneGraph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 

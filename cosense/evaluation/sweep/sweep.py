@@ -15,13 +15,14 @@ from typing import get_args
 
 import numpy as np
 
-from cosense.cooperation.channel import JITTER_NS, Channel, DistantCooperation, Exchange
+from cosense.cooperation.channel import STAMP_TOLERANCE_NS, DistantCooperation, Exchange
 from cosense.cooperation.cooperate import BuildGraph, FusionKind
-from cosense.cooperation.relative_poses import RegistrationKind
+from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Encoded
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
+from cosense.evaluation.journal import FrameResult
+from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent
@@ -32,9 +33,12 @@ from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
+from cosense.scene_graph.correction.relative_poses import RegistrationKind
 from cosense.sensing.frame import AgentFrame
 
 _FLOAT32_BYTES = 4
+# A message that would wait longer for its transmission is dropped: the next one says more.
+MAX_QUEUE_MS = 200.0
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,14 @@ class Point:
         selection: by which rule cells are chosen; None for that of the model's profile.
         budget_bytes: limit of each message, None for that of the format; that of graphs is another one.
         pose_noise: standard deviation of every pose, metres in x and y and as many degrees.
-        delay_ms: of every message.
+        delay_ms: time that every message takes.
         loss: fraction of the messages that get lost.
-        agents: the ego and so many less one of the others, those next to it; None for all.
-        registration: how poses are set right by scene graphs, see `Cooperation`.
-        is_announced: whether poses know of their noise.
+        agents: number of agents, the ego and the others next to it; None for all.
+        registration: how poses are corrected, see `Cooperation`.
+        is_announced: whether the covariances of the poses include the noise.
+        rate_bytes_per_s: speed of each link, None for no limit.
+        burst: messages that get lost in a row on average, None where they get lost one by one.
+        range_m: distance from which on nothing is received, None for no limit.
     """
 
     model: str
@@ -64,10 +71,25 @@ class Point:
     agents: int | None = None
     registration: RegistrationKind = "none"
     is_announced: bool = True
+    rate_bytes_per_s: int | None = None
+    burst: float | None = None
+    range_m: float | None = None
 
     @property
     def noise(self) -> PoseNoise:
         return PoseNoise(self.pose_noise, self.pose_noise, self.is_announced)
+
+    def radio(self, seed: int) -> RadioSettings:
+        """Return what all links are like."""
+        return RadioSettings(
+            delay_ms=self.delay_ms,
+            loss=self.loss if self.burst is None else 0.0,
+            burst=None if self.burst is None else Burst.of_length(self.burst, self.loss),
+            rate_bytes_per_s=self.rate_bytes_per_s,
+            max_queue_ms=MAX_QUEUE_MS,
+            range_m=self.range_m,
+            seed=seed,
+        )
 
 
 @dataclass
@@ -118,7 +140,7 @@ class Survey:
         Raises:
             CosenseError: there is none.
         """
-        counts = [history >= longest_delay_ms * 1e6 - JITTER_NS for history in self.history_ns]
+        counts = [history >= longest_delay_ms * 1e6 - STAMP_TOLERANCE_NS for history in self.history_ns]
         if not any(counts):
             raise CosenseError(
                 f"delay of {longest_delay_ms:g} ms: no frame has so much of its sequence before it, the "
@@ -242,7 +264,7 @@ class _Run:
         self.result = PointResult(point)
         self._build_graph = build_graph
         self._model = model
-        self._channel = Channel(point.delay_ms, point.loss, seed)
+        self._radio = point.radio(seed)
         self.begin()
 
     def begin(self) -> None:
@@ -251,7 +273,7 @@ class _Run:
         self._cooperation = DistantCooperation(
             self._model,
             point.fusion,
-            self._channel,
+            self._radio,
             budget_bytes=point.budget_bytes,
             selection=point.selection,
             registration=point.registration,
@@ -277,8 +299,8 @@ def num_elements(data: bytes, model: Model) -> int | None:
     message = decode(data)
     if message.kind != PayloadKind.FEATURES or model.method is None:
         return None
-    payload = decode_features(message.payload, model.method.specs, model.method.detector.grid.shape)
-    return sum(layer.values.size for layer in payload.layers)
+    layers = decode_features(message.payload).layers(model.method.specs, model.method.detector.grid.shape)
+    return sum(layer.values.size for layer in layers)
 
 
 def _believed_agents(

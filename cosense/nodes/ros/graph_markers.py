@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cosense.cooperation.pose_repair import Heard
 from cosense.geometry.transforms import invert, transform_points
+from cosense.messages.scene_graph import SceneGraph
 from cosense.nodes.ros.conversions import header
 from cosense.nodes.ros.markers import clear, text
-from cosense.scene_graph.graph import SceneGraph
+from cosense.scene_graph.correction.pose_correction import Heard
+from cosense.scene_graph.describe.edges import edges_between
 from cosense.viewer.colors import OUTCOMES, agent_colors, rgba
 
 _NODE_M, _EDGE_M, _MATCH_M, _TEXT_M = 0.8, 0.08, 0.25, 1.2
@@ -59,7 +60,7 @@ def graphs_to_markers(
     def add_graph(graph: SceneGraph, places: NDArray[np.float64], alpha: float) -> None:
         color = colors[graph.agent_id]
         add(f"{graph.agent_id} nodes", Marker.SPHERE_LIST, places, _NODE_M, color, alpha)
-        ends = places[graph.edges.ravel()]
+        ends = places[edges_between(graph.classes, graph.positions, graph.sizes).ravel()]
         add(f"{graph.agent_id} edges", Marker.LINE_LIST, ends, _EDGE_M, color, _PALE * alpha)
 
     add_graph(own, own.positions, 1.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rclpy.node import Node
 
-from cosense.cooperation.journal import LineWriter
+from cosense.json_lines import LineWriter
 from cosense.nodes.ros import process
 
 # The diagnostics speak of so many frames.

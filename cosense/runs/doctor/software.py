@@ -141,7 +141,7 @@ def check_models() -> list[Finding]:
     if importlib.util.find_spec("torch") is None:
         return []
     from cosense.model_folders import CONFIG, WEIGHTS
-    from cosense.scene_graph.describe import encoder
+    from cosense.scene_graph.describe import node_encoder as encoder
 
     folders = _models_with(CONFIG)
     if not folders:
@@ -149,7 +149,7 @@ def check_models() -> list[Finding]:
     findings = []
     for name, folder in folders.items():
         if (folder / WEIGHTS).is_file():
-            findings.append(_check_model(name, folder, _load_detector))
+            findings.append(_check_model(name, folder, _load_model))
         else:
             found = f"{name}: configuration without weights, in {folder}"
             findings.append(Finding("models", "ok", found, f"to use it, train it: see {folder / 'card.md'}"))
@@ -180,7 +180,7 @@ def _check_model(name: str, folder: Path, load: Callable[[Path], str]) -> Findin
     return Finding("models", "ok", f"{name}: {path.stat().st_size / 1e6:.1f} MB, {found}")
 
 
-def _load_detector(folder: Path) -> str:
+def _load_model(folder: Path) -> str:
     from cosense.methods.model import load_model
 
     detector = load_model(folder).detector
@@ -189,7 +189,7 @@ def _load_detector(folder: Path) -> str:
 
 
 def _load_encoder(folder: Path) -> str:
-    from cosense.scene_graph.describe.encoder import load_encoder
+    from cosense.scene_graph.describe.node_encoder import load_encoder
 
     load_encoder(folder)
     return "encoder of scene graphs"

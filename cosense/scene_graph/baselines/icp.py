@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points
-from cosense.scene_graph.register.registration import Prior, Registration, Settings, Status
+from cosense.scene_graph.register.result import Prior, Registration, Settings, Status
 
 NEIGHBOURS = 12
 LEAST = 50

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.scene_graph.nodes import Nodes
-from cosense.scene_graph.register.pose import Matched, planar_fit, refine
-from cosense.scene_graph.register.registration import Registration, Settings, Status
+from cosense.scene_graph.register.planar_pose import Matched, planar_fit, refine
+from cosense.scene_graph.register.result import Registration, Settings, Status
+from cosense.scene_graph.register.usable_nodes import Nodes
 
 LEAST = 3
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from cosense.geometry.transforms import transform_points
+from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.baselines.matched import registration_of
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.nodes import Nodes, prepare
-from cosense.scene_graph.register.registration import Prior, Registration, Settings
+from cosense.scene_graph.register.result import Prior, Registration, Settings
+from cosense.scene_graph.register.usable_nodes import Nodes, prepare
 
 # 40 x 40 of one class make a matrix of 1600 x 1600.
 MAX_NODES = 40

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.transforms import Matrix, transform_from_planar, wrap_angle, yaw_of
-from cosense.scene_graph.register.registration import planar
+from cosense.scene_graph.register.result import planar
 
 Array = NDArray[np.float64]
 # Mahalanobis distance beyond which an edge loses its say: 99 % of a good one's are below.

@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.messages.scene_graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.describe.triplets import RANGE_M, canonical_order, find_triplets
-from cosense.scene_graph.graph import MAP_CLASSES, NodeClass, SceneGraph
 
 SIZE = 64
 # Bins of the histogram: what the two neighbours are x the angle x the difference and the sum of the

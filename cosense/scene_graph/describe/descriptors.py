@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from cosense.errors import CosenseError, nearest
-from cosense.scene_graph.describe.encoder import load_encoder
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.register.register import register
-from cosense.scene_graph.register.registration import Prior, Registration, Settings
+from cosense.messages.scene_graph import SceneGraph
+from cosense.scene_graph.describe.node_encoder import load_encoder
+from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.result import Prior, Registration, Settings
 
 DescriptorKind = Literal["learned", "triplets"]
 DESCRIPTORS: tuple[DescriptorKind, ...] = get_args(DescriptorKind)

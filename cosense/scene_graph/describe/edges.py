@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cosense.scene_graph.graph import NodeClass
+from cosense.messages.scene_graph import NodeClass
 
 R_MIN_M, R_MAX_M = 15.0, 30.0
 # How long a wall or kerb is says nothing about who is near its middle, and two agents see different lengths.

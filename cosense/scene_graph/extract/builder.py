@@ -1,62 +1,166 @@
-"""The scene graphs of one agent, frame after frame: a layer that stands and a layer that moves."""
+"""From frames and their detections to scene graphs: `build` for one frame, `SceneGraphBuilder` for many.
+
+Detected boxes become the dynamic nodes, with their centres (not the means of visible points); the rest of the
+cloud becomes the static nodes, see `static_layer`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.scene_graph.extract.build import graph_of, moving_nodes, sure_enough
-from cosense.scene_graph.extract.map_layer import MapLayer
-from cosense.scene_graph.extract.static_objects import static_objects
+from cosense.geometry.transforms import Matrix
+from cosense.messages.scene_graph import NodeClass, SceneGraph
+from cosense.scene_graph.extract.static_layer import StaticLayer, static_objects
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import SceneGraph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.objects import VEHICLES, ObjectClass
 from cosense.tracking.motion import MotionTracker
 
-# Ids are even for what moves and odd for what stands.
+# Below this score more boxes are wrong than right.
+LEAST_SCORE = 0.3
+_PEOPLE = (ObjectClass.PEDESTRIAN,)
+_RIDERS = (ObjectClass.CYCLIST, ObjectClass.TRICYCLIST, ObjectClass.MOTORCYCLIST)
+# Standard deviation of the centre of a box per axis, measured on simulated scenes: of a near box with a score
+# of 1, what a metre of distance adds, and what a score of 0 adds to that of a vehicle.
+_SIGMA_M, _SIGMA_PER_M, _SIGMA_DOUBT_M = 0.06, 0.0015, 0.5
+# Ids are even for dynamic and odd for static nodes.
 _IDS_PER_LAYER = 1 << 15
-# Who knows no better where it is than this, and has no odometry, may be somewhere else in the next frame:
-# nothing can be gathered then.
+# An agent without odometry whose position is less certain than this may be somewhere else in the next frame:
+# static objects cannot be gathered then.
 _JUMPS_M = 0.2
 
 
+def build(frame: AgentFrame | NDArray[np.float32], detections: Detections) -> SceneGraph:
+    """Return the scene graph of one frame, or of a bare cloud.
+
+    Args:
+        frame: frame whose cloud has z up and the sensor at the origin; or such a cloud (N,>=3), whose graph
+            then has an identity pose, no stamp and no name.
+        detections: boxes in the same cloud and frame.
+
+    Returns:
+        Nodes numbered from 0, dynamic ones first; velocities of dynamic nodes are not known.
+
+    Raises:
+        CosenseError: the cloud has another shape, or coordinates that are not finite.
+    """
+    points = frame.points if isinstance(frame, AgentFrame) else frame
+    dynamic = detections[sure_enough(detections)]
+    velocities = np.full((len(dynamic), 2), np.nan)
+    static = static_objects(points, dynamic.boxes).nodes
+    nodes = Nodes.concatenate([dynamic_nodes(dynamic, velocities), static])
+    ids = np.arange(len(nodes))
+    if isinstance(frame, AgentFrame):
+        return graph_of(
+            nodes, ids, frame.agent_id, frame.stamp_ns, frame.T_world_agent, frame.pose_covariance
+        )
+    return graph_of(nodes, ids, "", 0, np.eye(4), np.zeros((3, 3)))
+
+
+def dynamic_nodes(detections: Detections, velocities: NDArray[np.float64]) -> Nodes:
+    """Return a node for each of M detections, in their order; positions are those of box centres.
+
+    Args:
+        detections: boxes in the frame of the graph, those that are `sure_enough`.
+        velocities: (M,2) m/s, NaN where not known.
+    """
+    boxes, scores = detections.boxes, detections.scores.astype(np.float64)
+    classes = _classes(detections.labels)
+    sigmas = _SIGMA_M + _SIGMA_PER_M * np.hypot(boxes[:, 0], boxes[:, 1])
+    sigmas[classes == NodeClass.VEHICLE] += _SIGMA_DOUBT_M * (1 - scores[classes == NodeClass.VEHICLE])
+    return Nodes(
+        classes=classes,
+        positions=boxes[:, :3],
+        sizes=boxes[:, 3:6],
+        yaws=boxes[:, 6],
+        velocities=velocities,
+        sigmas_m=sigmas,
+        scores=scores,
+    )
+
+
+def sure_enough(detections: Detections) -> NDArray[np.bool_]:
+    """Tell which detections (M,) become nodes: a score of at least 0.3, and finite."""
+    return np.asarray((detections.scores >= LEAST_SCORE) & np.isfinite(detections.boxes).all(axis=1))
+
+
+def graph_of(
+    nodes: Nodes,
+    ids: NDArray[np.int64],
+    agent_id: str,
+    stamp_ns: int,
+    T_world_agent: Matrix,
+    pose_covariance: NDArray[np.float64],
+    descriptors: NDArray[np.float32] | None = None,
+) -> SceneGraph:
+    """Return nodes with ids as the graph of an agent."""
+    return SceneGraph(
+        agent_id=agent_id,
+        stamp_ns=stamp_ns,
+        T_world_agent=T_world_agent,
+        pose_covariance=pose_covariance,
+        ids=np.asarray(ids, np.int64),
+        classes=nodes.classes,
+        positions=nodes.positions,
+        sizes=nodes.sizes,
+        yaws=nodes.yaws,
+        velocities=nodes.velocities,
+        sigmas_m=nodes.sigmas_m,
+        scores=nodes.scores,
+        descriptors=descriptors,
+    )
+
+
+def _classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the node class of each `ObjectClass`; other classes are UNKNOWN, not left out."""
+    classes = np.full(len(labels), NodeClass.UNKNOWN, dtype=np.int64)
+    for kind, group in (
+        (NodeClass.VEHICLE, VEHICLES),
+        (NodeClass.PERSON, _PEOPLE),
+        (NodeClass.RIDER, _RIDERS),
+    ):
+        classes[np.isin(labels, group)] = kind
+    return classes
+
+
 class SceneGraphBuilder:
-    """Like `build`, with memory: call `update` with each frame of one agent."""
+    """The scene graphs of one agent, frame after frame: like `build`, with memory."""
 
     def __init__(self) -> None:
-        self._map = MapLayer()
+        self._static = StaticLayer()
         self._motion = MotionTracker()
-        self._moving, self._standing = _Numbers(), _Numbers()
+        self._dynamic_ids, self._static_ids = _Numbers(), _Numbers()
 
     def update(self, frame: AgentFrame, detections: Detections) -> SceneGraph:
         """Return the graph at the stamp of a frame.
 
         Args:
-            frame: later than the one before; a step back in time starts over.
-            detections: of its cloud, in the agent frame.
+            frame: frame after the previous one; a step back in time starts over.
+            detections: boxes in its cloud, in the agent frame.
 
         Returns:
-            What moves first, with velocities where they are known; then what stands, also what was seen
-            earlier and is out of sight by now. The same thing keeps its id.
+            Dynamic nodes first, with velocities where they are known; then static ones, also those seen
+            earlier that are out of sight by now. The same object keeps its id.
 
         Raises:
             CosenseError: the cloud has another shape, or coordinates that are not finite.
         """
-        moving = detections[sure_enough(detections)]
-        found = static_objects(frame.points, moving.boxes)
-        velocities = self._motion.velocities(frame, moving)
-        # What is gathered over frames must not be smeared by a position that jumps from frame to frame.
+        dynamic = detections[sure_enough(detections)]
+        found = static_objects(frame.points, dynamic.boxes)
+        velocities = self._motion.velocities(frame, dynamic)
+        # Objects gathered over frames must not be smeared by a position that jumps from frame to frame.
         if frame.T_odom_agent is None and np.trace(frame.pose_covariance[:2, :2]) / 2 > _JUMPS_M**2:
-            self._map = MapLayer()
-        self._map.update(frame.stamp_ns, frame.T_steady_agent, found)
-        standing, map_ids = self._map.nodes(frame.T_steady_agent)
+            self._static = StaticLayer()
+        self._static.update(frame.stamp_ns, frame.T_steady_agent, found)
+        static, landmark_ids = self._static.nodes(frame.T_steady_agent)
         return graph_of(
-            Nodes.concatenate([moving_nodes(moving, velocities), standing]),
+            Nodes.concatenate([dynamic_nodes(dynamic, velocities), static]),
             np.concatenate(
                 [
-                    2 * self._moving.of(self._motion.track_ids, self._motion.track_ids),
-                    2 * self._standing.of(map_ids, self._map.thing_ids) + 1,
+                    2 * self._dynamic_ids.of(self._motion.track_ids, self._motion.track_ids),
+                    2 * self._static_ids.of(landmark_ids, self._static.landmark_ids) + 1,
                 ]
             ),
             frame.agent_id,
@@ -67,24 +171,24 @@ class SceneGraphBuilder:
 
 
 class _Numbers:
-    """Small numbers for things that are counted without end; one is free again when its thing has gone."""
+    """Small numbers for objects that are counted without end; free again once their object has gone."""
 
     def __init__(self) -> None:
         self._number_of: dict[int, int] = {}
         self._next = 0
 
-    def of(self, things: NDArray[np.int64], there: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of each of some things (K,); `there` are all that keep theirs."""
-        kept = set(there.tolist())
-        self._number_of = {thing: number for thing, number in self._number_of.items() if thing in kept}
+    def of(self, objects: NDArray[np.int64], remembered: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of each of K objects; all `remembered` ones keep their number."""
+        kept = set(remembered.tolist())
+        self._number_of = {item: number for item, number in self._number_of.items() if item in kept}
         taken = set(self._number_of.values())
-        for thing in things.tolist():
-            if thing not in self._number_of:
+        for item in objects.tolist():
+            if item not in self._number_of:
                 while self._next in taken:
                     self._next = (self._next + 1) % _IDS_PER_LAYER
-                self._number_of[thing] = self._next
+                self._number_of[item] = self._next
                 taken.add(self._next)
-        return np.array([self._number_of[thing] for thing in things.tolist()], dtype=np.int64)
+        return np.array([self._number_of[item] for item in objects.tolist()], dtype=np.int64)
 
 
 class SceneGraphBuilders:

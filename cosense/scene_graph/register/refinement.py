@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, wrap_angle
+from cosense.messages.scene_graph import MAP_CLASSES, SceneGraph
 from cosense.scene_graph.baselines.icp import thinned
-from cosense.scene_graph.graph import MAP_CLASSES, SceneGraph
-from cosense.scene_graph.register.registration import Registration, planar
+from cosense.scene_graph.register.result import Registration, planar
 
 _AROUND_M, _VOXEL_M, _NEIGHBOURS = 1.0, 0.1, 10
 # A surface: spread across it less than this share of the next larger one; upright where its normal is level.

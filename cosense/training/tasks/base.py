@@ -116,7 +116,7 @@ def read_run(path: Path) -> tuple[type[Task], RunConfig]:
         raise CosenseError(
             f"{path}: train: '{kind}' is not one of {', '.join(KINDS)}, {nearest(kind, KINDS)}"
         )
-    task = plugins.find_plugin(cosense.training.tasks, _name(kind, mapping, path), Task, f"{path}: {kind}")
+    task = plugins.load_class(cosense.training.tasks, _name(kind, mapping, path), Task, f"{path}: {kind}")
     return task, from_mapping(task.Config, mapping, where=str(path))
 
 

@@ -8,11 +8,11 @@ mean log sigmoid(-z) of nodes without a partner (the dustbin). Deviations:
 - A match is two nodes of one group that are each other's nearest within 1 m under the true pose, and all
   matches weigh the same: there are no clouds of instances whose overlap could weigh them.
 - The softmax runs over pairs of one group only and at the temperature of the registration, as where the
-  descriptors are used (`scene_graph.register.match`). z is not used there, as in the published inference.
+  descriptors are used (`scene_graph.register.candidates`). z is not used there, as in published inference.
 
 A step changes the graphs as those of two agents really differ. Yaw and place are not drawn: nothing that the
-encoder sees depends on them (`scene_graph.describe.encoder`). Both graphs are mirrored together, which makes
-another place; one alone would no longer match.
+encoder (`scene_graph.describe.node_encoder`) sees depends on them. Both graphs are mirrored together, which
+makes another place; one alone would no longer match.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cosense.config import load_config, to_mapping
+from cosense.messages.scene_graph import SceneGraph
 from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS, find_model, write_weights
 from cosense.scene_graph.describe.descriptors import describer
-from cosense.scene_graph.describe.encoder import (
+from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     SIZE,
     EncoderConfig,
@@ -44,9 +45,8 @@ from cosense.scene_graph.describe.encoder import (
     tensors_of,
 )
 from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.graph import SceneGraph
-from cosense.scene_graph.nodes import GROUP_OF
-from cosense.scene_graph.register.registration import Settings
+from cosense.scene_graph.register.result import Settings
+from cosense.scene_graph.register.usable_nodes import GROUP_OF
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs, same_things
 from cosense.training.run_config import RunConfig, SceneConfig
 from cosense.training.samples import Show, silent
@@ -62,7 +62,7 @@ _IMPOSSIBLE = -1e9
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderRunConfig(RunConfig):
-    """A training run of a node encoder of scene graphs, see `scene_graph.describe.encoder`.
+    """A training run of a node encoder of scene graphs, see `scene_graph.describe.node_encoder`.
 
     Attributes:
         encoder: folder whose encoder.yaml says which network.
@@ -171,7 +171,7 @@ class NodeEncoderTask(Task):
 
 
 def log_assignment(a: Tensor, b: Tensor, possible: Tensor, temperature: float) -> Tensor:
-    """Return log P (Na,Nb) of the double softmax, as `scene_graph.register.match.match_scores` has it."""
+    """Return log P (Na,Nb) of the double softmax, as `register.candidates.match_scores` has it."""
     similarity = (a @ b.T / temperature).masked_fill(~possible, _IMPOSSIBLE)
     return torch.log_softmax(similarity, dim=1) + torch.log_softmax(similarity, dim=0)
 

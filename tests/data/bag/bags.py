@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from cosense.data.bag import types as bag_types
+from cosense.data.bag import message_types
 from cosense.data.bag.file import BagFile
-from cosense.data.bag.messages import make
+from cosense.data.bag.writer import make
 from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_planar
 
 # One message: topic, type, message, time of recording.
@@ -36,7 +36,7 @@ _POINT = np.dtype(
 
 def write_rows(path: Path, rows: Iterable[Row], storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
     """Write messages into a folder of rosbag2 and return it."""
-    store = bag_types.own_types()
+    store = message_types.own_types()
     with Writer(path, version=8, storage_plugin=storage) as writer:
         connections = {}
         for topic, type_name, message, log_ns in rows:
@@ -71,7 +71,7 @@ def cloud(stamp_ns: int, frame_id: str, log_ns: int | None = None, topic: str = 
         for name, (kind, offset) in ((name, _POINT.fields[name][:2]) for name in _POINT.names)
     ]
     message = make(
-        bag_types.CLOUD,
+        message_types.CLOUD,
         header=header(stamp_ns, frame_id),
         height=1,
         width=3,
@@ -81,7 +81,7 @@ def cloud(stamp_ns: int, frame_id: str, log_ns: int | None = None, topic: str = 
         row_step=rows.shape[1],
         data=rows.reshape(-1),
     )
-    return topic, bag_types.CLOUD, message, stamp_ns if log_ns is None else log_ns
+    return topic, message_types.CLOUD, message, stamp_ns if log_ns is None else log_ns
 
 
 def numbers(type_name: str, values: Sequence[float]) -> Any:
@@ -115,9 +115,9 @@ def transform(
         child_frame_id=child,
         transform=moved,
     )
-    message = make(bag_types.TRANSFORMS, transforms=[stamped])
+    message = make(message_types.TRANSFORMS, transforms=[stamped])
     topic = "/tf_static" if static else "/tf"
-    return topic, bag_types.TRANSFORMS, message, stamp_ns if log_ns is None else log_ns
+    return topic, message_types.TRANSFORMS, message, stamp_ns if log_ns is None else log_ns
 
 
 def T_map_base(stamp_ns: int) -> Matrix:
@@ -154,8 +154,8 @@ def boxes(stamp_ns: int, frame: str, box: Sequence[float], name: str = "car", to
     hypothesis = make("vision_msgs/msg/ObjectHypothesis", class_id=name, score=1.0)
     result = make("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=hypothesis)
     item = make("vision_msgs/msg/Detection3D", results=[result], bbox=shape, id="17")
-    message = make(bag_types.DETECTIONS, header=header(stamp_ns, frame), detections=[item])
-    return topic, bag_types.DETECTIONS, message, stamp_ns
+    message = make(message_types.DETECTIONS, header=header(stamp_ns, frame), detections=[item])
+    return topic, message_types.DETECTIONS, message, stamp_ns
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from cosense.data import open_dataset
-from cosense.data.bag import types as bag_types
+from cosense.data.bag import message_types
 from cosense.data.bag.cameras import image_of
-from cosense.data.bag.messages import make
+from cosense.data.bag.writer import make
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_from
 from tests.data.bag.bags import START_NS, T_base_lidar, car, header, in_order, mount, transform, write_rows
@@ -16,7 +16,7 @@ K = np.array([[20.0, 0, 16], [0, 20, 12], [0, 0, 1]])
 IMAGE = np.random.default_rng(2).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 # The optical frame: z forward, x right, y down, on a mast behind base_link.
 T_base_camera = transform_from([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [-0.4, 0.0, 2.0])
-NO_DISTORTION = make(bag_types.CAMERA_INFO, k=K.reshape(-1))
+NO_DISTORTION = make(message_types.CAMERA_INFO, k=K.reshape(-1))
 
 
 def raw(encoding: str, pixels: np.ndarray, padding: int = 0) -> object:
@@ -24,7 +24,7 @@ def raw(encoding: str, pixels: np.ndarray, padding: int = 0) -> object:
     rows = np.ascontiguousarray(pixels).reshape(len(pixels), -1)
     rows = np.concatenate([rows, np.full((len(rows), padding), 9, np.uint8)], axis=1)
     return make(
-        bag_types.IMAGE,
+        message_types.IMAGE,
         header=header(START_NS, "front_optical"),
         height=len(pixels),
         width=pixels.shape[1],
@@ -69,7 +69,10 @@ def test_the_pattern_of_a_bayer_image_starts_where_its_name_says(encoding, corne
 
 def test_distortion_is_taken_out():
     info = make(
-        bag_types.CAMERA_INFO, k=K.reshape(-1), distortion_model="plumb_bob", d=np.array([0.2, 0, 0, 0, 0])
+        message_types.CAMERA_INFO,
+        k=K.reshape(-1),
+        distortion_model="plumb_bob",
+        d=np.array([0.2, 0, 0, 0, 0]),
     )
     straight = cv2.undistort(IMAGE, K, info.d)
     np.testing.assert_array_equal(image_of(raw("rgb8", IMAGE), info), straight)
@@ -83,8 +86,14 @@ def test_distortion_is_taken_out():
     ("message", "complaint"),
     [
         (raw("32FC1", IMAGE), "image of encoding '32FC1'"),
-        (make(bag_types.IMAGE, encoding="rgb8", height=2, width=2, step=6), "rows of 6 bytes, has 0 bytes"),
-        (make(bag_types.COMPRESSED_IMAGE, format="jpeg", data=np.zeros(9, np.uint8)), "cannot be decoded"),
+        (
+            make(message_types.IMAGE, encoding="rgb8", height=2, width=2, step=6),
+            "rows of 6 bytes, has 0 bytes",
+        ),
+        (
+            make(message_types.COMPRESSED_IMAGE, format="jpeg", data=np.zeros(9, np.uint8)),
+            "cannot be decoded",
+        ),
     ],
 )
 def test_broken_images(message, complaint):
@@ -94,11 +103,11 @@ def test_broken_images(message, complaint):
 
 def camera_rows(*, info: bool = True, mounted: bool = True) -> list:
     image = raw("rgb8", IMAGE)
-    calibration = make(bag_types.CAMERA_INFO, header=image.header, k=K.reshape(-1))
-    rows = [mount(), *car(2), ("/front/image_raw", bag_types.IMAGE, image, START_NS)]
+    calibration = make(message_types.CAMERA_INFO, header=image.header, k=K.reshape(-1))
+    rows = [mount(), *car(2), ("/front/image_raw", message_types.IMAGE, image, START_NS)]
     if info:
         # Latched, long before the first image.
-        rows.append(("/front/camera_info", bag_types.CAMERA_INFO, calibration, START_NS - 10**9))
+        rows.append(("/front/camera_info", message_types.CAMERA_INFO, calibration, START_NS - 10**9))
     if mounted:
         rows.append(transform("base_link", "front_optical", T_base_camera, 0, static=True, log_ns=START_NS))
     return in_order(rows)

@@ -9,8 +9,8 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.data import open_dataset
+from cosense.data.bag import BagOptions
 from cosense.data.bag.file import BagFile
-from cosense.data.bag.options import BagOptions
 from cosense.data.bag.writer import write_bag
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_points
@@ -295,12 +295,12 @@ def test_a_wrong_split_or_label_set_names_the_right_one(foreign):
         open_dataset(foreign, split="train")
     with pytest.raises(CosenseError, match="no label set 'original'"):
         open_dataset(foreign, labels="original")
-    with pytest.raises(CosenseError, match="async_frames=1 does not apply to a bag"):
+    with pytest.raises(CosenseError, match="async_frames=1 does not apply to bag"):
         open_dataset(foreign, async_frames=1)
 
 
 def test_options_of_bags_are_refused_elsewhere(scene):
-    with pytest.raises(CosenseError, match="topics apply to bags"):
+    with pytest.raises(CosenseError, match="a choice of topics does not apply to opv2v, only to bag"):
         open_dataset(scene, bag=BagOptions(ego="-1"))
 
 

@@ -7,10 +7,9 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.data import open_dataset
-from cosense.data.bag import types as bag_types
+from cosense.data.bag import message_types
 from cosense.data.bag.file import BagFile
-from cosense.data.bag.messages import make
-from cosense.data.bag.writer import write_bag
+from cosense.data.bag.writer import make, write_bag
 from cosense.errors import CosenseError
 from tests.data.bag.bags import START_NS, car, cloud, in_order, mount, rows_of, write_rows
 from tests.nodes.tiny import write_scene
@@ -28,9 +27,9 @@ def test_messages_recorded_at_the_same_nanosecond_are_told_apart(tmp_path, stora
 
 
 def test_what_has_no_stamp_has_the_time_of_recording(tmp_path):
-    empty = make(bag_types.MARKERS)
-    text = make(bag_types.STRING, data="hello")
-    rows = [("/m", bag_types.MARKERS, empty, 5), ("/s", bag_types.STRING, text, 7)]
+    empty = make(message_types.MARKERS)
+    text = make(message_types.STRING, data="hello")
+    rows = [("/m", message_types.MARKERS, empty, 5), ("/s", message_types.STRING, text, 7)]
     entries = BagFile(write_rows(tmp_path / "bag", rows)).scan(["/m", "/s"])
     found = {topic: [entry.stamp_ns for entry in of_topic] for topic, of_topic in entries.items()}
     assert found == {"/m": [5], "/s": [7]}
@@ -41,7 +40,7 @@ def test_a_type_nobody_asks_for_does_not_matter(tmp_path):
     from rosbags.rosbag2 import Writer
 
     path = write_rows(tmp_path / "bag", in_order([mount(), *car(2)]))
-    store = bag_types.own_types()
+    store = message_types.own_types()
     with Writer(tmp_path / "odd", version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         odd = writer.add_connection("/odd", "odd/msg/Odd", msgdef="other/Missing[] x", rihs01="RIHS01_0")
         writer.write(odd, START_NS, b"\0\1\0\0")
@@ -60,7 +59,7 @@ def test_a_message_is_read_as_the_bag_defines_it(tmp_path):
 
     with Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         definition = "string data\nint32 more"
-        connection = writer.add_connection("/s", bag_types.STRING, msgdef=definition, rihs01="RIHS01_0")
+        connection = writer.add_connection("/s", message_types.STRING, msgdef=definition, rihs01="RIHS01_0")
         writer.write(connection, 1, b"\0\1\0\0\3\0\0\0hi\0\0\7\0\0\0")
     message = BagFile(tmp_path / "bag").first("/s")
     assert (message.data, message.more) == ("hi", 7)
@@ -112,7 +111,7 @@ def test_a_folder_whose_file_is_gone(tmp_path):
 
 def test_other_files_and_nothing(tmp_path):
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
-    with pytest.raises(CosenseError, match="a bag of ROS 1 is converted with `rosbags-convert`"):
+    with pytest.raises(CosenseError, match=r"a bag of ROS 1 is converted with `rosbags-convert --src old"):
         open_dataset(tmp_path / "old.bag")
     with pytest.raises(CosenseError, match=r"gone.mcap: no such file or folder"):
         open_dataset(tmp_path / "gone.mcap")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosense.data.bag import types as bag_types
-from cosense.data.bag.labels import objects_of
-from cosense.data.bag.messages import make
+from cosense.data.bag import message_types
+from cosense.data.bag.dataset import objects_of
+from cosense.data.bag.writer import make
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import quaternion_of, transform_from_quaternion, yaw_of
 from cosense.sensing.objects import ObjectClass
@@ -58,23 +58,23 @@ def test_only_cubes_that_are_there_count_among_markers():
         cube(ns="van", text="v1"),
         cube(ns="car", action=2),
     ]
-    objects, frame = objects_of(make(bag_types.MARKERS, markers=markers))
+    objects, frame = objects_of(make(message_types.MARKERS, markers=markers))
     assert frame == "map"
     assert list(objects.labels) == [ObjectClass.TRAFFIC_CONE, ObjectClass.VAN]
     assert list(objects.ids) == ["traffic_cone/4", "v1"]
 
 
 def test_no_objects():
-    objects, frame = objects_of(make(bag_types.MARKERS))
+    objects, frame = objects_of(make(message_types.MARKERS))
     assert (len(objects), frame) == (0, "")
-    objects, frame = objects_of(make(bag_types.DETECTIONS, header=header(START_NS, "map")))
+    objects, frame = objects_of(make(message_types.DETECTIONS, header=header(START_NS, "map")))
     assert (len(objects), frame) == (0, "map")
 
 
 def test_what_cannot_be_a_box():
     with pytest.raises(CosenseError, match="a box has the class 'tank'"):
-        objects_of(make(bag_types.MARKERS, markers=[cube(ns="tank")]))
+        objects_of(make(message_types.MARKERS, markers=[cube(ns="tank")]))
     flat = cube(ns="car")
     flat.scale.z = 0.0
     with pytest.raises(CosenseError, match=r"a box of 'car' has size 4.5 x 1.8 x 0.0 m"):
-        objects_of(make(bag_types.MARKERS, markers=[flat]))
+        objects_of(make(message_types.MARKERS, markers=[flat]))

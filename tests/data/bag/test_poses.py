@@ -7,7 +7,7 @@ import pytest
 
 from cosense.data.bag.file import Entry
 from cosense.data.bag.poses import PoseTrack, TransformTree
-from cosense.data.timeline import Moment
+from cosense.data.bag.timeline import Moment
 from cosense.geometry.transforms import invert, transform_from_planar
 from tests.data.bag.bags import MS, START_NS, Row, T_base_lidar, T_map_base, T_map_rsu, odometry, transform
 

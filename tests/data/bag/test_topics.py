@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from cosense.data import open_dataset
-from cosense.data.bag import types as bag_types
-from cosense.data.bag.messages import make
-from cosense.data.bag.options import BagOptions, by_agent
+from cosense.data.bag import BagOptions, by_agent, message_types
+from cosense.data.bag.writer import make
 from cosense.errors import CosenseError
 from tests.data.bag.bags import (
     START_NS,
@@ -193,8 +192,8 @@ def test_ground_truth_of_an_unknown_class_or_frame(tmp_path):
 
 
 def test_one_topic_with_two_types(tmp_path):
-    text = make(bag_types.STRING, data="?")
-    rows = [mount(), *car(2), ("/odom", bag_types.STRING, text, START_NS)]
+    text = make(message_types.STRING, data="?")
+    rows = [mount(), *car(2), ("/odom", message_types.STRING, text, START_NS)]
     assert re.match(r"topic '/odom' has two types", refusal(tmp_path, rows))
 
 
@@ -202,7 +201,7 @@ def test_something_else_on_the_topic_of_our_records(tmp_path):
     rows = [
         mount(),
         *car(2),
-        ("/cosense/frame", bag_types.STRING, make(bag_types.STRING, data="{}"), START_NS),
+        ("/cosense/frame", message_types.STRING, make(message_types.STRING, data="{}"), START_NS),
     ]
     assert refusal(tmp_path, rows) == "/cosense/frame: missing key 'frame_id'"
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.evaluation.metrics.summary import FrameResult, average_precision_so_far, score, summarise
+from cosense.evaluation.journal import FrameResult
+from cosense.evaluation.metrics.summary import average_precision_so_far, score, summarise
 from cosense.evaluation.protocol import load_protocol
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects

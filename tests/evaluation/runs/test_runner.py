@@ -12,17 +12,18 @@ import pytest
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
+from cosense.evaluation.journal import FRAMES, METRICS, frame_result
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
-from cosense.evaluation.runs.records import FRAMES, METRICS, frame_result, read_records
 from cosense.evaluation.runs.runner import RunState, evaluate, most_points_of_one_agent
 from cosense.geometry.transforms import transform_from_planar
+from cosense.json_lines import read_lines
 from cosense.messages.envelope import envelope_bytes
 from cosense.messages.objects import BOX_BYTES, COUNT_BYTES
 from cosense.sensing.frame import AgentFrame
-from tests.evaluation.cooperators import drive, tiny_detector
-from tests.evaluation.scenes import PointIsCar, Scenes, box, objects, two_agents
+from tests.evaluation.cooperators import drive, tiny_model
+from tests.evaluation.scenes import Scenes, box, objects, point_is_car, two_agents
 
 PROTOCOL = load_protocol("opencood")
 ONE_BOX_BYTES = envelope_bytes("unit") + COUNT_BYTES + BOX_BYTES
@@ -31,7 +32,7 @@ ONE_BOX_BYTES = envelope_bytes("unit") + COUNT_BYTES + BOX_BYTES
 def run(out: Path, dataset: Scenes | None = None, **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"fusion": "late", "command": "cosense evaluate"} | changes
     return evaluate(
-        dataset or Scenes([two_agents(i) for i in range(6)]), PointIsCar(), PROTOCOL, out=out, **arguments
+        dataset or Scenes([two_agents(i) for i in range(6)]), point_is_car(), PROTOCOL, out=out, **arguments
     )
 
 
@@ -40,7 +41,7 @@ def without_time(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def lines_without_time(out: Path) -> list[dict[str, Any]]:
-    return [record | {"elapsed_ms": 0} for record in read_records(out / FRAMES)]
+    return [record | {"elapsed_ms": 0} for record in read_lines(out / FRAMES)]
 
 
 @pytest.mark.parametrize(("fusion", "recall"), [("none", 0.5), ("late", 1.0), ("early", 1.0)])
@@ -88,7 +89,7 @@ def test_metrics_say_everything_that_design_asks_for(tmp_path: Path) -> None:
 
 def test_lines_give_the_same_numbers_again(tmp_path: Path) -> None:
     metrics = run(tmp_path)
-    results = [frame_result(record) for record in read_records(tmp_path / FRAMES)]
+    results = [frame_result(record) for record in read_lines(tmp_path / FRAMES)]
     again = summarise(results, PROTOCOL)
     assert again == {key: metrics[key] for key in again}
 
@@ -154,12 +155,12 @@ def test_agents_with_a_memory_go_on_as_if_nothing_had_happened(tmp_path: Path, s
     for index, frame in enumerate(frames[4:], 4):
         frames[index] = dataclasses.replace(frame, frame_id=f"again/{index}")  # type: ignore[type-var]
     frames[2] = CosenseError("velodyne/000002.pcd: cut off")
-    scenes, detector = Scenes(frames), tiny_detector()
+    scenes, model = Scenes(frames), tiny_model()
     noisy = PoseNoise(0.1, 0.1)
 
     def hybrid(out: Path, **changes: Any) -> dict[str, Any]:
         return evaluate(
-            scenes, detector, PROTOCOL, fusion="hybrid", budget_bytes=320, out=out, pose_noise=noisy,
+            scenes, model, PROTOCOL, fusion="hybrid", budget_bytes=320, out=out, pose_noise=noisy,
             skip_broken=True, **changes,
         )  # fmt: skip
 
@@ -176,13 +177,13 @@ def test_agents_with_a_memory_go_on_as_if_nothing_had_happened(tmp_path: Path, s
 
 
 def test_what_was_wanted_in_one_sequence_is_forgotten_in_the_next(tmp_path: Path) -> None:
-    detector = tiny_detector()
+    model = tiny_model()
 
     def lines(frames: list[CooperativeFrame], name: str) -> list[dict[str, Any]]:
         evaluate(
-            Scenes(list(frames)), detector, PROTOCOL, fusion="hybrid", budget_bytes=320, out=tmp_path / name
+            Scenes(list(frames)), model, PROTOCOL, fusion="hybrid", budget_bytes=320, out=tmp_path / name
         )
-        return [record["detections"] for record in read_records(tmp_path / name / FRAMES)]
+        return [record["detections"] for record in read_lines(tmp_path / name / FRAMES)]
 
     first, second = drive(2), drive(2, sequence="two", seed=50)
     assert lines([*first, *second], "both") == lines(first, "first") + lines(second, "second")
@@ -228,7 +229,7 @@ def test_data_that_changed_since_is_noticed(tmp_path: Path) -> None:
 def test_broken_line_is_named(tmp_path: Path) -> None:
     run(tmp_path, limit=2)
     (tmp_path / FRAMES).write_text("{}}\n")
-    with pytest.raises(CosenseError, match=r"frames.jsonl: line 1 is broken"):
+    with pytest.raises(CosenseError, match=r"frames.jsonl: line 1 is not JSON: .*; delete it and all below"):
         run(tmp_path)
 
 

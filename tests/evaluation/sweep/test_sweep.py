@@ -10,30 +10,33 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosense.cooperation.channel import Channel, DistantCooperation
+from cosense.cooperation.channel import DistantCooperation
+from cosense.cooperation.radio import Radio, RadioSettings
+from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.bootstrap import frame_draws, resample
+from cosense.evaluation.journal import FRAMES
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
+from cosense.evaluation.metrics.summary import frame_draws, resample
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise
-from cosense.evaluation.runs.records import FRAMES, read_records
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
 from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
 from cosense.evaluation.sweep.shared_maps import SharedMaps
 from cosense.evaluation.sweep.sweep import Point, PointResult, nearest_agents, survey, sweep
-from cosense.methods.models import CooperativeDetector
+from cosense.json_lines import read_lines
+from cosense.methods.model import Model
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from tests.evaluation.cooperators import drive, tiny_detector
-from tests.evaluation.scenes import PointIsCar, Scenes
+from tests.evaluation.cooperators import PLACES_M, drive, tiny_model
+from tests.evaluation.scenes import Scenes, point_is_car
 
 PROTOCOL = load_protocol("simulated")
 ALONE = Point("tiny", "none")
 
 
 @pytest.fixture(scope="module")
-def detector() -> CooperativeDetector:
-    return tiny_detector()
+def model() -> Model:
+    return tiny_model()
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +45,14 @@ def scenes() -> Scenes:
     return Scenes([*drive(4), *drive(4, sequence="two", seed=50)])
 
 
-def run(scenes: Scenes, detector: CooperativeDetector, *points: Point, **options: Any) -> list[PointResult]:
+def run(scenes: Scenes, model: Model, *points: Point, **options: Any) -> list[PointResult]:
     counted = options.pop("counted", [True] * len(scenes))
-    return sweep(scenes, {"tiny": detector}, points, PROTOCOL, counted, **options)
+    return sweep(scenes, {"tiny": model}, points, PROTOCOL, counted, **options)
 
 
-def content(
-    scenes: Scenes, detector: CooperativeDetector, results: list[PointResult], seed: int = 0
-) -> dict[str, Any]:
+def content(scenes: Scenes, model: Model, results: list[PointResult], seed: int = 0) -> dict[str, Any]:
     return sweep_content(
-        results, scenes, {"tiny": detector}, PROTOCOL, curve="budget", seed=seed, command="cosense sweep"
+        results, scenes, {"tiny": model}, PROTOCOL, curve="budget", seed=seed, command="cosense sweep"
     )
 
 
@@ -69,7 +70,7 @@ def content(
     ],
 )
 def test_a_point_gives_what_evaluate_gives(
-    scenes: Scenes, detector: CooperativeDetector, tmp_path: Path, point: Point
+    scenes: Scenes, model: Model, tmp_path: Path, point: Point
 ) -> None:
     # Among other points, so that these are told to leave no trace in it.
     others = [
@@ -77,11 +78,11 @@ def test_a_point_gives_what_evaluate_gives(
         Point("tiny", "hybrid", loss=0.5),
         Point("tiny", "late", delay_ms=100, registration="scene_graph"),
     ]
-    results = run(scenes, detector, *others, point, seed=3)
-    found = content(scenes, detector, results)["points"][-1]
+    results = run(scenes, model, *others, point, seed=3)
+    found = content(scenes, model, results)["points"][-1]
     metrics = evaluate(
         scenes,
-        detector,
+        model,
         PROTOCOL,
         fusion=point.fusion,
         out=tmp_path,
@@ -94,23 +95,21 @@ def test_a_point_gives_what_evaluate_gives(
     assert metrics["num_detections"] > 0
     for key in ("ap", "recall", "bytes_per_frame", "bytes_total", "messages_used_for", "num_detections"):
         assert found[key] == metrics[key], key
-    frames = list(read_records(tmp_path / FRAMES))
+    frames = list(read_lines(tmp_path / FRAMES))
     assert [score.bytes_per_sender for score in results[-1].scores] == [
         frame["bytes_per_sender"] for frame in frames
     ]
 
 
-def test_the_same_sweep_gives_the_same_files(
-    scenes: Scenes, detector: CooperativeDetector, tmp_path: Path
-) -> None:
+def test_the_same_sweep_gives_the_same_files(scenes: Scenes, model: Model, tmp_path: Path) -> None:
     points = [ALONE, Point("tiny", "hybrid", budget_bytes=300, pose_noise=0.3, delay_ms=100, loss=0.5)]
     for name in ("a", "b"):
-        results = run(scenes, detector, *points, seed=5)
-        write_sweep(content(scenes, detector, results), tmp_path / name)
+        results = run(scenes, model, *points, seed=5)
+        write_sweep(content(scenes, model, results), tmp_path / name)
     for name in (CSV, JSON):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     written = json.loads((tmp_path / "a" / JSON).read_text())
-    assert written["models"]["tiny"]["weights_sha256"] == detector.weights_sha256
+    assert written["models"]["tiny"]["weights_sha256"] == model.detector.weights_sha256
     assert written["protocol_hash"] == PROTOCOL.hash
     header, *rows = (tmp_path / "a" / CSV).read_text().splitlines()
     assert header.startswith(
@@ -119,9 +118,9 @@ def test_the_same_sweep_gives_the_same_files(
     assert len(rows) == len(points)
 
 
-def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, detector: CooperativeDetector) -> None:
-    results = run(scenes, detector, ALONE, Point("tiny", "hybrid", loss=1.0), Point("tiny", "hybrid"))
-    alone, lost, whole = content(scenes, detector, results)["points"]
+def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, model: Model) -> None:
+    results = run(scenes, model, ALONE, Point("tiny", "hybrid", loss=1.0), Point("tiny", "hybrid"))
+    alone, lost, whole = content(scenes, model, results)["points"]
     assert (lost["ap"], lost["recall"]) == (alone["ap"], alone["recall"])
     assert (lost["difference"], lost["difference_interval"]) == (0.0, [0.0, 0.0])
     assert whole["ap"] != alone["ap"]
@@ -131,11 +130,11 @@ def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, detector: C
     assert lost["bytes_per_frame"]["mean"] > 300
 
 
-def test_every_delay_counts_the_same_frames(scenes: Scenes, detector: CooperativeDetector) -> None:
+def test_every_delay_counts_the_same_frames(scenes: Scenes, model: Model) -> None:
     counted = survey(scenes).counted(200)
     assert counted == [False, False, True, True] * 2
     points = [ALONE, *(Point("tiny", "hybrid", delay_ms=delay) for delay in (0, 100, 200))]
-    results = run(scenes, detector, *points, counted=counted)
+    results = run(scenes, model, *points, counted=counted)
     assert [len(result.scores) for result in results] == [4] * 4
     assert len({result.num_sent for result in results[1:]}) == 1
     # At 200 ms features are too old, boxes are not.
@@ -151,10 +150,8 @@ def test_a_delay_longer_than_all_sequences_is_refused(scenes: Scenes) -> None:
 
 
 @pytest.mark.parametrize("delay_ms", [0, 100, 250])
-def test_messages_arrive_late_and_only_once_they_are_old_enough(
-    detector: CooperativeDetector, delay_ms: float
-) -> None:
-    cooperation = DistantCooperation(detector, "hybrid", Channel(delay_ms))
+def test_messages_arrive_late_and_only_once_they_are_old_enough(model: Model, delay_ms: float) -> None:
+    cooperation = DistantCooperation(model, "hybrid", RadioSettings(delay_ms=delay_ms))
     periods = -(-delay_ms // 100)
     for index, frame in enumerate(drive(5)):
         exchange = cooperation.exchange(list(frame.agents.values()), index, {})
@@ -163,39 +160,31 @@ def test_messages_arrive_late_and_only_once_they_are_old_enough(
         assert list(exchange.sent) == ["near"]
 
 
-def test_where_a_message_is_lost_the_one_before_is_fused_again(detector: CooperativeDetector) -> None:
-    channel = Channel(0, 0.5, seed=2)
-    cooperation = DistantCooperation(detector, "hybrid", channel)
+def test_where_a_message_is_lost_the_one_before_is_fused_again(model: Model) -> None:
+    settings = RadioSettings(loss=0.5, seed=2)
+    cooperation = DistantCooperation(model, "hybrid", settings)
     ages, expected, newest = [], [], None
     for index, frame in enumerate(drive(8)):
         exchange = cooperation.exchange(list(frame.agents.values()), index, {})
         ages.append([peer.age_ms for peer in exchange.result.peers])
-        newest = newest if channel.loses_message(index, "near") else index
+        newest = newest if is_lost(settings, index) else index
         expected.append([] if newest is None else [100 * (index - newest)])
         assert list(exchange.sent) == ["near"]
     assert ages == expected
     assert len({tuple(of_frame) for of_frame in ages}) > 2
 
 
-def test_what_is_lost_at_a_low_rate_is_lost_at_a_higher_one() -> None:
-    lost = [
-        {index for index in range(400) if Channel(0, rate, seed=1).loses_message(index, "near")}
-        for rate in (0.0, 0.1, 0.5, 1.0)
-    ]
-    assert lost[0] < lost[1] < lost[2] < lost[3] == set(range(400))
-    assert [len(part) / 400 for part in lost] == pytest.approx([0, 0.1, 0.5, 1], abs=0.06)
-    others = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_message(index, "far")}
-    asked = {index for index in range(400) if Channel(0, 0.5, seed=1).loses_demand(index, "near")}
-    assert len({frozenset(lost[2]), frozenset(others), frozenset(asked)}) == 3
+def is_lost(settings: RadioSettings, index: int) -> bool:
+    """Say whether the message of this frame gets lost, on a link that carries nothing else."""
+    delivery = Radio(settings).transmit("near", "ego", "message", 1, 0, frame_index=index)
+    return delivery.at_ns is None
 
 
 @pytest.mark.parametrize("delay_ms", [0, 100])
-def test_a_graph_may_get_lost_alone_and_counts_either_way(
-    detector: CooperativeDetector, delay_ms: float
-) -> None:
-    channel = Channel(delay_ms, 0.5, seed=2)
-    plain = DistantCooperation(detector, "hybrid", channel)
-    cooperation = DistantCooperation(detector, "hybrid", channel, registration="scene_graph")
+def test_a_graph_may_get_lost_alone_and_counts_either_way(model: Model, delay_ms: float) -> None:
+    settings = RadioSettings(delay_ms=delay_ms, loss=0.5, seed=2)
+    plain = DistantCooperation(model, "hybrid", settings)
+    cooperation = DistantCooperation(model, "hybrid", settings, registration="scene_graph")
     ages_ms = set()
     for index, frame in enumerate(drive(12)):
         agents = list(frame.agents.values())
@@ -209,14 +198,9 @@ def test_a_graph_may_get_lost_alone_and_counts_either_way(
         assert more == len(exchange.graphs["near"])
     # The newest of both are of one frame, or either is the older one.
     assert {np.sign(a - b) for a, b in ages_ms} == {-1, 0, 1}
-    lost = {index for index in range(400) if channel.loses_graph(index, "near")}
-    assert len(lost) / 400 == pytest.approx(0.5, abs=0.06)
-    assert lost != {index for index in range(400) if channel.loses_message(index, "near")}
 
 
-def test_graphs_of_a_sweep_are_built_once_a_cloud(
-    detector: CooperativeDetector, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_graphs_of_a_sweep_are_built_once_a_cloud(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
     update = SceneGraphBuilder.update
     monkeypatch.setattr(
@@ -227,23 +211,71 @@ def test_graphs_of_a_sweep_are_built_once_a_cloud(
     points = [
         Point("tiny", "hybrid", pose_noise=noise, registration="scene_graph") for noise in (0.0, 0.2, 0.4)
     ]
-    run(Scenes(drive(2)), detector, *points)
+    run(Scenes(drive(2)), model, *points)
     assert sorted(built) == ["ego", "ego", "near", "near"]
 
 
-def test_a_sender_that_hears_nothing_keeps_what_it_knew(detector: CooperativeDetector) -> None:
+def test_a_slow_link_delivers_late_and_drops_what_would_wait_too_long(model: Model) -> None:
+    # 600 bytes take two periods, so that the queue is soon full; every second message gets through.
+    ages = ages_ms(model, Point("tiny", "hybrid", rate_bytes_per_s=3000), count=16)
+    assert ages[:3] == [[], [], [200.0]]
+    assert {age for of_frame in ages[8:] for age in of_frame} == {300.0, 400.0, 500.0}
+    fast = ages_ms(model, Point("tiny", "hybrid", rate_bytes_per_s=10**9))
+    assert fast == [[0.0]] * len(fast)
+
+
+def test_the_bytes_of_graphs_count_towards_the_rate(model: Model) -> None:
+    # Enough for the features of each frame, not for its graph too.
+    point = Point("tiny", "hybrid", rate_bytes_per_s=6500)
+    plain = ages_ms(model, point)
+    with_graphs = ages_ms(model, dataclasses.replace(point, registration="scene_graph"))
+    assert max(age for of_frame in plain for age in of_frame) == 100
+    assert max(age for of_frame in with_graphs for age in of_frame) == 200
+
+
+def test_who_is_out_of_range_is_not_received(model: Model) -> None:
+    distance_m = np.linalg.norm(PLACES_M["near"][:2])
+    near, far = (
+        ages_ms(model, Point("tiny", "hybrid", range_m=distance_m + more_m)) for more_m in (0.5, -0.5)
+    )
+    assert near == [[0.0]] * len(near)
+    assert far == [[]] * len(far)
+
+
+def test_bursts_take_messages_in_a_row(model: Model) -> None:
+    """As many as losses one by one, so that the oldest message that is fused is older."""
+
+    def oldest_ms(point: Point) -> float:
+        return max(age for of_frame in ages_ms(model, point, count=40) for age in of_frame)
+
+    assert oldest_ms(Point("tiny", "late", loss=0.3, burst=8)) > oldest_ms(Point("tiny", "late", loss=0.3))
+
+
+def ages_ms(model: Model, point: Point, count: int = 8) -> list[list[float]]:
+    """Return the ages of the messages that the ego has in each frame of a sequence."""
+    cooperation = DistantCooperation(
+        model, point.fusion, point.radio(seed=1), registration=point.registration
+    )
+    exchanges = [
+        cooperation.exchange(list(frame.agents.values()), index, {})
+        for index, frame in enumerate(drive(count))
+    ]
+    return [[peer.age_ms for peer in exchange.result.peers] for exchange in exchanges]
+
+
+def test_a_sender_that_hears_nothing_keeps_what_it_knew(model: Model) -> None:
     """Whoever never hears what the ego wants sends as if everything was wanted."""
     frames = drive(3)
     sent = []
     for loss in (0.0, 1.0):
-        cooperation = DistantCooperation(detector, "hybrid", Channel(0, loss))
+        cooperation = DistantCooperation(model, "hybrid", RadioSettings(loss=loss))
         sent.append([cooperation.exchange(list(f.agents.values()), i, {}).sent for i, f in enumerate(frames)])
     heard, deaf = sent
     assert heard[0] == deaf[0]
     assert heard[1] != deaf[1]
 
 
-def test_the_nearest_agents_come_first(detector: CooperativeDetector) -> None:
+def test_the_nearest_agents_come_first(model: Model) -> None:
     frame = drive(1, agents=("ego", "far", "near"))[0]
     agents = list(frame.agents.values())
 
@@ -254,17 +286,17 @@ def test_the_nearest_agents_come_first(detector: CooperativeDetector) -> None:
     assert names(2) == ["ego", "near"]
     assert names(3) == names(None) == names(9) == ["ego", "far", "near"]
     scenes = Scenes([frame])
-    alone, one = run(scenes, detector, ALONE, Point("tiny", "hybrid", agents=1))
+    alone, one = run(scenes, model, ALONE, Point("tiny", "hybrid", agents=1))
     assert one.scores[0].bytes_per_sender == {}
     assert alone.num_sent == one.num_sent == 0
 
 
-def test_papers_count_the_numbers_of_the_selected_cells(detector: CooperativeDetector) -> None:
+def test_papers_count_the_numbers_of_the_selected_cells(model: Model) -> None:
     result = PointResult(ALONE, elements=[64, 192])
     assert result.where2comm_log2 == 9.0
     assert PointResult(ALONE).where2comm_log2 is None
     scenes = Scenes(drive(1))
-    late, hybrid = run(scenes, detector, Point("tiny", "late"), Point("tiny", "hybrid"))
+    late, hybrid = run(scenes, model, Point("tiny", "late"), Point("tiny", "hybrid"))
     assert late.where2comm_log2 is None
     # Without a limit every patch (8 x 16) and every cell of the floor (4 x 8) is sent.
     assert hybrid.elements == [8 * 16 * 4 + 4 * 8 * 4]
@@ -272,24 +304,24 @@ def test_papers_count_the_numbers_of_the_selected_cells(detector: CooperativeDet
 
 def test_a_network_runs_once_for_all_models_that_are_built_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = drive(1)[0]
-    detectors = {
-        "a": tiny_detector("a", seed=1, sharing_seed=2),
-        "b": tiny_detector("b", seed=1, sharing_seed=3),
-        "c": tiny_detector("c", seed=4),
+    models = {
+        "a": tiny_model("a", seed=1, sharing_seed=2),
+        "b": tiny_model("b", seed=1, sharing_seed=3),
+        "c": tiny_model("c", seed=4),
     }
-    shared = SharedMaps(detectors)
+    shared = SharedMaps(models)
     runs: list[str] = []
-    encode = CooperativeDetector.encode
+    encode = PillarDetector.encode
     monkeypatch.setattr(
-        CooperativeDetector, "encode", lambda self, cloud: (runs.append(self.name), encode(self, cloud))[1]
+        PillarDetector, "encode", lambda self, frame: (runs.append(self.name), encode(self, frame))[1]
     )
     maps = shared.encode(frame)
     assert runs == ["a", "a", "c", "c"]
     assert maps["a"]["near"] is maps["b"]["near"]
-    twin = shared.detectors["a"]
-    assert twin.decode(maps["a"]["ego"]) is twin.decode(maps["a"]["ego"])
-    expected = detectors["a"].detect(frame.ego.points)
-    np.testing.assert_array_equal(twin.decode(maps["a"]["ego"]).boxes, expected.boxes)
+    detector = models["a"].detector
+    found = detector.decode(maps["a"]["ego"])
+    assert detector.decode(maps["a"]["ego"]) is found
+    np.testing.assert_array_equal(found.boxes, detector.detect(frame.ego).boxes)
 
 
 def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:
@@ -321,9 +353,9 @@ def _without_false_alarms(outcome: Outcome) -> Outcome:
     return Outcome(outcome.scores[hits], hits[hits], outcome.labels, outcome.lengths_m, outcome.is_found)
 
 
-def test_curves_vary_one_thing(detector: CooperativeDetector) -> None:
+def test_curves_vary_one_thing(model: Model) -> None:
     def points(curve: Any, values: str | None = None, **options: Any) -> list[Point]:
-        return points_of(curve, {"tiny": detector}, read_values(curve, values, 3), **options)
+        return points_of(curve, {"tiny": model}, read_values(curve, values, 3), **options)
 
     budget = points("budget", "300,none")
     assert budget == [
@@ -355,10 +387,14 @@ def test_curves_vary_one_thing(detector: CooperativeDetector) -> None:
     unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
     assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
     assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
+    assert points("rate", "900", fusions=["late"])[1:] == [Point("tiny", "late", rate_bytes_per_s=900)]
+    assert points("range", "30", fusions=["late"])[1:] == [Point("tiny", "late", range_m=30.0)]
+    burst = points("burst", "1,20", fusions=["late"])[1:]
+    assert burst == [Point("tiny", "late", loss=0.3, burst=length) for length in (1.0, 20.0)]
     assert len(points("grid", budget_bytes=2000)) == 1 + 5 * 6 * 5
     # A kind of fusion that one model cannot do is drawn for the others.
-    plain: Any = dataclasses.replace(PointIsCar(), name="plain")
-    both = {"plain": plain, "tiny": detector}
+    plain = point_is_car("plain")
+    both = {"plain": plain, "tiny": model}
     mixed = points_of("loss", both, {"loss": (0.5,)}, fusions=["hybrid"])
     assert [(point.model, point.fusion) for point in mixed] == [
         ("plain", "none"),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -21,7 +19,7 @@ NO_FLOOR = Cells(torch.zeros(0, 4), torch.zeros(0, 2))
 @pytest.fixture
 def network() -> EvidenceFusion:
     torch.manual_seed(0)
-    return EvidenceFusion(PATCHES, PATCHES.patches).eval().requires_grad_(False)
+    return EvidenceFusion(8, PATCHES.sharing).eval().requires_grad_(False)
 
 
 def cells(values: list, places: list) -> Cells:
@@ -89,7 +87,7 @@ def test_the_matrix_that_reads_a_patch_turns_with_the_sender(network, yaw, signs
 @settings(max_examples=30)
 @given(st.floats(-np.pi, np.pi), st.floats(-np.pi, np.pi))
 def test_a_heading_written_in_the_senders_axes_is_read_in_the_egos(heading, yaw):
-    network = EvidenceFusion(PATCHES, PATCHES.patches)
+    network = EvidenceFusion(8, PATCHES.sharing)
     steering = torch.zeros_like(network.patch_steering)
     # cos and sin of the heading, and of twice of it; 2 is added so that nothing is cut off at 0.
     steering[1, 0, 0] = steering[1, 1, 1] = steering[3, 2, 2] = steering[3, 3, 3] = 1.0
@@ -195,14 +193,14 @@ def test_evidence_and_drawn_boxes_reach_the_head(network, ego):
 
 
 def test_maps_of_odd_size_are_fused_too(network):
-    model = dataclasses.replace(PATCHES, range_m=(-11.2, -4.8, -12.0, 11.2, 4.8, 5.0))
-    height, width = model.grid.coarser(2).shape
+    grid = BevGrid((-11.2, -4.8, -12.0, 11.2, 4.8, 5.0), 0.8)
+    height, width = grid.shape
     evidence = torch.zeros(1, 10, -(-height // 2), -(-width // 2))
     maps = network(
         torch.rand(1, 8, height, width),
         torch.zeros(1, 3, height, width),
         torch.zeros(1, 10, height, width),
         evidence,
-        draw_boxes([], 0.0, model.grid.coarser(2)),
+        draw_boxes([], 0.0, grid),
     )
     assert maps.class_logits.shape == (1, 3, height, width)

@@ -7,15 +7,15 @@ import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.scene_graph import Registration, Status
-from cosense.scene_graph.register.register import register
+from cosense.scene_graph.register.pipeline import register
 from tests.scene_graph.scenes import graph_of, pair
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 from visualization_msgs.msg import Marker
 
-from cosense.cooperation.pose_repair import Heard
 from cosense.nodes.ros.graph_markers import graphs_to_markers
+from cosense.scene_graph.correction.pose_correction import Heard
 
 
 def by_name(own, others):
@@ -46,7 +46,7 @@ def test_a_registered_graph_lies_upon_the_egos_and_lines_join_what_agrees():
 
 def test_a_refused_graph_is_pale_where_it_was_sent_from_and_nothing_agrees():
     T_world_own, T_world_other = transform_from_planar(1, 2, 0.3), transform_from_planar(5, -1, -0.4)
-    own = graph_of([4, 4], [[3, 0, 0], [5, 1, 0]], T_world_agent=T_world_own, edges=np.array([[0, 1]]))
+    own = graph_of([4, 4], [[3, 0, 0], [5, 1, 0]], T_world_agent=T_world_own)
     other = replace(own, agent_id="b", T_world_agent=T_world_other)
     refused = Registration(Status.TOO_FEW, "2 matches", inliers=np.array([[0, 1]]))
     shown = by_name(own, {"b": Heard(other, refused)})

@@ -20,8 +20,16 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, **own, **changes}
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Give the processes as long as they need to start on a machine that does something else."""
+    monkeypatch.setattr(dds, "_START_S", 100.0)
+
+
 @needs_rclpy
-def test_two_real_processes_find_each_other_and_large_messages_arrive():
+def test_two_real_processes_find_each_other_and_large_messages_arrive(patient, monkeypatch):
+    monkeypatch.setattr(dds, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(dds, "_SLOW_DISCOVERY_S", 60.0)
     found, small, large = check_dds()
     assert {found.level, small.level, large.level} == {"ok"}, (found, small, large)
     assert small.found.startswith("messages of 2 kB take ")
@@ -29,7 +37,7 @@ def test_two_real_processes_find_each_other_and_large_messages_arrive():
 
 
 @needs_rclpy
-def test_processes_that_must_not_look_for_each_other_do_not(monkeypatch):
+def test_processes_that_must_not_look_for_each_other_do_not(patient, monkeypatch):
     monkeypatch.setattr(dds, "PATIENCE_S", 2.0)
     measured = measure(environment(ROS_AUTOMATIC_DISCOVERY_RANGE="OFF"))
     assert measured == Measured(None)
@@ -39,7 +47,7 @@ def test_processes_that_must_not_look_for_each_other_do_not(monkeypatch):
 
 
 @needs_rclpy
-def test_a_middleware_that_is_not_there_is_named():
+def test_a_middleware_that_is_not_there_is_named(patient):
     measured = measure(environment(RMW_IMPLEMENTATION="rmw_nothing_cpp"))
     assert measured.discovery_s is None
     (finding,) = findings_of(measured)

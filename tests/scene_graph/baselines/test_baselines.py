@@ -7,7 +7,7 @@ import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.scene_graph import NodeClass, Prior, Status
-from cosense.scene_graph.baselines.box_pose_graph import register_boxes
+from cosense.scene_graph.baselines.boxes import register_boxes
 from cosense.scene_graph.baselines.icp import Cloud, icp, register_clouds, thinned
 from cosense.scene_graph.baselines.spectral import leading_eigenvector, register_spectral
 from tests.scene_graph.scenes import errors, graph_of, pair

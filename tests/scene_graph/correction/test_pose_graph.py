@@ -8,7 +8,7 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_from_planar, wrap_angle
 from cosense.scene_graph.correction.pose_graph import Edge, optimise
-from cosense.scene_graph.register.registration import planar
+from cosense.scene_graph.register.result import planar
 
 LOOSE = np.diag([4.0, 4.0, np.deg2rad(3) ** 2])
 TIGHT = np.diag([0.01, 0.01, np.deg2rad(0.2) ** 2])

@@ -20,14 +20,14 @@ from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS
 from cosense.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.describe.descriptors import describer
-from cosense.scene_graph.describe.encoder import (
+from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     EncoderConfig,
     EncoderNetwork,
     NodeEncoder,
     load_encoder,
 )
-from cosense.scene_graph.register.match import match_scores
+from cosense.scene_graph.register.candidates import match_scores
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs, same_things
 from cosense.training.loop import Run
 from cosense.training.run_config import SceneConfig
@@ -184,7 +184,7 @@ def test_graphs_come_back_from_the_cache_as_they_were_built(detector: Path, tmp_
 
 
 def assert_same(first: SceneGraph, second: SceneGraph) -> None:
-    for name in ("classes", "positions", "sizes", "yaws", "velocities", "sigmas_m", "scores", "edges"):
+    for name in ("classes", "positions", "sizes", "yaws", "velocities", "sigmas_m", "scores"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert first.agent_id == second.agent_id
 

@@ -1,0 +1,57 @@
+"""JSON lines: files that hold one JSON object a line, written while a program runs and readable at any time.
+
+JSON keeps every bit of a double, so what is read equals what was written. A program that was killed leaves at
+most one unfinished last line, which is left out on reading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cosense.errors import CosenseError, open_file
+
+
+class LineWriter:
+    """Appends JSON objects to a file, one a line; each is on disk when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            CosenseError: it cannot be written.
+        """
+        try:
+            self._file = path.open("a")
+        except OSError as error:
+            raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Append one object."""
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file one by one, without a last line that was not finished.
+
+    Raises:
+        CosenseError: the file is missing, or a line other than the last is broken.
+    """
+    with open_file(path) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                values = json.loads(line)
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return
+                raise CosenseError(
+                    f"{path}: line {number} is not JSON: {error}; delete it and all below"
+                ) from None
+            yield values

@@ -1,0 +1,79 @@
+"""A live run to look at afterwards: the frames that were played beside what came out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cosense.data.dataset import CooperativeFrame
+from cosense.errors import CosenseError
+from cosense.evaluation.journal import read_journal
+from cosense.evaluation.runs.live import entries_by_frame
+from cosense.json_lines import read_lines
+from cosense.runs.frame_source import frames_of
+from cosense.runs.latency import read_latency
+from cosense.runs.scenario import Scenario, load_scenario
+from cosense.sensing.detections import Detections
+from cosense.viewer.pack import ReportFrame
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a folder holds what `cosense run` leaves behind."""
+    return (path / "scenario.yaml").is_file() and (path / "detections.jsonl").is_file()
+
+
+def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame], dict[str, Any]]:
+    """Return some frames of a run, and what the report says about all of it.
+
+    Args:
+        path: folder of the run.
+        first: number of the first frame that is wanted, in the order in which they were played.
+        count: how many are wanted, fewer where the run has fewer.
+
+    Raises:
+        CosenseError: there is no such frame, or the source of the run is not there any more.
+    """
+    scenario = load_scenario(path / "scenario.yaml")
+    lines = list(read_lines(path / "frames.jsonl"))
+    if first >= len(lines):
+        raise CosenseError(f"--frame {first}: {path} has frames 0 to {len(lines) - 1}")
+    entries = read_journal(path / "detections.jsonl")
+    fused = entries_by_frame([line["stamp_ns"] for line in lines], entries)
+    wanted = slice(first, first + count)
+    pages = [
+        ReportFrame(frame, entry.result.detections, entry.result.peers)
+        if entry
+        else ReportFrame(frame, Detections.empty())
+        for frame, entry in zip(
+            _played(scenario, [line["frame_id"] for line in lines[wanted]], path), fused[wanted], strict=True
+        )
+    ]
+    latency = read_latency(path)
+    modes = [entry.mode for entry in entries]
+    notes: dict[str, Any] = {
+        "command": f"cosense view {path}",
+        "model": scenario.model,
+        "fusion": scenario.fusion,
+        "live": True,
+        "frames": len(lines),
+        "frames_fused": len(entries),
+        "modes": {mode: modes.count(mode) for mode in dict.fromkeys(modes)},
+        "latency_ms_p50_p95": {
+            stage: f"{p50:.1f} / {p95:.1f}"
+            for stage, (p50, p95) in (latency.percentiles_ms() if latency else {}).items()
+        },
+    }
+    return pages, notes
+
+
+def _played(scenario: Scenario, names: Sequence[str], path: Path) -> list[CooperativeFrame]:
+    """Return the frames with these names, in their order."""
+    found: dict[str, CooperativeFrame] = {}
+    for frame in frames_of(scenario.source, scenario.frames):
+        if not isinstance(frame, CosenseError) and frame.frame_id in names:
+            found[frame.frame_id] = frame
+        if len(found) == len(set(names)):
+            return [found[name] for name in names]
+    lost = [name for name in names if name not in found]
+    raise CosenseError(f"{path}: frame '{lost[0]}' that was played is not in the source any more")

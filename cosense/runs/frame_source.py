@@ -1,0 +1,116 @@
+"""Where the frames of a scenario come from: a data set, a bag, or the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosense.data.bag import BagOptions
+from cosense.data.dataset import CooperativeFrame, Dataset
+from cosense.errors import CosenseError
+from cosense.sensing.frame import AgentKind
+
+
+@dataclass(frozen=True)
+class SimulatedSource:
+    """Frames that the player makes while it plays; see `cosense.simulation.simulate`."""
+
+    family: str
+    seed: int = 0
+    vehicles: int = 1
+    infrastructure: int = 1
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """Where the frames come from: a data set on disk, or the simulator.
+
+    Attributes:
+        data: a data set or a bag; wins over `simulate`.
+        split: of the data set, None for its default.
+        labels: label set of the data set, None for its default.
+        simulate: used where there is no `data`.
+        cameras: also play images.
+        bag: of a bag, what it does not say by itself.
+    """
+
+    data: Path | None = None
+    split: str | None = None
+    labels: str | None = None
+    simulate: SimulatedSource | None = None
+    cameras: bool = False
+    bag: BagOptions = field(default_factory=BagOptions)
+
+
+def open_source(source: FrameSource) -> Dataset:
+    """Open the data set of a source that has one: every frame, with ground truth or without.
+
+    Raises:
+        CosenseError: it cannot be opened.
+    """
+    from cosense.data import open_dataset
+
+    assert source.data is not None
+    return open_dataset(
+        source.data,
+        split=source.split or "all",
+        labels=source.labels,
+        cameras=source.cameras,
+        bag=source.bag,
+    )
+
+
+def frames_of(
+    source: FrameSource, frames: int | None, dataset: Dataset | None = None
+) -> Iterator[CooperativeFrame | CosenseError]:
+    """Read or simulate frames one after the other; a frame that cannot be read yields its error.
+
+    Args:
+        source: where they come from.
+        frames: how many, None for all.
+        dataset: of the source, where it is open already.
+
+    Raises:
+        CosenseError: the data set cannot be opened, or the simulation does not exist.
+    """
+    if source.data is None:
+        from cosense.simulation import simulate
+
+        made = source.simulate
+        assert made is not None
+        assert frames is not None
+        for simulated in simulate(
+            made.family,
+            made.seed,
+            frames,
+            vehicles=made.vehicles,
+            infrastructure=made.infrastructure,
+            cameras=source.cameras,
+        ):
+            yield simulated.frame
+        return
+    dataset = open_source(source) if dataset is None else dataset
+    for index in range(len(dataset) if frames is None else min(frames, len(dataset))):
+        try:
+            yield dataset[index]
+        except CosenseError as error:
+            yield error
+
+
+def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:
+    """Return the kinds of the agents that take part, and the ego."""
+    if source.data is None and source.simulate is not None:
+        # Known without the work of simulating a frame.
+        counts: dict[AgentKind, int] = {
+            "vehicle": source.simulate.vehicles,
+            "infrastructure": source.simulate.infrastructure,
+        }
+        simulated = {
+            kind if number == 1 else f"{kind}_{number}": kind
+            for kind, count in counts.items()
+            for number in range(1, count + 1)
+        }
+        return simulated, "vehicle"
+    agents = open_source(source).agents
+    return agents, next(iter(agents))

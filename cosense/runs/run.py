@@ -1,0 +1,183 @@
+"""A whole live run, as `cosense run` and the demonstration start it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
+
+from cosense.config import to_mapping
+from cosense.cooperation.kinds import check_message_budget, sends_features
+from cosense.runs.frame_source import frames_of
+from cosense.runs.latency import latency_view
+from cosense.runs.layouts import write_run_layouts
+from cosense.runs.processes import TRACES, ProcessSpec, processes
+from cosense.runs.scenario import Scenario, resolved
+from cosense.runs.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
+
+_PLAIN_LINE_S = 5.0
+_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", "scenario.yaml")
+
+
+def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence[str] = ()) -> list[Failure]:
+    """Run a scenario to its end; show the processes that died and return those that were not started again.
+
+    Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
+    `cosense.evaluation.journal`), frames.jsonl (one played frame a line), link.jsonl (what became of each
+    message, where there is a link), trace/ (how long each stage of each frame took in each node), logs/,
+    run.mcap when it records, and view.rviz and foxglove.json, which show its agents.
+    The files of an earlier run in the same folder are replaced once it is known that this one can start.
+
+    Args:
+        scenario: who takes part.
+        out: folder of the results.
+        console: where progress is shown.
+        only: agents of this machine, where several machines share a scenario; empty for all.
+
+    Raises:
+        CosenseError: ROS 2, the data, an agent or a model is missing, or a budget is too small.
+    """
+    check_ros()
+    ready = prepare(scenario, out, only)
+    scenario = ready.scenario
+    environment = ros_environment(out / "logs")
+    here = f"{', '.join(only)} of " if only else ""
+    console.print(
+        f"{here}{len(scenario.agents)} agents, ego '{scenario.ego}', "
+        f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
+        highlight=False,
+    )
+    console.print(
+        f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
+    )
+    supervisor = Supervisor(ready.processes, out, environment)
+    with _Display(console, scenario.frames) as display:
+        failures = supervisor.run(display.show)
+    for failure in failures:
+        word = "[bold yellow]died:[/]" if failure.is_back else "[bold red]failed:[/]"
+        console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
+    console.print(latency_view(out), highlight=False)
+    return [failure for failure in failures if not failure.is_back]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that can start.
+
+    Attributes:
+        scenario: with everything filled in.
+        processes: that take part here.
+        layout: for RViz.
+    """
+
+    scenario: Scenario
+    processes: list[ProcessSpec]
+    layout: Path
+
+
+def prepare(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> Ready:
+    """Fill in and check a scenario, and make the folder of its results in place of those of an earlier run.
+
+    Raises:
+        CosenseError: the data, an agent or a model is missing, or a budget is too small; nothing is replaced.
+    """
+    scenario = resolved(scenario)
+    specs = processes(scenario, out, only)
+    _check(scenario, specs)
+    clear_results(out)
+    (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
+    assert scenario.ego is not None
+    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
+    return Ready(scenario, specs, layout)
+
+
+def clear_results(out: Path) -> None:
+    """Make the folder of a run, without what an earlier run has left there."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _RESULTS:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / TRACES, ignore_errors=True)
+
+
+def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
+    """Raise CosenseError for what would end a process as soon as it starts."""
+    from cosense.cooperation.cooperate import check_fusion
+    from cosense.methods.model import load_model
+
+    agents = [spec.parameters for spec in specs if spec.executable in ("agent", "ego")]
+    models = {name: load_model(name, scenario.device) for name in {agent["model"] for agent in agents}}
+    for agent in agents:
+        model, fusion = models[agent["model"]], agent["fusion"]
+        if agent["agent_id"] == scenario.ego:
+            check_fusion(fusion, model)
+        has_features = agent["agent_id"] != scenario.ego and sends_features(fusion, model)
+        check_message_budget(agent["agent_id"], agent["budget_bytes"] or None, has_features)
+    if scenario.source.data is None:
+        next(frames_of(scenario.source, 0), None)
+
+
+def _rviz_command(layout: Path, environment: Mapping[str, str]) -> str:
+    words = ["rviz2", "-d", str(layout), "--ros-args", "-p", "use_sim_time:=true"]
+    return f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']} {shlex.join(words)}"
+
+
+class _Display:
+    """A bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, console: Console, frames: int | None) -> None:
+        self._console = console
+        self._bar = ProgressBar(
+            TextColumn("fused"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=frames)
+        self._last_line_s = time.monotonic()
+        self._last_count = 0
+
+    def __enter__(self) -> _Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show how far the run is."""
+        text = describe(progress)
+        self._bar.update(self._task, completed=progress.fused, description=text)
+        is_due = time.monotonic() - self._last_line_s > _PLAIN_LINE_S
+        has_ended = not any(progress.running.values())
+        if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
+            self._console.print(f"fused {progress.fused} frames: {text}", highlight=False)
+            self._last_line_s, self._last_count = time.monotonic(), progress.fused
+
+
+def describe(progress: Progress) -> str:
+    """Return one line about the newest frame and who is missing."""
+    gone = sorted(name for name, pid in progress.running.items() if pid is None)
+    parts = [f"ended: {', '.join(gone)}"] if gone and any(progress.running.values()) else []
+    if progress.last is None:
+        return "; ".join(["starting", *parts])
+    last = progress.last
+    used = {peer["sender"] for peer in last["peers"] if peer["used_for"] not in ("nothing", "pose")}
+    sent_bytes = sum(peer["bytes"] for peer in last["peers"]) + sum(last["demand_bytes"].values())
+    boxes = (
+        f"{last['mode']}, {len(last['boxes'])} boxes with {len(used)} peers, {sent_bytes / 1000:.1f} kB, "
+        f"{last['elapsed_ms']:.0f} ms"
+    )
+    if last["mode_reason"]:
+        parts.append(last["mode_reason"])
+    return "; ".join([boxes, *parts])

@@ -1,0 +1,243 @@
+"""The family "car_park": rows of stalls between one-way aisles, beside a road, with a shop and islands.
+
+Vehicles come in by the western gate, drive along one of the aisles and leave by the eastern gate; others
+pass on the road. The plan is drawn with aisles along x, then turned as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosense.sensing.objects import ObjectClass
+from cosense.simulation.scenes.bodies import make_body
+from cosense.simulation.scenes.furniture import Style, bush, furnish, tree
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.paths import Line, Route, through
+from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
+from cosense.simulation.scenes.scene import Mast, Parked, Scene
+from cosense.simulation.scenes.solids import Shape, Solid, gather
+from cosense.simulation.scenes.surface import Ground
+
+STALL_M = (2.6, 5.2)
+ROAD_M = 170.0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Measures of a car park in its own axes.
+
+    Attributes:
+        turn: of the whole plan, radians.
+        half_length_m: from the middle to the lanes at either end of the aisles.
+        aisle_m: width of an aisle.
+        aisles_y: centre lines of the aisles.
+        road_y: centre line of the road in front.
+    """
+
+    turn: float
+    half_length_m: float
+    aisle_m: float
+    aisles_y: tuple[float, ...]
+    road_y: float
+    profile: Profile
+
+    @property
+    def top_y(self) -> float:
+        return self.aisles_y[-1] + self.aisle_m / 2 + STALL_M[1]
+
+    @property
+    def bottom_y(self) -> float:
+        return self.aisles_y[0] - self.aisle_m / 2 - STALL_M[1]
+
+    def line(self, points: list[tuple[float, float]]) -> Line:
+        """Turn points of the plan into the scene."""
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        return np.array(points, dtype=np.float64) @ np.array([[cos, sin], [-sin, cos]])
+
+    def pose(self, x: float, y: float, yaw: float = 0.0) -> tuple[float, float, float]:
+        """Turn a pose of the plan into the scene."""
+        at = self.line([(x, y)])[0]
+        return float(at[0]), float(at[1]), yaw + self.turn
+
+    def block(self, x: float, y: float, size: tuple[float, float, float], material: Material) -> Solid:
+        """Return a box that stands on the ground."""
+        scene_x, scene_y, yaw = self.pose(x, y)
+        return Solid((scene_x, scene_y, size[2] / 2), size, material, yaw)
+
+
+def car_park(rng: np.random.Generator) -> Scene:
+    """Build a car park: 2 to 4 aisles, 40 to 90 % of the stalls in use."""
+    plan = _draw_plan(rng)
+    road = [
+        Arm(
+            arm_line(plan.turn + heading, ROAD_M, 0.0) + plan.line([(0.0, plan.road_y)]),
+            plan.profile,
+            1.0,
+            False,
+        )
+        for heading in (0.0, np.pi)
+    ]
+    ground = Ground()
+    paint_roads(ground, road)
+    _paint_park(ground, plan)
+    solids = furnish(ground, road, Style.drawn(rng, rng.beta(2.2, 1.3)), rng)
+    gate_solids = [plan.line([(side * plan.half_length_m, plan.road_y)])[0] for side in (-1, 1)]
+    solids = [s for s in solids if all(np.hypot(*(gate - s.centre[:2])) > 14 for gate in gate_solids)]
+    solids += _surroundings(plan, rng)
+    parked = _parked(plan, rng)
+    inside = _park_routes(plan)
+    passing = vehicle_routes(road)
+    return Scene(
+        family="car_park",
+        surroundings=gather(solids),
+        ground=ground,
+        routes=(*inside, *passing, *_walks(plan)),
+        masts=_masts(plan, rng),
+        parked=tuple(parked),
+        ego_routes=tuple(range(len(inside))),
+        focus_m=tuple(_entrance(route, plan) for route in inside),
+        vehicles=int(rng.integers(8, 15)),
+        pedestrians=int(rng.integers(3, 12)),
+        cyclists=0,
+    )
+
+
+def _draw_plan(rng: np.random.Generator) -> _Plan:
+    profile = Profile(1, float(rng.uniform(3.2, 3.6)), 0.0, 0.0, float(rng.uniform(2.8, 3.6)), 10.0)
+    aisle_m = float(rng.uniform(6.2, 7.2))
+    count = int(rng.integers(2, 5))
+    pitch = aisle_m + 2 * STALL_M[1] + float(rng.uniform(0.0, 2.0))
+    aisles_y = tuple(float((k - (count - 1) / 2) * pitch) for k in range(count))
+    bottom = aisles_y[0] - aisle_m / 2 - STALL_M[1]
+    return _Plan(
+        turn=float(rng.uniform(0, 2 * np.pi)),
+        half_length_m=float(rng.uniform(24, 44)),
+        aisle_m=aisle_m,
+        aisles_y=aisles_y,
+        road_y=bottom - profile.edge_m - float(rng.uniform(2, 8)),
+        profile=profile,
+    )
+
+
+def _paint_park(ground: Ground, plan: _Plan) -> None:
+    out = plan.half_length_m + 3.6
+    rim = [(-out, plan.bottom_y), (out, plan.bottom_y), (out, plan.top_y), (-out, plan.top_y)]
+    ground.paint(plan.line(rim), Material.ASPHALT)
+    kerb = plan.road_y + plan.profile.kerb_m - 0.2
+    for side in (-1, 1):
+        x = side * plan.half_length_m
+        gate = [(x - 3.6, kerb), (x + 3.6, kerb), (x + 3.6, plan.bottom_y), (x - 3.6, plan.bottom_y)]
+        ground.paint(plan.line(gate), Material.ASPHALT)
+    for x, y, _ in _stalls(plan):
+        for edge in (x - STALL_M[0] / 2, x + STALL_M[0] / 2):
+            low, high = y - STALL_M[1] / 2, y + STALL_M[1] / 2
+            stripe = [(edge - 0.06, low), (edge + 0.06, low), (edge + 0.06, high), (edge - 0.06, high)]
+            ground.paint(plan.line(stripe), Material.MARKING)
+
+
+def _stalls(plan: _Plan) -> list[tuple[float, float, int]]:
+    """Middles of the stalls and the side of the aisle (+1 above) they lie on."""
+    usable = plan.half_length_m - 6.0
+    count = int(2 * usable / STALL_M[0])
+    columns = (np.arange(count) - (count - 1) / 2) * STALL_M[0]
+    reach = plan.aisle_m / 2 + STALL_M[1] / 2
+    return [(float(x), y + side * reach, side) for y in plan.aisles_y for side in (-1, 1) for x in columns]
+
+
+def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
+    share = rng.uniform(0.4, 0.9)
+    parked = []
+    for x, y, side in _stalls(plan):
+        if rng.random() > share:
+            continue
+        body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
+        # Noses point to the aisle or away from it; a short car stands anywhere in its stall.
+        slack = max(0.0, STALL_M[1] - body.size[0]) / 2
+        heading = side * np.pi / 2 * (1 if rng.random() < 0.65 else -1)
+        pose = plan.pose(
+            x + rng.uniform(-0.15, 0.15), y + rng.uniform(-1, 1) * slack, heading + rng.normal(0, 0.025)
+        )
+        parked.append(Parked(body, *pose))
+    return parked
+
+
+def _surroundings(plan: _Plan, rng: np.random.Generator) -> list[Solid]:
+    """A shop, walls or hedges around, trees on the islands at the rows' ends, lamps, trolley shelters."""
+    out, top = plan.half_length_m + 4.5, plan.top_y + 1.0
+    depth, height = rng.uniform(14, 22), rng.uniform(4.5, 9)
+    solids = [
+        plan.block(
+            rng.uniform(-10, 10),
+            top + 3.5 + depth / 2,
+            (float(rng.uniform(30, 60)), float(depth), float(height)),
+            Material.PLASTER,
+        )
+    ]
+    wall = float(rng.uniform(0.8, 2.6))
+    for side in (-1, 1):
+        if rng.random() < 0.7:
+            material, free = (Material.BRICK, 0.0) if rng.random() < 0.6 else (Material.FOLIAGE, 0.12)
+            x, y, yaw = plan.pose(side * out, (plan.bottom_y + top) / 2)
+            size = (0.3 if free == 0 else 0.8, top - plan.bottom_y, wall)
+            solids.append(Solid((x, y, wall / 2), size, material, yaw, free_path_m=free))
+    if rng.random() < 0.7:
+        span = 2 * plan.half_length_m - 12.0
+        solids.append(plan.block(0.0, plan.bottom_y - 0.6, (span, 0.25, wall * 0.7), Material.BRICK))
+    for y in plan.aisles_y:
+        for side in (-1, 1):
+            island_x = side * (plan.half_length_m - 5.0)
+            for offset in (-1, 1):
+                x_scene, y_scene, _ = plan.pose(island_x, y + offset * (plan.aisle_m / 2 + STALL_M[1] / 2))
+                if rng.random() < 0.6:
+                    solids += (
+                        tree(x_scene, y_scene, rng) if rng.random() < 0.6 else bush(x_scene, y_scene, rng)
+                    )
+    for y in [(a + b) / 2 for a, b in zip(plan.aisles_y[:-1], plan.aisles_y[1:], strict=True)]:
+        for x in np.arange(-plan.half_length_m + 5.0, plan.half_length_m - 4.0, rng.uniform(16, 26)):
+            at_x, at_y, _ = plan.pose(float(x), y)
+            solids.append(Solid((at_x, at_y, 3.5), (0.18, 0.18, 7.0), Material.METAL, shape=Shape.CYLINDER))
+    return solids
+
+
+def _park_routes(plan: _Plan) -> list[Route]:
+    """Every way from the road over one aisle back to the road."""
+    lane = plan.profile.lane_m / 2
+    east, west = plan.road_y - lane, plan.road_y + lane
+    x = plan.half_length_m
+    routes = []
+    for y in plan.aisles_y:
+        for start, start_y in ((-ROAD_M, east), (ROAD_M, west)):
+            for end, end_y in ((ROAD_M, east), (-ROAD_M, west)):
+                corners = [(start, start_y), (-x, start_y), (-x, y), (x, y), (x, end_y), (end, end_y)]
+                way = through(plan.line(corners), 6.0)
+                routes.append(Route.along(way, "vehicle", 7.0))
+    return routes
+
+
+def _entrance(route: Route, plan: _Plan) -> float:
+    """Arc length at which a route passes the western gate."""
+    gate = plan.line([(-plan.half_length_m, plan.bottom_y)])[0]
+    return float(np.argmin(np.linalg.norm(route.line - gate, axis=1)) * route.step_m)
+
+
+def _walks(plan: _Plan) -> list[Route]:
+    """Ways along both edges of each aisle and along the shop."""
+    x = plan.half_length_m - 7.0
+    edges = [(y + side * 2.55, side) for y in plan.aisles_y for side in (-1, 1)]
+    edges.append((plan.top_y + 1.6, 1))
+    return [Route.along(plan.line([(-side * x, y), (side * x, y)]), "pedestrian", 1.2) for y, side in edges]
+
+
+def _masts(plan: _Plan, rng: np.random.Generator) -> tuple[Mast, ...]:
+    """One at each corner of the park and one at each gate, looking inside."""
+    out = plan.half_length_m + 3.9
+    places = [(sx * out, y) for sx in (-1, 1) for y in (plan.bottom_y - 0.5, plan.top_y + 0.5)]
+    masts = []
+    for x, y in places:
+        look_x, look_y = rng.uniform(-8, 8, 2)
+        at_x, at_y, yaw = plan.pose(x, y, float(np.arctan2(look_y - y, look_x - x)))
+        masts.append(Mast(at_x, at_y, float(rng.uniform(5.0, 7.0)), yaw))
+    order = rng.permutation(len(masts))
+    return tuple(masts[i] for i in order)

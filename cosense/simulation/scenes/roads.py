@@ -1,0 +1,214 @@
+"""Roads as arms that leave a middle: their cross-section, their paint, and who goes where on them.
+
+From the centre line outwards, on either side: lanes, a strip for cyclists, a strip for parking, the kerb,
+a walkway. Traffic keeps to the right. A road that only passes is two arms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.paths import (
+    Line,
+    Route,
+    connect,
+    length_of,
+    normals,
+    offset,
+    part,
+    ribbon,
+    through,
+)
+from cosense.simulation.scenes.surface import Ground
+
+# Pedestrians keep apart by direction: two ways on each walkway, measured from its outer edge.
+_WALK_IN_M, _WALK_OUT_M = 1.6, 0.5
+WALK_ROUTE_M = 75.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Cross-section of a road, the same on both sides, in metres; `lanes` in each direction."""
+
+    lanes: int
+    lane_m: float
+    cycle_m: float
+    parking_m: float
+    walk_m: float
+    speed_mps: float
+
+    @property
+    def kerb_m(self) -> float:
+        """From the centre line to the kerb."""
+        return self.lanes * self.lane_m + self.cycle_m + self.parking_m
+
+    @property
+    def edge_m(self) -> float:
+        """From the centre line to the outer edge of the walkway."""
+        return self.kerb_m + self.walk_m
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One road that leaves the middle.
+
+    Attributes:
+        line: centre line outwards from the middle.
+        profile: its cross-section.
+        mouth_m: arc length at which the junction's own area ends.
+        crossing: whether pedestrians cross it there.
+    """
+
+    line: Line
+    profile: Profile
+    mouth_m: float
+    crossing: bool
+
+    def inbound(self, from_centre_m: float) -> Line:
+        """Way towards the middle, at a distance from the centre line, up to the mouth."""
+        return part(offset(self.line, from_centre_m), self.mouth_m, length_of(self.line))[::-1]
+
+    def outbound(self, from_centre_m: float) -> Line:
+        """Way from the mouth outwards, at a distance from the centre line."""
+        return part(offset(self.line, -from_centre_m), self.mouth_m, length_of(self.line))
+
+    @property
+    def heading(self) -> float:
+        """Direction in which it leaves the middle, radians."""
+        step = self.line[1] - self.line[0]
+        return float(np.arctan2(step[1], step[0]))
+
+
+def arm_line(heading: float, length_m: float, bend_per_m: float) -> Line:
+    """Return a centre line from the origin, with a constant bend (1/radius, positive to the left)."""
+    along = np.arange(0.0, length_m + 0.5, 0.5)
+    turned = heading + bend_per_m * along
+    steps = np.column_stack([np.cos(turned), np.sin(turned)])[:-1] * 0.5
+    return np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+
+
+def mouth_of(heading: float, profile: Profile, others: list[tuple[float, Profile]], fillet_m: float) -> float:
+    """Return how far from the middle an arm is clear of its neighbours, with rounded corners."""
+    clear = 0.0
+    for other, other_profile in others:
+        between = abs((other - heading + np.pi) % (2 * np.pi) - np.pi)
+        if between < np.radians(150):
+            reach = (other_profile.kerb_m + profile.kerb_m * np.cos(between)) / np.sin(between)
+            clear = max(clear, reach)
+    return clear + fillet_m
+
+
+def paint_roads(ground: Ground, arms: list[Arm]) -> None:
+    """Paint walkways, carriageways, lane markings and crossings of arms that are sorted by heading."""
+    for level, material in (("edge_m", Material.PAVING), ("kerb_m", Material.ASPHALT)):
+        rim = []
+        for arm in arms:
+            half = getattr(arm.profile, level)
+            ground.paint(ribbon(arm.line, half, -half), material)
+            at = int(arm.mouth_m / 0.5)
+            across = normals(arm.line)[at] * half
+            rim += [arm.line[at] + across, arm.line[at] - across]
+        if len(arms) > 2:
+            hull = cv2.convexHull(np.array(rim, dtype=np.float32))[:, 0].astype(np.float64)
+            ground.paint(hull, material)
+    for arm in arms:
+        _paint_markings(ground, arm)
+
+
+def _paint_markings(ground: Ground, arm: Arm) -> None:
+    profile = arm.profile
+    start = arm.mouth_m + (5.0 if arm.crossing else 1.0)
+    end = length_of(arm.line)
+    marked = part(arm.line, start, end)
+    ground.paint(ribbon(marked, 0.08, -0.08), Material.MARKING)
+    for side in (-1, 1):
+        for lane in range(1, profile.lanes):
+            for dash in np.arange(start, end - 4.0, 9.0):
+                _stripe(ground, arm.line, dash, dash + 4.0, side * lane * profile.lane_m)
+        if profile.cycle_m or profile.parking_m:
+            edge = side * profile.lanes * profile.lane_m
+            ground.paint(ribbon(marked, edge + 0.06, edge - 0.06), Material.MARKING)
+    if arm.crossing:
+        crosswalk = part(arm.line, arm.mouth_m + 0.6, arm.mouth_m + 3.6)
+        for left in np.arange(-profile.kerb_m + 0.4, profile.kerb_m - 0.6, 1.0):
+            ground.paint(ribbon(crosswalk, left + 0.5, left), Material.MARKING)
+        stop = part(arm.line, arm.mouth_m + 4.6, arm.mouth_m + 5.0)
+        ground.paint(ribbon(stop, profile.lanes * profile.lane_m, 0.1), Material.MARKING)
+
+
+def _stripe(ground: Ground, line: Line, start_m: float, end_m: float, left_m: float) -> None:
+    ground.paint(ribbon(part(line, start_m, end_m), left_m + 0.07, left_m - 0.07), Material.MARKING)
+
+
+def vehicle_routes(arms: list[Arm]) -> list[Route]:
+    """Return every movement of vehicles: straight on any lane, left from the inner, right from the outer."""
+    routes = []
+    for origin in arms:
+        for target in arms:
+            if target is origin:
+                continue
+            turn = (target.heading - origin.heading - np.pi + np.pi) % (2 * np.pi) - np.pi
+            lanes = origin.profile.lanes
+            if abs(turn) < np.radians(40):
+                pairs = [(lane, min(lane, target.profile.lanes - 1)) for lane in range(lanes)]
+            elif turn > 0:
+                pairs = [(0, 0)]
+            else:
+                pairs = [(lanes - 1, target.profile.lanes - 1)]
+            for entry, leave in pairs:
+                way = connect(
+                    origin.inbound((entry + 0.5) * origin.profile.lane_m),
+                    target.outbound((leave + 0.5) * target.profile.lane_m),
+                )
+                routes.append(Route.along(way, "vehicle", origin.profile.speed_mps))
+    return routes
+
+
+def cyclist_routes(arms: list[Arm]) -> list[Route]:
+    """Return the straight and right-turning movements on the strips for cyclists."""
+    routes = []
+    with_strip = [arm for arm in arms if arm.profile.cycle_m > 0]
+    for origin in with_strip:
+        for target in with_strip:
+            turn = (target.heading - origin.heading) % (2 * np.pi) - np.pi
+            if target is not origin and turn < np.radians(40):
+                way = connect(*(_cycle_way(arm, arm is origin) for arm in (origin, target)))
+                routes.append(Route.along(way, "cyclist", 4.5))
+    return routes
+
+
+def _cycle_way(arm: Arm, inbound: bool) -> Line:
+    middle = arm.profile.lanes * arm.profile.lane_m + arm.profile.cycle_m * 0.5
+    return arm.inbound(middle) if inbound else arm.outbound(middle)
+
+
+def pedestrian_routes(arms: list[Arm]) -> list[Route]:
+    """Return the ways around the corners between neighbouring arms, and across the arms with a crossing.
+
+    `arms` are sorted by heading. The way around a corner and its reverse use the two halves of the walkway.
+    """
+    routes = []
+    for index, arm in enumerate(arms):
+        other = arms[(index + 1) % len(arms)]
+        for from_edge_m, reverse in ((_WALK_IN_M, False), (_WALK_OUT_M, True)):
+            along_arm = _walk(arm, 1, from_edge_m, arm.mouth_m)
+            along_other = _walk(other, -1, from_edge_m, other.mouth_m)
+            way = connect(along_arm[::-1], along_other)
+            routes.append(Route.along(way[::-1] if reverse else way, "pedestrian", 1.3))
+        if arm.crossing:
+            near = _walk(arm, 1, _WALK_IN_M, arm.mouth_m + 2.1)[::-1]
+            far = _walk(arm, -1, _WALK_IN_M, arm.mouth_m + 2.1)
+            corners = np.array([near[-3], near[-1], far[0], far[2]])
+            way = np.concatenate([near[:-3], through(corners, 0.9), far[3:]])
+            routes.append(Route.along(way, "pedestrian", 1.3))
+    return routes
+
+
+def _walk(arm: Arm, side: int, from_edge_m: float, start_m: float) -> Line:
+    """Walkway of one side (+1 left of the outward direction), outwards from an arc length."""
+    way = offset(arm.line, side * (arm.profile.edge_m - from_edge_m))
+    return part(way, start_m, start_m + WALK_ROUTE_M)

@@ -1,0 +1,117 @@
+"""The ground of a scene: a raster of surfaces, raised where people walk, and where rays meet it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cosense.geometry.transforms import Matrix
+from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
+
+EXTENT_M = 140.0
+CELL_M = 0.1
+KERB_M = 0.13
+_RAISED = (Material.PAVING, Material.GRASS)
+# Sub-pixel bits of OpenCV's polygon filler.
+_SHIFT = 8
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Surfaces within ±`EXTENT_M` of the scene's origin; beyond, the border's cell goes on.
+
+    Attributes:
+        surface: (H,W) uint8 values of `Material`, row along y, column along x. Walkways and lawns are
+            raised by a kerb.
+    """
+
+    surface: NDArray[np.uint8] = field(
+        default_factory=lambda: np.full([round(2 * EXTENT_M / CELL_M)] * 2, Material.GRASS, dtype=np.uint8)
+    )
+
+    def paint(self, outline: NDArray[np.float64], material: Material) -> None:
+        """Fill a polygon (n,2) of scene coordinates in metres."""
+        pixels = (outline + EXTENT_M) / CELL_M - 0.5
+        cv2.fillPoly(
+            self.surface, [np.round(pixels * 2**_SHIFT).astype(np.int32)], int(material), shift=_SHIFT
+        )
+
+    def material_at(self, xy: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Return the material (n,) at points (n,2)."""
+        column, row = np.clip((xy + EXTENT_M) / CELL_M, 0, len(self.surface) - 1).astype(np.int64).T
+        return np.asarray(self.surface[row, column])
+
+    def height_at(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the height (n,) of the ground at points (n,2)."""
+        return np.where(np.isin(self.material_at(xy), _RAISED), KERB_M, 0.0)
+
+
+@dataclass(frozen=True)
+class GroundTensors:
+    """A `Ground` on the device, with tables by material.
+
+    Attributes:
+        surface: (H*W,) uint8.
+        size: H = W.
+        raised: (materials,) bool.
+        reflectance: (materials,).
+        albedo: (materials,3).
+    """
+
+    surface: Tensor
+    size: int
+    raised: Tensor
+    reflectance: Tensor
+    albedo: Tensor
+
+    @classmethod
+    def of(cls, ground: Ground, device: torch.device) -> GroundTensors:
+        return cls(
+            surface=torch.from_numpy(ground.surface.ravel()).to(device),
+            size=len(ground.surface),
+            raised=torch.tensor([m in _RAISED for m in Material], device=device),
+            reflectance=torch.tensor([REFLECTANCE[m] for m in Material], device=device),
+            albedo=torch.tensor([ALBEDO[m] for m in Material], device=device),
+        )
+
+    def material_at(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the material (n,) at scene coordinates (n,), (n,)."""
+        column = ((x + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
+        row = ((y + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
+        return self.surface[row * self.size + column].long()
+
+    def meet(self, directions: Tensor, T_scene_sensor: Matrix) -> tuple[Tensor, Tensor, Tensor]:
+        """Return where rays (R,3) of a sensor meet the ground.
+
+        A ray first passes the level of the walkways; where it finds none there it goes on to the road, and
+        where it would arrive under a walkway it has hit the kerb's face on its way, found by bisection.
+
+        Returns:
+            range (R,) with inf above the horizon, material (R,), and whether it is a kerb's face (R,).
+        """
+        rotation = torch.tensor(T_scene_sensor[:2, :3], device=directions.device, dtype=directions.dtype)
+        slope_x, slope_y = (directions @ rotation.T).T
+        position = T_scene_sensor[:3, 3].tolist()
+        down = torch.where(directions[:, 2] < -1e-4, -directions[:, 2], torch.nan)
+
+        def material_at(range_m: Tensor, rays: Tensor | slice = slice(None)) -> Tensor:
+            x, y = position[0] + slope_x[rays] * range_m, position[1] + slope_y[rays] * range_m
+            return self.material_at(torch.nan_to_num(x), torch.nan_to_num(y))
+
+        upper, lower = (position[2] - KERB_M) / down, position[2] / down
+        on_top = self.raised[material_at(upper)]
+        kerb = ~on_top & self.raised[material_at(lower)]
+        faces = torch.nonzero(kerb).flatten()
+        near, far = upper[faces], lower[faces]
+        for _ in range(6):
+            middle = (near + far) / 2
+            inside = self.raised[material_at(middle, faces)]
+            near, far = torch.where(inside, near, middle), torch.where(inside, middle, far)
+        range_m = torch.where(on_top, upper, lower)
+        range_m[faces] = far
+        return torch.nan_to_num(range_m, nan=torch.inf), material_at(range_m), kerb

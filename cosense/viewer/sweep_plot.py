@@ -1,0 +1,257 @@
+"""Pictures of a sweep: average precision over what was varied, or the grid of everything at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from cosense.evaluation.sweep.curves import AXES, GRID_AXES, line_of
+from cosense.evaluation.sweep.results import TOLERATED_LOSS
+from cosense.evaluation.sweep.sweep import Point
+from cosense.sensing.detections import Source
+from cosense.viewer import colors
+
+DPI = 150
+PANEL_INCH = (6.2, 4.6)
+CELL_INCH = (0.62, 0.42)
+GRID_COLUMNS = 3
+WANTED_THRESHOLDS = ("0.5", "0.7")
+# The first line of each fusion has a colour of its own in every curve, further ones take what is left.
+FUSION_COLORS = {
+    "late": colors.SOURCES[Source.LATE],
+    "early": colors.AGENTS[4],
+    "intermediate": colors.SOURCES[Source.EGO],
+    "hybrid": colors.SOURCES[Source.FUSED],
+}
+FURTHER_COLORS = (colors.AGENTS[1], colors.AGENTS[2], colors.AGENTS[5], colors.AGENTS[3], colors.AGENTS[4])
+MARKERS = "osD^vP*X"
+STYLES = ("-", "--", ":", "-.")
+ALONE_STYLES = ("--", ":", "-.")
+X_LABELS = {
+    "budget": "bytes per sender and frame, as measured",
+    "pose-noise": "pose noise, metres and degrees",
+    "delay": "delay, ms",
+    "loss": "messages lost, %",
+    "burst": "messages lost in a row, on average",
+    "rate": "rate of each link, bytes per second",
+    "range": "range of the radio, m",
+    "agents": "agents, the ego included",
+}
+# Red for worse than alone, green for better, the ground for no difference.
+DIFFERENCE = LinearSegmentedColormap.from_list(
+    "difference", [colors.OUTCOMES["missed"], colors.SEEN_BY_EGO, colors.OUTCOMES["found"]]
+)
+
+
+def draw_sweep(content: Mapping[str, Any], path: Path) -> None:
+    """Draw a sweep.
+
+    Args:
+        content: of sweep.json.
+        path: of the PNG; folders are made.
+    """
+    figure = _draw_grid(content) if content["curve"] == "grid" else _draw_lines(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=DPI)
+
+
+def shown_thresholds(content: Mapping[str, Any]) -> list[str]:
+    """Return the IoU thresholds with a panel: 0.5 and 0.7, or else the first two."""
+    known = list(content["points"][0]["ap"])
+    return [threshold for threshold in WANTED_THRESHOLDS if threshold in known] or known[:2]
+
+
+def lines_of(content: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the points by line, in the order in which they were asked for."""
+    several_models = len(content["models"]) > 1
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    for values in content["points"]:
+        point = Point(**{name: values[name] for name in Point.__dataclass_fields__ if name in values})
+        lines.setdefault(line_of(point, several_models), []).append(values)
+    return lines
+
+
+def _draw_lines(content: Mapping[str, Any]) -> Figure:
+    thresholds = shown_thresholds(content)
+    lines = lines_of(content)
+    rows = -(-len(lines) // 4)
+    height = PANEL_INCH[1] + 0.3 + 0.26 * rows
+    figure = Figure((PANEL_INCH[0] * len(thresholds), height), facecolor=colors.BACKGROUND)
+    panels = figure.subplots(1, len(thresholds), squeeze=False)[0]
+    for axes, threshold in zip(panels, thresholds, strict=True):
+        _style(axes)
+        axes.set_title(f"AP@{threshold}", color=colors.TEXT, fontsize=12)
+        axes.set_ylabel("average precision, %")
+        axes.set_xlabel(X_LABELS[content["curve"]])
+        _draw_panel(axes, lines, content, threshold)
+    _draw_title(figure, content, height)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="lower center", ncol=min(4, len(labels)), frameon=False, labelcolor=colors.TEXT
+    )
+    figure.tight_layout(rect=(0, (0.12 + 0.26 * rows) / height, 1, 1 - 0.34 / height))
+    return figure
+
+
+def _draw_panel(
+    axes: Axes, lines: Mapping[str, Sequence[Mapping[str, Any]]], content: Mapping[str, Any], threshold: str
+) -> None:
+    models = list(content["models"])
+    palette = _line_colors(lines)
+    for index, (name, points) in enumerate(lines.items()):
+        style = STYLES[models.index(points[0]["model"]) % len(STYLES)]
+        aps = [np.nan if point["ap"][threshold] is None else 100 * point["ap"][threshold] for point in points]
+        if points[0]["fusion"] == "none":
+            # Alone nothing that was varied makes a difference.
+            style = ALONE_STYLES[models.index(points[0]["model"]) % len(ALONE_STYLES)]
+            axes.axhline(aps[0], color=colors.TEXT, ls=style, lw=1.2, label=name)
+            continue
+        xs = [_place(content["curve"], point) for point in points]
+        order = np.argsort(xs, kind="stable")
+        axes.plot(
+            np.array(xs)[order],
+            np.array(aps)[order],
+            color=palette[name],
+            marker=MARKERS[index % len(MARKERS)],
+            ls=style,
+            lw=2,
+            ms=6,
+            label=name,
+        )
+    if content["curve"] in ("budget", "rate"):
+        compared = [p for points in lines.values() for p in points if p["fusion"] != "none"]
+        _use_log_bytes(axes, [_place(content["curve"], point) for point in compared])
+    elif content["curve"] == "agents":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _use_log_bytes(axes: Axes, places: Sequence[float]) -> None:
+    sent = [place for place in places if place > 0]
+    if not sent:
+        return
+    axes.set_xlim(min(sent) / 1.3, max(sent) * 1.3)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(_bytes_label))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _line_colors(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    free, taken = cycle(FURTHER_COLORS), set()
+    palette = {}
+    for name, points in lines.items():
+        fusion = points[0]["fusion"]
+        palette[name] = next(free) if fusion in taken else FUSION_COLORS.get(fusion, colors.MUTED)
+        taken.add(fusion)
+    return palette
+
+
+def _place(curve: str, point: Mapping[str, Any]) -> float:
+    if curve == "budget":
+        return float(point["bytes_per_frame"]["mean"])
+    return float(point[AXES[curve]]) * (100 if curve == "loss" else 1)  # type: ignore[index]
+
+
+def _draw_grid(content: Mapping[str, Any]) -> Figure:
+    """Draw a map for each pose noise and line: how much is gained over the ego alone, in points."""
+    lines = {name: points for name, points in lines_of(content).items() if points[0]["fusion"] != "none"}
+    noises, delays, losses = (
+        list(dict.fromkeys(point[name] for points in lines.values() for point in points))
+        for name in GRID_AXES
+    )
+    columns = min(len(noises), GRID_COLUMNS)
+    rows = -(-len(noises) // columns) * len(lines)
+    size = (
+        max((CELL_INCH[0] * len(losses) + 0.75) * columns + 0.2, 8.0),
+        (CELL_INCH[1] * len(delays) + 0.95) * rows + 0.75,
+    )
+    figure = Figure(size, facecolor=colors.BACKGROUND)
+    panels = iter(figure.subplots(rows, columns, squeeze=False).ravel())
+    largest = max(
+        (abs(point["difference"]) for points in lines.values() for point in points if point["difference"]),
+        default=1.0,
+    )
+    for name, points in lines.items():
+        for noise in noises:
+            axes = next(panels)
+            of = {(p["delay_ms"], p["loss"]): p["difference"] for p in points if p["pose_noise"] == noise}
+            _draw_map(
+                axes, [[of[delay, loss] for loss in losses] for delay in delays], delays, losses, largest
+            )
+            title = f"pose noise {noise:g} m and °"
+            axes.set_title(f"{name}, {title}" if len(lines) > 1 else title, color=colors.TEXT, fontsize=10)
+        for _ in range(-len(noises) % columns):
+            next(panels).set_axis_off()
+    _draw_title(figure, content, size[1])
+    figure.text(
+        0.5,
+        0.08 / size[1],
+        f"AP@0.5 above the ego alone, in points; outlined: more than {TOLERATED_LOSS:g} below it",
+        ha="center",
+        color=colors.MUTED,
+        fontsize=9,
+    )
+    figure.tight_layout(rect=(0, 0.24 / size[1], 1, 1 - 0.34 / size[1]))
+    return figure
+
+
+def _draw_map(
+    axes: Axes,
+    values: Sequence[Sequence[float | None]],
+    delays: Sequence[float],
+    losses: Sequence[float],
+    largest: float,
+) -> None:
+    _style(axes)
+    axes.grid(False)
+    shown = np.array([[np.nan if value is None else value for value in row] for row in values])
+    axes.imshow(shown, cmap=DIFFERENCE, vmin=-largest, vmax=largest, aspect="auto")
+    axes.set_xticks(range(len(losses)), [f"{100 * loss:g}" for loss in losses])
+    axes.set_yticks(range(len(delays)), [f"{delay:g}" for delay in delays])
+    axes.set_xlabel(X_LABELS["loss"])
+    axes.set_ylabel(X_LABELS["delay"])
+    for (y, x), value in np.ndenumerate(shown):
+        axes.text(
+            x, y, f"{round(value, 1) + 0.0:+.1f}", ha="center", va="center", color=colors.TEXT, fontsize=8
+        )
+        if value < -TOLERATED_LOSS:
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=colors.TEXT, lw=1.6))
+
+
+def _style(axes: Axes) -> None:
+    axes.set_facecolor(colors.BACKGROUND)
+    axes.grid(color=colors.FRAME, lw=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=colors.MUTED, which="both")
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(colors.TEXT)
+    for spine in axes.spines.values():
+        spine.set_color(colors.FRAME)
+
+
+def _draw_title(figure: Figure, content: Mapping[str, Any], height: float) -> None:
+    data = content["dataset"]
+    parts = [
+        ", ".join(content["models"]),
+        f"{Path(data['path']).name} ({data['split']}), {content['frames']} frames",
+        f"protocol {content['protocol']}",
+    ]
+    budgets = {point["budget_bytes"] for point in content["points"] if point["budget_bytes"]}
+    if content["curve"] != "budget" and len(budgets) == 1:
+        parts.append(f"budget {budgets.pop()} bytes")
+    figure.text(0.012, 1 - 0.24 / height, "  ·  ".join(parts), color=colors.TEXT, fontsize=10)
+
+
+def _bytes_label(value: float, _: int) -> str:
+    return f"{value:g}" if value < 1000 else f"{value / 1000:g}k" if value < 1e6 else f"{value / 1e6:g}M"

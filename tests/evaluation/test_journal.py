@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+
+from cosense.cooperation.receiver import FusionResult
+from cosense.evaluation.journal import JournalEntry, read_journal, to_values
+from cosense.json_lines import LineWriter
+from cosense.messages.reports import PeerReport
+from cosense.sensing.detections import Detections
+
+
+def entry(stamp_ns: int, count: int) -> JournalEntry:
+    rng = np.random.default_rng(count)
+    detections = Detections(
+        rng.normal(size=(count, 7)),
+        rng.random(count).astype(np.float32),
+        rng.integers(0, 10, count),
+        rng.integers(0, 3, count).astype(np.uint8),
+    )
+    peers = [
+        PeerReport("unit", 123, "boxes", age_ms=1.25, kind="OBJECTS"),
+        PeerReport("unknown", 3, "nothing", "too short"),
+    ]
+    return JournalEntry(stamp_ns, FusionResult(detections, peers), ["late one"], 12.5, "LATE", "")
+
+
+def write(path, entries):
+    writer = LineWriter(path)
+    for item in entries:
+        writer.write(to_values(item))
+    writer.close()
+
+
+def test_what_is_read_equals_what_was_fused_bit_by_bit(tmp_path):
+    written = [entry(1_626_155_123_000_000_001, 5), entry(2, 0)]
+    write(tmp_path / "detections.jsonl", written)
+    for got, expected in zip(read_journal(tmp_path / "detections.jsonl"), written, strict=True):
+        assert (got.stamp_ns, got.missing, got.elapsed_ms) == (expected.stamp_ns, ["late one"], 12.5)
+        assert got.result.peers == expected.result.peers
+        for name in ("boxes", "scores", "labels", "sources"):
+            actual, wanted = (getattr(e.result.detections, name) for e in (got, expected))
+            assert actual.dtype == wanted.dtype
+            np.testing.assert_array_equal(actual, wanted)

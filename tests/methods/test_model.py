@@ -1,0 +1,145 @@
+"""A model folder: the detector and the method that its config.yaml names, with their weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cosense.errors import CosenseError
+from cosense.methods.calibration import IDENTITY, Calibration
+from cosense.methods.cosdh.method import Cosdh
+from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.model import load_model, model_config
+from cosense.methods.patches.method import Patches
+from cosense.methods.patches.settings import PatchesConfig
+from cosense.model_folders import CONFIG, WEIGHTS
+from tests.cooperation.networks import COSDH, PATCHES, features_message, frame
+from tests.detectors.networks import (
+    TINY,
+    cloud,
+    frame_of,
+    mapping_of,
+    method_of,
+    tiny_detector,
+    write_model,
+)
+
+
+def write(folder, profile, drop: str = "-", **changes):
+    """Write a model folder without the tensors whose names begin with `drop`."""
+    write_model(folder, profile.detector, 1, profile.sharing, **changes)
+    tensors = load_file(folder / WEIGHTS)
+    save_file({name: t for name, t in tensors.items() if not name.startswith(drop)}, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize(("profile", "method"), [(PATCHES, Patches), (COSDH, Cosdh)])
+def test_a_model_that_shares_features_is_read_whole(tmp_path, profile, method):
+    write(tmp_path, profile)
+    model = load_model(tmp_path)
+    assert type(model.method) is method
+    assert model.method.detector is model.detector
+    assert (model.name, model.method.calibration) == (tmp_path.name, IDENTITY)
+    assert (model.method.config, model.detector.config) == (profile.sharing, profile.detector)
+    # The batch norms are folded: compare what comes out.
+    detector = tiny_detector(profile.detector, 1)
+    written = method_of(profile.sharing)[1].build(profile.sharing, detector, 1).sharing.eval()
+    levels = [level[None].clone() for level in model.detector.encode(frame_of(cloud())).levels]
+    with torch.inference_mode():
+        if profile is COSDH:
+            pairs = zip(model.method.codecs.encode(levels), written.encode(levels), strict=True)
+        else:
+            head = torch.rand(1, 13, 16, 32)
+            pairs = zip(model.method.encoder(levels, head), written(levels, head), strict=True)
+        for read, expected in pairs:
+            torch.testing.assert_close(read, expected, atol=1e-5, rtol=1e-4)
+    assert not any(weight.requires_grad for weight in model.method.network.parameters())
+    again = load_model(tmp_path)
+    agent = frame("unit", torch.eye(4).double().numpy())
+    assert features_message(model, agent) == features_message(again, agent)
+    assert model.detector.fingerprint == again.detector.fingerprint
+
+
+def test_a_model_that_shares_nothing_is_a_detector_alone(tmp_path):
+    model = load_model(write_model(tmp_path / "plain"))
+    assert model.method is None
+    assert model.detector.config == TINY
+
+
+def test_the_calibration_beside_the_weights_is_read(tmp_path):
+    write(tmp_path, PATCHES)
+    curves = Calibration({"fused": {"car": (1.5, -0.5)}})
+    curves.write(tmp_path, "cosense train")
+    assert load_model(tmp_path).method.calibration == curves
+    (tmp_path / "calibration.json").write_text("{")
+    with pytest.raises(CosenseError, match="is no calibration"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("profile", "drop"),
+    [(PATCHES, "sharing.value"), (PATCHES, "fusion.patch_steering"), (COSDH, "sharing."), (PATCHES, "head.")],
+)
+def test_weights_that_are_missing_are_named(tmp_path, profile, drop):
+    write(tmp_path, profile, drop)
+    with pytest.raises(CosenseError, match=r"weights\.safetensors: '.*' is None"):
+        load_model(tmp_path)
+
+
+def test_every_weight_and_setting_is_in_the_fingerprint(tmp_path):
+    finer = dataclasses.replace(PATCHES.sharing, unwanted_weight=0.1)
+    profiles = (PATCHES, dataclasses.replace(PATCHES, sharing=finer), COSDH)
+    for name, profile in zip("abc", profiles, strict=True):
+        write(tmp_path / name, profile)
+    assert len({load_model(tmp_path / name).detector.fingerprint for name in "abc"}) == 3
+
+
+@pytest.mark.parametrize("sharing", [None, PatchesConfig(bits=8), CosdhConfig(fusion="attention")])
+def test_a_configuration_survives_a_config_file(sharing):
+    mapping = mapping_of(TINY, sharing)
+    config = model_config(mapping, "config.yaml")
+    assert (config.detector, config.sharing) == (TINY, sharing)
+    assert config.to_mapping() == mapping
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"detector": "pilars"}, r"detector: no 'pilars', did you mean 'pillars'"),
+        ({"detector": "head"}, r"detector: no 'head', known: pillars"),
+        ({"sharing": {"method": "patch"}}, "sharing.method: no 'patch', did you mean 'patches'"),
+        ({"sharing": {"method": "selection"}}, "sharing.method: no 'selection'"),
+        ({"sharing": {}}, "sharing: missing key 'method'"),
+        ({"sharing": "patches"}, "sharing: expected a mapping with the key 'method', got 'patches'"),
+        ({"sharing": {"method": "patches", "bits": 3}}, "sharing: bits: 3 is not allowed"),
+        ({"sharing": {"method": "cosdh", "fusion": "mean"}}, "sharing: fusion: 'mean' is not allowed"),
+        (
+            {"sharing": {"method": "patches", "channel": 8}},
+            "sharing: unknown key .*, did you mean 'channels'",
+        ),
+        ({"patches": {"bits": 4}}, r"unknown key 'patches', .* sharing: \{method: patches, …\}"),
+        ({"cosdh": {}}, r"unknown key 'cosdh', .* sharing: \{method: cosdh, …\}"),
+    ],
+)
+def test_a_broken_configuration_is_refused_by_the_key(change, complaint):
+    with pytest.raises(CosenseError, match=rf"config\.yaml: {complaint}"):
+        model_config(mapping_of(TINY) | change, "config.yaml")
+    without = {key: value for key, value in mapping_of(TINY).items() if key != "detector"}
+    with pytest.raises(CosenseError, match=r"config\.yaml: missing key 'detector'"):
+        model_config(without, "config.yaml")
+
+
+def test_a_method_that_cannot_share_the_detectors_features_names_the_file(tmp_path):
+    two = dataclasses.replace(TINY, stages=TINY.stages[:2])
+    odd = dataclasses.replace(TINY, range_m=(-12.75, -6.4, -12.0, 12.85, 6.4, 5.0))
+    for name, config, complaint in (
+        ("two", two, "patches needs 3 stages, there are 2"),
+        ("odd", odd, "range_m and 2 . cell_m are whole decimetres"),
+    ):
+        folder = write_model(tmp_path / name, config, sharing=None)
+        with (folder / CONFIG).open("a") as file:
+            file.write("sharing: {method: patches}\n")
+        with pytest.raises(CosenseError, match=rf"{name}.config\.yaml: .*{complaint}"):
+            load_model(folder)

@@ -1,0 +1,327 @@
+"""A sender's pose is set right where graphs and covariances agree, and doubted where they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.late import fuse_late
+from cosense.cooperation.receiver import FusionSettings
+from cosense.geometry.transforms import displaced, invert, transform_from_planar
+from cosense.messages.envelope import Message, PayloadKind, decode, encode
+from cosense.messages.scene_graph import encode_scene_graph
+from cosense.scene_graph import NodeClass
+from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
+from tests.cooperation.networks import objects_message
+from tests.cooperation.pair import EGO, FEATURES, MODELS, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
+from tests.scene_graph.scenes import errors, graph_of, seen, things
+
+MS = 1_000_000
+WORLD = things(np.random.default_rng(3), 14)
+# In the world of the tests' agents.
+WORLD = (WORLD[0], WORLD[1] + [1000.0, 2000.0, 2.0], WORLD[2])
+NOTHING = tuple(part[:0] for part in WORLD)
+HONEST = np.diag([0.4, 0.4, np.deg2rad(0.8)]) ** 2
+SURE = np.diag([0.02, 0.02, np.deg2rad(0.05)]) ** 2
+OFF_HALF_A_METRE = (0.3, -0.4, np.deg2rad(1.0))
+OFF_METRES = (3.0, -2.0, np.deg2rad(3.0))
+
+
+def graph(name, T_true, error=(0, 0, 0), covariance=SURE, stamp_ns=NOW, world=WORLD, sigma_m=0.03):
+    made = seen(np.random.default_rng(len(name)), world, T_true, sigma_m, name)
+    return replace(
+        made, T_world_agent=displaced(T_true, error), pose_covariance=covariance, stamp_ns=stamp_ns
+    )
+
+
+def envelope(of, kind=PayloadKind.SCENE_GRAPH, payload=None):
+    return Message(
+        kind,
+        of.agent_id,
+        0,
+        of.stamp_ns,
+        of.T_world_agent,
+        of.pose_covariance,
+        bytes(8),
+        encode_scene_graph(of, False) if payload is None else payload,
+    )
+
+
+def step(repair, of_unit, of_ego=None):
+    """Let the ego hear a graph; returns how the unit's message of that moment is placed, and the report."""
+    of_ego = graph("ego", T_WORLD_EGO, stamp_ns=of_unit.stamp_ns) if of_ego is None else of_ego
+    (report,) = repair.hear(of_ego, [encode(envelope(of_unit))])
+    sent = decode(encode(envelope(of_unit, PayloadKind.OBJECTS, b"")))
+    return repair.place(sent, envelope(of_ego, PayloadKind.OBJECTS, b"")), report
+
+
+def off(placed, T_world_ego=T_WORLD_EGO):
+    """Return by how much a sender is misplaced, seen from the ego: metres, degrees."""
+    return errors(invert(T_world_ego) @ placed.message.T_world_agent, invert(T_WORLD_EGO) @ T_WORLD_UNIT)
+
+
+@pytest.mark.parametrize("registration", ["scene_graph", "boxes", "spectral"])
+def test_a_pose_off_by_half_a_metre_is_set_right_and_less_uncertain(registration):
+    placed, report = step(PoseRepair(registration), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST))
+    metres, degrees = off(placed)
+    assert metres < 0.1
+    assert degrees < 0.2
+    assert (report.used_for, report.reason, placed.objection) == ("pose", "", "")
+    assert np.diag(placed.message.pose_covariance)[:2].max() < 0.1**2
+    assert not placed.ego_covariance.any()
+
+
+def test_the_error_of_the_ego_does_not_matter():
+    """Both are wrong: the sender is put where it is seen from where the ego believes to be."""
+    ego = graph("ego", T_WORLD_EGO, (0.4, 0.3, np.deg2rad(-0.6)), HONEST)
+    placed, _ = step(PoseRepair("scene_graph"), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST), ego)
+    metres, degrees = off(placed, ego.T_world_agent)
+    assert metres < 0.1
+    assert degrees < 0.2
+
+
+def test_a_certain_pose_stays_as_it_is():
+    """With a covariance of zero and no error beyond what detectors differ by, to the last bit."""
+    exact = np.zeros((3, 3))
+    unit = graph("unit", T_WORLD_UNIT, covariance=exact)
+    ego = graph("ego", T_WORLD_EGO, covariance=exact)
+    placed, report = step(PoseRepair("scene_graph"), unit, ego)
+    sent = decode(encode(envelope(unit)))
+    assert report.used_for == "pose"
+    np.testing.assert_array_equal(placed.message.T_world_agent, sent.T_world_agent)
+    assert not placed.message.pose_covariance.any()
+
+
+def test_graphs_that_disagree_with_what_was_sent_put_it_in_doubt():
+    unit = graph("unit", T_WORLD_UNIT, OFF_METRES, SURE)
+    placed, report = step(PoseRepair("scene_graph"), unit)
+    assert report.used_for == "pose"
+    assert (
+        "graphs disagree with the sent pose beyond its covariance: by 3.59 m and 3.01 deg" in placed.objection
+    )
+    # Where it says, but as uncertain as it is wrong.
+    np.testing.assert_array_equal(placed.message.T_world_agent, decode(encode(envelope(unit))).T_world_agent)
+    assert np.trace(placed.message.pose_covariance[:2, :2]) == pytest.approx(13, rel=0.05)
+
+
+def test_what_lasts_is_believed_at_last_and_remembered_without_a_graph():
+    repair = PoseRepair("scene_graph")
+    for k in range(2):
+        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, OFF_METRES, SURE, NOW + k * 100 * MS))
+    assert placed.objection == ""
+    assert off(placed)[0] < 0.1
+    blind = graph("unit", T_WORLD_UNIT, OFF_METRES, SURE, NOW + 200 * MS, NOTHING)
+    placed, report = step(repair, blind)
+    assert report.used_for == "nothing"
+    assert "too_few" in report.reason
+    assert off(placed)[0] < 0.1
+    late, _ = step(repair, replace(blind, stamp_ns=NOW + 9000 * MS))
+    assert off(late)[0] == pytest.approx(np.hypot(3, 2), abs=0.01)
+
+
+def test_what_was_wrong_before_does_not_move_an_honest_pose():
+    """Errors that announce themselves and are drawn anew are no lasting error."""
+    repair, rng = PoseRepair("scene_graph"), np.random.default_rng(0)
+    for k in range(6):
+        error = rng.normal(0, np.sqrt(np.diag(HONEST)))
+        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, HONEST, NOW + k * 100 * MS))
+        assert off(placed)[0] < 0.1
+    blind = graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST, NOW + 600 * MS, NOTHING)
+    placed, _ = step(repair, blind)
+    np.testing.assert_array_equal(placed.message.T_world_agent, decode(encode(envelope(blind))).T_world_agent)
+
+
+def test_who_is_wrong_and_says_nothing_is_in_doubt_and_set_right_from_then_on():
+    """Errors drawn anew in each frame that no covariance announces: the first one demotes."""
+    repair, rng = PoseRepair("scene_graph"), np.random.default_rng(1)
+    for k in range(8):
+        error = (0.6, -0.5, np.deg2rad(1.0)) if k == 0 else rng.normal(0, [0.6, 0.6, np.deg2rad(1)])
+        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
+        assert bool(placed.objection) == (k == 0)
+        assert off(placed)[0] > 0.7 if k == 0 else off(placed)[0] < 0.1
+    # What comes without a graph is no longer as certain as it says.
+    blind = graph("unit", T_WORLD_UNIT, (0.1, 0.0, 0.0), SURE, NOW + 800 * MS, NOTHING)
+    placed, _ = step(repair, blind)
+    assert np.trace(placed.message.pose_covariance[:2, :2]) > 2 * 0.6**2
+    later, _ = step(repair, replace(blind, stamp_ns=NOW + 9000 * MS))
+    np.testing.assert_allclose(later.message.pose_covariance, SURE, atol=1e-6)
+
+
+def test_an_error_of_many_metres_still_leaves_poses_that_help_to_register():
+    repair = PoseRepair("scene_graph")
+    for k, error in enumerate([(9.0, -5.0, np.deg2rad(8.0)), (-2.0, 3.0, np.deg2rad(-4.0))]):
+        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
+    assert placed.objection == ""
+    assert off(placed)[0] < 0.1
+
+
+def test_who_is_contradicted_without_a_better_pose_is_in_doubt_too():
+    """The ego sees two rows of poles that the unit may stand at, and the unit says that it stands between."""
+    xs, ys = np.arange(8) * 7.0 + np.arange(8) ** 2 * 0.3, np.where(np.arange(8) % 3 == 0, 4.0, -3.0)
+    row = np.column_stack([xs, ys, np.zeros(8)])
+    poles = [NodeClass.POLE] * 16
+    same = {"stamp_ns": NOW, "sigma_m": 0.05, "pose_covariance": SURE}
+    ego = graph_of(poles, np.concatenate([row, row + np.array([0.0, 60.0, 0.0])]), agent_id="ego", **same)
+    T = transform_from_planar(0.0, 30.0, 0.0)
+    unit = graph_of(poles[:8], row, agent_id="unit", T_world_agent=T, **same)
+    placed, report = step(PoseRepair("scene_graph"), unit, ego)
+    assert report.used_for == "pose"
+    assert "the graphs disagree with the sent pose: nothing agrees where it should" in placed.objection
+    np.testing.assert_array_equal(placed.message.T_world_agent, T)
+    assert np.sqrt(placed.message.pose_covariance[0, 0]) > 2
+
+
+def test_registrations_of_the_frame_are_there_to_be_shown():
+    repair = PoseRepair("scene_graph")
+    unit = graph("unit", T_WORLD_UNIT)
+    step(repair, unit)
+    ((name, heard),) = repair.registrations.items()
+    assert (name, len(heard.surroundings), heard.surroundings.stamp_ns) == ("unit", len(unit), NOW)
+    assert heard.registration.registered
+    assert len(heard.registration.inliers) > 5
+    step(repair, graph("unit", T_WORLD_UNIT, world=NOTHING))
+    assert not repair.registrations["unit"].registration.registered
+    repair.hear(graph("ego", T_WORLD_EGO), [])
+    assert repair.registrations == {}
+
+
+def test_without_any_idea_of_the_pose_a_first_registration_is_not_used():
+    lost = np.diag([1e5, 1e5, 10.0])
+    repair = PoseRepair("scene_graph")
+    far = (300.0, 40.0, 2.0)
+    first, report = step(repair, graph("unit", T_WORLD_UNIT, far, lost))
+    assert (report.used_for, off(first)[0] > 100) == ("nothing", True)
+    assert "nothing to compare it with" in report.reason
+    second, report = step(repair, graph("unit", T_WORLD_UNIT, far, lost, NOW + 100 * MS))
+    assert report.used_for == "pose"
+    assert off(second)[0] < 0.1
+
+
+def test_every_graph_has_its_report():
+    unit, ego = graph("unit", T_WORLD_UNIT), graph("ego", T_WORLD_EGO)
+    good = encode(envelope(unit))
+    liar = encode(envelope(replace(unit, agent_id="liar", pose_covariance=np.ones((3, 3)) - 0.5 * np.eye(3))))
+    messages = [good, good, encode(envelope(ego)), good[:-3], from_unit("patches"), liar]
+    reports = PoseRepair("scene_graph").hear(ego, messages)
+    assert [report.bytes for report in reports] == [len(data) for data in messages]
+    assert [report.used_for for report in reports[:5]] == ["pose", "nothing", "nothing", "nothing", "nothing"]
+    assert "another graph" in reports[1].reason
+    assert reports[3].sender == "unknown"
+    assert reports[5].sender == "liar"
+
+
+@pytest.mark.parametrize("variance", [1e14, 1e16, 1e30])
+def test_no_covariance_ends_the_fusion(variance):
+    for heading in np.linspace(-3, 3, 7):
+        T_ego = displaced(T_WORLD_EGO, [0, 0, heading])
+        for covariance in (np.full((3, 3), variance), np.diag([0.0, 0.0, variance])):
+            unit = graph("unit", T_WORLD_UNIT, OFF_METRES, covariance)
+            for repair in (PoseRepair("scene_graph"), PoseRepair("boxes")):
+                for stamp_ns in (NOW, NOW + 100 * MS):
+                    placed, _ = step(
+                        repair, replace(unit, stamp_ns=stamp_ns), graph("ego", T_ego, stamp_ns=stamp_ns)
+                    )
+                    assert np.isfinite(placed.message.T_world_agent).all()
+
+
+def test_a_message_from_elsewhere_than_its_graph_is_not_believed():
+    repair = PoseRepair("scene_graph")
+    of_ego, of_unit = graph("ego", T_WORLD_EGO), graph("unit", T_WORLD_UNIT)
+    repair.hear(of_ego, [encode(envelope(of_unit))])
+    elsewhere = replace(of_unit, T_world_agent=displaced(T_WORLD_UNIT, [3.0, 0.0, 0.0]))
+    placed = repair.place(
+        decode(encode(envelope(elsewhere, PayloadKind.OBJECTS, b""))),
+        envelope(of_ego, PayloadKind.OBJECTS, b""),
+    )
+    assert placed.objection == "its graph and its message of one moment give it two poses"
+    assert placed.message.pose_covariance[0, 0] >= 9.0
+
+
+def test_what_one_other_says_of_a_sender_that_the_ego_does_not_see_moves_it_nowhere():
+    half = np.arange(len(WORLD[0])) % 2 == 0
+    seen_by_ego, seen_by_victim = (tuple(part[rows] for part in WORLD) for rows in (half, ~half))
+    shift = np.array([1.5, 2.0, 0.0])
+    lies = (WORLD[0], WORLD[1] + shift * ~half[:, None], WORLD[2])
+    repair = PoseRepair("scene_graph")
+    for number in range(4):
+        stamp_ns = NOW + number * 100 * MS
+        ego = graph("ego", T_WORLD_EGO, stamp_ns=stamp_ns, world=seen_by_ego)
+        liar = graph("liar", T_WORLD_EGO, stamp_ns=stamp_ns, world=lies)
+        victim = graph("unit", T_WORLD_UNIT, stamp_ns=stamp_ns, world=seen_by_victim)
+        repair.hear(ego, [encode(envelope(one)) for one in (liar, victim)])
+        assert repair.registrations["unit"].registration.registered
+        placed = repair.place(
+            decode(encode(envelope(victim, PayloadKind.OBJECTS, b""))),
+            envelope(ego, PayloadKind.OBJECTS, b""),
+        )
+        assert off(placed)[0] < 0.1
+        assert "disagree" in placed.objection
+
+
+def test_peers_are_forgotten():
+    repair, ego = PoseRepair("scene_graph"), graph("ego", T_WORLD_EGO)
+    for number in range(20):
+        repair.hear(ego, [encode(envelope(replace(graph("unit", T_WORLD_UNIT), agent_id=f"{number}")))])
+    assert len(repair._filters) == 8
+    crowd = [
+        encode(envelope(replace(graph("u", T_WORLD_UNIT), agent_id=f"{number}"))) for number in range(18)
+    ]
+    assert [report.used_for for report in repair.hear(ego, crowd)] == ["pose"] * 8 + ["nothing"] * 10
+
+
+def placing(error, covariance):
+    """Return a repair that has heard the graphs of the ego and of a unit."""
+    repair = PoseRepair("scene_graph")
+    repair.hear(graph("ego", T_WORLD_EGO), [encode(envelope(graph("unit", T_WORLD_UNIT, error, covariance)))])
+    return repair.place
+
+
+def test_features_are_used_again_once_the_pose_is_set_right():
+    wrong = from_unit(
+        "patches", T_world_agent=displaced(T_WORLD_UNIT, OFF_HALF_A_METRE), pose_covariance=HONEST
+    )
+    receiver = FeatureReceiver(MODELS["patches"].method)
+    before = receiver.fuse(OWN, FEATURES["patches"], [wrong])
+    after = receiver.fuse(OWN, FEATURES["patches"], [wrong], placing(OFF_HALF_A_METRE, HONEST))
+    assert [before.peers[0].used_for, after.peers[0].used_for] == ["boxes", "features"]
+    assert after.peers[0].reason == ""
+
+
+def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_hears_why():
+    receiver = FeatureReceiver(MODELS["patches"].method)
+    for error, used_for in (((0.3, 0.0, 0.0), "boxes"), ((9.0, 0.0, 0.0), "nothing")):
+        wrong = from_unit("patches", T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=SURE)
+        report = receiver.fuse(OWN, FEATURES["patches"], [wrong], placing(error, SURE)).peers[0]
+        assert report.used_for == used_for
+        assert "the graphs disagree" in report.reason
+    assert receiver.fuse(OWN, FEATURES["patches"], [wrong]).peers[0].used_for == "features"
+
+
+def test_late_boxes_move_with_the_pose_and_are_left_out_in_doubt():
+    detections = MODELS["patches"].detector.decode(FEATURES["patches"])
+    unit = replace(EGO, agent_id="unit", T_world_agent=T_WORLD_UNIT)
+
+    def fused(error, covariance, *place):
+        agent = replace(unit, T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=covariance)
+        return fuse_late(OWN, [objects_message(agent, detections)], FusionSettings(), *place)
+
+    true = fused((0, 0, 0), SURE)
+    repaired = fused(OFF_HALF_A_METRE, HONEST, placing(OFF_HALF_A_METRE, HONEST))
+    assert len(repaired.detections) == len(true.detections)
+    np.testing.assert_allclose(repaired.detections.boxes, true.detections.boxes, atol=0.2)
+    doubted = fused(OFF_METRES, SURE, placing(OFF_METRES, SURE))
+    np.testing.assert_array_equal(
+        doubted.detections.boxes, fuse_late(OWN, [], FusionSettings()).detections.boxes
+    )
+    assert doubted.peers[0].used_for == "nothing"
+    assert "the graphs disagree" in doubted.peers[0].reason
+
+
+def test_as_sent_is_what_was_sent():
+    message, ego = decode(from_unit("patches")), decode(OWN)
+    placed = as_sent(message, ego)
+    assert (placed.message, placed.objection) == (message, "")
+    assert placed.ego_covariance is ego.pose_covariance
