@@ -30,12 +30,12 @@ from timing import write
 from cosense.data import open_dataset
 from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points
-from cosense.messages.scene_graph import transmitted
+from cosense.messages.scene_graph import SceneGraph, transmitted
 from cosense.methods.model import load_model
-from cosense.scene_graph import Prior, Registration, SceneGraph
 from cosense.scene_graph.baselines.icp import normals_of
 from cosense.scene_graph.extract.builder import build
-from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.result import Prior, RegistrationResult
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.kitti import read_kitti_bin
 from cosense.sensing.pcd import read_pcd
@@ -43,7 +43,7 @@ from cosense.sensing.pcd import read_pcd
 ITSELF = transform_from_planar(6.0, -3.0, np.deg2rad(70))
 AHEAD_M, DRAWS = (2.0, 5.0, 10.0), 10
 BEHIND_RAD, BEHIND_M = np.deg2rad(0.4), 0.5
-Outcome = tuple[Registration, Matrix | None]
+Outcome = tuple[RegistrationResult, Matrix | None]
 
 
 def row(job: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:
@@ -73,9 +73,9 @@ def graph_of(points: np.ndarray, detector: Detector) -> SceneGraph:
     return build(points, detector.detect(AgentFrame("", "vehicle", 0, np.eye(4), points)))
 
 
-def registered(a: SceneGraph, b: SceneGraph, prior: Prior | None = None) -> Registration:
+def registered(a: SceneGraph, b: SceneGraph, prior: Prior | None = None) -> RegistrationResult:
     """Register with b's graph as it comes out of a message."""
-    return register(a, transmitted(replace(b, agent_id="b"))[0], prior)
+    return register_graphs(a, transmitted(replace(b, agent_id="b"))[0], prior)
 
 
 def moved(points: np.ndarray, T_a_b: Matrix) -> np.ndarray:

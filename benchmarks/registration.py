@@ -18,8 +18,8 @@ from registration_tables import keep
 from timing import write
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
-from cosense.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.register.pipeline import register
+from cosense.messages.scene_graph import NodeClass, SceneGraph
+from cosense.scene_graph.register.pipeline import register_graphs
 
 CLASSES = (NodeClass.VEHICLE, NodeClass.POLE, NodeClass.PERSON, NodeClass.WALL)
 POLES = (NodeClass.POLE,)
@@ -100,7 +100,7 @@ def time_rows(rng: np.random.Generator) -> list[dict[str, Any]]:
 
 
 def row(job: str, limit_ms: float, graphs: tuple[Any, ...]) -> dict[str, Any]:
-    result = register(*graphs[:2])
+    result = register_graphs(*graphs[:2])
     return {
         "job": job,
         "ms": _processor_ms(graphs),
@@ -113,7 +113,7 @@ def _processor_ms(graphs: tuple[Any, ...]) -> float:
     times = []
     for _ in range(7):
         start = time.thread_time()
-        register(*graphs[:2])
+        register_graphs(*graphs[:2])
         times.append(time.thread_time() - start)
     return min(times) * 1e3
 
@@ -123,7 +123,7 @@ def rate_rows(make: Callable[[int], tuple[Any, ...]], job: str) -> dict[str, Any
     right, accepted, errors = 0, 0, []
     for seed in range(SCENES):
         a, b, T_true = make(seed)
-        result = register(a, b)
+        result = register_graphs(a, b)
         if result.registered:
             off = invert(T_true) @ result.T_a_b
             error = [np.hypot(*off[:2, 3]), abs(np.rad2deg(yaw_of(off)))]

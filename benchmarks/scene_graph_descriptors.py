@@ -13,7 +13,6 @@ with describing both graphs. Writes results/benchmarks/scene_graph_descriptors.j
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,16 @@ from timing import measure, write
 
 from cosense.geometry.transforms import Matrix, transform_from_planar
 from cosense.methods.model import load_model
-from cosense.scene_graph import Prior, Settings
-from cosense.scene_graph.describe.describe import describe as describe_without_learning
-from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
 from cosense.scene_graph.describe.node_encoder import load_encoder
-from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.describe.triplets import describe_graph
+from cosense.scene_graph.register.descriptors import (
+    DESCRIPTORS,
+    describer,
+    graph_registration,
+    max_candidates_of,
+)
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.result import Prior
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs
 from cosense.training.run_config import SceneConfig
 
@@ -69,7 +73,7 @@ def candidate_rows(pairs: list[GraphPair]) -> list[dict[str, Any]]:
 
 
 def registration_row(
-    job: str, pairs: list[GraphPair], kind: str, settings: Settings, limits: tuple[float, float], off: bool
+    job: str, pairs: list[GraphPair], kind: str, max_candidates: int, limits: tuple[float, float], off: bool
 ) -> dict[str, Any]:
     """Return how many pairs were registered rightly and wrongly, without a prior or with one that is off."""
     rng = np.random.default_rng(0)
@@ -79,7 +83,7 @@ def registration_row(
     for pair in pairs:
         prior = prior_of(pair.T_a_b, rng) if off else None
         start = time.perf_counter()
-        result = register(describe(pair.a), describe(pair.b), prior, settings)
+        result = register_graphs(describe(pair.a), describe(pair.b), prior, max_candidates)
         times_ms.append((time.perf_counter() - start) * 1e3)
         if result.T_a_b is not None:
             metres, degrees = errors_of(result.T_a_b, pair.T_a_b)
@@ -88,7 +92,7 @@ def registration_row(
     return {
         "job": job,
         "descriptors": kind,
-        "max_candidates": settings.max_candidates,
+        "max_candidates": max_candidates,
         "pairs": len(pairs),
         "right": right,
         "wrong": wrong,
@@ -106,16 +110,16 @@ def prior_of(T_true: Matrix, rng: np.random.Generator) -> Prior:
 
 def strangers_row(pairs: list[GraphPair], kind: str) -> dict[str, Any]:
     """Return how many pairs of different places were accepted."""
-    register_by = registrar(kind)
+    registration = graph_registration(kind)
     scenes = [pair.name.rsplit("/", 1)[0] for pair in pairs]
     count = len(pairs)
     different = [(i, (i + step) % count) for step in range(1, count) for i in range(count)]
     different = [(i, j) for i, j in different if scenes[i] != scenes[j]][:STRANGERS]
-    accepted = sum(register_by(pairs[i].a, pairs[j].b, None).registered for i, j in different)
+    accepted = sum(registration(pairs[i].a, pairs[j].b, None).registered for i, j in different)
     return {
         "job": "no prior: strangers",
         "descriptors": kind,
-        "max_candidates": settings_for(kind).max_candidates,
+        "max_candidates": max_candidates_of(kind),
         "pairs": len(different),
         "wrong": accepted,
     }
@@ -131,17 +135,16 @@ def main() -> None:
     }
     rows = candidate_rows(pairs)
     for name, group in groups.items():
-        for count in sorted({settings_for(kind).max_candidates for kind in DESCRIPTORS}):
-            settings = replace(Settings(), max_candidates=count)
+        for count in sorted({max_candidates_of(kind) for kind in DESCRIPTORS}):
             for kind in DESCRIPTORS:
-                rows.append(registration_row(f"no prior: {name}", group, kind, settings, AT_ALL, off=False))
+                rows.append(registration_row(f"no prior: {name}", group, kind, count, AT_ALL, off=False))
         for kind in DESCRIPTORS:
             job = f"prior off {OFF_M:g} m, {OFF_DEGREES:g} degrees: {name}"
-            rows.append(registration_row(job, group, kind, settings_for(kind), WITH_PRIOR, off=True))
+            rows.append(registration_row(job, group, kind, max_candidates_of(kind), WITH_PRIOR, off=True))
     rows += [strangers_row(pairs, kind) for kind in DESCRIPTORS]
     largest = max((pair.a for pair in pairs), key=len)
     encoder = load_encoder()
-    for kind, describe in (("learned", encoder.describe), ("triplets", describe_without_learning)):
+    for kind, describe in (("learned", encoder.describe), ("triplets", describe_graph)):
         job = f"describe a graph of {len(largest)} nodes"
         rows.append({"job": job, "descriptors": kind, "least_ms": measure(lambda d=describe: d(largest))})
     write("scene_graph_descriptors", rows)

@@ -25,16 +25,15 @@ from timing import write
 
 from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points, yaw_of
-from cosense.messages.scene_graph import COARSE_NODES, transmitted
+from cosense.messages.scene_graph import COARSE_NODES, SceneGraph, transmitted
 from cosense.methods.model import load_model
-from cosense.scene_graph import Prior, Registration, SceneGraph, Status
-from cosense.scene_graph.baselines.boxes import register_boxes
+from cosense.scene_graph.baselines import boxes, spectral
 from cosense.scene_graph.baselines.icp import icp
-from cosense.scene_graph.baselines.spectral import register_spectral
 from cosense.scene_graph.extract.builder import SceneGraphBuilder, build
+from cosense.scene_graph.nodes import GROUP_OF
 from cosense.scene_graph.register.coarse_to_fine import register_and_refine
-from cosense.scene_graph.register.pipeline import register
-from cosense.scene_graph.register.usable_nodes import GROUP_OF
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.result import Prior, RegistrationResult, Status
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate
@@ -114,7 +113,7 @@ def errors_of(T: Matrix, T_true: Matrix) -> tuple[float, float]:
 def row(
     job: str,
     pairs: list[Pair],
-    results: Iterable[Registration],
+    results: Iterable[RegistrationResult],
     limits: tuple[float, float],
     asked: str = "",
 ) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def row(
 
 def rows_without_prior(pairs: list[Pair], frames: str) -> list[dict[str, Any]]:
     """Return a row for each number of common objects."""
-    results = [register(pair.graph_a, pair.graph_b) for pair in pairs]
+    results = [register_graphs(pair.graph_a, pair.graph_b) for pair in pairs]
     rows = []
     for name, counts in (
         ("both could see", [pair.visible for pair in pairs]),
@@ -186,7 +185,7 @@ def icp_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
     """Return what ICP of the whole clouds makes of the poses that were accepted, and the bytes of a cloud."""
     results = []
     for pair in pairs:
-        result = register(pair.graph_a, pair.graph_b)
+        result = register_graphs(pair.graph_a, pair.graph_b)
         if result.T_a_b is not None:
             start = time.perf_counter()
             T = icp(pair.agent_a.points, pair.agent_b.points, result.T_a_b, start_m=1.0).T_a_b
@@ -211,18 +210,18 @@ def priors_of(pairs: list[Pair]) -> list[Prior]:
     return priors
 
 
-def register_clouds(pair: Pair, prior: Prior) -> Registration:
+def register_clouds(pair: Pair, prior: Prior) -> RegistrationResult:
     """Return what ICP of the whole clouds says; it believes itself wherever it ends."""
     start = time.perf_counter()
     T_a_b = icp(pair.agent_a.points, pair.agent_b.points, prior.T_a_b).T_a_b
     status = Status.TOO_FEW if T_a_b is None else Status.REGISTERED
-    return Registration(status, "", T_a_b, time_ms=(time.perf_counter() - start) * 1e3)
+    return RegistrationResult(status, "", T_a_b, time_ms=(time.perf_counter() - start) * 1e3)
 
 
-METHODS: dict[str, Callable[[Pair, Prior], Registration]] = {
-    "scene graphs": lambda pair, prior: register(pair.graph_a, pair.graph_b, prior),
-    "spectral (VIPS)": lambda pair, prior: register_spectral(pair.graph_a, pair.graph_b, prior),
-    "box pose graph (CoAlign)": lambda pair, prior: register_boxes(pair.graph_a, pair.graph_b, prior),
+METHODS: dict[str, Callable[[Pair, Prior], RegistrationResult]] = {
+    "scene graphs": lambda pair, prior: register_graphs(pair.graph_a, pair.graph_b, prior),
+    "spectral (VIPS)": lambda pair, prior: spectral.register(pair.graph_a, pair.graph_b, prior),
+    "box pose graph (CoAlign)": lambda pair, prior: boxes.register(pair.graph_a, pair.graph_b, prior),
     "ICP of the clouds": register_clouds,
 }
 
@@ -238,7 +237,7 @@ def strangers_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
     """Return how often the vehicle of one place is put to the unit of another one."""
     places = len(pairs)
     different = [(i, (i + step) % places) for step in range(1, places) for i in range(places)]
-    results = [register(pairs[i].graph_a, pairs[j].graph_b) for i, j in different[:STRANGERS]]
+    results = [register_graphs(pairs[i].graph_a, pairs[j].graph_b) for i, j in different[:STRANGERS]]
     refused = Counter(result.status.value for result in results if not result.registered)
     return {
         "job": f"no prior, {frames}: different places",
@@ -257,7 +256,7 @@ def time_row(pairs: list[Pair], detector: Detector) -> dict[str, Any]:
         a, b = (transmitted(graph, TIMED_NODES)[0] for graph in (pair.graph_a, pair.own_b))
         if min(len(a), len(b)) == TIMED_NODES:
             found = detector.detect(pair.agent_a)
-            spent.append((_processor_ms(build, pair.agent_a, found), _processor_ms(register, a, b)))
+            spent.append((_processor_ms(build, pair.agent_a, found), _processor_ms(register_graphs, a, b)))
     build_ms, register_ms = np.median(spent, axis=0)
     both = np.sum(spent, axis=1)
     return {

@@ -1,7 +1,7 @@
-"""YAML files to frozen dataclasses and back: models, training runs, protocols and scenarios.
+"""Reads YAML files into frozen dataclasses: models, training runs, protocols and scenarios.
 
-The dataclass is the only source of names, types and defaults. An unknown key is an error that names the
-nearest known one, a wrong type is an error that names the key, the value and what was expected.
+The dataclass is the only source of names, types and defaults. The error for an unknown key names the nearest
+known one; the error for a wrong type names the key, the value and what was expected.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from cosense.errors import CosenseError, nearest, read_file
 
 T = TypeVar("T")
 
-# PyYAML takes 1e-3 for a string: YAML 1.1 wants a point before the exponent, and a sign after it.
+# PyYAML reads 1e-3 as a string: YAML 1.1 demands a point before the exponent and a sign in it.
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
-# The loader in C, where PyYAML has it, is six times as fast; a data set has one such file for every frame.
+# PyYAML's loader in C, where there is one, is six times faster; some data sets have a file for every frame.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -49,12 +49,12 @@ def from_mapping(cls: type[T], mapping: Any, where: str) -> T:
     """Build the dataclass `cls` from nested mappings.
 
     Args:
-        cls: a dataclass of numbers, strings, bools, tuples, lists, dicts, optionals or dataclasses.
-        mapping: as read from YAML.
+        cls: dataclass with fields of numbers, strings, bools, tuples, lists, dicts, optionals or dataclasses.
+        mapping: content of the YAML file.
         where: file and key, for the error.
 
     Raises:
-        CosenseError: unknown or missing key, wrong type, or a value that the dataclass itself refuses.
+        CosenseError: a key is unknown or missing, a type is wrong, or the dataclass refuses a value.
     """
     if not isinstance(mapping, Mapping):
         raise CosenseError(f"{where}: expected a mapping of keys, got {mapping!r}")

@@ -1,7 +1,7 @@
 """The one error that a user of cosense sees for bad input.
 
-Every message names the file or key, the offending value and the cure. The command line prints it as one
-line and exits with status 2; a traceback is reserved for our own mistakes.
+Every message names the file or key, the offending value and the cure. The command line prints it as one line
+and exits with status 2; tracebacks are left to mistakes of our own.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def read_file(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        CosenseError: it is missing or not readable.
+        CosenseError: the file is missing or not readable.
     """
     with open_file(path) as stream:
         return stream.read()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown `name`: the nearest known one, else the whole list."""
+    """Return a hint for an unknown `name`: the nearest of the known ones, else all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from cosense.evaluation.runs.runner import RunState
     from cosense.methods.model import Model
     from cosense.methods.selection import Selection
-    from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 _REFRESH_S = 1.0
 # As a shell does for a program that Ctrl-C has stopped.
@@ -136,7 +135,7 @@ def command(
                 pose_noise=noise,
                 seed=seed,
                 selection=cast("Selection | None", selection),
-                registration=cast("RegistrationKind", registration),
+                registration=registration,
                 skip_broken=skip_broken,
                 restart=restart,
             )

@@ -14,8 +14,9 @@ from cosense.errors import CosenseError, nearest
 if TYPE_CHECKING:
     from cosense.data.dataset import CooperativeFrame
     from cosense.geometry.transforms import Matrix
-    from cosense.scene_graph import Prior, Registration, SceneGraph
-    from cosense.scene_graph.describe.descriptors import Register
+    from cosense.messages.scene_graph import SceneGraph
+    from cosense.scene_graph.register.descriptors import GraphRegistration
+    from cosense.scene_graph.register.result import Prior, RegistrationResult
     from cosense.sensing.frame import AgentFrame
 
 CLOUDS = (".pcd", ".bin")
@@ -100,7 +101,7 @@ def command(
 
         cosense register street.pcd corner.pcd --refine
     """
-    from cosense.scene_graph.describe.descriptors import registrar
+    from cosense.scene_graph.register.descriptors import graph_registration
 
     # What is written wrong should not wait for a network to run.
     if out is not None and out.suffix.lower() != PICTURE:
@@ -112,9 +113,9 @@ def command(
             raise CosenseError(
                 f"{side.given}: --refine asks for points, and a scene graph in a file has none"
             )
-    register = registrar(descriptors)
+    registration = graph_registration(descriptors)
     graph_a, graph_b, result, sent_bytes = registered(
-        sides, graphs_of(sides, model), belief, register, refine=refine
+        sides, graphs_of(sides, model), belief, registration, refine=refine
     )
     content = content_of(result, (graph_a, graph_b), sent_bytes)
     if out is not None and result.registered:
@@ -241,8 +242,8 @@ def prior_of(
     import numpy as np
 
     from cosense.geometry.transforms import transform_from_planar
-    from cosense.scene_graph import Prior
     from cosense.scene_graph.graph_file import ground_height_of
+    from cosense.scene_graph.register.result import Prior
     from cosense.sensing.ground import ground_height
 
     if not np.isfinite(prior).all():
@@ -278,24 +279,24 @@ def registered(
     sides: tuple[Input, Input],
     graphs: tuple[SceneGraph, SceneGraph],
     prior: Prior | None,
-    register: Register,
+    registration: GraphRegistration,
     *,
     refine: bool,
-) -> tuple[SceneGraph, SceneGraph, Registration, int]:
+) -> tuple[SceneGraph, SceneGraph, RegistrationResult, int]:
     """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
     from cosense.messages.scene_graph import transmitted
     from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 
     if refine:
         a, b = sides
-        dialogue = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior, register)
-        return graphs[0], dialogue.graph_b, dialogue.result, sum(dialogue.sent_bytes.values())
+        done = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior, registration)
+        return graphs[0], done.graph_b, done.result, sum(done.sent_bytes.values())
     graph_b, sent_bytes = transmitted(graphs[1])
-    return graphs[0], graph_b, register(graphs[0], graph_b, prior), sent_bytes
+    return graphs[0], graph_b, registration(graphs[0], graph_b, prior), sent_bytes
 
 
 def content_of(
-    result: Registration, graphs: tuple[SceneGraph, SceneGraph], sent_bytes: int
+    result: RegistrationResult, graphs: tuple[SceneGraph, SceneGraph], sent_bytes: int
 ) -> dict[str, Any]:
     """Return what `--json` prints; a node is named by its place in its own agent's graph."""
     ids_a, ids_b = (graph.ids[column] for graph, column in zip(graphs, result.inliers.T, strict=True))
@@ -310,7 +311,7 @@ def content_of(
     }
 
 
-def off_by(sides: tuple[Input, Input], result: Registration) -> tuple[float, float] | None:
+def off_by(sides: tuple[Input, Input], result: RegistrationResult) -> tuple[float, float] | None:
     """Return the distance to the pose that a data set has, metres and degrees; None where it has none."""
     import numpy as np
 
@@ -324,7 +325,7 @@ def off_by(sides: tuple[Input, Input], result: Registration) -> tuple[float, flo
 
 
 def draw(
-    sides: tuple[Input, Input], graphs: tuple[SceneGraph, SceneGraph], result: Registration, out: Path
+    sides: tuple[Input, Input], graphs: tuple[SceneGraph, SceneGraph], result: RegistrationResult, out: Path
 ) -> None:
     """Draw both clouds where the registration puts them."""
     from cosense.viewer.registration import draw_registration
@@ -350,7 +351,10 @@ def _together(sides: tuple[Input, Input], T_a_b: Matrix) -> CooperativeFrame:
 
 
 def _print(
-    result: Registration, content: dict[str, Any], nodes: tuple[int, int], off: tuple[float, float] | None
+    result: RegistrationResult,
+    content: dict[str, Any],
+    nodes: tuple[int, int],
+    off: tuple[float, float] | None,
 ) -> None:
     """Print for people: one line a fact."""
     import numpy as np

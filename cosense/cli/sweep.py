@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cosense.cooperation.cooperate import FusionKind
     from cosense.evaluation.sweep.sweep import Point
     from cosense.methods.selection import Selection
-    from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 _DEFAULT_MODEL = "cosense-lite"
 _WIDEST = 1000
@@ -123,7 +122,7 @@ def command(
     from cosense.evaluation.sweep.sweep import survey, sweep
     from cosense.methods.model import load_model
     from cosense.methods.selection import SELECTIONS
-    from cosense.scene_graph.correction.relative_poses import REGISTRATIONS
+    from cosense.scene_graph.registrations import registration_names
     from cosense.viewer.sweep_plot import draw_sweep
 
     console = Console()
@@ -134,10 +133,11 @@ def command(
         raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
     fusions = _known("--fusion", fusion, FUSION_KINDS)
     selections = _known("--selection", selection, SELECTIONS)
+    known = registration_names()
     # What stands behind an option without one of its own may be of either.
-    more_registrations = [name for name in more_models or [] if registration and name in REGISTRATIONS]
+    more_registrations = [name for name in more_models or [] if registration and name in known]
     more_models = [name for name in more_models or [] if name not in more_registrations]
-    registrations = _known("--registration", [*(registration or []), *more_registrations], REGISTRATIONS)
+    registrations = _known("--registration", [*(registration or []), *more_registrations], known)
     dataset = open_dataset(data, split=split, labels=labels)
     counting = load_protocol(protocol or default_protocol(dataset))
     check_device(device)
@@ -155,7 +155,7 @@ def command(
             read_values(kind, values, num_agents),
             fusions=cast("list[FusionKind]", fusions),
             selections=cast("list[Selection]", selections),
-            registrations=cast("list[RegistrationKind]", registrations),
+            registrations=registrations,
             budget_bytes=budget or DEFAULT_BUDGET_BYTES,
             is_announced=not unannounced,
         )

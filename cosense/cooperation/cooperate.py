@@ -22,16 +22,15 @@ from cosense.messages.envelope import MessageError, PayloadKind, decode
 from cosense.messages.scene_graph import SceneGraph, decode_scene_graph, share_graph
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
-from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
-from cosense.scene_graph.correction.relative_poses import (
-    REGISTRATIONS,
-    RegistrationKind,
+from cosense.scene_graph.extract.builder import SceneGraphBuilders
+from cosense.scene_graph.registrations import (
+    Cloud,
     Surroundings,
+    check_registration_name,
     payload_kind,
     thinned_frame,
 )
-from cosense.scene_graph.extract.builder import SceneGraphBuilders
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 
@@ -60,7 +59,7 @@ class Cooperation:
         settings: FusionSettings | None = None,
         gate: GateSettings | None = None,
         selection: Selection | None = None,
-        registration: RegistrationKind = "none",
+        registration: str = "none",
         build_graph: BuildGraph | None = None,
     ) -> None:
         """Start a sequence.
@@ -254,8 +253,7 @@ def check_fusion(fusion: str, model: Model) -> None:
 
 def check_registration(registration: str, fusion: str) -> None:
     """Raise CosenseError for an unknown kind of registration, or one that this fusion has no use for."""
-    if registration not in REGISTRATIONS:
-        raise CosenseError(f"unknown registration '{registration}', {nearest(registration, REGISTRATIONS)}")
+    check_registration_name(registration)
     if registration != "none" and fusion not in REPAIRED_KINDS:
         raise CosenseError(
             f"registration '{registration}', but with fusion '{fusion}' no poses are set right; "

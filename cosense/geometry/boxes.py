@@ -1,7 +1,7 @@
 """The one box struct: `(x, y, z, l, w, h, yaw)`, metres and radians.
 
-z is at the box centre, l lies along the heading, yaw turns about +z from +x towards +y (REP-103).
-Arrays are (M,7) float64. Corners are drawn here once:
+z is the height of the box centre, l the extent along the heading, and yaw turns about +z from +x towards +y
+(REP-103). Arrays are (M,7) float64. The order of the corners:
 
           5 -------- 4          x (heading)
          /|         /|          ^
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from cosense.geometry.transforms import Matrix, transform_points, wrap_angle
 
 Boxes = NDArray[np.float64]
-# More than the rounding of world coordinates, less than matters.
+# Larger than the rounding of world coordinates, too small to matter.
 _ROUNDING_M = 1e-6
 BOX_FIELDS = ("x", "y", "z", "l", "w", "h", "yaw")
 
@@ -44,7 +44,7 @@ def as_boxes(boxes: ArrayLike) -> Boxes:
 
 
 def bev_corners(boxes: ArrayLike) -> NDArray[np.float64]:
-    """Return the footprint (M,4,2): front-left, front-right, rear-right, rear-left."""
+    """Return the footprints (M,4,2), each front-left, front-right, rear-right, rear-left."""
     return box_corners(boxes)[:, :4, :2]
 
 
@@ -59,9 +59,9 @@ def box_corners(boxes: ArrayLike) -> NDArray[np.float64]:
 
 
 def boxes_from_corners(corners: NDArray) -> Boxes:
-    """Fit boxes (M,7) to corners (M,8,3) given in the order drawn above.
+    """Fit boxes (M,7) to corners (M,8,3) in the order drawn above.
 
-    Opposite edges are averaged, so corners of a box that is slightly tilted or skewed are accepted.
+    Opposite edges are averaged, so that the corners of a slightly tilted or skewed box are accepted.
     """
     corners = np.asarray(corners, dtype=np.float64).reshape(-1, 8, 3)
     forward = corners[:, [0, 1, 4, 5]].mean(1) - corners[:, [2, 3, 6, 7]].mean(1)
@@ -79,7 +79,7 @@ def boxes_from_corners(corners: NDArray) -> Boxes:
 
 
 def transform_boxes(T_dst_src: Matrix, boxes: ArrayLike) -> Boxes:
-    """Map boxes (M,7) of `src` into `dst`; roll and pitch of the transform move centres, not sizes."""
+    """Map boxes (M,7) of `src` into `dst`; roll and pitch of the transform move centres, but keep sizes."""
     boxes = as_boxes(boxes)
     heading = np.column_stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6]), np.zeros(len(boxes))])
     turned = heading @ T_dst_src[:3, :3].T
@@ -90,11 +90,11 @@ def transform_boxes(T_dst_src: Matrix, boxes: ArrayLike) -> Boxes:
 
 
 def points_in_boxes(xyz: NDArray, boxes: ArrayLike) -> NDArray[np.bool_]:
-    """Return (M,N): which of the points (N,3) lie in which box; the surface counts as inside."""
+    """Return (M,N): whether each box contains each of the points (N,3); its surface counts as inside."""
     boxes = as_boxes(boxes)
     xyz = np.asarray(xyz)
     inside = np.zeros((len(boxes), len(xyz)), dtype=bool)
-    # Most points are far from most boxes: sorted by x, a box looks only at the strip that it reaches into.
+    # Most points are far from most boxes: with points sorted by x, a box looks only at the strip it reaches.
     order = np.argsort(xyz[:, 0])
     x_sorted, y_sorted, z_sorted = np.ascontiguousarray(xyz[order, :3].T, dtype=np.float64)
     cos, sin = np.cos(boxes[:, 6]), np.sin(boxes[:, 6])

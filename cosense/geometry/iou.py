@@ -1,14 +1,14 @@
-"""Intersection over union of rotated boxes, seen from above and in space.
+"""Intersection over union of rotated boxes, in bird's-eye view (BEV) and in 3D.
 
-The exact overlap of two rotated rectangles comes from Green's theorem rather than from clipping polygons.
-In the frame of the second rectangle, whose borders are then x = ±p and y = ±q, the vertical chord of the
-first one at x runs from its lower to its upper border, and its part within ±q is clamp(upper) - clamp(lower).
-So the area of the overlap is
+The exact overlap of two rotated rectangles is computed by Green's theorem instead of by clipping polygons. In
+the frame of the second rectangle, whose borders are x = ±p and y = ±q, the vertical chord of the first one at
+x runs from its lower to its upper border, and its part within ±q is clamp(upper) - clamp(lower). The area of
+the overlap is therefore
 
     - ∮ clamp(y, -q, q) dx    along the counter-clockwise border of the first one, restricted to |x| <= p,
 
-one closed form for each of its four edges. Every term is continuous in the boxes: shared edges, shared
-corners, nested and identical boxes are no special cases and no vertices are sorted or compared.
+a closed form for each of its four edges. Every term is continuous in the boxes: shared edges, shared corners,
+nested and identical boxes are no special cases, and no vertices are sorted or compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cosense.geometry.boxes import BOX_FIELDS, Boxes, as_boxes
 
 Array = NDArray[np.float64]
 
-# Blocks keep the intermediate arrays within the processor's cache and their memory bounded.
+# Blocks keep the intermediate arrays small enough for the processor's cache.
 _MATRIX_BLOCK = 1 << 18
 _PAIR_BLOCK = 1 << 12
 _NEXT = [1, 2, 3, 0]
@@ -30,9 +30,9 @@ _VERTICAL = 1e-100
 
 
 def bev_iou(a: ArrayLike, b: ArrayLike) -> Array:
-    """Return (M,K): overlap over union of the footprints of boxes (M,7) and (K,7), in [0, 1].
+    """Return the IoU (M,K) of the footprints of boxes (M,7) and (K,7), in [0, 1].
 
-    A box without area overlaps nothing: its IoU is 0, also with itself.
+    A box without area overlaps nothing: its IoU is 0, even with itself.
 
     Raises:
         ValueError: a box is not finite or has a negative size; the message names its row.
@@ -42,16 +42,20 @@ def bev_iou(a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def iou_3d(a: ArrayLike, b: ArrayLike) -> Array:
-    """Return (M,K): overlap over union of the volumes of boxes (M,7) and (K,7); see `bev_iou`."""
+    """Return the IoU (M,K) of the volumes of boxes (M,7) and (K,7); errors are those of `bev_iou`."""
     a, b = checked_boxes(a, "a"), checked_boxes(b, "b")
     return _iou_matrix(a, b, in_space=True)
 
 
 def checked_boxes(boxes: ArrayLike, name: str = "boxes") -> Boxes:
-    """Return (M,7) float64 like `as_boxes`, and refuse boxes that have no overlap to speak of.
+    """Return (M,7) float64 like `as_boxes`, and refuse boxes for which no overlap is defined.
+
+    Args:
+        boxes: (M,7).
+        name: name of the argument, for the error.
 
     Raises:
-        ValueError: wrong shape, a box that is not finite or one with a negative size.
+        ValueError: wrong shape, a box that is not finite, or one with a negative size.
     """
     boxes = as_boxes(boxes)
     wrong = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 3:6] < 0).any(axis=1)
@@ -73,7 +77,7 @@ def _iou_matrix(a: Boxes, b: Boxes, in_space: bool) -> Array:
         if in_space:
             overlap *= _height_overlap(a[row], b[column])
         of_a, of_b = size_a[row], size_b[column]
-        # Rounding must not make an overlap larger than a box, least of all than one without area.
+        # Rounding must not make an overlap larger than a box, especially if that has no area.
         overlap = np.minimum(overlap, np.minimum(of_a, of_b))
         union = of_a + of_b - overlap
         union[union == 0] = 1
@@ -87,7 +91,7 @@ def _sizes(boxes: Boxes, in_space: bool) -> Array:
 
 
 def _meeting_pairs(a: Boxes, b: Boxes) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield blocks of (rows of a, rows of b): the pairs whose circumscribed circles meet."""
+    """Yield blocks of (rows of a, rows of b): all pairs whose circumscribed circles meet."""
     reach_a, reach_b = np.hypot(a[:, 3], a[:, 4]) / 2, np.hypot(b[:, 3], b[:, 4]) / 2
     rows_at_once = max(1, _MATRIX_BLOCK // max(1, len(b)))
     for start in range(0, len(a), rows_at_once):
@@ -101,7 +105,7 @@ def _meeting_pairs(a: Boxes, b: Boxes) -> Iterator[tuple[NDArray[np.intp], NDArr
 
 
 def _height_overlap(a: Boxes, b: Boxes) -> Array:
-    """Return (P,) in metres for boxes (P,7) taken pair by pair."""
+    """Return the common height (P,) in metres of boxes (P,7) and (P,7), pair by pair."""
     top = np.minimum(a[:, 2] + a[:, 5] / 2, b[:, 2] + b[:, 5] / 2)
     bottom = np.maximum(a[:, 2] - a[:, 5] / 2, b[:, 2] - b[:, 5] / 2)
     return np.maximum(top - bottom, 0)
@@ -114,11 +118,11 @@ def _rectangles(boxes: Boxes) -> Array:
 
 
 def _overlap(a: Array, b: Array) -> Array:
-    """Return (P,) in square metres for rectangles (6,P) taken pair by pair."""
+    """Return the overlap (P,) in square metres of rectangles (6,P) and (6,P), pair by pair."""
     x, y = _corners_in_frame_of(a, b)
     half_length, half_width = b[4], b[5]
     run, rise = x[_NEXT] - x, y[_NEXT] - y
-    # An edge that is vertical, or outside of |x| <= p, keeps no width and counts nothing.
+    # An edge that is vertical, or outside of |x| <= p, has no width left and contributes nothing.
     run[np.abs(run) < _VERTICAL] = 1
     slope = rise / run
     x_start = np.clip(x, -half_length, half_length)
@@ -128,7 +132,7 @@ def _overlap(a: Array, b: Array) -> Array:
 
 
 def _corners_in_frame_of(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return x and y, both (4,P): the corners of `a` counter-clockwise, in the frame of each one of `b`."""
+    """Return x and y (4,P) of the corners of each `a`, counter-clockwise, in the frame of its `b`."""
     x_a, y_a, cos_a, sin_a, half_length, half_width = a
     x_b, y_b, cos_b, sin_b, _, _ = b
     dx, dy = x_a - x_b, y_a - y_b
@@ -145,10 +149,10 @@ def _corners_in_frame_of(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _mean_clamped(start: Array, end: Array, limit: Array) -> Array:
-    """Return the mean of clamp(y, -limit, limit) for y going evenly from `start` to `end`.
+    """Return the mean of clamp(y, -limit, limit) while y goes evenly from `start` to `end`.
 
-    The way is split where it enters and leaves the band. A way that stays on one side of the band, or is
-    level, has one clamped value; else all parts have the sign of the whole and nothing cancels.
+    The segment is split where it enters and leaves the band. A segment that stays on one side of the band, or
+    is level, has a single clamped value; otherwise all parts have the sign of the whole, and nothing cancels.
     """
     inner_start, inner_end = np.clip(start, -limit, limit), np.clip(end, -limit, limit)
     total = (inner_end - inner_start) * (inner_start + inner_end) / 2

@@ -1,4 +1,4 @@
-"""Greedy suppression of rotated boxes that overlap a better one seen from above."""
+"""Non-maximum suppression of rotated boxes: drops boxes that overlap a better one in bird's-eye view."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from cosense.geometry.iou import bev_iou, checked_boxes
 
-# The best boxes are compared with all that are left, a block at a time: what a block suppresses is never
-# compared again, so that clusters of a thousand boxes cost little.
+# The best boxes are compared, a block at a time, with all that are left. What a block suppresses is never
+# compared again, so that clusters of a thousand boxes are cheap.
 _BLOCK = 64
 
 
 def rotated_nms(
     boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, max_keep: int | None = None
 ) -> NDArray[np.int64]:
-    """Return the indices (K,) of the boxes to keep, best first; equal scores by index.
+    """Return the indices (K,) of the boxes to keep, best first; boxes of equal score in their order.
 
-    A box is dropped when its BEV IoU with a better box that is kept exceeds the threshold.
+    A box is dropped if its BEV IoU with a better box that is kept exceeds the threshold.
 
     Args:
-        boxes: (M,7) in one frame.
-        scores: (M,) higher is better.
-        iou_threshold: in [0, 1].
-        max_keep: stop after this many.
+        boxes: (M,7), all in one frame.
+        scores: (M,), higher is better.
+        iou_threshold: largest overlap of two boxes that are both kept, in [0, 1].
+        max_keep: largest number of boxes to keep.
 
     Raises:
         ValueError: lengths differ, a score is NaN, a box is not finite, or the threshold is no fraction.

@@ -11,9 +11,9 @@ REPLY and RESULT are written in `scene_graph_requests.py`. A GRAPH of N nodes:
 
     offset  size  field
     0       1     part, 1
-    1       1     flags: bit 0 = a descriptor follows each node; the other bits are 0
+    1       1     0
     2       2     N, u16, at most 1024
-    4       18 N  nodes, or 82 N with descriptors
+    4       18 N  nodes
 
 A node:
 
@@ -27,8 +27,6 @@ A node:
                   -128 = not known
     16      1     sigma of the position, u8, logarithmic: 0.01 m * 1000^(k / 255) (0.01 to 10 m)
     17      1     score, u8, in units of 1 / 255
-    18      64    only with flag bit 0: descriptor, 64 x i8, scaled so that its largest number is +-127; the
-                  receiver scales it back to unit length. All zero = nobody has described this node
 
 Who, when and where is in the envelope, and its sequence number is the name of the graph: a REQUEST that comes
 later says which graph it means. Edges are not sent: both sides have the same rule (`scene_graph/describe`).
@@ -62,28 +60,25 @@ MAX_NODES = 1024
 # Nodes of a graph that goes out to everybody: less than two kilobytes.
 COARSE_NODES = 80
 MAX_POSITION_M = 327.67
-DESCRIPTOR_BYTES = 64
 
 _HEADER = struct.Struct("<BBH")
 HEADER_BYTES = _HEADER.size
-_FLAG_DESCRIPTORS = 1
-_NODE_FIELDS = [
-    ("id", "<u2"),
-    ("label", "u1"),
-    ("position_cm", "<i2", 3),
-    ("size", "u1", 3),
-    ("yaw", "<i2"),
-    ("velocity", "i1", 2),
-    ("sigma", "u1"),
-    ("score", "u1"),
-]
-_BARE = np.dtype(_NODE_FIELDS)
-_DESCRIBED = np.dtype([*_NODE_FIELDS, ("descriptor", "i1", DESCRIPTOR_BYTES)])
-NODE_BYTES, DESCRIBED_NODE_BYTES = _BARE.itemsize, _DESCRIBED.itemsize
+_NODE = np.dtype(
+    [
+        ("id", "<u2"),
+        ("label", "u1"),
+        ("position_cm", "<i2", 3),
+        ("size", "u1", 3),
+        ("yaw", "<i2"),
+        ("velocity", "i1", 2),
+        ("sigma", "u1"),
+        ("score", "u1"),
+    ]
+)
+NODE_BYTES = _NODE.itemsize
 _LARGEST_ID = 65535
 _SIZES_M, _SIGMAS_M = Logarithmic(0.05, ratio=1000.0), Logarithmic(0.01, ratio=1000.0)
 _SCORE_STEPS = 255
-_LARGEST_DESCRIPTOR = 127
 
 
 class NodeClass(IntEnum):
@@ -167,18 +162,18 @@ def part_of(payload: bytes) -> Part:
     return Part(payload[0])
 
 
-def encode_scene_graph(graph: SceneGraph, with_descriptors: bool, max_nodes: int = MAX_NODES) -> bytes:
+def encode_scene_graph(graph: SceneGraph, max_nodes: int = MAX_NODES) -> bytes:
     """Write a graph.
 
     Nodes that are not finite or farther than 327 m are left out, and those with the lowest scores where there
     are more than `max_nodes` or 1024; the order stays. Sizes, sigmas, scores and velocities are clipped.
 
     Raises:
-        MessageError: ids are not unique or not 0 to 65535, or descriptors are wanted and are not (N,64).
+        MessageError: ids are not unique or not 0 to 65535.
     """
     _check_ids(graph.ids)
     chosen = _writable(graph, min(max_nodes, MAX_NODES))
-    records = np.zeros(len(chosen), dtype=_DESCRIBED if with_descriptors else _BARE)
+    records = np.zeros(len(chosen), dtype=_NODE)
     records["id"] = graph.ids[chosen]
     records["label"] = graph.classes[chosen]
     records["position_cm"] = to_centimetres(graph.positions[chosen])
@@ -187,10 +182,7 @@ def encode_scene_graph(graph: SceneGraph, with_descriptors: bool, max_nodes: int
     records["velocity"] = write_velocities(_whole(graph.velocities[chosen]))
     records["sigma"] = _SIGMAS_M.write(graph.sigmas_m[chosen])
     records["score"] = write_fractions(graph.scores[chosen], _SCORE_STEPS)
-    if with_descriptors:
-        records["descriptor"] = _scaled(graph, chosen)
-    flags = _FLAG_DESCRIPTORS if with_descriptors else 0
-    return _HEADER.pack(Part.GRAPH, flags, len(chosen)) + records.tobytes()
+    return _HEADER.pack(Part.GRAPH, 0, len(chosen)) + records.tobytes()
 
 
 def decode_scene_graph(message: Message) -> SceneGraph:
@@ -203,7 +195,7 @@ def decode_scene_graph(message: Message) -> SceneGraph:
         raise MessageError(f"kind is {message.kind.name}, expected SCENE_GRAPH")
     if part_of(message.payload) is not Part.GRAPH:
         raise MessageError(f"part of the scene graph is {Part(message.payload[0]).name}, expected GRAPH")
-    records, described = _read(message.payload)
+    records = _read(message.payload)
     classes = read_classes(records["label"], NodeClass, "a node")
     ids, counts = np.unique(records["id"], return_counts=True)
     if (counts > 1).any():
@@ -221,7 +213,6 @@ def decode_scene_graph(message: Message) -> SceneGraph:
         velocities=_whole(read_velocities(records["velocity"])),
         sigmas_m=_SIGMAS_M.read(records["sigma"]),
         scores=records["score"] / _SCORE_STEPS,
-        descriptors=_unit(records["descriptor"]) if described else None,
     )
 
 
@@ -251,7 +242,7 @@ def share_graph(
             T_world_agent=graph.T_world_agent,
             pose_covariance=graph.pose_covariance,
             fingerprint=fingerprint,
-            payload=encode_scene_graph(graph, False, max_nodes),
+            payload=encode_scene_graph(graph, max_nodes),
         )
     )
 
@@ -266,22 +257,19 @@ def transmitted(graph: SceneGraph, max_nodes: int = COARSE_NODES) -> tuple[Scene
     return decode_scene_graph(decode(data)), len(data)
 
 
-def _read(payload: bytes) -> tuple[NDArray, bool]:
-    """Return the records of a GRAPH payload, and whether they have descriptors."""
+def _read(payload: bytes) -> NDArray:
+    """Return the records of a GRAPH payload."""
     if len(payload) < HEADER_BYTES:
         raise MessageError(f"a scene graph has {len(payload)} bytes, expected at least {HEADER_BYTES}")
     _, flags, count = _HEADER.unpack_from(payload)
-    if flags & ~_FLAG_DESCRIPTORS:
-        raise MessageError(f"flags of a scene graph are {flags:#04x}, only bit 0 is defined")
+    if flags:
+        raise MessageError(f"flags of a scene graph are {flags:#04x}, none is defined")
     if count > MAX_NODES:
         raise MessageError(f"{count} nodes announced, the limit is {MAX_NODES}")
-    record = _DESCRIBED if flags else _BARE
-    if len(payload) != HEADER_BYTES + count * record.itemsize:
-        raise MessageError(
-            f"{count} nodes need {HEADER_BYTES + count * record.itemsize} bytes, "
-            f"the payload has {len(payload)}"
-        )
-    return np.frombuffer(payload, dtype=record, offset=HEADER_BYTES), bool(flags)
+    needed = HEADER_BYTES + count * NODE_BYTES
+    if len(payload) != needed:
+        raise MessageError(f"{count} nodes need {needed} bytes, the payload has {len(payload)}")
+    return np.frombuffer(payload, dtype=_NODE, offset=HEADER_BYTES)
 
 
 def _check_ids(ids: NDArray[np.int64]) -> None:
@@ -303,19 +291,3 @@ def _writable(graph: SceneGraph, max_nodes: int) -> NDArray[np.int64]:
 def _whole(velocities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return velocities (N,2) of which half are not known as not known at all."""
     return np.where(np.isnan(velocities).any(axis=1, keepdims=True), np.nan, velocities)
-
-
-def _scaled(graph: SceneGraph, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-    descriptors = graph.descriptors
-    if descriptors is None or descriptors.shape != (len(graph), DESCRIPTOR_BYTES):
-        shape = None if descriptors is None else descriptors.shape
-        raise MessageError(f"descriptors are {shape}, expected ({len(graph)}, {DESCRIPTOR_BYTES})")
-    if not np.isfinite(descriptors).all():
-        raise MessageError("descriptors are not finite")
-    largest = np.abs(descriptors[chosen]).max(axis=1, keepdims=True, initial=0)
-    return np.asarray(np.round(descriptors[chosen] / np.where(largest > 0, largest, 1) * _LARGEST_DESCRIPTOR))
-
-
-def _unit(numbers: NDArray[np.int8]) -> NDArray[np.float32]:
-    length = np.linalg.norm(numbers.astype(np.float32), axis=1, keepdims=True)
-    return np.asarray(numbers / np.where(length > 0, length, 1), dtype=np.float32)

@@ -46,9 +46,6 @@ from cosense.geometry.transforms import Matrix
 from cosense.messages.envelope import Codec, Message, PayloadKind, register
 from cosense.messages.fields import MessageError, pack, pose_numbers, pose_of, read_name, write_name
 from cosense.messages.scene_graph import (
-    DESCRIBED_NODE_BYTES,
-    HEADER_BYTES,
-    MAX_NODES,
     Part,
     SceneGraph,
     decode_scene_graph,
@@ -303,7 +300,7 @@ def _encode(content: SceneGraph | Request | Reply | Result) -> bytes:
             return encode_reply(content)
         case Result():
             return encode_result(content)
-    return encode_scene_graph(content, with_descriptors=content.descriptors is not None)
+    return encode_scene_graph(content)
 
 
 def _decode(message: Message) -> SceneGraph | Request | Reply | Result:
@@ -319,5 +316,5 @@ def _decode(message: Message) -> SceneGraph | Request | Reply | Result:
 
 register(
     PayloadKind.SCENE_GRAPH,
-    Codec(_encode, _decode, max_bytes=HEADER_BYTES + MAX_NODES * DESCRIBED_NODE_BYTES),
+    Codec(_encode, _decode, max_bytes=MAX_REPLY_BYTES),
 )

@@ -14,9 +14,8 @@ from cosense.config import from_mapping
 from cosense.errors import CosenseError, read_file
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.messages.scene_graph import MAP_CLASSES, MAX_NODES, MAX_POSITION_M, NodeClass, SceneGraph
-from cosense.scene_graph.extract.builder import graph_of
-from cosense.scene_graph.found import Nodes
 from cosense.scene_graph.labels import classes_of
+from cosense.scene_graph.nodes import Nodes, graph_of
 
 SUFFIX = ".json"
 _MAX_STAMP_NS = (1 << 63) - 1

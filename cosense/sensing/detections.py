@@ -1,4 +1,4 @@
-"""What a detector or the fusion reports for one frame."""
+"""The boxes that a detector or the fusion reports for one frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosense.geometry.transforms import Matrix
 
 
 class Source(IntEnum):
-    """Where a box comes from."""
+    """How the ego came to know a box: detected by itself, received as a late box, or fused from features."""
 
     EGO = 0
     LATE = 1
@@ -26,7 +26,7 @@ class Detections:
     """Boxes with scores, best first.
 
     Attributes:
-        boxes: (M,7) float64 in the frame of the agent that reports them.
+        boxes: (M,7) float64, in the frame of the agent that reports them.
         scores: (M,) float32 in [0, 1].
         labels: (M,) int64, values of `ObjectClass`; CAR stands for every vehicle.
         sources: (M,) uint8, values of `Source`.
@@ -54,7 +54,7 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: list[Detections]) -> Detections:
-        """Join several, best score first; ties keep the order given."""
+        """Join several sets of detections, best score first; equal scores stay in order."""
         if not parts:
             return cls.empty()
         joined = cls(

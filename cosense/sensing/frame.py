@@ -1,4 +1,4 @@
-"""What one agent has measured at one moment."""
+"""The measurements of one agent at one moment: cloud, pose, images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Camera:
     """One image with its calibration.
 
     Attributes:
-        name: of the camera, unique within the agent.
+        name: name of the camera, unique within the agent.
         image: (H,W,3) uint8 RGB.
         K: (3,3) pinhole matrix in pixels.
-        T_camera_agent: (4,4) maps the agent frame into the optical frame (z forward, x right, y down).
-        stamp_ns: when it was exposed.
+        T_camera_agent: (4,4) maps the agent frame to the optical frame (z forward, x right, y down).
+        stamp_ns: time of exposure.
     """
 
     name: str
@@ -35,19 +35,19 @@ class Camera:
 
 @dataclass(frozen=True)
 class AgentFrame:
-    """What one agent has measured at one moment.
+    """The measurements of one agent at one moment.
 
     Attributes:
-        agent_id: unique within a scenario.
+        agent_id: name of the agent, unique within a scenario.
         kind: vehicle or infrastructure.
         stamp_ns: measurement time of the point cloud.
         T_world_agent: (4,4) pose of the agent frame (x forward, y left, z up; the LiDAR's own origin).
         points: (N,4) float32: x, y, z in metres in the agent frame, intensity in [0, 1].
-        pose_covariance: (3,3) of (x, y, yaw) in the world, m^2, m rad, rad^2; zero where it is not known.
+        pose_covariance: (3,3) covariance of (x, y, yaw) in the world, m^2, m rad and rad^2; zero if unknown.
         cameras: the images nearest in time, possibly none.
-        objects: this agent's own labels in the agent frame, None where there are none.
-        T_odom_agent: (4,4) pose in a world of its own that drifts and never jumps (REP-105: odom), None where
-            T_world_agent does not jump.
+        objects: this agent's own labels in the agent frame, None if it has none.
+        T_odom_agent: (4,4) pose in a frame that drifts but never jumps (REP-105: odom), None if T_world_agent
+            does not jump.
     """
 
     agent_id: str
@@ -62,5 +62,5 @@ class AgentFrame:
 
     @property
     def T_steady_agent(self) -> Matrix:
-        """(4,4) the pose by which frames of this agent are held against each other: its odometry, if any."""
+        """Pose (4,4) that relates this agent's frames to each other: odometry, else T_world_agent."""
         return self.T_world_agent if self.T_odom_agent is None else self.T_odom_agent

@@ -1,4 +1,4 @@
-"""The bird's-eye grid that pillars, feature maps and demand maps share."""
+"""The bird's-eye grid that pillars, feature maps and requests share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class BevGrid:
 
     Attributes:
         range_m: (x_min, y_min, z_min, x_max, y_max, z_max) in the agent frame.
-        cell_m: edge of a cell; x and y extents are multiples of it.
+        cell_m: edge length of a cell; the x and y extents are multiples of it.
     """
 
     range_m: tuple[float, float, float, float, float, float]
@@ -39,13 +39,13 @@ class BevGrid:
         return BevGrid(self.range_m, self.cell_m * stride)
 
     def centres(self) -> NDArray[np.float64]:
-        """Return (H,W,2): x and y of the centre of each cell."""
+        """Return the centre (x, y) of each cell, (H,W,2)."""
         rows, columns = self.shape
         x = self.range_m[0] + (np.arange(columns) + 0.5) * self.cell_m
         y = self.range_m[1] + (np.arange(rows) + 0.5) * self.cell_m
         return np.stack(np.meshgrid(x, y), axis=-1)
 
     def contains(self, xyz: NDArray) -> NDArray[np.bool_]:
-        """Return (N,): which points (N,3) lie within the range, upper borders excluded."""
+        """Return (N,): whether each of the points (N,3) lies within the range, upper borders excluded."""
         low, high = np.array(self.range_m[:3]), np.array(self.range_m[3:])
         return np.all((xyz[:, :3] >= low) & (xyz[:, :3] < high), axis=1)

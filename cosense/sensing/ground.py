@@ -1,7 +1,7 @@
-"""Where the ground is below a LiDAR: one network then serves a car's roof and a mast of seven metres.
+"""Height of the ground below a LiDAR, so that one network serves a car's roof and a mast of seven metres.
 
-The network counts heights from the ground, boxes are moved back afterwards. Sensors differ by five metres in
-mounting height, ground is what they have in common, and no calibration has to be right.
+The network measures heights from the ground, and boxes are moved back afterwards. The mounting heights of
+sensors differ by five metres; the ground is what they have in common, and it takes no calibration to find it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BIN_M = 0.1
-# Every n-th point of a cloud tells as much.
+# Large clouds are thinned to about this many points.
 _ENOUGH = 20_000
-# Ground has at least this share of the highest peak; a lower layer with less is reflections and ditches.
+# The ground has at least this share of the highest peak; lower layers with less are reflections and ditches.
 _SHARE_OF_PEAK = 0.4
 
 
@@ -40,17 +40,17 @@ class GroundSettings:
 
 
 def ground_height(points: NDArray[np.float32], settings: GroundSettings = GroundSettings()) -> float:
-    """Return z of the ground in the frame of the cloud, by the lowest layer that many points share.
+    """Return z of the ground in the frame of the cloud: the height of the lowest layer with many points.
 
-    A histogram of z in which a point weighs as much as its distance squared, because a LiDAR on a flat road
-    puts that many fewer points on a square metre there; of its peaks the lowest that is not small.
+    It is the lowest peak, small ones excepted, of a histogram of z in which a point weighs as much as the
+    square of its distance, because the density of points on a flat road falls with that square.
 
     Args:
-        points: (N,>=3) x, y, z in metres, the sensor at the origin, z up; all finite.
-        settings: what is assumed of the site.
+        points: (N,>=3) x, y, z in metres with the sensor at the origin and z up; all finite.
+        settings: assumptions about the site.
 
     Returns:
-        Metres; 0 for a cloud with no point within the settings.
+        Height in metres; 0 for a cloud with no point within the settings.
     """
     nearest_m, farthest_m = settings.reach_m
     lowest_m, highest_m = -settings.sensor_height_m[1], -settings.sensor_height_m[0]
@@ -65,7 +65,7 @@ def ground_height(points: NDArray[np.float32], settings: GroundSettings = Ground
     weights = np.bincount(bins, weights=distance2, minlength=round((highest_m - lowest_m) / _BIN_M))
     smooth = np.convolve(weights, np.ones(5), mode="same")
     peak = int(np.flatnonzero(smooth >= _SHARE_OF_PEAK * smooth.max())[0])
-    # Climb from the foot of that layer to its top.
+    # Climb from the foot of that peak to its top.
     while peak + 1 < len(smooth) and smooth[peak + 1] > smooth[peak]:
         peak += 1
     layer = np.abs(z - (lowest_m + (peak + 0.5) * _BIN_M)) <= 0.25

@@ -1,4 +1,4 @@
-"""Point clouds as KITTI stores them: float32 x, y, z, reflectance, one point after the other, no header."""
+"""Point clouds in the format of KITTI: float32 x, y, z and reflectance of each point, without a header."""
 
 from __future__ import annotations
 

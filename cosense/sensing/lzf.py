@@ -6,8 +6,8 @@ The stream is a row of tokens. With c the first byte of a token:
     c >= 32    a repetition: (c >> 5) + 2 bytes, where 7 means that the next byte is added to the count; they
                are found d + 1 bytes back in the output, d being the low 5 bits of c and then the next byte
 
-A token of Python costs about as much as ten bytes of a copy, so both directions work token by token on
-slices, and the compressor finds the candidates for repetitions of a whole cloud by one sort.
+A step in Python costs about as much as copying ten bytes, so both directions copy slices token by token, and
+the compressor finds the candidates for repetitions in a whole cloud by a single sort.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ _LONGEST_RUN = 32
 _LONGEST_REPETITION = 264
 _FARTHEST = 8192
 _SHORTEST = 3
-# No token yields more than 264 bytes for 3 of the stream.
+# A token takes 3 bytes of the stream and yields 264 bytes at most.
 MOST_EXPANSION = _LONGEST_REPETITION // 3
 
 
 def decompress(stream: bytes, expected_bytes: int) -> bytes:
-    """Return the `expected_bytes` that the stream stands for.
+    """Return the decompressed data.
+
+    Args:
+        stream: LZF stream.
+        expected_bytes: number of bytes of the decompressed data.
 
     Raises:
-        ValueError: the stream ends in a token, points before its start or yields another number of bytes.
+        ValueError: the stream ends in a token, points before its start, or yields another number of bytes.
     """
     out = bytearray()
     position, end = 0, len(stream)
@@ -63,7 +67,7 @@ def decompress(stream: bytes, expected_bytes: int) -> bytes:
 
 
 def compress(data: bytes) -> bytes:
-    """Return an LZF stream of `data`; of all repetitions it takes the nearest one that comes first."""
+    """Return an LZF stream of `data`; it takes each repetition that it comes to, from its nearest source."""
     out = bytearray()
     position = 0
     for start, source in _candidates(data):
@@ -92,7 +96,7 @@ def _append_literals(out: bytearray, literals: bytes) -> None:
 
 
 def _candidates(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield (place, nearest earlier place with the same three bytes) wherever that is within reach."""
+    """Yield (position, nearest earlier position with the same three bytes) wherever that is within reach."""
     values = np.frombuffer(data, dtype=np.uint8).astype(np.int32)
     key = values[:-2] << 16 | values[1:-1] << 8 | values[2:]
     order = np.argsort(key, kind="stable")

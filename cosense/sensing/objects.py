@@ -1,4 +1,4 @@
-"""Labelled objects: the classes of DAIR-V2X and the arrays that go with them."""
+"""Labelled objects: their classes, those of DAIR-V2X, and the arrays that describe them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ObjectClass(IntEnum):
     TRAFFIC_CONE = 9
 
 
-# A detector or a protocol that knows one kind of vehicle means these four, and labels them all CAR.
+# A detector or a protocol with a single class of vehicles means these four, and labels all of them CAR.
 VEHICLES = (ObjectClass.CAR, ObjectClass.VAN, ObjectClass.TRUCK, ObjectClass.BUS)
 
 
@@ -36,9 +36,9 @@ class Objects:
     """Labelled objects of one frame.
 
     Attributes:
-        boxes: (M,7) float64 in the frame that the holder names.
+        boxes: (M,7) float64, in the frame that the owner of the struct names.
         labels: (M,) int64, values of `ObjectClass`.
-        ids: (M,) str, the same for one object over time where the data set has tracks, else unique.
+        ids: (M,) str, constant over time for each object if the data set has tracks, else unique.
     """
 
     boxes: Boxes

@@ -1,8 +1,9 @@
 """Point clouds in PCD files: versions .5 to .7 in ascii, binary and binary_compressed.
 
-Fields are found by name, in any order, type and size, between any padding. The header is believed no further
-than the bytes of the file reach, so that a broken one costs an error and no memory. VIEWPOINT is not
-applied: the points are in the frame in which they are stored, as every reader of DAIR-V2X takes them.
+Fields are found by name, in any order, type and size, with any padding between them. What the header claims
+is checked against the size of the file, so that a broken header causes an error and takes no memory.
+VIEWPOINT is not applied: the points stay in the frame in which they are stored, as all readers of DAIR-V2X
+leave them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class PointCloud:
 
     Attributes:
         xyz: (N,3) float32 in metres, all finite.
-        intensity: (N,) float32 in [0, 1]; zero where the file has none.
+        intensity: (N,) float32 in [0, 1]; zero if the file has none.
     """
 
     xyz: NDArray[np.float32]
@@ -54,7 +55,7 @@ class PointCloud:
 
 @dataclass(frozen=True)
 class _Field:
-    """One entry of FIELDS: it starts at `offset_bytes` of a binary point, at `column` of an ascii row."""
+    """One entry of FIELDS; it starts at `offset_bytes` in a binary point and at `column` in an ascii row."""
 
     name: str
     dtype: np.dtype
@@ -79,23 +80,23 @@ class _Header:
         return sum(field.size_bytes for field in self.fields)
 
     def find(self, *names: str) -> _Field | None:
-        """Return the field with the first of these names that there is."""
+        """Return the field with the first of these names that exists, None if none does."""
         by_name = {field.name: field for field in reversed(self.fields)}
         return next((by_name[name] for name in names if name in by_name), None)
 
 
 class _Broken(Exception):
-    """What is wrong with a file, without its name."""
+    """Describes what is wrong with a file, without naming it."""
 
 
 def read_pcd(path: str | os.PathLike[str]) -> PointCloud:
     """Read a point cloud; points with a coordinate or an intensity that is not finite are dropped.
 
-    The intensity is taken from the field `intensity`, `i` or `reflectivity`, else from the red of `rgb`
-    (as OPV2V stores it), else it is zero; see `to_unit_range` for its scale.
+    The intensity is the field `intensity`, `i` or `reflectivity`, else the red channel of `rgb` (where
+    OPV2V stores it), else zero; for its scale see `to_unit_range`.
 
     Raises:
-        CosenseError: the file is missing, no PCD, truncated, or has no x, y and z.
+        CosenseError: the file is missing, is no PCD file, is truncated, or lacks x, y or z.
     """
     content = read_file(Path(path))
     try:
@@ -109,7 +110,12 @@ def read_pcd(path: str | os.PathLike[str]) -> PointCloud:
 def write_pcd(
     path: str | os.PathLike[str], points: NDArray[np.floating], encoding: Encoding = "binary"
 ) -> None:
-    """Write points (N,4), x, y, z in metres and intensity in [0, 1], as PCD v0.7 with float32 fields.
+    """Write a point cloud as PCD v0.7 with float32 fields.
+
+    Args:
+        path: path of the file.
+        points: (N,4), x, y, z in metres and intensity in [0, 1].
+        encoding: one of `ENCODINGS`.
 
     Raises:
         CosenseError: unknown encoding, or the file cannot be written.
@@ -128,7 +134,7 @@ def write_pcd(
         f"POINTS {len(points)}\nDATA {encoding}\n"
     )
     if encoding == "ascii":
-        # Nine digits bring every float32 back.
+        # Nine digits identify every float32.
         body = ("%.9g %.9g %.9g %.9g\n" * len(points) % tuple(points.reshape(-1).tolist())).encode()
     elif encoding == "binary":
         body = points.tobytes()
@@ -143,7 +149,13 @@ def write_pcd(
 
 
 def point_cloud(xyz: list[NDArray], intensity: NDArray | None, path: str | os.PathLike[str]) -> PointCloud:
-    """Join columns (N,) to a cloud, without the points that are not finite and with intensity in [0, 1]."""
+    """Join columns (N,) to a cloud; points that are not finite are dropped, intensities scaled to [0, 1].
+
+    Args:
+        xyz: the columns x, y and z in metres.
+        intensity: the intensities at their original scale, None for zeros.
+        path: the file that they are from, for the log.
+    """
     with np.errstate(over="ignore"):
         columns = np.empty((len(xyz[0]), 3), dtype=np.float32)
         for axis, column in enumerate(xyz):
@@ -158,9 +170,12 @@ def point_cloud(xyz: list[NDArray], intensity: NDArray | None, path: str | os.Pa
 def to_unit_range(intensity: NDArray, path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Return intensities (N,) in [0, 1].
 
-    Files do not say their scale: DAIR-V2X has 0 to 255 on the vehicle and 0 to 1 on the roadside (spec
-    dairv2x.md, section 4). Real numbers up to 1 are taken as scaled already; integers, and real numbers
-    beyond 1, are divided by 255.
+    Files do not state their scale: in DAIR-V2X it is 0 to 255 on the vehicle and 0 to 1 on the roadside. Real
+    numbers up to 1 are taken to be scaled already; integers, and real numbers beyond 1, are divided by 255.
+
+    Args:
+        intensity: (N,) intensities of one cloud.
+        path: where they are from, for the log.
     """
     highest = intensity.max(initial=0)
     if intensity.dtype.kind == "f" and highest <= 1:
@@ -195,7 +210,7 @@ def _parse_header(content: bytes) -> _Header:
 
 
 def _parse_fields(entries: dict[str, list[str]]) -> tuple[_Field, ...]:
-    """Lay out a point; version .5 says COLUMNS and may leave out SIZE, TYPE and COUNT of plain floats."""
+    """Return the layout of a point; version .5 says COLUMNS and may omit SIZE, TYPE and COUNT of floats."""
     names = entries.get("FIELDS", entries.get("COLUMNS", []))
     if not names:
         raise _Broken("the header names no FIELDS")
@@ -216,19 +231,19 @@ def _parse_fields(entries: dict[str, list[str]]) -> tuple[_Field, ...]:
 
 
 def _counts(entries: dict[str, list[str]], key: str, length: int, least: int) -> list[int]:
-    """Return the whole numbers of one header line."""
+    """Return the integers of one header line."""
     words = entries[key]
     if len(words) != length:
         raise _Broken(f"{key} has {len(words)} entries, expected {length}")
     for word in words:
-        # Eighteen digits are more than any file holds and less than what breaks a conversion.
+        # Eighteen digits exceed every real count, and do not yet overflow 64 bits.
         if not (word.isdecimal() and word.isascii() and len(word) <= 18 and int(word) >= least):
             raise _Broken(f"{key} is '{word}', expected a whole number of at least {least}")
     return [int(word) for word in words]
 
 
 def _read_columns(header: _Header, body: memoryview) -> tuple[list[NDArray], NDArray | None]:
-    """Return x, y, z and the intensity, each (N,) in its own type; the intensity None where there is none."""
+    """Return x, y, z and the intensity, each (N,) in the type of its field; no intensity is None."""
     fields = [field for field in map(header.find, "xyz") if field is not None]
     if len(fields) < 3:
         names = " ".join(field.name for field in header.fields)
@@ -246,7 +261,7 @@ def _read_columns(header: _Header, body: memoryview) -> tuple[list[NDArray], NDA
 
 
 def _red(color: NDArray, field: _Field) -> NDArray:
-    """Return the red of packed 0xAARRGGBB, in [0, 1]; a field of floats holds the same bits."""
+    """Return the red channel of packed 0xAARRGGBB, in [0, 1]; a field of floats holds the same bits."""
     if field.dtype.itemsize != 4:
         raise _Broken(f"field '{field.name}' has SIZE {field.dtype.itemsize}, expected 4")
     return (np.ascontiguousarray(color).view(np.uint32) >> 16 & 255).astype(np.float32) / 255
@@ -263,7 +278,7 @@ def _read_binary(header: _Header, body: memoryview, wanted: list[_Field]) -> lis
 
 
 def _read_compressed(header: _Header, body: memoryview, wanted: list[_Field]) -> list[NDArray]:
-    """Decompress; the fields lie one after the other there, padding being left out by PCL."""
+    """Decompress the columns, which lie one after the other; PCL leaves the padding out."""
     if len(body) < 8:
         raise _Broken("the file ends before the sizes of the compressed data")
     compressed, plain = (int(size) for size in np.frombuffer(body[:8], dtype="<u4"))
@@ -305,7 +320,7 @@ def _read_ascii(header: _Header, body: memoryview, wanted: list[_Field]) -> list
 
 
 def _from_text(words: list[bytes], dtype: np.dtype) -> NDArray:
-    """Return (N,) of `dtype`; whole numbers may be written as real ones, and real ones may be nan."""
+    """Return (N,) of `dtype`; integers may be written with a point, and real numbers may be nan."""
     values = np.fromiter(map(float, words), dtype=np.float64, count=len(words))
     if dtype.kind == "f":
         with np.errstate(over="ignore"):

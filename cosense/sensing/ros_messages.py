@@ -1,7 +1,7 @@
-"""What the messages of ROS 2 drivers say, as arrays.
+"""Converts messages of ROS 2 drivers to arrays.
 
-Only the fields of a message are looked at, so it may come from rclpy or from `rosbags`, which reads bags
-without ROS 2.
+Only the fields of a message are used, so that it may come from rclpy as well as from `rosbags`, which reads
+bags without ROS 2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cosense.geometry.transforms import Matrix, transform_from_quaternion
 from cosense.sensing.pcd import to_unit_range
 
 POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
-# The numbers of sensor_msgs/msg/PointField.
+# Type numbers of sensor_msgs/msg/PointField.
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 _TYPE_NUMBERS = {f"<{code}": number for number, code in _TYPES.items()}
 # Rows and columns of (x, y, yaw) in the 6 x 6 covariance of (x, y, z, roll, pitch, yaw).
@@ -29,23 +29,23 @@ def to_ns(stamp: Any) -> int:
 
 
 def cloud_fields(dtype: np.dtype) -> list[tuple[str, int, int]]:
-    """Return name, offset and type number of each field that a cloud of such records (little-endian) has."""
+    """Return name, offset and type number of each field of a cloud of little-endian records."""
     assert dtype.fields is not None, "records have fields"
     found = [(name, *dtype.fields[name][:2]) for name in dtype.names or ()]
     return [(name, offset, _TYPE_NUMBERS[kind.newbyteorder("<").str]) for name, kind, offset in found]
 
 
 def cloud_to_points(cloud: Any) -> NDArray[np.float32]:
-    """Return points (N,4) of x, y, z and intensity; rows that are not finite are dropped.
+    """Return points (N,4), x, y, z in metres and intensity in [0, 1]; rows that are not finite are dropped.
 
-    A cloud without intensity gets 0, integer intensities are divided by the largest number of their type, and
-    for real numbers `cosense.sensing.pcd.to_unit_range` tells from the cloud whether they go to 1 or to 255.
+    The intensity is 0 in a cloud without intensities. Integer intensities are divided by the largest number
+    of their type; for real numbers, `cosense.sensing.pcd.to_unit_range` decides whether they go to 1 or 255.
 
     Args:
         cloud: sensor_msgs/msg/PointCloud2.
 
     Raises:
-        CosenseError: x, y or z is missing or the length does not fit.
+        CosenseError: x, y or z is missing, or the length of the data does not fit.
     """
     records = _records(cloud, ("x", "y", "z"))
     names = records.dtype.names or ()
@@ -63,7 +63,7 @@ def cloud_to_points(cloud: Any) -> NDArray[np.float32]:
 
 
 def message_to_pose(message: Any) -> tuple[Matrix, NDArray[np.float64]]:
-    """Return T_world_agent (4,4) and the covariance (3,3) of (x, y, yaw), zero where it is not known.
+    """Return T_world_agent (4,4) and the covariance (3,3) of (x, y, yaw), which is zero if unknown.
 
     Args:
         message: geometry_msgs/msg/PoseWithCovarianceStamped or PoseStamped, or nav_msgs/msg/Odometry.
@@ -79,7 +79,7 @@ def message_to_pose(message: Any) -> tuple[Matrix, NDArray[np.float64]]:
 
 
 def pose_to_matrix(position: Any, orientation: Any) -> Matrix:
-    """Return (4,4) from a position or translation and a quaternion.
+    """Return the transform (4,4) with a position, or translation, and an orientation as a quaternion.
 
     Raises:
         CosenseError: the orientation is no rotation, or a number is not finite.
@@ -92,7 +92,7 @@ def pose_to_matrix(position: Any, orientation: Any) -> Matrix:
 
 
 def _records(cloud: Any, needed: tuple[str, ...]) -> NDArray:
-    """Return the points of any cloud as a structured array (N,)."""
+    """Return the points of a cloud as a structured array (N,) with all its fields."""
     known = {field.name: field for field in cloud.fields if field.datatype in _TYPES and field.count <= 1}
     missing = [name for name in needed if name not in known]
     if missing:

@@ -1,8 +1,8 @@
-"""What a LiDAR can see: shadow casting on the returns of one scan.
+"""The area that a LiDAR can see, found by shadow casting on the returns of one scan.
 
-A place counts as visible when a car that stood there would have been hit. The way from the sensor to every
-return is free, so a return at horizontal distance `d` and height `z` swept over each nearer distance `r` at
-the height `z r / d`. If one such sweep passes at `r` below the top of a car on the ground, `r` is visible:
+A place counts as visible if a car standing there would have been hit. The way from the sensor to every return
+is free, so the beam of a return at horizontal distance `d` and height `z` passed every nearer distance `r` at
+the height `z r / d`. If such a beam passes `r` below the top of a car on the ground, `r` is visible:
 
           o sensor                         everything is measured from the sensor, z up
            `-._ `-._ over the wall
@@ -10,14 +10,14 @@ the height `z r / d`. If one such sweep passes at `r` below the top of a car on 
     ____ seen ____`-._ `|    |  hidden `-._  seen again
     =======================================`====== ground
 
-Per azimuth it is enough to know, for every distance, the flattest-downward slope `z / d` among the returns at
-that distance or beyond: a cumulative minimum from far to near. Nothing is visible where no return came back
-(outside the field of view, beyond the farthest return, behind a wall), and a low obstacle hides only as much
-ground as it shades, which for a mast of six metres is far less than for the roof of a car.
+For each azimuth and distance it suffices to know the lowest slope `z / d` among the returns at that distance
+or beyond: a cumulative minimum from far to near. Nothing is visible where no return came back (outside the
+field of view, beyond the farthest return, behind a wall), and a low obstacle hides only the ground in its
+shadow, which is much smaller for a mast of six metres than for the roof of a car.
 
-The ground need not be flat: it is the lowest return of each coarse cell, where neighbours do not make that
-an impossible slope (the slope-based filter of Vosselman, 2000), as far as it hangs together; other cells take
-the nearest ground.
+The ground need not be flat. It is the lowest return of each coarse cell, unless the slope to a neighbour is
+impossible (slope-based filter of Vosselman, 2000), as far as such cells are connected; all other cells take
+the height of the nearest ground.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ GROUND_CELL_M = 5.0
 GROUND_SLOPE = 0.1
 GROUND_REACH_CELLS = 10
 GROUND_TOLERANCE_M = 0.2
-# Mirrored returns appear below the road: not the very lowest of a cell, and no cell far below its neighbours.
+# Mirrored returns appear below the road: the very lowest returns, and cells far below others, are left out.
 GROUND_QUANTILE = 0.05
 GHOST_DEPTH_M = 1.5
 
 
 def visible_cells(points: NDArray, grid: BevGrid) -> NDArray[np.bool_]:
-    """Tell which cells the sensor at the origin of the cloud can see.
+    """Return which cells the sensor at the origin of the cloud can see.
 
     Args:
-        points: (N,3) or (N,4), x, y, z in metres in the frame of the sensor, z up.
-        grid: in the same frame; its z range does not matter.
+        points: (N,>=3), x, y, z in metres in the frame of the sensor, z up.
+        grid: grid in the same frame; its z range does not matter.
 
     Returns:
-        (H,W), judged at the centre of each cell.
+        (H,W) bool, True if the centre of the cell is visible.
     """
     return visible_places(points, grid.centres().reshape(-1, 2)).reshape(grid.shape)
 
 
 def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
-    """Tell which places (K,2) the sensor at the origin of the cloud can see; returns (K,)."""
+    """Return (K,): whether the sensor at the origin of the cloud can see each of the places (K,2)."""
     points = np.asarray(points[:, :3], dtype=np.float64)
     distance = np.hypot(points[:, 0], points[:, 1])
     points, distance = points[distance >= MIN_RANGE_M], distance[distance >= MIN_RANGE_M]
@@ -74,7 +74,7 @@ def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
 
 
 def _lowest_slope(points: NDArray, distance: NDArray, range_bins: int) -> NDArray[np.float64]:
-    """Return (AZIMUTH_BINS, range_bins): the lowest z / d of the returns in that bin or behind it."""
+    """Return the lowest z / d of the returns in each bin or behind it, (AZIMUTH_BINS, range_bins)."""
     slope = np.full((AZIMUTH_BINS, range_bins), np.inf)
     range_bin = np.minimum(distance / RANGE_BIN_M, range_bins - 1).astype(np.int64)
     np.minimum.at(slope, (_azimuth_bin(points), range_bin), points[:, 2] / distance)
@@ -87,7 +87,7 @@ def _azimuth_bin(xy: NDArray) -> NDArray[np.int64]:
 
 
 class _Ground:
-    """Height of the ground around the sensor, a map of coarse cells; at least one return is within reach."""
+    """Height of the ground around the sensor as a map of coarse cells; takes at least one return in reach."""
 
     def __init__(self, points: NDArray, reach_m: float) -> None:
         self.cells = 2 * int(np.ceil(reach_m / GROUND_CELL_M)) + 1
@@ -98,7 +98,7 @@ class _Ground:
         cone = GROUND_SLOPE * np.hypot(steps[:, None], steps)
         reachable = ndimage.grey_erosion(lowest, structure=-cone, mode="constant", cval=np.inf)
         is_ground = np.isfinite(lowest) & (lowest <= reachable + GROUND_TOLERANCE_M)
-        # Cells far from all others, tree tops above a wall, may have any height: they are not ground.
+        # Isolated cells, such as tree tops above a wall, may have any height: they are no ground.
         part, _ = ndimage.label(ndimage.binary_dilation(is_ground, np.ones((3, 3))), np.ones((3, 3)))
         is_ground &= part == np.argmax(np.bincount(part[is_ground]))
         nearest = ndimage.distance_transform_edt(~is_ground, return_distances=False, return_indices=True)
@@ -112,7 +112,7 @@ class _Ground:
         return np.floor(xy[:, :2] / GROUND_CELL_M + self.cells / 2).astype(np.int64)
 
     def _lowest_returns(self, points: NDArray) -> NDArray[np.float64]:
-        """Return (cells, cells): a low quantile of z, infinite where there is no return."""
+        """Return a low quantile of z for each cell, (cells, cells), infinite where there is no return."""
         cell = self._cell(points)
         inside = np.all((cell >= 0) & (cell < self.cells), axis=1)
         flat = cell[inside, 0] * self.cells + cell[inside, 1]

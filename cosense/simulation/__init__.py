@@ -1,4 +1,8 @@
-"""Road scenes, traffic and sensors: cooperative sequences made from a seed."""
+"""Simulates cooperative sequences from a seed.
+
+scenes/ builds places, traffic.py lets road users move through them, sensors/ casts the rays of LiDARs and
+cameras, stage.py puts the three together, and the writers store frames in the layouts that data/ reads.
+"""
 
 from cosense.simulation.scenes.families import FAMILIES
 from cosense.simulation.sequence import SCENES_VERSION, simulate

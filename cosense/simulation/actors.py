@@ -1,4 +1,4 @@
-"""Everybody in a scene at one moment, on the move or parked: poses, label boxes, solids."""
+"""All road users of a scene at one moment, moving or parked: poses, label boxes and solids."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cosense.simulation.traffic import Traffic
 
 @dataclass(frozen=True)
 class Actors:
-    """A road users; rows are the owners of the solids.
+    """A road users; `owner` of a solid is the row of a road user.
 
     Attributes:
         objects: label boxes in the scene.
-        poses: (A,4) x, y, z, yaw in the scene, z of the ground under the middle.
-        solids: their bodies.
+        poses: (A,4) x, y, z, yaw in the scene, where z is the height of the ground under the middle.
+        solids: the bodies.
     """
 
     objects: Objects
@@ -31,7 +31,7 @@ class Actors:
     solids: Primitives
 
     def row_of(self, identity: str) -> int | None:
-        """Return the row of somebody, None for who is no road user."""
+        """Return the row of a road user, None if there is none with this id."""
         rows = np.flatnonzero(self.objects.ids == identity)
         return int(rows[0]) if len(rows) else None
 
@@ -44,7 +44,7 @@ def parked_actors(scene: Scene) -> Actors:
 
 
 def actors_at(scene: Scene, traffic: Traffic, parked: Actors, later_ns: int) -> Actors:
-    """Return everybody as they are some time after (before, if negative) the present step of the traffic."""
+    """Return all road users at a time after (before, if negative) the present step of the traffic."""
     movers = traffic.movers
     bodies, ids = [mover.body for mover in movers], [mover.identity for mover in movers]
     moving = _stand(scene.ground, bodies, ids, traffic.poses(later_ns * 1e-9))
@@ -59,7 +59,7 @@ def actors_at(scene: Scene, traffic: Traffic, parked: Actors, later_ns: int) -> 
 
 
 def _stand(ground: Ground, bodies: Sequence[Body], ids: list[str], planar: NDArray[np.float64]) -> Actors:
-    """Put bodies on the ground at x, y, yaw (A,3)."""
+    """Place bodies on the ground at poses (A,3) of x, y, yaw."""
     height = ground.height_at(planar[:, :2])
     poses = np.column_stack([planar[:, :2], height, planar[:, 2]])
     sizes = np.array([body.size for body in bodies]).reshape(-1, 3)

@@ -11,22 +11,28 @@ from scipy.spatial.distance import cdist
 
 from cosense.simulation.scenes.paths import Route
 
-# Room that one user of a route needs across, in metres.
+# Width that a user of a route needs.
 _WIDTH_M = {"vehicle": 2.6, "cyclist": 0.8, "pedestrian": 0.7}
 _MARGIN_M = 0.4
-# A merge is over once both drive in one lane: from there on, whoever is behind follows.
+# A merge ends once both drive in one lane: from there on, the one behind follows the other.
 _MERGE_M = 14.0
-# Conflicts closer together than this are entered all or none, so that nobody waits inside a junction.
+# Conflicts closer together than this are entered all at once, so that nobody waits inside a junction.
 _JOIN_M = 7.0
-# Routes that start closer together than this start in one lane.
+# Routes that start closer together than this share their first lane.
 _SAME_LANE_M = 0.5
-# Every how many points of the routes are compared.
+# Only every n-th point of the routes is compared.
 _SUBSAMPLE = 3
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """A stretch of one route that another one comes too near, in arc lengths of both."""
+    """A stretch of one route that comes too near to another route, in arc lengths of both.
+
+    Attributes:
+        start_m, end_m: arc lengths on the route itself.
+        other: row of the other route.
+        other_start_m, other_end_m: arc lengths on the other route.
+    """
 
     start_m: float
     end_m: float
@@ -37,7 +43,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Conflicts of one route that are entered together; `start_m` is where its users stop."""
+    """Conflicts of one route that are entered together, in arc lengths; users stop at `start_m`."""
 
     start_m: float
     end_m: float
@@ -55,7 +61,7 @@ class Conflicts:
 
 
 def find_conflicts(routes: Sequence[Route]) -> Conflicts:
-    """Compare all pairs of routes."""
+    """Return the conflicts among routes, found by comparing all pairs."""
     found: list[list[Conflict]] = [[] for _ in routes]
     for one, route in enumerate(routes):
         for other in range(one, len(routes)):
@@ -69,10 +75,10 @@ Stretch = tuple[float, float]
 
 
 def _between(route: Route, other: Route) -> list[tuple[Stretch, Stretch]]:
-    """Stretches of both routes that come too near each other; a route may also cross itself.
+    """Return the stretches of two routes that come too near to each other; a route may also cross itself.
 
-    In the table of distances between points of the one and of the other, each connected patch of small ones
-    is one meeting of the two.
+    In the table of distances between the points of both routes, each connected patch of small distances is
+    one conflict.
     """
     near = (_WIDTH_M[route.user] + _WIDTH_M[other.user]) / 2 + _MARGIN_M
     distance = cdist(route.line[::_SUBSAMPLE], other.line[::_SUBSAMPLE])
@@ -95,7 +101,7 @@ def _between(route: Route, other: Route) -> list[tuple[Stretch, Stretch]]:
 
 
 def _stretch(points: slice, step_m: float) -> Stretch:
-    """Arc lengths of a range of points; of a merge only the beginning."""
+    """Return the arc lengths of a range of points; a merge is cut after its beginning."""
     start_m = points.start * step_m
     return max(0.0, start_m - step_m), min(points.stop * step_m, start_m + _MERGE_M)
 

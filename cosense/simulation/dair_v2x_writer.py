@@ -1,8 +1,8 @@
-"""Write simulated frames as a tree of DAIR-V2X-C: the layout that most cooperative perception code reads.
+"""Writes simulated frames as a tree of DAIR-V2X-C, the layout that most cooperative perception code reads.
 
 The stored pose of the roadside unit is the true one minus `offset_m`; `system_error_offset` is `offset_m`.
-Label files for the camera's moment hold the labels of the cloud's moment. Where a frame has no images, the
-calibration files hold a nominal camera at the LiDAR, and no image is written.
+The label files of the camera hold the labels at the time of the cloud. If a frame has no images, the
+calibration files describe a nominal camera at the LiDAR.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cosense.sensing.pcd import write_pcd
 from cosense.simulation.stage import SimulatedFrame
 from cosense.simulation.tree import write_image, write_tree
 
-# How the vehicle's LiDAR is mounted on its inertial unit, whose x axis points to the right.
+# Mounting of the vehicle's LiDAR on its inertial unit, which has x to the right.
 _T_NOVATEL_LIDAR = transform_from([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [0.0, 0.4, 1.5])
 
 _LABEL_FOLDERS = {"vehicle": ("lidar", "camera"), "infrastructure": ("virtuallidar", "camera")}
@@ -36,7 +36,7 @@ _POSE_FOLDERS: dict[AgentKind, tuple[str, ...]] = {
     "infrastructure": ("virtuallidar_to_world",),
 }
 _CAMERA_FOLDERS = {"vehicle": "lidar_to_camera", "infrastructure": "virtuallidar_to_camera"}
-# Frame ids of the two sides differ in the original, so code that mixes them up shows it here too.
+# Frame ids of the two sides differ, as in the original: code that mixes them up then fails here too.
 _FIRST_ID = {"vehicle": 0, "infrastructure": 100_000}
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
@@ -56,16 +56,16 @@ def write_dair_v2x(
     split: str = "val",
     source: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write frames of one vehicle (the ego) and one roadside unit; they are never held together in memory.
+    """Write frames of one vehicle (the ego) and one roadside unit, with one frame in memory at a time.
 
     Args:
-        frames: in order; frames of one sequence follow each other.
-        out: folder for the tree: new or empty.
-        split: name of the split, in `cooperative-split-data.json`, that all frames belong to.
-        source: what the frames were made of (families, seed, ...), for `cosense.json`.
+        frames: the frames in order, sequence by sequence.
+        out: root of the tree; new or empty.
+        split: name of the split of all frames, in `cooperative-split-data.json`.
+        source: arguments from which the frames were made (families, seed, ...), for `cosense.json`.
 
     Returns:
-        the number of frames.
+        The number of frames.
 
     Raises:
         CosenseError: `out` is not empty, or a frame has other agents than one vehicle and one roadside unit.
@@ -149,7 +149,7 @@ class _DairV2xTree:
         _dump(splits, self.out / "cooperative-split-data.json")
 
     def _write_side(self, agent: AgentFrame, frame_id: str, sequence: str) -> dict[str, Any]:
-        """Write cloud, image, camera calibration and labels of one side; return its index entry."""
+        """Write cloud, image, calibration of the camera and labels of one side; return its index entry."""
         root = self.out / SIDES[agent.kind]
         write_pcd(root / "velodyne" / f"{frame_id}.pcd", agent.points)
         camera = agent.cameras[0] if agent.cameras else _NOMINAL_CAMERA
@@ -187,7 +187,7 @@ class _DairV2xTree:
     def _write_poses(
         self, ego: AgentFrame, ego_id: str, unit: AgentFrame, unit_id: str, offset: dict[str, float]
     ) -> None:
-        """Write the world pose of each side, the roadside unit's with its error."""
+        """Write the world pose of each side, that of the roadside unit with its error."""
         calib = self.out / SIDES["vehicle"] / "calib"
         header = {"header": {}, "child_frame_id": "lidar", "transform": _transform(_T_NOVATEL_LIDAR)}
         _dump(header, calib / "lidar_to_novatel" / f"{ego_id}.json")
@@ -209,7 +209,7 @@ def _transform(T: Matrix) -> dict[str, Any]:
 
 
 def _side_labels(objects: Objects, camera: Camera) -> list[dict[str, Any]]:
-    """Return the label file of one side."""
+    """Return the content of the label file of one side."""
     labels = []
     for box, label, name in zip(objects.boxes.tolist(), objects.labels, objects.ids, strict=True):
         x, y, z, length, width, height, yaw = box
@@ -230,7 +230,7 @@ def _side_labels(objects: Objects, camera: Camera) -> list[dict[str, Any]]:
 
 
 def _image_box(box: NDArray[np.float64], camera: Camera) -> dict[str, float]:
-    """Return the rectangle of a box (1,7) in the image; all zero where a corner is behind the camera."""
+    """Return the rectangle of a box (1,7) in the image, all zero if a corner is behind the camera."""
     corners = transform_points(camera.T_camera_agent, box_corners(box)[0])
     if np.min(corners[:, 2]) <= 0.1:
         return {"xmin": 0.0, "ymin": 0.0, "xmax": 0.0, "ymax": 0.0}
@@ -242,7 +242,7 @@ def _image_box(box: NDArray[np.float64], camera: Camera) -> dict[str, float]:
 
 
 def _world_labels(objects: Objects, T_world_ego: Matrix, offset: dict[str, float]) -> list[dict[str, Any]]:
-    """Return the cooperative label file of objects in the ego frame."""
+    """Return the content of the cooperative label file for objects in the ego frame."""
     corners = transform_points(T_world_ego, box_corners(objects.boxes).reshape(-1, 3)).reshape(-1, 8, 3)
     labels = []
     for box, points, label, name in zip(objects.boxes, corners, objects.labels, objects.ids, strict=True):

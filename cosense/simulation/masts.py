@@ -1,4 +1,4 @@
-"""Where roadside units go: to the places from which they see what the ego cannot."""
+"""Chooses the places of roadside units: those from which they see what the ego cannot."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cosense.simulation.scenes.solids import Primitives
 from cosense.simulation.sensors.raycast import Solids, Windows, cast, solids_in_sensor
 from cosense.simulation.traffic import Traffic
 
-# Heights at which a driver's sensor is and at which a vehicle is looked for, and how far a unit sees well.
+# Height of the ego's sensor, height at which a vehicle counts as seen, and reach of a roadside unit.
 _EYE_M, _TARGET_M, _REACH_M = 1.9, 1.0, 80.0
 _HALF_FIELD_RAD = np.radians(50.0)
-# What everybody sees anyway counts a little.
+# Weight of a vehicle that the ego sees itself.
 _SHARED = 0.1
 
 
 @dataclass(frozen=True)
 class _Sights:
-    """Rays towards targets, with windows that leave nothing out."""
+    """Rays towards targets; every solid has a window of all rays."""
 
     directions: Tensor
 
@@ -38,7 +38,7 @@ class _Sights:
 
 
 def rank_masts(scene: Scene, traffic: Traffic) -> tuple[Mast, ...]:
-    """Return a scene's masts; first the one that sees most of what the surroundings hide from the ego."""
+    """Return the masts of a scene, first the one that sees most of the vehicles hidden from the ego."""
     parked = np.array([(p.x, p.y) for p in scene.parked]).reshape(-1, 2)
     poses = traffic.poses()
     vehicles = np.concatenate([poses[:, :2], parked])
@@ -51,7 +51,7 @@ def rank_masts(scene: Scene, traffic: Traffic) -> tuple[Mast, ...]:
 
 
 def _watches(scene: Scene, mast: Mast, targets: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (T,): which targets lie in a mast's field of view, near enough, with nothing in between."""
+    """Return (T,): whether each target is in a mast's field of view, near enough, and not hidden."""
     offset = targets[:, :2] - (mast.x, mast.y)
     aside = np.abs(wrap_angle(np.arctan2(offset[:, 1], offset[:, 0]) - mast.yaw))
     inside = (aside < _HALF_FIELD_RAD) & (np.linalg.norm(offset, axis=1) < _REACH_M)
@@ -59,7 +59,7 @@ def _watches(scene: Scene, mast: Mast, targets: NDArray[np.float64]) -> NDArray[
 
 
 def in_sight(solids: Primitives, eye: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (T,): which targets (T,3) an eye (3,) sees past the solids, all in the scene."""
+    """Return (T,): whether an eye (3,) sees each of the targets (T,3) past the solids, all in the scene."""
     way = targets - eye
     distance = np.linalg.norm(way, axis=1)
     directions = torch.from_numpy((way / distance[:, None]).astype(np.float32))

@@ -1,12 +1,13 @@
-"""Write simulated frames as a tree of OPV2V / V2XSet: any number of vehicles and roadside units.
+"""Writes simulated frames as a tree of OPV2V or V2XSet, with any number of vehicles and roadside units.
 
-`split/sequence/agent/stamp.{pcd,yaml}` and `stamp_camera0.png`, left-handed as CARLA has it (data/carla.py).
-Vehicles become agents 1, 2, ... (the ego is 1), roadside units -1, -2, ..., all else numbers above 100.
+Files are `split/sequence/agent/stamp.{pcd,yaml}` and `stamp_camera0.png`, left-handed like CARLA
+(data/carla.py). Vehicles become agents 1, 2, ... (the ego is 1), roadside units -1, -2, ..., and all other
+objects get numbers above 100.
 
-The layout knows one moment for all agents and no position error: frames are numbered in ticks of 50 ms,
-poses are the true ones (`predicted_ego_pos` has the error), and an object has one pose, that of the ground
-truth where it has one. What is in the ground truth and in no agent's labels stands with the ego's. Objects
-that are no vehicles stand beside `vehicles`, where other readers do not take them for cars.
+The layout has one moment for all agents and no position error: frames are numbered in ticks of 50 ms, poses
+are the true ones (`predicted_ego_pos` has the error), and an object has one pose, that of the ground truth if
+it has one. Ground truth that is in no agent's labels is stored with those of the ego. Objects that are not
+vehicles are stored beside `vehicles`, so that other readers do not take them for cars.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 @dataclass(frozen=True)
 class _Label:
-    """One object: pose of its centre in the world, size (l, w, h) in metres."""
+    """One object: class, pose of its centre in the world, and size (l, w, h) in metres."""
 
     label: ObjectClass
     T_world_object: Matrix
@@ -53,16 +54,16 @@ def write_opv2v(
     split: str = "validate",
     source: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write frames; they are never held together in memory.
+    """Write frames, with one frame in memory at a time.
 
     Args:
-        frames: in order; frames of one sequence follow each other.
-        out: folder for the tree: new or empty.
-        split: folder that all sequences go into.
-        source: what the frames were made of (families, seed, ...), for `cosense.json`.
+        frames: the frames in order, sequence by sequence.
+        out: root of the tree; new or empty.
+        split: folder of all sequences.
+        source: arguments from which the frames were made (families, seed, ...), for `cosense.json`.
 
     Returns:
-        the number of frames.
+        The number of frames.
 
     Raises:
         CosenseError: `out` is not empty, or the ego of a frame is no vehicle.
@@ -96,14 +97,14 @@ class _Opv2vTree:
             self._sequence, self._frames = frame.sequence, 0
             self._numbers = _number_agents([frame.ego, *frame.others])
         stamp = f"{self._frames * _TICKS_PER_FRAME:06d}"
-        # The reader goes by the ego's files, so they come last.
+        # The ego's files come last, because readers take their presence for a complete frame.
         labels = _labels_by_agent(simulated)
         for agent in [*frame.others, frame.ego]:
             self._write_agent(agent, labels[agent.agent_id], folder, stamp, simulated.offset_m)
         self._frames += 1
 
     def finish(self) -> None:
-        """Write each scenario's protocol, which readers of OPV2V expect to find."""
+        """Write the protocol of each scenario, which readers of OPV2V expect."""
         for folder in sorted((self.out / self._split).iterdir()):
             (folder / "data_protocol.yaml").write_text("description: simulated by cosense\n")
 
@@ -158,7 +159,7 @@ def _number_agents(agents: list[AgentFrame]) -> dict[str, int]:
 
 
 def _labels_by_agent(simulated: SimulatedFrame) -> dict[str, dict[str, _Label]]:
-    """Return what to write into the file of each agent, by the object's id."""
+    """Return the labels for the file of each agent, by the id of the object."""
     frame = simulated.frame
     truth = _labels(frame.ground_truth, frame.ego.T_world_agent)
     own = {
@@ -185,7 +186,7 @@ def _labels(objects: Objects, T_world_frame: Matrix) -> dict[str, _Label]:
 
 
 def _entry(item: _Label) -> dict[str, Any]:
-    """Return an object as OPV2V has it: `location` on the ground, the centre above it, half sizes."""
+    """Return an object as OPV2V stores it: `location` on the ground, the centre above it, half sizes."""
     length, width, height = item.size
     bottom = item.T_world_object @ transform_from(np.eye(3), [0, 0, -height / 2])
     pose = pose_from_matrix(mirrored(bottom))

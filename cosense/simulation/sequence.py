@@ -1,4 +1,4 @@
-"""From a family and a seed to a sequence of cooperative frames."""
+"""Simulates a sequence of cooperative frames from a family of scenes and a seed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cosense.simulation.scenes.families import FAMILIES, build_scene
 from cosense.simulation.stage import Cameras, SimulatedFrame, Stage
 from cosense.simulation.traffic import Traffic
 
-# Raised whenever the same arguments come to give other scenes, traffic, clouds or labels: data sets record
-# it, and samples that training has kept are simulated again.
+# To be raised whenever the same arguments give other scenes, traffic, clouds or labels than before: data sets
+# record it, and training simulates its stored samples again.
 SCENES_VERSION = 2
 
-# Seconds that the traffic has been running when a sequence begins, (least, most).
+# Shortest and longest time that the traffic has been moving when a sequence begins.
 _WARM_UP_S = (5.0, 10.0)
 _MAX_VEHICLES = 6
 
@@ -36,15 +36,15 @@ def simulate(
 
     Args:
         family: one of `FAMILIES`.
-        seed: draws the place, its traffic and all noise.
-        frames: how many.
-        vehicles: instrumented vehicles: "vehicle" (the ego), "vehicle_2", ...
-        infrastructure: roadside units: "infrastructure", "infrastructure_2", ...
-        cameras: whether to render an image for each agent; the clouds are the same with and without.
-        device: where rays are cast, "cpu" or "cuda".
+        seed: seed of the place, its traffic and all noise.
+        frames: number of frames.
+        vehicles: number of instrumented vehicles: "vehicle" (the ego), "vehicle_2", ...
+        infrastructure: number of roadside units: "infrastructure", "infrastructure_2", ...
+        cameras: also render an image for each agent; clouds are the same with and without.
+        device: device on which rays are cast, "cpu" or "cuda".
 
     Raises:
-        CosenseError: unknown family or device, or counts that no scene has room for.
+        CosenseError: unknown family or device, or more agents than the scene has room for.
     """
     _check(family, seed, frames, vehicles, device)
     rng = np.random.default_rng([seed, FAMILIES.index(family)])

@@ -1,4 +1,4 @@
-"""A scene with its sensors: who measures what, when and from where."""
+"""A scene with its sensors, which makes frames: what each agent measures, when and from where."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cosense.simulation.sensors.lidar import PANDAR40P, ROADSIDE300, sweep
 from cosense.simulation.traffic import STEP_S, Traffic
 
 EGO = "vehicle"
-# An agent labels what it hit this often itself; the ground truth is what any agent has a point of.
+# An agent labels an object with at least this many of its points; ground truth needs one point of any agent.
 OWN_LABEL_POINTS = 5
 SENSOR_ABOVE_ROOF_M = 0.35
 _EPOCH_NS = 1_626_000_000_000_000_000
@@ -36,9 +36,9 @@ class SimulatedFrame:
     """One simulated moment.
 
     Attributes:
-        frame: with the TRUE poses of all agents; its ground truth holds at the time of the ego's cloud.
-        offset_m: (dx, dy) in the world: true position of a roadside unit minus the one that its calibration
-            claims. A reader that adds it to the claimed translation gets the true pose.
+        frame: measurements with true poses of all agents, and ground truth at the time of the ego's cloud.
+        offset_m: (dx, dy) in the world: true minus claimed position of the roadside units. A reader that adds
+            it to the claimed translation gets the true pose.
     """
 
     frame: CooperativeFrame
@@ -47,10 +47,12 @@ class SimulatedFrame:
 
 @dataclass(frozen=True)
 class Cameras:
-    """What images need besides the scene; draws of their own, so that clouds are the same without images.
+    """What images need besides the scene, with its own random numbers: clouds do not depend on images.
 
     Attributes:
-        sun: (3,) unit vector towards it.
+        sun: (3,) unit vector towards the sun.
+        rng: draws delays.
+        generator: draws noise on the device.
     """
 
     sun: NDArray[np.float64]
@@ -59,7 +61,7 @@ class Cameras:
 
     @classmethod
     def drawn(cls, seed: int, device: str) -> Cameras:
-        """Draw where the sun stands."""
+        """Draw the direction of the sun."""
         rng = np.random.default_rng([seed, 1])
         height, azimuth = rng.uniform(0.45, 1.1), rng.uniform(-np.pi, np.pi)
         sun = np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
@@ -68,18 +70,21 @@ class Cameras:
 
 @dataclass(frozen=True)
 class Stage:
-    """A scene with its sensors, ready to be looked at.
+    """A scene with its sensors.
 
     Attributes:
-        masts: of the units, in their order.
-        surroundings: the scene's, with the masts.
-        parked: the vehicles that stand.
-        ground: the scene's, on the device.
-        T_world_scene: (4,4) where in the world the scene is.
+        scene: the scene.
+        masts: masts of the roadside units, in their order.
+        surroundings: static solids of the scene, masts included.
+        parked: parked vehicles.
+        ground: ground of the scene on the device.
+        T_world_scene: (4,4) pose of the scene in the world.
+        sequence: name of the sequence.
         start_ns: time of the ego's first cloud.
-        offset_m: position error of the units, for the whole sequence.
-        rng, generator: draw delays, and noise on the device.
-        cameras: None where no images are wanted.
+        offset_m: position error of the units, constant over the sequence.
+        rng: draws delays.
+        generator: draws noise on the device.
+        cameras: what images need, None for no images.
     """
 
     scene: Scene
@@ -105,10 +110,10 @@ class Stage:
         device: str,
         cameras: Cameras | None,
     ) -> Stage:
-        """Put up the masts, draw where in the world and when it is, and the position error."""
+        """Place the masts, and draw the pose in the world, the time and the position error."""
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
         x, y, z, turn = rng.uniform([500, 500, 20, -np.pi], [4000, 2400, 25, np.pi])
-        # Stamps have whole microseconds, as DAIR-V2X stores them.
+        # Stamps are whole microseconds, because DAIR-V2X stores these.
         start_ns = _EPOCH_NS + seed % 100_000 * _HOUR_NS + int(rng.integers(10**6)) * 1000
         names = ["infrastructure" if i == 0 else f"infrastructure_{i + 1}" for i in range(len(masts))]
         return cls(
@@ -127,13 +132,13 @@ class Stage:
         )
 
     def frame(self, traffic: Traffic, number: int) -> SimulatedFrame:
-        """Measure with every sensor, then let the traffic move on."""
+        """Measure with every sensor, then move the traffic by one step."""
         stamp_ns = self.start_ns + round(number * STEP_S * 1e9)
         now = actors_at(self.scene, traffic, self.parked, 0)
         agents: dict[str, AgentFrame] = {}
         seen: set[str] = set()
         for agent_id in [*traffic.ego_ids, *self.masts]:
-            # The ego's clock is the reference; everybody else sweeps at its own time.
+            # The ego's clock is the reference; every other agent sweeps at its own time.
             delay_ns = 0 if agent_id == EGO else cloud_delay_ns(self.rng)
             agents[agent_id], ids = self._look(agent_id, traffic, delay_ns, stamp_ns + delay_ns)
             seen |= ids
@@ -147,7 +152,7 @@ class Stage:
     def _look(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
     ) -> tuple[AgentFrame, set[str]]:
-        """Measure as one agent; also return the ids of all that it has a point of."""
+        """Return what one agent measures, and the ids of all objects with at least one of its points."""
         actors = actors_at(self.scene, traffic, self.parked, delay_ns)
         row = actors.row_of(agent_id)
         T_scene_agent = self._mounting(agent_id, actors)
@@ -157,7 +162,7 @@ class Stage:
         owner = cloud.owner.cpu().numpy()
         counts = np.bincount(owner[owner >= 0], minlength=len(actors.poses))
         if row is not None:
-            # What hits the agent's own roof is in its cloud, not among its objects.
+            # Points on the agent's own roof are in its cloud, but it is not among its objects.
             counts[row] = 0
         own = actors.objects[counts >= OWN_LABEL_POINTS]
         frame = AgentFrame(
@@ -172,7 +177,7 @@ class Stage:
         return frame, set(actors.objects.ids[counts > 0].tolist())
 
     def _mounting(self, agent_id: str, actors: Actors) -> Matrix:
-        """Return (4,4) of an agent's LiDAR in the scene."""
+        """Return the pose (4,4) of an agent's LiDAR in the scene."""
         row = actors.row_of(agent_id)
         if row is None:
             mast = self.masts[agent_id]
@@ -184,7 +189,7 @@ class Stage:
     def _photograph(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
     ) -> tuple[Camera, ...]:
-        """Render an agent's image at its own time: by then the agent, and everybody else, has moved on."""
+        """Render an agent's image at the time of the camera, by when all road users have moved on."""
         if self.cameras is None:
             return ()
         unit = agent_id in self.masts
@@ -203,7 +208,7 @@ class Stage:
 
 
 def _with_masts(surroundings: Primitives, masts: Sequence[Mast]) -> Primitives:
-    """Put up the poles of the units, just behind their sensors, and clear what would stand in their way."""
+    """Add the poles of the units, just behind their sensors, and remove small solids that block the view."""
     middle = np.array([(mast.x, mast.y) for mast in masts]).reshape(-1, 2)
     reach = np.linalg.norm(surroundings.centre[:, None, :2] - middle, axis=2)
     reach -= surroundings.half[:, :2].max(1)[:, None]

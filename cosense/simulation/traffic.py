@@ -1,9 +1,9 @@
-"""Traffic that moves plausibly and does not collide.
+"""Traffic that moves plausibly and without collisions.
 
-Everybody follows a route. Along it, speed is that of the Intelligent Driver Model (Treiber et al., 2000)
-behind whatever body lies on the way ahead, slowed in bends. Where two routes cross or merge, a stretch of
-both is a conflict: who wants in asks before it would have to brake for it, gets it if nobody on the other
-route has it or is in it, and keeps it until its tail is out.
+Every road user follows a route. Its speed is that of the Intelligent Driver Model (Treiber et al., 2000)
+behind the nearest body on its way, reduced in bends. Where two routes cross or merge, a stretch of both is a
+conflict. A road user asks for it before it would have to brake, is granted it if nobody on the other route
+has it or is inside, and keeps it until its rear is out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_ACCELERATION, MAX_BRAKING = 1.8, 6.0
 _COMFORT_BRAKING = 2.0
 _HEADWAY_S, _STANDSTILL_M = 1.2, 2.0
 _LATERAL_MARGIN_M = 0.25
-# Points along a body that stand for it when others look for what is on their way.
+# Points along a body, relative to its length, at which others look for it on their way.
 _SAMPLES = np.linspace(-0.5, 0.5, 5)
 _VEHICLE_MIX = (
     (ObjectClass.CAR, 0.70),
@@ -40,11 +40,13 @@ class Mover:
     """A road user on its route.
 
     Attributes:
-        identity: stable over time.
-        route: row of the scene's routes.
-        along_m: arc length of its middle.
-        speed_mps: now; `desired` is what it would like, as a share of what the route allows.
-        granted: the groups of conflicts on its route that it may enter.
+        identity: name that is constant over time.
+        body: shape of the road user.
+        route: row of the route in the scene.
+        along_m: arc length of its middle on the route.
+        speed_mps: present speed.
+        desired: speed that it aims at, as a share of what the route allows.
+        granted: groups of conflicts on its route that it may enter.
     """
 
     identity: str
@@ -69,8 +71,12 @@ class Traffic:
     """All road users of one scene over time.
 
     Attributes:
-        movers: in the order of their appearance.
-        ego_ids: instrumented vehicles, which never leave: they stop at the end of their route.
+        scene: the scene.
+        rng: draws bodies, routes and speeds.
+        conflicts: conflicts among the routes.
+        ways: lines of the routes.
+        movers: road users in the order of their appearance.
+        ego_ids: instrumented vehicles, which never leave, but stop at the end of their route.
     """
 
     scene: Scene
@@ -83,7 +89,7 @@ class Traffic:
 
     @classmethod
     def start(cls, scene: Scene, rng: np.random.Generator, instrumented: int, warm_up_s: float) -> Traffic:
-        """Fill a scene and let it move for a while; the instrumented vehicles then near its middle."""
+        """Fill a scene and let it move for a while; instrumented vehicles then approach its middle."""
         traffic = cls(scene, rng, find_conflicts(scene.routes), Routes.of(scene.routes))
         for number in range(instrumented):
             traffic._place_instrumented(number, warm_up_s)
@@ -99,17 +105,17 @@ class Traffic:
         return traffic
 
     def poses(self, later_s: float = 0.0) -> NDArray[np.float64]:
-        """Return x, y, yaw (M,3) of the movers, `later_s` after (before, if negative) the present step."""
+        """Return x, y, yaw (M,3) of the movers at a time after (before, if negative) the present step."""
         route = np.array([mover.route for mover in self.movers], dtype=np.int64)
         along = np.array([mover.along_m + mover.speed_mps * later_s for mover in self.movers])
-        # Front and rear axle lie on the route.
+        # The front and the rear axle lie on the route.
         wheelbase = 0.6 * np.array([mover.body.size[0] for mover in self.movers])
         rear, front = (self.ways.at(route, along + side * wheelbase / 2) for side in (-1, 1))
         heading = front - rear
         return np.column_stack([(rear + front) / 2, np.arctan2(heading[:, 1], heading[:, 0])])
 
     def step(self) -> None:
-        """Let `STEP_S` pass."""
+        """Move all road users by `STEP_S`."""
         seen = _Seen.of(self)
         self._ask(seen)
         accelerations = [self._acceleration(mover, row, seen) for row, mover in enumerate(self.movers)]
@@ -127,7 +133,7 @@ class Traffic:
         return mover.identity not in self.ego_ids and mover.front_m > length - 1.0
 
     def _acceleration(self, mover: Mover, row: int, seen: _Seen) -> float:
-        """Intelligent Driver Model behind the nearest of leader, stop line and end of the route."""
+        """Return the acceleration of the Intelligent Driver Model behind leader, stop line or route end."""
         route = self.scene.routes[mover.route]
         index = int(np.clip(mover.along_m / route.step_m, 0, len(route.line) - 1))
         wanted = max(0.5, float(route.limits_mps[index]) * mover.desired)
@@ -149,7 +155,7 @@ class Traffic:
         return float(np.clip(worst, -MAX_BRAKING, MAX_ACCELERATION))
 
     def _closed_lines(self, mover: Mover) -> list[float]:
-        """Distances to the stop lines ahead that the mover may not pass yet."""
+        """Return the distances to the stop lines ahead that the mover may not pass yet."""
         return [
             cluster.start_m - mover.front_m
             for number, cluster in enumerate(self.conflicts.of(mover.route))
@@ -157,7 +163,7 @@ class Traffic:
         ]
 
     def _ask(self, seen: _Seen) -> None:
-        """Grant what may be granted, the nearest to its conflict first."""
+        """Grant conflicts that are clear, first to the movers that reach them first."""
         queue = []
         for row, mover in enumerate(self.movers):
             reach = 4.0 + mover.speed_mps * 1.0 + mover.speed_mps**2 / (2 * _COMFORT_BRAKING)
@@ -173,7 +179,7 @@ class Traffic:
                 mover.granted.add(number)
 
     def _is_clear(self, mover: Mover, number: int) -> bool:
-        """Tell whether nobody on a conflicting route has, or is in, its part of the conflict."""
+        """Return whether nobody on another route has been granted, or is inside, the conflict."""
         cluster = self.conflicts.of(mover.route)[number]
         for other in self.movers:
             if other is mover:
@@ -196,12 +202,12 @@ class Traffic:
         return Mover(name, body, route, along_m, speed, float(np.clip(share, 0.6, 1.15)))
 
     def _place_instrumented(self, number: int, warm_up_s: float) -> None:
-        """Put an instrumented car where the warm-up brings it to some tens of metres before the middle."""
+        """Place an instrumented car so that after the warm-up it is some tens of metres before the middle."""
         for attempt in range(200):
             choice = int(self.rng.integers(len(self.scene.ego_routes)))
             route = self.scene.ego_routes[choice]
             travelled = warm_up_s * self.scene.routes[route].speed_mps * 0.75
-            # Farther and farther away, where the near places are taken.
+            # The more attempts have failed, the farther away it may be.
             before = self.rng.uniform(18, 60 + attempt) + travelled
             along = max(6.0, self.scene.focus_m[choice] - before)
             mover = self._new(route, ObjectClass.CAR, along, float(self.rng.uniform(0.85, 1.0)))
@@ -238,7 +244,7 @@ class Traffic:
         return label if fits or label in (ObjectClass.CAR, ObjectClass.VAN) else ObjectClass.CAR
 
     def _is_in_conflict(self, mover: Mover) -> bool:
-        """Tell whether a mover would stand in a conflict or could not stop before it any more."""
+        """Return whether a mover would be in a conflict, or could no longer stop before it."""
         braking = mover.speed_mps**2 / (2 * _COMFORT_BRAKING) + 5.0
         return any(
             cluster.start_m < mover.front_m + braking and mover.rear_m < cluster.end_m + 1.0
@@ -246,7 +252,7 @@ class Traffic:
         )
 
     def _has_room(self, mover: Mover) -> bool:
-        """Tell whether a new mover touches nobody and has a gap to who is before and behind it."""
+        """Return whether a new mover touches nobody and has gaps before and behind it."""
         route = self.scene.routes[mover.route]
         size = mover.body.size
         gap = 2.0 if mover.body.label == ObjectClass.PEDESTRIAN else 9.0
@@ -260,7 +266,7 @@ class Traffic:
         return True
 
     def _refill(self) -> None:
-        """Let a newcomer appear at the start of a route now and then, as many as have left."""
+        """Let new movers appear at the start of routes now and then, as many as have left."""
         scene = self.scene
         for user, count in (
             ("vehicle", scene.vehicles),
@@ -283,12 +289,15 @@ class Traffic:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Where everybody's body lies along everybody's route, at one moment.
+    """The places of all M bodies relative to all routes, at one moment.
 
     Attributes:
-        along_m, aside_m: (routes) tables of (M,5): arc length and distance of each mover's sample points.
-        speed: (M,) of the movers; heading: (M,2).
-        half_width: (M,).
+        along_m: for each route, arc length (M,5) nearest to the sample points of each mover.
+        aside_m: for each route, distance (M,5) of the sample points.
+        tangent: for each route, step (M,5,2) of the line at those arc lengths.
+        speed: (M,) speeds in m/s.
+        heading: (M,2) unit vectors.
+        half_width: (M,) half widths in metres.
     """
 
     along_m: dict[int, NDArray[np.float64]]
@@ -322,7 +331,7 @@ class _Seen:
         )
 
     def leader(self, mover: Mover, row: int) -> tuple[float, float]:
-        """Return the gap to the nearest body ahead on the mover's way and its speed along that way."""
+        """Return the gap in metres to the nearest body ahead on the mover's way, and its speed along it."""
         along, aside = self.along_m[mover.route], self.aside_m[mover.route]
         reach = self.half_width + self.half_width[row] + _LATERAL_MARGIN_M
         on_way = (aside < reach[:, None]) & (along > mover.along_m)

@@ -1,8 +1,7 @@
-"""What all writers of data sets have in common: a new folder, frames one by one, and a stated end.
+"""The part that all writers of data sets share: a new folder, frames one by one, and indices at the end.
 
-The index files are written at the end, also when the frames stop with an error: what was written so far is
-then a complete, shorter data set. A process that is killed leaves a `cosense.json` that says so, and the
-readers refuse the tree.
+Indices are also written if the frames stop with an error, so that what was written up to then is a complete,
+shorter data set. A process that is killed leaves a `cosense.json` that says so, and readers refuse the tree.
 """
 
 from __future__ import annotations
@@ -22,32 +21,37 @@ from cosense.simulation.stage import SimulatedFrame
 
 
 class TreeWriter(Protocol):
-    """Writes one layout; `layout` is the kind that the reader will report."""
+    """Writes one layout.
+
+    Attributes:
+        layout: format that the reader will report.
+        out: root of the tree.
+    """
 
     layout: str
     out: Path
 
     def start(self) -> None:
-        """Make the folders."""
+        """Create the folders."""
         ...
 
     def add(self, simulated: SimulatedFrame) -> None:
-        """Write all files of one frame; a frame that fails half-way does not show in the tree."""
+        """Write all files of one frame; if that fails halfway, the frame does not show in the tree."""
         ...
 
     def finish(self) -> None:
-        """Write the indices of all frames so far."""
+        """Write the indices of all frames written so far."""
         ...
 
 
 def write_tree(writer: TreeWriter, frames: Iterable[SimulatedFrame], source: Mapping[str, Any]) -> int:
-    """Write frames, one in memory at a time, and return how many.
+    """Write frames, with one in memory at a time, and return their number.
 
     Args:
-        writer: of the layout.
-        frames: in order; frames of one sequence follow each other.
-        source: what the frames were made of (families, seed, ...), for `cosense.json`; the version of the
-            simulation is added.
+        writer: writer of the layout.
+        frames: the frames in order, sequence by sequence.
+        source: arguments from which the frames were made (families, seed, ...), for `cosense.json`; the
+            version of the simulation is added.
 
     Raises:
         CosenseError: the folder is not empty, or the layout cannot hold a frame.
@@ -72,7 +76,7 @@ def write_tree(writer: TreeWriter, frames: Iterable[SimulatedFrame], source: Map
 
 
 def write_image(image: NDArray[np.uint8], path: Path, options: list[int]) -> None:
-    """Write an RGB image (H,W,3) in the format of the path's ending, with options of OpenCV's encoder."""
+    """Write an RGB image (H,W,3) in the format of the path's suffix, with options of OpenCV's encoder."""
     encoded, data = cv2.imencode(path.suffix, image[:, :, ::-1], options)
     if not encoded:
         raise CosenseError(f"{path}: OpenCV cannot encode an image of shape {image.shape}")

@@ -1,8 +1,8 @@
-"""How fast the objects are that a sender sees: its own boxes followed from frame to frame.
+"""Estimates the velocity of objects by tracking an agent's own boxes from frame to frame.
 
-A receiver that gets a message late can then put each box where it is by now. Constant velocity over half a
-second, nearest neighbours that choose each other; a vehicle moves along its own axis, which halves the noise.
-What is slower than the noise counts as standing.
+With it, whoever receives a message late can move each box to where it is by then. The model is constant
+velocity over half a second; a box and a track are matched if each is the other's nearest. A vehicle moves
+along its own axis, which halves the noise. An object slower than the noise counts as standing still.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import VEHICLES
 
-# A pause longer than this starts over: who stands where another one stood is not known any more.
+# Tracks end after a longer pause: an object may by then stand where another one stood.
 _LONGEST_GAP_NS = 500_000_000
 _HISTORY = 6
-# From one frame to the next an object is at most so far from where it was expected.
+# Largest distance of an object from where it was expected, one frame later.
 _GATE_M = 2.0
 _STANDING_MPS = 1.0
 
@@ -41,20 +41,20 @@ class _Track:
 
     @property
     def velocity_mps(self) -> NDArray[np.float64]:
-        """(2,) in the world; NaN after a single sight."""
+        """Velocity (2,) in the world, NaN after a single observation."""
         if len(self.stamps_ns) < 2:
             return np.full(2, np.nan)
         elapsed_s = (self.stamps_ns[-1] - self.stamps_ns[0]) / 1e9
         return (self.places_m[-1] - self.places_m[0]) / elapsed_s
 
     def expected_m(self, stamp_ns: int) -> NDArray[np.float64]:
-        """(2,) where it should be by then."""
+        """Return the place (2,) where the object should be at a moment."""
         velocity = np.nan_to_num(self.velocity_mps)
         return self.places_m[-1] + velocity * (stamp_ns - self.stamps_ns[-1]) / 1e9
 
 
 class MotionTracker:
-    """Follows the boxes of one agent; call `velocities` once a frame."""
+    """Tracks the boxes of one agent; call `velocities` once for each frame."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
@@ -62,15 +62,15 @@ class MotionTracker:
 
     @property
     def track_ids(self) -> NDArray[np.int64]:
-        """(M,) of the detections given last, counted from 0: an object has the same id in each frame."""
+        """Ids (M,) of the latest detections, counted from 0: an object keeps its id over frames."""
         return np.array([track.track_id for track in self._tracks], dtype=np.int64)
 
     def velocities(self, frame: AgentFrame, detections: Detections) -> NDArray[np.float64]:
-        """Return (M,2) over ground along the agent's x and y axes, m/s; NaN where not known yet.
+        """Return velocities (M,2) over ground along the agent's x and y axes, in m/s; NaN if not known yet.
 
         Args:
-            frame: whose stamp and pose the detections have.
-            detections: in the agent frame.
+            frame: the frame in which the objects were detected; its stamp and pose are used.
+            detections: the detections, in the agent frame.
         """
         places = transform_points(frame.T_steady_agent, detections.boxes[:, :3])[:, :2]
         self._forget(frame.stamp_ns)
@@ -90,7 +90,7 @@ class MotionTracker:
         return _plausible(in_world @ frame.T_steady_agent[:2, :2], detections)
 
     def _forget(self, stamp_ns: int) -> None:
-        """Drop everything after a pause or a step back in time."""
+        """Drop all tracks after a pause or a step back in time."""
         newest = max((track.stamps_ns[-1] for track in self._tracks), default=stamp_ns)
         if not 0 < stamp_ns - newest <= _LONGEST_GAP_NS:
             self._tracks = []
@@ -98,7 +98,7 @@ class MotionTracker:
     def _matches(
         self, stamp_ns: int, places: NDArray[np.float64], labels: NDArray[np.int64]
     ) -> dict[int, _Track]:
-        """Return the track of each box that has one: box and track are each other's nearest."""
+        """Return the track of each box that has one; box and track are each other's nearest."""
         if not self._tracks or not len(places):
             return {}
         expected = np.array([track.expected_m(stamp_ns) for track in self._tracks])
@@ -113,7 +113,7 @@ class MotionTracker:
 
 
 def _plausible(velocities: NDArray[np.float64], detections: Detections) -> NDArray[np.float64]:
-    """Keep of a vehicle's velocity what lies along its axis, and nothing of what is within the noise."""
+    """Keep only the component along a vehicle's axis, and set velocities within the noise to zero."""
     yaw = detections.boxes[:, 6]
     axis = np.column_stack([np.cos(yaw), np.sin(yaw)])
     along = (velocities * axis).sum(axis=1, keepdims=True) * axis

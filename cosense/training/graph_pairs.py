@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.messages.scene_graph import SceneGraph, transmitted
-from cosense.scene_graph.describe.descriptors import Describe
-from cosense.scene_graph.extract.builder import build, graph_of
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.extract.builder import build
+from cosense.scene_graph.nodes import GROUP_OF, Nodes, graph_of
 from cosense.scene_graph.register.candidates import find_candidates
-from cosense.scene_graph.register.result import Settings
-from cosense.scene_graph.register.usable_nodes import GROUP_OF, prepare
+from cosense.scene_graph.register.descriptors import Describe
+from cosense.scene_graph.register.usable_nodes import usable_nodes
 from cosense.simulation import SCENES_VERSION
 from cosense.training.run_config import SceneConfig
 from cosense.training.samples import Show, cached, silent, simulated_moment
@@ -159,15 +158,14 @@ def candidate_figures(
         describe: gives the graphs descriptors, see `descriptors.describer`.
         max_candidates: number of candidates.
     """
-    settings = replace(Settings(), max_candidates=max_candidates)
     rows = []
     for pair in pairs:
         true = {(int(i), int(j)) for i, j in same_things(pair.a, pair.b, pair.T_a_b)}
         if not true:
             continue
         graphs = describe(pair.a), describe(pair.b)
-        a, b = (prepare(graph, 0, settings, graph.descriptors is not None) for graph in graphs)
-        found = find_candidates(a, b, None, settings)
+        a, b = (usable_nodes(graph, 0, with_descriptors=graph.descriptors is not None) for graph in graphs)
+        found = find_candidates(a, b, None, max_candidates)
         hits = len(true & set(zip(a.index[found.a].tolist(), b.index[found.b].tolist(), strict=True)))
         rows.append((hits / len(true), hits / max(1, len(found)), len(found)))
     recall, precision, candidates = np.mean(rows, axis=0) if rows else (0.0, 0.0, 0.0)

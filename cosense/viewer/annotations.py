@@ -1,4 +1,4 @@
-"""What the pictures and the report say about a frame beyond what is in it: who sees where, what was found."""
+"""What pictures and the report add to a frame: which objects were found, and which area each agent sees."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import Objects
 from cosense.sensing.visibility import visible_places
 
-MATCH_IOU = 0.5  # of the footprints, as in AP@0.5
+MATCH_IOU = 0.5  # overlap of the footprints, as in AP@0.5
 SECTOR_RAD = np.deg2rad(5.0)
-MIN_SECTOR_GAP_RAD = np.deg2rad(30.0)  # a narrower gap is a nearby wall or a mirror, not the end of the field
+MIN_SECTOR_GAP_RAD = np.deg2rad(30.0)  # narrower gaps are nearby walls or mirrors, not the end of the field
 
 
 # A picture shows at least a street corner and, agents apart, at most the range of the usual protocols.
 Extent = tuple[float, float, float, float]
-ASPECT = (2.0, 2.5)  # width by height, at least and at most
+ASPECT = (2.0, 2.5)  # smallest and largest ratio of width to height
 MIN_HEIGHT_M = 44.0
 REACH_M = np.array([100.0, 40.0])
 MARGIN_M = 10.0
@@ -31,11 +31,11 @@ MARGIN_M = 10.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """Which detections are right and which objects were found, by footprints that overlap by half.
+    """Which detections are right and which objects were found: footprints with an IoU of a half match.
 
     Attributes:
-        detection_found: (M,) bool; the others are false alarms.
-        truth_found: (K,) bool; the others were missed.
+        detection_found: (M,) bool, True for each detection of an object; the others are false alarms.
+        truth_found: (K,) bool, True for each object that was found; the others were missed.
     """
 
     detection_found: NDArray[np.bool_]
@@ -43,13 +43,13 @@ class Outcome:
 
 
 def match(detections: Detections, ground_truth: Objects) -> NDArray[np.int64]:
-    """Return (M,): the object of any class that each detection found, or `NOT_MATCHED`; best score first."""
+    """Return (M,): index of the object of any class that each detection found, or `NOT_MATCHED`."""
     overlap = iou_matrix(detections.boxes, ground_truth.boxes, "bev")
     return match_by_detection(overlap, detections.scores, MATCH_IOU)
 
 
 def outcome_of(detections: Detections, ground_truth: Objects) -> Outcome:
-    """Say what became of detections and of objects."""
+    """Return which detections are right and which objects were found."""
     found = match(detections, ground_truth)
     truth_found = np.zeros(len(ground_truth), dtype=bool)
     truth_found[found[found != NOT_MATCHED]] = True
@@ -57,12 +57,15 @@ def outcome_of(detections: Detections, ground_truth: Objects) -> Outcome:
 
 
 def fitting_extent(frame: CooperativeFrame) -> Extent:
-    """Return (x_min, y_min, x_max, y_max), whole metres of the ego frame, around agents and ground truth."""
+    """Return the extent in the ego frame around agents and ground truth, in whole metres.
+
+    An extent is (x_min, y_min, x_max, y_max).
+    """
     return extent_around(frame, frame.ground_truth.boxes[:, :2])
 
 
 def extent_around(frame: CooperativeFrame, objects: NDArray[np.float64]) -> Extent:
-    """Return the same around agents and places (K,2) in the ego frame."""
+    """Return the extent in the ego frame around agents and places (K,2), in whole metres."""
     agents = np.array([frame.T_ego_agent(agent_id)[:2, 3] for agent_id in frame.agents])
     places = np.vstack([agents, np.clip(objects, MARGIN_M - REACH_M, REACH_M - MARGIN_M)])
     low, high = places.min(axis=0) - MARGIN_M, places.max(axis=0) + MARGIN_M
@@ -75,12 +78,12 @@ def extent_around(frame: CooperativeFrame, objects: NDArray[np.float64]) -> Exte
 
 
 def within(boxes: Boxes, extent_m: Extent) -> NDArray[np.bool_]:
-    """Return (M,): whose centre is within the extent."""
+    """Return (M,): whether the centre of each box lies within the extent."""
     return np.all((boxes[:, :2] >= extent_m[:2]) & (boxes[:, :2] <= extent_m[2:]), axis=1)
 
 
 def seen_by(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.bool_]:
-    """Return (A,H,W): which cells of a grid in the ego frame each of the agents sees, in their order."""
+    """Return (A,H,W): whether each agent, in their order, sees each cell of a grid in the ego frame."""
     xy = grid.centres().reshape(-1, 2)
     places = np.column_stack([xy, np.zeros(len(xy))])
     maps = []
@@ -91,7 +94,7 @@ def seen_by(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.bool_]:
 
 
 def field_of_view(points: NDArray) -> tuple[float, float]:
-    """Return (first azimuth, width) in radians of the directions that returns (N,>=2) come from.
+    """Return the field of view of a cloud (N,>=2) as (first azimuth, width), in radians.
 
     The width is 2 pi for a rotating LiDAR and 0 for an empty cloud.
     """

@@ -1,7 +1,7 @@
-"""Pictures of one frame from above, without a display.
+"""Pictures of one frame from above, drawn without a display.
 
-Everything is in the frame of the ego: x forward to the right, y left upwards. The ground is bright where the
-ego sees it, tinted where only others do and hatched where nobody does.
+Everything is given in the ego frame, with x (forward) to the right and y (left) up. The ground is bright
+where the ego sees it, tinted where only others see it, and hatched where nobody does.
 """
 
 from __future__ import annotations
@@ -37,19 +37,18 @@ from cosense.viewer.annotations import Extent, field_of_view, fitting_extent, ou
 MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 DPI = 150
-# Of the legend: usual size, and how much of the width it may take.
-_LEGEND_POINTS, _LEGEND_SHARE = 10.0, 0.98
-_COVER_ALL_COLORS = 1  # of Pillow's quantizers, MAXCOVERAGE; older versions have the name elsewhere
+_LEGEND_POINTS, _LEGEND_SHARE = 10.0, 0.98  # usual font size, and largest share of the width
+_COVER_ALL_COLORS = 1  # Pillow's quantizer MAXCOVERAGE, whose name lies elsewhere in older versions
 WIDTH_INCH, LEFT_INCH, RIGHT_INCH = 12.0, 0.42, 0.24
 HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH = 0.46, 0.36, 0.26, 0.42
 
 SEEN_CELL_M = 0.25
 HATCH_PERIOD_CELLS = 8
 OBSTACLE_HEIGHT_M = 0.3
-DENSE_CLOUD = 20_000  # with more points than this the ground is drawn fainter, so that boxes stand out
+DENSE_CLOUD = 20_000  # with more points, the ground is drawn fainter, so that boxes stand out
 FIELD_RADIUS_M = 9.0
-TICK_M = 0.8  # of the heading beyond the front, less for what is small
-LABEL_M = (11.0, 4.0)  # what an agent's name covers beside it, half its width and half its height
+TICK_M = 0.8  # length of the heading's tick beyond the front, shorter for small objects
+LABEL_M = (11.0, 4.0)  # half width and half height that an agent's name covers
 OUTLINE = withStroke(linewidth=2.5, foreground=colors.BACKGROUND)
 
 
@@ -60,13 +59,13 @@ def draw_bev(
     *,
     title: str = "",
 ) -> None:
-    """Draw a frame: clouds by agent, ground truth, detections by source, what the ego cannot see.
+    """Draw a frame: clouds coloured by agent, ground truth, detections coloured by source, and what is seen.
 
     Args:
-        frame: with any number of agents, possibly without points or ground truth.
-        detections: in the ego frame; those below `MIN_SCORE` are left out.
-        path: of the PNG; folders are made.
-        title: at the top left.
+        frame: any number of agents, possibly without points or ground truth.
+        detections: boxes in the ego frame; those below `MIN_SCORE` are left out.
+        path: path of the PNG file; its folders are created.
+        title: text at the top left.
     """
     extent_m = fitting_extent(frame)
     figure, (axes,) = layout([""], extent_m, title)
@@ -91,13 +90,13 @@ def draw_comparison(
     *,
     notes: Sequence[str] = (),
 ) -> None:
-    """Draw one panel a result below each other: what was found, what was missed, what is a false alarm.
+    """Draw one panel for each result, below each other: objects found, objects missed, false alarms.
 
     Args:
-        frame: as for `draw_bev`.
-        panels: detections in the ego frame by name; the first is the ego alone and shows only its own cloud.
-        path: of the PNG; folders are made.
-        notes: one for each panel, e.g. AP and bytes.
+        frame: any number of agents, possibly without points or ground truth.
+        panels: detections in the ego frame by caption; the first is the ego alone, with only its own cloud.
+        path: path of the PNG file; its folders are created.
+        notes: one text for each panel, e.g. AP and bytes.
     """
     extent_m = fitting_extent(frame)
     figure, all_axes = layout(list(panels), extent_m)
@@ -120,7 +119,7 @@ def draw_comparison(
 
 
 def layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figure, list[Axes]]:
-    """Stack axes of equal scale, each below its caption, between a header and the place of the legend."""
+    """Return a figure of stacked axes of equal scale, each with its caption, and room for the legend."""
     width = WIDTH_INCH - LEFT_INCH - RIGHT_INCH
     axes_height = width * (extent_m[3] - extent_m[1]) / (extent_m[2] - extent_m[0])
     header = HEADER_INCH if title else RIGHT_INCH
@@ -141,7 +140,7 @@ def layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figu
 
 
 def _plain(text: str) -> str:
-    """Keep matplotlib from reading a formula between dollar signs."""
+    """Return the text without formulas: matplotlib takes what is between dollar signs for one."""
     return text.replace("$", r"\$")
 
 
@@ -159,7 +158,7 @@ def _style_axes(axes: Axes, extent_m: Extent) -> None:
 
 
 def draw_surroundings(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
-    """Draw what is seen by whom, and the clouds of these agents."""
+    """Draw the area that these agents see, and their clouds."""
     taking_part = {agent_id: frame.agents[agent_id] for agent_id in agents}
     part = CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, taking_part, frame.ground_truth)
     grid = BevGrid((*extent_m[:2], 0.0, *extent_m[2:], 0.0), SEEN_CELL_M)
@@ -179,7 +178,7 @@ def draw_surroundings(axes: Axes, frame: CooperativeFrame, agents: list[str], ex
 
 
 def _shade(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return (H,W,4) for (A,H,W): the ego is the first of the agents."""
+    """Return an image (H,W,4) of the areas seen (A,H,W); the ego is the first agent."""
     rows, columns = np.indices(seen.shape[1:])
     stripe = (rows + columns) % HATCH_PERIOD_CELLS < 2
     image = np.where(stripe[..., None], colors.rgba(colors.HATCH), colors.rgba(colors.SEEN_BY_NOBODY))
@@ -189,7 +188,7 @@ def _shade(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _draw_cloud(axes: Axes, frame: CooperativeFrame, agent: AgentFrame, color: str, extent_m: Extent) -> None:
-    """Draw one cloud; what stands on the ground is brighter than the ground."""
+    """Draw one cloud; objects on the ground are brighter than the ground."""
     xy = transform_points(frame.T_ego_agent(agent.agent_id), agent.points[:, :3])[:, :2]
     inside = np.all((xy >= extent_m[:2]) & (xy < extent_m[2:]), axis=1)
     xy, height = xy[inside], agent.points[inside, 2] - ground_height(agent.points)
@@ -209,7 +208,7 @@ def draw_boxes(
     opacity: NDArray | float = 1.0,
     style: Literal["-", "--"] = "-",
 ) -> None:
-    """Draw footprints with a tick from the centre to beyond the front."""
+    """Draw footprints, each with a tick from its centre to beyond its front."""
     corners = bev_corners(boxes)
     edges = np.tile(colors.rgba(color), (len(boxes), 1))
     edges[:, 3] = opacity
@@ -224,7 +223,7 @@ def draw_boxes(
 
 
 def _draw_outcome(axes: Axes, truth: Objects, detections: Detections) -> str:
-    """Draw boxes by what became of them and return the count in words."""
+    """Draw boxes that are right, missed or false alarms, and return the counts in words."""
     outcome = outcome_of(detections, truth)
     missed = truth.boxes[~outcome.truth_found]
     target = truth.boxes[outcome.truth_found]
@@ -239,7 +238,7 @@ def _draw_outcome(axes: Axes, truth: Objects, detections: Detections) -> str:
 
 
 def draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
-    """Mark where each agent stands, which way it looks and how wide its field is."""
+    """Mark position, heading and field of view of each agent."""
     palette = colors.agent_colors(frame.agents)
     for agent_id in agents:
         agent, color = frame.agents[agent_id], palette[agent_id]
@@ -264,7 +263,7 @@ def draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m
 
 
 def _freer_side(boxes: Boxes, x: float, y: float) -> int:
-    """Return 1 to write above a place, or -1 for below it where fewer boxes are in the way."""
+    """Return 1 if fewer boxes are in the way above a place, -1 if fewer are below it."""
     near = np.abs(boxes[:, 0] - x) < LABEL_M[0]
     above, below = (near & (np.abs(boxes[:, 1] - y - side * LABEL_M[1]) < LABEL_M[1]) for side in (1, -1))
     return 1 if above.sum() <= below.sum() else -1
@@ -275,7 +274,7 @@ def _name(frame: CooperativeFrame, agent_id: str) -> str:
 
 
 def _draw_scale_bar(axes: Axes, extent_m: Extent) -> None:
-    """Draw the length of ten metres into the lower right corner."""
+    """Draw a bar of ten metres into the lower right corner."""
     right, bottom = extent_m[2] - 3.0, extent_m[1] + 2.5
     axes.plot([right - 10, right], [bottom, bottom], color=colors.TEXT, lw=2.2, zorder=6)
     length = axes.text(right - 5, bottom + 1, "10 m", color=colors.TEXT, fontsize=9, ha="center")
@@ -302,7 +301,7 @@ def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]
     handles = [*clouds, *boxes, *ground]
 
     def legend(points: float) -> float:
-        """Draw it in this size and return its share of the width of the picture."""
+        """Draw the legend in a font size, and return its share of the width of the picture."""
         drawn = figure.legend(
             handles=handles,
             loc="lower center",
@@ -324,9 +323,9 @@ def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG of 256 colours, a tenth of the bytes of true colour.
+    """Write a PNG of 256 colours, which takes a tenth of the bytes of true colour.
 
-    They cover the range of colours, whatever their number of pixels: a single box must keep its own.
+    The colours are chosen to cover the range, not by number of pixels: a single box must keep its own.
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

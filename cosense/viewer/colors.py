@@ -1,7 +1,7 @@
 """The one palette: pictures, the HTML report and the RViz markers show the same thing in the same colour.
 
-All colours are for a dark ground and can be told apart with the common colour-vision deficiencies (lightened
-from Okabe and Ito, 2008). Where red and green meet, in `OUTCOMES`, the line style differs as well.
+All colours are made for a dark background and can be distinguished with the common colour-vision deficiencies
+(lightened from Okabe and Ito, 2008). Where red and green meet, in `OUTCOMES`, the line style differs as well.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from cosense.sensing.detections import Source
 
-# The ego first; more agents than colours share the last ones in turn.
+# The first is the ego's; if there are more agents than colours, the others are used in turn.
 AGENTS = ("#56B4E9", "#D58BB8", "#E8DF5A", "#6FD0B4", "#B9A3F2", "#C9A27E")
 SOURCES = {Source.EGO: "#56B4E9", Source.LATE: "#F5A02C", Source.FUSED: "#2FD08F"}
 SOURCE_NAMES = {Source.EGO: "detected by the ego", Source.LATE: "received as a box", Source.FUSED: "fused"}
@@ -37,6 +37,6 @@ def agent_colors(agent_ids: Iterable[str]) -> dict[str, str]:
 
 
 def rgba(color: str, alpha: float = 1.0) -> tuple[float, float, float, float]:
-    """Return "#RRGGBB" as four numbers in [0, 1], as matplotlib and std_msgs/ColorRGBA want them."""
+    """Return "#RRGGBB" as four numbers in [0, 1], the form of matplotlib and std_msgs/ColorRGBA."""
     red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return red, green, blue, alpha

@@ -1,7 +1,7 @@
-"""One HTML file that scrubs through the frames of a run: no server, no network, opens from a disk.
+"""A report as one HTML file in which a reader moves through the frames of a run, without server or network.
 
-The page draws everything itself from the data inside it (pack.py), so it zooms, and fifty frames fit into a
-few megabytes. Its parts lie in template/ and are put together here.
+The page draws everything itself from the data inside it (pack.py), so it can zoom, and fifty frames fit into
+a few megabytes. Its parts lie in template/ and are put together here.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from cosense.viewer.pack import BYTES_PER_POINT, ReportFrame, pack_frame, pack_g
 
 TEMPLATE = Path(__file__).parent / "template"
 SCRIPTS = ("decode.js", "scene.js", "charts.js", "controls.js")
-POINTS_BYTES = 3_500_000  # of the file; what is left of five megabytes is for everything else
-MIN_POINTS, MAX_POINTS = 2_000, 40_000  # per frame
+POINTS_BYTES = 3_500_000  # share of the points in a file of five megabytes
+MIN_POINTS, MAX_POINTS = 2_000, 40_000  # points in a frame
 
 
 def write_report(path: Path, pages: Sequence[ReportFrame], metrics: Mapping[str, Any]) -> None:
     """Write the report of a run.
 
     Args:
-        path: of the .html file; folders are made.
+        path: path of the .html file; its folders are created.
         pages: the frames in order, possibly none.
-        metrics: as in metrics.json; what is missing is left out.
+        metrics: content of metrics.json; whatever it lacks is left out.
     """
     points = POINTS_BYTES / BYTES_PER_POINT / max(len(pages), 1)
     max_points = int(min(max(points, MIN_POINTS), MAX_POINTS))
@@ -60,7 +60,7 @@ def write_report(path: Path, pages: Sequence[ReportFrame], metrics: Mapping[str,
 
 
 def _view(pages: Sequence[ReportFrame]) -> Extent:
-    """Return the extent in which every frame fits."""
+    """Return an extent that contains those of all frames."""
     extents = [fitting_extent(page.frame) for page in pages] or [(0.0, 0.0, 1.0, 1.0)]
     x_min, y_min, x_max, y_max = zip(*extents, strict=True)
     return min(x_min), min(y_min), max(x_max), max(y_max)
@@ -93,7 +93,7 @@ def _title(metrics: Mapping[str, Any]) -> str:
 
 
 def _tiles(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the figures that a reader looks for first."""
+    """Return the figures that a reader looks for first, as HTML."""
     figures = [(f"AP@{threshold}", value, ".3f") for threshold, value in metrics.get("ap", {}).items()]
     figures.append(("bytes a frame", metrics.get("bytes_per_frame", {}).get("mean"), ",.0f"))
     figures.append(("frames", metrics.get("frames"), "d"))
@@ -114,7 +114,7 @@ def _rows(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _leaves(value: Any, name: str) -> list[tuple[str, Any]]:
-    """Return what nested mappings hold, each under the names on the way to it."""
+    """Return the values in nested mappings, each under the keys that lead to it."""
     if not isinstance(value, Mapping):
         return [(name, value)]
     return [leaf for key, item in value.items() for leaf in _leaves(item, f"{name} {key}".strip())]

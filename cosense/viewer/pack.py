@@ -1,7 +1,7 @@
-"""Frames as compact JSON for the report; template/decode.js is the other end.
+"""Packs frames into compact JSON for the report; template/decode.js unpacks them.
 
-Points become centimetres in int16 (base64), the highest one of each cell of 10 cm, because seen from above
-the others are hidden. The map of what is seen is run-length coded. Everything is in the ego frame.
+Points become centimetres in int16 (base64); of each cell of 10 cm only the highest point is kept, as it hides
+the others from above. The map of what is seen is run-length coded. Everything is given in the ego frame.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cosense.sensing.objects import ObjectClass
 from cosense.viewer.annotations import MARGIN_M, Extent, field_of_view, match, seen_by
 
 SEEN_CELL_M = 0.5
-REACH_M = 320.0  # what fits into int16 centimetres
+REACH_M = 320.0  # farther places do not fit into int16 centimetres
 POINT_CELL_M = 0.1
 HEIGHT_STEP_M = 0.1
 BYTES_PER_POINT = 5 * 4 / 3
@@ -39,9 +39,9 @@ class ReportFrame:
     """One page of the report.
 
     Attributes:
-        frame: what was measured, with ground truth or without.
-        detections: in the ego frame.
-        peers: what became of the messages of the others.
+        frame: the measurements, with or without ground truth.
+        detections: boxes in the ego frame.
+        peers: reports on the messages of the others.
     """
 
     frame: CooperativeFrame
@@ -50,7 +50,7 @@ class ReportFrame:
 
 
 def pack_grid(extent_m: Extent) -> BevGrid:
-    """Return the map of what is seen for an extent in whole metres, with a margin."""
+    """Return the grid of the map of what is seen: an extent in whole metres, with a margin."""
     x_min, y_min = (max(value - MARGIN_M, -REACH_M) for value in extent_m[:2])
     x_max, y_max = (min(value + MARGIN_M, REACH_M) for value in extent_m[2:])
     return BevGrid((x_min, y_min, 0.0, x_max, y_max, 0.0), SEEN_CELL_M)
@@ -60,9 +60,9 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int) -> dict[str, A
     """Return one frame, ready for JSON.
 
     Args:
-        page: of the report.
-        grid: what is outside of it is left out, and its cells are those of what is seen.
-        max_points: of all agents together.
+        page: page of the report.
+        grid: cells of the map of what is seen; points outside are left out.
+        max_points: largest number of points of all agents together.
     """
     frame, detections = page.frame, page.detections
     found = match(detections, frame.ground_truth)
@@ -108,7 +108,7 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int) -> dict[str, A
 
 
 def pack_runs(values: NDArray) -> str:
-    """Return base64 of a map (H,W) of numbers 0 to 3: runs as uint16, two bits value and 14 bits length."""
+    """Return a map (H,W) of numbers 0 to 3 as base64 of runs: uint16 with 2 bits value, 14 bits length."""
     flat = values.ravel().astype(np.int64)
     starts = np.append(0, np.flatnonzero(np.diff(flat)) + 1)
     lengths = np.diff(np.append(starts, len(flat)))
@@ -121,12 +121,12 @@ def pack_runs(values: NDArray) -> str:
 
 
 def pack_points(xy: NDArray, height: NDArray, max_points: int) -> tuple[str, str]:
-    """Return base64 of centimetres (int16 x, y) and of heights above the ground (uint8, 10 cm) of a cloud.
+    """Return a cloud as base64 of x, y (int16, centimetres) and of heights (uint8, steps of 10 cm).
 
     Args:
         xy: (N,2) metres in the ego frame, within 327 m.
         height: (N,) metres above the ground.
-        max_points: evenly thinned to this number.
+        max_points: number of points to which larger clouds are thinned evenly.
     """
     cell = np.floor(xy / POINT_CELL_M).astype(np.int64)
     order = np.lexsort((-height, cell[:, 1], cell[:, 0]))
@@ -158,7 +158,7 @@ def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, grid: BevGrid, max_p
 
 
 def _seen(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.int64]:
-    """Return (H,W): by the ego, only by others, or 0 by nobody."""
+    """Return (H,W): whether each cell is seen by the ego, only by others, or by nobody (0)."""
     seen = seen_by(frame, grid)
     return np.where(seen[0], SEEN_BY_EGO, np.where(seen.any(axis=0), SEEN_BY_OTHERS, 0))
 

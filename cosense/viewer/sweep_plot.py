@@ -1,4 +1,4 @@
-"""Pictures of a sweep: average precision over what was varied, or the grid of everything at once."""
+"""Pictures of a sweep: average precision over the quantity that was varied, or over a grid of three."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PANEL_INCH = (6.2, 4.6)
 CELL_INCH = (0.62, 0.42)
 GRID_COLUMNS = 3
 WANTED_THRESHOLDS = ("0.5", "0.7")
-# The first line of each fusion has a colour of its own in every curve, further ones take what is left.
+# The first line of each fusion has the same colour in every picture; further lines take other colours.
 FUSION_COLORS = {
     "late": colors.SOURCES[Source.LATE],
     "early": colors.AGENTS[4],
@@ -47,7 +47,7 @@ X_LABELS = {
     "range": "range of the radio, m",
     "agents": "agents, the ego included",
 }
-# Red for worse than alone, green for better, the ground for no difference.
+# Red means worse than the ego alone, green better; no difference has the colour of the ground.
 DIFFERENCE = LinearSegmentedColormap.from_list(
     "difference", [colors.OUTCOMES["missed"], colors.SEEN_BY_EGO, colors.OUTCOMES["found"]]
 )
@@ -57,8 +57,8 @@ def draw_sweep(content: Mapping[str, Any], path: Path) -> None:
     """Draw a sweep.
 
     Args:
-        content: of sweep.json.
-        path: of the PNG; folders are made.
+        content: content of sweep.json.
+        path: path of the PNG file; its folders are created.
     """
     figure = _draw_grid(content) if content["curve"] == "grid" else _draw_lines(content)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,13 +67,13 @@ def draw_sweep(content: Mapping[str, Any], path: Path) -> None:
 
 
 def shown_thresholds(content: Mapping[str, Any]) -> list[str]:
-    """Return the IoU thresholds with a panel: 0.5 and 0.7, or else the first two."""
+    """Return the IoU thresholds that have a panel: 0.5 and 0.7, else the first two."""
     known = list(content["points"][0]["ap"])
     return [threshold for threshold in WANTED_THRESHOLDS if threshold in known] or known[:2]
 
 
 def lines_of(content: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the points by line, in the order in which they were asked for."""
+    """Return the points of each line, in the order of the command."""
     several_models = len(content["models"]) > 1
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for values in content["points"]:
@@ -113,7 +113,7 @@ def _draw_panel(
         style = STYLES[models.index(points[0]["model"]) % len(STYLES)]
         aps = [np.nan if point["ap"][threshold] is None else 100 * point["ap"][threshold] for point in points]
         if points[0]["fusion"] == "none":
-            # Alone nothing that was varied makes a difference.
+            # The ego alone does not depend on anything that is varied.
             style = ALONE_STYLES[models.index(points[0]["model"]) % len(ALONE_STYLES)]
             axes.axhline(aps[0], color=colors.TEXT, ls=style, lw=1.2, label=name)
             continue
@@ -164,7 +164,7 @@ def _place(curve: str, point: Mapping[str, Any]) -> float:
 
 
 def _draw_grid(content: Mapping[str, Any]) -> Figure:
-    """Draw a map for each pose noise and line: how much is gained over the ego alone, in points."""
+    """Draw a map for each pose noise and line: the gain over the ego alone, in points."""
     lines = {name: points for name, points in lines_of(content).items() if points[0]["fusion"] != "none"}
     noises, delays, losses = (
         list(dict.fromkeys(point[name] for points in lines.values() for point in points))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from cosense.geometry.transforms import wrap_angle
 from cosense.messages.envelope import MessageError, PayloadKind, decode, encode
 from cosense.messages.scene_graph import (
-    DESCRIBED_NODE_BYTES,
     HEADER_BYTES,
     MAX_NODES,
     NODE_BYTES,
@@ -23,7 +22,7 @@ from cosense.messages.scene_graph import (
     part_of,
     transmitted,
 )
-from cosense.scene_graph.describe.edges import edges_between
+from cosense.scene_graph.nodes import edges_between
 from tests.scene_graph.graphs import graph, message
 
 # Written by hand from docs/wire_format.md: node 513, a vehicle at (10, -2, -1) m of 5 x 1.6 x 1.6 m, a
@@ -31,11 +30,9 @@ from tests.scene_graph.graphs import graph, message
 GOLDEN = bytes.fromhex("01 00 0100 0102 01 e803 38ff 9cff aa 80 80 0040 2800 55 ff")
 
 
-def random_graph(count: int, seed: int, descriptors: bool = False) -> SceneGraph:
+def random_graph(count: int, seed: int) -> SceneGraph:
     rng = np.random.default_rng(seed)
     made = graph(rng.uniform(-300, 300, (count, 3)), rng.integers(0, len(NodeClass), count))
-    unit = rng.normal(size=(count, 64)).astype(np.float32)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     return dataclasses.replace(
         made,
         ids=rng.permutation(65536)[:count],
@@ -44,7 +41,6 @@ def random_graph(count: int, seed: int, descriptors: bool = False) -> SceneGraph
         velocities=np.where(rng.random((count, 1)) < 0.3, np.nan, rng.uniform(-31, 31, (count, 2))),
         sigmas_m=rng.uniform(0.01, 10, count),
         scores=rng.random(count),
-        descriptors=unit if descriptors else None,
     )
 
 
@@ -58,14 +54,14 @@ def test_golden_bytes():
     np.testing.assert_allclose(read.velocities, [[10.0, 0.0]])
     np.testing.assert_allclose(read.sigmas_m, [0.1])
     np.testing.assert_allclose(read.scores, [1.0])
-    assert encode_scene_graph(read, with_descriptors=False) == GOLDEN
+    assert encode_scene_graph(read) == GOLDEN
 
 
 @settings(deadline=None)
-@given(st.integers(0, 30), st.integers(0, 2**32 - 1), st.booleans())
-def test_round_trip_within_half_a_step(count, seed, described):
-    sent = random_graph(count, seed, described)
-    carrier = message(encode_scene_graph(sent, described), sent)
+@given(st.integers(0, 30), st.integers(0, 2**32 - 1))
+def test_round_trip_within_half_a_step(count, seed):
+    sent = random_graph(count, seed)
+    carrier = message(encode_scene_graph(sent), sent)
     read = decode_scene_graph(decode(encode(carrier)))
     assert (read.agent_id, read.stamp_ns) == (sent.agent_id, sent.stamp_ns)
     np.testing.assert_allclose(read.T_world_agent, sent.T_world_agent, atol=1e-6)
@@ -79,22 +75,16 @@ def test_round_trip_within_half_a_step(count, seed, described):
     np.testing.assert_array_equal(np.isnan(read.velocities), np.isnan(sent.velocities))
     np.testing.assert_allclose(read.velocities, sent.velocities, atol=0.1251)
     np.testing.assert_allclose(read.scores, sent.scores, atol=0.002)
-    assert (read.descriptors is not None) == described
-    if described and count:
-        assert (read.descriptors * sent.descriptors).sum(axis=1).min() > 0.999
     assert (
-        encode_scene_graph(read, described)[: HEADER_BYTES + NODE_BYTES]
-        == (carrier.payload[: HEADER_BYTES + NODE_BYTES])
+        encode_scene_graph(read)[: HEADER_BYTES + NODE_BYTES] == carrier.payload[: HEADER_BYTES + NODE_BYTES]
     )
 
 
 def test_eighty_nodes_are_one_message_of_less_than_two_kilobytes():
-    made = dataclasses.replace(random_graph(80, 0, True), agent_id="x" * 32)
-    bare = encode(message(encode_scene_graph(made, False), made))
+    made = dataclasses.replace(random_graph(80, 0), agent_id="x" * 32)
+    bare = encode(message(encode_scene_graph(made), made))
     assert len(bare) == 132 + HEADER_BYTES + 80 * NODE_BYTES == 1576
     assert NODE_BYTES <= 22
-    assert DESCRIBED_NODE_BYTES <= 90
-    assert len(encode_scene_graph(made, True)) == HEADER_BYTES + 80 * DESCRIBED_NODE_BYTES
 
 
 def test_what_is_transmitted_is_what_a_message_holds():
@@ -110,22 +100,16 @@ def test_what_is_transmitted_is_what_a_message_holds():
 
 def test_sender_and_receiver_draw_the_same_edges():
     sent = graph([[0, 0], [10, 0], [100, 0]])
-    read = decode_scene_graph(message(encode_scene_graph(sent, False), sent))
+    read = decode_scene_graph(message(encode_scene_graph(sent), sent))
     edges = [edges_between(each.classes, each.positions, each.sizes).tolist() for each in (sent, read)]
     assert edges == [[[0, 1]], [[0, 1]]]
-
-
-def test_a_node_without_description_stays_without():
-    sent = graph([[0, 0], [10, 0]], descriptors=np.zeros((2, 64), np.float32))
-    read = decode_scene_graph(message(encode_scene_graph(sent, True), sent))
-    np.testing.assert_array_equal(read.descriptors, np.zeros((2, 64)))
 
 
 def test_what_does_not_fit_is_left_out_and_what_is_too_large_is_clipped():
     sent = graph([[0, 0], [327.68, 0], [9, 0], [0, -327.67]])
     sent.positions[2, 2] = np.nan
     sent.sizes[0], sent.sigmas_m[0], sent.velocities[0], sent.yaws[0] = [0.0, 99.0, 1.0], 77.0, 100.0, -np.pi
-    read = decode_scene_graph(message(encode_scene_graph(sent, False), sent))
+    read = decode_scene_graph(message(encode_scene_graph(sent), sent))
     assert read.ids.tolist() == [0, 3]
     np.testing.assert_allclose(read.sizes[0], [0.05, 50.0, 1.0], rtol=0.0137)
     np.testing.assert_allclose(read.sigmas_m[0], 10.0)
@@ -137,9 +121,9 @@ def test_of_too_many_nodes_the_best_are_kept_in_their_order():
     count = MAX_NODES + 5
     sent = graph(np.arange(2 * count).reshape(-1, 2) / 100)
     sent.scores[:] = np.where(np.arange(count) < 5, 0.1, 0.9)
-    read = decode_scene_graph(message(encode_scene_graph(sent, False), sent))
+    read = decode_scene_graph(message(encode_scene_graph(sent), sent))
     assert read.ids.tolist() == list(range(5, count))
-    few = decode_scene_graph(message(encode_scene_graph(sent, False, max_nodes=3), sent))
+    few = decode_scene_graph(message(encode_scene_graph(sent, max_nodes=3), sent))
     assert few.ids.tolist() == [5, 6, 7]
 
 
@@ -153,20 +137,7 @@ def test_of_too_many_nodes_the_best_are_kept_in_their_order():
 )
 def test_ids_that_cannot_be_written_are_refused(ids, complaint):
     with pytest.raises(MessageError, match=complaint):
-        encode_scene_graph(graph([[0, 0], [1, 1]], ids=ids), False)
-
-
-@pytest.mark.parametrize(
-    ("descriptors", "complaint"),
-    [
-        (None, r"descriptors are None, expected \(1, 64\)"),
-        (np.zeros((1, 32), np.float32), r"descriptors are \(1, 32\), expected \(1, 64\)"),
-        (np.full((1, 64), np.nan, np.float32), "descriptors are not finite"),
-    ],
-)
-def test_descriptors_that_cannot_be_written_are_refused(descriptors, complaint):
-    with pytest.raises(MessageError, match=complaint):
-        encode_scene_graph(graph([[0, 0]], descriptors=descriptors), True)
+        encode_scene_graph(graph([[0, 0], [1, 1]], ids=ids))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +151,7 @@ def test_descriptors_that_cannot_be_written_are_refused(descriptors, complaint):
         (struct.pack("<BBH", 1, 0, 1025) + bytes(1025 * 18), "1025 nodes announced, the limit is 1024"),
         (GOLDEN[:-1], "1 nodes need 22 bytes, the payload has 21"),
         (GOLDEN + b"\x00", "1 nodes need 22 bytes, the payload has 23"),
-        (b"\x01\x01" + GOLDEN[2:], "1 nodes need 86 bytes, the payload has 22"),
+        (b"\x01\x01" + GOLDEN[2:], "flags of a scene graph are 0x01"),
         (GOLDEN[:6] + b"\x09" + GOLDEN[7:], "class of a node is 9, expected 0 to 8"),
         (b"\x01\x00\x02\x00" + GOLDEN[4:] * 2, "node id 513 comes 2 times"),
     ],
@@ -198,7 +169,7 @@ def test_another_kind_of_message_is_no_graph():
 @settings(deadline=None)
 @given(st.binary(max_size=120), st.data())
 def test_any_bytes_are_refused_or_read(noise, data):
-    good = encode_scene_graph(random_graph(4, 1, True), data.draw(st.booleans()))
+    good = encode_scene_graph(random_graph(4, 1))
     mutated = bytearray(good)
     for _ in range(data.draw(st.integers(0, 6))):
         mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))

@@ -23,12 +23,11 @@ from visualization_msgs.msg import MarkerArray
 from cosense.cooperation.share import share
 from cosense.data import open_dataset
 from cosense.messages.envelope import PayloadKind
-from cosense.messages.scene_graph import share_graph
+from cosense.messages.scene_graph import SceneGraph, share_graph
 from cosense.methods.model import load_model
 from cosense.nodes.fusion import FusionNode
 from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
-from cosense.scene_graph import SceneGraph
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.scene_graph.scenes import pair

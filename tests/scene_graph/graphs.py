@@ -7,17 +7,16 @@ import numpy as np
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind
 from cosense.messages.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.extract.builder import graph_of
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes, graph_of
 
 
-def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", stamp_ns=7) -> SceneGraph:
+def graph(places, classes=None, ids=None, agent_id="unit", stamp_ns=7) -> SceneGraph:
     """Return a graph of poles, or of other classes, at places (N,2) or (N,3)."""
     places = np.asarray(places, dtype=np.float64).reshape(len(places), -1 if len(places) else 2)
     positions = np.zeros((len(places), 3))
     positions[:, : places.shape[1]] = places
     count = len(places)
-    nodes = Nodes.standing(
+    nodes = Nodes.static(
         np.full(count, NodeClass.POLE) if classes is None else np.asarray(classes),
         positions,
         np.tile([0.2, 0.2, 3.0], (count, 1)),
@@ -31,7 +30,6 @@ def graph(places, classes=None, ids=None, descriptors=None, agent_id="unit", sta
         stamp_ns,
         transform_from_planar(100.0, 200.0, 0.5, 20.0),
         np.diag([0.04, 0.09, 0.01]),
-        descriptors,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, wrap_angle, yaw_of
-from cosense.scene_graph import NodeClass, SceneGraph
+from cosense.messages.scene_graph import NodeClass, SceneGraph
 
 FOUR_CLASSES = (NodeClass.VEHICLE, NodeClass.POLE, NodeClass.PERSON, NodeClass.WALL)
 SIZES = {

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import invert, transform_points
-from cosense.scene_graph import NodeClass
+from cosense.messages.scene_graph import NodeClass
 from cosense.viewer import bev, colors
 from cosense.viewer.annotations import extent_around
 from cosense.viewer.registration import MATCH_COLOR, draw_registration

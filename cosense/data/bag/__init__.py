@@ -15,7 +15,7 @@ from cosense.errors import CosenseError
 FILE_SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
 
-LAYOUT = f"a file that ends in {' or '.join(FILE_SUFFIXES)}, or {METADATA} (a bag of ROS 2)"
+LAYOUT = f"{METADATA} (a bag of ROS 2, which may also be a single {' or '.join(FILE_SUFFIXES)} file)"
 OPTIONS = ("bag",)
 
 # Stands in place of a topic of poses: take the transforms instead.

@@ -60,7 +60,7 @@ from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
 from cosense.methods.selection import SELECTIONS, Selection
-from cosense.scene_graph.correction.relative_poses import RegistrationKind, payload_kind
+from cosense.scene_graph.registrations import payload_kind
 from cosense.sensing.frame import AgentFrame
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class RunSettings:
     pose_noise: PoseNoise
     seed: int
     selection: Selection | None = None
-    registration: RegistrationKind = "none"
+    registration: str = "none"
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSION_KINDS:
@@ -167,7 +167,7 @@ def evaluate(
     pose_noise: PoseNoise | None = None,
     seed: int = 0,
     selection: Selection | None = None,
-    registration: RegistrationKind = "none",
+    registration: str = "none",
     skip_broken: bool = False,
     restart: bool = False,
 ) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from cosense.errors import CosenseError, nearest
 from cosense.evaluation.sweep.sweep import Point
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
-from cosense.scene_graph.correction.relative_poses import RegistrationKind
 
 Curve = Literal["budget", "pose-noise", "delay", "loss", "burst", "rate", "range", "agents", "grid"]
 CURVES: tuple[Curve, ...] = get_args(Curve)
@@ -134,7 +133,7 @@ def points_of(
     *,
     fusions: Sequence[FusionKind] = (),
     selections: Sequence[Selection] = (),
-    registrations: Sequence[RegistrationKind] = (),
+    registrations: Sequence[str] = (),
     budget_bytes: int | None = None,
     is_announced: bool = True,
 ) -> list[Point]:

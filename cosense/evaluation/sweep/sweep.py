@@ -33,7 +33,6 @@ from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
-from cosense.scene_graph.correction.relative_poses import RegistrationKind
 from cosense.sensing.frame import AgentFrame
 
 _FLOAT32_BYTES = 4
@@ -69,7 +68,7 @@ class Point:
     delay_ms: float = 0.0
     loss: float = 0.0
     agents: int | None = None
-    registration: RegistrationKind = "none"
+    registration: str = "none"
     is_announced: bool = True
     rate_bytes_per_s: int | None = None
     burst: float | None = None

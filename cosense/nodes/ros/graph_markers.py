@@ -19,7 +19,7 @@ from cosense.messages.scene_graph import SceneGraph
 from cosense.nodes.ros.conversions import header
 from cosense.nodes.ros.markers import clear, text
 from cosense.scene_graph.correction.pose_correction import Heard
-from cosense.scene_graph.describe.edges import edges_between
+from cosense.scene_graph.nodes import edges_between
 from cosense.viewer.colors import OUTCOMES, agent_colors, rgba
 
 _NODE_M, _EDGE_M, _MATCH_M, _TEXT_M = 0.8, 0.08, 0.25, 1.2

@@ -1,1 +1,1 @@
-"""What registration by scene graphs is compared with; all of them need a prior."""
+"""Registrations to compare scene graphs with, one module each; all of them need a prior."""

@@ -31,16 +31,10 @@ from cosense.geometry.transforms import displaced, wrap_angle
 from cosense.messages.envelope import Message, MessageError, decode
 from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
 from cosense.messages.scene_graph import SceneGraph
-from cosense.scene_graph.baselines.icp import Cloud
 from cosense.scene_graph.correction.pose_filter import PoseError, PoseFilter, Verdict, pose_error
-from cosense.scene_graph.correction.relative_poses import (
-    RegistrationKind,
-    Surroundings,
-    can_vouch,
-    read_surroundings,
-    relative_poses,
-)
-from cosense.scene_graph.register.result import Posed, Prior, Registration, Status, planar
+from cosense.scene_graph.correction.relative_poses import can_confirm, relative_poses
+from cosense.scene_graph.register.result import Posed, Prior, RegistrationResult, Status, planar
+from cosense.scene_graph.registrations import Cloud, Surroundings, read_surroundings
 
 # Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.
 _DISAGREES = 16.27
@@ -93,7 +87,7 @@ class Heard:
     """
 
     surroundings: Surroundings
-    registration: Registration
+    registration: RegistrationResult
 
 
 @dataclass(frozen=True)
@@ -120,7 +114,7 @@ class PoseRepair:
         registrations: by sender, of the frame at hand.
     """
 
-    def __init__(self, registration: RegistrationKind) -> None:
+    def __init__(self, registration: str) -> None:
         """Start; `registration` is none but "none"."""
         self._registration = registration
         self._filters: dict[str, PoseFilter] = {}
@@ -186,7 +180,7 @@ class PoseRepair:
             return _moved(message, error, "its graph and its message of one moment give it two poses")
         return _moved(message, finding.error, finding.objection)
 
-    def _judge(self, own: Surroundings, other: Surroundings, result: Registration) -> str:
+    def _judge(self, own: Surroundings, other: Surroundings, result: RegistrationResult) -> str:
         """Find out what is wrong with a sender's pose; returns why that cannot be said, else nothing.
 
         Args:
@@ -217,7 +211,7 @@ class PoseRepair:
         covariance = measured.covariance + believed
         disagrees = _chi_square(measured.error, covariance + _LEAST) > _DISAGREES
         objection = ""
-        if can_vouch(own, doubted) and not disagrees:
+        if can_confirm(own, doubted) and not disagrees:
             gain = np.linalg.solve(covariance, believed).T
             error = PoseError(measured.stamp_ns, gain @ measured.error, (np.eye(3) - gain) @ believed)
         elif again:

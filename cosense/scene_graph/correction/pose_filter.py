@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import wrap_angle
-from cosense.scene_graph.register.result import Posed, Registration, planar
+from cosense.scene_graph.register.result import Posed, RegistrationResult, planar
 
 Array = NDArray[np.float64]
 
@@ -139,7 +139,7 @@ class PoseFilter:
         return float(innovation @ np.linalg.solve(spread, innovation)) <= self.settings.gate
 
 
-def pose_error(result: Registration, a: Stamped, b: Stamped) -> PoseError:
+def pose_error(result: RegistrationResult, a: Stamped, b: Stamped) -> PoseError:
     """Return how far b's sent pose is off in a's world by a registration of both.
 
     Args:

@@ -1,23 +1,22 @@
-"""The learned node encoder: what a node is and what stands around it, as 64 numbers of unit length.
+"""The learned node encoder: the class and size of a node and its surroundings as 64 numbers of unit length.
 
-SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §2.1, §2.2): a node begins as x0 = Linear[semantics, box]. For each
-of its triplets t = [x0_n1, x0_n2, e(cos), e(d1), e(d2)], with e the sinusoidal code
-sin, cos(10000^(-2i/16) u); q, k, v = Linear(t); single-head attention among the triplets of one node; their
-mean is the message m, and [x0, m] describes the node. We differ:
+SG-Reg (arXiv 2504.14440, triplet graph network): a node begins as x0 = Linear[semantics, box]. For each of its
+triplets t = [x0_n1, x0_n2, e(cos), e(d1), e(d2)], with e the sinusoidal code sin, cos(10000^(-2i/16) u);
+q, k, v = Linear(t); single-head attention among the triplets of one node; the mean is the message m, and [x0, m]
+describes the node. We differ:
 
-- An embedding of the class takes the place of BERT: outdoors there are eight kinds of things. Classes that
-  detectors confuse (`nodes.GROUP_OF`) share one.
-- Size and relative height and heading take the place of KPConv over the cloud of the instance: at 50 m a pole
-  has twenty points, and a graph of 18 bytes a node has none. Headings count modulo pi, against the directions
-  of the triplet's sides, so that they do not change with yaw.
-- Triplets are those of `triplets.py`: the tightest instead of random ones, and one of no area for a node with
+- An embedding of the class takes the place of BERT: outdoors there are eight classes. Classes that detectors
+  confuse (`nodes.GROUP_OF`) share one.
+- Size, relative height and heading take the place of KPConv over the cloud of the instance: at 50 m a pole has
+  twenty points, and a graph of 18 bytes a node has none. Headings count modulo pi, against the directions of the
+  sides of the triplet, so that they do not change with yaw.
+- Triplets are those of `triplets.py`: the tightest instead of random ones, and one without area for a node with
   a single neighbour. A node without any has a message of zeros.
-- Padded triplets are masked as keys too, not only in the mean: how far a graph is padded must not count.
+- Padded triplets are masked as keys too, not only in the mean: the amount of padding must not matter.
 - Inputs of the codes are scaled (10 cos, distances and heights by 0.2 m), so that the fastest waves tell
   decimetres apart instead of being all but constant.
-- [x0, m] goes through two layers to 64 numbers of unit length instead of staying 128, and there is no layer
-  of its own for matching: the double softmax of `match.py` is used at its temperature, with which the
-  training was done. So the numbers fit a message (`message.py`), and either kind of descriptor can be used.
+- [x0, m] goes through two layers to 64 numbers of unit length instead of staying 128, and there is no layer for
+  matching: the double softmax of `register/candidates.py` is used at the temperature of the training.
 
 A receiver has all that is needed of a sender's nodes, so it describes both graphs itself: no byte is sent.
 """
@@ -38,14 +37,14 @@ from cosense.config import load_config
 from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.model_folders import fill, find_model, read_weights
 from cosense.scene_graph.describe.triplets import canonical_order, find_triplets
-from cosense.scene_graph.register.usable_nodes import GROUP_OF, WITH_HEADING
+from cosense.scene_graph.nodes import GROUP_OF, WITH_HEADING
 
 CONFIG = "encoder.yaml"
 SHIPPED = "node-encoder"
 SIZE = 64
 FREQUENCIES = 8
-# cos, d1, d2 and both relative heights get a code; four headings get sin and cos of twice the angle and
-# whether there is one.
+# cos, d1, d2 and both relative heights get a code; each of four headings gets sin and cos of twice the angle
+# and a flag that it is known.
 CODED, HEADINGS = 5, 12
 _SCALE_M = 0.2
 _COS_SCALE = 10.0
@@ -55,13 +54,13 @@ _FARTHEST_M = 1e4
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The network, as encoder.yaml says it.
+    """The network, as described by encoder.yaml.
 
     Attributes:
-        class_channels: of the embedding of a class.
-        size_channels: of the box.
-        channels: of x0 and of the message.
-        hidden_channels: of the layer before the output.
+        class_channels: channels of the embedding of a class.
+        size_channels: channels of the box.
+        channels: channels of x0 and of the message.
+        hidden_channels: channels of the layer before the output.
     """
 
     class_channels: int = 16
@@ -75,12 +74,12 @@ class NodeTensors:
     """N nodes of one or more graphs, with K triplets each.
 
     Attributes:
-        groups: (N,) int64.
+        groups: (N,) int64 classes after `GROUP_OF`.
         sizes: (N,3) logarithms of length, width and height.
-        valid: (N,K) bool, which triplets there are.
-        n1, n2: (N,K) int64, rows of the neighbours.
+        valid: (N,K) bool, False for padding.
+        n1, n2: (N,K) int64 rows of the neighbours.
         coded: (N,K,5) scaled cos, d1, d2 and heights of both neighbours above the node.
-        headings: (N,K,12) of the node against both sides and of the neighbours each against its side.
+        headings: (N,K,12) headings of the node against both sides, and of each neighbour against its side.
     """
 
     groups: Tensor
@@ -96,7 +95,7 @@ class NodeTensors:
 
     @classmethod
     def join(cls, parts: Sequence[NodeTensors]) -> NodeTensors:
-        """Return the nodes of several graphs one behind the other, triplets padded to the longest K."""
+        """Concatenate the nodes of several graphs, with triplets padded to the largest K."""
         triplets = max(part.valid.shape[1] for part in parts)
         offsets = np.cumsum([0, *(len(part) for part in parts[:-1])])
         values: dict[str, list[Tensor]] = {field.name: [] for field in fields(cls)}
@@ -117,12 +116,12 @@ def tensors_of(
     sizes: NDArray[np.float64],
     yaws: NDArray[np.float64],
 ) -> NodeTensors:
-    """Return what the network sees of nodes.
+    """Return the inputs of the network for N nodes.
 
     Args:
-        positions: (N,3) finite.
+        positions: (N,3) metres, finite.
         classes: (N,) values of `NodeClass`.
-        sizes: (N,3); what is not a number counts as the smallest.
+        sizes: (N,3) metres; NaN counts as the smallest size.
         yaws: (N,) radians, NaN where there is none.
     """
     triplets = find_triplets(positions)
@@ -197,17 +196,17 @@ class NodeEncoder:
     """A trained encoder that describes graphs."""
 
     def __init__(self, network: EncoderNetwork) -> None:
-        """Take a network, which is used for inference from now on."""
+        """Take over a network and use it for inference only."""
         self._network = network.eval().requires_grad_(False)
 
     def describe(self, graph: SceneGraph) -> NDArray[np.float32]:
-        """Return (N,64) descriptors of unit length, zero for nodes that nobody can use.
+        """Return (N,64) descriptors of unit length, zero for nodes that cannot be used.
 
-        They do not depend on where the agent stands nor on its heading, and not on the order of the nodes.
+        They depend neither on the pose of the agent nor on the order of the nodes.
 
         Args:
-            graph: of a peer, so it may hold anything: nodes that are not finite, or are of no known class,
-                are nobody's neighbour.
+            graph: graph of a peer with any content: nodes that are not finite, or of no known class, take no
+                part.
         """
         positions = np.asarray(graph.positions, np.float64).reshape(-1, 3)
         classes = np.asarray(graph.classes, np.int64)
@@ -229,15 +228,15 @@ class NodeEncoder:
         return described
 
     def described(self, graph: SceneGraph) -> SceneGraph:
-        """Return the graph with descriptors: `register` uses those where both graphs have such."""
+        """Return the graph with descriptors, which `register_graphs` uses where both graphs have them."""
         return replace(graph, descriptors=self.describe(graph))
 
 
 def load_encoder(name_or_folder: str | Path = SHIPPED) -> NodeEncoder:
-    """Open an encoder of `models/`, or of a folder that `cosense train` has written.
+    """Open an encoder of `models/`, or of a folder written by `cosense train`.
 
     Raises:
-        CosenseError: there is none of this name, or its files do not fit each other.
+        CosenseError: there is no such encoder, or its files do not fit each other.
     """
     folder = find_model(name_or_folder, CONFIG)
     network = EncoderNetwork(load_config(EncoderConfig, folder / CONFIG))

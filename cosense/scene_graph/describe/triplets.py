@@ -1,12 +1,15 @@
-"""The triangles that a node forms with pairs of its neighbours, as SG-Reg describes a node by them.
+"""Triangles of a node with pairs of its neighbours, and the learning-free descriptor that counts them.
 
-SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §1.4 and §2.2) takes 20 random pairs of all neighbours within 1 to
-6 m and puts the neighbours of a pair in anticlockwise order: nothing of a triangle changes with yaw then, and
-a mirror changes it. The order stays; we differ:
+SG-Reg (arXiv 2504.14440, triplet graph network) describes a node by 20 random pairs of all neighbours within 1
+to 6 m: the angle at the node, both distances in 3D, and what both neighbours are. The neighbours of a pair come
+in anticlockwise order: no triangle changes with yaw then, and a mirror image changes it. This stays; we differ:
 
-- The 20 tightest pairs among the 8 nearest neighbours within 30 m: outdoors things are far apart, and equal
-  graphs shall have equal descriptors.
+- Triangles are those of the 20 tightest pairs among the 8 nearest neighbours within 30 m: outdoors objects are
+  far apart, and equal graphs shall have equal descriptors.
 - A node with one neighbour forms a triangle without area with it, instead of none at all.
+- Without a network (that is in `node_encoder`) the triangles are counted in a soft histogram. It needs no
+  training and no labels, and it only ranks candidates; the clique decides.
+- A node without neighbours has a zero descriptor: it is equally similar to every node.
 """
 
 from __future__ import annotations
@@ -17,20 +20,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from cosense.messages.scene_graph import MAP_CLASSES, NodeClass, SceneGraph
+
 RANGE_M = 30.0
 NEIGHBOURS = 8
 TRIPLETS = 20
+SIZE = 64
+# Bins of the histogram: static or dynamic neighbours x angle x difference x sum of the distances.
+KINDS, ANGLES, NEARER, REACHES = 4, 4, 2, 2
+KIND_OF = np.zeros(len(NodeClass), np.int64)
+KIND_OF[list(MAP_CLASSES)] = 1
 
 
 @dataclass(frozen=True)
 class Triplets:
-    """The triangles of N nodes, K of each: the tightest first, behind them what is none.
+    """K triangles for each of N nodes, the tightest first, padded at the end.
 
     Attributes:
-        valid: (N,K) whether there is one; everything else is 0 where there is none.
+        valid: (N,K) False for padding, where everything else is 0.
         n1, n2: (N,K) indices of the two neighbours, n2 anticlockwise of n1 as the node sees them.
-        d1, d2: (N,K) their distances in 3D, metres.
-        angle: (N,K) between them as the node sees them from above, radians in [0, pi].
+        d1, d2: (N,K) distances of both neighbours in 3D, metres.
+        angle: (N,K) angle between both neighbours seen from above, radians in [0, pi].
     """
 
     valid: NDArray[np.bool_]
@@ -42,7 +52,7 @@ class Triplets:
 
 
 def canonical_order(positions: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the order (N,) of nodes that is the same whatever their order was before."""
+    """Return an order (N,) of nodes that does not depend on the order in which they are given."""
     return np.lexsort([classes, *positions.T[::-1]])
 
 
@@ -55,7 +65,7 @@ def find_triplets(positions: NDArray[np.float64]) -> Triplets:
         return Triplets(none.astype(bool), index, index, none, none, none)
     near = min(NEIGHBOURS, count - 1)
     distances, neighbours = cKDTree(positions).query(positions, near + 1, distance_upper_bound=RANGE_M)
-    # Not always the first is the node itself: two may share one place.
+    # The first neighbour is not always the node itself: two nodes may share one place.
     own = neighbours == np.arange(count)[:, None]
     own[~own.any(axis=1), -1] = True
     distances, neighbours = distances[~own].reshape(count, near), neighbours[~own].reshape(count, near)
@@ -82,3 +92,44 @@ def find_triplets(positions: NDArray[np.float64]) -> Triplets:
     n1, n2 = np.where(swap, n2, n1), np.where(swap, n1, n2)
     d1, d2 = np.where(swap, d2, d1), np.where(swap, d1, d2)
     return Triplets(valid, *(np.where(valid, value, 0) for value in (n1, n2, d1, d2, angle)))
+
+
+def describe_graph(graph: SceneGraph) -> NDArray[np.float32]:
+    """Return the histogram descriptors (N,64) of a graph, of unit length, zero where a node has no neighbour.
+
+    They depend neither on the pose of the agent nor on the order of the nodes.
+    """
+    order = canonical_order(graph.positions, graph.classes)
+    described = np.empty((len(graph), SIZE), np.float32)
+    described[order] = describe_nodes(graph.positions[order], graph.classes[order])
+    return described
+
+
+def describe_nodes(positions: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return (N,64) histogram descriptors of nodes at finite `positions` (N,3) and of `classes` (N,)."""
+    count = len(positions)
+    triplets = find_triplets(positions)
+    anchor, triplet = np.nonzero(triplets.valid)
+    n1, n2, d1, d2, angle = (
+        values[anchor, triplet]
+        for values in (triplets.n1, triplets.n2, triplets.d1, triplets.d2, triplets.angle)
+    )
+    kind = 2 * KIND_OF[classes[n1]] + KIND_OF[classes[n2]]
+    row = anchor * KINDS + kind
+    nearer = 0.5 + 1.5 * (d1 - d2) / (d1 + d2 + 1e-6)
+    bins, shares = [], []
+    for angle_bin, angle_share in _soft(angle / np.pi * (ANGLES - 1), ANGLES):
+        for nearer_bin, nearer_share in _soft(nearer, NEARER):
+            for reach_bin, reach_share in _soft((d1 + d2) / RANGE_M, REACHES):
+                bins.append(((row * ANGLES + angle_bin) * NEARER + nearer_bin) * REACHES + reach_bin)
+                shares.append(angle_share * nearer_share * reach_share)
+    flat = np.bincount(np.concatenate(bins), np.concatenate(shares), count * SIZE).reshape(count, SIZE)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    return (flat / np.where(norm > 0, norm, 1)).astype(np.float32)
+
+
+def _soft(place: NDArray[np.float64], bins: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return two bins with their shares for each value between the bin centres 0 ... `bins` - 1."""
+    place = np.clip(place, 0, bins - 1)
+    low = np.minimum(place.astype(np.int64), bins - 2)
+    return [(low, 1 - (place - low)), (low + 1, place - low)]

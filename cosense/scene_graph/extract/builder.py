@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.transforms import Matrix
 from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.extract.static_layer import StaticLayer, static_objects
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes, graph_of
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import VEHICLES, ObjectClass
@@ -84,33 +83,6 @@ def dynamic_nodes(detections: Detections, velocities: NDArray[np.float64]) -> No
 def sure_enough(detections: Detections) -> NDArray[np.bool_]:
     """Tell which detections (M,) become nodes: a score of at least 0.3, and finite."""
     return np.asarray((detections.scores >= LEAST_SCORE) & np.isfinite(detections.boxes).all(axis=1))
-
-
-def graph_of(
-    nodes: Nodes,
-    ids: NDArray[np.int64],
-    agent_id: str,
-    stamp_ns: int,
-    T_world_agent: Matrix,
-    pose_covariance: NDArray[np.float64],
-    descriptors: NDArray[np.float32] | None = None,
-) -> SceneGraph:
-    """Return nodes with ids as the graph of an agent."""
-    return SceneGraph(
-        agent_id=agent_id,
-        stamp_ns=stamp_ns,
-        T_world_agent=T_world_agent,
-        pose_covariance=pose_covariance,
-        ids=np.asarray(ids, np.int64),
-        classes=nodes.classes,
-        positions=nodes.positions,
-        sizes=nodes.sizes,
-        yaws=nodes.yaws,
-        velocities=nodes.velocities,
-        sigmas_m=nodes.sigmas_m,
-        scores=nodes.scores,
-        descriptors=descriptors,
-    )
 
 
 def _classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.cloud_index import REACH_M, GroundLevels, UprightCells
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes
 
 _TALL_M, _LEAST_SPAN_M = 2.0, 0.7
 _LINK_M = 0.5
@@ -49,7 +49,7 @@ def poles_and_trunks(cells: UprightCells, high: NDArray[np.float64], ground: Gro
         return Nodes.empty()
     xy, thickness, top = shapes[:, :2], shapes[:, 2], shapes[:, 3]
     range_m = np.hypot(*xy.T)
-    return Nodes.standing(
+    return Nodes.static(
         classes=np.where(_has_crown(xy, high), NodeClass.TRUNK, NodeClass.POLE),
         positions=np.column_stack([xy, ground.at(xy[:, 0], xy[:, 1])]),
         sizes=np.column_stack([thickness, thickness, top]),

@@ -29,7 +29,7 @@ from cosense.scene_graph.extract.cloud_index import (
 )
 from cosense.scene_graph.extract.poles import crown_places, poles_and_trunks
 from cosense.scene_graph.extract.walls import corners_and_walls, find_walls
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes
 
 # No LiDAR measures farther; such returns are mistakes of the file.
 _FARTHEST_M = 10_000.0
@@ -172,7 +172,7 @@ class StaticLayer:
         ]
         places = np.array([landmark.place for landmark in near]).reshape(-1, 3)
         yaws = np.array([landmark.yaw for landmark in near]) - yaw_of(T_world_agent)
-        nodes = Nodes.standing(
+        nodes = Nodes.static(
             classes=np.array([landmark.kind for landmark in near], dtype=np.int64),
             positions=transform_points(invert(T_world_agent), places),
             sizes=np.array([landmark.size for landmark in near]),

@@ -23,12 +23,12 @@ from scipy.spatial import cKDTree
 
 from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.cloud_index import REACH_M, Azimuths, GroundLevels, UprightCells
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes
 
 _LEAST_SPAN_M = 0.5
 _NEIGHBOURS, _NEIGHBOURS_WITHIN_M = 8, 2.0
 _FEWEST = 4
-_LINEAR, _THICKNESS_M = 0.9, 0.08
+_LINEAR, _ACROSS_M = 0.9, 0.08
 _TURN_RAD = np.radians(10)
 _OFFSET_M = 0.15
 _ABSORB_M = 0.12
@@ -106,9 +106,7 @@ def _grown(xy: NDArray[np.float64]) -> NDArray[np.int64]:
     direction, difference = np.angle(twice) / 2, np.abs(twice)
     total = (spread * spread.conj()).real.sum(axis=1)
     thickness = np.sqrt(np.maximum(total - difference, 0) / 2 / count)
-    linear = (
-        (count >= _FEWEST) & (thickness < _THICKNESS_M) & (difference > _LINEAR * np.maximum(total, 1e-9))
-    )
+    linear = (count >= _FEWEST) & (thickness < _ACROSS_M) & (difference > _LINEAR * np.maximum(total, 1e-9))
     one, nth = np.nonzero(there & linear[:, None] & linear[neighbour])
     other = neighbour[one, nth]
     turn = np.abs((direction[one] - direction[other] + np.pi / 2) % np.pi - np.pi / 2)
@@ -237,7 +235,7 @@ def _nodes(
     kind: NodeClass, xy: NDArray[np.float64], quality: NDArray[np.float64], ground: GroundLevels
 ) -> Nodes:
     size = np.full((len(xy), 3), _THICKNESS_M)
-    return Nodes.standing(
+    return Nodes.static(
         classes=np.full(len(xy), kind),
         positions=np.column_stack([xy, ground.at(xy[:, 0], xy[:, 1])]),
         sizes=size,

@@ -1,9 +1,10 @@
 """The exact maximum clique, in bounded work.
 
-SG-Reg (arXiv 2504.14440, `spec/sgreg.md` §4A) prunes its node matches to the largest set in which every pair
-is consistent, with the PMC library on many threads. The search here is Tomita's: branch and bound over bit
-sets, where a greedy colouring bounds what a branch can still hold; vertices that too few others know are
-taken out first (k-core).
+SG-Reg (arXiv 2504.14440, pruning of node matches) keeps the largest set of matches in which every pair is
+consistent, with the PMC library on many threads. The search here is Tomita's: branch and bound over bit sets,
+where a greedy colouring bounds the clique that a branch can still hold; vertices with too few neighbours are
+removed first (k-core).
+
 We differ: the work is limited by a count of coloured vertices instead of by time, so that the same graphs
 give the same answer on every machine, and a search that was cut says so.
 """
@@ -15,12 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# What a look at this many edges costs is, by measurement, what colouring one vertex does.
-EDGES_OF_ONE = 60
+# Measured: a pass over this many edges costs as much as colouring one vertex.
+_EDGES_PER_VERTEX = 60
 
 
 class Work:
-    """How much searching is left, in coloured vertices; several searches share one."""
+    """The work that is left, in coloured vertices; several searches share one budget."""
 
     def __init__(self, limit: int) -> None:
         self.left = limit
@@ -31,12 +32,12 @@ class Work:
 
 
 def k_core(vertices: int, edges: NDArray[np.int64], k: int, work: Work) -> NDArray[np.int64]:
-    """Return the edges (E,2) that lie in the k-core: each of its vertices has `k` neighbours or more.
+    """Return the edges (E,2) of the k-core: each of its vertices has `k` neighbours or more.
 
-    A clique larger than `k` lies inside it.
+    Every clique larger than `k` lies inside it.
     """
     while len(edges):
-        work.left -= len(edges) // EDGES_OF_ONE
+        work.left -= len(edges) // _EDGES_PER_VERTEX
         enough = np.bincount(edges.ravel(), minlength=vertices) >= k
         keep = enough[edges[:, 0]] & enough[edges[:, 1]]
         if keep.all():
@@ -46,16 +47,16 @@ def k_core(vertices: int, edges: NDArray[np.int64], k: int, work: Work) -> NDArr
 
 
 def largest_clique(vertices: int, edges: NDArray[np.int64], larger_than: int, work: Work) -> list[int]:
-    """Return the vertices of a maximum clique in ascending order, none where all have `larger_than` or less.
+    """Return the vertices of a maximum clique in ascending order, none if no clique is larger than `larger_than`.
 
-    Where the work runs out, `work.cut` is set and the best clique so far is returned, at least a greedy one.
-    A search that begins with no work left finds nothing.
+    Where the work runs out, `work.cut` is set and the best clique so far is returned, at least a greedy one. A
+    search that begins with no work left finds nothing.
 
     Args:
         vertices: number of vertices.
         edges: (E,2) int64, each pair once.
-        larger_than: smaller cliques and those of this size are of no interest.
-        work: shared by several searches.
+        larger_than: size that a clique must exceed.
+        work: budget of all searches together.
     """
     if work.cut:
         return []
@@ -63,7 +64,7 @@ def largest_clique(vertices: int, edges: NDArray[np.int64], larger_than: int, wo
     if not len(edges):
         return []
     degree = np.bincount(edges.ravel(), minlength=vertices)
-    # The best known first: the lowest bits are coloured first and branched upon last.
+    # Vertices with most neighbours first: the lowest bits are coloured first and branched upon last.
     order = np.lexsort([np.arange(vertices), -degree])[: int((degree > 0).sum())]
     work.left -= len(order)
     rank = np.empty(vertices, np.int64)
@@ -95,7 +96,7 @@ def _search(neighbours: Sequence[int], larger_than: int, work: Work) -> list[int
 
     def expand(members: list[int], left: int) -> None:
         nonlocal best, limit
-        # Colour: no two vertices of one colour know each other, so a clique has one of each colour at most.
+        # No two vertices of one colour are neighbours, so a clique has at most one of each colour.
         coloured: list[tuple[int, int]] = []
         uncoloured, colour = left, 0
         while uncoloured:

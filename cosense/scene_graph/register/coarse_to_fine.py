@@ -1,47 +1,64 @@
-"""Two agents register coarse to fine, each knowing of the other what its messages have said.
+"""Two agents register coarse to fine, each knowing of the other only what its messages say.
 
     b ── GRAPH ──► a      registers
     b ◄── RESULT ── a
-    b ◄── REQUEST ── a    the points of what agrees
-    b ── REPLY ──► a      refines
+    b ◄── REQUEST ── a    for the points of the nodes that agree
+    b ── REPLY ──► a      refines the pose
 
-Every payload travels through `Exchange` and as the bytes of a whole message. On the air four registrations in
-a row come before a request; here the first one is enough.
+SG-Reg (arXiv 2504.14440, communication) sends one wish without an address, and whoever receives it broadcasts all
+points once. We differ: a request names the addressee, the graph and the nodes. Every payload is written and read back
+as a whole message.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.messages.envelope import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
-from cosense.messages.scene_graph import SceneGraph, part_of
-from cosense.messages.scene_graph_requests import Result
-from cosense.scene_graph.describe.descriptors import Register
-from cosense.scene_graph.exchange import Exchange, ExchangeSettings
-from cosense.scene_graph.register.pipeline import register
-from cosense.scene_graph.register.refinement import refined
-from cosense.scene_graph.register.result import Prior, Registration
+from cosense.messages.scene_graph import (
+    COARSE_NODES,
+    SceneGraph,
+    decode_scene_graph,
+    encode_scene_graph,
+    part_of,
+)
+from cosense.messages.scene_graph_requests import (
+    MAX_REQUESTED_NODES,
+    Reply,
+    Request,
+    Result,
+    decode_reply,
+    decode_request,
+    encode_reply,
+    encode_request,
+    encode_result,
+)
+from cosense.scene_graph.register.descriptors import GraphRegistration
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.refinement import points_on, refined
+from cosense.scene_graph.register.result import Prior, RegistrationResult
 
-_GRAPH_ID = 0
+_GRAPH_ID, _REQUEST_ID = 0, 1
+_MAX_POINTS_PER_NODE = 64
+_DEADLINE_MS = 500
 
 
 @dataclass(frozen=True)
-class Dialogue:
-    """What came out of it.
+class CoarseToFine:
+    """The outcome of a conversation between a and b.
 
     Attributes:
-        coarse: of the graphs alone.
-        result: the same, refined where the points fit better then.
-        graph_b: as a has read it.
-        sent_bytes: by part, of all messages with their envelopes: GRAPH and REPLY from b, RESULT and REQUEST
-            from a.
+        coarse: result of the graphs alone.
+        result: the same, refined where the points fit better afterwards.
+        graph_b: graph of b as a has read it.
+        sent_bytes: bytes of each whole message by part: GRAPH and REPLY of b, RESULT and REQUEST of a.
     """
 
-    coarse: Registration
-    result: Registration
+    coarse: RegistrationResult
+    result: RegistrationResult
     graph_b: SceneGraph
     sent_bytes: dict[str, int]
 
@@ -52,57 +69,53 @@ def register_and_refine(
     graph_b: SceneGraph,
     points_b: NDArray[np.float32],
     prior: Prior | None = None,
-    register: Register = register,
-) -> Dialogue:
-    """Find the pose of b in the frame of a, by graphs and then by the points of what agrees.
+    registration: GraphRegistration = register_graphs,
+) -> CoarseToFine:
+    """Find the pose of b in the frame of a, by graphs and then by the points of the nodes that agree.
 
     Args:
-        graph_a, graph_b: of these clouds, in their frames.
-        points_a, points_b: (N,>=3) metres, z up, the sensor at the origin.
-        prior: what is believed of the pose before.
-        register: how the graphs are registered.
+        graph_a, graph_b: graphs of both clouds, in their frames.
+        points_a, points_b: (N,>=3) clouds: metres, z up, the sensor at the origin.
+        prior: pose that is known before.
+        registration: function that registers the graphs.
 
     Raises:
         MessageError: a graph cannot be written.
     """
-    settings = ExchangeSettings(registrations_before_request=1)
-    a, b = (_Side(name, graph, settings) for name, graph in (("a", graph_a), ("b", graph_b)))
     now_ns = max(graph_a.stamp_ns, graph_b.stamp_ns)
-    a.exchange.publish(a.graph, points_a, _GRAPH_ID, now_ns)
-    b.send(b.exchange.publish(b.graph, points_b, _GRAPH_ID, now_ns), b.graph.stamp_ns, a, now_ns)
-    peer = a.exchange.peers["b"]
-    assert peer.graph is not None
-    coarse = register(graph_a, peer.graph, prior)
+    a, b = _Sender("a", graph_a), _Sender("b", graph_b)
+    payload = encode_scene_graph(graph_b, COARSE_NODES)
+    received_b = decode_scene_graph(b.send(payload, graph_b.stamp_ns))
+    coarse = registration(graph_a, received_b, prior)
     answer = Result(
-        "b",
-        _GRAPH_ID,
-        peer.graph_id,
-        coarse.status.value,
-        len(coarse.inliers),
-        coarse.T_a_b,
-        coarse.covariance,
+        "b", _GRAPH_ID, _GRAPH_ID, coarse.status.value, len(coarse.inliers), coarse.T_a_b, coarse.covariance
     )
-    wanted = [int(peer.graph.ids[row]) for row in coarse.inliers[:, 1]]
-    for payload in a.exchange.registered(answer, wanted, now_ns):
-        for reply in a.send(payload, now_ns, b, now_ns):
-            b.send(reply, now_ns, a, now_ns)
-    result = refined(coarse, graph_a, points_a, peer.graph, peer.points)
-    return Dialogue(coarse, result, peer.graph, {**b.sent_bytes, **a.sent_bytes})
+    a.send(encode_result(answer), now_ns)
+    points: dict[int, NDArray[np.float64]] = {}
+    if coarse.registered:
+        wanted = tuple(dict.fromkeys(received_b.ids[coarse.inliers[:, 1]].tolist()))[:MAX_REQUESTED_NODES]
+        request = Request("b", _REQUEST_ID, _GRAPH_ID, _MAX_POINTS_PER_NODE, _DEADLINE_MS, wanted)
+        asked = decode_request(a.send(encode_request(request), now_ns).payload)
+        found = points_on(graph_b, points_b, asked.node_ids, asked.max_points)
+        reply = Reply("a", asked.request_id, asked.graph_id, found)
+        points = decode_reply(b.send(encode_reply(reply), now_ns).payload).points
+    result = refined(coarse, graph_a, points_a, received_b, points)
+    return CoarseToFine(coarse, result, received_b, {**b.sent_bytes, **a.sent_bytes})
 
 
-class _Side:
+@dataclass
+class _Sender:
     """One agent, under a name that the other one does not have."""
 
-    def __init__(self, name: str, graph: SceneGraph, settings: ExchangeSettings) -> None:
-        self.exchange = Exchange(name, settings)
-        self.graph = replace(graph, agent_id=name)
-        self.sent_bytes: dict[str, int] = {}
+    name: str
+    graph: SceneGraph
+    sent_bytes: dict[str, int] = field(default_factory=dict)
 
-    def send(self, payload: bytes, stamp_ns: int, other: _Side, now_ns: int) -> list[bytes]:
-        """Send a payload as a message; returns what the other one answers."""
+    def send(self, payload: bytes, stamp_ns: int) -> Message:
+        """Return a payload as the message that the other one reads, and count its bytes."""
         message = Message(
             kind=PayloadKind.SCENE_GRAPH,
-            sender=self.exchange.agent_id,
+            sender=self.name,
             sequence=_GRAPH_ID,
             stamp_ns=stamp_ns,
             T_world_agent=self.graph.T_world_agent,
@@ -112,4 +125,4 @@ class _Side:
         )
         data = encode(message)
         self.sent_bytes[part_of(payload).name] = len(data)
-        return other.exchange.received(decode(data), now_ns)
+        return decode(data)

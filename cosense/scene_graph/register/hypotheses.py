@@ -1,12 +1,10 @@
-"""How many candidates support a pose, and how many would by chance.
+"""Hypotheses of a pose: how many candidates support one, and how many would by chance.
 
-SG-Reg (arXiv 2504.14440) accepts a pose by the share of inliers (`spec/sgreg.md` §4C), the outdoor design of
-§9.5 by
-their number: 5, and 6 of one class. We differ: 6 are a lot among 10 things and nothing among 40 alike that
-stand along a street, so the number is held against what agrees by chance (the a-contrario rule of Moisan and
-Stival, IJCV 2004). How much that is the two graphs tell themselves: by the candidates that lie near each
-other under the
-pose without agreeing, all around, and on a line: a wrong pose that slid along the street keeps the lanes.
+SG-Reg (arXiv 2504.14440, registration back-end) accepts a pose by its share of inliers; a simple outdoor rule is
+their number: 5, and 6 of one class. We differ: 6 are a lot among 10 nodes and nothing among 40 alike along a street,
+so the number is compared with what agrees by chance (the a-contrario rule of Moisan and Stival, IJCV 2004). How
+much that is the two graphs tell themselves: by the candidates that lie near each other under the pose without
+agreeing, all around, and on a line, because a wrong pose that is shifted along the street keeps the lanes.
 """
 
 from __future__ import annotations
@@ -18,33 +16,43 @@ from numpy.typing import NDArray
 from scipy.special import pdtrc
 
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, yaw_of
-from cosense.scene_graph.register.candidates import Candidates, half_turn
+from cosense.scene_graph.register.candidates import (
+    HEADING_BOUND_RAD,
+    HEIGHT_BOUND_M,
+    MAX_BOUND_M,
+    MIN_LENGTH_M,
+    Candidates,
+    half_turn,
+)
 from cosense.scene_graph.register.planar_pose import distances, gnc_tls, planar_fit
-from cosense.scene_graph.register.result import Settings
-from cosense.scene_graph.register.usable_nodes import Nodes
+from cosense.scene_graph.register.usable_nodes import UsableNodes
 
-# How far around what would agree by chance is counted: within what both agents see.
+# Agreement by chance is counted within this distance, inside the view of both agents.
 REACH_M = 20.0
-# Lines along which the pose might have slid, 3 degrees apart: as wide as a lane at the end of the reach.
+# Lines along which the pose might be shifted, 3 degrees apart: as wide as a lane at the end of the reach.
 DIRECTIONS = np.exp(-1j * np.pi * np.arange(60) / 60)
-# Of translations that are tried for one direction.
+# Translations that are tried for each direction.
 CELLS = 3
-# How many fewer matches a shift has that leaves three of ten parked cars on empty places: 2.7 standard
-# deviations of that number, in square roots of all.
+# Share of the support of the best pose that a different one may have in any case, see `PoseSupport.rivals`. Two
+# agents that see 50 m each of a row of lamps find most agreement where their views coincide, and one lamp further
+# hardly less.
+MAX_RUNNER_UP = 0.65
+# A shift that leaves three of ten parked cars on empty places has this many fewer matches, in square roots of all:
+# 2.7 standard deviations of that number.
 EMPTY_PLACES = 1.25
 EXPLAINS_AS_WELL = 0.85
-# Sides of what an agent has a view of.
+# Directions in which the view of an agent is bounded.
 SIDES = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)])
-# Things agree more narrowly than the bound where the pose is right: counted within parts of it, too.
+# Nodes agree more narrowly than the bound where the pose is right: they are counted within parts of it, too.
 PARTS = (1.0, 0.7, 0.5)
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A pose and the candidates that agree with it, nearest first and each thing once.
+    """A pose and the candidates that agree with it, nearest first and each object once.
 
     Attributes:
-        T_a_b: (4,4).
+        T_a_b: (4,4) maps b into a.
         matches: (K,) indices of candidates.
         error: mean square of their distances, in bounds.
     """
@@ -59,12 +67,11 @@ class Hypothesis:
         return len(self.matches), -self.error
 
 
-class Support:
-    """The candidates of one registration, ready to be asked about many poses."""
+class PoseSupport:
+    """The support that the candidates of one registration give to poses."""
 
-    def __init__(self, candidates: Candidates, a: Nodes, b: Nodes, settings: Settings) -> None:
+    def __init__(self, candidates: Candidates, a: UsableNodes, b: UsableNodes) -> None:
         self.candidates = candidates
-        self.settings = settings
         self._a, self._b = a, b
         self._p = candidates.p[:, 0] + 1j * candidates.p[:, 1]
         self._q = candidates.q[:, 0] + 1j * candidates.q[:, 1]
@@ -72,22 +79,22 @@ class Support:
         self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
 
     def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
-        """Return (M,) from a's node of each candidate to b's, over the bound; NaN where headings disagree."""
+        """Return (M,) differences from a's node to b's, in bounds and complex; NaN where headings disagree."""
         moved = self._p * (T_a_b[0, 0] + 1j * T_a_b[1, 0]) + (T_a_b[0, 3] + 1j * T_a_b[1, 3])
-        turned = np.abs(half_turn(self._turn - yaw_of(T_a_b))) > self.settings.heading_bound_rad
+        turned = np.abs(half_turn(self._turn - yaw_of(T_a_b))) > HEADING_BOUND_RAD
         return np.where(turned, np.nan, (moved - self._q) / self.candidates.bounds_m)
 
-    def fit(self, clique: list[int]) -> Hypothesis:
-        """Return the pose that the clique tells."""
-        return self.again(self._planar_fit(np.array(clique)))
+    def fit_clique(self, clique: list[int]) -> Hypothesis:
+        """Return the pose of a clique of candidates."""
+        return self.refit(self._planar_fit(np.array(clique)))
 
-    def again(self, T_a_b: Matrix) -> Hypothesis:
-        """Return the pose fitted to all that agrees with a pose."""
+    def refit(self, T_a_b: Matrix) -> Hypothesis:
+        """Return the pose fitted to all candidates that agree with a pose."""
         inside = np.flatnonzero(np.abs(self.differences(T_a_b)) < 1)
         return self._supported(self._planar_fit(inside) if len(inside) > 2 else T_a_b)
 
     def polish(self, best: Hypothesis) -> Hypothesis:
-        """Fit by GNC-TLS to all candidates near the pose, those that the clique left out too."""
+        """Fit by GNC-TLS to all candidates near the pose, also those that the clique left out."""
         near = np.abs(self.differences(best.T_a_b)) < 2
         near[best.matches] = True
         index = np.flatnonzero(near)
@@ -98,18 +105,18 @@ class Support:
         return max(again, best, key=lambda one: one.rank)
 
     def same(self, one: Hypothesis, other: Hypothesis) -> bool:
-        """Say whether both poses put what the other matched at the same places."""
+        """Say whether both poses put the matches of the other at the same positions."""
         p = self.candidates.p[other.matches]
         off = distances(one.T_a_b, p, transform_points(other.T_a_b, p))
-        return float(off.mean()) < self.settings.max_bound_m
+        return float(off.mean()) < MAX_BOUND_M
 
-    def slid(self, one: Hypothesis) -> list[Hypothesis]:
-        """Return the best poses that are the same but for a translation and quarter turns.
+    def shifted(self, one: Hypothesis) -> list[Hypothesis]:
+        """Return the best poses that differ by a translation and quarter turns.
 
-        Things in rows agree with such poses, and where not every pair was looked at, one of them may be the
+        Objects in rows agree with such poses, and where not every pair was looked at, one of them may be the
         right one. The translations that all pairs tell are counted in cells.
         """
-        cell_m = self.settings.max_bound_m
+        cell_m = MAX_BOUND_M
         found = []
         for quarter in range(4):
             T = one.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2)
@@ -120,48 +127,48 @@ class Support:
                 near = shifts[np.abs(shifts / cell_m - cell) < 1].mean()
                 moved = T.copy()
                 moved[:2, 3] += near.real, near.imag
-                found.append(self.again(moved))
+                found.append(self.refit(moved))
         return found
 
     def rivals(self, best: Hypothesis, other: Hypothesis) -> bool:
-        """Say whether a different pose may as well be the right one instead of the best.
+        """Say whether a different pose may be the right one instead of the best.
 
         One with much less support is chance. One with hardly less is a rival, and so is one with somewhat
-        less where it explains what lies in the view of both agents as well as the best one does: of a row of
+        less where it explains the nodes in the view of both agents as well as the best one does: of a row of
         lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift leaves
-        those unexplained that stand where no car should be, and what hides a car hides it under any pose.
+        those unexplained that are where no car should be, and an obstacle hides a car under any pose.
         """
         count, support = len(best.matches), len(other.matches)
-        if support <= self.settings.max_runner_up * count:
+        if support <= MAX_RUNNER_UP * count:
             return False
         if count - support < EMPTY_PLACES * np.sqrt(count):
             return True
         return self._explained(other) > EXPLAINS_AS_WELL * self._explained(best)
 
     def _explained(self, one: Hypothesis) -> float:
-        """Return what share of the nodes that lie in both views have found a counterpart."""
+        """Return the share of the nodes in both views that have found a counterpart."""
         a, b = self._a.positions[:, :2], transform_points(one.T_a_b, self._b.positions)[:, :2]
         reach_a, reach_b = a @ SIDES, b @ SIDES
-        in_b = (reach_a <= reach_b.max(axis=0) + self.settings.min_length_m).all(axis=1).sum()
-        in_a = (reach_b <= reach_a.max(axis=0) + self.settings.min_length_m).all(axis=1).sum()
+        in_b = (reach_a <= reach_b.max(axis=0) + MIN_LENGTH_M).all(axis=1).sum()
+        in_a = (reach_b <= reach_a.max(axis=0) + MIN_LENGTH_M).all(axis=1).sum()
         return len(one.matches) / max(int(min(in_a, in_b)), 1)
 
     def false_alarms(self, hypothesis: Hypothesis, poses_tried: float) -> float:
-        """Return how many poses with as much support are expected where two scenes have nothing in common.
+        """Return the expected number of poses with as much support between scenes that have nothing in common.
 
         Args:
             hypothesis: the pose.
-            poses_tried: each pair of matches that fit together is a pose; two matches support it by
+            poses_tried: number of consistent pairs of matches: each is a pose, which two matches support by
                 construction.
         """
         differences = self.differences(hypothesis.T_a_b)
         matched = np.abs(differences[hypothesis.matches])
         metres = differences * self.candidates.bounds_m
-        # What agrees with the pose itself is no chance.
+        # Candidates that agree with the pose itself are no chance.
         around = (np.abs(metres) < REACH_M) & ~(np.abs(differences) < 1)
         bounds = self.candidates.bounds_m[around]
         across = np.abs((metres[around] * DIRECTIONS[:, None]).imag) / bounds
-        bound = float(bounds.mean()) if len(bounds) else self.settings.max_bound_m
+        bound = float(bounds.mean()) if len(bounds) else MAX_BOUND_M
         fewest = np.inf
         for part in PARTS:
             on_line = (across < part).sum(axis=1)
@@ -178,15 +185,15 @@ class Support:
         return planar_fit(c.p[index], c.q[index], c.weights[index])
 
     def _supported(self, T_a_b: Matrix) -> Hypothesis:
-        """Return the pose with what agrees: heights alike, each place of a and of b once."""
+        """Return the pose with its support: similar heights, each place of a and of b once."""
         off = np.abs(self.differences(T_a_b))
         inside = np.flatnonzero(off < 1)
         if len(inside):
             rise = self._rise[inside]
-            inside = inside[np.abs(rise - np.sort(rise)[len(rise) // 2]) < self.settings.height_bound_m]
+            inside = inside[np.abs(rise - np.sort(rise)[len(rise) // 2]) < HEIGHT_BOUND_M]
         nearest = inside[np.argsort(off[inside], kind="stable")]
         p, q = self._p[nearest], self._q[nearest]
-        free, least = np.ones(len(nearest), bool), self.settings.min_length_m
+        free, least = np.ones(len(nearest), bool), MIN_LENGTH_M
         taken: list[int] = []
         while free.any():
             row = int(free.argmax())

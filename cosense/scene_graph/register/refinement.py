@@ -1,18 +1,18 @@
-"""From a coarse pose to a fine one: the returns on the nodes that agree, laid upon the other agent's cloud.
+"""From a coarse pose to a fine one: returns on the matched nodes of b, fitted to the surfaces of the cloud of a.
 
-SG-Reg (arXiv 2504.14440) matches learned features of the points of matched nodes. We differ: the coarse pose
-is good to decimetres, so each return of b belongs to the nearest surface of a, point to plane, in x, y, yaw.
-Two agents see different sides of a thing, though, and no nearest point tells that: a surface of a that turns
-its back on b's sensor is none that b can have measured, and does not count.
+SG-Reg (arXiv 2504.14440, dense matching) matches learned features of the points of matched nodes. We differ: the
+coarse pose is good to decimetres, so each return of b belongs to the nearest surface of a, point to plane, in x, y,
+yaw. Two agents see different sides of an object, though, and no nearest point tells that: a surface of a that turns
+its back on the sensor of b cannot have been measured by b, and does not count.
 
-The coarse pose with its covariance takes part like a measurement: what the returns do not tell (along a wall)
-it does. Settings were chosen on simulated crossings, parked and curved roads.
+The coarse pose with its covariance takes part like a measurement, because returns along a wall leave a direction
+open. Settings were chosen on simulated crossings, parked and curved roads.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,26 +21,55 @@ from scipy.spatial import cKDTree
 
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, wrap_angle
 from cosense.messages.scene_graph import MAP_CLASSES, SceneGraph
-from cosense.scene_graph.baselines.icp import thinned
-from cosense.scene_graph.register.result import Registration, planar
+from cosense.scene_graph.register.result import RegistrationResult, planar
+from cosense.sensing.thinning import thinned
 
+# The points on a node lie within half its diagonal and this margin, no higher or lower than this from its position.
+_MARGIN_M, _HIGHEST_M = 0.3, 4.0
 _AROUND_M, _VOXEL_M, _NEIGHBOURS = 1.0, 0.1, 10
-# A surface: spread across it less than this share of the next larger one; upright where its normal is level.
+# A surface spreads less than this share of its next larger spread; it is upright where its normal is level.
 _FLAT, _LEVEL = 0.15, 0.5
-# Returns reach so far for their surface at first and in the end.
+# Distance within which a return looks for its surface, in the first and in the last round.
 _START_M, _END_M, _ROUNDS = 0.6, 0.2, 8
-# Cosine between a surface's normal and the way to the sensor: below it nothing comes back.
+# Cosine between the normal of a surface and the direction to the sensor, below which there are no returns.
 _FACING = 0.1
-# A return on a surface, and beyond which distance it counts less; those on one node share their errors and
-# count as two.
+# Standard deviation of a return on a surface, and the distance beyond which it counts less. Returns on one node share
+# their errors and count as two.
 _SIGMA_M, _ROBUST_M, _RETURNS_OF_NODE = 0.05, 0.1, 2
 _FEWEST = 10
+# Points of dynamic nodes are used between stamps that differ by no more than this.
 _MOVED_NS = 50_000_000
+
+
+def points_on(
+    graph: SceneGraph, points: NDArray[np.float32], node_ids: Sequence[int], max_points: int
+) -> dict[int, NDArray[np.float64]]:
+    """Return by node id the returns (n,3) on the node, metres from its position.
+
+    Args:
+        graph: graph of the cloud, in its frame.
+        points: (N,>=3) cloud that the graph was built from.
+        node_ids: wanted nodes; those that are not in the graph are left out.
+        max_points: largest number of returns per node; of more, every n-th in the order of the cloud.
+    """
+    row_of = {int(node): row for row, node in enumerate(graph.ids)}
+    rows = [row_of[node] for node in node_ids if node in row_of]
+    if not rows:
+        return {}
+    radius_m = np.hypot(graph.sizes[rows, 0], graph.sizes[rows, 1]) / 2 + _MARGIN_M
+    near = cKDTree(points[:, :2]).query_ball_point(graph.positions[rows, :2], radius_m)
+    found = {}
+    for row, inside in zip(rows, near, strict=True):
+        offset = points[np.sort(np.array(inside, np.int64)), :3].astype(np.float64) - graph.positions[row]
+        offset = offset[np.abs(offset[:, 2]) < _HIGHEST_M]
+        chosen = np.linspace(0, len(offset) - 1, min(len(offset), max_points)).astype(np.int64)
+        found[int(graph.ids[row])] = offset[chosen]
+    return found
 
 
 @dataclass(frozen=True)
 class _Surfaces:
-    """Places (K,3) on upright surfaces of a, and their normals (K,3) towards a's sensor."""
+    """Positions (K,3) on upright surfaces of a, and their normals (K,3) towards the sensor of a."""
 
     places: NDArray[np.float64]
     normals: NDArray[np.float64]
@@ -49,13 +78,13 @@ class _Surfaces:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Which returns of b (R,) have a surface, where they lie, its normals and how far off they are.
+    """Returns of b with the surfaces of a that they belong to.
 
     Attributes:
-        rows: (R,) of the returns.
-        places: (R,3) in a.
-        normals: (R,2) seen from above.
-        off_m: (R,) along the normal.
+        rows: (R,) rows of the returns.
+        places: (R,3) positions in a.
+        normals: (R,2) normals of the surfaces seen from above.
+        off_m: (R,) distances along the normals.
     """
 
     rows: NDArray[np.int64]
@@ -65,21 +94,21 @@ class _Pairs:
 
 
 def refined(
-    result: Registration,
+    result: RegistrationResult,
     graph_a: SceneGraph,
     points_a: NDArray[np.float32],
     graph_b: SceneGraph,
     points_b: Mapping[int, NDArray[np.float64]],
-) -> Registration:
-    """Return the registration set right by returns, or as it is where they do not fit better then.
+) -> RegistrationResult:
+    """Return the result refined by points, or unchanged where they do not fit better afterwards.
 
     Args:
-        result: of both graphs; a refusal stays one.
-        graph_a: of `points_a`.
-        points_a: (N,>=3) the cloud of a.
-        graph_b: as it was registered.
-        points_b: of nodes of b by id, (n,3) metres from the node's position, as a REPLY brings them. What may
-            move is taken where it is at a's stamp, and left out if that is more than 50 ms off.
+        result: result for both graphs; a refusal stays one.
+        graph_a: graph of a.
+        points_a: (N,>=3) cloud of a.
+        graph_b: graph of b as it was registered.
+        points_b: returns (n,3) on nodes of b by id, metres from the position of the node, see `points_on`. Dynamic
+            nodes are predicted to the stamp of a, and left out if the stamps differ by more than 50 ms.
     """
     if result.T_a_b is None or result.covariance is None:
         return result
@@ -99,7 +128,7 @@ def refined(
 def _returns_of(
     graph: SceneGraph, points: Mapping[int, NDArray[np.float64]], stamp_ns: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return all returns (R,3) in the frame of the graph, and the number (R,) of the node of each."""
+    """Return all returns (R,3) in the frame of the graph, and the number (R,) of the node of each return."""
     later_ns = stamp_ns - graph.stamp_ns
     usable = np.isin(graph.classes, MAP_CLASSES) | (abs(later_ns) <= _MOVED_NS)
     places = graph.positions.copy()
@@ -111,7 +140,7 @@ def _returns_of(
 
 
 def _surfaces_around(points: NDArray[np.float32], places: NDArray[np.float64]) -> _Surfaces | None:
-    """Return the upright surfaces of a cloud within a metre of places (K,3), None where there are none."""
+    """Return the upright surfaces of a cloud within a metre of positions (K,3), None where there are none."""
     xyz = np.asarray(points[:, :3], np.float64)
     if not len(places):
         return None
@@ -130,7 +159,7 @@ def _surfaces_around(points: NDArray[np.float32], places: NDArray[np.float64]) -
 
 
 def _pairs(surfaces: _Surfaces, T_a_b: Matrix, returns: NDArray[np.float64], reach_m: float) -> _Pairs:
-    """Return the returns (R,3) that have a surface within reach which faces the sensor of b."""
+    """Return those of the returns (R,3) of b that have a surface within reach which faces the sensor of b."""
     places = transform_points(T_a_b, returns)
     distance, nearest = surfaces.tree.query(places, distance_upper_bound=reach_m)
     rows = np.flatnonzero(np.isfinite(distance))
@@ -143,7 +172,7 @@ def _pairs(surfaces: _Surfaces, T_a_b: Matrix, returns: NDArray[np.float64], rea
 
 
 def _misfit_m(surfaces: _Surfaces, T_a_b: Matrix, returns: NDArray[np.float64]) -> float:
-    """Return how far off the returns are on average; one without a surface counts as the reach."""
+    """Return the mean distance of the returns from their surfaces; one without a surface counts as the reach."""
     pairs = _pairs(surfaces, T_a_b, returns, _START_M)
     without = len(returns) - len(pairs.rows)
     return float((np.abs(pairs.off_m).sum() + without * _START_M) / len(returns))

@@ -1,7 +1,7 @@
-"""The nodes of a graph as the registration sees them: usable ones, at one time, in one order.
+"""The nodes of a graph that a registration can use, predicted to one time, in an order of their own.
 
-Step 1 of the pipeline in `spec/sgreg.md` §9.5. SG-Reg (arXiv 2504.14440) registers what stands; here cars
-drive between the two stamps, so everything that moves is predicted to the newer one and becomes less certain.
+SG-Reg (arXiv 2504.14440) registers static scenes; here cars drive between the two stamps, so every dynamic node is
+predicted to the newer one and becomes less certain.
 """
 
 from __future__ import annotations
@@ -12,31 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.messages.scene_graph import MAP_CLASSES, NodeClass, SceneGraph
-from cosense.scene_graph.describe.describe import describe_nodes
-from cosense.scene_graph.register.result import Settings
+from cosense.scene_graph.describe.triplets import describe_nodes
+from cosense.scene_graph.nodes import GROUP_OF, WITH_HEADING
 
-# Detectors confuse a person with a rider and a pole with a trunk, so either may match the other. Unknown
-# things
-# match unknown things: an unknown car that could match everything would only add chance.
-GROUP_OF = np.arange(len(NodeClass))
-GROUP_OF[NodeClass.RIDER] = NodeClass.PERSON
-GROUP_OF[NodeClass.TRUNK] = NodeClass.POLE
-# Whose heading two agents see alike; a person's is a guess.
-WITH_HEADING = (NodeClass.VEHICLE, NodeClass.WALL, NodeClass.KERB)
+# Two kilobytes hold 80.
+MAX_NODES = 128
+# Farther positions are mistakes of the sender: a message cannot even hold them.
+_MAX_RANGE_M = 500.0
+# A node less certain than this agrees with everything and proves nothing.
+_MAX_SIGMA_M = 2.0
+# The largest age of a dynamic node against the newer of the two graphs; static ones do not age.
+MAX_AGE_S = 1.0
+# Standard deviation of a known velocity, and the speed of a dynamic node that comes without one.
+_VELOCITY_SIGMA_MPS, _UNKNOWN_SPEED_MPS = 0.5, 5.0
+_MIN_SIGMA_M = 0.05
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """N nodes of one graph.
+class UsableNodes:
+    """N nodes of one graph, the most certain first.
 
     Attributes:
-        index: (N,) where the node is in the graph.
-        groups: (N,) what may match each other, values of `NodeClass`.
-        classes: (N,).
-        positions: (N,3) in the agent frame, where it would be at the common time.
-        sizes: (N,3).
+        index: (N,) rows of the nodes in the graph.
+        groups: (N,) classes after `GROUP_OF`: nodes of one group may match each other.
+        classes: (N,) values of `NodeClass`.
+        positions: (N,3) in the agent frame at the common time, metres.
+        sizes: (N,3) length, width, height in metres.
         yaws: (N,) radians, NaN where there is none worth comparing.
-        sigmas_m: (N,) standard deviation of the position per axis.
+        sigmas_m: (N,) standard deviation of the position per axis at the common time.
         descriptors: (N,D) of unit length or zero.
     """
 
@@ -53,36 +56,38 @@ class Nodes:
         return len(self.index)
 
 
-def prepare(graph: SceneGraph, stamp_ns: int, settings: Settings, with_descriptors: bool) -> Nodes:
+def usable_nodes(
+    graph: SceneGraph, stamp_ns: int, *, with_descriptors: bool = False, max_nodes: int = MAX_NODES
+) -> UsableNodes:
     """Return the nodes of `graph` that can be used, where they are at `stamp_ns`, the most certain first.
 
-    Nodes with values that are not finite, with places out of range and with classes that nobody knows are
+    Nodes with values that are not finite, with positions out of range and with unknown numbers of a class are
     left out. The order depends on what the nodes say alone, not on their order in the graph.
 
     Args:
-        graph: of a peer, so it may hold anything.
+        graph: graph of a peer, with any content.
         stamp_ns: the common time.
-        settings: of the registration.
         with_descriptors: use the descriptors of the graph instead of computing them.
+        max_nodes: number of nodes that are kept, those with the highest scores, then the nearest.
     """
     seconds = (stamp_ns - graph.stamp_ns) / 1e9
     positions = np.array(graph.positions, np.float64).reshape(-1, 3)
     classes = np.asarray(graph.classes, np.int64)
-    moving = ~np.isin(classes, MAP_CLASSES)
+    dynamic = ~np.isin(classes, MAP_CLASSES)
     with np.errstate(all="ignore"):
         known = np.asarray(np.isfinite(graph.velocities).all(axis=1))
         velocities = np.where(known[:, None], graph.velocities, 0.0)
-        positions[:, :2] += np.where(moving[:, None], velocities * seconds, 0.0)
-        drift = np.where(known, settings.velocity_sigma_mps, settings.unknown_speed_mps) * seconds
-        sigmas = np.hypot(np.maximum(graph.sigmas_m, 0.05), np.where(moving, drift, 0.0))
+        positions[:, :2] += np.where(dynamic[:, None], velocities * seconds, 0.0)
+        drift = np.where(known, _VELOCITY_SIGMA_MPS, _UNKNOWN_SPEED_MPS) * seconds
+        sigmas = np.hypot(np.maximum(graph.sigmas_m, _MIN_SIGMA_M), np.where(dynamic, drift, 0.0))
         ranges = np.linalg.norm(positions, axis=1)
-        usable = (ranges <= settings.max_range_m) & (sigmas <= settings.max_sigma_m)
+        usable = (ranges <= _MAX_RANGE_M) & (sigmas <= _MAX_SIGMA_M)
     usable &= (classes >= 0) & (classes < len(NodeClass))
-    usable &= ~moving | (abs(seconds) <= settings.max_age_s)
+    usable &= ~dynamic | (abs(seconds) <= MAX_AGE_S)
     scores = np.nan_to_num(np.asarray(graph.scores, np.float64), nan=0.0)
     index = np.flatnonzero(usable)
     keys = [scores, -ranges, classes, *positions.T, *np.asarray(graph.sizes).T, graph.yaws, sigmas]
-    index = index[np.lexsort([-key[index] for key in keys[::-1]])][: settings.max_nodes]
+    index = index[np.lexsort([-key[index] for key in keys[::-1]])][:max_nodes]
 
     classes, sizes = classes[index], np.asarray(graph.sizes, np.float64)[index]
     yaws = np.where(np.isin(classes, WITH_HEADING), np.asarray(graph.yaws, np.float64)[index], np.nan)
@@ -93,4 +98,4 @@ def prepare(graph: SceneGraph, stamp_ns: int, settings: Settings, with_descripto
         descriptors = np.nan_to_num(graph.descriptors[index])
     else:
         descriptors = describe_nodes(positions[index], groups)
-    return Nodes(index, groups, classes, positions[index], sizes, yaws, sigmas, descriptors)
+    return UsableNodes(index, groups, classes, positions[index], sizes, yaws, sigmas, descriptors)

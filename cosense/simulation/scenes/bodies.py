@@ -1,7 +1,7 @@
-"""Bodies of road users: a few solids whose tight hull is the label box, front unlike rear.
+"""Bodies of road users: a few solids with the label box as their tight hull, and a front unlike the rear.
 
-Sizes follow the spread of everyday traffic (metres, length x width x height). Bodies stand on the ground:
-the origin of a body lies on the ground under the centre of its box, x along the heading.
+Sizes have the spread of everyday traffic. The origin of a body lies on the ground under the centre of its
+box, with x along the heading.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.solids import Primitives, Shape, Solid, gather
 
-# Mean and standard deviation of length, width, height, and the limits of the length.
+# Mean and standard deviation of length, width and height, and the limits of the length, all in metres.
 _SIZES = {
     ObjectClass.CAR: ((4.55, 0.30), (1.85, 0.06), (1.55, 0.10), (3.6, 5.2)),
     ObjectClass.VAN: ((5.10, 0.30), (1.98, 0.06), (2.05, 0.15), (4.6, 6.0)),
@@ -39,11 +39,11 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Body:
-    """One road user's shape.
+    """The shape of a road user.
 
     Attributes:
-        label: its class.
-        size: length, width, height of the label box in metres.
+        label: class of the road user.
+        size: length, width and height of the label box in metres.
         parts: solids in the frame of the body.
     """
 
@@ -53,7 +53,11 @@ class Body:
 
 
 def make_body(label: ObjectClass, rng: np.random.Generator) -> Body:
-    """Draw size, build and colour of a road user of one of the six classes that the traffic has."""
+    """Draw size, build and colour of a road user; traffic has six of the classes.
+
+    Raises:
+        KeyError: traffic does not have this class.
+    """
     spreads = _SIZES[label]
     length, width, height = (
         float(np.clip(rng.normal(mean, spread), mean - 2.5 * spread, mean + 2.5 * spread))
@@ -79,7 +83,7 @@ def _block(
     material: Material,
     colour: Colour | None = None,
 ) -> Solid:
-    """A box from x[0] to x[1] and z[0] to z[1], centred across."""
+    """Return a box that reaches from x[0] to x[1] and from z[0] to z[1], and is centred in y."""
     return Solid(
         ((x[0] + x[1]) / 2, 0.0, (z[0] + z[1]) / 2),
         (x[1] - x[0], width, z[1] - z[0]),
@@ -89,7 +93,7 @@ def _block(
 
 
 def _wheels(length: float, width: float, radius: float, at: tuple[float, ...]) -> list[Solid]:
-    """Axles with a wheel at either end: each axle one block as wide as the vehicle."""
+    """Return axles with their wheels, each axle as one block of the vehicle's width."""
     return [
         _block((a * length - radius, a * length + radius), width, (0.0, 2 * radius), Material.RUBBER)
         for a in at
@@ -97,7 +101,7 @@ def _wheels(length: float, width: float, radius: float, at: tuple[float, ...]) -
 
 
 def _car(length: float, width: float, height: float, paint: Colour, rng: np.random.Generator) -> list[Solid]:
-    """Body, hood, cabin: a hatchback's cabin reaches the tail, a saloon's does not."""
+    """Return body, hood and cabin; the cabin of a hatchback reaches the tail, that of a saloon does not."""
     rear = -0.5 if rng.random() < 0.5 else rng.uniform(-0.40, -0.33)
     front = rng.uniform(0.16, 0.24)
     belt = height * rng.uniform(0.56, 0.64)
@@ -144,7 +148,7 @@ def _truck(
     ]
     if rng.random() < 0.75:
         return [*solids, _block((-length / 2, cab - 0.25), width, (0.95, height), Material.PAINT, cargo)]
-    # A flat bed with a load: the highest point is the load's.
+    # A flat bed with a load, which is the highest part.
     load = rng.uniform(-0.35, 0.05) * length
     return [
         *solids,

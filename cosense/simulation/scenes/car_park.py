@@ -1,7 +1,7 @@
 """The family "car_park": rows of stalls between one-way aisles, beside a road, with a shop and islands.
 
-Vehicles come in by the western gate, drive along one of the aisles and leave by the eastern gate; others
-pass on the road. The plan is drawn with aisles along x, then turned as a whole.
+Vehicles enter by the western gate, drive along one of the aisles and leave by the eastern gate; others pass
+on the road. The plan is drawn with aisles along x and then rotated as a whole.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ ROAD_M = 170.0
 
 @dataclass(frozen=True)
 class _Plan:
-    """Measures of a car park in its own axes.
+    """Dimensions of a car park in its own axes, in metres.
 
     Attributes:
-        turn: of the whole plan, radians.
-        half_length_m: from the middle to the lanes at either end of the aisles.
+        turn: rotation of the whole plan in radians.
+        half_length_m: distance from the middle to the lanes at either end of the aisles.
         aisle_m: width of an aisle.
-        aisles_y: centre lines of the aisles.
-        road_y: centre line of the road in front.
+        aisles_y: y of the centre line of each aisle.
+        road_y: y of the centre line of the road in front.
+        profile: cross-section of that road.
     """
 
     turn: float
@@ -52,23 +53,23 @@ class _Plan:
         return self.aisles_y[0] - self.aisle_m / 2 - STALL_M[1]
 
     def line(self, points: list[tuple[float, float]]) -> Line:
-        """Turn points of the plan into the scene."""
+        """Return points of the plan in the scene, (n,2)."""
         cos, sin = np.cos(self.turn), np.sin(self.turn)
         return np.array(points, dtype=np.float64) @ np.array([[cos, sin], [-sin, cos]])
 
     def pose(self, x: float, y: float, yaw: float = 0.0) -> tuple[float, float, float]:
-        """Turn a pose of the plan into the scene."""
+        """Return a pose of the plan in the scene."""
         at = self.line([(x, y)])[0]
         return float(at[0]), float(at[1]), yaw + self.turn
 
     def block(self, x: float, y: float, size: tuple[float, float, float], material: Material) -> Solid:
-        """Return a box that stands on the ground."""
+        """Return a box on the ground."""
         scene_x, scene_y, yaw = self.pose(x, y)
         return Solid((scene_x, scene_y, size[2] / 2), size, material, yaw)
 
 
 def car_park(rng: np.random.Generator) -> Scene:
-    """Build a car park: 2 to 4 aisles, 40 to 90 % of the stalls in use."""
+    """Return a car park with 2 to 4 aisles and 40 to 90 % of the stalls in use."""
     plan = _draw_plan(rng)
     road = [
         Arm(
@@ -138,7 +139,7 @@ def _paint_park(ground: Ground, plan: _Plan) -> None:
 
 
 def _stalls(plan: _Plan) -> list[tuple[float, float, int]]:
-    """Middles of the stalls and the side of the aisle (+1 above) they lie on."""
+    """Return the middle of each stall, and the side of the aisle that it lies on (+1 for larger y)."""
     usable = plan.half_length_m - 6.0
     count = int(2 * usable / STALL_M[0])
     columns = (np.arange(count) - (count - 1) / 2) * STALL_M[0]
@@ -153,7 +154,7 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
         if rng.random() > share:
             continue
         body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
-        # Noses point to the aisle or away from it; a short car stands anywhere in its stall.
+        # Cars face the aisle or turn their backs to it; a short one may be anywhere in its stall.
         slack = max(0.0, STALL_M[1] - body.size[0]) / 2
         heading = side * np.pi / 2 * (1 if rng.random() < 0.65 else -1)
         pose = plan.pose(
@@ -164,7 +165,7 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
 
 
 def _surroundings(plan: _Plan, rng: np.random.Generator) -> list[Solid]:
-    """A shop, walls or hedges around, trees on the islands at the rows' ends, lamps, trolley shelters."""
+    """Return a shop, walls or hedges around, plants on the islands at the ends of the rows, and lamps."""
     out, top = plan.half_length_m + 4.5, plan.top_y + 1.0
     depth, height = rng.uniform(14, 22), rng.uniform(4.5, 9)
     solids = [
@@ -202,7 +203,7 @@ def _surroundings(plan: _Plan, rng: np.random.Generator) -> list[Solid]:
 
 
 def _park_routes(plan: _Plan) -> list[Route]:
-    """Every way from the road over one aisle back to the road."""
+    """Return all routes of vehicles from the road along one aisle and back to the road."""
     lane = plan.profile.lane_m / 2
     east, west = plan.road_y - lane, plan.road_y + lane
     x = plan.half_length_m
@@ -217,13 +218,13 @@ def _park_routes(plan: _Plan) -> list[Route]:
 
 
 def _entrance(route: Route, plan: _Plan) -> float:
-    """Arc length at which a route passes the western gate."""
+    """Return the arc length at which a route passes the western gate."""
     gate = plan.line([(-plan.half_length_m, plan.bottom_y)])[0]
     return float(np.argmin(np.linalg.norm(route.line - gate, axis=1)) * route.step_m)
 
 
 def _walks(plan: _Plan) -> list[Route]:
-    """Ways along both edges of each aisle and along the shop."""
+    """Return the routes of pedestrians along both edges of each aisle and along the shop."""
     x = plan.half_length_m - 7.0
     edges = [(y + side * 2.55, side) for y in plan.aisles_y for side in (-1, 1)]
     edges.append((plan.top_y + 1.6, 1))
@@ -231,7 +232,7 @@ def _walks(plan: _Plan) -> list[Route]:
 
 
 def _masts(plan: _Plan, rng: np.random.Generator) -> tuple[Mast, ...]:
-    """One at each corner of the park and one at each gate, looking inside."""
+    """Return a mast at each corner of the car park, looking inside, in random order."""
     out = plan.half_length_m + 3.9
     places = [(sx * out, y) for sx in (-1, 1) for y in (plan.bottom_y - 0.5, plan.top_y + 0.5)]
     masts = []

@@ -1,4 +1,4 @@
-"""The five families of scenes; the seed draws widths, angles, houses, vegetation and what is parked."""
+"""The five families of scenes; the seed draws widths, angles, houses, vegetation and parked vehicles."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _MIDDLE_WITHIN_RAD = 0.7
 
 
 def build_scene(family: str, rng: np.random.Generator) -> Scene:
-    """Build one place of one of `FAMILIES`."""
+    """Return a scene of one of `FAMILIES`."""
     return _BUILDERS[family](rng)
 
 
 def _profile(rng: np.random.Generator, *, lanes: int, parking: float) -> Profile:
-    """Draw a cross-section; `parking` is the chance of parking strips."""
+    """Draw a cross-section; `parking` is the probability of parking strips."""
     return Profile(
         lanes=lanes,
         lane_m=float(rng.uniform(3.2, 3.7)),
@@ -47,7 +47,7 @@ def _profile(rng: np.random.Generator, *, lanes: int, parking: float) -> Profile
 
 
 def _junction(rng: np.random.Generator, family: str, arms_at: list[tuple[float, Profile]]) -> Scene:
-    """Arms that meet: headings in radians with their cross-sections, sorted by heading."""
+    """Return a scene of arms that meet, given by heading in radians and cross-section, sorted by heading."""
     arms = []
     fillet_m = float(rng.uniform(4.0, 7.5))
     for index, (heading, profile) in enumerate(arms_at):
@@ -60,7 +60,7 @@ def _junction(rng: np.random.Generator, family: str, arms_at: list[tuple[float, 
                 crossing=bool(rng.random() < 0.75),
             )
         )
-    # Houses stand close to most corners: they hide the side roads.
+    # Most corners are built up closely, so that houses hide the side roads.
     return _scene_of_arms(rng, family, arms, Style.drawn(rng, rng.beta(3.0, 0.8)))
 
 
@@ -85,7 +85,7 @@ def _t_junction(rng: np.random.Generator) -> Scene:
 def _through_road(
     rng: np.random.Generator, family: str, profile: Profile, bend: float, style: Style
 ) -> Scene:
-    """One road that passes the middle with a constant bend, as two arms."""
+    """Return a scene of one road with a constant bend (1/radius) that passes the middle, as two arms."""
     turn = rng.uniform(0, 2 * np.pi)
     arms = [
         Arm(arm_line(turn, ROAD_M, bend), profile, 1.0, crossing=bool(rng.random() < 0.7)),
@@ -132,7 +132,7 @@ def _scene_of_arms(rng: np.random.Generator, family: str, arms: list[Arm], style
 
 
 def _ego_routes(arms: list[Arm], routes: list[Route], rng: np.random.Generator) -> list[int]:
-    """Choose routes of the ego: each arm as often as any other, however many lanes it has."""
+    """Draw routes for the ego: each arm equally often, whatever its number of lanes."""
     starts = np.array([route.line[0] for route in routes])
     ends = np.array([arm.line[-1] for arm in arms])
     origin = np.linalg.norm(starts[:, None] - ends, axis=2).argmin(axis=1)
@@ -140,12 +140,12 @@ def _ego_routes(arms: list[Arm], routes: list[Route], rng: np.random.Generator) 
 
 
 def _middle(route: Route) -> float:
-    """Arc length at which a route is nearest to the scene's middle."""
+    """Return the arc length at which a route is nearest to the middle of the scene."""
     return float(np.argmin(np.linalg.norm(route.line, axis=1)) * route.step_m)
 
 
 def _masts(arms: list[Arm], rng: np.random.Generator) -> tuple[Mast, ...]:
-    """Places beside the mouths of the arms, in random order; each looks down another arm, past the middle."""
+    """Return places beside the mouths of the arms, in random order; each mast looks down another arm."""
     masts = []
     for arm, side in [(arm, side) for arm in arms for side in (1, -1)]:
         along_m = min(arm.mouth_m + rng.uniform(1.0, 8.0), length_of(arm.line) - 1)

@@ -1,4 +1,4 @@
-"""What stands along roads: houses, walls, hedges, trees, poles, shelters, parapets, parked vehicles."""
+"""Static objects along roads: houses, walls, hedges, trees, poles, shelters, parapets, parked vehicles."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _FACADES = (
 
 @dataclass(frozen=True)
 class Style:
-    """How a place is furnished.
+    """How a place is built up and furnished.
 
     Attributes:
         built_up: share of the frontage with houses, 0..1.
-        set_back_m: between walkway and front, (least, most).
-        floors: of the houses, (least, most).
-        walls: share of the gaps that a wall, fence or hedge closes.
-        tree_gap_m: mean distance of the trees along a walkway; 0 for none.
-        parapet: whether a low concrete wall follows the walkways' outer edges.
-        parked: share of the parking strips in use.
+        set_back_m: smallest and largest distance between walkway and front of a house.
+        floors: smallest and largest number of floors.
+        walls: share of the gaps between houses that a wall, fence or hedge closes.
+        tree_gap_m: mean distance of trees along a walkway, 0 for no trees.
+        parapet: whether a low concrete wall follows the outer edges of the walkways.
+        parked: share of the parking strips that is in use.
     """
 
     built_up: float
@@ -50,7 +50,7 @@ class Style:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, density: float) -> Style:
-        """Draw a place between a loose suburb (density 0) and a dense old town (1)."""
+        """Draw a style between a loose suburb (density 0) and a dense old town (density 1)."""
         return cls(
             built_up=0.35 + 0.6 * density,
             set_back_m=(0.1, float(rng.uniform(0.5, 7.0) * (1.3 - density))),
@@ -63,7 +63,7 @@ class Style:
 
 
 def furnish(ground: Ground, arms: list[Arm], style: Style, rng: np.random.Generator) -> list[Solid]:
-    """Return everything that stands along the arms; takes care that nothing stands on a road or walkway."""
+    """Return all static objects along the arms, none of them on a carriageway; marks built-up ground."""
     solids: list[Solid] = []
     for arm in arms:
         for side in (1, -1):
@@ -73,7 +73,7 @@ def furnish(ground: Ground, arms: list[Arm], style: Style, rng: np.random.Genera
 
 
 def station(arm: Arm, along_m: float, left_m: float) -> tuple[float, float, float]:
-    """Return x, y and the outward heading at an arc length of an arm, moved to the left."""
+    """Return x, y and the outward heading at an arc length of an arm, shifted to the left."""
     index = min(int(along_m / 0.5), len(arm.line) - 2)
     step = arm.line[index + 1] - arm.line[index]
     yaw = float(np.arctan2(step[1], step[0]))
@@ -82,7 +82,7 @@ def station(arm: Arm, along_m: float, left_m: float) -> tuple[float, float, floa
 
 
 def is_free(ground: Ground, footprint: tuple[float, float, float, float, float], margin_m: float) -> bool:
-    """Tell whether x, y, length, width, yaw stands on untouched ground only."""
+    """Return whether a footprint (x, y, length, width, yaw), with a margin, lies on unused ground only."""
     x, y, length, width, yaw = footprint
     along = np.linspace(-0.5, 0.5, max(3, round(length) + 1)) * (length + 2 * margin_m)
     across = np.linspace(-0.5, 0.5, max(3, round(width) + 1)) * (width + 2 * margin_m)
@@ -92,7 +92,7 @@ def is_free(ground: Ground, footprint: tuple[float, float, float, float, float],
 
 
 def occupy(ground: Ground, footprint: tuple[float, float, float, float, float]) -> None:
-    """Mark the ground under x, y, length, width, yaw as built on."""
+    """Mark the ground under a footprint (x, y, length, width, yaw) as built up."""
     x, y, length, width, yaw = footprint
     ground.paint(bev_corners([[x, y, 0, length, width, 1, yaw]])[0], Material.CONCRETE)
 
@@ -100,7 +100,7 @@ def occupy(ground: Ground, footprint: tuple[float, float, float, float, float]) 
 def house(
     x: float, y: float, size: tuple[float, float, float], yaw: float, rng: np.random.Generator
 ) -> list[Solid]:
-    """Return a house: a block, sometimes with a second storey that is set back, an annexe or a balcony."""
+    """Return a house: a block of (length, width, height), sometimes with a smaller block on its roof."""
     length, width, height = size
     material = Material.BRICK if rng.random() < 0.35 else Material.PLASTER
     colour = None if material == Material.BRICK else _FACADES[rng.integers(len(_FACADES))]
@@ -112,7 +112,7 @@ def house(
 
 
 def _frontage(ground: Ground, arm: Arm, side: int, style: Style, rng: np.random.Generator) -> list[Solid]:
-    """Houses in a row along one side, as near to the corner as the ground allows, and what is between."""
+    """Return houses in a row along one side, as near to the corner as the ground allows, and their gaps."""
     solids: list[Solid] = []
     along = 3.0
     while along < FURNISHED_M:
@@ -137,7 +137,7 @@ def _frontage(ground: Ground, arm: Arm, side: int, style: Style, rng: np.random.
 def _gap(
     ground: Ground, arm: Arm, side: int, span: tuple[float, float], style: Style, rng: np.random.Generator
 ) -> list[Solid]:
-    """Close a gap between houses by a wall, a fence or a hedge, or leave it open with some bushes."""
+    """Return a wall, a fence or a hedge that closes a gap between houses, or nothing, and some plants."""
     solids: list[Solid] = []
     kind = rng.choice(["wall", "fence", "hedge"]) if rng.random() < style.walls else "open"
     edge = side * (arm.profile.edge_m + 0.5)
@@ -165,7 +165,7 @@ def _gap(
 
 
 def _street_furniture(arm: Arm, side: int, style: Style, rng: np.random.Generator) -> list[Solid]:
-    """Trees, lamp posts, signs, cabinets, bollards and shelters in the strip next to the kerb."""
+    """Return trees, lamp posts, signs, cabinets, bollards and shelters in the strip next to the kerb."""
     solids: list[Solid] = []
     strip = side * (arm.profile.kerb_m + 0.42)
     shelter_at = rng.uniform(25, 80) if rng.random() < 0.35 else np.inf
@@ -193,7 +193,7 @@ def _street_furniture(arm: Arm, side: int, style: Style, rng: np.random.Generato
 
 
 def tree(x: float, y: float, rng: np.random.Generator) -> list[Solid]:
-    """Return a trunk and a crown of one or two porous ellipsoids, high enough for a lorry to pass below."""
+    """Return a trunk and a crown of one or two porous ellipsoids, high enough for a truck to pass below."""
     stem, crown = float(rng.uniform(3.4, 4.2)), float(rng.uniform(1.8, 5.0))
     radius, girth = float(rng.uniform(0.9, 2.4)), float(rng.uniform(0.16, 0.42))
     trunk = stem + crown / 2
@@ -268,7 +268,7 @@ def _small_thing(x: float, y: float, yaw: float, rng: np.random.Generator) -> li
 
 
 def _shelter(x: float, y: float, yaw: float) -> list[Solid]:
-    """A bus stop: a glass wall at the kerb side, a roof and an end wall with an advertisement."""
+    """Return a bus shelter: a glass wall at the kerb, a roof, and an end wall with an advertisement."""
     end_x, end_y = x + 2.0 * np.cos(yaw), y + 2.0 * np.sin(yaw)
     return [
         Solid((x, y, 1.3), (4.0, 0.06, 2.1), Material.GLASS, yaw),
@@ -278,7 +278,7 @@ def _shelter(x: float, y: float, yaw: float) -> list[Solid]:
 
 
 def park_along(arms: list[Arm], style: Style, rng: np.random.Generator) -> list[Parked]:
-    """Return vehicles that stand in the arms' parking strips, in the direction of the traffic."""
+    """Return vehicles in the parking strips of the arms, in the direction of the traffic."""
     parked = []
     for arm in arms:
         profile = arm.profile

@@ -1,4 +1,4 @@
-"""What surfaces are made of: how they look to a LiDAR and to a camera."""
+"""Materials of surfaces, and how they look to a LiDAR and to a camera."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Material(IntEnum):
-    """Kinds of surface; the camera draws one texture for each."""
+    """Kinds of surfaces; the camera draws a texture for each."""
 
     ASPHALT = 0
     PAVING = 1
@@ -25,7 +25,7 @@ class Material(IntEnum):
     CLOTH = 14
 
 
-# Diffuse reflectance at the LiDAR's 905 nm, 0..1; a retro-reflecting sign is clipped to full scale.
+# Diffuse reflectance at the 905 nm of the LiDAR, 0..1; retro-reflecting signs exceed the scale.
 REFLECTANCE = {
     Material.ASPHALT: 0.14,
     Material.PAVING: 0.30,

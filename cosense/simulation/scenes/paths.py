@@ -1,4 +1,4 @@
-"""Polylines in the plane with arc length: centre lines of roads and the ways of road users."""
+"""Polylines in the plane with arc length: centre lines of roads, and routes of road users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEP_M = 0.5
 
 
 def resample(points: Line) -> Line:
-    """Return the polyline (n,2) with points at equal distances of about `STEP_M`."""
+    """Return a polyline (n,2) with its points at equal distances of about `STEP_M`."""
     gaps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     points = points[np.concatenate([[True], gaps > 1e-6])]
     along = np.concatenate([[0.0], np.cumsum(gaps[gaps > 1e-6])])
@@ -35,24 +35,24 @@ def normals(line: Line) -> Line:
 
 
 def offset(line: Line, left_m: float) -> Line:
-    """Return the polyline moved sideways, to the left for positive values."""
+    """Return the polyline shifted sideways, to the left for positive values."""
     return line + normals(line) * left_m
 
 
 def ribbon(line: Line, left_m: float, right_m: float) -> Line:
-    """Return the outline of the strip between two sideways offsets (left is positive)."""
+    """Return the outline of the strip between two sideways offsets (left is positive) of a polyline."""
     return np.concatenate([offset(line, left_m), offset(line, right_m)[::-1]])
 
 
 def part(line: Line, start_m: float, end_m: float) -> Line:
-    """Return the polyline between two arc lengths."""
+    """Return the part of a polyline between two arc lengths."""
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     at = np.linspace(max(start_m, 0.0), min(end_m, along[-1]), max(2, round((end_m - start_m) / STEP_M) + 1))
     return np.column_stack([np.interp(at, along, line[:, 0]), np.interp(at, along, line[:, 1])])
 
 
 def connect(before: Line, after: Line) -> Line:
-    """Join two polylines by a smooth curve that leaves the one and enters the other along their tangents."""
+    """Join two polylines by a smooth curve that leaves the first and enters the second along its tangent."""
     start, end = before[-1], after[0]
     leave, arrive = before[-1] - before[-2], after[1] - after[0]
     reach = np.linalg.norm(end - start) * 0.39
@@ -64,7 +64,7 @@ def connect(before: Line, after: Line) -> Line:
 
 
 def through(corners: Line, radius_m: float) -> Line:
-    """Return the polyline through corners (n,2), each rounded off over at most `radius_m` of either leg."""
+    """Return the polyline through corners (n,2), each rounded over at most `radius_m` of either leg."""
     line = corners[:1]
     for before, corner, after in zip(corners[:-2], corners[1:-1], corners[2:], strict=True):
         into, out = before - corner, after - corner
@@ -78,16 +78,16 @@ def through(corners: Line, radius_m: float) -> Line:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """The way of a kind of road user from where it appears to where it leaves.
+    """The way of a kind of road user, from where it appears to where it leaves.
 
     Attributes:
-        line: (n,2) polyline at steps of `step_m`.
-        step_m: very nearly `STEP_M`.
-        user: who goes there: "vehicle", "cyclist" or "pedestrian".
-        speed_mps: what is allowed or usual there.
+        line: (n,2) polyline in steps of `step_m`.
+        step_m: distance between points, very nearly `STEP_M`.
+        user: kind of road user: "vehicle", "cyclist" or "pedestrian".
+        speed_mps: usual or permitted speed.
         large: whether trucks and buses fit around its bends.
-        tree: for nearest points of the line.
-        limits_mps: (n,) speed that the bends, and braking ahead of them, allow.
+        tree: search tree for the nearest points of the line.
+        limits_mps: (n,) speed that the bends, and braking before them, allow.
     """
 
     line: Line
@@ -100,7 +100,7 @@ class Route:
 
     @classmethod
     def along(cls, line: Line, user: str, speed_mps: float) -> Route:
-        """Prepare a route along a polyline; bends limit the speed to 2 m/s^2 sideways."""
+        """Return a route along a polyline; bends limit the speed to a lateral acceleration of 2 m/s^2."""
         line = resample(line)
         tangent = np.diff(line, axis=0)
         heading = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
@@ -118,18 +118,18 @@ class Route:
         return (len(self.line) - 1) * self.step_m
 
     def at(self, along_m: NDArray[np.float64]) -> Line:
-        """Return points (n,2) at arc lengths (n,); the ends go on straight."""
+        """Return points (n,2) at arc lengths (n,); beyond its ends the route goes on straight."""
         return Routes.of([self]).at(np.zeros(len(along_m), dtype=np.int64), along_m)
 
 
 @dataclass(frozen=True)
 class Routes:
-    """The lines of many routes end to end, to look up many places at once.
+    """The lines of many routes in one array, to look up many places at once.
 
     Attributes:
-        points: (n,2) of all routes.
-        first, last: (routes,) rows of `points` at which each begins and ends.
-        step_m: (routes,).
+        points: (n,2) points of all routes.
+        first, last: (routes,) rows of `points` at which each route begins and ends.
+        step_m: (routes,) distance between the points of each route.
     """
 
     points: Line
@@ -149,7 +149,7 @@ class Routes:
         )
 
     def at(self, route: NDArray[np.int64], along_m: NDArray[np.float64]) -> Line:
-        """Return points (n,2) at arc lengths (n,) of routes (n,); the ends go on straight."""
+        """Return points (n,2) at arc lengths (n,) of routes (n,); beyond their ends they go on straight."""
         position = self.first[route] + along_m / self.step_m[route]
         index = np.clip(np.floor(position).astype(np.int64), self.first[route], self.last[route] - 1)
         fraction = (position - index)[:, None]

@@ -1,7 +1,7 @@
-"""Roads as arms that leave a middle: their cross-section, their paint, and who goes where on them.
+"""Roads as arms that leave a middle: their cross-sections, their markings, and the routes along them.
 
-From the centre line outwards, on either side: lanes, a strip for cyclists, a strip for parking, the kerb,
-a walkway. Traffic keeps to the right. A road that only passes is two arms.
+From the centre line outwards, each side has lanes, a strip for cyclists, a strip for parking, a kerb and a
+walkway. Traffic keeps to the right. A road that only passes consists of two arms.
 """
 
 from __future__ import annotations
@@ -25,14 +25,23 @@ from cosense.simulation.scenes.paths import (
 )
 from cosense.simulation.scenes.surface import Ground
 
-# Pedestrians keep apart by direction: two ways on each walkway, measured from its outer edge.
+# Pedestrians of the two directions use different lines of a walkway, at these distances from its outer edge.
 _WALK_IN_M, _WALK_OUT_M = 1.6, 0.5
 WALK_ROUTE_M = 75.0
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Cross-section of a road, the same on both sides, in metres; `lanes` in each direction."""
+    """Cross-section of a road, the same on both sides.
+
+    Attributes:
+        lanes: number of lanes in each direction.
+        lane_m: width of a lane.
+        cycle_m: width of the strip for cyclists, 0 if there is none.
+        parking_m: width of the parking strip, 0 if there is none.
+        walk_m: width of the walkway.
+        speed_mps: permitted speed of vehicles.
+    """
 
     lanes: int
     lane_m: float
@@ -43,12 +52,12 @@ class Profile:
 
     @property
     def kerb_m(self) -> float:
-        """From the centre line to the kerb."""
+        """Distance of the kerb from the centre line."""
         return self.lanes * self.lane_m + self.cycle_m + self.parking_m
 
     @property
     def edge_m(self) -> float:
-        """From the centre line to the outer edge of the walkway."""
+        """Distance of the walkway's outer edge from the centre line."""
         return self.kerb_m + self.walk_m
 
 
@@ -57,10 +66,10 @@ class Arm:
     """One road that leaves the middle.
 
     Attributes:
-        line: centre line outwards from the middle.
-        profile: its cross-section.
-        mouth_m: arc length at which the junction's own area ends.
-        crossing: whether pedestrians cross it there.
+        line: centre line, outwards from the middle.
+        profile: cross-section.
+        mouth_m: arc length at which the area of the junction ends.
+        crossing: whether pedestrians cross the arm there.
     """
 
     line: Line
@@ -69,16 +78,16 @@ class Arm:
     crossing: bool
 
     def inbound(self, from_centre_m: float) -> Line:
-        """Way towards the middle, at a distance from the centre line, up to the mouth."""
+        """Return the line towards the middle, up to the mouth, at a distance from the centre line."""
         return part(offset(self.line, from_centre_m), self.mouth_m, length_of(self.line))[::-1]
 
     def outbound(self, from_centre_m: float) -> Line:
-        """Way from the mouth outwards, at a distance from the centre line."""
+        """Return the line from the mouth outwards, at a distance from the centre line."""
         return part(offset(self.line, -from_centre_m), self.mouth_m, length_of(self.line))
 
     @property
     def heading(self) -> float:
-        """Direction in which it leaves the middle, radians."""
+        """Direction in which the arm leaves the middle, in radians."""
         step = self.line[1] - self.line[0]
         return float(np.arctan2(step[1], step[0]))
 
@@ -92,7 +101,7 @@ def arm_line(heading: float, length_m: float, bend_per_m: float) -> Line:
 
 
 def mouth_of(heading: float, profile: Profile, others: list[tuple[float, Profile]], fillet_m: float) -> float:
-    """Return how far from the middle an arm is clear of its neighbours, with rounded corners."""
+    """Return the distance from the middle at which an arm is clear of the others, with rounded corners."""
     clear = 0.0
     for other, other_profile in others:
         between = abs((other - heading + np.pi) % (2 * np.pi) - np.pi)
@@ -103,7 +112,7 @@ def mouth_of(heading: float, profile: Profile, others: list[tuple[float, Profile
 
 
 def paint_roads(ground: Ground, arms: list[Arm]) -> None:
-    """Paint walkways, carriageways, lane markings and crossings of arms that are sorted by heading."""
+    """Paint the walkways, carriageways, markings and crossings of arms that are sorted by heading."""
     for level, material in (("edge_m", Material.PAVING), ("kerb_m", Material.ASPHALT)):
         rim = []
         for arm in arms:
@@ -145,7 +154,7 @@ def _stripe(ground: Ground, line: Line, start_m: float, end_m: float, left_m: fl
 
 
 def vehicle_routes(arms: list[Arm]) -> list[Route]:
-    """Return every movement of vehicles: straight on any lane, left from the inner, right from the outer."""
+    """Return all routes of vehicles: straight on each lane, left on the inner, right on the outer."""
     routes = []
     for origin in arms:
         for target in arms:
@@ -169,7 +178,7 @@ def vehicle_routes(arms: list[Arm]) -> list[Route]:
 
 
 def cyclist_routes(arms: list[Arm]) -> list[Route]:
-    """Return the straight and right-turning movements on the strips for cyclists."""
+    """Return the routes of cyclists on their strips, straight on and to the right."""
     routes = []
     with_strip = [arm for arm in arms if arm.profile.cycle_m > 0]
     for origin in with_strip:
@@ -187,9 +196,9 @@ def _cycle_way(arm: Arm, inbound: bool) -> Line:
 
 
 def pedestrian_routes(arms: list[Arm]) -> list[Route]:
-    """Return the ways around the corners between neighbouring arms, and across the arms with a crossing.
+    """Return the routes of pedestrians around the corners between arms, and over the crossings.
 
-    `arms` are sorted by heading. The way around a corner and its reverse use the two halves of the walkway.
+    `arms` are sorted by heading. The two directions around a corner use different halves of the walkway.
     """
     routes = []
     for index, arm in enumerate(arms):
@@ -209,6 +218,6 @@ def pedestrian_routes(arms: list[Arm]) -> list[Route]:
 
 
 def _walk(arm: Arm, side: int, from_edge_m: float, start_m: float) -> Line:
-    """Walkway of one side (+1 left of the outward direction), outwards from an arc length."""
+    """Return a line on the walkway of one side (+1 is left of the outward direction), from an arc length."""
     way = offset(arm.line, side * (arm.profile.edge_m - from_edge_m))
     return part(way, start_m, start_m + WALK_ROUTE_M)

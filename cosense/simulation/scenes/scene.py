@@ -1,4 +1,4 @@
-"""What a scene family builds: the surroundings, the ways through them and where the roadside units stand."""
+"""The struct that describes a scene: surroundings, routes, parked vehicles and places of roadside units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cosense.simulation.scenes.surface import Ground
 
 @dataclass(frozen=True)
 class Mast:
-    """Where a roadside unit is: position in metres, heading of its sensors in radians, in the scene."""
+    """Place of a roadside unit in the scene: position in metres, heading of its sensors in radians."""
 
     x: float
     y: float
@@ -22,7 +22,7 @@ class Mast:
 
 @dataclass(frozen=True)
 class Parked:
-    """A vehicle that stands: its body and its pose in the scene."""
+    """A parked vehicle: its body and its pose in the scene, in metres and radians."""
 
     body: Body
     x: float
@@ -32,20 +32,20 @@ class Parked:
 
 @dataclass(frozen=True)
 class Scene:
-    """One place, without its traffic. Coordinates are metres around the middle of the place, z = 0 the road.
+    """One place without its traffic, in metres relative to its middle, with the road at z = 0.
 
     Attributes:
-        family: which builder made it.
-        surroundings: solids that never move.
-        ground: surfaces.
-        routes: ways of vehicles, cyclists and pedestrians.
+        family: name of the family of scenes.
+        surroundings: static solids.
+        ground: surfaces of the ground.
+        routes: routes of vehicles, cyclists and pedestrians.
         masts: candidate places of roadside units.
-        parked: vehicles that stand.
-        ego_routes: rows of `routes` that suit an instrumented vehicle, as often as they should come up.
-        focus_m: arc length on each of `ego_routes` at which the place is passed.
-        vehicles: how many vehicles are on the move.
-        pedestrians: how many people walk.
-        cyclists: how many people cycle.
+        parked: parked vehicles.
+        ego_routes: rows of `routes` for instrumented vehicles; a row may be repeated to be drawn more often.
+        focus_m: arc length on each of `ego_routes` at which it passes the middle of the place.
+        vehicles: number of moving vehicles.
+        pedestrians: number of pedestrians.
+        cyclists: number of cyclists.
     """
 
     family: str

@@ -1,6 +1,6 @@
-"""The solids that a scene is made of, as arrays: upright boxes, cylinders and ellipsoids.
+"""The solids that a scene consists of, as arrays: upright boxes, cylinders and ellipsoids.
 
-A solid may be porous (foliage): a ray then flies a random way into it before it meets a leaf, or passes.
+A solid may be porous (foliage): a ray then travels a random distance inside before it hits a leaf, or passes.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True)
 class Primitives:
-    """P solids, turned only about the vertical.
+    """P solids, rotated only about the vertical.
 
     Attributes:
-        centre: (P,3) metres.
-        half: (P,3) half extents in metres; a cylinder's axis is z.
-        yaw: (P,) radians.
+        centre: (P,3) centres in metres.
+        half: (P,3) half extents in metres; the axis of a cylinder is z.
+        yaw: (P,) rotation about +z in radians.
         shape: (P,) values of `Shape`.
-        free_path_m: (P,) mean way of a ray inside before it hits; 0 for a solid.
+        free_path_m: (P,) mean distance that a ray travels inside before it hits; 0 if it is not porous.
         material: (P,) values of `Material`.
         colour: (P,3) albedo, 0..1.
-        reflectance: (P,) for the LiDAR.
+        reflectance: (P,) reflectance at the wavelength of the LiDAR.
         owner: (P,) row of the actor that the solid belongs to, `STATIC` for the surroundings.
     """
 
@@ -59,7 +59,7 @@ class Primitives:
 
 @dataclass(frozen=True)
 class Solid:
-    """One solid, as scenes and bodies are described; see `Primitives`."""
+    """One solid, as builders of scenes and bodies describe it (see `Primitives`); `size` is its extent."""
 
     centre: tuple[float, float, float]
     size: tuple[float, float, float]
@@ -71,7 +71,7 @@ class Solid:
 
 
 def gather(solids: Sequence[Solid]) -> Primitives:
-    """Turn a list of solids into arrays that belong to the surroundings."""
+    """Return solids as arrays, owned by the surroundings."""
     colours = [ALBEDO[s.material] if s.colour is None else s.colour for s in solids]
     return Primitives(
         centre=np.array([s.centre for s in solids], dtype=np.float32).reshape(-1, 3),
@@ -87,18 +87,19 @@ def gather(solids: Sequence[Solid]) -> Primitives:
 
 
 def concatenate(parts: Sequence[Primitives]) -> Primitives:
-    """Join several sets of solids, in order."""
+    """Join several sets of solids in order."""
     return Primitives(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Primitives))
     )
 
 
 def place(parts: Primitives, poses: NDArray[np.float64]) -> Primitives:
-    """Move solids given in their owners' frames to where the owners are.
+    """Return the solids of bodies at the poses of their owners.
 
     Args:
-        parts: `owner` is a row of `poses`; the frame of an owner lies on the ground under its centre.
-        poses: (A,4) x, y, z, yaw.
+        parts: solids in the frames of their owners, which lie on the ground under their centres; `owner` is a
+            row of `poses`.
+        poses: (A,4) poses of the owners: x, y, z, yaw.
     """
     pose = poses[parts.owner]
     cos, sin = np.cos(pose[:, 3]), np.sin(pose[:, 3])

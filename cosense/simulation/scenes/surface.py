@@ -1,4 +1,4 @@
-"""The ground of a scene: a raster of surfaces, raised where people walk, and where rays meet it."""
+"""The ground of a scene: a raster of materials, raised where people walk, and its intersection with rays."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ EXTENT_M = 140.0
 CELL_M = 0.1
 KERB_M = 0.13
 _RAISED = (Material.PAVING, Material.GRASS)
-# Sub-pixel bits of OpenCV's polygon filler.
+# Number of fractional bits in the coordinates of OpenCV's polygons.
 _SHIFT = 8
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Surfaces within ±`EXTENT_M` of the scene's origin; beyond, the border's cell goes on.
+    """The ground within ±`EXTENT_M` of the origin of a scene; beyond, the cells of the border go on.
 
     Attributes:
-        surface: (H,W) uint8 values of `Material`, row along y, column along x. Walkways and lawns are
-            raised by a kerb.
+        surface: (H,W) uint8, values of `Material`, rows along y and columns along x. Walkways and lawns are
+            raised by the height of a kerb.
     """
 
     surface: NDArray[np.uint8] = field(
@@ -35,7 +35,7 @@ class Ground:
     )
 
     def paint(self, outline: NDArray[np.float64], material: Material) -> None:
-        """Fill a polygon (n,2) of scene coordinates in metres."""
+        """Fill a polygon (n,2), given in the scene in metres, with a material."""
         pixels = (outline + EXTENT_M) / CELL_M - 0.5
         cv2.fillPoly(
             self.surface, [np.round(pixels * 2**_SHIFT).astype(np.int32)], int(material), shift=_SHIFT
@@ -53,14 +53,14 @@ class Ground:
 
 @dataclass(frozen=True)
 class GroundTensors:
-    """A `Ground` on the device, with tables by material.
+    """A `Ground` as tensors on a device, with the properties of each material.
 
     Attributes:
-        surface: (H*W,) uint8.
-        size: H = W.
-        raised: (materials,) bool.
-        reflectance: (materials,).
-        albedo: (materials,3).
+        surface: (H*W,) uint8, the raster of the ground.
+        size: number of rows and of columns.
+        raised: (materials,) bool, True for what a kerb raises.
+        reflectance: (materials,) reflectance for the LiDAR.
+        albedo: (materials,3) albedo for the camera.
     """
 
     surface: Tensor
@@ -80,7 +80,7 @@ class GroundTensors:
         )
 
     def material_at(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the material (n,) at scene coordinates (n,), (n,)."""
+        """Return the material (n,) at coordinates x (n,) and y (n,) of the scene."""
         column = ((x + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
         row = ((y + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
         return self.surface[row * self.size + column].long()
@@ -88,11 +88,11 @@ class GroundTensors:
     def meet(self, directions: Tensor, T_scene_sensor: Matrix) -> tuple[Tensor, Tensor, Tensor]:
         """Return where rays (R,3) of a sensor meet the ground.
 
-        A ray first passes the level of the walkways; where it finds none there it goes on to the road, and
-        where it would arrive under a walkway it has hit the kerb's face on its way, found by bisection.
+        A ray first reaches the level of the walkways. If there is none at that place, it goes on to the road;
+        if it would arrive there below a walkway, it has hit the face of the kerb, which bisection locates.
 
         Returns:
-            range (R,) with inf above the horizon, material (R,), and whether it is a kerb's face (R,).
+            ranges (R,), inf above the horizon; materials (R,); whether the face of a kerb was hit (R,).
         """
         rotation = torch.tensor(T_scene_sensor[:2, :3], device=directions.device, dtype=directions.dtype)
         slope_x, slope_y = (directions @ rotation.T).T

@@ -1,4 +1,4 @@
-"""Pinhole cameras rendered by the same ray casting: one ray through the middle of each pixel."""
+"""Pinhole cameras, rendered by ray casting: one ray through the middle of each pixel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cosense.simulation.sensors.textures import Surface, paint, sky
 _NEAR_M = 0.1
 _HAZE_M = 350.0
 _AMBIENT = 0.55
-# Which pairs of the eight corners (-1/+1 in x, y, z; x slowest) are edges of a box.
+# The eight corners of a box (-1 or +1 in x, y, z, with x slowest), and the pairs of them that form an edge.
 _CORNERS = [(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]
 _EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
 
@@ -36,9 +36,9 @@ class CameraModel:
     """A camera on an agent.
 
     Attributes:
-        position: in the agent frame, metres.
-        pitch_rad: downwards.
-        focal_px: focal length, the same in both directions.
+        position: position of the lens in the agent frame, in metres.
+        pitch_rad: downward tilt of the optical axis.
+        focal_px: focal length, equal in both directions.
         size: width and height of the image in pixels.
     """
 
@@ -49,7 +49,7 @@ class CameraModel:
 
     @property
     def K(self) -> NDArray[np.float64]:
-        """(3,3); pixel (0,0) is the middle of the first pixel."""
+        """Pinhole matrix (3,3); (0,0) is the middle of the first pixel."""
         width, height = self.size
         return np.array(
             [
@@ -61,7 +61,7 @@ class CameraModel:
 
     @property
     def T_camera_agent(self) -> Matrix:
-        """(4,4) into the optical frame: z forward, x right, y down."""
+        """Transform (4,4) to the optical frame: z forward, x right, y down."""
         cos, sin = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
         rotation = np.array([[0.0, -1.0, 0.0], [-sin, 0.0, -cos], [cos, 0.0, -sin]])
         return transform_from(rotation, -rotation @ np.array(self.position))
@@ -73,7 +73,14 @@ MAST_CAMERA = CameraModel((0.1, 0.0, 0.15), 0.22, 700.0, (960, 540))
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """The rays of a camera in its agent's orientation; rows and columns are those of the image."""
+    """The rays of a camera; rows and columns are those of the image.
+
+    Attributes:
+        directions: (R,3) unit vectors in the orientation of the agent, row by row.
+        columns, rows: size of the image in pixels.
+        focal_px: focal length.
+        R_camera_agent: (3,3) rotation from the agent frame to the optical frame.
+    """
 
     directions: Tensor
     columns: int
@@ -95,7 +102,7 @@ class PixelGrid:
         return cls(directions, width, height, model.focal_px, rotation)
 
     def windows(self, solids: Solids) -> Windows:
-        """See `RayGrid`: the rectangle around the part of each solid's hull that is in front."""
+        """See `RayGrid`: the rectangle around the part of each solid that is in front of the lens."""
         device = self.directions.device
         local = torch.tensor(_CORNERS, device=device) * solids.half[:, None]
         cos, sin = solids.cos[:, None], solids.sin[:, None]
@@ -112,7 +119,7 @@ class PixelGrid:
         share = (_NEAR_M - start[..., 2:]) / torch.where(
             start[..., 2:] == end[..., 2:], 1.0, end[..., 2:] - start[..., 2:]
         )
-        # Where an edge passes the plane just before the lens, it is cut there.
+        # An edge is cut where it passes the plane just before the lens.
         cut = start + share * (end - start)
         passes = (start[..., 2] < _NEAR_M) != (end[..., 2] < _NEAR_M)
         points = torch.cat([corner, cut], 1)
@@ -126,7 +133,7 @@ class PixelGrid:
 
 
 def _span(low: Tensor, high: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the first of `count` pixels, centred on zero, and how many a stretch covers."""
+    """Return the first pixel that a stretch covers, and how many, for `count` pixels centred on zero."""
     middle = (count - 1) / 2
     first = (low.clamp(-count, count) + middle).floor().clamp(0, count).long()
     last = (high.clamp(-count, count) + middle).ceil().clamp(-1, count - 1).long()
@@ -146,13 +153,13 @@ def render(
     Args:
         model: the camera.
         primitives: all solids of the scene.
-        ground: of the scene.
-        T_scene_agent: (4,4) pose of the agent, turned only about the vertical.
-        sun: (3,) unit vector towards the sun in the scene.
-        generator: draws the leaves that rays meet, and the noise of the pixels.
+        ground: the ground of the scene.
+        T_scene_agent: (4,4) pose of the agent, rotated only about the vertical.
+        sun: (3,) unit vector towards the sun, in the scene.
+        generator: draws the leaves that rays meet, and the noise of the pixels; its device is used.
     """
     device = generator.device
-    # Rays start at the lens; they keep the agent's orientation, in which solids are upright.
+    # Rays start at the lens, in the orientation of the agent, in which solids are upright.
     T_scene_lens = T_scene_agent @ transform_from(np.eye(3), model.position)
     grid = PixelGrid.of(model, device)
     solids = solids_in_sensor(primitives, T_scene_lens, device)
@@ -171,7 +178,7 @@ def render(
     haze = torch.exp(-range_m[hit] / _HAZE_M)[:, None]
     colour[hit] = paint(surface) * light[:, None] * 1.25 * haze + colour[hit] * (1 - haze)
     colour += 0.012 * torch.randn(colour.shape, generator=generator, device=device)
-    # Displays expect roughly the square root of the light.
+    # Displays expect roughly the square root of the radiance.
     image = (colour.clamp(0, 1) ** (1 / 1.8) * 255).round().to(torch.uint8)
     return np.asarray(image.reshape(grid.rows, grid.columns, 3).cpu().numpy())
 
@@ -186,7 +193,7 @@ def _surface(
     solids: Solids,
     primitives: Primitives,
 ) -> Surface:
-    """Describe what the rays `hit` meet, in the axes of the solids."""
+    """Return the places where the rays `hit` meet surfaces, in the axes of the solids."""
     device = grid.directions.device
     row = solid[hit].clamp_min(0)
     point = grid.directions[hit] * range_m[hit, None]

@@ -1,9 +1,9 @@
-"""What real recordings get wrong, drawn from what was measured on DAIR-V2X-C.
+"""Errors of time and position in real recordings, drawn as they were measured on DAIR-V2X-C.
 
-Times: the clouds of vehicle and roadside unit differ by sigma 17.5 ms, |dt| median 15.2 ms, at most 30 ms;
+Times: the clouds of vehicle and roadside unit differ with sigma 17.5 ms, median |dt| 15.2 ms, 30 ms at most;
 the vehicle's image is about 100 ms later than its cloud (5th to 95th percentile 73 to 128 ms), the unit's
-within sigma 14 ms of its own. Poses: the error of the unit's position is exactly zero for a third of the
-pairs, else about 0.9 m, at most 1.56 m; it is constant over a sequence.
+within sigma 14 ms of its cloud. Poses: the error of the unit's position is exactly zero for a third of the
+pairs, else about 0.9 m, 1.56 m at most; it is constant over a sequence.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ OFFSET_LIMIT_M = 1.56
 
 
 def cloud_delay_ns(rng: np.random.Generator) -> int:
-    """Draw the time of a unit's cloud after (negative: before) the ego's, in whole µs as ns.
+    """Draw the time in ns from the ego's cloud to that of another agent, rounded to microseconds.
 
-    A uniform spread over ±30 ms has the sigma 17.3 ms, the median 15 ms and the limit that were measured:
-    two clocks that run freely, pairs taken within the limit.
+    A uniform spread over ±30 ms has sigma 17.3 ms, median 15 ms and the limit that were measured, as expected
+    from two clocks that run freely if pairs are formed within the limit.
     """
     return round(rng.uniform(-CLOUD_LIMIT_MS, CLOUD_LIMIT_MS) * 1e3) * 1000
 
 
 def image_delay_ns(rng: np.random.Generator, kind: str) -> int:
-    """Draw the time of a camera's image after the cloud of the same agent, in ns."""
+    """Draw the time in ns from an agent's cloud to its image."""
     mean, sigma = (100.0, 16.7) if kind == "vehicle" else (0.0, 14.0)
     return round(float(np.clip(rng.normal(mean, sigma), mean - 2.5 * sigma, mean + 2.5 * sigma)) * 1e3) * 1000
 
 
 def position_offset_m(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw the position error of a roadside unit: true minus claimed position in the world, metres."""
+    """Draw the position error of a roadside unit: true minus claimed position in the world, in metres."""
     if rng.random() < 1 / 3:
         return 0.0, 0.0
     while True:

@@ -1,8 +1,8 @@
-"""The two LiDARs: beam tables, and what noise, weak returns and materials make of exact hits.
+"""The two LiDARs: their beams, and the effect of noise, weak returns and materials on exact hits.
 
-Vehicle: Hesai Pandar40P, 40 beams, 10 Hz, 0.2 degrees in azimuth. Roadside: solid-state class of DAIR-V2X,
-100 x 40 degrees, 300 beams. All rays of a sweep are cast at one moment: the motion of the sensor during the
-tenth of a second is left out, as if it had been compensated.
+Vehicle: Hesai Pandar40P with 40 beams, 10 Hz, 0.2 degrees in azimuth. Roadside: a solid-state LiDAR like that
+of DAIR-V2X with 100 x 40 degrees and 300 beams. All rays of a sweep are cast at one moment: the motion during
+a sweep is left out, as if it had been compensated.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from cosense.simulation.sensors.raycast import (
     surface_normals,
 )
 
-# Elevation of the beams in degrees: 38 read off the real scan shared/data/lidar_scans/pandar40p.pcd
-# (tier4/nebula, Apache-2.0), in which a beam's points share one elevation to 1e-3 degrees. The scan has no
-# return of the two lowest; theirs are those of the data sheet.
+# Elevations of the beams in degrees. 38 of them were read off a real scan (pandar40p.pcd of tier4/nebula,
+# Apache-2.0), in which the points of a beam share one elevation to 1e-3 degrees; the two lowest have no
+# return in that scan and are those of the data sheet.
 # fmt: off
 PANDAR40P_DEG = (
     -25.0, -19.0, -14.018, -13.062, -12.094, -11.120, -10.133, -9.148, -8.147, -7.151, -6.149, -5.814, -5.479,
@@ -43,12 +43,12 @@ class LidarModel:
     """A LiDAR.
 
     Attributes:
-        elevations_deg: of the beams, ascending.
-        azimuths: rays across.
-        field_deg: horizontal field of view, centred on the heading; 360 turns all around.
-        max_range_m: no return from farther away.
-        sensitivity_m: range from which a 10 % target, hit squarely, returns half of the pulses.
-        min_range_m: no return from nearer.
+        elevations_deg: elevations of the beams, ascending.
+        azimuths: number of rays of each beam.
+        field_deg: horizontal field of view, centred on the heading; 360 for a full turn.
+        max_range_m: largest range of a return.
+        sensitivity_m: range at which half of the pulses return from a 10 % target that is hit squarely.
+        min_range_m: smallest range of a return.
         noise_m: standard deviation of the range.
     """
 
@@ -68,11 +68,11 @@ ROADSIDE300 = LidarModel(tuple(np.linspace(-36.5, 3.5, 300)), 333, 100.0, 250.0,
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one LiDAR measured.
+    """One sweep of a LiDAR.
 
     Attributes:
         points: (N,4) x, y, z in metres in the frame of the sensor, intensity 0..1.
-        owner: (N,) which actor each point lies on, negative for the surroundings and the ground.
+        owner: (N,) row of the actor that each point lies on, negative for the surroundings and the ground.
     """
 
     points: Tensor
@@ -81,15 +81,15 @@ class Sweep:
 
 @dataclass(frozen=True)
 class BeamGrid:
-    """The rays of a LiDAR: rows are beams by elevation, columns azimuths.
+    """The rays of a LiDAR: rows are beams in the order of elevation, columns are azimuths.
 
     Attributes:
-        directions: (R,3).
+        directions: (R,3) unit vectors in the frame of the sensor, row by row.
         columns: number of azimuths.
-        slopes: (rows,) tangent of the elevations, ascending.
+        slopes: (rows,) tangents of the elevations, ascending.
         first_rad: azimuth of column 0.
-        step_rad: between columns.
-        full_turn: whether the columns close to a circle.
+        step_rad: azimuth between columns.
+        full_turn: whether the columns form a full circle.
     """
 
     directions: Tensor
@@ -101,7 +101,7 @@ class BeamGrid:
 
     @classmethod
     def of(cls, model: LidarModel, phase: float, device: torch.device) -> BeamGrid:
-        """Lay out the rays; `phase` in 0..1 shifts them by a part of the azimuth step."""
+        """Return the rays of a model; `phase` in 0..1 shifts them by that part of the azimuth step."""
         field = np.radians(model.field_deg)
         step = field / model.azimuths
         first = -field / 2 + phase * step
@@ -121,7 +121,7 @@ class BeamGrid:
         )
 
     def windows(self, solids: Solids) -> Windows:
-        """See `RayGrid`: the azimuths between the outermost corners, the beams between lowest and highest."""
+        """See `RayGrid`: azimuths between the outermost corners, and beams between lowest and highest."""
         centre, half = solids.centre, solids.half
         signs = torch.tensor([[1.0, 1], [1, -1], [-1, -1], [-1, 1]], device=centre.device)
         local = signs * half[:, None, :2]
@@ -149,13 +149,13 @@ class BeamGrid:
         return Windows(first_row, (end_row - first_row).clamp_min(0), first, columns)
 
     def _columns(self, start: Tensor, end: Tensor, around: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn azimuths into columns: first column and how many."""
+        """Return the first column and the number of columns between azimuths."""
         if self.full_turn:
             low = torch.floor((start - self.first_rad) / self.step_rad).long()
             high = torch.ceil((end - self.first_rad) / self.step_rad).long()
             count = torch.where(around, self.columns, (high - low + 1).clamp_max(self.columns))
             return torch.remainder(low, self.columns), count
-        # The azimuths of a solid lie around its middle: bring them to where they may meet the field.
+        # The azimuths of a solid lie around its middle: shift them by full turns to where the field is.
         shift = torch.where(start > torch.pi, -2 * torch.pi, torch.where(end < -torch.pi, 2 * torch.pi, 0.0))
         low = torch.floor((start + shift - self.first_rad) / self.step_rad).long().clamp(0, self.columns)
         high = torch.ceil((end + shift - self.first_rad) / self.step_rad).long().clamp(-1, self.columns - 1)
@@ -170,7 +170,15 @@ def sweep(
     T_scene_sensor: Matrix,
     generator: torch.Generator,
 ) -> Sweep:
-    """Take one sweep with a sensor that is turned only about the vertical; the generator names the device."""
+    """Take one sweep.
+
+    Args:
+        model: the LiDAR.
+        primitives: all solids of the scene.
+        ground: the ground of the scene.
+        T_scene_sensor: (4,4) pose of the sensor, rotated only about the vertical.
+        generator: draws phase and noise; its device is used.
+    """
     device = generator.device
     phase = float(torch.rand((), generator=generator, device=device))
     grid = BeamGrid.of(model, phase, device)
@@ -191,7 +199,7 @@ def sweep(
 
 
 def _of(values: np.ndarray, rows: Tensor, device: torch.device) -> Tensor:
-    """Look up a property of the solids; there may be none at all."""
+    """Return the property of the solid that each ray hits; there may be no solids at all."""
     table = torch.from_numpy(values).to(device)
     return table[rows] if len(table) else torch.zeros(len(rows), dtype=table.dtype, device=device)
 
@@ -204,10 +212,10 @@ def _measure(
     cosine: Tensor,
     generator: torch.Generator,
 ) -> Sweep:
-    """Lose weak returns, add noise to the range, and give each point its intensity.
+    """Drop weak returns, add noise to the range, and compute the intensity of each point.
 
-    The pulse comes back with a power of reflectance x cosine / range^2; the chance to see it is
-    1 - 2^-power, with power 1 at `sensitivity_m` for a 10 % target. Intensity is corrected for the range.
+    A pulse returns with the power reflectance x cosine / range^2, and is detected with probability
+    1 - 2^-power, where power is 1 at `sensitivity_m` for a 10 % target. Intensity is corrected for the range.
     """
     count, device = len(reflectance), reflectance.device
     lit = cosine.clamp_min(0.02)

@@ -1,9 +1,9 @@
-"""Where rays from one point meet the solids of a scene: batched tensors on any device, exact hits.
+"""Casts rays from one point on the solids of a scene: exact hits, as batched tensors on any device.
 
 Rays form a grid of rows and columns (beams and azimuths of a LiDAR, pixels of a camera). Each solid covers a
-small window of that grid; only the pairs (ray, solid) inside these windows are tested, all in one go: the
-slab test of boxes and the quadratic of round shapes in the frame of the solid. A minimum over the pairs of a
-ray is its first hit.
+small window of that grid, and only the pairs (ray, solid) inside these windows are tested, all at once, in
+the frame of the solid: boxes by the slab test, round shapes by a quadratic equation. The first hit of a ray
+is the minimum over its pairs.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
 from cosense.simulation.scenes.solids import Primitives, Shape
 
 NO_HIT = -1
-# Bounds the memory of one batch of (ray, solid) pairs.
+# Largest batch of (ray, solid) pairs, which bounds the memory.
 MAX_PAIRS = 4_000_000
 
 
 @dataclass(frozen=True)
 class Solids:
-    """`Primitives` as tensors in the frame of a sensor: its origin is (0,0,0), x its heading, z up.
+    """`Primitives` as tensors in the frame of a sensor, x along its heading and z up.
 
-    Attributes as in `Primitives`; `cos`, `sin` (P,) are those of the yaw.
+    Attributes:
+        centre, half, free_path_m: the same as in `Primitives`.
+        cos, sin: (P,) cosine and sine of the yaw.
+        round: (P,) bool, True for cylinders and ellipsoids.
+        ellipsoid: (P,) 1 for ellipsoids, else 0.
     """
 
     centre: Tensor
@@ -43,7 +47,7 @@ class Solids:
 
 
 def solids_in_sensor(primitives: Primitives, T_scene_sensor: Matrix, device: torch.device) -> Solids:
-    """Move primitives of the scene into the frame of a sensor that is turned only about the vertical."""
+    """Transform primitives of the scene to the frame of a sensor that is rotated only about the vertical."""
     centre = transform_points(invert(T_scene_sensor), primitives.centre.astype(np.float64))
     turn = primitives.yaw.astype(np.float64) - yaw_of(T_scene_sensor)
     packed = np.column_stack(
@@ -71,9 +75,11 @@ def solids_in_sensor(primitives: Primitives, T_scene_sensor: Matrix, device: tor
 
 @dataclass(frozen=True)
 class Windows:
-    """Part of the ray grid that may see each solid: rows and columns from `first`, `count` of them.
+    """Part of the ray grid that may hit each of P solids.
 
-    Columns past the last one continue at the first (a full turn).
+    Attributes:
+        first_row, first_column: (P,) first row and column of the window.
+        rows, columns: (P,) size of the window; columns past the last one continue at the first.
     """
 
     first_row: Tensor
@@ -97,7 +103,7 @@ class RayGrid(Protocol):
     def columns(self) -> int: ...
 
     def windows(self, solids: Solids) -> Windows:
-        """Return for each solid a window that contains every ray that can hit it."""
+        """Return, for each solid, a window that contains every ray that can hit it."""
         ...
 
 
@@ -106,8 +112,8 @@ class Hits:
     """First hit of every ray.
 
     Attributes:
-        range_m: (R,) along the ray, inf where there is none.
-        solid: (R,) row of the solid, `NO_HIT` where there is none.
+        range_m: (R,) distance along the ray, inf without a hit.
+        solid: (R,) row of the solid, `NO_HIT` without a hit.
     """
 
     range_m: Tensor
@@ -115,7 +121,7 @@ class Hits:
 
 
 def cast(grid: RayGrid, solids: Solids, generator: torch.Generator) -> Hits:
-    """Return the first hit of every ray on the solids; `generator` draws the way into porous ones."""
+    """Return the first hit of every ray; `generator` draws how far rays enter porous solids."""
     device = grid.directions.device
     count = len(grid.directions)
     range_m = torch.full((count,), torch.inf, device=device)
@@ -156,10 +162,10 @@ def _pairs(grid: RayGrid, windows: Windows, batch: Tensor, pairs_of: Tensor) -> 
 
 
 def _intersect(direction: Tensor, solids: Solids, owner: Tensor, generator: torch.Generator) -> Tensor:
-    """Return (pairs,) ranges at which rays from the origin enter their solid, inf where they miss it."""
+    """Return the ranges (pairs,) at which rays from the origin enter their solids, inf if they miss them."""
     cos, sin = solids.cos[owner], solids.sin[owner]
     centre, half = solids.centre[owner], solids.half[owner]
-    # Scaled by the half extents, a box is the cube [-1, 1]^3 and a round shape the unit circle or sphere.
+    # Scaled by its half extents, a box is the cube [-1, 1]^3, and a round shape the unit circle or sphere.
     origin_x = -(centre[:, 0] * cos + centre[:, 1] * sin) / half[:, 0]
     origin_y = -(centre[:, 1] * cos - centre[:, 0] * sin) / half[:, 1]
     origin_z = -centre[:, 2] / half[:, 2]
@@ -192,7 +198,7 @@ def _slab(origin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
 def _round(
     origin: tuple[Tensor, Tensor, Tensor], slope: tuple[Tensor, Tensor, Tensor], ellipsoid: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return where rays enter and leave the unit circle or, where `ellipsoid` is 1, the unit sphere."""
+    """Return where rays enter and leave the unit circle, or the unit sphere where `ellipsoid` is 1."""
     a = slope[0] ** 2 + slope[1] ** 2 + ellipsoid * slope[2] ** 2 + 1e-12
     b = origin[0] * slope[0] + origin[1] * slope[1] + ellipsoid * origin[2] * slope[2]
     c = origin[0] ** 2 + origin[1] ** 2 + ellipsoid * origin[2] ** 2 - 1
@@ -203,7 +209,7 @@ def _round(
 
 
 def surface_normals(directions: Tensor, hits: Hits, solids: Solids) -> Tensor:
-    """Return (R,3) outward unit normals at the hits; (0,0,1) where a ray hit nothing."""
+    """Return the outward unit normals (R,3) at the hits, (0,0,1) without a hit."""
     normal = torch.zeros_like(directions)
     normal[:, 2] = 1.0
     rays = torch.nonzero(hits.solid != NO_HIT).flatten()

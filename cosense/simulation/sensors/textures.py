@@ -1,4 +1,4 @@
-"""Procedural textures: what a camera sees on each material, from the place on the surface alone."""
+"""Procedural textures: the colour of each material as a function of the place on a surface."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Surface:
     """N places on surfaces.
 
     Attributes:
-        point: (N,3) metres from the sensor.
-        local: (N,3) from the middle of the solid, along its axes.
+        point: (N,3) places in metres, relative to the sensor.
+        local: (N,3) places in metres, relative to the middle of the solid and along its axes.
         half: (N,3) half extents of the solid.
-        normal: (N,3) outward, along the solid's axes.
+        normal: (N,3) outward normals, along the axes of the solid.
         material: (N,) values of `Material`.
         colour: (N,3) albedo of the solid.
-        seed: (N,) a number of the solid.
+        seed: (N,) a number that differs between solids.
     """
 
     point: Tensor
@@ -37,7 +37,14 @@ class Surface:
     seed: Tensor
 
     def on_ground(self, mask: Tensor, material: Tensor, albedo: Tensor, T_scene_sensor: Matrix) -> Surface:
-        """Return the same with the places of `mask` on the ground, seen from a sensor's pose in the scene."""
+        """Return the same surfaces, except that the places in `mask` lie on the ground.
+
+        Args:
+            mask: (N,) places to change.
+            material: (N,) material of the ground.
+            albedo: (materials,3) albedo of each material.
+            T_scene_sensor: (4,4) pose of the sensor in the scene.
+        """
         T = torch.tensor(T_scene_sensor, device=self.point.device, dtype=self.point.dtype)
         scene = self.point @ T[:3, :3].T + T[:3, 3]
         up = torch.tensor([0.0, 0.0, 1.0], device=scene.device)
@@ -52,7 +59,7 @@ class Surface:
 
 
 def sky(directions: Tensor) -> Tensor:
-    """Return the colour (N,3) of the sky in directions (N,3): paler towards the horizon."""
+    """Return the colour (N,3) of the sky in directions (N,3), paler towards the horizon."""
     height = directions[:, 2:].clamp(0, 1) ** 0.6
     horizon = torch.tensor([0.80, 0.84, 0.88], device=directions.device)
     zenith = torch.tensor([0.30, 0.48, 0.78], device=directions.device)
@@ -60,7 +67,7 @@ def sky(directions: Tensor) -> Tensor:
 
 
 def paint(surface: Surface) -> Tensor:
-    """Return the albedo (N,3), 0..1."""
+    """Return the albedo (N,3) of surfaces, 0..1."""
     colour = surface.colour * _grain(surface)[:, None]
     for draw in (_paving, _facade, _lamps, _rims):
         colour = draw(surface, colour)
@@ -73,7 +80,7 @@ def _is(surface: Surface, *materials: Material) -> Tensor:
 
 
 def _noise(place: Tensor, size_m: float, seed: Tensor) -> Tensor:
-    """Return (N,) numbers in 0..1, one for each cube of `size_m`; integers, so the same everywhere."""
+    """Return (N,) numbers in 0..1, one for each cube of `size_m`; integer hashing is the same everywhere."""
     cell = torch.floor(place / size_m).long()
     mixed = cell[:, 0] * 73856093 ^ cell[:, 1] * 19349663 ^ cell[:, 2] * 83492791 ^ seed * 2654435761
     mixed = (mixed ^ (mixed >> 13)) * 1274126177
@@ -81,7 +88,7 @@ def _noise(place: Tensor, size_m: float, seed: Tensor) -> Tensor:
 
 
 def _grain(surface: Surface) -> Tensor:
-    """Rough surfaces vary from place to place; leaves most of all, paint not at all."""
+    """Return the variation (N,) of brightness: strongest on leaves, none on paint."""
     strength = torch.zeros(len(surface.material), device=surface.material.device)
     for material, value in (
         (Material.ASPHALT, 0.12),
@@ -101,13 +108,13 @@ def _grain(surface: Surface) -> Tensor:
 
 
 def _paving(surface: Surface, colour: Tensor) -> Tensor:
-    """Joints between slabs of half a metre."""
+    """Draw joints between slabs of half a metre."""
     joint = ((surface.local[:, :2] / 0.5) % 1 < 0.07).any(1) & _is(surface, Material.PAVING)
     return torch.where(joint[:, None], colour * 0.72, colour)
 
 
 def _facade(surface: Surface, colour: Tensor) -> Tensor:
-    """Rows of windows on the walls of houses, courses on brick."""
+    """Draw rows of windows on the walls of houses, and courses on brick."""
     upright = surface.normal[:, 2].abs() < 0.5
     across = torch.where(surface.normal[:, 0].abs() > 0.5, 1, 0)[:, None]
     along = surface.local.gather(1, across)[:, 0]
@@ -125,7 +132,7 @@ def _facade(surface: Surface, colour: Tensor) -> Tensor:
 
 
 def _lamps(surface: Surface, colour: Tensor) -> Tensor:
-    """Red lamps at the rear and white ones in front of painted bodies, a pale plate between them."""
+    """Draw red lamps at the rear and white ones at the front of painted bodies, and a plate between them."""
     body = _is(surface, Material.PAINT) & (surface.normal[:, 0].abs() > 0.9) & (surface.half[:, 1] > 0.6)
     height = surface.local[:, 2] / surface.half[:, 2]
     aside = surface.local[:, 1].abs() / surface.half[:, 1]
@@ -140,7 +147,7 @@ def _lamps(surface: Surface, colour: Tensor) -> Tensor:
 
 
 def _rims(surface: Surface, colour: Tensor) -> Tensor:
-    """Bright rims on the outer faces of wheels."""
+    """Draw bright rims on the outer faces of wheels."""
     radius = torch.hypot(surface.local[:, 0], surface.local[:, 2])
     face = _is(surface, Material.RUBBER) & (surface.normal[:, 1].abs() > 0.9)
     rim = face & (radius < 0.62 * surface.half[:, 2])

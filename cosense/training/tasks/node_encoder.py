@@ -34,7 +34,6 @@ from cosense.config import load_config, to_mapping
 from cosense.messages.scene_graph import SceneGraph
 from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS, find_model, write_weights
-from cosense.scene_graph.describe.descriptors import describer
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     SIZE,
@@ -44,9 +43,9 @@ from cosense.scene_graph.describe.node_encoder import (
     NodeTensors,
     tensors_of,
 )
-from cosense.scene_graph.found import Nodes
-from cosense.scene_graph.register.result import Settings
-from cosense.scene_graph.register.usable_nodes import GROUP_OF
+from cosense.scene_graph.nodes import GROUP_OF, Nodes
+from cosense.scene_graph.register.candidates import MAX_CANDIDATES, TEMPERATURE
+from cosense.scene_graph.register.descriptors import describer
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs, same_things
 from cosense.training.run_config import RunConfig, SceneConfig
 from cosense.training.samples import Show, silent
@@ -131,7 +130,7 @@ class NodeEncoderTask(Task):
         for index, example in enumerate(batch):
             first, second = 2 * index, 2 * index + 1
             likelihood = log_assignment(
-                parts[first], parts[second], torch.from_numpy(example.possible), Settings().temperature
+                parts[first], parts[second], torch.from_numpy(example.possible), TEMPERATURE
             )
             of_a, of_b = torch.from_numpy(example.matches).T
             if len(of_a):
@@ -154,7 +153,7 @@ class NodeEncoderTask(Task):
         kinds = {"learned": learned.described, "triplets": describer("triplets")}
         return {
             f"recall of {count} candidates, {name}": candidate_figures(self.unseen, describe, count).recall
-            for count in (_FEW, Settings().max_candidates)
+            for count in (_FEW, MAX_CANDIDATES)
             for name, describe in kinds.items()
         }
 

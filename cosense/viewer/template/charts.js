@@ -1,6 +1,6 @@
 "use strict";
 
-// Small stacked bar charts over the frames; a click jumps to the frame.
+// Small stacked bar charts over the frames; a click goes to the frame.
 
 class Chart {
   // series: [{name, color, values}]; line: [{name, color, values}] drawn over the bars.

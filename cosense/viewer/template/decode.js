@@ -1,6 +1,6 @@
 "use strict";
 
-// The embedded data and how it is unpacked; pack.py is the other end.
+// Unpacks the embedded data, which pack.py has packed.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 
@@ -17,7 +17,7 @@ function shortsOf(base64, Type) {
   return values;
 }
 
-// An image of what is seen, one pixel a cell: by the ego (2), by others only (1); nobody (0) stays transparent.
+// Image of what is seen, one pixel for each cell: by the ego (2), only by others (1); nobody (0) is transparent.
 function seenImage(runs, palette) {
   const [columns, rows] = DATA.seen.shape;
   const image = document.createElement("canvas");
@@ -53,7 +53,7 @@ function decodeFrame(frame) {
   };
 }
 
-// Only the frames that were looked at last are kept unpacked.
+// Only the frames that were shown last are kept unpacked.
 const decoded = new Map();
 
 function frameAt(index) {

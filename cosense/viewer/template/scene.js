@@ -1,6 +1,6 @@
 "use strict";
 
-// Draws one frame on the canvas; metres of the ego frame, x to the right, y up.
+// Draws one frame on the canvas, in metres of the ego frame, with x to the right and y up.
 
 const OBSTACLE_HEIGHT = 3; // steps of 10 cm, as in pack.py
 const FIELD_RADIUS_M = 9;
@@ -13,7 +13,7 @@ class Scene {
     this.resetView();
   }
 
-  // What is in the middle, and how many metres are across the canvas.
+  // The place in the middle, and the width of the canvas in metres.
   resetView() {
     const [xMin, yMin, xMax, yMax] = DATA.view;
     this.center = [(xMin + xMax) / 2, (yMin + yMax) / 2];
@@ -218,7 +218,7 @@ class Scene {
   }
 }
 
-// What is drawn as a box, lowest first: ground truth below detections.
+// The boxes in the order of drawing: ground truth below detections.
 function itemsOf(frame, settings) {
   const { palette } = DATA;
   const byOutcome = settings.mode === "outcome";

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.scene_graph import Registration, Status
-from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.result import RegistrationResult, Status
 from tests.scene_graph.scenes import graph_of, pair
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -31,7 +31,7 @@ def points(marker) -> np.ndarray:
 
 def test_a_registered_graph_lies_upon_the_egos_and_lines_join_what_agrees():
     own, other, T_own_other = pair(np.random.default_rng(1), 12, 3, 0.05)
-    result = register(own, other)
+    result = register_graphs(own, other)
     assert result.T_a_b is not None
     shown = by_name(own, {"b": Heard(other, result)})
     np.testing.assert_allclose(points(shown["a nodes"]), own.positions)
@@ -48,7 +48,7 @@ def test_a_refused_graph_is_pale_where_it_was_sent_from_and_nothing_agrees():
     T_world_own, T_world_other = transform_from_planar(1, 2, 0.3), transform_from_planar(5, -1, -0.4)
     own = graph_of([4, 4], [[3, 0, 0], [5, 1, 0]], T_world_agent=T_world_own)
     other = replace(own, agent_id="b", T_world_agent=T_world_other)
-    refused = Registration(Status.TOO_FEW, "2 matches", inliers=np.array([[0, 1]]))
+    refused = RegistrationResult(Status.TOO_FEW, "2 matches", inliers=np.array([[0, 1]]))
     shown = by_name(own, {"b": Heard(other, refused)})
     expected = transform_points(invert(T_world_own) @ T_world_other, other.positions)
     np.testing.assert_allclose(points(shown["b nodes"]), expected)

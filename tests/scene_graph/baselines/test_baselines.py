@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.scene_graph import NodeClass, Prior, Status
-from cosense.scene_graph.baselines.boxes import register_boxes
-from cosense.scene_graph.baselines.icp import Cloud, icp, register_clouds, thinned
-from cosense.scene_graph.baselines.spectral import leading_eigenvector, register_spectral
+from cosense.messages.scene_graph import NodeClass
+from cosense.scene_graph.baselines import boxes, icp, spectral
+from cosense.scene_graph.baselines.spectral import leading_eigenvector
+from cosense.scene_graph.register.result import Prior, Status
+from cosense.scene_graph.registrations import Cloud
 from tests.scene_graph.scenes import errors, graph_of, pair
 
 COVARIANCE = np.diag([0.25, 0.25, 1e-3])
 
 
-@pytest.mark.parametrize("method", [register_spectral, register_boxes])
+@pytest.mark.parametrize("method", [spectral.register, boxes.register])
 def test_a_good_prior_is_made_better(method):
     before, after = [], []
     for seed in range(10):
@@ -30,7 +31,7 @@ def test_a_good_prior_is_made_better(method):
     assert np.median(after) < 0.5 * np.median(before)
 
 
-@pytest.mark.parametrize("method", [register_spectral, register_boxes])
+@pytest.mark.parametrize("method", [spectral.register, boxes.register])
 def test_what_cannot_match_is_a_status(method):
     prior = Prior(np.eye(4), COVARIANCE)
     places = np.random.default_rng(0).uniform(-20, 20, (4, 3))
@@ -46,7 +47,7 @@ def test_what_cannot_match_is_a_status(method):
 
 def test_boxes_that_the_prior_puts_apart_are_not_matched():
     a, b, T = pair(np.random.default_rng(0), 12, 0, sigma_m=0.1, apart_m=6.0)
-    assert not register_boxes(a, b, Prior(transform_from_planar(3, 0, 0) @ T, COVARIANCE)).registered
+    assert not boxes.register(a, b, Prior(transform_from_planar(3, 0, 0) @ T, COVARIANCE)).registered
 
 
 def test_the_leading_eigenvector_is_that_of_the_matrix():
@@ -71,7 +72,7 @@ def test_icp_finds_a_pose_a_metre_off():
     rng = np.random.default_rng(0)
     T = transform_from_planar(4, 2, 0.5, 0.2)
     cloud_a, cloud_b = yard(rng), transform_points(invert(T), yard(rng))
-    result = icp(cloud_a, cloud_b, T @ transform_from_planar(0.8, -0.6, 0.03, 0.1))
+    result = icp.icp(cloud_a, cloud_b, T @ transform_from_planar(0.8, -0.6, 0.03, 0.1))
     metres, degrees = errors(result.T_a_b, T)
     assert metres < 0.05
     assert degrees < 0.1
@@ -82,9 +83,9 @@ def test_icp_finds_a_pose_a_metre_off():
 
 def test_icp_without_overlap_says_so():
     cloud = yard(np.random.default_rng(0))
-    assert icp(cloud, cloud, transform_from_planar(500, 0, 0)).T_a_b is None
-    assert icp(cloud, cloud[:10], np.eye(4)).T_a_b is None
-    assert icp(np.full((100, 3), np.nan), cloud, np.eye(4)).T_a_b is None
+    assert icp.icp(cloud, cloud, transform_from_planar(500, 0, 0)).T_a_b is None
+    assert icp.icp(cloud, cloud[:10], np.eye(4)).T_a_b is None
+    assert icp.icp(np.full((100, 3), np.nan), cloud, np.eye(4)).T_a_b is None
 
 
 def cloud_of(points, name):
@@ -98,13 +99,13 @@ def test_clouds_are_registered_with_a_covariance_or_a_status():
         T = transform_from_planar(4, 2, 0.5, 0.2)
         a, b = cloud_of(yard(rng), "a"), cloud_of(transform_points(invert(T), yard(rng)), "b")
         prior = Prior(T @ transform_from_planar(*rng.normal(0, 0.4, 2), rng.normal(0, 0.01)), COVARIANCE)
-        result = register_clouds(a, b, prior)
+        result = icp.register(a, b, prior)
         assert result.registered
         off = (result.T_a_b - T)[:2, 3]
         assert np.hypot(*off) < 0.1
         squares.append(off @ np.linalg.solve(result.covariance[:2, :2], off))
     assert np.mean(squares) < 5
-    far = register_clouds(a, b, Prior(transform_from_planar(500, 0, 0), COVARIANCE))
+    far = icp.register(a, b, Prior(transform_from_planar(500, 0, 0), COVARIANCE))
     assert (far.status, far.T_a_b) == (Status.TOO_FEW, None)
     assert "overlap by 0 %" in far.reason
 
@@ -112,11 +113,5 @@ def test_clouds_are_registered_with_a_covariance_or_a_status():
 def test_bare_ground_does_not_tell_where_one_stands():
     rng = np.random.default_rng(0)
     a, b = (np.column_stack([rng.uniform(-30, 30, (6000, 2)), rng.normal(0, 0.02, 6000)]) for _ in range(2))
-    result = register_clouds(cloud_of(a, "a"), cloud_of(b, "b"), Prior(np.eye(4), COVARIANCE))
+    result = icp.register(cloud_of(a, "a"), cloud_of(b, "b"), Prior(np.eye(4), COVARIANCE))
     assert result.status is Status.HIGH_COVARIANCE
-
-
-def test_thinning_takes_the_mean_of_each_cube():
-    points = np.array([[0.1, 0.1, 0.1, 7], [0.3, 0.1, 0.3, 7], [-0.1, 0, 0, 7], [np.nan, 0, 0, 7]])
-    np.testing.assert_allclose(sorted(thinned(points, 0.5).tolist()), [[-0.1, 0, 0], [0.2, 0.1, 0.2]])
-    assert thinned(np.zeros((0, 4)), 0.5).shape == (0, 3)

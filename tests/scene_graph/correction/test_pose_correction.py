@@ -12,8 +12,7 @@ from cosense.cooperation.late import fuse_late
 from cosense.cooperation.receiver import FusionSettings
 from cosense.geometry.transforms import displaced, invert, transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind, decode, encode
-from cosense.messages.scene_graph import encode_scene_graph
-from cosense.scene_graph import NodeClass
+from cosense.messages.scene_graph import NodeClass, encode_scene_graph
 from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
 from tests.cooperation.networks import objects_message
 from tests.cooperation.pair import EGO, FEATURES, MODELS, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
@@ -46,7 +45,7 @@ def envelope(of, kind=PayloadKind.SCENE_GRAPH, payload=None):
         of.T_world_agent,
         of.pose_covariance,
         bytes(8),
-        encode_scene_graph(of, False) if payload is None else payload,
+        encode_scene_graph(of) if payload is None else payload,
     )
 
 

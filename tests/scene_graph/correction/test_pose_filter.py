@@ -13,7 +13,7 @@ from cosense.scene_graph.correction.pose_filter import (
     Verdict,
     pose_error,
 )
-from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.pipeline import register_graphs
 from tests.scene_graph.scenes import pair
 
 SECOND_NS = 1_000_000_000
@@ -100,7 +100,7 @@ def test_the_error_of_a_sent_pose_puts_it_right():
     a, b, T_a_b = pair(np.random.default_rng(0), 12, 3, sigma_m=0.05)
     true = b.T_world_agent.copy()
     b.T_world_agent[:] = transform_from_planar(1.5, -0.5, 0) @ true @ transform_from_planar(0, 0, 0.05)
-    error = pose_error(register(a, b), a, b)
+    error = pose_error(register_graphs(a, b), a, b)
     np.testing.assert_allclose(error.error, [-1.5, 0.5, -0.05], atol=0.15)
     again = displaced(b.T_world_agent, error.error)
     np.testing.assert_allclose(invert(a.T_world_agent) @ again, T_a_b, atol=0.15)

@@ -8,21 +8,11 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
-from cosense.messages.points import decode_points, encode_points
-from cosense.messages.scene_graph import encode_scene_graph
-from cosense.scene_graph import NodeClass, Prior, Status
-from cosense.scene_graph.baselines.icp import Cloud
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.correction import relative_poses as module
-from cosense.scene_graph.correction.relative_poses import (
-    payload_kind,
-    read_surroundings,
-    register_pair,
-    relative_poses,
-    thinned_frame,
-)
-from cosense.scene_graph.register.pipeline import register
-from tests.cooperation.networks import frame
+from cosense.scene_graph.correction.relative_poses import register_pair, relative_poses
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.result import Prior, Status
 from tests.scene_graph.scenes import errors, graph_of, seen, things
 
 WORLD = things(np.random.default_rng(5), 30)
@@ -112,7 +102,7 @@ def test_what_was_sent_tells_two_parking_spaces_apart():
     here = graph_of(classes, spaces, np.full(24, np.pi / 2), "ego", pose_covariance=np.zeros((3, 3)))
     there = transform_points(invert(T_ego_unit), spaces)
     unit = graph_of(classes, there, np.zeros(24), "unit", T_world_agent=sent, pose_covariance=HONEST)
-    assert register(here, unit, Prior(sent, 10 * HONEST)).status is Status.AMBIGUOUS
+    assert register_graphs(here, unit, Prior(sent, 10 * HONEST)).status is Status.AMBIGUOUS
     assert errors(register_pair("scene_graph", here, unit).T_a_b, T_ego_unit)[0] < 0.05
 
 
@@ -132,28 +122,3 @@ def test_of_many_senders_those_that_stand_closest_are_registered_with_each_other
     relative_poses("scene_graph", sees("ego", 0), graphs)
     assert asked[:6] == [("ego", f"{k}") for k in range(6)]
     assert asked[6:] == [("0", "1"), ("1", "2"), ("0", "2"), ("2", "3"), ("3", "4"), ("1", "3")]
-
-
-def test_icp_reads_points_and_everything_else_graphs():
-    graph = sees("far", 1)
-    pose = (graph.agent_id, 0, 5, graph.T_world_agent, HONEST, bytes(8))
-    of_graph = Message(PayloadKind.SCENE_GRAPH, *pose, encode_scene_graph(graph, False))
-    points = np.arange(40, dtype=np.float32).reshape(10, 4) / 100
-    of_points = Message(PayloadKind.POINTS, *pose, encode_points(points))
-    cloud = read_surroundings(decode(encode(of_points)), "icp")
-    assert isinstance(cloud, Cloud)
-    assert (cloud.agent_id, cloud.stamp_ns, payload_kind("icp")) == ("far", 5, PayloadKind.POINTS)
-    np.testing.assert_allclose(cloud.points[:, :3], points[:, :3], atol=0.006)
-    assert len(read_surroundings(decode(encode(of_graph)), "boxes")) == len(graph)
-    with pytest.raises(MessageError, match="carries SCENE_GRAPH, registration 'icp' uses POINTS"):
-        read_surroundings(of_graph, "icp")
-    with pytest.raises(MessageError, match="kind is POINTS"):
-        read_surroundings(of_points, "scene_graph")
-
-
-def test_what_icp_does_not_look_at_is_not_sent():
-    agent = frame("unit", PLACES["far"], 5, seed=2)
-    thin = thinned_frame(agent)
-    assert 0 < len(thin.points) < len(agent.points)
-    assert (thin.points.shape[1], thin.agent_id) == (4, "unit")
-    assert len(decode_points(encode_points(thin.points))) == len(thin.points)

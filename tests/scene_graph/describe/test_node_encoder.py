@@ -13,12 +13,11 @@ from safetensors.torch import save_file
 
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar, transform_points
-from cosense.messages.scene_graph import DESCRIPTOR_BYTES, encode_scene_graph
+from cosense.messages.scene_graph import NodeClass
 from cosense.model_folders import WEIGHTS, find_model
-from cosense.scene_graph import NodeClass, Settings
-from cosense.scene_graph.describe.descriptors import DESCRIPTORS, describer, registrar, settings_for
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
+    SIZE,
     EncoderConfig,
     EncoderNetwork,
     NodeEncoder,
@@ -27,7 +26,14 @@ from cosense.scene_graph.describe.node_encoder import (
     tensors_of,
 )
 from cosense.scene_graph.describe.triplets import NEIGHBOURS, TRIPLETS
-from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.candidates import MAX_CANDIDATES
+from cosense.scene_graph.register.descriptors import (
+    DESCRIPTORS,
+    describer,
+    graph_registration,
+    max_candidates_of,
+)
+from cosense.scene_graph.register.pipeline import register_graphs
 from tests.scene_graph.scenes import errors, graph_of, pair, shuffled, things
 
 
@@ -82,12 +88,11 @@ def test_a_node_is_more_like_itself_than_like_others(encoder):
     assert (best == np.arange(40)).mean() > 0.8
 
 
-def test_it_fits_a_message(encoder):
+def test_it_is_of_unit_length_and_small(encoder):
     described = encoder.described(graph(0))
-    assert described.descriptors.shape == (15, DESCRIPTOR_BYTES)
+    assert described.descriptors.shape == (15, SIZE)
     assert described.descriptors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(described.descriptors, axis=1), 1, atol=1e-5)
-    assert len(encode_scene_graph(described, True)) == 4 + 15 * 82
 
 
 def test_padding_changes_nothing(encoder):
@@ -128,7 +133,7 @@ def test_what_cannot_be_used_is_nobodys_neighbour(encoder):
     described = encoder.describe(both)
     assert (described[:4] == 0).all()
     np.testing.assert_array_equal(described[4:], encoder.describe(good))
-    assert registrar("learned")(both, both, None).registered
+    assert graph_registration("learned")(both, both, None).registered
     strange = replace(good, sizes=np.full_like(good.sizes, np.nan), yaws=np.full(len(good), np.inf))
     assert np.isfinite(encoder.describe(strange)).all()
 
@@ -142,7 +147,7 @@ def test_riders_and_trunks_are_what_detectors_take_them_for(encoder):
 @pytest.mark.parametrize("kind", DESCRIPTORS)
 def test_a_registration_uses_either_kind(kind):
     a, b, T_true = pair(np.random.default_rng(4), 12, 6, sigma_m=0.1)
-    result = registrar(kind)(a, b, None)
+    result = graph_registration(kind)(a, b, None)
     assert result.registered, result.reason
     metres, degrees = errors(result.T_a_b, T_true)
     assert metres < 0.3
@@ -152,11 +157,11 @@ def test_a_registration_uses_either_kind(kind):
 def test_descriptors_without_learning_leave_the_registration_as_it_is():
     a, b, _ = pair(np.random.default_rng(4), 12, 6, sigma_m=0.1)
     learned = describer("learned")
-    expected = register(a, b)
-    found = registrar("triplets")(learned(a), learned(b), None)
+    expected = register_graphs(a, b)
+    found = graph_registration("triplets")(learned(a), learned(b), None)
     assert np.array_equal(found.T_a_b, expected.T_a_b)
     assert found.reason == expected.reason
-    assert settings_for("triplets") == Settings()
+    assert max_candidates_of("triplets") == MAX_CANDIDATES
 
 
 def test_an_unknown_kind_is_named():

@@ -6,8 +6,8 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.describe.edges import R_MAX_M, R_MIN_M, edges_between
 from cosense.scene_graph.extract.builder import build
+from cosense.scene_graph.nodes import R_MAX_M, R_MIN_M, edges_between
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass

@@ -6,7 +6,7 @@ import pytest
 from cosense.geometry.boxes import as_boxes
 from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.static_layer import static_objects
-from cosense.scene_graph.found import Nodes
+from cosense.scene_graph.nodes import Nodes
 from tests.scene_graph.clouds import box, cloud, pole
 
 NO_BOXES = as_boxes([])

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosense.scene_graph import NodeClass, Settings
-from cosense.scene_graph.register.candidates import ROWS, find_candidates, find_consistency
-from cosense.scene_graph.register.usable_nodes import prepare
+from cosense.messages.scene_graph import NodeClass
+from cosense.scene_graph.register.candidates import MAX_BOUND_M, ROWS, find_candidates, find_consistency
+from cosense.scene_graph.register.usable_nodes import usable_nodes
 from tests.scene_graph.scenes import pair
 
 
 def test_true_matches_are_edges_and_every_edge_keeps_its_length():
     a, b, _ = pair(np.random.default_rng(3), 16, 4, sigma_m=0.0, classes=(NodeClass.POLE,))
-    settings = Settings()
-    nodes = [prepare(graph, 0, settings, False) for graph in (a, b)]
-    candidates = find_candidates(*nodes, None, settings)
+    nodes = [usable_nodes(graph, 0) for graph in (a, b)]
+    candidates = find_candidates(*nodes, None)
     assert len(candidates) == 20 * 20 > 5 * ROWS
-    edges = find_consistency(candidates, *nodes, None, settings).edges
+    edges = find_consistency(candidates, *nodes, None).edges
     assert (edges[:, 0] < edges[:, 1]).all()
     assert len(np.unique(edges, axis=0)) == len(edges)
     k, m = edges.T
     length_a, length_b = (
         np.linalg.norm((places[k] - places[m])[:, :2], axis=1) for places in (candidates.q, candidates.p)
     )
-    assert np.abs(length_a - length_b).max() <= settings.max_bound_m
+    assert np.abs(length_a - length_b).max() <= MAX_BOUND_M
     # Noise free: of 16 things, which are 2 m apart, each pair of matches is an edge; chance adds others.
     of_a, of_b = nodes[0].index[candidates.a], nodes[1].index[candidates.b]
     rows = np.flatnonzero(_one_thing(a, b)[of_a, of_b]).tolist()

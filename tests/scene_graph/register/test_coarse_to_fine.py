@@ -9,10 +9,10 @@ import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.messages.scene_graph import transmitted
-from cosense.scene_graph import Status
 from cosense.scene_graph.extract.builder import build
 from cosense.scene_graph.register.coarse_to_fine import register_and_refine
-from cosense.scene_graph.register.pipeline import register
+from cosense.scene_graph.register.pipeline import register_graphs
+from cosense.scene_graph.register.result import Status
 from cosense.sensing.detections import Detections
 from tests.scene_graph.clouds import Face, box, cloud, pole
 from tests.scene_graph.scenes import errors
@@ -47,36 +47,36 @@ def graph(points: np.ndarray):
 
 def test_points_make_the_pose_better(clouds):
     a, b = clouds
-    dialogue = register_and_refine(graph(a), a, graph(b), b)
-    assert dialogue.result.registered
-    assert errors(dialogue.result.T_a_b, T_A_B)[0] < max(0.03, errors(dialogue.coarse.T_a_b, T_A_B)[0])
+    done = register_and_refine(graph(a), a, graph(b), b)
+    assert done.result.registered
+    assert errors(done.result.T_a_b, T_A_B)[0] < max(0.03, errors(done.coarse.T_a_b, T_A_B)[0])
 
 
 def test_the_coarse_pose_is_that_of_the_graph_that_came(clouds):
     a, b = clouds
-    dialogue = register_and_refine(graph(a), a, graph(b), b)
+    done = register_and_refine(graph(a), a, graph(b), b)
     received, graph_bytes = transmitted(replace(graph(b), agent_id="b"), 80)
-    assert np.array_equal(dialogue.coarse.T_a_b, register(graph(a), received).T_a_b)
-    assert dialogue.sent_bytes["GRAPH"] == graph_bytes
-    assert np.array_equal(dialogue.graph_b.positions, received.positions)
+    assert np.array_equal(done.coarse.T_a_b, register_graphs(graph(a), received).T_a_b)
+    assert done.sent_bytes["GRAPH"] == graph_bytes
+    assert np.array_equal(done.graph_b.positions, received.positions)
 
 
 def test_every_message_is_counted(clouds):
     a, b = clouds
-    dialogue = register_and_refine(graph(a), a, graph(b), b)
-    assert list(dialogue.sent_bytes) == ["GRAPH", "REPLY", "RESULT", "REQUEST"]
+    done = register_and_refine(graph(a), a, graph(b), b)
+    assert list(done.sent_bytes) == ["GRAPH", "REPLY", "RESULT", "REQUEST"]
     # Two bytes a node that agrees, six bytes a point of it, and envelopes.
-    assert 0 < dialogue.sent_bytes["REQUEST"] - 2 * len(dialogue.coarse.inliers) < 200
-    assert dialogue.sent_bytes["REPLY"] <= len(dialogue.coarse.inliers) * (4 + 6 * 64) + 200
+    assert 0 < done.sent_bytes["REQUEST"] - 2 * len(done.coarse.inliers) < 200
+    assert done.sent_bytes["REPLY"] <= len(done.coarse.inliers) * (4 + 6 * 64) + 200
 
 
 def test_nothing_is_asked_after_a_refusal(clouds):
     a, _ = clouds
     elsewhere = street(np.eye(4), [(5, 30)])
-    dialogue = register_and_refine(graph(a), a, graph(elsewhere), elsewhere)
-    assert dialogue.result.status is Status.TOO_FEW
-    assert dialogue.result.T_a_b is None
-    assert list(dialogue.sent_bytes) == ["GRAPH", "RESULT"]
+    done = register_and_refine(graph(a), a, graph(elsewhere), elsewhere)
+    assert done.result.status is Status.TOO_FEW
+    assert done.result.T_a_b is None
+    assert list(done.sent_bytes) == ["GRAPH", "RESULT"]
 
 
 def test_two_frames_of_one_agent_have_no_name_in_common(clouds):

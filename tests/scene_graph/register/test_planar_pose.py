@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
-from cosense.geometry.transforms import transform_from, transform_from_planar, transform_points, yaw_of
-from cosense.scene_graph.register.planar_pose import (
-    Matched,
-    distances,
-    gnc_tls,
-    planar_fit,
-    refine,
-    rigid_fit,
-)
+from cosense.geometry.transforms import transform_from_planar, transform_points, yaw_of
+from cosense.scene_graph.register.planar_pose import Matched, distances, gnc_tls, planar_fit, refine
 
 
 @given(st.integers(0, 10**6), st.floats(-np.pi, np.pi), st.integers(2, 20))
@@ -29,40 +21,30 @@ def test_the_planar_fit_is_exact(seed, yaw, count):
     )
 
 
-@given(st.integers(0, 10**6), st.integers(3, 20))
-def test_the_rigid_fit_is_exact(seed, count):
-    rng = np.random.default_rng(seed)
-    T = transform_from(Rotation.random(random_state=seed).as_matrix(), rng.uniform(-100, 100, 3))
-    p = rng.uniform(-50, 50, (count, 3))
-    np.testing.assert_allclose(rigid_fit(p, transform_points(T, p), rng.uniform(0.1, 5, count)), T, atol=1e-8)
-
-
-@pytest.mark.parametrize("fit", [planar_fit, rigid_fit])
-def test_a_match_without_weight_has_no_say(fit):
+def test_a_match_without_weight_has_no_say():
     rng = np.random.default_rng(0)
     p = rng.uniform(-50, 50, (8, 3))
     T = transform_from_planar(3, -2, 0.4, 1.0)
     q = transform_points(T, p)
     q[0] += 100
-    np.testing.assert_allclose(fit(p, q, np.array([0.0, *np.ones(7)])), T, atol=1e-9)
+    np.testing.assert_allclose(planar_fit(p, q, np.array([0.0, *np.ones(7)])), T, atol=1e-9)
 
 
 def test_a_rotation_is_never_a_reflection():
     p = np.array([[1.0, 0, 0], [0, 2, 0], [0, 0, 3], [1, 1, 1]])
-    for T in (rigid_fit(p, p * [1, -1, 1], np.ones(4)), planar_fit(p, p * [1, -1, 1], np.ones(4))):
-        assert np.linalg.det(T[:3, :3]) == pytest.approx(1)
+    T = planar_fit(p, p * [1, -1, 1], np.ones(4))
+    assert np.linalg.det(T[:3, :3]) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("planar", [True, False])
 @pytest.mark.parametrize("seed", range(8))
-def test_six_of_ten_matches_may_be_wrong(planar, seed):
+def test_six_of_ten_matches_may_be_wrong(seed):
     rng = np.random.default_rng(seed)
     p = rng.uniform(-30, 30, (50, 3)) * [1, 1, 0.2]
     T = transform_from_planar(10, 5, 2.5, 0.5)
     q = transform_points(T, p) + rng.normal(0, 0.05, (50, 3))
     wrong = rng.permutation(50)[:30]
     q[wrong, :2] = rng.uniform(-40, 40, (30, 2))
-    fitted, share = gnc_tls(p, q, np.ones(50), np.full(50, 0.5), planar)
+    fitted, share = gnc_tls(p, q, np.ones(50), np.full(50, 0.5))
     right = np.delete(np.arange(50), wrong)
     assert np.abs(distances(fitted, p[right], q[right])).max() < 0.4
     assert share[right].min() > 0.9

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.scene_graph import NodeClass, Registration, SceneGraph, Status
-from cosense.scene_graph.dense import points_on
-from cosense.scene_graph.register.refinement import refined
+from cosense.messages.scene_graph import NodeClass, SceneGraph
+from cosense.scene_graph.register.refinement import points_on, refined
+from cosense.scene_graph.register.result import RegistrationResult, Status
 from tests.scene_graph.clouds import Face, box, cloud
 from tests.scene_graph.scenes import errors, graph_of
 
@@ -40,8 +40,8 @@ def scene(blocks: list[tuple[float, ...]], kind: NodeClass = NodeClass.WALL, sta
     return a, clouds[0], b, points_on(b, clouds[1], list(b.ids), 64)
 
 
-def coarse(T: np.ndarray = T_A_B @ OFF) -> Registration:
-    return Registration(Status.REGISTERED, "coarse", T, COVARIANCE)
+def coarse(T: np.ndarray = T_A_B @ OFF) -> RegistrationResult:
+    return RegistrationResult(Status.REGISTERED, "coarse", T, COVARIANCE)
 
 
 def test_points_set_a_coarse_pose_right():
@@ -96,7 +96,7 @@ def test_what_moves_is_taken_to_where_it_is_at_the_other_stamp():
 
 def test_a_refusal_stays_one_and_nothing_changes_without_points():
     a, cloud_a, b, points = scene(BLOCKS)
-    refusal = Registration(Status.TOO_FEW, "4 matches agree, 5 are needed")
+    refusal = RegistrationResult(Status.TOO_FEW, "4 matches agree, 5 are needed")
     assert refined(refusal, a, cloud_a, b, points) is refusal
     empty: SceneGraph = graph_of([], np.zeros((0, 3)))
     for graph, some in ((b, {}), (b, {0: np.zeros((0, 3))}), (b, {999: points[0]}), (empty, points)):

@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.config import to_mapping
 from cosense.geometry.transforms import transform_from_planar
+from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS
-from cosense.scene_graph import NodeClass, SceneGraph
-from cosense.scene_graph.describe.descriptors import describer
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
     EncoderConfig,
@@ -28,6 +27,7 @@ from cosense.scene_graph.describe.node_encoder import (
     load_encoder,
 )
 from cosense.scene_graph.register.candidates import match_scores
+from cosense.scene_graph.register.descriptors import describer
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs, same_things
 from cosense.training.loop import Run
 from cosense.training.run_config import SceneConfig
