@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from cosense.detectors.models import WEIGHTS, write_weights
-from cosense.detectors.network import build_network
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
