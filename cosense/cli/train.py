@@ -27,7 +27,10 @@ def command(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(help="Go on from the checkpoint in the folder; only the minutes may have changed."),
+        typer.Option(
+            help="Go on from the checkpoint in the folder, with the same configuration; minutes, device and "
+            "validation may differ."
+        ),
     ] = False,
     minutes: Annotated[
         float | None,
@@ -36,7 +39,7 @@ def command(
 ) -> None:
     """Train a detector, what agents share on top of one (a method), or a node encoder of scene graphs.
 
-    The folder then holds weights, configuration and a card: it is a model that --model can name.
+    The folder then holds weights, configuration and a card, like the folders of models/.
 
     Example: cosense train models/pillars-lite/training.yaml --minutes 60
 

@@ -54,7 +54,7 @@ class EncodedMoment:
     Attributes:
         views: file and pose of each agent, the ego first.
         earlier: file and pose of each other agent one period before; the ego's own past is not learned from.
-        boxes, classes, num_points: as in `Moment`.
+        boxes, classes, num_points: the same as of a `Moment`.
     """
 
     views: tuple[tuple[Path, Matrix], ...]

@@ -46,7 +46,7 @@ class FusionTask(Task):
     """One method: its parameters are what a weights file holds beside or instead of the detector's.
 
     Attributes:
-        settings: how much is sent in validation, by name, as `maps_of` takes it.
+        settings: amounts that are sent in validation, by name, as `maps_of` takes them.
         detector: frozen, made the features.
         model: configuration of the model that is trained.
     """

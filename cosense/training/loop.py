@@ -45,11 +45,11 @@ def train(task: type[Task], config: RunConfig, out: Path, *, resume: bool, comma
     """Train, and write weights, configuration, card.md, the logs and checkpoints into `out`.
 
     Args:
-        task: what to train.
-        config: how, as `task.Config`.
+        task: class of the networks to train.
+        config: settings of the run, an instance of `task.Config`.
         out: folder of the run; created.
         resume: go on from the checkpoint in `out`.
-        command: for the card.
+        command: command line, named on the card.
 
     Returns:
         The last validation, as `task.validate` gives it; of the first of several processes only.
@@ -89,7 +89,7 @@ class Run:
     """One process of a training run.
 
     Attributes:
-        task: what is trained, with its samples loaded.
+        task: networks to train, with their samples loaded.
         step: number of steps done.
         elapsed_s: wall time spent on them in seconds, validation included.
     """

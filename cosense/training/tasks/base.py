@@ -32,8 +32,8 @@ class Task(nn.Module):
         Config: dataclass that the run's YAML is read into.
         figures_mean: sentence of the card that says what the figures of `validate` are.
         config: the run.
-        samples: what is learned from, once `load` has been called.
-        unseen: what is validated on, likewise.
+        samples: samples that are learned from, once `load` has been called.
+        unseen: samples that are validated on, likewise.
     """
 
     Config: ClassVar[type[RunConfig]]
