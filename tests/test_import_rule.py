@@ -169,3 +169,25 @@ def test_every_room_has_its_rule():
 )
 def test_the_rule_sees_what_it_should(module, source, broken):
     assert bool(complaints(source, module)) == broken
+
+
+def test_no_baseline_is_imported_by_name():
+    """What registrations are compared with is found by name, so that nothing else depends on it."""
+    room = "cosense.scene_graph.baselines"
+    for module, path in modules():
+        if not module.startswith(room):
+            names = {name for name, _, _ in imports_of(path.read_text(), module.rpartition(".")[0])}
+            assert not any(name.startswith(f"{room}.") for name in names), module
+
+
+def test_no_constant_of_a_module_is_set_twice():
+    for module, path in modules():
+        tree = ast.parse(path.read_text())
+        targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        names = [name for target in targets for name in _plain_names(target)]
+        assert len(names) == len(set(names)), module
+
+
+def _plain_names(target: ast.expr) -> list[str]:
+    parts = target.elts if isinstance(target, ast.Tuple) else [target]
+    return [part.id for part in parts if isinstance(part, ast.Name)]

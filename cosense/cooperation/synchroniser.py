@@ -28,7 +28,7 @@ from cosense.messages.reports import PeerReport
 # Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
 _KEPT_UNREADABLE = 16
 _EGO = "ego"
-# A message that comes later than this many newer ones of its sender has no use any more.
+# A message that comes later than this many newer ones of its sender is forgotten.
 _KEPT_PER_SENDER = 8
 # More messages than this in a row are not lost by a radio.
 _LARGEST_GAP = 1000
@@ -39,11 +39,11 @@ class SynchroniserSettings:
     """How long to wait and for whom.
 
     Attributes:
-        timeout_ms: from the arrival of the ego's message.
-        sync_tolerance_ms: a message this near to the ego's stamp is the one that is waited for. Half a period
-            of the sensors: farther ones belong to another moment, but are used when the time is up.
-        misses_until_silent: a sender missing this often in a row is not waited for until it is heard again; a
-            new one is waited for when it has been there as often.
+        timeout_ms: longest wait after the arrival of the ego's message.
+        sync_tolerance_ms: largest difference to the ego's stamp of the message that is waited for. Half a
+            period of the sensors: farther ones belong to another moment, but are used when the time is up.
+        misses_until_silent: a sender that is missing this often in a row is not waited for until it sends
+            again; a new one is waited for when it has been there as often.
         max_open: more moments than this at a time are not kept open; the oldest is closed.
     """
 
@@ -70,12 +70,12 @@ class SynchroniserSettings:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What has come of one sender so far.
+    """What was received from one sender so far.
 
     Attributes:
-        messages: that came.
-        lost: that did not, by the gaps in their sequence numbers.
-        bytes: of those that came.
+        messages: number of messages received.
+        lost: number of messages that are missing in the sequence numbers.
+        bytes: length of all messages received.
     """
 
     messages: int = 0
@@ -134,12 +134,12 @@ class _Senders:
     """All senders on one topic."""
 
     def __init__(self, expected: Sequence[str]) -> None:
-        """Start with those that are expected from the beginning; others join when they are heard."""
+        """Start with those that are expected from the beginning; others join with their first message."""
         self._senders = {name: _Sender(is_expected=True) for name in expected}
 
     @property
     def traffic(self) -> dict[str, Traffic]:
-        """What has come of each sender so far."""
+        """What was received from each sender so far."""
         return {name: sender.traffic for name, sender in self._senders.items()}
 
     def silent(self, settings: SynchroniserSettings) -> list[str]:
@@ -220,15 +220,15 @@ class Collection:
     """What is fused for one moment.
 
     Attributes:
-        stamp_ns: of the ego's message.
-        ego_message: the ego's own.
+        stamp_ns: stamp of the ego's message.
+        ego_message: message of the ego itself.
         messages: one of each sender that has one, then what could not be read.
-        refused: what is not even fused: messages with a wrong clock.
+        refused: reports of messages that were refused for their wrong clock.
         missing: senders whose messages were waited for in vain.
-        waited_ms: from the arrival of the ego's message.
+        waited_ms: time since the arrival of the ego's message.
         own_graph: SCENE_GRAPH message of the ego itself, None where there is none.
         graphs: SCENE_GRAPH messages, one of each other sender that has one.
-        missing_graphs: who was waited for in vain with those, the ego itself as "ego".
+        missing_graphs: senders whose graphs were waited for in vain, the ego itself as "ego".
     """
 
     stamp_ns: int
@@ -253,8 +253,8 @@ class Synchroniser:
     """Holds messages until their moment is complete or out of time.
 
     Attributes:
-        settings: how long to wait and for whom; may be set at any time.
-        window: which messages are of use at all; may be set at any time.
+        settings: limits of the waiting; may be set at any time.
+        window: ages of messages that the fusion admits; may be set at any time.
     """
 
     def __init__(
@@ -268,9 +268,9 @@ class Synchroniser:
         """Start.
 
         Args:
-            peers: senders that are expected from the beginning; others join when they are heard.
-            settings: how long to wait and for whom.
-            window: which messages are of use at all.
+            peers: senders that are expected from the beginning; others join with their first message.
+            settings: limits of the waiting.
+            window: ages of messages that the fusion admits.
             with_graphs: whether scene graphs are waited for as well, also the ego's own.
         """
         self.settings = settings
@@ -293,7 +293,7 @@ class Synchroniser:
 
     @property
     def traffic(self) -> dict[str, Traffic]:
-        """What has come of each sender so far."""
+        """What was received from each sender so far."""
         messages, graphs = self._messages.traffic, self._graphs.traffic
         return {
             name: messages.get(name, Traffic()) + graphs.get(name, Traffic())
@@ -328,7 +328,7 @@ class Synchroniser:
 
         Args:
             data: encoded.
-            clock_ns: what time it is, on the clock that the ego's stamps are of; 0 where nobody knows.
+            clock_ns: present time on the clock of the ego's stamps; 0 where it is not known.
         """
         try:
             message = decode(data)

@@ -34,13 +34,13 @@ class ProcessSpec:
     """One node, or the two of the ego, each its own process.
 
     Attributes:
-        name: of the process and its log, unique.
+        name: unique name of the process and its log.
         executable: module of `cosense.nodes`, and what `ros2 run cosense` calls it.
-        namespace: of the node.
-        parameters: of the node.
-        remappings: from private to public topic names; with two nodes, the name of the node stands before.
+        namespace: ROS namespace of the node.
+        parameters: values by name.
+        remappings: public topic names by private ones; with two nodes these begin with the name of the node.
         environment: variables beside those of the caller.
-        respawn: whether it is started again when it dies.
+        respawn: start it again when it dies.
     """
 
     name: str
@@ -56,7 +56,7 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     """Return the processes of a scenario in the order in which they start.
 
     Args:
-        scenario: with agents, ego and fusion, see `resolved`.
+        scenario: a scenario with agents, ego and fusion, see `resolved`.
         out: folder for detections.jsonl, frames.jsonl, link.jsonl, run.mcap and trace/.
         only: agents of this machine, where several machines share a scenario; empty for all.
 
@@ -138,7 +138,7 @@ def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]
 
 
 def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[str, str]:
-    """Return the remappings of agent and fusion in one process, told apart by the name of the node."""
+    """Return the remappings of agent and fusion in one process, each with the name of its node."""
     nodes = {"agent": agent, "fusion": fusion}
     return {f"{node}:{private}": public for node, table in nodes.items() for private, public in table.items()}
 

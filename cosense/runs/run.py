@@ -37,9 +37,9 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Args:
-        scenario: who takes part.
-        out: folder of the results.
-        console: where progress is shown.
+        scenario: description of the run.
+        out: folder for the results.
+        console: output for the progress.
         only: agents of this machine, where several machines share a scenario; empty for all.
 
     Raises:
@@ -73,9 +73,9 @@ class Ready:
     """A run that can start.
 
     Attributes:
-        scenario: with everything filled in.
-        processes: that take part here.
-        layout: for RViz.
+        scenario: the scenario with everything filled in.
+        processes: processes of this machine.
+        layout: file of the layout for RViz.
     """
 
     scenario: Scenario

@@ -13,7 +13,8 @@ from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.evaluation.journal import read_journal
 from cosense.json_lines import read_lines
-from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
+from cosense.runs.frame_source import FrameSource
+from cosense.runs.scenario import PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model

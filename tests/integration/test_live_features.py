@@ -22,9 +22,10 @@ from cosense.cooperation.gate import GateSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.layouts import FOXGLOVE, RVIZ
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
+from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, Stranger, run_supervised
@@ -113,7 +114,7 @@ def check_layouts(run: Path, said: str) -> None:
         shown |= {panel[key] for key in ("topicPath", "topicToRender") if key in panel}
     with AnyReader([run / "run.mcap"]) as reader:
         published = {connection.topic for connection in reader.connections}
-    # Only where poses are set right.
+    # Only where poses are corrected.
     assert shown - published == {topics.SCENE_GRAPH_MARKERS}
     assert {topics.points_topic("1"), topics.points_topic("-1"), topics.DIAGNOSTICS} <= shown
 

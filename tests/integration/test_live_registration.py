@@ -1,4 +1,4 @@
-"""Scene graphs over DDS: the same poses and boxes as offline, and a wrong pose that nobody has told of."""
+"""Scene graphs over DDS: the same poses and boxes as offline, and a wrong pose that nobody has announced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
 from cosense.geometry.transforms import displaced
 from cosense.messages.reports import UNKNOWN
-from cosense.runs.scenario import AgentSpec, FrameSource, Scenario, resolved
+from cosense.runs.frame_source import FrameSource
+from cosense.runs.scenario import AgentSpec, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate

@@ -18,9 +18,10 @@ from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.evaluation.journal import read_journal
 from cosense.json_lines import read_lines
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.latency import read_latency
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
+from cosense.runs.scenario import PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, run_supervised
