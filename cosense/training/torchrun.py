@@ -38,8 +38,10 @@ class Processes:
         # One message: the networks are small, what costs is the number of messages.
         flat = torch.cat([gradient.flatten() for gradient in gradients]) / self.count
         distributed.all_reduce(flat)
-        for parameter, part in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
-            parameter.grad = part.view_as(parameter).clone()
+        for parameter, gradient, part in zip(
+            trained, gradients, flat.split([p.numel() for p in trained]), strict=True
+        ):
+            parameter.grad = gradient.copy_(part.view_as(gradient))
 
     def agree(self, value: float) -> float:
         """Return the first process's value in all of them: clocks differ, learning rates must not."""
