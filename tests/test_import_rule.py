@@ -91,7 +91,7 @@ def is_ros(module: str) -> bool:
 
 
 def complaints(source: str, module: str) -> list[str]:
-    """Return what breaks the rule in the source of `module`, e.g. `cosense.cooperation.late`."""
+    """Return what breaks the rule in the source of `module`, e.g. `cosense.cooperation.merge`."""
     room, broken = room_of(module), []
     for name, line, at_module_level in imports_of(source, module.rpartition(".")[0]):
         where = f"{module}:{line}"
@@ -140,13 +140,13 @@ def test_every_room_has_its_rule():
 @pytest.mark.parametrize(
     ("module", "source", "broken"),
     [
-        ("cosense.cooperation.late", "from cosense.data.dataset import CooperativeFrame", True),
-        ("cosense.cooperation.late", "from cosense import data", True),
-        ("cosense.cooperation.late", "from ..data import dataset", True),
-        ("cosense.cooperation.late", "from .. import data", True),
-        ("cosense.cooperation.late", "def f():\n    import cosense.data.dataset", True),
-        ("cosense.cooperation.late", "from . import early\nfrom cosense.messages import envelope", False),
-        ("cosense.cooperation.late", "from cosense import __version__, config\nimport cosense", False),
+        ("cosense.cooperation.merge", "from cosense.data.dataset import CooperativeFrame", True),
+        ("cosense.cooperation.merge", "from cosense import data", True),
+        ("cosense.cooperation.merge", "from ..data import dataset", True),
+        ("cosense.cooperation.merge", "from .. import data", True),
+        ("cosense.cooperation.merge", "def f():\n    import cosense.data.dataset", True),
+        ("cosense.cooperation.merge", "from . import gate\nfrom cosense.messages import envelope", False),
+        ("cosense.cooperation.merge", "from cosense import __version__, config\nimport cosense", False),
         ("cosense.geometry.iou", "from cosense.sensing import pcd", True),
         ("cosense.simulation.tree", "from cosense.data.dataset import CooperativeFrame", False),
         ("cosense.data.opv2v", "from cosense.simulation import simulate", True),

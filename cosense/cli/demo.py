@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.kinds import FusionKind
     from cosense.data.dataset import Dataset
     from cosense.evaluation.journal import JournalEntry
     from cosense.runs.scenario import Scenario

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from cosense import topics
 from cosense.config import from_mapping, load_yaml
-from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion, LiveRegistration, fusion_for
+from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.radio import RadioSettings
-from cosense.cooperation.receiver import FusionSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
 from cosense.messages.fields import MAX_NAME_BYTES
@@ -85,7 +85,7 @@ class PlayerSettings:
 
 
 # Keys of earlier releases, with what they are called now.
-_RENAMED = {"method": "fusion", "collect": "synchroniser", "link": "radio"}
+_RENAMED = {"method": "fusion", "collect": "synchroniser", "gate": "admission", "link": "radio"}
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ class Scenario:
         player: settings of the player.
         synchroniser: limits of the fusion's waiting; None for what suits the mode of the player. In mode
             "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
-        admission: limits of what late fusion admits, and how boxes are merged.
-        gate: limits of what a message of features may do.
+        admission: limits of what messages may do.
+        merge: settings of the merging of boxes.
+        trust: names of the checks of `cosense.trust` that messages have to pass.
         radio: loss, delay and rate of a radio between the agents, in times of the recording; None where they
             talk over DDS alone.
         respawn: start agents, the ego and the channel again when they die; without it the run ends with the
@@ -130,8 +131,9 @@ class Scenario:
     frames: int | None = None
     player: PlayerSettings = field(default_factory=PlayerSettings)
     synchroniser: SynchroniserSettings | None = None
-    admission: FusionSettings = field(default_factory=FusionSettings)
-    gate: GateSettings = field(default_factory=GateSettings)
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    merge: MergeSettings = field(default_factory=MergeSettings)
+    trust: tuple[str, ...] = ()
     radio: RadioSettings | None = None
     respawn: bool = False
     record: bool = False

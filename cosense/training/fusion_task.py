@@ -22,8 +22,8 @@ from torch import Tensor
 from cosense.detectors.base import BevDetector
 from cosense.detectors.head import DETECTED_CLASSES, HeadMaps
 from cosense.errors import CosenseError
-from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
+from cosense.evaluation.metrics.matching import match_frame
 from cosense.geometry.boxes import Boxes
 from cosense.methods.calibration import Calibration, fit_curve
 from cosense.methods.model import load_model, read_model_config, read_network

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cosense import topics
-from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.offline import Cooperation
 from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
 from cosense.geometry.transforms import displaced
@@ -76,7 +76,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
         frame = dataset[number]
         if number in (0, FRAMES):
             together = Cooperation(detector, "hybrid", registration="scene_graph")
-        offline = together.step([frame.ego, believed(frame.others[0])], number)
+        offline = together.step([frame.ego, believed(frame.others[0])], number).result
         known = [peer for peer in live.result.peers if peer.sender != UNKNOWN]
         assert (live.missing, known) == ([], offline.peers)
         found, expected = live.result.detections, offline.detections

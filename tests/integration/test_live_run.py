@@ -12,7 +12,7 @@ from mcap.exceptions import McapError
 from mcap.stream_reader import StreamReader
 
 from cosense import topics
-from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.offline import cooperate
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
@@ -72,7 +72,7 @@ def test_live_and_offline_give_the_same_boxes(live_run, data, model):
     assert len(journal) == len(dataset) == FRAMES
     for number, live in enumerate(journal):
         frame = dataset[number]
-        offline = cooperate([frame.ego, *frame.others], detector, "late", number, budget_bytes=300)
+        offline = cooperate([frame.ego, *frame.others], detector, "late", sequence=number, budget_bytes=300)
         assert live.stamp_ns == frame.ego.stamp_ns
         assert (live.missing, live.result.peers) == ([], offline.peers)
         found, expected = live.result.detections, offline.detections

@@ -24,8 +24,8 @@ from cosense.detectors.device import inference_dtype
 from cosense.detectors.grouping import Pillars, group_points, join_pillars
 from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
-from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
+from cosense.evaluation.metrics.matching import match_frame
 from cosense.geometry.boxes import Boxes
 from cosense.methods.model import read_model_config
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
