@@ -1,9 +1,9 @@
 """Two scene graphs: `python benchmarks/registration.py`.
 
-Times are processor times of `register`, which prepares, describes, matches and tests, the least of seven.
-Rates are over random scenes: a street or a field with four kinds of things, each agent with its own noise;
-right is within 1 m and 1 degree. Keeps its figures beside the weights of the product profile and puts them
-into docs/registration.md.
+Times are processor times of `register_graphs`, which prepares, describes, matches and tests, the least of
+seven. Rates are over random scenes: a street or a field with four classes of objects, each agent with its own
+noise; right is within 1 m and 1 degree. Keeps its figures beside the weights of the product profile and puts
+them into docs/registration.md.
 """
 
 from __future__ import annotations

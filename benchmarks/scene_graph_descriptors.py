@@ -1,13 +1,13 @@
 """Learned and learning-free descriptors: `python benchmarks/scene_graph_descriptors.py`.
 
 A vehicle and a roadside unit, and two vehicles, at T-junctions that nothing was trained or tuned on, boxes of
-cosense-lite, the sender's graph as it comes out of a message. Graphs of one frame; those of 5 frames are of
-a `SceneGraphBuilder`, at other places. Recall: share of the true matches (one group, each other's nearest
+cosense-lite, the sender's graph as it comes out of a message. Graphs of one frame; those of 5 frames are of a
+`SceneGraphBuilder`, at other places. Recall: share of the true matches (one group, each other's nearest
 within 1 m under the true pose) among the candidates; precision: share of the candidates that are true.
 "right" is a pose within 1 m and 1 degree, with a prior (off by 2 m and 2 degrees) within 0.3 m and 0.5
 degrees; "wrong" one that was accepted and is farther off. "strangers" are pairs of different places, of which
-none should be accepted. `register` takes 150 candidates by learned descriptors and 600 by others; times are
-with describing both graphs. Writes results/benchmarks/scene_graph_descriptors.json.
+none should be accepted. `register_graphs` takes 150 candidates by learned descriptors and 600 by others;
+times are with describing both graphs. Writes results/benchmarks/scene_graph_descriptors.json.
 """
 
 from __future__ import annotations

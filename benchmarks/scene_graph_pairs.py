@@ -52,11 +52,11 @@ class Pair:
     """A vehicle (a) and a unit (b) at one moment.
 
     Attributes:
-        graph_a, own_b: what each has of itself.
-        graph_b: what a has read of b.
-        agent_a, agent_b: whose clouds these are.
-        message_bytes: of b's message.
-        shared, visible: how many nodes both have, and both could see, see above.
+        graph_a, own_b: graphs as both have made them.
+        graph_b: graph of b as a has read it.
+        agent_a, agent_b: frames with the clouds.
+        message_bytes: length of b's message.
+        shared, visible: number of nodes that both have, and that both could see, see above.
     """
 
     graph_a: SceneGraph

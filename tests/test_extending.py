@@ -5,24 +5,32 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import cosense.messages
 from cosense import plugins
 from cosense.cli.main import app
 from cosense.data import open_dataset
 from cosense.geometry.transforms import transform_from_planar, yaw_of
-from cosense.messages.envelope import Message, PayloadKind
+from cosense.messages import envelope
+from cosense.messages.envelope import KINDS, Message, MessageError, PayloadKind, decode, encode
+from cosense.runs.supervisor import free_domain
 from cosense.sensing.pcd import write_pcd
+from cosense.topics import V2X_MESSAGES
 from cosense.trust.base import TrustContext, find_checks
 from tests.conftest import REPOSITORY
+from tests.integration.supervised import Stranger
 
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 # The first line of a block is the place of its file.
@@ -45,6 +53,8 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def forget(folder: Path) -> None:
     """Leave the package as it is without the folder, for the tests of other files."""
+    for kind in [kind for kind in KINDS if kind.name == "HAZARDS"]:
+        del KINDS[kind], envelope._BY_NUMBER[kind.number]
     for name, module in list(sys.modules.items()):
         if str(folder) in str(getattr(module, "__file__", "")):
             room, _, part = name.rpartition(".")
@@ -58,20 +68,47 @@ def forget(folder: Path) -> None:
 def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a simulated data set: a vehicle and a roadside unit at a T-junction, two frames."""
     folder = tmp_path_factory.mktemp("data") / "sequence"
-    cosense("simulate", "--out", folder, "--frames", 2, "--scene", "t_junction", "--seed", 3)
+    run_verb("simulate", "--out", folder, "--frames", 2, "--scene", "t_junction", "--seed", 3)
     return folder
 
 
-def cosense(*arguments: object) -> str:
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stranger]:
+    """Return somebody who listens to the radio of a ROS 2 domain of its own."""
+    pytest.importorskip("rclpy")
+    domain = free_domain()
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    other = Stranger(domain)
+    yield other
+    other.close()
+
+
+def run_verb(*arguments: object) -> str:
     """Run a verb in this process, and return what it prints."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
+def evaluated(out: Path, *arguments: object) -> dict[str, Any]:
+    """Return the metrics.json of `cosense evaluate`."""
+    run_verb("evaluate", "--out", out, *arguments)
+    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    return metrics
+
+
+def used_for(out: Path) -> set[str]:
+    """Return what messages were used for in an evaluation."""
+    frames = [json.loads(line) for line in (out / "frames.jsonl").read_text().splitlines()]
+    return {peer["used_for"] for frame in frames for peer in frame["peers"]}
+
+
 def test_there_is_an_example_of_each_plug_in_point() -> None:
     folders = {str(Path(name).parent) for name in BLOCKS}
-    assert folders >= {"data", "trust", "cli"}
+    assert folders >= {
+        *("data", "methods/finest", "messages", "trust"),
+        *("scene_graph/baselines", "cli"),
+    }
 
 
 def test_a_data_set_is_recognised_by_its_files(mine, sequence, tmp_path) -> None:
@@ -92,17 +129,70 @@ def test_a_data_set_is_recognised_by_its_files(mine, sequence, tmp_path) -> None
         np.testing.assert_allclose(read.agents[name].T_world_agent, flat, atol=1e-9)
     np.testing.assert_allclose(read.ground_truth.boxes, recorded.ground_truth.boxes)
 
-    assert "scans" in cosense("info", tmp_path, "--verify")
+    assert "scans" in run_verb("info", tmp_path, "--verify")
     (tmp_path / f"{recorded.ego_id}.pcd").unlink()
     result = CliRunner().invoke(app, ["info", str(tmp_path), "--verify"])
     assert result.exit_code == 1
     assert f"{recorded.ego_id}.pcd: no such file" in result.output
 
 
+def test_a_way_of_sharing_is_named_by_config_yaml_and_keeps_to_the_budget(mine, sequence, tmp_path) -> None:
+    model = mine / "models" / "finest"
+    shutil.copy(REPOSITORY / "models" / "pillars-lite" / "weights.safetensors", model)
+    arguments = ("--data", sequence, "--model", model)
+    alone = evaluated(tmp_path / "alone", *arguments, "--fusion", "none")
+    hybrid = evaluated(tmp_path / "hybrid", *arguments, "--fusion", "hybrid", "--budget", 4000)
+    assert used_for(tmp_path / "hybrid") == {"features"}
+    assert 3000 < hybrid["bytes_per_frame"]["mean"] < 4500
+    assert hybrid["ap"]["0.3"] > alone["ap"]["0.3"] + 0.03
+
+
+def test_a_registration_corrects_poses(mine, sequence, tmp_path) -> None:
+    arguments = ("--data", sequence, "--fusion", "hybrid", "--pose-noise", "0.6,0.6")
+    as_sent = evaluated(tmp_path / "as_sent", *arguments)
+    nearest = evaluated(tmp_path / "nearest", *arguments, "--registration", "nearest")
+    assert "pose" in used_for(tmp_path / "nearest")
+    assert nearest["ap"]["0.5"] > as_sent["ap"]["0.5"] + 0.03
+
+
+def test_a_message_kind_is_read_as_it_was_written(mine) -> None:
+    hazards = plugins.load(cosense.messages, "hazards")
+    places = np.array([[12.0, -3.5, 2.0], [300.0, 0.0, 0.25]])
+    message = replace(some_message(), kind=hazards.HAZARDS, payload=hazards.encode_hazards(places))
+    data = encode(message)
+    read = decode(data)
+    assert read.kind.name == "HAZARDS"
+    np.testing.assert_allclose(KINDS[read.kind].decode(read), places)
+    assert KINDS[read.kind].encode(places) == message.payload
+    with pytest.raises(MessageError, match="at most 100 within"):
+        hazards.encode_hazards(places * 10)
+
+
+def test_a_message_kind_travels_on_the_radio(mine, stranger) -> None:
+    sent = stranger.listen(V2X_MESSAGES)
+    program = subprocess.Popen([sys.executable, mine / "warn.py"], env=dict(os.environ))
+    try:
+        deadline = time.monotonic() + 60
+        while not sent and time.monotonic() < deadline:
+            stranger.take()
+            time.sleep(0.02)
+    finally:
+        program.kill()
+        program.wait()
+    assert sent
+    read = decode(sent[0])
+    np.testing.assert_allclose(KINDS[read.kind].decode(read), [[12.0, -3.5, 2.0]])
+
+
+def some_message() -> Message:
+    """Return an empty OBJECTS message of an agent at a known place."""
+    T_world_agent = transform_from_planar(0, 40, 1)
+    return Message(PayloadKind.OBJECTS, "a", 0, 0, T_world_agent, np.zeros((3, 3)), bytes(8), b"")
+
+
 def test_a_check_refuses_with_its_reason(mine) -> None:
     (check,) = find_checks(["in_range"])
-    T_ego = transform_from_planar(0, 40, 1)
-    ego = Message(PayloadKind.OBJECTS, "a", 0, 0, T_ego, np.zeros((3, 3)), bytes(8), b"")
+    ego = some_message()
     context = TrustContext(ego, age_ms=0)
     near, far = (replace(ego, T_world_agent=transform_from_planar(x, 40, 0)) for x in (100, 400))
     assert check(near, context) is None

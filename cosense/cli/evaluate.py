@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
-# As a shell does for a program that Ctrl-C has stopped.
+# The status that a shell reports for a program that Ctrl-C has stopped.
 _INTERRUPTED = 130
 
 
@@ -50,15 +50,15 @@ def command(
     selection: Annotated[
         str | None,
         typer.Option(
-            help="Which features go first: ranked, supply_demand, confidence or random. Without it as the "
-            "model's profile has it.",
+            help="Which features go first: ranked, supply_demand, confidence or random. Without it the rule "
+            "of the model's method.",
             show_default=False,
         ),
     ] = None,
     registration: Annotated[
         str,
         typer.Option(
-            help="How the others' poses are set right before fusing: none, scene_graph (graphs, some hundred "
+            help="How the others' poses are corrected before fusing: none, scene_graph (graphs, some hundred "
             "bytes more a message), or to compare icp (clouds), boxes or spectral."
         ),
     ] = "none",
@@ -82,9 +82,9 @@ def command(
         str, typer.Option(help="Error of every pose: standard deviations in metres and degrees, as 0.2,0.2.")
     ] = "0,0",
     unannounced: Annotated[
-        bool, typer.Option("--unannounced", help="The covariances of the poses do not know of the noise.")
+        bool, typer.Option("--unannounced", help="The covariances of the poses do not include the noise.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the pose noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the pose noise.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
@@ -92,7 +92,7 @@ def command(
 ) -> None:
     """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    The same command again continues a run that was stopped.
 
     Example: cosense evaluate --data results/demo/sequence --fusion hybrid --budget 2000
     """
@@ -148,7 +148,7 @@ def command(
 
 
 def default_protocol(dataset: Dataset) -> str:
-    """Return the protocol for a data set when none is named."""
+    """Return the protocol that a data set is counted under when none is named."""
     return "simulated" if dataset.label_set == "simulated" else "opencood"
 
 
@@ -191,7 +191,7 @@ def check_device(device: str) -> None:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
-    """Show a bar with the AP so far; yields what is to be called after each frame."""
+    """Show a bar with the AP so far; yields the function to call after each frame."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
@@ -210,7 +210,7 @@ def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
 
 
 def _so_far(state: RunState) -> str:
-    """Return AP, kB and ms of the frames done, in one line."""
+    """Return a line with AP, kB and ms of the frames that are done."""
     if not state.scores:
         return ""
     threshold, ap = state.average_precision()

@@ -26,13 +26,14 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True)
 class Input:
-    """One side.
+    """One side of a registration.
 
     Attributes:
-        given: as on the command line.
-        agent: its cloud, empty where a graph is given; the pose is the identity where there is none.
-        world: what the pose refers to; None where there is no pose.
-        graph: as a file has it; None where it has yet to be built from the cloud.
+        given: word on the command line.
+        agent: frame with the cloud, empty where a graph is given; the pose is the identity where there is
+            none.
+        world: data set and sequence that the pose refers to; None where there is no pose.
+        graph: graph of a file; None where it has yet to be built from the cloud.
     """
 
     given: str
@@ -54,7 +55,7 @@ def command(
         tuple[float, float, float] | None,
         typer.Option(
             metavar="X Y YAW",
-            help="Where B is believed to be in A's frame, metres and degrees. Without it: anywhere.",
+            help="Approximate pose of B in A's frame, metres and degrees. Without it: anywhere.",
             show_default=False,
         ),
     ] = None,
@@ -63,29 +64,31 @@ def command(
         typer.Option(metavar="M DEGREES", help="Standard deviation of the prior: of x and of y, and of yaw."),
     ] = (2.0, 2.0),
     model: Annotated[
-        str, typer.Option(help="Detector of what moves; none to register by what stands alone.")
+        str, typer.Option(help="Detector of dynamic objects; none to register by static ones alone.")
     ] = "cosense-lite",
     refine: Annotated[
         bool,
         typer.Option(
-            "--refine", help="Let A ask for the points of what agrees, and set the pose right by them."
+            "--refine", help="Let A request the points of the nodes that agree, and refine the pose by them."
         ),
     ] = False,
     descriptors: Annotated[
-        str, typer.Option(help="What ranks the pairs that are looked at: triplets or learned.")
+        str, typer.Option(help="Descriptors that rank the pairs of nodes: triplets or learned.")
     ] = "triplets",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Picture (.png) of both clouds in A's frame with what agrees.", show_default=False),
+        typer.Option(
+            help="Picture (.png) of both clouds in A's frame with the nodes that agree.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Find the pose of B in the frame of A from what both have around them, or say why there is none.
+    """Find the pose of B in the frame of A by the surroundings of both, or say why there is none.
 
     Clouds are .pcd or KITTI's .bin: metres, z up, the sensor at the origin. A .json holds the nodes of a
-    scene graph that you have made yourself, see docs/registration.md. What A and B tell each other is written
-    as messages and read back, as between agents: B's scene graph and, to refine, what A asks and B replies.
-    `bytes` is all of that, `time_ms` the registration alone.
+    scene graph of your own, see docs/registration.md. A and B exchange whole messages, as agents do: B's
+    scene graph and, to refine, A's request and B's reply. `bytes` counts all of them, `time_ms` is the
+    registration alone.
 
     Status 0: registered. 1: refused, and there is no pose. 2: bad input.
 
@@ -103,7 +106,7 @@ def command(
     """
     from cosense.scene_graph.register.descriptors import graph_registration
 
-    # What is written wrong should not wait for a network to run.
+    # Wrong options are refused before a network runs.
     if out is not None and out.suffix.lower() != PICTURE:
         raise CosenseError(f"--out {out}: expected the name of a picture that ends in {PICTURE}")
     sides = read_input(a, frame, "A"), read_input(b, frame, "B")
@@ -135,11 +138,11 @@ def read_input(given: str, frame: int, name: str) -> Input:
 
     Args:
         given: PATH, PATH:AGENT or PATH:AGENT:FRAME.
-        frame: where `given` says none.
-        name: of a file, which has no agent.
+        frame: number of the frame where `given` has none.
+        name: name of the agent where `given` is a file.
 
     Raises:
-        CosenseError: nothing is there, or it has no such agent or frame, or not one point.
+        CosenseError: there is no such path, agent or frame, or not one point.
     """
     from cosense.data.recognise import reader_of
     from cosense.scene_graph.graph_file import SUFFIX
@@ -157,7 +160,7 @@ def read_input(given: str, frame: int, name: str) -> Input:
 
 
 def split_input(given: str) -> tuple[Path, list[str]]:
-    """Return an existing path and the words behind it; the path may itself have colons.
+    """Return an existing path and the words after it; the path itself may have colons.
 
     Raises:
         CosenseError: there is no such path.
@@ -171,7 +174,7 @@ def split_input(given: str) -> tuple[Path, list[str]]:
 
 
 def _cloud(path: Path, words: list[str], name: str) -> AgentFrame:
-    """Read a file."""
+    """Read a cloud."""
     import numpy as np
 
     from cosense.scene_graph.graph_file import SUFFIX
@@ -193,25 +196,25 @@ def _no_words(path: Path, words: list[str]) -> None:
 
 
 def _graph(path: Path, words: list[str], name: str) -> Input:
-    """Read a scene graph, and say which of its labels nobody knows."""
+    """Read a scene graph, and name its unknown labels."""
     import numpy as np
 
     from cosense.scene_graph.graph_file import read_graph
     from cosense.sensing.frame import AgentFrame
 
     _no_words(path, words)
-    graph, strange = read_graph(path)
-    if strange:
-        named = ", ".join(f"'{label}' ({count})" for label, count in sorted(strange.items()))
+    graph, unknown = read_graph(path)
+    if unknown:
+        named = ", ".join(f"'{label}' ({count})" for label, count in sorted(unknown.items()))
         typer.echo(
-            f"{path}: {sum(strange.values())} nodes have labels that are unknown here: {named}", err=True
+            f"{path}: {sum(unknown.values())} nodes have labels that are unknown here: {named}", err=True
         )
     agent = AgentFrame(name, "vehicle", graph.stamp_ns, np.eye(4), np.zeros((0, 4), np.float32))
     return Input(str(path), agent, None, replace(graph, agent_id=graph.agent_id or name))
 
 
 def _of_data_set(path: Path, words: list[str], given: str, frame: int) -> Input:
-    """Read what an agent of a data set has measured."""
+    """Read the cloud of an agent of a data set."""
     from cosense.data import open_dataset
 
     dataset = open_dataset(path)
@@ -234,7 +237,7 @@ def _of_data_set(path: Path, words: list[str], given: str, frame: int) -> Input:
 def prior_of(
     prior: tuple[float, float, float], sigma: tuple[float, float], sides: tuple[Input, Input]
 ) -> Prior:
-    """Return what is believed; the height comes from the ground under both, cloud or graph.
+    """Return the prior; its height comes from the ground under both, cloud or graph.
 
     Raises:
         CosenseError: a number is not finite, or a standard deviation not positive.
@@ -259,7 +262,7 @@ def prior_of(
 
 
 def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, SceneGraph]:
-    """Return both graphs; those of clouds with the boxes of a model or without any."""
+    """Return both graphs; those of clouds are built with the boxes of a model or without any."""
     from cosense.methods.model import load_model
     from cosense.scene_graph.extract.builder import build
     from cosense.sensing.detections import Detections
@@ -283,7 +286,7 @@ def registered(
     *,
     refine: bool,
 ) -> tuple[SceneGraph, SceneGraph, RegistrationResult, int]:
-    """Return both graphs as A knows them, the registration, and the bytes that A and B have sent."""
+    """Return both graphs as A knows them, the result, and the bytes that A and B have sent."""
     from cosense.messages.scene_graph import transmitted
     from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 
@@ -298,7 +301,7 @@ def registered(
 def content_of(
     result: RegistrationResult, graphs: tuple[SceneGraph, SceneGraph], sent_bytes: int
 ) -> dict[str, Any]:
-    """Return what `--json` prints; a node is named by its place in its own agent's graph."""
+    """Return the content of `--json`; nodes are named by their ids in the graph of their agent."""
     ids_a, ids_b = (graph.ids[column] for graph, column in zip(graphs, result.inliers.T, strict=True))
     return {
         "status": result.status.value,
@@ -312,7 +315,7 @@ def content_of(
 
 
 def off_by(sides: tuple[Input, Input], result: RegistrationResult) -> tuple[float, float] | None:
-    """Return the distance to the pose that a data set has, metres and degrees; None where it has none."""
+    """Return the distance from the pose in the data set, metres and degrees; None where there is none."""
     import numpy as np
 
     from cosense.geometry.transforms import invert, yaw_of
@@ -327,12 +330,12 @@ def off_by(sides: tuple[Input, Input], result: RegistrationResult) -> tuple[floa
 def draw(
     sides: tuple[Input, Input], graphs: tuple[SceneGraph, SceneGraph], result: RegistrationResult, out: Path
 ) -> None:
-    """Draw both clouds where the registration puts them."""
+    """Draw both clouds where the result puts them."""
     from cosense.viewer.registration import draw_registration
 
     assert result.T_a_b is not None
     a, b = (Path(side.given).name for side in sides)
-    title = f"{len(result.inliers)} things agree: B is {b}, in the frame of A, {a}"
+    title = f"{len(result.inliers)} nodes agree: B is {b}, in the frame of A, {a}"
     draw_registration(_together(sides, result.T_a_b), graphs, result.inliers, out, title=title)
 
 
@@ -356,7 +359,7 @@ def _print(
     nodes: tuple[int, int],
     off: tuple[float, float] | None,
 ) -> None:
-    """Print for people: one line a fact."""
+    """Print one line for each fact."""
     import numpy as np
     from rich.console import Console
     from rich.table import Table

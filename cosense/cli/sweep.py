@@ -48,7 +48,7 @@ def command(
     values: Annotated[
         str | None,
         typer.Option(
-            help="In place of the curve's own, as 0,0.3; for grid noise/delay/loss, as 0,0.2/0,100/0,0.5.",
+            help="Other values for the curve, as 0,0.3; for grid noise/delay/loss, as 0,0.2/0,100/0,0.5.",
             show_default=False,
         ),
     ] = None,
@@ -61,33 +61,33 @@ def command(
     selection: Annotated[
         list[str] | None,
         typer.Option(
-            help="ranked, supply_demand, confidence, random; may be given several times. Without it as the "
-            "model's profile has it.",
+            help="ranked, supply_demand, confidence, random; may be given several times. Without it the rule "
+            "of the model's method.",
             show_default=False,
         ),
     ] = None,
     registration: Annotated[
         list[str] | None,
         typer.Option(
-            help="How the others' poses are set right: none (as sent), scene_graph, icp, boxes, spectral; "
+            help="How the others' poses are corrected: none (as sent), scene_graph, icp, boxes, spectral; "
             "several as A B.",
             show_default="none",
         ),
     ] = None,
     unannounced: Annotated[
-        bool, typer.Option("--unannounced", help="Poses are wrong and their covariances do not know it.")
+        bool, typer.Option("--unannounced", help="The covariances of the poses do not include the noise.")
     ] = False,
     budget: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Limit of a message in bytes, but for the curve budget.", show_default="2000"
+            min=1, help="Limit of a message in bytes, in all curves but budget.", show_default="2000"
         ),
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="As for evaluate.", show_default=False)] = None,
     split: Split = None,
     labels: Labels = None,
     limit: Limit = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of pose noise, loss and bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of pose noise, radio and bootstrap.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Measure how average precision depends on one thing, on the same frames for every value of it.
@@ -134,7 +134,7 @@ def command(
     fusions = _known("--fusion", fusion, FUSION_KINDS)
     selections = _known("--selection", selection, SELECTIONS)
     known = registration_names()
-    # What stands behind an option without one of its own may be of either.
+    # Words that follow without an option of their own may be models or registrations.
     more_registrations = [name for name in more_models or [] if registration and name in known]
     more_models = [name for name in more_models or [] if name not in more_registrations]
     registrations = _known("--registration", [*(registration or []), *more_registrations], known)
@@ -160,7 +160,7 @@ def command(
             is_announced=not unannounced,
         )
 
-    # What makes no sense is told before the data is looked through.
+    # What makes no sense is refused before the data set is read.
     points_for(num_agents=1)
     seen = survey(dataset, limit)
     points = points_for(max(seen.num_agents))
@@ -187,7 +187,7 @@ def command(
 
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
-    """Print all points, and of a grid which ones are worse than the ego alone."""
+    """Print all points, and for a grid those that are worse than the ego alone."""
     from cosense.evaluation.tables import sweep_table, verdict
 
     table = sweep_table(content)
@@ -201,18 +201,18 @@ def _print(console: Console, content: Mapping[str, Any]) -> None:
 
 
 def model_names(named: Sequence[str] | None, more: Sequence[str] | None) -> list[str]:
-    """Return the models: given each with an option of its own, behind one option, or with commas.
+    """Return the models, each given with an option of its own, after one option, or with commas.
 
     Args:
         named: values of the option.
-        more: what stood behind without an option.
+        more: words that followed without an option.
     """
     parts = [*(named or []), *(more or [])] or [_DEFAULT_MODEL]
     return list(dict.fromkeys(name for part in parts for name in part.split(",")))
 
 
 def _known(option: str, given: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """Return what an option that may be repeated was given.
+    """Return the values of an option that may be repeated.
 
     Raises:
         CosenseError: something unknown; names the nearest.
@@ -226,7 +226,7 @@ def _known(option: str, given: Sequence[str] | None, known: Sequence[str]) -> li
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar; yields what is to be called with the number of frames done."""
+    """Show a bar; yields the function to call with the number of frames done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:

@@ -1,10 +1,10 @@
 """What a radio does to messages between agents: rate, queue, delay, jitter, range and loss.
 
-Live runs and offline sweeps go through the same links. A link goes from one sender to one receiver, and a
-broadcast takes as many links as there are receivers. Four numbers are drawn for each message and depend on
-nothing but its link and its place on it, so what is lost at 10 % is also lost at 50 %, whatever else is set.
-Messages never overtake each other: a sender transmits one after the other, and a radio's MAC hands them up in
-that order, so jitter only holds them up.
+Live runs and offline sweeps use the same links. A link leads from one sender to one receiver, and a broadcast
+takes as many links as there are receivers. Four numbers are drawn for each message, which depend on the seed,
+the link and the number of the message or its frame alone: what is lost at 10 % is also lost at 50 %, whatever
+else is set. Messages never overtake each other: a sender transmits one after the other, and the medium access
+control of a radio hands them up in that order, so jitter only delays them.
 
 No clock and no ROS 2 in here: the caller says what time it is.
 
@@ -27,7 +27,7 @@ from cosense.config import from_mapping, to_mapping
 from cosense.errors import CosenseError, nearest
 
 LostReason = Literal["queue is full", "out of range", "position is not known", "burst", "loss"]
-# What an agent sends in one frame: features, boxes or points, what the ego requests, and a scene graph.
+# What is sent in one frame: an agent's message (features, boxes or points), its scene graph, or a request.
 MessageRole = Literal["message", "request", "graph"]
 _ROLE_NUMBERS: dict[MessageRole, int] = {"message": 0, "request": 1, "graph": 2}
 # For the loss, the change between good and bad, the loss in a burst and the jitter of one message.
@@ -199,9 +199,10 @@ class Link:
 
         Args:
             n_bytes: length of the message.
-            now_ns: time of a clock that never goes back.
+            now_ns: time at which it is sent, on a clock that never goes back.
             distance_m: distance between the two agents, None where it is not known.
-            chances: four uniform numbers in [0, 1) that decide; None for the next ones of the link's own.
+            chances: four uniform numbers in [0, 1) that decide its fate; None for the next four of the
+                link's own sequence.
         """
         settings = self.settings
         # Always as many numbers, so that those of a message depend on nothing but its number.

@@ -12,7 +12,7 @@ from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
 
-# Label set of data without ground truth, such as a bag that somebody has recorded.
+# Label set of data without ground truth, such as most recorded bags.
 NO_LABELS = "none"
 
 
@@ -24,7 +24,7 @@ class CooperativeFrame:
         frame_id: name that the data set gives the frame, unique within it.
         sequence: name of the sequence; its frames follow each other in time.
         ego_id: key of the ego in `agents`.
-        agents: what each agent measured, by agent id, the ego first.
+        agents: measurements of each agent by agent id, the ego first.
         ground_truth: all objects that the agents together could know of, in the ego frame.
         is_labelled: False where nobody has labelled the frame, so that empty ground truth means nothing.
     """
@@ -80,7 +80,7 @@ class DatasetInfo:
         agents: kind of each agent by its id; roles instead of ids where these change between sequences.
         sensors: one line for each sensor.
         problems: one line for each thing that is missing or broken, naming the file, or the first of many.
-        notes: what a reader should know although it is no mistake, e.g. frames that were never released.
+        notes: facts worth knowing that are no problem, e.g. frames that were never released.
         missing: all files that the lines in `problems` abbreviate.
     """
 
@@ -148,7 +148,7 @@ class Dataset(ABC):
         raise broken or CosenseError(f"{self.path}: no frames to play")
 
     def description(self) -> dict[str, Any]:
-        """Return what decides which frames are read and how they are labelled, ready for JSON."""
+        """Return the settings that determine frames and labels, ready for JSON."""
         return {
             "kind": self.kind,
             "path": str(self.path),

@@ -45,7 +45,7 @@ def open_dataset(
         labels: label set, e.g. "original" or "complemented"; None for the one that is in place.
         cameras: also read images.
         async_frames: DAIR-V2X and V2X-Seq: take the infrastructure's frame this many frames earlier.
-        bag: which topics of a bag are meant, where it does not say so by itself.
+        bag: choices of topics and frames where a bag is ambiguous.
 
     Raises:
         CosenseError: nothing is recognised, the split or label set is unknown, or an option does not apply.

@@ -1,4 +1,4 @@
-"""What detections are worth: matching, average precision, bytes, under named protocols."""
+"""Average precision and bytes under named, frozen protocols: metrics, runs and sweeps."""
 
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.evaluation.metrics.matching import match_frame

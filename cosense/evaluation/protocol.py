@@ -1,7 +1,7 @@
 """What is counted, and how: everything besides the detections that changes a reported number.
 
-A protocol is a frozen YAML file of the folder `protocols/`. Its hash stands beside every number, so that two
-numbers with the same name and hash may be compared and two others may not.
+A protocol is a frozen YAML file in the folder `protocols/`. Its hash is reported beside every number: two
+numbers may be compared if name and hash of their protocols are the same.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cosense.evaluation.metrics.matching import IouKind
 from cosense.sensing.objects import ObjectClass
 
 PROTOCOLS = Path(__file__).parent / "protocols"
-# Of the band whose average precision is also reported on its own, as `ap_near`.
+# Name of the band whose average precision is also reported on its own, as `ap_near`.
 NEAR = "near"
-# The name of the band that is the protocol's whole range.
+# Name of the band that is the protocol's whole range.
 ALL = "all"
 
 Range = tuple[float, float, float, float, float, float]
@@ -31,10 +31,10 @@ class ScoredClass:
     """Objects that count as one class.
 
     Attributes:
-        name: in the results.
-        ground_truth: names of `ObjectClass` in lower case, what there is to find.
-        detections: likewise, the labels that a detector may give to them; CAR stands for every vehicle.
-        iou_thresholds: of the average precisions.
+        name: name of the class in the results.
+        ground_truth: objects to find, as names of `ObjectClass` in lower case.
+        detections: labels that a detector may give to them, likewise; CAR stands for every vehicle.
+        iou_thresholds: overlaps that count as found; each gives an average precision.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Band:
     """A part of the scene, evaluated by itself: matched and counted as if nothing else were there.
 
     Attributes:
-        range_m: (x_min, y_min, z_min, x_max, y_max, z_max) in the ego frame, by the protocol's range rule;
-            None for that of the protocol.
-        distance_m: also, the box centre is at least the first and less than the second number away from the
-            ego, seen from above; None for any distance.
+        range_m: (x_min, y_min, z_min, x_max, y_max, z_max) in the ego frame, applied by the protocol's range
+            rule; None for the range of the protocol.
+        distance_m: least distance of the box centre from the ego, seen from above, and the distance that it
+            must stay below; None for any distance.
     """
 
     range_m: Range | None = None
@@ -76,24 +76,25 @@ class Protocol:
     """One way of counting; there are no defaults, every file says everything.
 
     Attributes:
-        name: of the protocol, and of its file.
-        description: for people; not part of the hash.
-        classes: the first is the main class, whose AP stands for the run.
+        name: name of the protocol and of its file.
+        description: text for people, not part of the hash.
+        classes: what is counted; the first is the main class, whose AP represents the run.
         iou: kinds of overlap; the first is the main one.
-        matching: "by_detection" or "by_ground_truth", see `matching`.
-        average_precision: "voc2010" or "dair", see `average_precision`.
-        global_sort: rank the detections of all frames together, or frame after frame.
-        range_m: where boxes count, in the ego frame.
-        range_rule: "any_corner" (x, y and z), "all_corners_xy" or "centre_xy" within the range.
-        tolerance_m: the range is this much wider on each side: rounding must not drop a box.
-        score_threshold: detections need a higher score.
-        max_extent_m: detections longer along the ego's x or y axis are dropped, None for no limit.
-        detection_z_m: detections need all corners within, None for no limit.
-        ground_truth_z_m: ground truth needs all corners within, None for no limit.
-        nms_iou: detections with more BEV overlap with a better one are dropped, None for leaving them.
-        min_points: ground truth needs as many LiDAR points of at least one agent. What has fewer counts
+        matching: "by_detection" or "by_ground_truth", see `cosense.evaluation.metrics.matching`.
+        average_precision: "voc2010" or "dair", see `cosense.evaluation.metrics.average_precision`.
+        global_sort: whether the detections of all frames are ranked together, or frame after frame.
+        range_m: (x_min, y_min, z_min, x_max, y_max, z_max) in the ego frame where boxes count.
+        range_rule: part of a box that must be within the range: "any_corner" (x, y and z), "all_corners_xy"
+            or "centre_xy".
+        tolerance_m: margin by which the range is wider on each side, so that rounding drops no box.
+        score_threshold: score that a detection must exceed.
+        max_extent_m: largest extent of a detection along the ego's x and y axes, None for no limit.
+        detection_z_m: heights between which a detection must lie with all corners, None for no limit.
+        ground_truth_z_m: heights between which ground truth must lie with all corners, None for no limit.
+        nms_iou: BEV overlap with a better detection above which a detection is dropped, None to keep all.
+        min_points: LiDAR points that ground truth needs from at least one agent. An object with fewer counts
             neither as found nor as missed, and neither do detections that match it.
-        bands: by name, each with an AP of its own for the main class.
+        bands: parts of the scene by name, each with an AP of its own for the main class.
     """
 
     name: str
@@ -146,12 +147,12 @@ class Protocol:
 
 
 def protocol_names() -> list[str]:
-    """Return the names of the protocols that come with cosense."""
+    """Return the names of the protocols that ship with cosense."""
     return sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
 
 
 def load_protocol(name: str) -> Protocol:
-    """Read a protocol by its name, or one of your own by the path of its file, which ends in .yaml.
+    """Read a shipped protocol by its name, or another one by the path of its file, which ends in .yaml.
 
     Raises:
         CosenseError: unknown name, or a file that is no protocol.

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cosense.evaluation.sweep.results import TOLERATED_LOSS
 
-# What tells runs apart, in the order of the columns: heading, keys into metrics.json.
+# What distinguishes runs, in the order of the columns: heading, keys into metrics.json.
 _IDENTITY = (
     ("data", ("dataset", "path")),
     ("split", ("dataset", "split")),
@@ -28,7 +28,7 @@ _IDENTITY = (
     ("pose noise", ("pose_noise",)),
     ("registration", ("registration",)),
 )
-# What tells points apart: heading and key.
+# What distinguishes points: heading, key of a point in sweep.json.
 _SETTINGS = (
     ("model", "model"),
     ("fusion", "fusion"),
@@ -47,10 +47,10 @@ _ABSENT = "–"
 
 
 def comparison_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
-    """Return several runs side by side, a row each; what all have in common stands in the title.
+    """Return several runs side by side, a row each; what all have in common is in the title.
 
     Args:
-        metrics: contents of metrics.json files, at least one.
+        metrics: contents of one or more metrics.json files.
     """
     title, headings, rows = _compare(metrics)
     table = Table(title=Text(title), title_justify="left")
@@ -62,21 +62,21 @@ def comparison_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def result_view(metrics: Mapping[str, Any]) -> RenderableType:
-    """Return everything about one run: AP by class and band, recall by class, bytes and time."""
+    """Return all numbers of one run: AP by class and band, recall by class, bytes and time."""
     title = _title({heading: _identity(metrics, keys) for heading, keys in _IDENTITY})
     return Group(Text(title), _ap_table(metrics), _recall_table(metrics), _cost_line(metrics))
 
 
 def sweep_table(content: Mapping[str, Any]) -> Table:
-    """Return all points, a row each: what they gain over the ego alone, with the interval that holds 95 %.
+    """Return all points, a row each: what they gain over the ego alone, with the 95 % interval.
 
-    Those that fall below it by more than is tolerated are marked.
+    Points that are worse than the ego alone by more than is tolerated are marked.
 
     Args:
-        content: of sweep.json.
+        content: content of sweep.json.
     """
     points: Sequence[Mapping[str, Any]] = content["points"]
-    told = [
+    settings = [
         entry
         for entry in _SETTINGS
         if entry[1] == "fusion" or len({p.get(entry[1]) for p in points if p["fusion"] != "none"}) > 1
@@ -89,14 +89,14 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
         f"models {', '.join(content['models'])}"
     )
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading, key in told:
+    for heading, key in settings:
         table.add_column(
             heading, justify="left" if key in ("model", "fusion", "selection", "registration") else "right"
         )
     for heading in (*(f"AP@{threshold}" for threshold in thresholds), "bytes", "gain", "low", "high"):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in points:
-        cells = [_setting(point.get(key)) for _, key in told]
+        cells = [_setting(point.get(key)) for _, key in settings]
         cells += [_percent(point["ap"][threshold]) for threshold in thresholds]
         cells.append(f"{point['bytes_per_frame']['mean']:.0f}")
         cells += [
@@ -130,11 +130,10 @@ def _compare(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list
     """Return title, headings and rows."""
     values = {heading: [_identity(run, keys) for run in metrics] for heading, keys in _IDENTITY}
     common = {heading: cells[0] for heading, cells in values.items() if len(set(cells)) == 1}
-    told = {heading: cells for heading, cells in values.items() if heading not in common}
-    if not told:
-        told["fusion"] = values["fusion"]
+    columns = {heading: cells for heading, cells in values.items() if heading not in common}
+    if not columns:
+        columns["fusion"] = values["fusion"]
         del common["fusion"]
-    columns = dict(told)
     thresholds = list(dict.fromkeys(threshold for run in metrics for threshold in run["ap"]))
     middle = thresholds[len(thresholds) // 2]
     wanted = [("ap", "AP", threshold) for threshold in thresholds]
@@ -226,8 +225,8 @@ def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
     if keys == ("pose_noise",):
         if not value["position_m"] and not value["heading_deg"]:
             return _ABSENT
-        told = "" if value.get("is_announced", True) else " unannounced"
-        return f"{value['position_m']:g} m {value['heading_deg']:g}°{told}"
+        note = "" if value.get("is_announced", True) else " unannounced"
+        return f"{value['position_m']:g} m {value['heading_deg']:g}°{note}"
     return str(value)
 
 

@@ -238,7 +238,7 @@ def _shrunk(
 ) -> bytes:
     """Return a chunk with about as many of the `size` cells as fit, where all take `chunk_bytes`.
 
-    Its length is nearly proportional to the cells: each try takes what the one before foretells. It aims a
+    Its length is nearly proportional to the cells: each try takes what the one before suggests. It aims a
     little lower each time, because the length may jump by a few bytes from one cell to the next.
     """
     # So many fit even if deflate gains nothing.

@@ -70,8 +70,8 @@ class PayloadKind:
     """What a message carries.
 
     Attributes:
-        number: 1 to 255, on the wire; it never changes.
-        name: in logs, reports and errors.
+        number: 1 to 255, what stands for it on the wire; it never changes.
+        name: what logs, reports and errors call it.
     """
 
     number: int

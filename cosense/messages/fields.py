@@ -63,7 +63,7 @@ def write_name(name: str, what: str, least_bytes: int = 1) -> bytes:
     """Write a name behind its length.
 
     Args:
-        name: to write.
+        name: 0 to 32 bytes of printable UTF-8.
         what: says in errors what is named.
         least_bytes: 0 where the name may be empty.
 
@@ -85,7 +85,7 @@ def read_name(
         start: offset of the length.
         what: says in errors what is named.
         least_bytes: 0 where the name may be empty.
-        bytes_behind: as many bytes have to follow.
+        bytes_behind: number of bytes that have to follow.
 
     Returns:
         the name and the offset behind it.
@@ -203,7 +203,7 @@ def write_headings_i16(yaws: NDArray[np.float64], may_lack: bool = False) -> NDA
 
     Args:
         yaws: (K,) headings.
-        may_lack: whether NaN is allowed and stands for none; -32768 is then no heading but says so.
+        may_lack: whether NaN is allowed; it is written as -32768, which then is no heading.
     """
     turns = np.round(wrap_angle(np.nan_to_num(yaws)) / _HEADING_I16_RAD)
     if may_lack:

@@ -92,7 +92,7 @@ def encode_late_boxes(boxes: LateBoxes, ground_m: float) -> bytes:
     Heights, sizes, scores and velocities are clipped to their ranges.
 
     Args:
-        boxes: in the frame of the sender.
+        boxes: boxes in the frame of the sender.
         ground_m: z of the ground in that frame, as the receiver will know it.
     """
     detections = boxes.detections

@@ -109,7 +109,7 @@ class Reply:
         addressee: agent that has asked.
         request_id: number of its request.
         graph_id: names the sender's graph.
-        points: by node id (n,3) float64, metres from the node's position along the axes of the sender's
+        points: (n,3) float64 by node id, metres from the node's position along the axes of the sender's
             frame; no node at all where the graph is not kept any more.
     """
 

@@ -44,10 +44,9 @@ from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.graph_output import GraphOutput
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.markers import detections_to_markers
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
-from cosense.nodes.ros.worker import Worker
+from cosense.nodes.ros.worker import Mailbox, Worker
 from cosense.nodes.stream_join import StreamJoin
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame

@@ -36,8 +36,7 @@ from cosense.errors import CosenseError
 from cosense.nodes.channel_log import ChannelLog, Transit
 from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.nodes.ros.mailbox import DueMailbox
-from cosense.nodes.ros.worker import Worker
+from cosense.nodes.ros.worker import DueMailbox, Worker
 
 _DEPTH = 64
 _POSE_DEPTH = 4

@@ -44,9 +44,8 @@ from cosense.nodes.fusion_parameters import FusionParameters, declare_fusion, re
 from cosense.nodes.graph_repair import GraphRepair
 from cosense.nodes.ros import conversions, process
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.nodes.ros.mailbox import Mailbox
 from cosense.nodes.ros.trace import Stopwatch, Trace
-from cosense.nodes.ros.worker import Worker
+from cosense.nodes.ros.worker import Mailbox, Worker
 from cosense.scene_graph.correction.pose_correction import Place
 
 _POLL_S = 0.01

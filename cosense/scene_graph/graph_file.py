@@ -1,38 +1,48 @@
-"""A scene graph as a JSON file, for people who have a front end of their own: see docs/registration.md."""
+"""Scene graphs of other front ends: a JSON file (docs/registration.md), and the meaning of its labels.
+
+SG-Reg (arXiv 2504.14440) embeds labels with BERT and tells floors by whether a label is part of a list
+written as one text, so that an empty label is a floor. We differ: `labels.yaml` lists what a label means,
+only whole labels match, and a label that is not there becomes UNKNOWN and is named.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
-from cosense.config import from_mapping
+from cosense.config import from_mapping, load_yaml
 from cosense.errors import CosenseError, read_file
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.messages.scene_graph import MAP_CLASSES, MAX_NODES, MAX_POSITION_M, NodeClass, SceneGraph
-from cosense.scene_graph.labels import classes_of
 from cosense.scene_graph.nodes import Nodes, graph_of
 
 SUFFIX = ".json"
 _MAX_STAMP_NS = (1 << 63) - 1
+TABLE = Path(__file__).with_name("labels.yaml")
+_BETWEEN_WORDS = re.compile(r"[\s_\-./,:;'’]+")
+_CAPITAL_INSIDE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True)
 class NodeEntry:
-    """One node of a file; frame and units are those of `SceneGraph`.
+    """One node of a file, in the frame and units of `SceneGraph`.
 
     Attributes:
         label: free text, see `labels.yaml`.
         position: x, y, z in metres, within 327.67 m as in a message.
-        size: length, width, height in metres; of a vehicle it must be there.
+        size: length, width, height in metres; vehicles need it.
         yaw: radians; null where there is none.
         velocity: x, y in m/s; null where not known.
         sigma_m: standard deviation of the position per axis.
-        score: in [0, 1].
+        score: confidence in [0, 1].
     """
 
     label: str
@@ -61,11 +71,11 @@ class NodeEntry:
 
 @dataclass(frozen=True)
 class GraphFile:
-    """A file.
+    """The content of a file.
 
     Attributes:
-        nodes: in any order, at most as many as a message takes.
-        agent: whose graph it is, printable and short enough for a message.
+        nodes: nodes in any order, at most as many as a message holds.
+        agent: name of the agent, printable and short enough for a message.
         stamp_ns: measurement time; two graphs without it count as of one moment.
     """
 
@@ -90,32 +100,33 @@ def read_graph(path: Path) -> tuple[SceneGraph, Counter[str]]:
     """Read a scene graph.
 
     Args:
-        path: of a JSON file as `GraphFile` describes it.
+        path: JSON file with the content of `GraphFile`.
 
     Returns:
-        the graph with nodes in the order of the file, numbered from 0, an identity pose without covariance;
-        and how often each label came that nobody knows: these nodes are UNKNOWN.
+        The graph with nodes in the order of the file, numbered from 0, an identity pose without covariance;
+        and the count of each label that is not in the table: these nodes are UNKNOWN.
 
     Raises:
-        CosenseError: no such file, no JSON, or a key or value that is wrong, by its place in the file.
+        CosenseError: there is no such file, it is no JSON, or a key or value is wrong, named by its place in
+            the file.
     """
     try:
         file = from_mapping(GraphFile, json.loads(read_file(path)), where=str(path))
     except (ValueError, RecursionError, OverflowError) as error:
         raise CosenseError(f"{path}: not readable as a scene graph in JSON: {error}") from None
-    classes, strange = classes_of(node.label for node in file.nodes)
+    classes, unknown = classes_of(node.label for node in file.nodes)
     for index, (node, kind) in enumerate(zip(file.nodes, classes, strict=True)):
         if kind is NodeClass.VEHICLE and not min(node.size[:2]) > 0:
             raise CosenseError(f"{path}: nodes[{index}]: a vehicle ('{node.label}') needs its size [l, w, h]")
     count, nan = len(file.nodes), float("nan")
-    standing = np.isin(np.array(classes, np.int64), MAP_CLASSES)
+    static = np.isin(np.array(classes, np.int64), MAP_CLASSES)
     nodes = Nodes(
         classes=np.array(classes, np.int64),
         positions=np.array([node.position for node in file.nodes], np.float64).reshape(count, 3),
         sizes=np.array([node.size for node in file.nodes], np.float64).reshape(count, 3),
         yaws=np.array([nan if node.yaw is None else node.yaw for node in file.nodes], np.float64),
         velocities=np.where(
-            standing[:, None],
+            static[:, None],
             0.0,
             np.array([node.velocity or (nan, nan) for node in file.nodes], np.float64).reshape(count, 2),
         ),
@@ -123,12 +134,38 @@ def read_graph(path: Path) -> tuple[SceneGraph, Counter[str]]:
         scores=np.array([node.score for node in file.nodes], np.float64),
     )
     graph = graph_of(nodes, np.arange(count), file.agent, file.stamp_ns, np.eye(4), np.zeros((3, 3)))
-    return graph, strange
+    return graph, unknown
 
 
 def ground_height_of(graph: SceneGraph) -> float:
-    """Return z of the ground in the graph, metres: the median of where things stand, 0 if none do."""
+    """Return z of the ground, metres: the median of the lower ends of all nodes, 0 without nodes."""
     if not len(graph):
         return 0.0
     from_centre = ~np.isin(graph.classes, MAP_CLASSES)
     return float(np.median(graph.positions[:, 2] - np.where(from_centre, graph.sizes[:, 2] / 2, 0.0)))
+
+
+def normalised(label: str) -> str:
+    """Return a label in lower case, with one space between words; "TrafficLight" has two words."""
+    return _BETWEEN_WORDS.sub(" ", _CAPITAL_INSIDE.sub(" ", label)).strip().lower()
+
+
+@cache
+def label_table() -> dict[str, NodeClass]:
+    """Return the class of each known label, normalised; not to be changed."""
+    known: dict[str, NodeClass] = {}
+    for name, labels in load_yaml(TABLE).items():
+        for label in (*labels, name):
+            known[label] = NodeClass[name.upper()]
+    return known
+
+
+def classes_of(labels: Iterable[str]) -> tuple[list[NodeClass], Counter[str]]:
+    """Return the class of each label, UNKNOWN if not in the table, and the count of each such label."""
+    classes, unknown = [], Counter[str]()
+    for label in labels:
+        found = label_table().get(normalised(label))
+        classes.append(NodeClass.UNKNOWN if found is None else found)
+        if found is None:
+            unknown[label] += 1
+    return classes, unknown

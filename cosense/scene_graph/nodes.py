@@ -12,8 +12,9 @@ from scipy.spatial import cKDTree
 from cosense.geometry.transforms import Matrix
 from cosense.messages.scene_graph import NodeClass, SceneGraph
 
-# Detectors confuse a person with a rider and a pole with a trunk, so either may match the other. UNKNOWN nodes
-# match UNKNOWN nodes only: an unknown car that could match every class would only add matches by chance.
+# Detectors confuse a person with a rider and a pole with a trunk, so either may match the other. UNKNOWN
+# nodes match UNKNOWN nodes only: an unknown car that could match every class would only add matches by
+# chance.
 GROUP_OF = np.arange(len(NodeClass))
 GROUP_OF[NodeClass.RIDER] = NodeClass.PERSON
 GROUP_OF[NodeClass.TRUNK] = NodeClass.POLE
@@ -114,11 +115,11 @@ def edges_between(
 ) -> NDArray[np.int64]:
     """Return the edges of a graph as pairs of neighbours (E,2), smaller index first, ascending.
 
-    The published rule: nodes i and j are neighbours when |c_i - c_j| < clip(2 max(r_i, r_j), R_min, R_max), with
-    r half the diagonal of a box (SG-Reg, arXiv 2504.14440, scene graph construction). Indoors R_min is 1 m and
-    R_max 6 m. We differ: along roads objects are 5 to 15 m apart (parked cars 6 m, trees 7 to 30 m, lamps 22 to
-    38 m), so R_min is 15 m; beyond R_max = 30 m a heading error of a degree moves a neighbour by more than its
-    own sigma.
+    The published rule: nodes i and j are neighbours when |c_i - c_j| < clip(2 max(r_i, r_j), R_min, R_max),
+    with r half the diagonal of a box (SG-Reg, arXiv 2504.14440, scene graph construction). Indoors R_min is 1
+    m and R_max 6 m. We differ: along roads objects are 5 to 15 m apart (parked cars 6 m, trees 7 to 30 m,
+    lamps 22 to 38 m), so R_min is 15 m; beyond R_max = 30 m a heading error of a degree moves a neighbour by
+    more than its own sigma.
 
     Args:
         classes: (N,) values of `NodeClass`.

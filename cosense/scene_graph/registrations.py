@@ -1,13 +1,13 @@
 """Registrations: the ways to find the pose between two agents, and what an agent sends for each.
 
-"scene_graph" is the product's own (`correction/relative_poses.py`). A registration to compare it with is one module
-of `baselines/`, found by the name of its file, with
+"scene_graph" is the product's own (`correction/relative_poses.py`). A registration to compare it with is one
+module of `baselines/`, found by the name of its file, with
 
     PAYLOAD = PayloadKind.SCENE_GRAPH    (or POINTS)
     def register(a, b, prior) -> RegistrationResult
 
-where `a` and `b` are both a `SceneGraph` or, with POINTS, a `Cloud`, and `prior` is the pose that both have sent,
-widened.
+where `a` and `b` are both a `SceneGraph` or, with POINTS, a `Cloud`, and `prior` is the pose that both have
+sent, widened.
 """
 
 from __future__ import annotations

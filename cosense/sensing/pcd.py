@@ -175,7 +175,7 @@ def to_unit_range(intensity: NDArray, path: str | os.PathLike[str]) -> NDArray[n
 
     Args:
         intensity: (N,) intensities of one cloud.
-        path: where they are from, for the log.
+        path: source of the cloud, for the log.
     """
     highest = intensity.max(initial=0)
     if intensity.dtype.kind == "f" and highest <= 1:

@@ -84,7 +84,7 @@ class Stage:
         offset_m: position error of the units, constant over the sequence.
         rng: draws delays.
         generator: draws noise on the device.
-        cameras: what images need, None for no images.
+        cameras: sun and random numbers of the images, None without images.
     """
 
     scene: Scene

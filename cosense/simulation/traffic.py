@@ -179,7 +179,7 @@ class Traffic:
                 mover.granted.add(number)
 
     def _is_clear(self, mover: Mover, number: int) -> bool:
-        """Return whether nobody on another route has been granted, or is inside, the conflict."""
+        """Return whether no mover on another route has been granted the conflict or is inside it."""
         cluster = self.conflicts.of(mover.route)[number]
         for other in self.movers:
             if other is mover:
@@ -292,9 +292,9 @@ class _Seen:
     """The places of all M bodies relative to all routes, at one moment.
 
     Attributes:
-        along_m: for each route, arc length (M,5) nearest to the sample points of each mover.
-        aside_m: for each route, distance (M,5) of the sample points.
-        tangent: for each route, step (M,5,2) of the line at those arc lengths.
+        along_m: arc length (M,5) nearest to the sample points of each mover, on each route.
+        aside_m: distance (M,5) of the sample points from each route.
+        tangent: step (M,5,2) of the line of each route at those arc lengths.
         speed: (M,) speeds in m/s.
         heading: (M,2) unit vectors.
         half_width: (M,) half widths in metres.

@@ -1,8 +1,8 @@
 """Estimates the velocity of objects by tracking an agent's own boxes from frame to frame.
 
-With it, whoever receives a message late can move each box to where it is by then. The model is constant
+With it, the receiver of a late message can move each box to where it is by then. The model is constant
 velocity over half a second; a box and a track are matched if each is the other's nearest. A vehicle moves
-along its own axis, which halves the noise. An object slower than the noise counts as standing still.
+along its own axis, which halves the noise. An object slower than the noise counts as static.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST_GAP_NS = 500_000_000
 _HISTORY = 6
 # Largest distance of an object from where it was expected, one frame later.
 _GATE_M = 2.0
-_STANDING_MPS = 1.0
+_STATIC_MPS = 1.0
 
 
 @dataclass
@@ -118,5 +118,5 @@ def _plausible(velocities: NDArray[np.float64], detections: Detections) -> NDArr
     axis = np.column_stack([np.cos(yaw), np.sin(yaw)])
     along = (velocities * axis).sum(axis=1, keepdims=True) * axis
     kept = np.where(np.isin(detections.labels, VEHICLES)[:, None], along, velocities)
-    kept[np.linalg.norm(kept, axis=1) < _STANDING_MPS] = 0.0
+    kept[np.linalg.norm(kept, axis=1) < _STATIC_MPS] = 0.0
     return kept

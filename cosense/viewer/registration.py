@@ -1,4 +1,4 @@
-"""A picture of two clouds laid upon each other by a registration: whether it is right is seen at once."""
+"""A picture of two clouds in one frame by a registration: it shows at once whether the pose is right."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def draw_registration(
     *,
     title: str = "",
 ) -> None:
-    """Draw two agents with the nodes of both graphs and what was matched.
+    """Draw two agents with the nodes of both graphs and their matches.
 
     Args:
-        frame: of exactly two agents, the ego first, with the poses between them that are to be seen.
-        graphs: of the ego and of the other one, each in its own frame.
-        matches: (K,2) indices of nodes in both.
-        path: of the PNG; folders are made.
-        title: at the top left.
+        frame: frame of exactly two agents, the ego first, with the pose between them that is shown.
+        graphs: graphs of the ego and of the other agent, each in its own frame.
+        matches: (K,2) indices of nodes in both graphs.
+        path: PNG file; folders are made.
+        title: text at the top left.
     """
     places = [
         boxes_in_ego(graph, frame.T_ego_agent(agent_id))
@@ -46,7 +46,7 @@ def draw_registration(
     figure, (axes,) = bev.layout([""], extent_m, title)
     bev.draw_surroundings(axes, frame, list(frame.agents), extent_m)
     palette = colors.agent_colors(frame.agents)
-    # The ego's dots are larger: they are to be seen below those of the other one.
+    # The dots of the ego are larger: they are visible below those of the other agent.
     for boxes, color, size in zip(places, palette.values(), (70, 18), strict=True):
         _draw_nodes(axes, boxes, color, size)
     lines = LineCollection(list(matched), colors=MATCH_COLOR, linewidths=1.5, zorder=4)
@@ -60,13 +60,13 @@ def draw_registration(
 
 
 def boxes_in_ego(graph: SceneGraph, T_ego_agent: Matrix) -> NDArray[np.float64]:
-    """Return the nodes of a graph as boxes (N,7) in the ego frame; NaN yaws stay."""
+    """Return the nodes of a graph as boxes (N,7) in the ego frame; NaN yaws stay NaN."""
     boxes = np.column_stack([graph.positions, graph.sizes, graph.yaws])
     return transform_boxes(T_ego_agent, boxes)
 
 
 def _draw_nodes(axes: Axes, boxes: NDArray[np.float64], color: str, size: float) -> None:
-    """Draw a footprint of what has a heading, and a dot for what has none."""
+    """Draw nodes with a heading as footprints, the others as dots."""
     headed = np.isfinite(boxes[:, 6])
     bev.draw_boxes(axes, boxes[headed], color, width=1.2)
     x, y = boxes[~headed, :2].T

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +11,7 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.errors import CosenseError
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
+from tests.cli.program import run_here
 from tests.simulation.hand_made import make_frames
 
 
@@ -85,7 +84,6 @@ def test_what_cannot_be_opened_is_an_error(tree):
 
 
 def test_brackets_of_an_error_reach_the_reader(tmp_path):
-    command = [sys.executable, "-m", "cosense.cli.main", "info", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = run_here("info", str(tmp_path))
     assert result.returncode == 2
     assert "[split/]scenario/agent/*.pcd" in result.stderr

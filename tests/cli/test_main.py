@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cosense
+from tests.cli.program import run_here
 
 
 def run_cosense(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cosense.cli.main", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "cosense.cli.main", *arguments], capture_output=True, text=True, timeout=200
     )
 
 
@@ -33,13 +35,18 @@ def test_help_does_not_load_heavy_libraries() -> None:
     script = (
         "import sys, cosense.cli.main; print([m for m in ('torch', 'cv2', 'matplotlib') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
     assert result.stdout.strip() == "[]", result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("info", "/nowhere"), ("evaluate", "--data", "/nowhere")])
-def test_bad_input_is_one_line_and_status_2(arguments: tuple[str, ...]) -> None:
-    result = run_cosense(*arguments)
+@pytest.mark.parametrize(
+    ("run", "arguments"),
+    [(run_cosense, ("info", "/nowhere")), (run_here, ("evaluate", "--data", "/nowhere"))],
+)
+def test_bad_input_is_one_line_and_status_2(
+    run: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...]
+) -> None:
+    result = run(*arguments)
     assert result.returncode == 2
     assert "/nowhere" in result.stderr
     assert "Traceback" not in result.stderr
@@ -48,7 +55,7 @@ def test_bad_input_is_one_line_and_status_2(arguments: tuple[str, ...]) -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    result = run_cosense("demo", "--frames", "1", "--out", str(tmp_path / "file"))
+    result = run_here("demo", "--frames", "1", "--out", str(tmp_path / "file"))
     assert result.returncode == 2
     assert f"{tmp_path / 'file'}" in result.stderr
     assert "Not a directory" in result.stderr

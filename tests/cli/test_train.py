@@ -1,4 +1,4 @@
-"""The verb from end to end, in processes of its own: a tiny network on one simulated scene."""
+"""The verb from end to end: a tiny network on one simulated scene."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from cosense.methods.model import load_model
+from tests.cli.program import run_here
 from tests.detectors.networks import TINY, mapping_of
 
 
@@ -32,7 +33,7 @@ def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "cosense.cli.main", "train", *arguments],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
@@ -45,7 +46,7 @@ def test_a_run_leaves_a_model_that_loads_and_can_be_prolonged(config: Path, tmp_
     assert load_model(out).detector.config == TINY
     assert f"cosense train {config}" in (out / "card.md").read_text()
     steps = (out / "validation.csv").read_text().splitlines()
-    result = run_train(str(config), "--out", str(out), "--resume", "--minutes", "0.03")
+    result = run_here("train", str(config), "--out", str(out), "--resume", "--minutes", "0.03")
     assert result.returncode == 0, result.stderr
     assert len((out / "validation.csv").read_text().splitlines()) == len(steps) + 1
 
@@ -59,14 +60,14 @@ def test_a_run_leaves_a_model_that_loads_and_can_be_prolonged(config: Path, tmp_
 )
 def test_bad_input_is_one_line_and_status_2(config: Path, change: dict, said: str) -> None:
     config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | change))
-    result = run_train(str(config), "--out", str(config.parent / "out"))
+    result = run_here("train", str(config), "--out", str(config.parent / "out"))
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_a_run_of_no_time_is_refused_by_the_name_of_its_option(config: Path) -> None:
-    result = run_train(str(config), "--out", str(config.parent / "out"), "--minutes", "0")
+    result = run_here("train", str(config), "--out", str(config.parent / "out"), "--minutes", "0")
     assert result.returncode == 2
     assert "--minutes 0: expected more than 0" in result.stderr
     assert "Traceback" not in result.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from cosense.config import load_yaml
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.labels import TABLE, classes_of, normalised, table
+from cosense.scene_graph.graph_file import TABLE, classes_of, label_table, normalised
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_the_table_says_nothing_twice_and_nothing_that_never_matches():
     assert len(labels) == len(set(labels))
     assert [label for label in labels if normalised(label) != label] == []
     assert {name.upper() for name in content} == {kind.name for kind in NodeClass}
-    assert len(table()) == len({*labels, *content})
+    assert len(label_table()) == len({*labels, *content})

@@ -176,7 +176,7 @@ def test_two_processes_learn_the_same_weights(tmp_path: Path) -> None:
         arguments = [sys.executable, "-c", TWO_PROCESSES, str(tmp_path)]
         running.append(subprocess.Popen(arguments, env=os.environ | world | own))
     try:
-        assert [process.wait(timeout=100) for process in running] == [0, 0]
+        assert [process.wait(timeout=250) for process in running] == [0, 0]
     finally:
         for process in running:
             process.kill()

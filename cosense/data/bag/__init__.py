@@ -1,4 +1,4 @@
-"""Bags of ROS 2 as a data set: how one is recognised, and what a user may have to say about it.
+"""Bags of ROS 2 as a data set: how one is recognised, and the choices that a user may have to make.
 
 The readers, which need rosbags, are imported only once a bag is opened: `BagOptions` is also part of every
 scenario.
@@ -18,7 +18,7 @@ METADATA = "metadata.yaml"
 LAYOUT = f"{METADATA} (a bag of ROS 2, which may also be a single {' or '.join(FILE_SUFFIXES)} file)"
 OPTIONS = ("bag",)
 
-# Stands in place of a topic of poses: take the transforms instead.
+# Given in place of a pose topic: the transforms are used instead.
 FROM_TF = "tf"
 
 
@@ -41,7 +41,7 @@ def recognises(path: Path) -> type[Dataset] | None:
 
 @dataclass(frozen=True)
 class BagOptions:
-    """What a bag does not say by itself; whatever is left out is searched for.
+    """Choices of the user where a bag is ambiguous; whatever is left out is found automatically.
 
     Attributes:
         points: LiDAR topic of each agent; with it, only the agents named here take part.

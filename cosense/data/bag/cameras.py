@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.bag import message_types
+from cosense.data.bag.agent_topics import AgentTopics, agents_of
 from cosense.data.bag.file import BagFile
-from cosense.data.bag.topics import AgentTopics, agents_of
 from cosense.errors import CosenseError, nearest
 
 _COMPRESSED = "/compressed"

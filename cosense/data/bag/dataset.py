@@ -1,7 +1,7 @@
 """A ROS 2 bag as a data set: recorded by our own stack, written by `cosense convert`, or by anyone else.
 
-topics.py decides which topic belongs to which agent, index.py which messages make up a frame. Where only some
-frames have ground truth, these are the split "labelled", which is opened when no split is named.
+agent_topics.py decides which topic belongs to which agent, index.py which messages make up a frame. Where
+only some frames have ground truth, these are the split "labelled", which is opened when no split is named.
 
 Ground truth is a vision_msgs/Detection3DArray, or the cubes of a MarkerArray as our player draws them.
 """
@@ -16,10 +16,10 @@ import numpy as np
 
 from cosense.config import to_mapping
 from cosense.data.bag import BagOptions
+from cosense.data.bag.agent_topics import AgentTopics
 from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.index import BagFrame, BagIndex, frames_of
-from cosense.data.bag.topics import AgentTopics
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo
 from cosense.errors import CosenseError, nearest
@@ -41,7 +41,7 @@ class BagDataset(Dataset):
         split: "all" or "labelled".
         labels: None, or the name of the one label set that the bag has.
         cameras: also read the images.
-        bag: what the bag does not say by itself.
+        bag: choices of the user where the bag is ambiguous.
 
     Raises:
         CosenseError: a topic, a frame or a calibration is missing, or there are several candidates.

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.bag import message_types
+from cosense.data.bag.agent_topics import TRANSFORMS, BagOptions, ego_of, find_agents, find_ground_truth
 from cosense.data.bag.cameras import find_cameras, image_topics
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.frame_record import FrameRecord, record_from_text
 from cosense.data.bag.poses import PoseTrack, TransformTree, timeline_of
 from cosense.data.bag.timeline import Moment, with_turns
-from cosense.data.bag.topics import TRANSFORMS, BagOptions, ego_of, find_agents, find_ground_truth
 from cosense.data.dataset import NO_LABELS
 from cosense.geometry.transforms import Matrix
 from cosense.topics import FRAME, points_topic
@@ -31,7 +31,7 @@ class BagIndex:
 
     Args:
         bag: the file.
-        options: what the bag does not say by itself.
+        options: choices of the user where the bag is ambiguous.
         cameras: also look for images.
 
     Attributes:

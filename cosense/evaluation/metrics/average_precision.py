@@ -1,12 +1,13 @@
 """Average precision: the area below the precision-recall curve, in the two readings that are published.
 
-VOC 2010 "all points" with the sentinels recall 0 and 1: precision is made non-increasing from the right and
-summed over every change of recall. Whether the detections of all frames are sorted together first or stay
-frame after frame moves the number by 10 to 20 points on real data, so the caller says which one it is.
+Pascal VOC 2010, "all points" (Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010, and
+the development kit of that year), with sentinels at recall 0 and 1: precision is made non-increasing from the
+right and summed over every change of recall. Sorting the detections of all frames together, or leaving them
+frame after frame, moves the number by 10 to 20 points on real data, so the caller says which one it is.
 
-The toolkit of DAIR-V2X has no sentinel at recall 0: its sum begins at the first detection, whose own share
-of the recall is lost. That is at most one part in the number of ground truths, invisible over a whole split
-and large on a single frame.
+The toolkit of DAIR-V2X (Yu et al., "DAIR-V2X", CVPR 2022) has no sentinel at recall 0: its sum begins at the
+first detection, whose own share of the recall is lost. That share is at most one part in the number of ground
+truths, invisible over a whole split and large on a single frame.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ def average_precision(
     """Return the VOC-2010 average precision in [0, 1].
 
     Args:
-        scores: (M,) of the detections of all frames.
-        is_true_positive: (M,) bool, in the same order.
-        num_ground_truth: how many objects there were to find in all frames.
-        global_sort: rank by descending score, ties in the order given; otherwise the order given is the rank.
+        scores: (M,) scores of the detections of all frames.
+        is_true_positive: (M,) bool, whether each of them found an object.
+        num_ground_truth: number of objects to find in all frames.
+        global_sort: whether to rank by descending score, ties in the order given; else the order given is the
+            rank.
 
     Returns:
-        NaN where there was nothing to find: no number is right then, and a mean must leave it out.
+        the area, NaN where there was nothing to find: no number is right then, and a mean must leave it out.
 
     Raises:
         ValueError: the lengths differ, a score is NaN or there are more true positives than ground truths.
@@ -69,5 +71,5 @@ def _precision_recall(
 
 
 def _envelope(precision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the best precision (M,) that is reached at this recall or a higher one."""
+    """Return (M,) the best precision that is reached at each recall or a higher one."""
     return np.maximum.accumulate(precision[::-1])[::-1]

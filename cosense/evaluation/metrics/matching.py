@@ -1,8 +1,9 @@
 """Which detection found which object, within one frame.
 
-Two rules are published. Most evaluators go by detection: by descending score, each takes the best object that
-is left. The toolkit of DAIR-V2X goes by ground truth: each object in the order of the label file takes the
-best detection that is left, and the score plays no role. Both leave a duplicate as a false positive.
+Two rules are published. Most evaluators go by detection: in the order of descending scores, each detection
+takes the best object that is left. The toolkit of DAIR-V2X goes by ground truth: each object, in the order of
+the label file, takes the best detection that is left, and the score plays no role. With both rules a
+duplicate is a false positive.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ NOT_MATCHED = -1
 
 
 def iou_matrix(a: ArrayLike, b: ArrayLike, kind: IouKind) -> NDArray[np.float64]:
-    """Return (M,K) of boxes (M,7) and (K,7): of the footprints or of the volumes."""
+    """Return (M,K) the overlap of boxes (M,7) and (K,7), as footprints or as volumes."""
     return bev_iou(a, b) if kind == "bev" else iou_3d(a, b)
 
 
@@ -29,10 +30,10 @@ def match_frame(
     """Return (M,) bool: which detections are true positives, in the order in which they were given.
 
     Args:
-        det_boxes: (M,7) in one frame with the ground truth.
-        det_scores: (M,) higher is better; equal scores rank in the order given.
-        gt_boxes: (K,7); each can be found once.
-        iou_threshold: at least this much overlap of the footprints.
+        det_boxes: (M,7) detections, in the same frame as the ground truth.
+        det_scores: (M,) scores, higher is better; equal scores rank in the order given.
+        gt_boxes: (K,7) ground truth; each box can be found once.
+        iou_threshold: least overlap of the footprints.
     """
     overlap = bev_iou(det_boxes, gt_boxes)
     return match_by_detection(overlap, np.asarray(det_scores), iou_threshold) != NOT_MATCHED
@@ -41,15 +42,18 @@ def match_frame(
 def match_by_detection(
     overlap: NDArray[np.float64], scores: NDArray, iou_threshold: float
 ) -> NDArray[np.int64]:
-    """Return (M,): the ground truth that each detection found, or `NOT_MATCHED`.
+    """Return (M,) the index of the ground truth that each detection found, or `NOT_MATCHED`.
 
-    By descending score, ties in the order given, each detection takes the remaining ground truth with the
-    highest overlap, the first of several equal ones, if that reaches the threshold.
+    In the order of descending scores, ties in the order given, each detection takes the remaining ground
+    truth with the highest overlap, the first of several equal ones, if that reaches the threshold.
 
     Args:
         overlap: (M,K) IoU of detections and ground truths.
-        scores: (M,) of the detections.
-        iou_threshold: at least this much overlap.
+        scores: (M,) scores of the detections.
+        iou_threshold: least overlap.
+
+    Raises:
+        ValueError: the numbers of detections and scores differ.
     """
     if len(scores) != len(overlap):
         raise ValueError(f"{len(overlap)} detections, but {len(scores)} scores")
@@ -68,11 +72,12 @@ def match_by_detection(
 def match_by_ground_truth(
     overlap: NDArray[np.float64], scores: NDArray, iou_threshold: float
 ) -> NDArray[np.int64]:
-    """Return (M,): the ground truth that each detection found, or `NOT_MATCHED`, like the DAIR-V2X toolkit.
+    """Return (M,) the index of the ground truth that each detection found, or `NOT_MATCHED`.
 
-    In the order given, each ground truth takes the remaining detection with the highest overlap if that
-    reaches the threshold. Of several detections with equal overlap the one with the lowest score wins: the
-    toolkit goes through them best first and keeps the last. Arguments as for `match_by_detection`.
+    As in the toolkit of DAIR-V2X: in the order given, each ground truth takes the remaining detection with
+    the highest overlap if that reaches the threshold. Of several detections with equal overlap the one with
+    the lowest score wins, as the toolkit goes through them best first and keeps the last. Arguments and
+    errors as for `match_by_detection`.
     """
     if len(scores) != len(overlap):
         raise ValueError(f"{len(overlap)} detections, but {len(scores)} scores")

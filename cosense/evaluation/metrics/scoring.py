@@ -26,7 +26,7 @@ from cosense.geometry.nms import rotated_nms
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
 
-# Band, class, kind of overlap, IoU threshold.
+# What is asked of a frame: name of the band, name of the class, kind of overlap, IoU threshold.
 Question = tuple[str, str, IouKind, float]
 
 
@@ -35,11 +35,11 @@ class Outcome:
     """The answer of one frame, or of several, to one question.
 
     Attributes:
-        scores: (M,) of the detections that count; best first within each frame.
-        is_true_positive: (M,) bool.
+        scores: (M,) scores of the detections that count, best first within each frame.
+        is_true_positive: (M,) bool, which of them found an object.
         labels: (K,) `ObjectClass` of the ground truth that counts.
-        lengths_m: (K,) its longer horizontal edge.
-        is_found: (K,) bool.
+        lengths_m: (K,) longer horizontal edge of the ground truth.
+        is_found: (K,) bool, which of the ground truth was found.
     """
 
     scores: NDArray[np.float32]
@@ -55,9 +55,9 @@ def score_frame(
     """Match one frame under every question of the protocol.
 
     Args:
-        detections: in the ego frame.
-        ground_truth: in the ego frame.
-        num_points: (K,) LiDAR points on each ground truth, of the agent that has most.
+        detections: what was found, in the ego frame.
+        ground_truth: what there is to find, in the ego frame.
+        num_points: (K,) LiDAR points on each ground truth, counted by the agent that has most.
         protocol: what counts.
     """
     detections = detections[admissible_detections(detections, protocol)]
@@ -89,7 +89,7 @@ def score_frame(
 
 
 def questions(protocol: Protocol) -> list[tuple[str, ScoredClass]]:
-    """Return band and class of everything that is evaluated: all classes over all, bands for the main one."""
+    """Return all pairs of band and class: each class over the whole range, the main class in each band."""
     whole = [(ALL, scored) for scored in protocol.classes]
     return whole + [(name, protocol.main_class) for name in protocol.bands]
 
@@ -110,7 +110,7 @@ def pooled_average_precision(outcome: Outcome, protocol: Protocol) -> float:
 
 
 def admissible_detections(detections: Detections, protocol: Protocol) -> NDArray[np.int64]:
-    """Return the indices of the detections that pass all rules but that on the range, best first."""
+    """Return the indices of the detections that pass all rules except the range, best first."""
     names = [name for scored in protocol.classes for name in scored.detections]
     keep = has_label(detections.labels, names) & (detections.scores > protocol.score_threshold)
     if protocol.max_extent_m is not None:
@@ -162,7 +162,7 @@ def _outcome(
     iou_threshold: float,
     by_ground_truth: bool,
 ) -> Outcome:
-    """Match M detections with the K objects that were seen; leave out detections of those that were not."""
+    """Match M detections with the objects that were seen; leave out detections of those that were not."""
     match = match_by_ground_truth if by_ground_truth else match_by_detection
     found = match(overlap[:, is_seen], detections.scores, iou_threshold)
     is_match = found != NOT_MATCHED

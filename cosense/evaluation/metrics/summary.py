@@ -27,7 +27,7 @@ from cosense.evaluation.protocol import ALL, NEAR, Protocol
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
 
-# Vehicles above this length are beyond the large-box rule of protocol `opencood`.
+# Vehicles above this length exceed the limit for large boxes of the protocol `opencood`.
 LONG_VEHICLE_M = 6.0
 _MAIN_IOU = 0.5
 _RESAMPLES = 300
@@ -44,7 +44,7 @@ class FrameScore:
 
 
 def score(result: FrameResult, protocol: Protocol) -> FrameScore:
-    """Count one frame under a protocol."""
+    """Match one frame and keep what the numbers of the run need."""
     outcomes = score_frame(result.detections, result.ground_truth, result.num_points, protocol)
     return FrameScore(outcomes, result.bytes_per_sender, result.elapsed_ms)
 
@@ -57,11 +57,14 @@ def summarise(results: Iterable[FrameResult], protocol: Protocol) -> dict[str, A
 def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[str, Any]:
     """Return the numbers of a run, ready for JSON; what is not defined (nothing to find, no frame) is None.
 
-    `ap` by IoU threshold ("0.5") for the main class and main kind of overlap, `ap_3d` likewise for volumes
-    where the protocol has both, `ap_near` where it has that band, `ap_per_class` and `ap_per_band` by kind of
-    overlap, `recall` by class of the ground truth and `recall_long_vehicles` for those above 6 m,
-    `num_ground_truth`, `num_detections`, `bytes_per_frame` (mean, p50, p95 of what one collaborator sends in
-    one frame), `bytes_total`, `ms_per_frame` (mean, p50, p95).
+    - `ap`: average precision by IoU threshold ("0.5") for the main class and the main kind of overlap
+    - `ap_3d`: the same for volumes, where the protocol has both kinds
+    - `ap_near`: the same for the band "near", where the protocol has it
+    - `ap_per_class`, `ap_per_band`: average precision by kind of overlap and IoU threshold
+    - `recall`: recall by class of the ground truth; `recall_long_vehicles`: recall of vehicles above 6 m
+    - `num_ground_truth`, `num_detections`: objects and detections that count, over all classes
+    - `bytes_per_frame`: mean, p50 and p95 of what one collaborator sends in one frame; `bytes_total`
+    - `ms_per_frame`: mean, p50 and p95
     """
     pooled = _pool_all(scores, protocol)
     main, main_iou = protocol.main_class, protocol.iou[0]
@@ -116,7 +119,11 @@ def threshold_key(threshold: float) -> str:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Average precisions of one setting on frames drawn with replacement, (R,) in [0, 1]."""
+    """What one setting reaches on frames drawn with replacement.
+
+    Attributes:
+        average_precisions: (R,) one for each draw, in [0, 1].
+    """
 
     average_precisions: NDArray[np.float64]
 
@@ -134,7 +141,7 @@ def frame_draws(num_frames: int, seed: int) -> NDArray[np.int64]:
 
 
 def resample(outcomes: Sequence[Outcome], draws: NDArray[np.int64]) -> Resampled:
-    """Return the average precision of each draw, VOC 2010 with all detections ranked together.
+    """Return the average precision of each draw: VOC 2010 with all detections ranked together.
 
     Args:
         outcomes: answer of each frame to one question.
@@ -163,7 +170,7 @@ def _pool_all(scores: Sequence[FrameScore], protocol: Protocol) -> dict[Question
 
 
 def _recalls(pooled: Mapping[Question, Outcome], protocol: Protocol) -> dict[str, Any]:
-    """Return the recall of each class of ground truth, and of the long ones of the main class."""
+    """Return the recall of each class of ground truth, and that of long vehicles."""
     recall: dict[str, Any] = {}
     for scored in protocol.classes:
         outcomes = {t: pooled[ALL, scored.name, protocol.iou[0], t] for t in scored.iou_thresholds}
@@ -177,7 +184,7 @@ def _recalls(pooled: Mapping[Question, Outcome], protocol: Protocol) -> dict[str
 
 
 def _recall(chosen: Mapping[float, tuple[Outcome, NDArray[np.bool_]]]) -> dict[str, Any]:
-    """Return how many objects a mask (K,) chooses, and the fraction of them that was found by threshold."""
+    """Return how many objects a mask (K,) chooses, and by threshold the fraction of them that was found."""
     entry: dict[str, Any] = {"num_ground_truth": int(next(iter(chosen.values()))[1].sum())}
     for threshold, (outcome, mask) in chosen.items():
         entry[threshold_key(threshold)] = float(outcome.is_found[mask].mean()) if mask.any() else None

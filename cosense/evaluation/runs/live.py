@@ -1,4 +1,4 @@
-"""The numbers of a live run, from what the fusion node wrote down and the data set that was played."""
+"""The numbers of a live run, from the journal of the fusion node and the data set that was played."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def evaluate_live(
 ) -> dict[str, Any]:
     """Score the boxes that a live run gave, frame by frame.
 
-    A frame that was played but never fused counts with no detection, and is told in `frames_not_fused`.
+    A frame that was played but never fused counts with no detection; `frames_not_fused` counts them.
 
     Args:
         dataset: what was played; see `entries_by_frame` for which entry belongs to which frame.
         entries: of detections.jsonl.
         model: what all agents ran.
         protocol: what is counted.
-        frames: how many frames were played, from the first on.
-        command: with which all this can be repeated.
-        fusion: by which method the agents cooperated.
+        frames: number of frames that were played, the first ones.
+        command: command line that repeats the run.
+        fusion: kind of fusion of the run.
         budget_bytes: limit of each message of the others, None where there was none.
 
     Returns:
-        the content of metrics.json, with the same keys as `cosense.evaluation.runs.runner.evaluate` gives.
+        the content of metrics.json, with the keys that `cosense.evaluation.runs.runner.evaluate` gives.
     """
     stamps_ns, expected = [], []
     for index in range(frames):
@@ -78,14 +78,14 @@ def evaluate_live(
 
 
 def entries_by_frame(stamps_ns: Sequence[int], entries: Sequence[JournalEntry]) -> list[JournalEntry | None]:
-    """Return for each frame that was played the entry that it gave, None where it was never fused.
+    """Return for each frame that was played its entry, None where it was never fused.
 
-    Both are in the order of the run. The stamp alone does not tell: every scenario of OPV2V counts from its
-    start, so the same stamp comes again.
+    Both are in the order of the run. The stamp alone does not identify a frame: every scenario of OPV2V
+    counts from its start, so that stamps occur again.
 
     Args:
-        stamps_ns: of the ego's clouds.
-        entries: of detections.jsonl.
+        stamps_ns: measurement times of the ego's clouds that were played.
+        entries: entries of detections.jsonl.
     """
     found: list[JournalEntry | None] = [None] * len(stamps_ns)
     matcher = SequenceMatcher(None, stamps_ns, [entry.stamp_ns for entry in entries], autojunk=False)

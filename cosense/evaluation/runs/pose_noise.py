@@ -1,8 +1,8 @@
-"""Poses that are wrong on purpose: how much of the gain of cooperation survives them.
+"""Poses that are wrong on purpose, to measure how much of the gain of cooperation survives them.
 
 A localisation that is this noisy says so: the covariance of every disturbed pose grows by that of the noise.
-It is part of each message, and what the receiver's gate goes by. Noise that is not announced leaves it as it
-is: agents that are wrong and do not know it.
+The covariance is part of each message, and the receiver's gate goes by it. Noise that is not announced leaves
+the covariance as it is: the agents are wrong and do not know it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from cosense.sensing.frame import AgentFrame
 
 @dataclass(frozen=True)
 class PoseNoise:
-    """Standard deviations of the error of every agent's pose, independent from frame to frame.
+    """Errors of every agent's pose, independent from frame to frame.
 
     Attributes:
-        position_m: of x and of y in the world.
-        heading_deg: of the heading.
-        is_announced: whether the covariance of each pose knows of it.
+        position_m: standard deviation of x and of y in the world.
+        heading_deg: standard deviation of the heading.
+        is_announced: whether the covariance of each pose includes the noise.
     """
 
     position_m: float = 0.0
@@ -40,10 +40,10 @@ class PoseNoise:
 def with_pose_noise(
     agents: Sequence[AgentFrame], noise: PoseNoise, seed: int, frame_index: int
 ) -> list[AgentFrame]:
-    """Return the agents with disturbed poses, which know how uncertain they are where that is announced.
+    """Return the agents with disturbed poses, whose covariances include the noise where it is announced.
 
-    The draw depends on the seed and the frame alone; twice the noise are errors twice as large. What is wrong
-    is where an agent is in the world: how it moves from frame to frame it knows from wheels and gyroscopes.
+    The draw depends on the seed and the frame alone; twice the noise gives errors twice as large. The errors
+    concern the place of an agent in the world: its motion between frames comes from wheels and gyroscopes.
     """
     random = np.random.default_rng([seed, frame_index])
     sigmas = np.array([noise.position_m, noise.position_m, np.deg2rad(noise.heading_deg)])

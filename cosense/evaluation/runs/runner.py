@@ -1,8 +1,8 @@
-"""Offline evaluation: every frame of a data set through the same functions and bytes as the live nodes.
+"""Offline evaluation: every frame of a data set, with the same functions and bytes as in the live nodes.
 
 What is written is what is counted: the numbers come from the records of frames.jsonl, so that a run in one go
-and one that was stopped and continued give the same. Where agents remember earlier frames of their
-sequence, a run that goes on first lets them see the frames of the one in which it was stopped again.
+and one that was stopped and continued give the same. Where agents remember earlier frames, a run that is
+continued first shows them the earlier frames of the sequence again in which it was stopped.
 """
 
 from __future__ import annotations
@@ -114,12 +114,13 @@ class RunState:
 
     Attributes:
         protocol: what is counted.
-        total: frames that are to be done.
-        scores: of the frames done.
-        skipped: frames that could not be read, as messages.
+        total: number of frames to be done.
+        scores: what is kept of the frames that are done.
+        skipped: errors of the frames that could not be read.
         pose_kind: kind of the messages that correct poses and do no more, None where there are none.
-        num_messages, num_messages_not_used: so far, without those of `pose_kind`, which may well say nothing.
-        messages_used_for: how many messages of all kinds contributed what.
+        num_messages, num_messages_not_used: numbers of messages, without those of `pose_kind`, which may
+            well say nothing.
+        messages_used_for: number of messages of all kinds, by contribution.
     """
 
     protocol: Protocol
@@ -138,7 +139,7 @@ class RunState:
         return len(self.scores) + len(self.skipped)
 
     def average_precision(self) -> tuple[float, float]:
-        """Return (IoU threshold, AP so far); sorts all detections, so ask now and then."""
+        """Return IoU threshold and AP so far; sorts all detections, so do not ask for each frame."""
         return average_precision_so_far(self.scores, self.protocol)
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -171,30 +172,30 @@ def evaluate(
     skip_broken: bool = False,
     restart: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate a data set frame by frame; goes on where an earlier call with the same arguments was stopped.
+    """Evaluate a data set frame by frame, continuing an earlier call with the same arguments.
 
     Args:
         dataset: its frames in their order.
         model: what all agents run.
         protocol: what is counted.
         fusion: how the agents work together, see `Cooperation`.
-        out: folder for frames.jsonl and metrics.json.
+        out: folder for run.json, frames.jsonl and metrics.json.
         budget_bytes: limit of each message of a collaborator, None for that of the format.
-        limit: only the first frames.
-        command: with which all this can be repeated, for metrics.json.
-        progress: called at the start, when earlier frames are counted, and after each frame.
+        limit: number of frames to evaluate, the first ones; None for all.
+        command: command line that repeats the run, for metrics.json.
+        progress: function that is called when earlier frames are counted, and after each frame.
         pose_noise: error added to every agent's pose; None for none.
-        seed: of the pose noise.
-        selection: by which rule cells are chosen; None for that of the model's profile.
-        registration: how the others' poses are set right, see `Cooperation`.
-        skip_broken: leave out frames that cannot be read, and say so in metrics.json.
-        restart: throw away what `out` holds.
+        seed: seed of the pose noise.
+        selection: rule by which cells are chosen; None for that of the model's method.
+        registration: how the others' poses are corrected, see `Cooperation`.
+        skip_broken: whether to leave out frames that cannot be read, and say so in metrics.json.
+        restart: whether to throw away what `out` holds.
 
     Returns:
         the content of metrics.json; see `run_description` and `summarise_scores`.
 
     Raises:
-        CosenseError: a frame that cannot be read, a folder with another run, or arguments without sense.
+        CosenseError: a frame cannot be read, the folder holds another run, or the arguments make no sense.
     """
     started = time.perf_counter()
     settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed, selection, registration)
@@ -250,7 +251,7 @@ def evaluate(
 def run_description(
     dataset: Dataset, model: Model, protocol: Protocol, settings: RunSettings
 ) -> dict[str, Any]:
-    """Return everything that decides what comes out of a run, ready for JSON."""
+    """Return everything that decides about the results of a run, ready for JSON."""
     return {
         "protocol": protocol.name,
         "protocol_hash": protocol.hash,
@@ -266,7 +267,7 @@ def run_description(
 
 
 def versions() -> dict[str, str]:
-    """Return by what the numbers were computed."""
+    """Return the versions of the software that computes the numbers."""
     return {
         "cosense": cosense.__version__,
         "python": platform.python_version(),
@@ -303,7 +304,7 @@ def believed_agents(frame: CooperativeFrame, settings: RunSettings, sequence: in
 
 
 def check_labels(dataset: Dataset) -> None:
-    """Refuse a data set in which nothing says what there was to find.
+    """Refuse a data set without ground truth.
 
     Raises:
         CosenseError: a bag without ground truth.
@@ -320,7 +321,7 @@ def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[FusionKind, int |
     """Refuse what no message of the first frame fits, before anything is computed or written.
 
     Args:
-        dataset: whose first frame tells who sends.
+        dataset: data set; the agents of its first frame send.
         runs: kinds of fusion with the limit of each message in bytes.
 
     Raises:
@@ -337,7 +338,7 @@ def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[FusionKind, int |
 
 
 def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
-    """Return (K,): how many points the agent that sees it best has on each object of the ground truth."""
+    """Return (K,) the LiDAR points on each ground truth, counted by the agent that has most."""
     most = np.zeros(len(frame.ground_truth), dtype=np.int64)
     for agent_id, agent in frame.agents.items():
         boxes = transform_boxes(invert(frame.T_ego_agent(agent_id)), frame.ground_truth.boxes)
@@ -346,7 +347,7 @@ def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
 
 
 def _resume(state: RunState, dataset: Dataset, out: Path) -> None:
-    """Count the frames that are already done, after checking that they are those of the data set."""
+    """Count the frames that are already done, and check that they are those of the data set."""
     last_id = None
     for record in read_lines(out / FRAMES):
         if state.done < state.total:

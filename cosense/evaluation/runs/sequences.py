@@ -1,4 +1,4 @@
-"""Agents that work together over the frames of a data set: what they remember lasts as long as a sequence.
+"""Agents that work together over the frames of a data set; their memory lasts as long as a sequence.
 
 A sequence ends where the data set says so, or where time goes back: a data set may hold several recordings of
 one place under one name.
@@ -19,7 +19,7 @@ class SequenceCooperation:
     """The agents of one run; call `step` once a frame, in the order of the data set."""
 
     def __init__(self, start: Callable[[], Cooperation]) -> None:
-        """Take what makes the agents of a new sequence, who remember nothing."""
+        """Take the function that makes the agents of a new sequence, who remember nothing."""
         self._start = start
         self._cooperation: Cooperation | None = None
         self._previous: CooperativeFrame | None = None
@@ -28,9 +28,9 @@ class SequenceCooperation:
         """Let the agents of one frame work together.
 
         Args:
-            frame: says which sequence it is of.
-            agents: of the frame, with the poses that they believe in, the ego first.
-            sequence: counts the frames.
+            frame: the frame, which names its sequence.
+            agents: what the agents have measured, with the poses that they believe in, the ego first.
+            sequence: number of the frame in the data set.
         """
         if self._cooperation is None or not goes_on(self._previous, frame):
             self._cooperation = self._start()
@@ -39,7 +39,7 @@ class SequenceCooperation:
 
 
 def goes_on(previous: CooperativeFrame | None, frame: CooperativeFrame) -> bool:
-    """Say whether a frame belongs to the sequence of the frame before it, None for no frame before."""
+    """Return whether a frame belongs to the sequence of the frame before it, None for no frame before."""
     return (
         previous is not None
         and previous.sequence == frame.sequence

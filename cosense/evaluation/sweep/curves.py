@@ -16,7 +16,7 @@ from cosense.methods.selection import Selection
 
 Curve = Literal["budget", "pose-noise", "delay", "loss", "burst", "rate", "range", "agents", "grid"]
 CURVES: tuple[Curve, ...] = get_args(Curve)
-# In which field of a point the value of a curve goes.
+# The field of a point that a curve varies.
 AXES: Mapping[Curve, str] = {
     "budget": "budget_bytes",
     "pose-noise": "pose_noise",
@@ -45,9 +45,9 @@ class Axis:
     """Values of one field of a point.
 
     Attributes:
-        values: without being asked for others.
+        values: values where the user asks for no others.
         is_whole: whether only whole numbers make sense.
-        low, high: least and largest.
+        low, high: least and largest value.
         may_be_none: whether "none" is a value too.
     """
 
@@ -61,7 +61,7 @@ class Axis:
         """Return the value that a user has written.
 
         Raises:
-            ValueError: it is none; says what is expected.
+            ValueError: it is not a value; says what is expected.
         """
         if text == "none" and self.may_be_none:
             return None
@@ -88,10 +88,10 @@ FIELDS: Mapping[str, Axis] = {
 
 
 def check_curve(name: str) -> Curve:
-    """Return the curve of that name.
+    """Return the curve with a name.
 
     Raises:
-        CosenseError: there is none; names the nearest.
+        CosenseError: there is no such curve; names the nearest.
     """
     for curve in CURVES:
         if curve == name:
@@ -103,9 +103,9 @@ def read_values(curve: Curve, text: str | None, num_agents: int) -> dict[str, tu
     """Return the values of each field that a curve varies.
 
     Args:
-        curve: which one.
-        text: "0,0.3" in place of the usual values, for "grid" three such lists with "/" between them.
-        num_agents: most agents of any frame.
+        curve: name of the curve.
+        text: values as "0,0.3", three such lists with "/" between them for "grid"; None for the usual ones.
+        num_agents: largest number of agents in any frame.
 
     Raises:
         CosenseError: something that is no value of this field.
@@ -137,7 +137,7 @@ def points_of(
     budget_bytes: int | None = None,
     is_announced: bool = True,
 ) -> list[Point]:
-    """Return the settings of a curve, for each model the ego alone first.
+    """Return the settings of a curve, beginning with the ego alone for each model.
 
     Late and early fusion have no budget: they are drawn at their own bytes.
 
@@ -145,12 +145,12 @@ def points_of(
         curve: which one.
         models: by name.
         values: of the fields that it varies, see `read_values`.
-        fusions: which ones, each for the models that can do it; none for those that the curve usually has.
-        selections: rules by which cells are chosen; none for that of the model's profile.
-        registrations: how poses are set right, each for the kinds of fusion that have a use for it; none for
-            poses as sent.
-        budget_bytes: of the messages with features, where the curve is not about budgets.
-        is_announced: whether poses know of their noise.
+        fusions: kinds of fusion, each for the models that can do it; empty for those that are usual.
+        selections: rules by which cells are chosen; empty for that of the model's method.
+        registrations: how poses are corrected, each for the kinds of fusion that can use it; empty for poses
+            as sent.
+        budget_bytes: limit of the messages with features, where the curve does not vary it.
+        is_announced: whether the covariances of poses include their noise.
 
     Raises:
         CosenseError: a kind of fusion that none of the models is made for.

@@ -1,4 +1,4 @@
-"""What is written of a sweep: sweep.json with everything, sweep.csv with one line a point."""
+"""The files of a sweep: sweep.json with everything, and sweep.csv with one line for each point."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cosense.evaluation.sweep.sweep import Point, PointResult, lean
 from cosense.methods.model import Model
 
 JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
-# Falling so many points below the ego alone is within what "never worse than alone" allows.
+# Points of AP below the ego alone that "never worse than alone" allows.
 TOLERATED_LOSS = 0.5
 
 
@@ -46,8 +46,8 @@ def sweep_content(
         models: by name.
         protocol: what is counted.
         curve: name of the curve.
-        seed: of pose noise, loss and bootstrap.
-        command: with which all this can be repeated.
+        seed: seed of pose noise, radio and bootstrap.
+        command: command line that repeats the sweep.
     """
     counting = lean(protocol)
     points = [_point_content(result, counting) for result in results]
@@ -93,7 +93,7 @@ def make_folder(out: Path) -> None:
     """Make a folder for results.
 
     Raises:
-        CosenseError: it cannot be one.
+        CosenseError: it cannot be made.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def make_folder(out: Path) -> None:
 
 
 def flat(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a point as one level of names and numbers, the setting first."""
+    """Return setting and numbers of a point without nesting, the setting first."""
     row = {name: point[name] for name in Point.__dataclass_fields__}
     row |= {f"ap_{threshold}": ap for threshold, ap in point["ap"].items()}
     row |= {f"bytes_{name}": count for name, count in point["bytes_per_frame"].items()}
@@ -128,10 +128,10 @@ def _point_content(result: PointResult, protocol: Protocol) -> dict[str, Any]:
 def _add_differences(
     points: Sequence[dict[str, Any]], results: Sequence[PointResult], protocol: Protocol, seed: int
 ) -> None:
-    """Say of each point how much better it is than the ego alone with the same model, in points of AP.
+    """Add to each point how much better it is than the ego alone with the same model, in points of AP.
 
-    "difference" is on the same frames, "difference_interval" where it lies in 95 of 100 cases; None for the
-    ego alone itself, and where there is nothing to find.
+    "difference" is measured on the same frames, "difference_interval" holds it in 95 of 100 cases; both are
+    None for the ego alone itself, and where there is nothing to find.
     """
     question = main_question(protocol)
     key = threshold_key(question[3])

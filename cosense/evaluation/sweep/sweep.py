@@ -47,8 +47,8 @@ class Point:
     Attributes:
         model: name of the model that all agents run.
         fusion: how they work together.
-        selection: by which rule cells are chosen; None for that of the model's profile.
-        budget_bytes: limit of each message, None for that of the format; that of graphs is another one.
+        selection: rule by which cells are chosen; None for that of the model's method.
+        budget_bytes: limit of each message, None for that of the format; graphs have another one.
         pose_noise: standard deviation of every pose, metres in x and y and as many degrees.
         delay_ms: time that every message takes.
         loss: fraction of the messages that get lost.
@@ -97,10 +97,10 @@ class PointResult:
 
     Attributes:
         point: the setting.
-        scores: of the frames that count.
-        messages_used_for: how many messages that arrived in these frames contributed what.
-        num_sent: messages that were sent in these frames.
-        elements: of each FEATURES message sent, how many numbers it holds.
+        scores: what is kept of the frames that count.
+        messages_used_for: number of messages that arrived in these frames, by contribution.
+        num_sent: number of messages that were sent in these frames.
+        elements: how many numbers each FEATURES message that was sent holds.
     """
 
     point: Point
@@ -113,9 +113,10 @@ class PointResult:
 
     @property
     def where2comm_log2(self) -> float | None:
-        """The volume as papers count it: log2 of the bytes of the selected numbers as float32, nothing else.
+        """The volume as Where2comm counts it: log2 of the bytes of the selected numbers as float32 alone.
 
-        None where no features were sent.
+        Hu et al., "Where2comm: Communication-Efficient Collaborative Perception via Spatial Confidence Maps",
+        NeurIPS 2022. None where no features were sent.
         """
         mean = float(np.mean(self.elements)) if self.elements else 0.0
         return float(np.log2(mean * _FLOAT32_BYTES)) if mean else None
@@ -126,8 +127,8 @@ class Survey:
     """What a data set holds, seen before anything is computed.
 
     Attributes:
-        history_ns: of each frame, how long before it its sequence began.
-        num_agents: of each frame.
+        history_ns: time between the begin of its sequence and each frame.
+        num_agents: number of agents in each frame.
     """
 
     history_ns: list[int]
@@ -190,17 +191,17 @@ def sweep(
         models: by the names that the points use.
         points: the settings.
         protocol: what is counted.
-        counted: of each frame, whether its boxes and bytes count; the others are where agents get to know
+        counted: whether boxes and bytes of each frame count; in the other frames the agents only get to know
             each other.
-        seed: of pose noise and loss.
-        progress: called after each frame with how many are done.
+        seed: seed of pose noise and radio.
+        progress: function that is called after each frame with the number of frames that are done.
 
     Returns:
-        one result a point, in their order.
+        one result for each point, in their order.
 
     Raises:
-        CosenseError: a frame that cannot be read, a budget that no message fits, or a model that does not do
-            what a point asks of it.
+        CosenseError: a frame cannot be read, no message fits a budget, or a model cannot do what a point
+            asks of it.
     """
     counting = lean(protocol)
     shared = SharedMaps(models)
@@ -245,7 +246,7 @@ def lean(protocol: Protocol) -> Protocol:
 def nearest_agents(
     frame: CooperativeFrame, agents: Sequence[AgentFrame], count: int | None
 ) -> list[AgentFrame]:
-    """Return the ego and those of the others that are next to it, `count` in all, in the order given."""
+    """Return the ego and the others that are nearest to it, `count` in all, in the order given."""
     if count is None or count >= len(agents):
         return list(agents)
     distance_m = {

@@ -69,7 +69,7 @@ def measure(environment: Mapping[str, str]) -> Measured:
     Args:
         environment: of both.
     """
-    words = [sys.executable, "-m", "cosense.nodes.dds_probe", str(PATIENCE_S)]
+    words = [sys.executable, "-m", "cosense.nodes.ros.dds_probe", str(PATIENCE_S)]
     options: dict[str, Any] = {"env": dict(environment), "stdin": subprocess.DEVNULL, "text": True}
     answering = subprocess.Popen(
         [*words, "answer"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options

@@ -17,8 +17,8 @@ def result_of_matches(
 ) -> RegistrationResult:
     """Return the pose of nodes `i` of a and `j` of b, matched one to one.
 
-    As in the published methods every match counts; a pose is only refused if the matches are too few, or agree so
-    badly that its covariance is too large.
+    As in the published methods every match counts; a pose is only refused if the matches are too few, or
+    agree so badly that its covariance is too large.
     """
     pairs = np.stack([a.index[i], b.index[j]], axis=1)
     pairs = pairs[np.lexsort(pairs.T[::-1])]

@@ -1,12 +1,13 @@
 """An object pose graph without graph matching, after the description of CoAlign (arXiv 2211.07214).
 
-Objects of both agents that the noisy pose puts within 1.5 m of each other are one landmark; agents and landmarks are
-vertices, detections are edges weighted by their covariances, and the most likely poses win. We differ:
+Objects of both agents that the noisy pose puts within 1.5 m of each other are one landmark; agents and
+landmarks are vertices, detections are edges weighted by their covariances, and the most likely poses win. We
+differ:
 
-- For two agents with the ego fixed the best landmarks given the pose are averages, so they are eliminated: the pose
-  that fits the pairs remains, with the same minimum.
-- Pairs are an assignment, so that no agent has two objects in one landmark; the published expansion of clusters
-  depends on their order.
+- For two agents with the ego fixed the best landmarks given the pose are averages, so they are eliminated:
+  the pose that fits the pairs remains, with the same minimum.
+- Pairs are an assignment, so that no agent has two objects in one landmark; the published expansion of
+  clusters depends on their order.
 - All classes take part, poles too; vehicles alone are CoAlign's choice and may be all that a graph has.
 """
 

@@ -1,7 +1,7 @@
 """Iterative closest points of two clouds, point to plane, in yaw and translation (Chen and Medioni, 1992).
 
-We differ from the textbook: gravity is known, so four numbers are estimated instead of six, and points count only
-while they are nearer than a distance that shrinks from step to step.
+We differ from the textbook: gravity is known, so four numbers are estimated instead of six, and points count
+only while they are nearer than a distance that shrinks from step to step.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class IcpResult:
         T_a_b: (4,4) maps b into a; None where too few points were near each other.
         overlap: share of b's points with a counterpart within `_END_M`.
         rmse_m: root mean square of their distances from the surface.
-        information: (4,4) information of b's x, y, z in a's frame and its yaw, for points that are off by 1 m each.
+        information: (4,4) information of b's x, y, z in a's frame and its yaw, for points that are off by 1 m
+            each.
     """
 
     T_a_b: Matrix | None

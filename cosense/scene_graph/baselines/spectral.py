@@ -1,10 +1,11 @@
 """Spectral matching of objects, after the description of VIPS (MobiCom 2022).
 
-Every pair of nodes of one class is a possible match. The diagonal of a matrix holds how alike two nodes are, the rest
-of it how alike two pairs of nodes are; the leading eigenvector says how much each match belongs to the rest, and an
-assignment takes one for each node. We differ:
+Every pair of nodes of one class is a possible match. The diagonal of a matrix holds how alike two nodes are,
+the rest of it how alike two pairs of nodes are; the leading eigenvector says how much each match belongs to
+the rest, and an assignment takes one for each node. We differ:
 
-- Power iteration instead of a general optimiser from a zero start: the matrix has no negative entry, so it converges.
+- Power iteration instead of a general optimiser from a zero start: the matrix has no negative entry, so it
+  converges.
 - The pose is the planar fit of the centres instead of box corners: poles have none that two agents see alike.
 - Fewer than three matches are a status, and so is a pose that they do not agree on.
 """

@@ -1,14 +1,14 @@
-"""Several agents at once: the poses in the plane that fit all registrations between them.
+"""Several agents at once: the planar poses that fit all registrations between them.
 
 SG-Reg (arXiv 2504.14440) keeps a pose graph over keyframes with pairwise consistent loops; CoAlign (arXiv
-2211.07214) puts agents and objects into one, by their descriptions in `spec/sgreg.md` §5 and §9.1. Here the
-objects have already done their part in the registrations, so the vertices are agents. We differ:
+2211.07214) puts agents and objects into one. Here the objects have already been used in the registrations, so
+the vertices are agents. We differ:
 
 - A robust kernel (Cauchy) on whole edges, wide at first and then narrowed: one wrong registration between two
-  of five agents shall not bend the rest.
-- What agents have sent of their poses is where the search starts and no part of the result, as it is not of
-  one registration: a sender that is surer of itself than it should be does not bend the others, and whoever
-  uses the result weighs it with what was sent.
+  of five agents must not bend the rest.
+- The sent poses are the start of the search and no part of the result, as they are no part of one
+  registration: a sender that is more certain than it should be does not bend the others, and the result is
+  weighed with the sent poses afterwards.
 - The ego is fixed: everything is wanted in its frame, and it does not move because others are wrong.
 """
 
@@ -25,9 +25,9 @@ from cosense.geometry.transforms import Matrix, transform_from_planar, wrap_angl
 from cosense.scene_graph.register.result import planar
 
 Array = NDArray[np.float64]
-# Mahalanobis distance beyond which an edge loses its say: 99 % of a good one's are below.
+# Mahalanobis distance beyond which an edge loses its weight: 99 % of the good ones are below.
 KERNEL = 3.37
-# How much wider the kernel is in the beginning, and by how much it is narrowed in each step.
+# Factor by which the kernel is wider in the beginning, and by which it is narrowed in each step.
 _WIDE, _NARROWER = 100.0, 0.5
 _MAX_STEPS = 30
 
@@ -39,7 +39,7 @@ class Edge:
     Attributes:
         a, b: names of the agents.
         T_a_b: (4,4) maps b's frame into a's.
-        covariance: (3,3) of x, y in a's frame and of yaw.
+        covariance: (3,3) covariance of x, y in a's frame and of the yaw.
     """
 
     a: str
@@ -50,12 +50,12 @@ class Edge:
 
 @dataclass(frozen=True)
 class Optimised:
-    """Poses that fit best, of all agents that registrations lead to from the ego.
+    """The most likely poses of all agents that are connected with the ego by registrations.
 
     Attributes:
-        T_ego_agent: by name.
-        covariance: (3,3) by name, of x, y in the ego's frame and of yaw.
-        weights: (E,) how much each edge counts, 0 to 1.
+        T_ego_agent: pose (4,4) by name.
+        covariance: covariance (3,3) by name, of x, y in the ego's frame and of the yaw.
+        weights: (E,) weight of each edge, 0 to 1.
     """
 
     T_ego_agent: dict[str, Matrix]
@@ -67,10 +67,10 @@ def optimise(T_ego_agent: Mapping[str, Matrix], edges: Sequence[Edge], ego: str)
     """Return the poses under which the edges are most likely.
 
     Args:
-        T_ego_agent: (4,4) by name of every agent but the ego, where the search starts; height, roll and pitch
-            stay.
-        edges: between them and the ego.
-        ego: its name.
+        T_ego_agent: poses (4,4) by name of all agents but the ego, at which the search starts; height, roll
+            and pitch stay.
+        edges: registrations between the agents and with the ego.
+        ego: name of the ego.
 
     Raises:
         CosenseError: an edge names an agent that is not there.
@@ -113,7 +113,7 @@ def optimise(T_ego_agent: Mapping[str, Matrix], edges: Sequence[Edge], ego: str)
 
 
 def _reached(edges: Sequence[Edge], ego: str) -> list[str]:
-    """Return the ego, then whom edges lead to from it, in the order in which they do."""
+    """Return the names of the ego and of all agents connected with it, in the order of the connection."""
     names = [ego]
     for name in names:
         for edge in edges:
@@ -126,7 +126,7 @@ def _reached(edges: Sequence[Edge], ego: str) -> list[str]:
 def _errors(
     poses: Array, a: NDArray[np.int64], b: NDArray[np.int64], measured: Array
 ) -> tuple[Array, Array, Array]:
-    """Return by how much each edge does not fit (E,3), and its derivatives (E,3,3) by both poses."""
+    """Return the residual of each edge (E,3), and its derivatives (E,3,3) by both poses."""
     cos, sin = np.cos(poses[a, 2]), np.sin(poses[a, 2])
     x, y = (poses[b] - poses[a])[:, :2].T
     seen = np.stack([cos * x + sin * y, cos * y - sin * x, poses[b, 2] - poses[a, 2]], axis=1)
@@ -140,7 +140,7 @@ def _errors(
 
 
 def _weights(errors: Array, information: Array, kernel: float) -> Array:
-    """Return (E,) of the Cauchy kernel."""
+    """Return the weights (E,) of the Cauchy kernel."""
     return np.asarray(1 / (1 + np.einsum("ei,eij,ej->e", errors, information, errors) / kernel**2))
 
 

@@ -1,10 +1,10 @@
 """The poses of senders in the frame of the ego, by what all of them have sent of their surroundings.
 
-With one sender this is a registration of two graphs. With several, registrations between senders count too: one that
-has nothing in common with the ego may have it with a third that has, and three that agree are more certain than two.
-All go into one pose graph (`pose_graph.py`), which gives one result for each sender. What the ego itself sees has the
-last word: others may make its registration with a sender more certain, not move it beyond its own bounds, so that none
-can put another one in a wrong place.
+With one sender this is a registration of two graphs. With several, registrations between senders count too:
+one that has nothing in common with the ego may have it with a third that has, and three that agree are more
+certain than two. All go into one pose graph (`pose_graph.py`), which gives one result for each sender. What
+the ego itself sees has the last word: others may make its registration with a sender more certain, not move
+it beyond its own bounds, so that none can put another one in a wrong place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Posed, Prior, RegistrationResult, Status, planar
 from cosense.scene_graph.registrations import SCENE_GRAPH, Surroundings, baseline
 
-# A registration looks within twice the standard deviations of the sent poses, and at least this far around them.
+# A registration looks within twice the standard deviations of the sent poses, and at least this far around
+# them.
 _AROUND = np.diag([0.5, 0.5, np.deg2rad(0.5)]) ** 2
 # The same where that is too wide to tell two poses apart.
 _CLOSE_AROUND = np.diag([0.1, 0.1, np.deg2rad(0.1)]) ** 2
@@ -44,8 +45,8 @@ def can_confirm(a: Posed, b: Posed) -> bool:
 def register_pair(registration: str, a: Surroundings, b: Surroundings) -> RegistrationResult:
     """Return the pose of b in a's frame, searched around the sent poses where these are certain enough.
 
-    GATED says that the graphs contradict the sent poses without telling the right one: nothing agrees there, and
-    much does elsewhere, in more than one way.
+    GATED says that the graphs contradict the sent poses without telling the right one: nothing agrees there,
+    and much does elsewhere, in more than one way.
     """
     sent = Prior.between(a, b)
     around = Prior(sent.T_a_b, 4 * sent.covariance + _AROUND)
@@ -57,7 +58,8 @@ def register_pair(registration: str, a: Surroundings, b: Surroundings) -> Regist
         return register_graphs(a, b)
     near = register_graphs(a, b, around)
     if near.status is Status.AMBIGUOUS:
-        # Of two poses that are a parking space apart the sent ones can tell the right one, if taken literally.
+        # Of two poses that are a parking space apart the sent ones can tell the right one, if taken
+        # literally.
         near = register_graphs(a, b, Prior(sent.T_a_b, sent.covariance + _CLOSE_AROUND))
     if near.registered:
         return near

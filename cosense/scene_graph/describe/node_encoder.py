@@ -1,22 +1,22 @@
 """The learned node encoder: the class and size of a node and its surroundings as 64 numbers of unit length.
 
-SG-Reg (arXiv 2504.14440, triplet graph network): a node begins as x0 = Linear[semantics, box]. For each of its
-triplets t = [x0_n1, x0_n2, e(cos), e(d1), e(d2)], with e the sinusoidal code sin, cos(10000^(-2i/16) u);
-q, k, v = Linear(t); single-head attention among the triplets of one node; the mean is the message m, and [x0, m]
-describes the node. We differ:
+SG-Reg (arXiv 2504.14440, triplet graph network): a node begins as x0 = Linear[semantics, box]. For each of
+its triplets t = [x0_n1, x0_n2, e(cos), e(d1), e(d2)], with e the sinusoidal code sin, cos(10000^(-2i/16) u);
+q, k, v = Linear(t); single-head attention among the triplets of one node; the mean is the message m, and [x0,
+m] describes the node. We differ:
 
 - An embedding of the class takes the place of BERT: outdoors there are eight classes. Classes that detectors
   confuse (`nodes.GROUP_OF`) share one.
-- Size, relative height and heading take the place of KPConv over the cloud of the instance: at 50 m a pole has
-  twenty points, and a graph of 18 bytes a node has none. Headings count modulo pi, against the directions of the
-  sides of the triplet, so that they do not change with yaw.
-- Triplets are those of `triplets.py`: the tightest instead of random ones, and one without area for a node with
-  a single neighbour. A node without any has a message of zeros.
+- Size, relative height and heading take the place of KPConv over the cloud of the instance: at 50 m a pole
+  has twenty points, and a graph of 18 bytes a node has none. Headings count modulo pi, against the directions
+  of the sides of the triplet, so that they do not change with yaw.
+- Triplets are those of `triplets.py`: the tightest instead of random ones, and one without area for a node
+  with a single neighbour. A node without any has a message of zeros.
 - Padded triplets are masked as keys too, not only in the mean: the amount of padding must not matter.
 - Inputs of the codes are scaled (10 cos, distances and heights by 0.2 m), so that the fastest waves tell
   decimetres apart instead of being all but constant.
-- [x0, m] goes through two layers to 64 numbers of unit length instead of staying 128, and there is no layer for
-  matching: the double softmax of `register/candidates.py` is used at the temperature of the training.
+- [x0, m] goes through two layers to 64 numbers of unit length instead of staying 128, and there is no layer
+  for matching: the double softmax of `register/candidates.py` is used at the temperature of the training.
 
 A receiver has all that is needed of a sender's nodes, so it describes both graphs itself: no byte is sent.
 """

@@ -1,11 +1,12 @@
 """Triangles of a node with pairs of its neighbours, and the learning-free descriptor that counts them.
 
-SG-Reg (arXiv 2504.14440, triplet graph network) describes a node by 20 random pairs of all neighbours within 1
-to 6 m: the angle at the node, both distances in 3D, and what both neighbours are. The neighbours of a pair come
-in anticlockwise order: no triangle changes with yaw then, and a mirror image changes it. This stays; we differ:
+SG-Reg (arXiv 2504.14440, triplet graph network) describes a node by 20 random pairs of all neighbours within
+1 to 6 m: the angle at the node, both distances in 3D, and what both neighbours are. The neighbours of a pair
+come in anticlockwise order: no triangle changes with yaw then, and a mirror image changes it. This stays; we
+differ:
 
-- Triangles are those of the 20 tightest pairs among the 8 nearest neighbours within 30 m: outdoors objects are
-  far apart, and equal graphs shall have equal descriptors.
+- Triangles are those of the 20 tightest pairs among the 8 nearest neighbours within 30 m: outdoors objects
+  are far apart, and equal graphs shall have equal descriptors.
 - A node with one neighbour forms a triangle without area with it, instead of none at all.
 - Without a network (that is in `node_encoder`) the triangles are counted in a soft histogram. It needs no
   training and no labels, and it only ranks candidates; the clique decides.

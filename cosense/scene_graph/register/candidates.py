@@ -3,16 +3,16 @@
 Candidates: SG-Reg (arXiv 2504.14440, node matching) takes P = softmax over rows x softmax over columns of the
 similarity and keeps pairs that are among the best three of both their row and their column. We differ:
 
-- There is no threshold on P and no fixed three: the pairs with the best mutual rank are kept, up to a number that
-  can be looked at. An object that both agents see among many that only one sees rarely has rank three without
-  learning; with few nodes every pair of one class is a candidate.
+- There is no threshold on P and no fixed three: the pairs with the best mutual rank are kept, up to a number
+  that can be looked at. An object that both agents see among many that only one sees rarely has rank three
+  without learning; with few nodes every pair of one class is a candidate.
 - Class, size of vehicles and, with a prior, position and heading exclude pairs beforehand.
 
 Consistency: two matches are consistent where the distance between their nodes is the same in both graphs
 (SG-Reg, pruning of node matches), with a bound from the covariances instead of 2 m for all. We differ: with
-gravity known, two matches also tell the yaw between the graphs. It must agree with the headings of the four nodes
-(up to pi), and each of `YAW_BINS` searches is among the pairs that tell about the same yaw. A mirror image keeps
-every distance, but no two of its pairs tell the same yaw.
+gravity known, two matches also tell the yaw between the graphs. It must agree with the headings of the four
+nodes (up to pi), and each of `YAW_BINS` searches is among the pairs that tell about the same yaw. A mirror
+image keeps every distance, but no two of its pairs tell the same yaw.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from cosense.scene_graph.register.usable_nodes import UsableNodes
 MAX_CANDIDATES = 600
 # Temperature of the softmax over descriptors of unit length.
 TEMPERATURE = 0.1
-# Two lengths or positions agree within this many standard deviations, but the bound is never stricter than the
-# centres of a detector repeat, and never wider than a parked car.
+# Two lengths or positions agree within this many standard deviations, but the bound is never stricter than
+# the centres of a detector repeat, and never wider than a parked car.
 _BOUND_SIGMAS, _MIN_BOUND_M, MAX_BOUND_M = 3.0, 0.4, 1.2
 # Two heights agree within this: boxes seen from far are a metre off, storeys are three.
 HEIGHT_BOUND_M = 2.0
@@ -152,7 +152,8 @@ def _near_prior(a: UsableNodes, b: UsableNodes, prior: Prior) -> NDArray[np.bool
     """Return (Na,Nb) whether position and heading agree under the prior and all covariances."""
     mapped = transform_points(prior.T_a_b, b.positions)
     difference = mapped[None, :, :2] - a.positions[:, None, :2]
-    # The position of a node moves with x and y of the pose, and with its yaw at right angles to its direction.
+    # The position of a node moves with x and y of the pose, and with its yaw at right angles to its
+    # direction.
     lever = np.stack([-(mapped[:, 1] - prior.T_a_b[1, 3]), mapped[:, 0] - prior.T_a_b[0, 3]], axis=1)
     jacobian = np.zeros((len(b), 2, 3))
     jacobian[:, 0, 0] = jacobian[:, 1, 1] = 1
@@ -221,7 +222,7 @@ def _of_one_length(
 
 
 def _lengths(nodes: UsableNodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return distances (N,N) seen from above, and directions from the node of the row to that of the column."""
+    """Return distances (N,N) seen from above, and directions from the row's node to the column's, radians."""
     place = nodes.positions[:, 0] + 1j * nodes.positions[:, 1]
     between = place[None, :] - place[:, None]
     return np.abs(between).astype(np.float32), np.angle(between).astype(np.float32)

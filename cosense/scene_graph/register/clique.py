@@ -47,10 +47,10 @@ def k_core(vertices: int, edges: NDArray[np.int64], k: int, work: Work) -> NDArr
 
 
 def largest_clique(vertices: int, edges: NDArray[np.int64], larger_than: int, work: Work) -> list[int]:
-    """Return the vertices of a maximum clique in ascending order, none if no clique is larger than `larger_than`.
+    """Return the vertices of a maximum clique in ascending order, none if none exceeds `larger_than`.
 
-    Where the work runs out, `work.cut` is set and the best clique so far is returned, at least a greedy one. A
-    search that begins with no work left finds nothing.
+    Where the work runs out, `work.cut` is set and the best clique so far is returned, at least a greedy one.
+    A search that begins with no work left finds nothing.
 
     Args:
         vertices: number of vertices.

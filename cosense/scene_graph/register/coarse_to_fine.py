@@ -5,9 +5,9 @@
     b ◄── REQUEST ── a    for the points of the nodes that agree
     b ── REPLY ──► a      refines the pose
 
-SG-Reg (arXiv 2504.14440, communication) sends one wish without an address, and whoever receives it broadcasts all
-points once. We differ: a request names the addressee, the graph and the nodes. Every payload is written and read back
-as a whole message.
+SG-Reg (arXiv 2504.14440, communication) sends one wish without an address, and whoever receives it broadcasts
+all points once. We differ: a request names the addressee, the graph and the nodes. Every payload is written
+and read back as a whole message.
 """
 
 from __future__ import annotations

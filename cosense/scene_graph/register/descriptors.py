@@ -1,7 +1,7 @@
 """Registration of graphs by either kind of descriptors: learned ones, or those without learning.
 
-The better the true pairs are ranked, the fewer pairs need to be looked at, and a pair that is not looked at cannot
-agree by chance. So the number of candidates depends on the descriptors.
+The better the true pairs are ranked, the fewer pairs need to be looked at, and a pair that is not looked at
+cannot agree by chance. So the number of candidates depends on the descriptors.
 """
 
 from __future__ import annotations

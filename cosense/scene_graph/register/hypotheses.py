@@ -1,10 +1,11 @@
 """Hypotheses of a pose: how many candidates support one, and how many would by chance.
 
-SG-Reg (arXiv 2504.14440, registration back-end) accepts a pose by its share of inliers; a simple outdoor rule is
-their number: 5, and 6 of one class. We differ: 6 are a lot among 10 nodes and nothing among 40 alike along a street,
-so the number is compared with what agrees by chance (the a-contrario rule of Moisan and Stival, IJCV 2004). How
-much that is the two graphs tell themselves: by the candidates that lie near each other under the pose without
-agreeing, all around, and on a line, because a wrong pose that is shifted along the street keeps the lanes.
+SG-Reg (arXiv 2504.14440, registration back-end) accepts a pose by its share of inliers; a simple outdoor rule
+is their number: 5, and 6 of one class. We differ: 6 are a lot among 10 nodes and nothing among 40 alike along
+a street, so the number is compared with what agrees by chance (the a-contrario rule of Moisan and Stival,
+IJCV 2004). How much that is the two graphs tell themselves: by the candidates that lie near each other under
+the pose without agreeing, all around, and on a line, because a wrong pose that is shifted along the street
+keeps the lanes.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ REACH_M = 20.0
 DIRECTIONS = np.exp(-1j * np.pi * np.arange(60) / 60)
 # Translations that are tried for each direction.
 CELLS = 3
-# Share of the support of the best pose that a different one may have in any case, see `PoseSupport.rivals`. Two
-# agents that see 50 m each of a row of lamps find most agreement where their views coincide, and one lamp further
-# hardly less.
+# Share of the support of the best pose that a different one may have in any case, see `PoseSupport.rivals`.
+# Two agents that see 50 m each of a row of lamps find most agreement where their views coincide, and one lamp
+# further hardly less.
 MAX_RUNNER_UP = 0.65
-# A shift that leaves three of ten parked cars on empty places has this many fewer matches, in square roots of all:
-# 2.7 standard deviations of that number.
+# A shift that leaves three of ten parked cars on empty places has this many fewer matches, in square roots of
+# all: 2.7 standard deviations of that number.
 EMPTY_PLACES = 1.25
 EXPLAINS_AS_WELL = 0.85
 # Directions in which the view of an agent is bounded.
@@ -79,7 +80,7 @@ class PoseSupport:
         self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
 
     def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
-        """Return (M,) differences from a's node to b's, in bounds and complex; NaN where headings disagree."""
+        """Return complex differences (M,) of a's node to b's, in bounds; NaN where headings disagree."""
         moved = self._p * (T_a_b[0, 0] + 1j * T_a_b[1, 0]) + (T_a_b[0, 3] + 1j * T_a_b[1, 3])
         turned = np.abs(half_turn(self._turn - yaw_of(T_a_b))) > HEADING_BOUND_RAD
         return np.where(turned, np.nan, (moved - self._q) / self.candidates.bounds_m)
@@ -154,7 +155,7 @@ class PoseSupport:
         return len(one.matches) / max(int(min(in_a, in_b)), 1)
 
     def false_alarms(self, hypothesis: Hypothesis, poses_tried: float) -> float:
-        """Return the expected number of poses with as much support between scenes that have nothing in common.
+        """Return how many poses with as much support are expected between scenes with nothing in common.
 
         Args:
             hypothesis: the pose.

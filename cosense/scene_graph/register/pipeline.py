@@ -1,22 +1,22 @@
 """Register two scene graphs: find the pose of b in the frame of a, or say why there is none.
 
-Candidates, consistency, maximum clique, planar fit, GNC-TLS, covariance, tests. The pipeline follows SG-Reg (arXiv
-2504.14440, registration back-end) and G3Reg (arXiv 2308.11573) in pruning before fitting. We differ:
+Candidates, consistency, maximum clique, planar fit, GNC-TLS, covariance, tests. The pipeline follows SG-Reg
+(arXiv 2504.14440, registration back-end) and G3Reg in pruning before fitting. We differ:
 
-- One clique for each yaw (`candidates.py`) instead of one for all: each is a hypothesis, and the one whose pose has
-  most support wins, not the largest clique. The margin is measured against the others.
-- The runner-up is searched among the matches that the winning pose does not explain, instead of among cliques that
-  share less than half of the winner's: two different poses share hardly a match, while two detections of one car
-  make cliques that differ in every match and mean one pose.
-- Cliques are searched among the likeliest pairs. Where these are not all, the best poses are also shifted, and every
-  possible pair counts (`PoseSupport.shifted`): in a car park a descriptor tells few cars apart.
-- The number of matches needed is computed from the number that agrees by chance (`PoseSupport.false_alarms`), given
-  how many nodes there are and how dense they are, instead of "5, and 6 of one class": 6 are a lot among 10 and
-  nothing among 40 alike.
+- One clique for each yaw (`candidates.py`) instead of one for all: each is a hypothesis, and the one whose
+  pose has most support wins, not the largest clique. The margin is measured against the others.
+- The runner-up is searched among the matches that the winning pose does not explain, instead of among cliques
+  that share less than half of the winner's: two different poses share hardly a match, while two detections of
+  one car make cliques that differ in every match and mean one pose.
+- Cliques are searched among the likeliest pairs. Where these are not all, the best poses are also shifted,
+  and every possible pair counts (`PoseSupport.shifted`): in a car park a descriptor tells few cars apart.
+- The number of matches needed is computed from the number that agrees by chance (`PoseSupport.false_alarms`),
+  given how many nodes there are and how dense they are, instead of "5, and 6 of one class": 6 are a lot among
+  10 and nothing among 40 alike.
 - Only a different pose that is no chance itself makes the best one ambiguous: with five objects that agree
   somewhere, four agree by chance elsewhere, more often than not.
-- Nodes that a pose leaves unexplained count against it only beside a rival pose (`PoseSupport.rivals`). By themselves
-  they may be hidden, which a graph does not say.
+- Nodes that a pose leaves unexplained count against it only beside a rival pose (`PoseSupport.rivals`). By
+  themselves they may be hidden, which a graph does not say.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ from cosense.scene_graph.register.result import (
 )
 from cosense.scene_graph.register.usable_nodes import MAX_AGE_S, UsableNodes, usable_nodes
 
-# Vertices that the clique searches may colour: a bound on time that gives the same result on every machine, at most
-# some 25 ms on a slow core.
+# Vertices that the clique searches may colour: a bound on time that gives the same result on every machine,
+# at most some 25 ms on a slow core.
 _MAX_WORK = 20_000
 # Matches that two different poses may share: those near the one place at which both agree.
 _SHARED = 2
 # Poses of cliques that are also shifted where cliques have not seen every pair.
 _SHIFTED = 3
-# A different pose that is expected more often by chance says nothing against the best one. Of 432 pairs of simulated
-# crossings, parked and curved roads, two thirds of them with nodes left out, 16 were ambiguous without this and 3 are;
-# none of the poses gained was wrong.
+# A different pose that is expected more often by chance says nothing against the best one. Of 432 pairs of
+# simulated crossings, parked and curved roads, two thirds of them with nodes left out, 16 were ambiguous
+# without this and 3 are; none of the poses gained was wrong.
 _MAX_FALSE_ALARMS_OF_RIVAL = 0.1
 # The published margin is two; one more or less is noise.
 _MIN_MARGIN = 2
@@ -82,8 +82,8 @@ class _Needed:
     max_false_alarms: float
 
 
-# Of 1536 pairs of strangers at simulated crossings, parked and curved roads two were accepted at 1e-2 and none at
-# 1e-3, which costs one of 128 pairs of one place.
+# Of 1536 pairs of strangers at simulated crossings, parked and curved roads two were accepted at 1e-2 and
+# none at 1e-3, which costs one of 128 pairs of one place.
 _NEEDED_ALONE, _NEEDED_WITH_PRIOR = _Needed(5, 1e-3), _Needed(3, 1e-2)
 
 
@@ -98,8 +98,8 @@ def register_graphs(
     Args:
         graph_a, graph_b: graphs of any content; unusable nodes are left out. Descriptors are used where both
             graphs have some of one length, else computed.
-        prior: pose that is known before. It says where to look and is not part of the result, so that a filter
-            may weigh both.
+        prior: pose that is known before. It says where to look and is not part of the result, so that a
+            filter may weigh both.
         max_candidates: number of pairs of nodes among which cliques are searched.
 
     Returns:
@@ -154,7 +154,8 @@ def _best_pose(
 
     Args:
         chosen: support by the candidates among which cliques are searched.
-        everything: support by all possible pairs, which decides; the same object where these are not too many.
+        everything: support by all possible pairs, which decides; the same object where these are not too
+            many.
         consistency: consistent pairs of the chosen candidates.
         needed: support that the pose needs.
         work: budget of all cliques.

@@ -1,4 +1,4 @@
-"""Planar poses from matched points: a closed form, graduated non-convexity, the final estimate with covariance.
+"""Planar poses from matched points: closed form, graduated non-convexity, estimate with covariance.
 
 SG-Reg (arXiv 2504.14440, registration back-end) fits SE(3) with truncated least squares by graduated
 non-convexity (GNC-TLS, Yang et al., arXiv 1909.08605). We differ:
@@ -6,8 +6,8 @@ non-convexity (GNC-TLS, Yang et al., arXiv 1909.08605). We differ:
 - Gravity is known to a vehicle and to a roadside unit, so the pose has four degrees of freedom: x, y, z, yaw.
   Fewer matches are needed, and no tilt is invented from points that all lie near the ground.
 - The means are weighted like the sums, and each match has its own bound.
-- The last step also uses the headings of boxes: five cars that are 30 m away tell the yaw no better than their own
-  headings do.
+- The last step also uses the headings of boxes: five cars that are 30 m away tell the yaw no better than
+  their own headings do.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""From a coarse pose to a fine one: returns on the matched nodes of b, fitted to the surfaces of the cloud of a.
+"""From a coarse pose to a fine one: returns on matched nodes of b, fitted to the surfaces of a.
 
-SG-Reg (arXiv 2504.14440, dense matching) matches learned features of the points of matched nodes. We differ: the
-coarse pose is good to decimetres, so each return of b belongs to the nearest surface of a, point to plane, in x, y,
-yaw. Two agents see different sides of an object, though, and no nearest point tells that: a surface of a that turns
-its back on the sensor of b cannot have been measured by b, and does not count.
+SG-Reg (arXiv 2504.14440, dense matching) matches learned features of the points of matched nodes. We differ:
+the coarse pose is good to decimetres, so each return of b belongs to the nearest surface of a, point to
+plane, in x, y, yaw. Two agents see different sides of an object, though, and no nearest point tells that: a
+surface of a that turns its back on the sensor of b cannot have been measured by b, and does not count.
 
-The coarse pose with its covariance takes part like a measurement, because returns along a wall leave a direction
-open. Settings were chosen on simulated crossings, parked and curved roads.
+The coarse pose with its covariance takes part like a measurement, because returns along a wall leave a
+direction open. Settings were chosen on simulated crossings, parked and curved roads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from cosense.messages.scene_graph import MAP_CLASSES, SceneGraph
 from cosense.scene_graph.register.result import RegistrationResult, planar
 from cosense.sensing.thinning import thinned
 
-# The points on a node lie within half its diagonal and this margin, no higher or lower than this from its position.
+# The points on a node lie within half its diagonal and this margin, no higher or lower than this from its
+# position.
 _MARGIN_M, _HIGHEST_M = 0.3, 4.0
 _AROUND_M, _VOXEL_M, _NEIGHBOURS = 1.0, 0.1, 10
 # A surface spreads less than this share of its next larger spread; it is upright where its normal is level.
@@ -33,8 +34,8 @@ _FLAT, _LEVEL = 0.15, 0.5
 _START_M, _END_M, _ROUNDS = 0.6, 0.2, 8
 # Cosine between the normal of a surface and the direction to the sensor, below which there are no returns.
 _FACING = 0.1
-# Standard deviation of a return on a surface, and the distance beyond which it counts less. Returns on one node share
-# their errors and count as two.
+# Standard deviation of a return on a surface, and the distance beyond which it counts less. Returns on one
+# node share their errors and count as two.
 _SIGMA_M, _ROBUST_M, _RETURNS_OF_NODE = 0.05, 0.1, 2
 _FEWEST = 10
 # Points of dynamic nodes are used between stamps that differ by no more than this.
@@ -107,8 +108,9 @@ def refined(
         graph_a: graph of a.
         points_a: (N,>=3) cloud of a.
         graph_b: graph of b as it was registered.
-        points_b: returns (n,3) on nodes of b by id, metres from the position of the node, see `points_on`. Dynamic
-            nodes are predicted to the stamp of a, and left out if the stamps differ by more than 50 ms.
+        points_b: returns (n,3) on nodes of b by id, metres from the position of the node, see `points_on`.
+            Dynamic nodes are predicted to the stamp of a, and left out if the stamps differ by more than 50
+            ms.
     """
     if result.T_a_b is None or result.covariance is None:
         return result
@@ -172,7 +174,7 @@ def _pairs(surfaces: _Surfaces, T_a_b: Matrix, returns: NDArray[np.float64], rea
 
 
 def _misfit_m(surfaces: _Surfaces, T_a_b: Matrix, returns: NDArray[np.float64]) -> float:
-    """Return the mean distance of the returns from their surfaces; one without a surface counts as the reach."""
+    """Return the mean distance of the returns from their surfaces; without a surface the reach counts."""
     pairs = _pairs(surfaces, T_a_b, returns, _START_M)
     without = len(returns) - len(pairs.rows)
     return float((np.abs(pairs.off_m).sum() + without * _START_M) / len(returns))

@@ -1,7 +1,7 @@
 """What a registration may know beforehand (`Prior`) and what it says (`RegistrationResult`).
 
-A published back-end of SG-Reg (arXiv 2504.14440, registration back-end) returns the identity where it failed, and
-so refuses two agents at one place. Here a failure is a status with a reason, and then there is no pose.
+A published back-end of SG-Reg (arXiv 2504.14440, registration back-end) returns the identity where it failed,
+and so refuses two agents at one place. Here a failure is a status with a reason, and then there is no pose.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Prior:
         """
         T_a_b = invert(a.T_world_agent) @ b.T_world_agent
         R_a_world = invert(a.T_world_agent)[:2, :2]
-        # x, y of b seen from a change with the world positions of both, and turn about a with the heading of a.
+        # x, y of b seen from a change with the world positions of both, and turn about a with the heading of
+        # a.
         of_b, of_a = np.eye(3), -np.eye(3)
         of_b[:2, :2], of_a[:2, :2] = R_a_world, -R_a_world
         of_a[:2, 2] = T_a_b[1, 3], -T_a_b[0, 3]

@@ -1,7 +1,7 @@
 """The nodes of a graph that a registration can use, predicted to one time, in an order of their own.
 
-SG-Reg (arXiv 2504.14440) registers static scenes; here cars drive between the two stamps, so every dynamic node is
-predicted to the newer one and becomes less certain.
+SG-Reg (arXiv 2504.14440) registers static scenes; here cars drive between the two stamps, so every dynamic
+node is predicted to the newer one and becomes less certain.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import displaced, invert, transform_from_planar, wrap_angle
+from cosense.scene_graph.correction import pose_filter
 from cosense.scene_graph.correction.pose_filter import (
-    FilterSettings,
     PoseError,
     PoseFilter,
     Verdict,
@@ -62,9 +62,10 @@ def test_an_estimate_that_three_in_a_row_contradict_is_given_up():
     assert peer.correction(SECOND_NS).error[0] == pytest.approx(5)
 
 
-def test_it_averages_what_fits():
+def test_it_averages_what_fits(monkeypatch):
+    monkeypatch.setattr(pose_filter, "_DRIFT", np.array([1e-3, 1e-3, 1e-5]))
     rng = np.random.default_rng(0)
-    peer = PoseFilter(FilterSettings(drift_m=1e-3, drift_rad=1e-5))
+    peer = PoseFilter()
     for k in range(60):
         peer.update(measured(k * 0.1, rng.normal([1, -2, 0.02], np.sqrt(np.diag(COVARIANCE)))))
     estimate = peer.correction(6 * SECOND_NS)

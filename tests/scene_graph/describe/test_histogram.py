@@ -1,4 +1,4 @@
-"""The descriptor sees what stands around a node, from any heading, and knows left from right."""
+"""The descriptor holds the surroundings of a node from any heading, and knows left from right."""
 
 from __future__ import annotations
 

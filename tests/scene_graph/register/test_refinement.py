@@ -1,4 +1,4 @@
-"""The points of what agrees set a coarse pose right, where both agents see the same sides."""
+"""The points of the nodes that agree refine a coarse pose, where both agents see the same sides."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def coarse(T: np.ndarray = T_A_B @ OFF) -> RegistrationResult:
     return RegistrationResult(Status.REGISTERED, "coarse", T, COVARIANCE)
 
 
-def test_points_set_a_coarse_pose_right():
+def test_points_refine_a_coarse_pose():
     result = refined(coarse(), *scene(BLOCKS))
     metres, degrees = errors(result.T_a_b, T_A_B)
     assert errors(coarse().T_a_b, T_A_B)[0] > 0.15

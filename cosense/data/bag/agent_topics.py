@@ -62,7 +62,7 @@ def find_agents(
 
     Args:
         bag: the file.
-        options: what the user says.
+        options: choices of the user.
         tree: transforms of the bag.
         kinds: id and kind of the agent that owns a LiDAR topic, where the bag says it.
 
