@@ -132,7 +132,7 @@ def test_samples_come_back_from_the_cache_as_they_were_made(tmp_path: Path) -> N
 
 
 def test_bad_runs_are_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CosenseError, match="neither 'patches' nor 'cosdh'"):
+    with pytest.raises(CosenseError, match="has no 'sharing:"):
         train_cooperation(config(folder, "start"), tmp_path, resume=False, command="")
     with pytest.raises(CosenseError, match="no checkpoint to resume from"):
         train_cooperation(config(folder), tmp_path / "empty", resume=True, command="")

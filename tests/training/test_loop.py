@@ -154,7 +154,6 @@ from rich.progress import Progress
 from cosense.training.loop import TrainingRun
 from cosense.training.processes import joined_processes
 from tests.conftest import REPOSITORY
-from tests.detectors.networks import frame_of
 from tests.training.toys import TOY_MODEL, toy_config, toy_sample
 with joined_processes("cpu") as processes:
     out = Path(sys.argv[1]) / str(processes.rank)
