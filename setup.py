@@ -28,7 +28,7 @@ EXTRAS = {
     "dev": [
         "pytest>=7",
         "pytest-timeout",
-        "pytest-xdist>=3",
+        "pytest-xdist>=3.7",
         "hypothesis>=6",
         "ruff==0.17.*",
         "mypy>=1.10",

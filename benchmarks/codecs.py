@@ -31,21 +31,23 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2, vq
 from timing import write
 
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.feature_sender import FeatureSender
-from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.received import receive_features
-from cosense.cooperation.share import share
+from cosense.cooperation.admission import read_features
+from cosense.cooperation.ego import Ego, OwnView
+from cosense.cooperation.gate import AdmissionSettings
+from cosense.cooperation.merge import MergeSettings, merge
+from cosense.cooperation.perceived import Perceiver
+from cosense.cooperation.requests import write_requests
+from cosense.cooperation.sender import Sender
 from cosense.data import open_dataset
-from cosense.detectors.base import BevFeatures
-from cosense.evaluation.journal import FrameResult
-from cosense.evaluation.metrics.summary import FrameScore, score, summarise_scores
+from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score, summarise_scores
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.runner import most_points_of_one_agent
 from cosense.messages.chunks import ReceivedLayer
-from cosense.messages.envelope import PayloadKind, decode
+from cosense.messages.envelope import decode
+from cosense.messages.objects import decode_objects
 from cosense.methods.base import Admitted
 from cosense.methods.model import Model, load_model
+from cosense.scene_graph.correction.pose_correction import as_sent
 
 DATA = Path("results/validation/data")
 ROOMS_BYTES = (1000, 5000)
@@ -186,15 +188,13 @@ class Moment:
 
     Attributes:
         sequence: of the frame; the sender stands still within it.
-        own: the ego's message.
-        features: of the ego.
+        own: the ego's own view.
         received: everything that the other one could send, best patches first.
         expected: name, ground truth and its points.
     """
 
     sequence: str
-    own: bytes
-    features: BevFeatures
+    own: OwnView
     received: Admitted
     expected: tuple[str, Any, NDArray[np.int64]]
 
@@ -206,30 +206,39 @@ class Moment:
 def moments(model: Model, data: Path, frames: range) -> list[Moment]:
     """Encode frames of a data set of two agents."""
     dataset = open_dataset(data)
-    detector, method = model.detector, model.method
+    method, settings = model.method, AdmissionSettings()
     assert method is not None
-    receiver, found = FeatureReceiver(method), []
+    ego, found = Ego(model, "hybrid"), []
     for index in frames:
         frame = dataset[index]
-        ego, other = frame.ego, frame.others[0]
-        features, theirs = detector.encode(ego), detector.encode(other)
-        own = share(ego, detector.decode(features), detector, PayloadKind.OBJECTS, 0)
-        sender = FeatureSender(other.agent_id, method)
-        for demand in receiver.demands(own, features).values():
-            sender.hear(demand)
-        sent = sender.send(other, theirs, detector.decode(theirs), 0)
-        (received,), _ = receive_features(
-            [sent], decode(own), method.specs, method.detector.grid.shape, GateSettings(), 1
+        mine, theirs = (Perceiver(model.detector).perceive(a) for a in (frame.ego, frame.others[0]))
+        own = ego.view(mine, 0)
+        sender = Sender(theirs.frame.agent_id, model, "hybrid")
+        for request in write_requests(own.message, method.request(mine.encoded), []).values():
+            sender.hear(request)
+        data_sent = sender.message(theirs, 0, sender.request)
+        assert data_sent is not None
+        message = decode(data_sent)
+        age_ms = (own.message.stamp_ns - message.stamp_ns) / 1e6
+        received, _, _ = read_features(
+            message,
+            age_ms,
+            own.message,
+            as_sent,
+            MergeSettings().roof_below_sensor_m,
+            method.specs,
+            method.detector.grid.shape,
+            settings,
         )
         expected = (frame.frame_id, frame.ground_truth, most_points_of_one_agent(frame))
-        found.append(Moment(frame.sequence, own, features, received, expected))
+        found.append(Moment(frame.sequence, own, received, expected))
     return found
 
 
 def row(model: Model, codec: Codec | Feedback, room_bytes: int, counted: Sequence[Moment]) -> dict[str, Any]:
     """Return the figures of one family within one room."""
-    assert model.method is not None
-    protocol, receiver = load_protocol("simulated"), FeatureReceiver(model.method, with_boxes=False)
+    protocol, method = load_protocol("simulated"), model.method
+    assert method is not None
     scores: list[FrameScore] = []
     patches, sequence = [], None
     for moment in counted:
@@ -244,7 +253,9 @@ def row(model: Model, codec: Codec | Feedback, room_bytes: int, counted: Sequenc
         empty = moment.received.layers[1]
         no_floor = ReceivedLayer(empty.cells[:0], empty.values[:0])
         received = replace(moment.received, layers=(layer, no_floor))
-        detections = receiver.fuse_received(moment.own, moment.features, [received])
+        own = decode_objects(moment.own.message.payload)
+        candidates = method.fuse(moment.own.encoded, own, [received], with_boxes=False)
+        detections = merge(candidates, MergeSettings(), averages_boxes=method.averages_boxes)
         name, truth, points = moment.expected
         scores.append(score(FrameResult(name, detections, truth, points, {}, 0.0), protocol))
     ap = summarise_scores(scores, protocol)["ap"]

@@ -14,10 +14,10 @@ and CoSDH would send every cell or none; the threshold is set so that a tenth of
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,22 @@ import numpy as np
 import torch
 from timing import measure, write
 
-from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.feature_sender import FeatureSender
-from cosense.cooperation.share import share
+from cosense.cooperation.admission import receive
+from cosense.cooperation.ego import Ego
+from cosense.cooperation.offline import Cooperation
+from cosense.cooperation.perceived import Perceiver
+from cosense.cooperation.requests import write_requests
+from cosense.cooperation.sender import Sender
 from cosense.data.dataset import CooperativeFrame
+from cosense.detectors.base import BevFeatures
 from cosense.detectors.pillars import PillarDetector, PillarsConfig
-from cosense.messages.envelope import PayloadKind, decode
+from cosense.messages.envelope import decode
 from cosense.messages.features import decode_features
-from cosense.methods.base import Method
 from cosense.methods.cosdh.levels import fuse_maps, warp
 from cosense.methods.cosdh.method import Cosdh
 from cosense.methods.cosdh.settings import CosdhConfig
 from cosense.methods.model import Model, load_model, read_model_config
+from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -68,55 +71,66 @@ def _lite(precision: str) -> Model:
 
 
 def _stages(model: Model, frame: CooperativeFrame, earlier: CooperativeFrame) -> dict[str, Any]:
-    """Return the least times of what happens to one frame in one process."""
-    ego, other = frame.ego, frame.others[0]
+    """Return the least times of what happens to one frame in one process.
+
+    What a method computes of an encoding is kept with it, so each measurement gets a copy of the encoding.
+    """
     detector, method = model.detector, model.method
     assert method is not None
-    sender = FeatureSender(other.agent_id, method, budget_bytes=BUDGET_BYTES)
-    receiver = FeatureReceiver(method)
-    own = share(ego, detector.detect(ego), detector, PayloadKind.OBJECTS, 0)
+    mine, theirs = (Perceiver(detector).perceive(agent) for agent in (frame.ego, frame.others[0]))
+    own_features, features = mine.encoded, theirs.encoded
+    assert isinstance(own_features, BevFeatures)
+    assert isinstance(features, BevFeatures)
+    ego, sender = (
+        Ego(model, "hybrid"),
+        Sender(theirs.frame.agent_id, model, "hybrid", budget_bytes=BUDGET_BYTES),
+    )
+    own = ego.view(mine, 0)
     cooperation = Cooperation(model, "hybrid", budget_bytes=BUDGET_BYTES)
     cooperation.step([earlier.ego, *earlier.others], 0)
-    ego_features, features = detector.encode(ego), detector.encode(other)
-    detections = detector.decode(features)
-    for demand in receiver.demands(own, ego_features).values():
-        sender.hear(demand)
-    data = sender.send(other, features, detections, 0)
-    specs, shape = method.specs, method.detector.grid.shape
-    # A copy each time: what is made of one encoding is computed once.
-    encoder_ms = measure(lambda: method.offer(replace(features), _all_wanted(method), None, 0), 10)
-    send_ms = measure(lambda: sender.send(other, replace(features), detections, 0), 10)
-    read_ms = measure(lambda: decode_features(decode(data).payload).layers(specs, shape), 10)
+    requests = write_requests(own.message, method.request(own_features), [])
+    for request in requests.values():
+        sender.hear(request)
+    data = sender.message(theirs, 0, sender.request)
+    assert data is not None
+    shape = method.detector.grid.shape
+    offer_ms = measure(lambda: method.offer(dataclasses.replace(features), _all_wanted(shape), None, 0), 10)
+    # The encoding of `theirs` has been offered already: the rest of a message is left.
+    rest_ms = measure(lambda: sender.message(theirs, 0, sender.request), 10)
+    cached_ms = measure(lambda: method.offer(features, _all_wanted(shape), None, 0), 10)
+    read_ms = measure(lambda: decode_features(decode(data).payload).layers(method.specs, shape), 10)
+    fuse_ms = measure(lambda: ego.fuse(own, [receive(data)]), 10)
+    request_ms = measure(lambda: write_requests(own.message, method.request(own_features), []), 10)
     return {
         "job": f"cosense-lite, hybrid, {BUDGET_BYTES} B",
         "dtype": str(detector.dtype).removeprefix("torch."),
-        "encode_two_clouds_ms": measure(lambda: [detector.encode(a) for a in (ego, other)], 10),
-        "patch_encoder_and_ranking_ms": encoder_ms,
-        "boxes_packing_writing_ms": send_ms - encoder_ms,
+        "encode_two_clouds_ms": measure(lambda: [detector.encode(a) for a in (mine.frame, theirs.frame)], 10),
+        "patch_encoder_and_ranking_ms": offer_ms,
+        "boxes_packing_writing_ms": rest_ms - cached_ms,
         "reading_ms": read_ms,
-        "fusing_and_boxes_ms": measure(lambda: receiver.fuse(own, ego_features, [data]), 10) - read_ms,
-        "demand_ms": measure(lambda: receiver.demands(own, ego_features), 10),
-        "whole_frame_ms": measure(lambda: cooperation.step([ego, other], 1), 10),
+        "fusing_and_boxes_ms": fuse_ms - read_ms - request_ms,
+        "request_ms": request_ms,
+        "whole_frame_ms": measure(lambda: cooperation.step([frame.ego, frame.others[0]], 1), 10),
         "limit_ms": LIMIT_MS,
         "bytes": len(data),
     }
 
 
-def _all_wanted(method: Method) -> Callable[[int], torch.Tensor]:
-    return lambda stride: torch.ones(method.detector.grid.coarser(stride).shape, dtype=torch.bool)
+def _all_wanted(shape: tuple[int, int]) -> Callable[[int], torch.Tensor]:
+    return lambda stride: torch.ones(-(-shape[0] // stride), -(-shape[1] // stride), dtype=torch.bool)
 
 
 def schedule_rows(frame: CooperativeFrame) -> list[dict[str, Any]]:
     """Return our schedule of CoSDH and the published one, in turns on the same modules."""
     paper = read_model_config(MODELS / "pillars-paper").detector
-    method = _untrained(paper, CosdhConfig())
-    method = _untrained(paper, CosdhConfig(supply_threshold=_threshold(method, frame)))
-    cooperation = Cooperation(Model("cosdh, paper size", method.detector, method), "hybrid")
+    model = _untrained(paper, CosdhConfig())
+    model = _untrained(paper, CosdhConfig(supply_threshold=_threshold(model, frame.others[0])))
+    cooperation = Cooperation(model, "hybrid")
     agents = [frame.ego, *frame.others]
     ours_ms = published_ms = float("inf")
     for _ in range(3):
         ours_ms = min(ours_ms, measure(lambda: cooperation.step(agents, 0), 1))
-        published_ms = min(published_ms, measure(lambda: published(method, frame), 1))
+        published_ms = min(published_ms, measure(lambda: published(model, frame), 1))
     return [
         {"job": "CoSDH, paper size, our schedule", "whole_frame_ms": ours_ms},
         {
@@ -128,22 +142,26 @@ def schedule_rows(frame: CooperativeFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _untrained(paper: PillarsConfig, cosdh: CosdhConfig) -> Cosdh:
-    config = replace(paper, precision="float32")
-    detector = PillarDetector("cosdh, paper size", config, PillarDetector.build(config, seed=0))
-    return Cosdh(cosdh, detector, Cosdh.build(cosdh, detector, seed=0))
+def _untrained(paper: PillarsConfig, cosdh: CosdhConfig) -> Model:
+    config = dataclasses.replace(paper, precision="float32")
+    name = "cosdh, paper size"
+    detector = PillarDetector(name, config, PillarDetector.build(config, seed=0))
+    return Model(name, detector, Cosdh(cosdh, detector, Cosdh.build(cosdh, detector, seed=0)))
 
 
-def _threshold(method: Cosdh, frame: CooperativeFrame) -> float:
-    _, supply = method.supply(method.detector.encode(frame.others[0]))
+def _threshold(model: Model, agent: AgentFrame) -> float:
+    assert model.method is not None
+    _, supply = model.method.supply(model.detector.encode(agent))
     return float(np.quantile(supply.numpy(), 1 - _SENT_SHARE))
 
 
-def published(method: Cosdh, frame: CooperativeFrame) -> None:
+def published(model: Model, frame: CooperativeFrame) -> None:
     """Do what the published code does in a frame: a forward pass for the ego, another one for late boxes."""
-    detector = method.detector
+    detector, method = model.detector, model.method
+    assert isinstance(detector, PillarDetector)
+    assert isinstance(method, Cosdh)
     T_other_ego = np.linalg.inv(frame.T_ego_agent(frame.others[0].agent_id))
-    decoded = [_forward(method, agent.points) for agent in (frame.ego, frame.others[0])]
+    decoded = [_forward(detector, method, agent.points) for agent in (frame.ego, frame.others[0])]
     warped = [
         warp(level, detector.grid.coarser(2 ** (index + 1)), T_other_ego)
         for index, level in enumerate(decoded[1])
@@ -152,22 +170,20 @@ def published(method: Cosdh, frame: CooperativeFrame) -> None:
     fused = [fuse_maps(own, [other], fusion) for own, other in zip(decoded[0], warped, strict=True)]
     counts = torch.zeros(detector.grid.shape, dtype=torch.int64)
     detector.decode(detector.decide(fused, counts, 0.0))
-    late = [_forward(method, agent.points) for agent in (frame.others[0], frame.ego)]
+    late = [_forward(detector, method, agent.points) for agent in (frame.others[0], frame.ego)]
     passes = [detector.decide(levels, counts, 0.0) for levels in late]
     detector.decode(passes[0])
 
 
-def _forward(method: Cosdh, points: np.ndarray) -> list[torch.Tensor]:
+def _forward(detector: PillarDetector, method: Cosdh, points: np.ndarray) -> list[torch.Tensor]:
     """Return one agent's levels as the published forward pass makes them: backbone twice, then the codec."""
-    detector = method.detector
-    assert isinstance(detector, PillarDetector)
     pillars, ground_m = detector.group(points)
     with torch.inference_mode():
         detector.network.encode(pillars)
         features = detector.infer(pillars, ground_m)
         latents = method.codecs.encode([level[None].float() for level in features.levels])
-        everywhere = [torch.ones(latent.shape[-2:]) for latent in latents]
-        return [level[0] for level in method.codecs.decode(latents, everywhere)]
+        everything = [torch.ones(latent.shape[-2:]) for latent in latents]
+        return [level[0] for level in method.codecs.decode(latents, everything)]
 
 
 def main() -> None:

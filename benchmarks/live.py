@@ -37,10 +37,11 @@ from cosense.evaluation.runs.live import evaluate_live
 from cosense.json_lines import read_lines
 from cosense.methods.model import load_model
 from cosense.nodes.ros import conversions
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.latency import OVERHEAD, read_latency
 from cosense.runs.processes import processes
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, load_scenario, resolved
+from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, load_scenario, resolved
 from cosense.runs.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 
 ROOT = Path(__file__).resolve().parents[1]

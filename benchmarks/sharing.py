@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 from timing import measure, write
 
-from cosense.cooperation.late import fuse_late
-from cosense.cooperation.receiver import FusionSettings
-from cosense.cooperation.share import share
+from cosense.cooperation.admission import receive
+from cosense.cooperation.ego import Ego, OwnView
 from cosense.geometry.transforms import transform_from_planar
-from cosense.messages.envelope import PayloadKind, decode
-from cosense.messages.objects import MAX_OBJECTS, decode_objects
-from cosense.messages.points import decode_points
+from cosense.messages.envelope import Message, PayloadKind, decode, encode
+from cosense.messages.objects import MAX_OBJECTS, decode_objects, encode_objects
+from cosense.messages.points import decode_points, encode_points
 from cosense.sensing.detections import Detections
-from cosense.sensing.frame import AgentFrame
 
-MODEL = SimpleNamespace(fingerprint=bytes(8))
 POINTS = 60_000
 
 
@@ -44,25 +39,34 @@ def main() -> None:
         [distance * np.cos(ring), distance * np.sin(ring), ring / 100 - 2, rng.random(POINTS)]
     ).astype(np.float32)
 
-    def message(name: str, count: int, kind: PayloadKind = PayloadKind.OBJECTS) -> bytes:
-        frame = AgentFrame(name, "vehicle", 0, transform_from_planar(5, 6, 0.7), cloud)
-        return share(frame, found(count, rng), MODEL, kind, 0)
+    def message(name: str, kind: PayloadKind, payload: bytes) -> bytes:
+        pose = transform_from_planar(5, 6, 0.7)
+        return encode(Message(kind, name, 0, 0, pose, np.zeros((3, 3)), bytes(8), payload))
 
-    points, objects = message("unit", 0, PayloadKind.POINTS), message("unit", 50)
-    peers = [message(f"unit{number}", 50) for number in range(4)]
-    flood = [message(f"unit{number}", MAX_OBJECTS) for number in range(16)]
-    settings = FusionSettings()
+    def boxes(name: str, count: int) -> bytes:
+        return message(name, PayloadKind.OBJECTS, encode_objects(found(count, rng)))
+
+    def all_points() -> bytes:
+        return message("unit", PayloadKind.POINTS, encode_points(cloud))
+
+    points, objects = all_points(), boxes("unit", 50)
+    peers = [boxes(f"unit{number}", 50) for number in range(4)]
+    flood = [boxes(f"unit{number}", MAX_OBJECTS) for number in range(16)]
+
+    def fuse(messages: list[bytes]) -> None:
+        Ego(None, "late").fuse(OwnView(decode(objects)), [receive(data) for data in messages])
+
     rows = [
-        {"job": "encode 50 boxes", "ms": measure(lambda: message("unit", 50)), "bytes": len(objects)},
+        {"job": "encode 50 boxes", "ms": measure(lambda: boxes("unit", 50)), "bytes": len(objects)},
         {"job": "decode 50 boxes", "ms": measure(lambda: decode_objects(decode(objects).payload))},
         {
             "job": f"encode {POINTS} points",
-            "ms": measure(lambda: message("unit", 0, PayloadKind.POINTS)),
+            "ms": measure(all_points),
             "bytes": len(points),
         },
         {"job": f"decode {POINTS} points", "ms": measure(lambda: decode_points(decode(points).payload))},
-        {"job": "fuse 4 agents of 50 boxes", "ms": measure(lambda: fuse_late(objects, peers, settings))},
-        {"job": "fuse 16 floods of 512 boxes", "ms": measure(lambda: fuse_late(objects, flood, settings), 3)},
+        {"job": "fuse 4 agents of 50 boxes", "ms": measure(lambda: fuse(peers))},
+        {"job": "fuse 16 floods of 512 boxes", "ms": measure(lambda: fuse(flood), 3)},
     ]
     write("sharing", rows)
 

@@ -3,7 +3,7 @@
 ros2 launch cosense agent.launch.py agent_id:=unit_7 kind:=infrastructure budget_bytes:=2000 \
     points:=/lidar/points pose:=/localisation/pose
 
-The vehicle that fuses what it hears runs fusion.launch.py instead.
+The vehicle that fuses what it receives runs fusion.launch.py instead.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def is_ros(module: str) -> bool:
 
 
 def complaints(source: str, module: str) -> list[str]:
-    """Return what breaks the rule in the source of `module`, e.g. `cosense.cooperation.late`."""
+    """Return what breaks the rule in the source of `module`, e.g. `cosense.cooperation.merge`."""
     room, broken = room_of(module), []
     for name, line, at_module_level in imports_of(source, module.rpartition(".")[0]):
         where = f"{module}:{line}"
@@ -140,13 +140,13 @@ def test_every_room_has_its_rule():
 @pytest.mark.parametrize(
     ("module", "source", "broken"),
     [
-        ("cosense.cooperation.late", "from cosense.data.dataset import CooperativeFrame", True),
-        ("cosense.cooperation.late", "from cosense import data", True),
-        ("cosense.cooperation.late", "from ..data import dataset", True),
-        ("cosense.cooperation.late", "from .. import data", True),
-        ("cosense.cooperation.late", "def f():\n    import cosense.data.dataset", True),
-        ("cosense.cooperation.late", "from . import early\nfrom cosense.messages import envelope", False),
-        ("cosense.cooperation.late", "from cosense import __version__, config\nimport cosense", False),
+        ("cosense.cooperation.merge", "from cosense.data.dataset import CooperativeFrame", True),
+        ("cosense.cooperation.merge", "from cosense import data", True),
+        ("cosense.cooperation.merge", "from ..data import dataset", True),
+        ("cosense.cooperation.merge", "from .. import data", True),
+        ("cosense.cooperation.merge", "def f():\n    import cosense.data.dataset", True),
+        ("cosense.cooperation.merge", "from . import gate\nfrom cosense.messages import envelope", False),
+        ("cosense.cooperation.merge", "from cosense import __version__, config\nimport cosense", False),
         ("cosense.geometry.iou", "from cosense.sensing import pcd", True),
         ("cosense.simulation.tree", "from cosense.data.dataset import CooperativeFrame", False),
         ("cosense.data.opv2v", "from cosense.simulation import simulate", True),
@@ -169,3 +169,25 @@ def test_every_room_has_its_rule():
 )
 def test_the_rule_sees_what_it_should(module, source, broken):
     assert bool(complaints(source, module)) == broken
+
+
+def test_no_baseline_is_imported_by_name():
+    """What registrations are compared with is found by name, so that nothing else depends on it."""
+    room = "cosense.scene_graph.baselines"
+    for module, path in modules():
+        if not module.startswith(room):
+            names = {name for name, _, _ in imports_of(path.read_text(), module.rpartition(".")[0])}
+            assert not any(name.startswith(f"{room}.") for name in names), module
+
+
+def test_no_constant_of_a_module_is_set_twice():
+    for module, path in modules():
+        tree = ast.parse(path.read_text())
+        targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        names = [name for target in targets for name in _plain_names(target)]
+        assert len(names) == len(set(names)), module
+
+
+def _plain_names(target: ast.expr) -> list[str]:
+    parts = target.elts if isinstance(target, ast.Tuple) else [target]
+    return [part.id for part in parts if isinstance(part, ast.Name)]

@@ -16,7 +16,7 @@ PAGES = sorted(
     [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("datasets/*.md")]
 )
 # Pages that are being rewritten.
-WIDE = {"live.md", "registration.md", "wire_format.md"}
+WIDE = {"registration.md", "wire_format.md"}
 
 
 def relative(path: Path) -> str:

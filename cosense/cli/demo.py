@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.kinds import FusionKind
     from cosense.data.dataset import Dataset
     from cosense.evaluation.journal import JournalEntry
     from cosense.runs.scenario import Scenario
@@ -45,8 +45,9 @@ def command(
     from cosense.data import open_dataset
     from cosense.evaluation.journal import read_journal
     from cosense.evaluation.tables import comparison_table
+    from cosense.runs.frame_source import FrameSource
     from cosense.runs.run import run_scenario
-    from cosense.runs.scenario import FrameSource, Scenario
+    from cosense.runs.scenario import Scenario
 
     console = Console()
     if data is None:

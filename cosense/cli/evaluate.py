@@ -19,12 +19,11 @@ from cosense.errors import CosenseError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.kinds import FusionKind
     from cosense.data.bag import BagOptions
     from cosense.data.dataset import Dataset
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
-    from cosense.methods.model import Model
     from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
@@ -98,6 +97,7 @@ def command(
     """
     from rich.console import Console
 
+    from cosense.cooperation.kinds import default_fusion
     from cosense.data import open_dataset
     from cosense.evaluation.journal import FRAMES, METRICS
     from cosense.evaluation.protocol import load_protocol
@@ -150,11 +150,6 @@ def command(
 def default_protocol(dataset: Dataset) -> str:
     """Return the protocol that a data set is counted under when none is named."""
     return "simulated" if dataset.label_set == "simulated" else "opencood"
-
-
-def default_fusion(model: Model) -> FusionKind:
-    """Return how agents with this model work together when nothing else is asked for."""
-    return "late" if model.method is None else "hybrid"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:

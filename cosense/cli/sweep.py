@@ -17,7 +17,7 @@ from cosense.errors import CosenseError, nearest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.kinds import FusionKind
     from cosense.evaluation.sweep.sweep import Point
     from cosense.methods.selection import Selection
 
@@ -113,7 +113,7 @@ def command(
     from rich.console import Console
 
     from cosense.cli.evaluate import check_device, default_protocol
-    from cosense.cooperation.cooperate import FUSION_KINDS
+    from cosense.cooperation.kinds import FUSION_KINDS, sent_kind
     from cosense.data import open_dataset
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.runner import check_first_budgets
@@ -165,7 +165,8 @@ def command(
     seen = survey(dataset, limit)
     points = points_for(max(seen.num_agents))
     counted = seen.counted(max(point.delay_ms for point in points))
-    check_first_budgets(dataset, {(point.fusion, point.budget_bytes) for point in points})
+    kinds = {(sent_kind(point.fusion, models[point.model]), point.budget_bytes) for point in points}
+    check_first_budgets(dataset, kinds)
     folder = out or Path("results") / f"sweep-{kind}-{dataset.path.resolve().name}"
     make_folder(folder)
     console.print(f"{len(points)} settings, {sum(counted)} of {len(counted)} frames count", markup=False)

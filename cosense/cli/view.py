@@ -14,7 +14,7 @@ from cosense.errors import CosenseError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cosense.cooperation.cooperate import FusionKind
+    from cosense.cooperation.kinds import FusionKind
     from cosense.data.dataset import CooperativeFrame
     from cosense.evaluation.runs.sequences import SequenceCooperation
     from cosense.viewer.pack import ReportFrame
@@ -44,8 +44,8 @@ def command(
     from rich.console import Console
     from rich.progress import track
 
-    from cosense.cli.evaluate import default_fusion
-    from cosense.cooperation.cooperate import Cooperation, check_fusion, cooperate
+    from cosense.cooperation.kinds import check_fusion, default_fusion
+    from cosense.cooperation.offline import Cooperation, cooperate
     from cosense.data import open_dataset
     from cosense.evaluation.runs.sequences import SequenceCooperation
     from cosense.methods.model import load_model
@@ -120,7 +120,7 @@ def _page(frame: CooperativeFrame, cooperation: SequenceCooperation | None, inde
 
     if cooperation is None:
         return ReportFrame(frame, Detections.empty())
-    result = cooperation.step(frame, list(frame.agents.values()), index)
+    result = cooperation.step(frame, list(frame.agents.values()), index).result
     return ReportFrame(frame, result.detections, result.peers)
 
 

@@ -1,21 +1,31 @@
-"""What the agents of a live run may fuse and how poses may be corrected, as scenarios and parameters say it.
+"""The kinds of fusion: what agents send each other, and what the ego makes of it.
 
-    hybrid        features and boxes; the ego says which features it wants
-    intermediate  features alone
-    late          boxes alone
+    none          nobody sends anything, the ego is alone
+    late          boxes
+    early         points
+    intermediate  features; the ego says what it cannot see
+    hybrid        features and boxes
 
-A sender whose model shares no features sends its boxes, whatever is fused. `cosense evaluate` knows more
-kinds of fusion and of registration, to compare these with.
+Beside that scene graphs (or, to compare, other registrations) may correct the poses of the senders. Live runs
+fuse boxes or features; the others are there to compare with.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
+from cosense.errors import CosenseError, nearest
 from cosense.messages.envelope import PayloadKind
 
 if TYPE_CHECKING:
     from cosense.methods.model import Model
+
+FusionKind = Literal["none", "late", "early", "intermediate", "hybrid"]
+FUSION_KINDS: tuple[FusionKind, ...] = get_args(FusionKind)
+# Kinds in which features are sent, and the ego says what it wants.
+FEATURE_KINDS: tuple[FusionKind, ...] = ("intermediate", "hybrid")
+# Kinds in which the poses of others can be corrected: boxes are nodes of the graphs.
+CORRECTED_KINDS: tuple[FusionKind, ...] = ("late", *FEATURE_KINDS)
 
 LiveFusion = Literal["hybrid", "intermediate", "late"]
 LIVE_FUSIONS: tuple[LiveFusion, ...] = get_args(LiveFusion)
@@ -24,9 +34,31 @@ LIVE_REGISTRATIONS: tuple[LiveRegistration, ...] = get_args(LiveRegistration)
 # The largest limit of a message that can be set; larger ones need none.
 MAX_BUDGET_BYTES = 1 << 20
 
+_SENT_KIND: dict[FusionKind, PayloadKind] = {
+    "late": PayloadKind.OBJECTS,
+    "early": PayloadKind.POINTS,
+    "intermediate": PayloadKind.FEATURES,
+    "hybrid": PayloadKind.FEATURES,
+}
+
+
+def sent_kind(fusion: FusionKind, model: Model) -> PayloadKind | None:
+    """Return which kind of message an agent with this model sends, None where nobody sends.
+
+    Where features are fused, an agent whose model shares none sends its boxes.
+    """
+    if fusion in FEATURE_KINDS and model.method is None:
+        return PayloadKind.OBJECTS
+    return _SENT_KIND.get(fusion)
+
+
+def default_fusion(model: Model) -> LiveFusion:
+    """Return the fusion that a model is made for: hybrid where it shares features, else late."""
+    return "late" if model.method is None else "hybrid"
+
 
 def fusion_for(model: str) -> LiveFusion:
-    """Return the fusion that a model is made for: hybrid where it shares features, else late.
+    """Return the same for the name of a model, without reading its weights.
 
     Raises:
         CosenseError: there is no such model, or its configuration is broken.
@@ -37,17 +69,24 @@ def fusion_for(model: str) -> LiveFusion:
     return "late" if read_model_config(find_model(model)).method_name is None else "hybrid"
 
 
-def sends_features(fusion: str, model: Model) -> bool:
-    """Return whether an agent that is not the ego sends features."""
-    return fusion != "late" and model.method is not None
+def check_fusion(fusion: str, model: Model) -> None:
+    """Raise CosenseError for an unknown kind of fusion, or one that the model is not made for."""
+    if fusion not in FUSION_KINDS:
+        raise CosenseError(f"unknown fusion '{fusion}', {nearest(fusion, FUSION_KINDS)}")
+    if fusion in FEATURE_KINDS and model.method is None:
+        raise CosenseError(
+            f"fusion '{fusion}' needs a model that shares features, '{model.name}' does not: "
+            "its config.yaml has no 'sharing'; try --model cosense-lite"
+        )
 
 
-def check_message_budget(agent_id: str, budget_bytes: int | None, has_features: bool) -> None:
-    """Raise CosenseError if not even an empty message of an agent fits its budget."""
-    from cosense.cooperation.feature_sender import check_feature_budget
-    from cosense.cooperation.share import check_budget
+def check_registration(registration: str, fusion: str) -> None:
+    """Raise CosenseError for an unknown registration, or one that this kind of fusion has no use for."""
+    from cosense.scene_graph.registrations import NONE, check_registration_name
 
-    if has_features:
-        check_feature_budget(agent_id, budget_bytes)
-    else:
-        check_budget(agent_id, PayloadKind.OBJECTS, budget_bytes)
+    check_registration_name(registration)
+    if registration != NONE and fusion not in CORRECTED_KINDS:
+        raise CosenseError(
+            f"registration '{registration}', but with fusion '{fusion}' no poses are corrected; "
+            f"leave it out or choose {', '.join(CORRECTED_KINDS)}"
+        )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 
 ModeName = Literal["HYBRID", "LATE", "EGO", "NO SENSOR"]
@@ -37,6 +38,8 @@ def mode_of(fusion: str, peers: Sequence[PeerReport], missing: Sequence[str], si
         missing: senders that were waited for in vain.
         silent: senders that were not waited for any more.
     """
+    # That a graph says nothing about a pose makes nothing worse.
+    peers = [peer for peer in peers if peer.kind != PayloadKind.SCENE_GRAPH.name]
     used_for = {peer.used_for for peer in peers}
     reasons = [f"'{peer.sender}': {peer.reason}" for peer in peers if peer.reason]
     reasons += [f"'{sender}' has sent nothing in time" for sender in missing]

@@ -21,14 +21,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from cosense.cooperation.receiver import FusionSettings
-from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
+from cosense.cooperation.admission import Received, receive
+from cosense.cooperation.gate import Window
+from cosense.messages.envelope import Message, MessageError, PayloadKind
 from cosense.messages.reports import PeerReport
 
 # Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
 _KEPT_UNREADABLE = 16
 _EGO = "ego"
-# A message that comes later than this many newer ones of its sender has no use any more.
+# A message that comes later than this many newer ones of its sender is forgotten.
 _KEPT_PER_SENDER = 8
 # More messages than this in a row are not lost by a radio.
 _LARGEST_GAP = 1000
@@ -39,11 +40,11 @@ class SynchroniserSettings:
     """How long to wait and for whom.
 
     Attributes:
-        timeout_ms: from the arrival of the ego's message.
-        sync_tolerance_ms: a message this near to the ego's stamp is the one that is waited for. Half a period
-            of the sensors: farther ones belong to another moment, but are used when the time is up.
-        misses_until_silent: a sender missing this often in a row is not waited for until it is heard again; a
-            new one is waited for when it has been there as often.
+        timeout_ms: longest wait after the arrival of the ego's message.
+        sync_tolerance_ms: largest difference to the ego's stamp of the message that is waited for. Half a
+            period of the sensors: farther ones belong to another moment, but are used when the time is up.
+        misses_until_silent: a sender that is missing this often in a row is not waited for until it sends
+            again; a new one is waited for when it has been there as often.
         max_open: more moments than this at a time are not kept open; the oldest is closed.
     """
 
@@ -70,12 +71,12 @@ class SynchroniserSettings:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What has come of one sender so far.
+    """What was received from one sender so far.
 
     Attributes:
-        messages: that came.
-        lost: that did not, by the gaps in their sequence numbers.
-        bytes: of those that came.
+        messages: number of messages received.
+        lost: number of messages that are missing in the sequence numbers.
+        bytes: length of all messages received.
     """
 
     messages: int = 0
@@ -89,7 +90,7 @@ class Traffic:
 @dataclass
 class _Sender:
     is_expected: bool = False
-    messages: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
+    messages: deque[tuple[int, Received]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
     moments: int = 0
     misses: int = 0
     latest: Message | None = None
@@ -97,7 +98,7 @@ class _Sender:
     # Which of the two is of the next recording already, while the other is not.
     ahead: Literal["sender", "ego"] | None = None
 
-    def add(self, message: Message, data: bytes) -> None:
+    def add(self, message: Message, received: Received) -> None:
         """Keep a message; one that goes back forgets those before it."""
         if (
             self.latest is not None
@@ -108,9 +109,9 @@ class _Sender:
             self.ahead = None if self.ahead == "ego" else "sender"
         gap = 0 if self.latest is None else message.sequence - self.latest.sequence - 1
         # A larger gap, or a number that goes back, is a sender that has started anew.
-        self.traffic += Traffic(1, gap if 0 < gap < _LARGEST_GAP else 0, len(data))
+        self.traffic += Traffic(1, gap if 0 < gap < _LARGEST_GAP else 0, received.bytes)
         self.latest = message
-        self.messages.append((message.stamp_ns, data))
+        self.messages.append((message.stamp_ns, received))
 
     def follow_ego(self) -> None:
         """Forget what is of the recording that the ego has left."""
@@ -134,12 +135,12 @@ class _Senders:
     """All senders on one topic."""
 
     def __init__(self, expected: Sequence[str]) -> None:
-        """Start with those that are expected from the beginning; others join when they are heard."""
+        """Start with those that are expected from the beginning; others join with their first message."""
         self._senders = {name: _Sender(is_expected=True) for name in expected}
 
     @property
     def traffic(self) -> dict[str, Traffic]:
-        """What has come of each sender so far."""
+        """What was received from each sender so far."""
         return {name: sender.traffic for name, sender in self._senders.items()}
 
     def silent(self, settings: SynchroniserSettings) -> list[str]:
@@ -153,7 +154,7 @@ class _Senders:
     def add(
         self,
         message: Message,
-        data: bytes,
+        received: Received,
         newest_ego_ns: int | None,
         settings: SynchroniserSettings,
         max_senders: int,
@@ -162,7 +163,7 @@ class _Senders:
         if message.sender not in self._senders and not self._make_room(settings, max_senders):
             return False
         sender = self._senders.setdefault(message.sender, _Sender())
-        sender.add(message, data)
+        sender.add(message, received)
         if newest_ego_ns is None or message.stamp_ns >= newest_ego_ns - settings.tolerance_ns:
             sender.misses = 0
         return True
@@ -181,15 +182,15 @@ class _Senders:
         ]
 
     def take(
-        self, stamp_ns: int, settings: SynchroniserSettings, window: FusionSettings
-    ) -> tuple[list[bytes], list[str]]:
+        self, stamp_ns: int, settings: SynchroniserSettings, window: Window
+    ) -> tuple[list[Received], list[str]]:
         """Close a moment.
 
         Returns:
             the message of each sender that is nearest to the moment and in the window, and who is missing.
         """
         missing = self.missing(stamp_ns, settings)
-        messages: list[bytes] = []
+        messages: list[Received] = []
         for name, sender in self._senders.items():
             sender.misses = sender.misses + 1 if name in missing else sender.misses
             if sender.has_sent(stamp_ns, settings):
@@ -220,32 +221,33 @@ class Collection:
     """What is fused for one moment.
 
     Attributes:
-        stamp_ns: of the ego's message.
-        ego_message: the ego's own.
-        messages: one of each sender that has one, then what could not be read.
-        refused: what is not even fused: messages with a wrong clock.
+        own: the ego's own message, whose stamp is the moment.
+        received: messages of others: one of each sender that has one, then what cannot be read, then the
+            scene graph of each sender that has one.
+        refused: reports of messages that are not even fused because their clock is wrong.
         missing: senders whose messages were waited for in vain.
-        waited_ms: from the arrival of the ego's message.
-        own_graph: SCENE_GRAPH message of the ego itself, None where there is none.
-        graphs: SCENE_GRAPH messages, one of each other sender that has one.
-        missing_graphs: who was waited for in vain with those, the ego itself as "ego".
+        waited_ms: time since the ego's message arrived.
+        own_graph: the ego's own SCENE_GRAPH message, None where there is none.
+        missing_graphs: senders whose scene graphs were waited for in vain, the ego itself as "ego".
     """
 
-    stamp_ns: int
-    ego_message: bytes
-    messages: list[bytes]
+    own: Message
+    received: list[Received]
     refused: list[PeerReport]
     missing: list[str]
     waited_ms: float
-    own_graph: bytes | None = None
-    graphs: list[bytes] = field(default_factory=list)
+    own_graph: Message | None = None
     missing_graphs: list[str] = field(default_factory=list)
+
+    @property
+    def stamp_ns(self) -> int:
+        """Measurement time of the ego's cloud."""
+        return self.own.stamp_ns
 
 
 @dataclass(frozen=True)
 class _Open:
-    stamp_ns: int
-    message: bytes
+    own: Message
     arrived_ns: int
 
 
@@ -253,24 +255,24 @@ class Synchroniser:
     """Holds messages until their moment is complete or out of time.
 
     Attributes:
-        settings: how long to wait and for whom; may be set at any time.
-        window: which messages are of use at all; may be set at any time.
+        settings: limits of the waiting; may be set at any time.
+        window: ages of messages that the fusion admits; may be set at any time.
     """
 
     def __init__(
         self,
         peers: Sequence[str],
         settings: SynchroniserSettings,
-        window: FusionSettings,
+        window: Window,
         *,
         with_graphs: bool = False,
     ) -> None:
         """Start.
 
         Args:
-            peers: senders that are expected from the beginning; others join when they are heard.
-            settings: how long to wait and for whom.
-            window: which messages are of use at all.
+            peers: senders that are expected from the beginning; others join with their first message.
+            settings: limits of the waiting.
+            window: ages of messages that the fusion admits.
             with_graphs: whether scene graphs are waited for as well, also the ego's own.
         """
         self.settings = settings
@@ -280,7 +282,7 @@ class Synchroniser:
         # Its only sender is the ego, under whichever name it sends.
         self._own_graphs = _Senders([_EGO] if with_graphs else ())
         self._with_graphs = with_graphs
-        self._unreadable: deque[bytes] = deque(maxlen=_KEPT_UNREADABLE)
+        self._unreadable: deque[Received] = deque(maxlen=_KEPT_UNREADABLE)
         self._refused: dict[str, PeerReport] = {}
         self._open: list[_Open] = []
         self._closed: list[Collection] = []
@@ -293,7 +295,7 @@ class Synchroniser:
 
     @property
     def traffic(self) -> dict[str, Traffic]:
-        """What has come of each sender so far."""
+        """What was received from each sender so far."""
         messages, graphs = self._messages.traffic, self._graphs.traffic
         return {
             name: messages.get(name, Traffic()) + graphs.get(name, Traffic())
@@ -306,10 +308,13 @@ class Synchroniser:
         Raises:
             MessageError: the ego's own message cannot be read.
         """
-        message = decode(data)
+        received = receive(data)
+        message = received.message
+        if message is None:
+            raise MessageError(received.fault)
         if message.kind is PayloadKind.SCENE_GRAPH:
             if self._with_graphs:
-                self._keep(self._own_graphs, replace(message, sender=_EGO), data)
+                self._keep(self._own_graphs, replace(message, sender=_EGO), received)
             return
         stamp_ns = message.stamp_ns
         if self._newest_ego_ns is not None and stamp_ns <= self._newest_ego_ns:
@@ -318,7 +323,7 @@ class Synchroniser:
             for senders in (self._messages, self._graphs, self._own_graphs):
                 senders.follow_ego()
         self._newest_ego_ns = stamp_ns
-        self._open.append(_Open(stamp_ns, data, now_ns))
+        self._open.append(_Open(message, now_ns))
 
     def add(self, data: bytes, clock_ns: int = 0) -> None:
         """Take a message of another agent; scene graphs are left alone where nobody wants them.
@@ -328,26 +333,26 @@ class Synchroniser:
 
         Args:
             data: encoded.
-            clock_ns: what time it is, on the clock that the ego's stamps are of; 0 where nobody knows.
+            clock_ns: present time on the clock of the ego's stamps; 0 where it is not known.
         """
-        try:
-            message = decode(data)
-        except MessageError:
-            self._unreadable.append(data)
+        received = receive(data)
+        message = received.message
+        if message is None:
+            self._unreadable.append(received)
             return
         ahead_ms = (message.stamp_ns - clock_ns) / 1e6
         if clock_ns and ahead_ms > self.window.max_ahead_ms:
             if message.sender in self._refused or len(self._refused) < self.window.max_senders:
                 reason = f"its clock is {ahead_ms:.0f} ms ahead, the limit is {self.window.max_ahead_ms:.0f}"
                 self._refused[message.sender] = PeerReport(
-                    message.sender, len(data), "nothing", reason, kind=message.kind.name
+                    message.sender, received.bytes, "nothing", reason, kind=message.kind.name
                 )
             return
         is_graph = message.kind is PayloadKind.SCENE_GRAPH
         if is_graph and not self._with_graphs:
             return
-        if not self._keep(self._graphs if is_graph else self._messages, message, data):
-            self._unreadable.append(data)
+        if not self._keep(self._graphs if is_graph else self._messages, message, received):
+            self._unreadable.append(received)
 
     def ready(self, now_ns: int) -> list[Collection]:
         """Return and forget the moments that are complete or out of time, in the order in which they came."""
@@ -359,37 +364,33 @@ class Synchroniser:
             closed.append(self._close(self._open.pop(0), now_ns))
         return closed
 
-    def _keep(self, senders: _Senders, message: Message, data: bytes) -> bool:
-        return senders.add(message, data, self._newest_ego_ns, self.settings, self.window.max_senders)
+    def _keep(self, senders: _Senders, message: Message, received: Received) -> bool:
+        return senders.add(message, received, self._newest_ego_ns, self.settings, self.window.max_senders)
 
     def _is_done(self, moment: _Open, now_ns: int) -> bool:
         if now_ns - moment.arrived_ns >= self.settings.timeout_ms * 1e6:
             return True
         return not any(
-            senders.missing(moment.stamp_ns, self.settings)
+            senders.missing(moment.own.stamp_ns, self.settings)
             for senders in (self._messages, self._graphs, self._own_graphs)
         )
 
     def _close(self, moment: _Open, now_ns: int) -> Collection:
-        def taken(senders: _Senders) -> tuple[list[bytes], list[str]]:
-            return senders.take(moment.stamp_ns, self.settings, self.window)
+        def taken(senders: _Senders) -> tuple[list[Received], list[str]]:
+            return senders.take(moment.own.stamp_ns, self.settings, self.window)
 
         messages, missing = taken(self._messages)
-        messages += self._unreadable
-        self._unreadable.clear()
-        refused = list(self._refused.values())
-        self._refused.clear()
-        waited_ms = (now_ns - moment.arrived_ns) / 1e6
         own_graphs, own_missing = taken(self._own_graphs)
         graphs, missing_graphs = taken(self._graphs)
-        return Collection(
-            moment.stamp_ns,
-            moment.message,
-            messages,
-            refused,
-            missing,
-            waited_ms,
-            own_graphs[0] if own_graphs else None,
-            graphs,
-            own_missing + missing_graphs,
+        collection = Collection(
+            own=moment.own,
+            received=[*messages, *self._unreadable, *graphs],
+            refused=list(self._refused.values()),
+            missing=missing,
+            waited_ms=(now_ns - moment.arrived_ns) / 1e6,
+            own_graph=own_graphs[0].message if own_graphs else None,
+            missing_graphs=own_missing + missing_graphs,
         )
+        self._unreadable.clear()
+        self._refused.clear()
+        return collection

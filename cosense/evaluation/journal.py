@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.cooperation.receiver import FusionResult
+from cosense.cooperation.result import FusionResult
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import as_boxes
 from cosense.json_lines import read_lines
@@ -56,7 +56,7 @@ def to_values(entry: JournalEntry) -> dict[str, Any]:
         "stamp_ns": entry.stamp_ns,
         **entry.result.detections.to_lists(),
         "peers": [vars(report) for report in entry.result.peers],
-        "demand_bytes": dict(entry.result.demand_bytes),
+        "request_bytes": dict(entry.result.request_bytes),
         "missing": entry.missing,
         "elapsed_ms": entry.elapsed_ms,
         "mode": entry.mode,
@@ -77,7 +77,7 @@ def _from_values(values: dict[str, Any]) -> JournalEntry:
     peers = [PeerReport(**report) for report in values["peers"]]
     return JournalEntry(
         values["stamp_ns"],
-        FusionResult(Detections.from_lists(values), peers, values["demand_bytes"]),
+        FusionResult(Detections.from_lists(values), peers, values["request_bytes"]),
         values["missing"],
         values["elapsed_ms"],
         values["mode"],

@@ -34,18 +34,18 @@ class PeerReport:
     kind: str = ""
 
 
-def with_demand(peers: Sequence[PeerReport], demand_bytes: Mapping[str, int]) -> dict[str, int]:
+def with_requests(peers: Sequence[PeerReport], request_bytes: Mapping[str, int]) -> dict[str, int]:
     """Return the bytes that each sender has cost: its messages and what it was sent in return.
 
     Args:
         peers: reports of its messages.
-        demand_bytes: length of each DEMAND message by addressee; all senders share the one of "".
+        request_bytes: length of each DEMAND message by addressee; all senders share the one of "".
     """
     sent: Counter[str] = Counter()
     for peer in peers:
         sent[peer.sender] += peer.bytes
     senders = sorted(sent.keys() - {UNKNOWN})
-    for addressee, count in demand_bytes.items():
+    for addressee, count in request_bytes.items():
         if addressee:
             sent[addressee] += count
         for index, sender in enumerate(senders if not addressee else ()):

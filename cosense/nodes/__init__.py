@@ -1,6 +1,5 @@
-"""The processes that speak ROS 2: player, agent, fusion, ego and recorder, and the scenario that starts them.
+"""The processes that speak ROS 2: player, agent, fusion, ego, channel and recorder.
 
-Only this room imports rclpy and message packages, and only inside the modules that need them: scenario.py,
-processes.py, supervisor.py, method.py, collector.py, feature_store.py, mailbox.py, pose_join.py, topics.py,
-the layouts and the diagnosis work without ROS 2; launching.py is for launch files alone.
+Only this room imports rclpy and message packages. ros/ has what every node uses; launching.py is for launch
+files alone. Which of these processes make up a run is said without ROS 2 in `cosense.runs`.
 """

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rcl_interfaces.msg import SetParametersResult
@@ -28,10 +27,9 @@ from std_msgs.msg import Float64, UInt8MultiArray, UInt64
 from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
-from cosense.cooperation.cooperate import cooperate
-from cosense.cooperation.feature_sender import FeatureSender, read_demand
-from cosense.cooperation.kinds import check_message_budget, sends_features
-from cosense.cooperation.share import share
+from cosense.cooperation.kinds import LiveFusion
+from cosense.cooperation.perceived import Perceived, Perceiver
+from cosense.cooperation.sender import Sender, check_budget
 from cosense.detectors.base import BevFeatures
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
@@ -41,30 +39,29 @@ from cosense.methods.model import Model, load_model
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
-from cosense.nodes.graph_output import GraphOutput
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.markers import detections_to_markers
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
 from cosense.nodes.stream_join import StreamJoin
-from cosense.sensing.detections import Detections
+from cosense.nodes.warm_up import warm_up_sender
 from cosense.sensing.frame import AgentFrame
 
 # What waits in DDS and for its pose, beside what waits for the network.
 _DEPTH_ABOVE_QUEUE = 4
-_DEMAND_DEPTH = 16
+_REQUEST_DEPTH = 16
 # Streams that make a frame; the first one leads.
 _CLOUD, _POSE = "cloud", "pose"
 
 
 @dataclass(frozen=True)
 class Work:
-    """A cloud with its pose, the demand that was known when it came, and when that was (monotonic)."""
+    """A cloud with its pose, the request that was known when it came, and when that was (monotonic)."""
 
     cloud: PointCloud2
     pose: PoseWithCovarianceStamped
-    demand: DemandMap | None
+    request: DemandMap | None
     arrived_ns: int
 
     @property
@@ -76,47 +73,50 @@ class AgentNode(ManagedNode):
     """See the module.
 
     Attributes:
-        model: that it runs, None before it is configured.
+        model: what it runs, None before it is configured.
     """
 
     def __init__(self, own_features: FeatureStore | None = None) -> None:
         """Declare the parameters.
 
         Args:
-            own_features: of the ego, whose message goes to its own fusion: where that finds its features.
+            own_features: store in which the ego leaves its features for its own fusion; None for an agent
+                that sends to others.
         """
         super().__init__("agent")
         self._settings = declare_agent(self)
         self._trace = Trace(self)
         self._own_features = own_features
         self._worker: Worker[Work] | None = None
-        self._sender: FeatureSender | None = None
+        self._sender: Sender | None = None
         self.model: Model | None = None
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
         """Load the model and get ready to send."""
-        self._demand: DemandMap | None = None
         self._sequence = self._bytes_sent = self._last_bytes = self._dropped = self._failed = 0
         self._stages = Stages()
-        self._demands_heard = self._demands_refused = 0
+        self._requests_received = self._requests_refused = 0
         self._join = StreamJoin(
             _CLOUD,
             {_POSE: int(self._settings.pose_tolerance_ms * 1e6)},
             self._settings.queue_depth + _DEPTH_ABOVE_QUEUE,
         )
         self.model = model = load_model(self._settings.model, self._settings.device)
-        has_features = self._own_features is None and sends_features(self._settings.fusion, model)
-        check_message_budget(self._settings.agent_id, self._budget_bytes, has_features)
-        self._networks = ForwardTime([])
-        if has_features:
-            assert model.method is not None
-            with_boxes = self._settings.fusion == "hybrid"
-            self._sender = FeatureSender(self._settings.agent_id, model.method, with_boxes=with_boxes)
-            self._networks = ForwardTime(model.method.network.children())
+        self._perceiver = Perceiver(model.detector)
+        # Its features never leave the ego: its own fusion gets boxes like anybody's.
+        fusion: LiveFusion = self._settings.fusion if self._own_features is None else "late"
+        self._sender = Sender(
+            self._settings.agent_id,
+            model,
+            fusion,
+            registration=self._settings.registration,
+            budget_bytes=self._budget_bytes,
+        )
+        self._networks = ForwardTime([model.method.network] if self._sends_features else [])
         self._create_publishers()
         # The first frame is the slowest by far: it is not to be one that somebody waits for.
-        _warm_up(model, self._settings.fusion if self._own_features or has_features else "late")
+        warm_up_sender(model, fusion)
         self._worker = Worker(self, "detector", self._process, Mailbox(self._settings.queue_depth))
         self.get_logger().info(
             f"agent '{self._settings.agent_id}' runs {model.name} on {self._settings.device} "
@@ -124,11 +124,13 @@ class AgentNode(ManagedNode):
         )
 
     def listen(self) -> None:
-        """Take clouds, poses and what the ego wants."""
-        # Who sees these subscriptions may rely on an answer. The demand comes first: it is taken before a
-        # cloud that arrives behind it, and who sees the others knows that this one is there too.
-        if self._sender is not None:
-            self.subscribe(UInt8MultiArray, "~/input/requests", self._on_demand, _DEMAND_DEPTH, at_once=True)
+        """Take clouds, poses and requests."""
+        # Others who see these subscriptions rely on an answer. Requests come first: they are taken before a
+        # cloud that arrives behind them, and where the other subscriptions are seen this one is there too.
+        if self._sends_features:
+            self.subscribe(
+                UInt8MultiArray, "~/input/requests", self._on_request, _REQUEST_DEPTH, at_once=True
+            )
         depth = self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
         self.subscribe(PointCloud2, "~/input/points", partial(self._on_measured, _CLOUD), depth)
         self.subscribe(PoseWithCovarianceStamped, "~/input/pose", partial(self._on_measured, _POSE), depth)
@@ -144,7 +146,11 @@ class AgentNode(ManagedNode):
 
     @property
     def _what(self) -> str:
-        return "boxes" if self._sender is None else "features"
+        return "features" if self._sends_features else "boxes"
+
+    @property
+    def _sends_features(self) -> bool:
+        return self._sender is not None and self._sender.kind == PayloadKind.FEATURES
 
     @property
     def _budget_bytes(self) -> int | None:
@@ -152,45 +158,36 @@ class AgentNode(ManagedNode):
 
     def _create_publishers(self) -> None:
         self._messages = self.publisher(UInt8MultiArray, "~/output/messages", qos.V2X)
-        self._graphs = None
-        if self._settings.scene_graph:
-            self._graphs = GraphOutput(self, self._messages, self.model.detector.fingerprint)
         self._markers = self.publisher(MarkerArray, "~/output/markers", qos.RESULT)
         self._processing_time = self.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._tx_bytes = self.publisher(UInt64, "~/debug/tx_bytes", qos.RESULT)
         self._diagnostics = self.publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
-        self._maps = None if self._sender is None else DebugMaps(self)
+        self._maps = DebugMaps(self) if self._sends_features else None
 
     def _on_parameters(self, parameters: Iterable[Parameter]) -> SetParametersResult:
         """Refuse a budget that no message fits; the others are read where they are used."""
         for parameter in parameters:
-            if parameter.name == "budget_bytes":
+            if parameter.name == "budget_bytes" and self._sender is not None:
                 try:
-                    check_message_budget(
-                        self._settings.agent_id,
-                        parameter.value or None,
-                        has_features=self._sender is not None,
-                    )
+                    check_budget(self._settings.agent_id, self._sender.kind, parameter.value or None)
                 except CosenseError as error:
                     return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _on_demand(self, message: UInt8MultiArray) -> None:
+    def _on_request(self, message: UInt8MultiArray) -> None:
+        assert self._sender is not None
         try:
-            demand = read_demand(conversions.message_to_bytes(message), self._settings.agent_id)
+            self._requests_received += self._sender.hear(conversions.message_to_bytes(message))
         except MessageError as error:
-            self._demands_refused += 1
-            self.get_logger().warning(f"demand is not used: {error}", throttle_duration_sec=1.0)
-            return
-        if demand is not None:
-            self._demands_heard += 1
-            self._demand = demand
+            self._requests_refused += 1
+            self.get_logger().warning(f"request is not used: {error}", throttle_duration_sec=1.0)
 
     def _on_measured(self, stream: str, message: PointCloud2 | PoseWithCovarianceStamped) -> None:
         """Take a message of one sensor and hand on the frames that are complete with it."""
         assert self._worker is not None
+        assert self._sender is not None
         for frame in self._join.add(stream, conversions.to_ns(message.header.stamp), message):
-            work = Work(frame[_CLOUD], frame[_POSE], self._demand, time.monotonic_ns())
+            work = Work(frame[_CLOUD], frame[_POSE], self._sender.request, time.monotonic_ns())
             dropped = self._worker.put(work)
             if dropped is not None:
                 self._dropped += 1
@@ -198,65 +195,75 @@ class AgentNode(ManagedNode):
 
     def _process(self, work: Work) -> None:
         """Run the network on one cloud and send what comes out."""
-        assert self.model is not None
+        assert self._sender is not None
         watch = Stopwatch(work.arrived_ns)
         stamp_ns, frame_id = work.stamp_ns, work.cloud.header.frame_id
+        self._perceiver.score_threshold = self.get_parameter("score_threshold").value
+        self._sender.budget_bytes = self._budget_bytes
         watch.lap("wait for the detector")
         try:
             T_world_agent, covariance = conversions.message_to_pose(work.pose)
             points = conversions.cloud_to_points(work.cloud)
-            frame = AgentFrame(
-                self._settings.agent_id, self._settings.kind, stamp_ns, T_world_agent, points, covariance
+            own = self._perceiver.perceive(
+                AgentFrame(
+                    self._settings.agent_id,
+                    self._settings.kind,
+                    stamp_ns,
+                    T_world_agent,
+                    points,
+                    covariance,
+                )
             )
             watch.lap("convert")
-            features = self.model.detector.encode(frame)
-            detections = self.model.detector.decode(features)
+            detections = own.detections
             watch.lap("detect")
             self._networks.take_ms()
-            sure = detections[detections.scores >= self.get_parameter("score_threshold").value]
-            data = self._message(frame, features, sure, work.demand)
+            data = self._sender.message(own, self._sequence, work.request)
+            assert data is not None
             watch.lap("share, network", self._networks.take_ms())
             watch.lap("share")
-            graph_bytes = 0
-            if self._graphs is not None:
-                graph_bytes = self._graphs.publish(frame, sure, self._sequence)
+            graph = self._surroundings(own)
+            if graph is not None:
                 watch.lap("scene graph")
         except CosenseError as error:
             self._failed += 1
             self._trace.write(stamp_ns, dropped=str(error))
             self.get_logger().error(f"cloud at {stamp_ns} ns: {error}", throttle_duration_sec=1.0)
             return
-        self._sequence += 1
-        self._last_bytes = len(data) + graph_bytes
+        messages = [data] if graph is None else [graph, data]
+        self._last_bytes = sum(map(len, messages))
         self._bytes_sent += self._last_bytes
         if self._own_features is not None:
-            self._own_features.put(data, features)
-        self._messages.publish(conversions.bytes_to_message(data))
+            self._own_features.put(self._sequence, stamp_ns, own.encoded)
+        for message in messages:
+            self._messages.publish(conversions.bytes_to_message(message))
+        self._sequence += 1
         watch.lap("publish")
         self._trace.write(stamp_ns, watch)
         self._stages.add(watch)
         if self._markers.get_subscription_count():
-            self._markers.publish(detections_to_markers(sure, stamp_ns, frame_id))
+            self._markers.publish(detections_to_markers(detections, stamp_ns, frame_id))
         self._processing_time.publish(Float64(data=watch.total_ms))
         self._tx_bytes.publish(UInt64(data=self._last_bytes))
-        if self._sender is not None and self._maps is not None and self._maps.are_watched:
-            maps = self._sender.explain(frame, features, data)
-            self._maps.publish(maps, features.ground_m, stamp_ns, frame_id)
+        if self._maps is not None and self._maps.are_watched:
+            assert isinstance(own.encoded, BevFeatures)
+            maps = self._sender.explain(own, work.request, data)
+            self._maps.publish(maps, own.encoded.ground_m, stamp_ns, frame_id)
 
-    def _message(
-        self, frame: AgentFrame, features: BevFeatures, detections: Detections, demand: DemandMap | None
-    ) -> bytes:
-        assert self.model is not None
-        budget_bytes = self._budget_bytes
-        if self._sender is None:
-            return share(
-                frame, detections, self.model.detector, PayloadKind.OBJECTS, self._sequence, budget_bytes
-            )
-        self._sender.budget_bytes, self._sender.demand = budget_bytes, demand
-        return self._sender.send(frame, features, detections, self._sequence)
+    def _surroundings(self, own: Perceived) -> bytes | None:
+        """Return the scene graph of a frame as a message, None where nobody wants it.
+
+        One that cannot be made is reported and does not keep the frame from being sent.
+        """
+        assert self._sender is not None
+        try:
+            return self._sender.surroundings(own, self._sequence)
+        except CosenseError as error:
+            self.get_logger().error(f"no scene graph: {error}", throttle_duration_sec=1.0)
+            return None
 
     def _report(self) -> None:
-        """Tell once a second how it goes."""
+        """Publish once a second how it goes."""
         assert self.model is not None
         values = {
             "sends": self._what,
@@ -264,8 +271,8 @@ class AgentNode(ManagedNode):
             "bytes of the last frame": self._last_bytes,
             "bytes sent": self._bytes_sent,
             "sent": self._sequence,
-            "demands heard": self._demands_heard,
-            "demands refused": self._demands_refused,
+            "requests received": self._requests_received,
+            "requests refused": self._requests_refused,
             "dropped, detector too slow": self._dropped,
             "dropped, no pose": self._join.dropped[_POSE],
             "failed": self._failed,
@@ -279,13 +286,6 @@ class AgentNode(ManagedNode):
             level, message = process.WARN, "some clouds were dropped"
         line = process.status(f"agent/{self._settings.agent_id}", level, message, values)
         self._diagnostics.publish(process.diagnostics([line], self.get_clock().now().nanoseconds))
-
-
-def _warm_up(model: Model, fusion: str) -> None:
-    """Let two agents that do not exist cooperate for one frame."""
-    points = np.random.default_rng(0).uniform(-1, 1, (1000, 4)).astype(np.float32)
-    frames = [AgentFrame(name, "vehicle", 0, np.eye(4), points) for name in ("ego", "other")]
-    cooperate(frames, model, fusion, sequence=0)
 
 
 def main() -> None:

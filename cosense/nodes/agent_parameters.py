@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES
+from cosense.cooperation.kinds import (
+    LIVE_FUSIONS,
+    LIVE_REGISTRATIONS,
+    MAX_BUDGET_BYTES,
+    LiveFusion,
+    LiveRegistration,
+)
 from cosense.nodes.ros import process
 from cosense.sensing.frame import AgentKind
 
@@ -19,8 +25,8 @@ class AgentParameters:
     kind: AgentKind
     model: str
     device: str
-    fusion: str
-    scene_graph: bool
+    fusion: LiveFusion
+    registration: LiveRegistration
     queue_depth: int
     pose_tolerance_ms: float
 
@@ -57,8 +63,11 @@ def declare_agent(node: Node) -> AgentParameters:
         fusion=process.choose(
             node, "fusion", LIVE_FUSIONS, "what it sends if its model can; late: boxes alone"
         ),
-        scene_graph=process.declare(
-            node, "scene_graph", False, "it also sends its scene graph, by which poses are corrected"
+        registration=process.choose(
+            node,
+            "registration",
+            LIVE_REGISTRATIONS,
+            "how poses are corrected; scene_graph: it also sends its scene graph",
         ),
         queue_depth=process.declare(
             node,

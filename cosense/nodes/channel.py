@@ -42,7 +42,8 @@ _DEPTH = 64
 _POSE_DEPTH = 4
 # All that is on its way; at 2 kB a message some thirty thousand.
 _MOST_WAITING_BYTES = 64 * 2**20
-# What may be set for all links at run time, up to where, and what stands for: each link as it was.
+# Settings of all links that may change at run time: their upper limits, and the value that leaves each link
+# as the scenario has it.
 _SETTABLE = {"loss": 1.0, "delay_ms": 60_000.0, "rate_bytes_per_s": 1e12}
 _AS_IT_WAS = -1.0
 
@@ -78,7 +79,7 @@ class ChannelNode(ManagedNode):
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
-        """Set up the links and announce what will be heard."""
+        """Set up the links and announce what will be delivered."""
         pairs = list(itertools.permutations(self._agents, 2))
         self._links = {
             pair: Link(*pair, settings, self._radio.seed)

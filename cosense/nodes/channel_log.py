@@ -27,14 +27,14 @@ class Transit:
     """A message on its way to one receiver; all times are of `time.monotonic_ns`.
 
     Attributes:
-        sender: who sent it.
-        receiver: to whom.
-        topic: what it would be sent on if there was no channel.
-        number: counts what the sender has sent.
-        n_bytes: its length.
-        offered_ns: when the channel took it.
-        due_ns: when it is to be there.
-        message: itself.
+        sender: id of the sender.
+        receiver: id of the receiver.
+        topic: topic that carries it where there is no channel.
+        number: count of what the sender has sent.
+        n_bytes: length of the message.
+        offered_ns: time at which the channel took it.
+        due_ns: time at which it is to arrive.
+        message: the message itself.
     """
 
     sender: str
@@ -49,7 +49,7 @@ class Transit:
 
 @dataclass
 class _Counts:
-    """Of one link."""
+    """What became of the messages on one link."""
 
     offered: int = 0
     delivered: int = 0
@@ -66,7 +66,7 @@ class ChannelLog:
 
         Args:
             links: sender and receiver of each.
-            player_rate: how many times faster than the recording the diagnostics' clock runs.
+            player_rate: speed of the player, in multiples of the recording's.
             journal: where to write each fate, None for nowhere.
 
         Raises:

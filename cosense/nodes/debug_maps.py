@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nav_msgs.msg import OccupancyGrid
 
-from cosense.cooperation.feature_sender import SelectionMaps
+from cosense.cooperation.sender import SelectionMaps
 from cosense.nodes.ros import qos
 from cosense.nodes.ros.conversions import map_to_occupancy
 from cosense.nodes.ros.lifecycle import ManagedNode

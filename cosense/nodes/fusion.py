@@ -7,7 +7,7 @@
                                                       ~/output/requests    UInt8MultiArray, to the radio
                                                       ~/debug/processing_time_ms, ~/debug/latency_ms
                                                       /diagnostics
-Where scene graphs correct poses, the output of graph_repair.py as well.
+Where scene graphs correct poses, ~/output/scene_graph is a MarkerArray of them: nodes, edges, what agrees.
 
 One output for each message of the ego, complete or not: when an agent falls silent, the frames go on without
 it after the time-out, and the diagnostics say so. Alone it merges boxes (late fusion); to fuse features it
@@ -18,35 +18,36 @@ thread of its own, so that messages and parameters are served meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
+from visualization_msgs.msg import MarkerArray
 
-from cosense.cooperation.cooperate import check_fusion
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.late import fuse_late
+from cosense import topics
+from cosense.cooperation.ego import Ego, Fused, OwnView
+from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS, LiveFusion
 from cosense.cooperation.mode import mode_of, no_sensor
-from cosense.cooperation.receiver import FusionResult
 from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.evaluation.journal import JournalEntry, to_values
 from cosense.json_lines import LineWriter
 from cosense.messages.envelope import MessageError
+from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.feature_store import FeatureStore
-from cosense.nodes.fusion_outputs import DemandOutput, FusionOutputs
+from cosense.nodes.fusion_outputs import FusionOutputs, RequestOutput
 from cosense.nodes.fusion_parameters import FusionParameters, declare_fusion, read_fusion
-from cosense.nodes.graph_repair import GraphRepair
-from cosense.nodes.ros import conversions, process
+from cosense.nodes.ros import conversions, process, qos
+from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.trace import Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
-from cosense.scene_graph.correction.pose_correction import Place
+from cosense.nodes.warm_up import warm_up_ego
 
 _POLL_S = 0.01
 _LOOK_AROUND_S = 0.25
@@ -61,8 +62,8 @@ class OwnFeatures:
     """What the fusion needs of the ego's agent to fuse features.
 
     Attributes:
-        agent: of the ego, which has the model once it is configured.
-        store: where the agent leaves its features.
+        agent: the ego's agent, which has the model once it is configured.
+        store: store in which the agent leaves its features.
     """
 
     agent: AgentNode
@@ -90,53 +91,66 @@ class FusionNode(ManagedNode):
         self._expected = [peer for peer in peers.split(",") if peer]
         journal = process.declare(self, "journal", "", "file that gets one JSON line a frame; empty for none")
         self._journal_path = Path(journal) if journal else None
-        self._fusion = process.choose(
+        self._fusion: LiveFusion = process.choose(
             self,
             "fusion",
-            ("late",) if own is None else ("hybrid", "intermediate"),
+            ("late",) if own is None else tuple(kind for kind in LIVE_FUSIONS if kind != "late"),
             "how it fuses; features only in one process with the ego's agent (`ego`)",
         )
+        self._registration = process.choose(
+            self, "registration", LIVE_REGISTRATIONS, "how the poses of others are corrected"
+        )
+        trust = process.declare(
+            self, "trust", "", "checks that messages have to pass, with commas between; empty for none"
+        )
+        self._trust = [name for name in trust.split(",") if name]
         delivery_ms = process.declare(
             self,
-            "demand_delivery_ms",
+            "request_delivery_ms",
             0.0,
-            "how long the detections wait until the demand has reached its readers; 0: not at all",
+            "how long the detections wait until the request has reached its readers; 0: not at all",
             low=0,
             high=10_000,
         )
         self._delivery_s = delivery_ms / 1e3
         self._parameters_now = declare_fusion(self)
-        self._graphs = GraphRepair(self, self._ego_id)
         self._trace = Trace(self)
         self._own = own
         self._journal: LineWriter | None = None
         self._worker: Worker[_Ready] | None = None
-        self._receiver: FeatureReceiver | None = None
+        self._ego: Ego | None = None
         self._synchroniser: Synchroniser | None = None
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def build(self) -> None:
         """Get ready to fuse."""
-        self._networks = ForwardTime([])
+        model = None
+        networks = []
         if self._own is not None:
             model = self._own.agent.model
             if model is None:
                 raise CosenseError("configure the ego's agent first: the fusion uses its model")
-            check_fusion(self._fusion, model)
-            assert model.method is not None
-            self._receiver = FeatureReceiver(model.method, with_boxes=self._fusion == "hybrid")
-            self._networks = ForwardTime(model.method.network.children())
+            networks = [] if model.method is None else [model.method.network]
+        self._networks = ForwardTime(networks)
+        self._ego = Ego(model, self._fusion, registration=self._registration, trust=self._trust)
+        if model is not None:
+            warm_up_ego(model, self._fusion)
         self._silent: list[str] = []
         self._heard_ego_ns: int | None = None
         now = self._parameters_now
-        self._graphs.build()
         self._synchroniser = Synchroniser(
-            self._expected, now.synchroniser, now.fusion, with_graphs=self._graphs.is_wanted
+            self._expected,
+            now.synchroniser,
+            now.admission.window(self._fusion),
+            with_graphs=self._registration != "none",
         )
         self._apply(now)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
         self._outputs = FusionOutputs(self, self._ego_id, self._fusion)
-        self._demand = None if self._receiver is None else DemandOutput(self, self._delivery_s)
+        self._requests = None if self._own is None else RequestOutput(self, self._delivery_s)
+        self._graph_markers = None
+        if self._registration != "none":
+            self._graph_markers = self.publisher(MarkerArray, "~/output/scene_graph", qos.RESULT)
         self._worker = Worker(self, "fusion", self._fuse, Mailbox(_WAITING))
 
     def listen(self) -> None:
@@ -155,7 +169,7 @@ class FusionNode(ManagedNode):
         if self._worker is not None:
             self._worker.close()
             self._networks.close()
-        self._worker = self._receiver = self._synchroniser = None
+        self._worker = self._ego = self._synchroniser = None
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -171,16 +185,14 @@ class FusionNode(ManagedNode):
 
     def _apply(self, now: FusionParameters) -> None:
         self._parameters_now = now
-        window = now.fusion
-        if self._receiver is not None:
-            self._receiver.settings, self._receiver.gate = now.fusion, now.gate
-            # Messages too old for their features may still be good for their boxes.
-            window = replace(window, max_age_ms=now.gate.boxes_max_age_ms, max_ahead_ms=now.gate.max_ahead_ms)
+        if self._ego is not None:
+            self._ego.admission, self._ego.merging = now.admission, now.merge
         if self._own is not None:
             # What may be open in the synchroniser, wait for the fusion and be in its hands, and one more.
             self._own.store.depth = now.synchroniser.max_open + _WAITING + 2
         if self._synchroniser is not None:
-            self._synchroniser.settings, self._synchroniser.window = now.synchroniser, window
+            self._synchroniser.settings = now.synchroniser
+            self._synchroniser.window = now.admission.window(self._fusion)
 
     def _on_own(self, message: UInt8MultiArray) -> None:
         assert self._synchroniser is not None
@@ -216,27 +228,26 @@ class FusionNode(ManagedNode):
             self._outputs.report_blindness(no_sensor(silent_ms))
 
     def _fuse(self, ready: _Ready) -> None:
-        """Fuse one frame, tell everybody, and ask for what is wanted next."""
+        """Fuse one frame, publish the result, and request what is wanted next."""
         collection = ready.collection
         watch = Stopwatch(ready.since_ns - int(collection.waited_ms * 1e6))
         watch.lap("wait for others", collection.waited_ms)
         watch.lap("wait for the fusion")
         self._networks.take_ms()
         try:
-            place, graphs = self._graphs.hear(collection)
-            if self._graphs.is_wanted:
-                watch.lap("register")
-            result, demands = self._fused(collection, place)
-            mode = mode_of(self._fusion, result.peers + collection.refused, collection.missing, ready.silent)
-            result = replace(result, peers=[*result.peers, *graphs, *collection.refused])
+            graph = self._own_graph(collection)
+            result, requests = self._fused(collection, graph)
+            peers = [*result.peers, *collection.refused]
+            mode = mode_of(self._fusion, peers, collection.missing, ready.silent)
+            result = replace(result, peers=peers)
         except CosenseError as error:
             self._outputs.failed += 1
             self._trace.write(collection.stamp_ns, dropped=str(error))
             self.get_logger().error(f"frame at {collection.stamp_ns} ns: {error}", throttle_duration_sec=1.0)
             return
-        # First: a sender that hears it before its next cloud sends what is wanted by then.
-        if self._demand is not None:
-            self._demand.publish(demands.values())
+        # First: a sender that receives it before its next cloud sends what is wanted by then.
+        if self._requests is not None:
+            self._requests.publish(requests.values())
         watch.lap("fuse, network", self._networks.take_ms())
         watch.lap("fuse")
         # The journal first: whoever sees the published result finds it in the file.
@@ -245,26 +256,45 @@ class FusionNode(ManagedNode):
                 collection.stamp_ns, result, collection.missing, watch.total_ms, mode.name, mode.reason
             )
             self._journal.write(to_values(entry))
-        if self._demand is not None:
-            self._demand.wait(sum(peer.used_for == "features" for peer in result.peers))
+        if self._requests is not None:
+            self._requests.wait(sum(peer.used_for == "features" for peer in result.peers))
         # For the player this is the end of the frame; what people look at may come a little later.
         self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
         self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
-        self._graphs.publish_markers(collection.stamp_ns)
+        self._publish_graph_markers(graph, collection.stamp_ns)
 
-    def _fused(self, collection: Collection, place: Place) -> tuple[FusionResult, Mapping[str, bytes]]:
-        """Return what comes out of a frame, and the DEMAND messages for the next one by addressee."""
-        if self._own is None or self._receiver is None:
-            settings = self._parameters_now.fusion
-            return fuse_late(collection.ego_message, collection.messages, settings, place), {}
-        features = self._own.store.take(collection.ego_message)
-        result = self._receiver.fuse(collection.ego_message, features, collection.messages, place)
-        demands = self._receiver.demands(collection.ego_message, features)
-        told = {addressee: len(demand) for addressee, demand in demands.items()}
-        return replace(result, demand_bytes=told), demands
+    def _fused(self, collection: Collection, graph: SceneGraph | None) -> Fused:
+        assert self._ego is not None
+        encoded = None if self._own is None else self._own.store.take(collection.own)
+        return self._ego.fuse(OwnView(collection.own, encoded, graph), collection.received)
+
+    def _own_graph(self, collection: Collection) -> SceneGraph | None:
+        """Return the scene graph of the ego itself, None where there is none."""
+        if self._registration == "none":
+            return None
+        if collection.own_graph is None:
+            self.get_logger().warning(
+                "no scene graph of the ego itself, poses are not corrected: does its agent have "
+                "'registration: scene_graph'?",
+                throttle_duration_sec=10.0,
+            )
+            return None
+        try:
+            return decode_scene_graph(collection.own_graph)
+        except MessageError as error:
+            self.get_logger().error(f"scene graph of the ego itself: {error}", throttle_duration_sec=1.0)
+            return None
+
+    def _publish_graph_markers(self, graph: SceneGraph | None, stamp_ns: int) -> None:
+        """Publish the graphs and what of them agrees, while somebody looks."""
+        markers = self._graph_markers
+        if markers is not None and graph is not None and markers.get_subscription_count():
+            assert self._ego is not None
+            frame_id = topics.lidar_frame(self._ego_id)
+            markers.publish(graphs_to_markers(graph, self._ego.registrations, stamp_ns, frame_id))
 
     def _report_silence(self) -> None:
         """Say once when an agent falls silent and once when it is back."""

@@ -1,4 +1,4 @@
-"""What the fusion tells the world: boxes for machines and for people, its mode, its health, its wishes."""
+"""What the fusion publishes: boxes for machines and for people, its mode, its health, its requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
 from cosense.cooperation.mode import Mode, no_sensor
-from cosense.cooperation.receiver import FusionResult
+from cosense.cooperation.result import FusionResult
 from cosense.cooperation.synchroniser import Collection, Traffic
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
@@ -32,7 +32,7 @@ _ASK_AGAIN_S = 0.002
 
 
 class FusionOutputs:
-    """The topics of the fusion but that of the demand.
+    """The topics of the fusion but that of the requests.
 
     Attributes:
         frames: that were fused.
@@ -140,14 +140,14 @@ class FusionOutputs:
             "time-outs": self.timeouts,
             "dropped, fusion too slow": self.dropped,
             "failed": self.failed,
-            "demand bytes": sum(result.demand_bytes.values()),
+            "request bytes": sum(result.request_bytes.values()),
             **self._stages.summary(),
         }
         return process.status("fusion", level, message, values)
 
 
-class DemandOutput:
-    """What the ego wants to be told, to those who send features."""
+class RequestOutput:
+    """The ego's requests, for those who send features."""
 
     def __init__(self, node: ManagedNode, delivery_s: float) -> None:
         """Start.
@@ -160,13 +160,13 @@ class DemandOutput:
         self._delivery_s = delivery_s
         self._publisher = node.publisher(UInt8MultiArray, "~/output/requests", qos.V2X)
 
-    def publish(self, demands: Iterable[bytes]) -> None:
+    def publish(self, requests: Iterable[bytes]) -> None:
         """Publish encoded DEMAND messages."""
-        for demand in demands:
-            self._publisher.publish(conversions.bytes_to_message(demand))
+        for request in requests:
+            self._publisher.publish(conversions.bytes_to_message(request))
 
     def wait(self, senders: int) -> None:
-        """Stay until the demand has reached its readers, so that the cloud of the next frame meets it there.
+        """Stay until the requests have reached their readers, so that the next cloud meets them there.
 
         Args:
             senders: of features in this frame; so many readers there are at least, known to DDS or not yet.
@@ -179,7 +179,7 @@ class DemandOutput:
             if time.monotonic() > end_s:
                 if self._delivery_s:
                     self._node.get_logger().warning(
-                        f"not everybody has confirmed the demand within {self._delivery_s:g} s",
+                        f"not everybody has confirmed the request within {self._delivery_s:g} s",
                         throttle_duration_sec=5.0,
                     )
                 return

@@ -12,22 +12,18 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.gate import AdmissionSettings
+from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
 from cosense.nodes.ros import process
 
-GATE = "gate."
 # What each means, and the smallest and the largest number that make sense.
 _DESCRIPTIONS: dict[type, dict[str, tuple[str, float, float]]] = {
-    FusionSettings: {
-        "max_age_ms": ("late: older messages are not used", 0, 10_000),
-        "max_ahead_ms": ("late: messages further ahead of the ego are not used", 0, 10_000),
-        "nms_iou": ("overlap that is one object", 0.01, 1),
-        "max_senders": ("more agents are not used", 1, 1000),
-    },
-    GateSettings: {
+    AdmissionSettings: {
+        "max_senders": ("messages of more agents are not used", 1, 1000),
+        "max_ahead_ms": ("messages further ahead of the ego are not used", 0, 10_000),
+        "max_age_ms": ("late fusion: older messages are not used", 0, 10_000),
         "features_max_age_ms": ("older features are not used", 0, 10_000),
         "features_max_error_m": (
             "features are not used when the poses are less certain than this, 30 m away",
@@ -40,7 +36,14 @@ _DESCRIPTIONS: dict[type, dict[str, tuple[str, float, float]]] = {
             0,
             10_000,
         ),
-        "max_ahead_ms": ("messages further ahead of the ego are not used", 0, 10_000),
+    },
+    MergeSettings: {
+        "iou": ("overlap beyond which two boxes are one object", 0.01, 1),
+        "roof_below_sensor_m": (
+            "a box around the ego is its own body when its top is at most this far below the sensor",
+            0,
+            10,
+        ),
     },
     SynchroniserSettings: {
         "timeout_ms": ("how long a frame waits for others", 0, 60_000),
@@ -56,13 +59,13 @@ class FusionParameters:
     """What the fusion goes by.
 
     Attributes:
-        fusion: what it accepts and how it merges.
-        gate: what a message may do where features are fused.
+        admission: limits of what messages may do.
+        merge: how boxes are merged.
         synchroniser: how long it waits and for whom.
     """
 
-    fusion: FusionSettings
-    gate: GateSettings
+    admission: AdmissionSettings
+    merge: MergeSettings
     synchroniser: SynchroniserSettings
 
 
@@ -113,4 +116,4 @@ def read_fusion(node: Node, changes: Iterable[Parameter]) -> FusionParameters:
 
 
 def _kinds() -> tuple[tuple[type, str], ...]:
-    return (FusionSettings, ""), (GateSettings, GATE), (SynchroniserSettings, "")
+    return (AdmissionSettings, "admission."), (MergeSettings, "merge."), (SynchroniserSettings, "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.processes import (
     ProcessSpec,
     agent_remappings,
@@ -17,7 +18,7 @@ from cosense.runs.processes import (
     fusion_remappings,
 )
 from cosense.runs.run import prepare
-from cosense.runs.scenario import FrameSource, Scenario, load_scenario, with_player
+from cosense.runs.scenario import Scenario, load_scenario, with_player
 from cosense.runs.supervisor import VITAL, dds_environment
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Arguments:
         """Return a number, None where none was given.
 
         Raises:
-            CosenseError: it is none.
+            CosenseError: the value is not a number.
         """
         text = self.text(name)
         try:
@@ -78,7 +79,7 @@ class Arguments:
         """Return the path of a file as a list, empty for "none".
 
         Raises:
-            CosenseError: it is not there.
+            CosenseError: there is no such file.
         """
         text = self.text(name)
         if text == "none":
@@ -92,7 +93,7 @@ def find_scenario(name: str) -> Path:
     """Return the file of a scenario, given by its path or the name of one that ships.
 
     Raises:
-        CosenseError: it is neither.
+        CosenseError: there is no such scenario.
     """
     shipped = {path.name: path for path in (share() / "launch" / "scenarios").glob("*.yaml")}
     path = Path(name)
@@ -153,9 +154,9 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
     """Return the nodes of a scenario; the launch ends with its player.
 
     Args:
-        scenario: what to run.
+        scenario: description of the run.
         out: folder of the results, in place of those of an earlier run.
-        rviz: also start RViz.
+        rviz: start RViz too.
 
     Raises:
         CosenseError: the data, an agent or a model is missing.
@@ -175,9 +176,9 @@ def node(spec: ProcessSpec, params_files: Sequence[str] = (), *, ends_launch: bo
     """Return a process as `ros2 launch` starts it.
 
     Args:
-        spec: of the process.
-        params_files: files of parameters, which those of the process win over.
-        ends_launch: whether everything is stopped when it ends.
+        spec: description of the process.
+        params_files: files of parameters; the parameters of the process win over theirs.
+        ends_launch: stop everything when it ends.
     """
     from launch.actions import Shutdown
     from launch_ros.actions import Node

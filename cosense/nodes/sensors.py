@@ -49,12 +49,12 @@ class SensorOutputs:
         """Announce them.
 
         Args:
-            node: that publishes.
-            agents: whose sensors these are.
-            ego: whose ground truth is published.
-            label_set: of the ground truth.
-            skews_ns: by agent, how far ahead its clock is.
-            pose_errors: by agent, by which its pose is wrong: x, y in the world (m), heading (degrees).
+            node: node that publishes.
+            agents: ids of the agents that are played here.
+            ego: id of the agent whose ground truth is published.
+            label_set: label set of the ground truth.
+            skews_ns: error of each agent's clock, positive where it is ahead.
+            pose_errors: unannounced error of each agent's pose: x, y in the world (m), heading (degrees).
         """
         self._node = node
         self._agents = agents

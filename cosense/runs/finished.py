@@ -1,4 +1,4 @@
-"""A live run to look at afterwards: the frames that were played beside what came out of them."""
+"""A finished live run to look at: the frames that were played beside what came out of them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
 
     Args:
         path: folder of the run.
-        first: number of the first frame that is wanted, in the order in which they were played.
-        count: how many are wanted, fewer where the run has fewer.
+        first: index of the first frame wanted, in the order in which they were played.
+        count: number of frames wanted; the run may have fewer.
 
     Raises:
         CosenseError: there is no such frame, or the source of the run is not there any more.

@@ -28,11 +28,11 @@ class FrameSource:
 
     Attributes:
         data: a data set or a bag; wins over `simulate`.
-        split: of the data set, None for its default.
+        split: part of the data set, None for its default.
         labels: label set of the data set, None for its default.
-        simulate: used where there is no `data`.
-        cameras: also play images.
-        bag: of a bag, what it does not say by itself.
+        simulate: scene to simulate where there is no `data`.
+        cameras: play images too.
+        bag: topics and frames that a bag does not reveal by itself.
     """
 
     data: Path | None = None
@@ -67,9 +67,9 @@ def frames_of(
     """Read or simulate frames one after the other; a frame that cannot be read yields its error.
 
     Args:
-        source: where they come from.
-        frames: how many, None for all.
-        dataset: of the source, where it is open already.
+        source: origin of the frames.
+        frames: number of frames, None for all.
+        dataset: data set of the source, where it is open already.
 
     Raises:
         CosenseError: the data set cannot be opened, or the simulation does not exist.

@@ -32,10 +32,11 @@ class Latency:
     """What a run took.
 
     Attributes:
-        played: frames.
-        fused: of them those that boxes came out of.
-        lost: why the others have none, with how many.
-        stages_ms: by stage in the order of the way, one number for each fused frame; with TOTAL and OVERHEAD.
+        played: number of frames that were played.
+        fused: number of those that were fused.
+        lost: number of the others by the reason for their loss.
+        stages_ms: durations of each stage, one number per fused frame, in the order of the way; the last two
+            are TOTAL and OVERHEAD.
     """
 
     played: int

@@ -34,13 +34,13 @@ class ProcessSpec:
     """One node, or the two of the ego, each its own process.
 
     Attributes:
-        name: of the process and its log, unique.
+        name: unique name of the process and its log.
         executable: module of `cosense.nodes`, and what `ros2 run cosense` calls it.
-        namespace: of the node.
-        parameters: of the node.
-        remappings: from private to public topic names; with two nodes, the name of the node stands before.
+        namespace: ROS namespace of the node.
+        parameters: values by name.
+        remappings: public topic names by private ones; with two nodes these begin with the name of the node.
         environment: variables beside those of the caller.
-        respawn: whether it is started again when it dies.
+        respawn: start it again when it dies.
     """
 
     name: str
@@ -56,7 +56,7 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     """Return the processes of a scenario in the order in which they start.
 
     Args:
-        scenario: with agents, ego and fusion, see `resolved`.
+        scenario: a scenario with agents, ego and fusion, see `resolved`.
         out: folder for detections.jsonl, frames.jsonl, link.jsonl, run.mcap and trace/.
         only: agents of this machine, where several machines share a scenario; empty for all.
 
@@ -138,7 +138,7 @@ def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]
 
 
 def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[str, str]:
-    """Return the remappings of agent and fusion in one process, told apart by the name of the node."""
+    """Return the remappings of agent and fusion in one process, each with the name of its node."""
     nodes = {"agent": agent, "fusion": fusion}
     return {f"{node}:{private}": public for node, table in nodes.items() for private, public in table.items()}
 
@@ -172,11 +172,12 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "registration": scenario.registration,
         # In mode "drain" the next frame comes when the senders know what the ego wants: they are waited for
         # as long as their messages are, or the result would depend on how soon two hosts find each other.
-        "demand_delivery_ms": min(synchroniser.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
+        "request_delivery_ms": min(synchroniser.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
         "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
         "journal": str(out / "detections.jsonl"),
-        **dataclasses.asdict(scenario.admission),
-        **{f"gate.{key}": value for key, value in dataclasses.asdict(scenario.gate).items()},
+        "trust": ",".join(scenario.trust),
+        **_prefixed("admission", scenario.admission),
+        **_prefixed("merge", scenario.merge),
         **dataclasses.asdict(synchroniser),
         "trace": str(out / TRACES),
     }
@@ -199,7 +200,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "kind": agent.kind,
         "model": agent.model or scenario.model,
         "fusion": _fusion_of(scenario),
-        "scene_graph": scenario.registration != "none",
+        "registration": scenario.registration,
         "device": scenario.device,
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
@@ -253,3 +254,8 @@ def _ego(scenario: Scenario) -> str:
 def _fusion_of(scenario: Scenario) -> LiveFusion:
     assert scenario.fusion is not None, "the scenario is not resolved"
     return scenario.fusion
+
+
+def _prefixed(section: str, settings: Any) -> dict[str, Any]:
+    """Return the settings of a section as parameters of a node."""
+    return {f"{section}.{key}": value for key, value in dataclasses.asdict(settings).items()}

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
-from cosense.cooperation.kinds import check_message_budget, sends_features
+from cosense.cooperation.kinds import check_fusion, sent_kind
 from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
@@ -37,9 +37,9 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Args:
-        scenario: who takes part.
-        out: folder of the results.
-        console: where progress is shown.
+        scenario: description of the run.
+        out: folder for the results.
+        console: output for the progress.
         only: agents of this machine, where several machines share a scenario; empty for all.
 
     Raises:
@@ -73,9 +73,9 @@ class Ready:
     """A run that can start.
 
     Attributes:
-        scenario: with everything filled in.
-        processes: that take part here.
-        layout: for RViz.
+        scenario: the scenario with everything filled in.
+        processes: processes of this machine.
+        layout: file of the layout for RViz.
     """
 
     scenario: Scenario
@@ -109,17 +109,19 @@ def clear_results(out: Path) -> None:
 
 def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
     """Raise CosenseError for what would end a process as soon as it starts."""
-    from cosense.cooperation.cooperate import check_fusion
+    from cosense.cooperation.sender import check_budget
     from cosense.methods.model import load_model
+    from cosense.trust.base import find_checks
 
+    find_checks(scenario.trust)
     agents = [spec.parameters for spec in specs if spec.executable in ("agent", "ego")]
     models = {name: load_model(name, scenario.device) for name in {agent["model"] for agent in agents}}
     for agent in agents:
         model, fusion = models[agent["model"]], agent["fusion"]
         if agent["agent_id"] == scenario.ego:
             check_fusion(fusion, model)
-        has_features = agent["agent_id"] != scenario.ego and sends_features(fusion, model)
-        check_message_budget(agent["agent_id"], agent["budget_bytes"] or None, has_features)
+        else:
+            check_budget(agent["agent_id"], sent_kind(fusion, model), agent["budget_bytes"] or None)
     if scenario.source.data is None:
         next(frames_of(scenario.source, 0), None)
 
@@ -173,7 +175,7 @@ def describe(progress: Progress) -> str:
         return "; ".join(["starting", *parts])
     last = progress.last
     used = {peer["sender"] for peer in last["peers"] if peer["used_for"] not in ("nothing", "pose")}
-    sent_bytes = sum(peer["bytes"] for peer in last["peers"]) + sum(last["demand_bytes"].values())
+    sent_bytes = sum(peer["bytes"] for peer in last["peers"]) + sum(last["request_bytes"].values())
     boxes = (
         f"{last['mode']}, {len(last['boxes'])} boxes with {len(used)} peers, {sent_bytes / 1000:.1f} kB, "
         f"{last['elapsed_ms']:.0f} ms"

@@ -1,4 +1,4 @@
-"""A scenario says who takes part in a run, what they see and what they do with it; processes.py starts it."""
+"""A scenario: who takes part in a run, what they see and what they do with it; see processes.py."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from cosense import topics
 from cosense.config import from_mapping, load_yaml
-from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion, LiveRegistration, fusion_for
+from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.radio import RadioSettings
-from cosense.cooperation.receiver import FusionSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
 from cosense.messages.fields import MAX_NAME_BYTES
@@ -25,13 +25,13 @@ class AgentSpec:
     """One vehicle or roadside unit.
 
     Attributes:
-        id: as in the data set.
+        id: name of the agent in the data set.
         kind: vehicle or infrastructure.
-        model: of its detector, None for the scenario's.
-        budget_bytes: limit of each message, None for the scenario's.
-        clock_skew_ms: by how much its clock is ahead of the truth: its stamps are wrong by this.
-        position_error_m: (x, y) in the world by which its position is wrong, and it does not know.
-        heading_error_deg: likewise of its heading.
+        model: name or folder of its model, None for the scenario's.
+        budget_bytes: limit of each of its messages, None for the scenario's.
+        clock_skew_ms: error of its clock, positive where it is ahead: its stamps are wrong by this.
+        position_error_m: unannounced error (x, y) of its position in the world.
+        heading_error_deg: unannounced error of its heading.
     """
 
     id: str
@@ -68,9 +68,9 @@ class PlayerSettings:
     Attributes:
         mode: "drain" publishes the next frame when the one before is fused, so that nothing is lost on a slow
             machine; "rate" keeps the time of the recording.
-        rate: in mode "rate", how many times faster than the recording.
-        timeout_s: in mode "drain", how long to wait for a frame before going on without it.
-        startup_timeout_s: how long to wait for all other processes.
+        rate: speed in mode "rate", in multiples of the recording's.
+        timeout_s: longest wait for the answer to a frame in mode "drain".
+        startup_timeout_s: longest wait for all other processes.
     """
 
     mode: Literal["drain", "rate"] = "drain"
@@ -85,7 +85,7 @@ class PlayerSettings:
 
 
 # Keys of earlier releases, with what they are called now.
-_RENAMED = {"method": "fusion", "collect": "synchroniser", "link": "radio"}
+_RENAMED = {"method": "fusion", "collect": "synchroniser", "gate": "admission", "link": "radio"}
 
 
 @dataclass(frozen=True)
@@ -93,28 +93,30 @@ class Scenario:
     """Who takes part, what they see and what they do with it.
 
     Attributes:
-        source: where the frames come from.
-        agents: who takes part; empty (in YAML: "all") for all agents of the first frame
-            that can be read.
-        ego: who fuses; None for the ego of the source.
-        model: detector of the agents that name none.
-        fusion: what is sent and fused; None for hybrid where the model of the ego shares features, else late.
-        registration: how the poses of others are corrected; with "scene_graph" all agents send graphs, with
-            "none" poses are used as sent.
-        budget_bytes: of the agents that name none; None for no limit. The ego's own message is not limited.
-        device: where the detectors run.
-        threads: of each process; agents share the processor.
-        frames: how many to play, None for all.
-        player: how they are played.
-        synchroniser: how long the fusion waits and for whom; None for what suits the mode of the player. In
-            mode "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
-        admission: limits of what late fusion admits, and how boxes are merged.
-        gate: limits of what a message of features may do.
-        radio: what a radio between the agents does to their messages, in times of the recording; None where
-            they talk over DDS alone.
-        respawn: whether agents, the ego and the channel are started again when they die; else the run ends
-            with the ego.
-        record: whether to write run.mcap.
+        source: origin of the frames.
+        agents: vehicles and roadside units that take part; empty (in YAML: "all") for all agents of the
+            first frame that can be read.
+        ego: id of the agent that fuses; None for the ego of the source.
+        model: name or folder of the model of the agents that name none.
+        fusion: kind of fusion; None for hybrid where the model of the ego shares features, else late.
+        registration: source of corrected poses; with "scene_graph" all agents send graphs, with "none" poses
+            are used as sent.
+        budget_bytes: limit of each message of the agents that name none; None for no limit. The ego's own
+            message is not limited.
+        device: device of all networks, "cpu" or "cuda".
+        threads: number of threads of each process; agents share the processor.
+        frames: number of frames to play, None for all.
+        player: settings of the player.
+        synchroniser: limits of the fusion's waiting; None for what suits the mode of the player. In mode
+            "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
+        admission: limits of what messages may do.
+        merge: settings of the merging of boxes.
+        trust: names of the checks of `cosense.trust` that messages have to pass.
+        radio: loss, delay and rate of a radio between the agents, in times of the recording; None where they
+            talk over DDS alone.
+        respawn: start agents, the ego and the channel again when they die; without it the run ends with the
+            ego.
+        record: write run.mcap.
     """
 
     source: FrameSource
@@ -129,8 +131,9 @@ class Scenario:
     frames: int | None = None
     player: PlayerSettings = field(default_factory=PlayerSettings)
     synchroniser: SynchroniserSettings | None = None
-    admission: FusionSettings = field(default_factory=FusionSettings)
-    gate: GateSettings = field(default_factory=GateSettings)
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    merge: MergeSettings = field(default_factory=MergeSettings)
+    trust: tuple[str, ...] = ()
     radio: RadioSettings | None = None
     respawn: bool = False
     record: bool = False

@@ -47,9 +47,9 @@ class Failure:
     """A process that ended otherwise or earlier than it should.
 
     Attributes:
-        name: of the process.
+        name: name of the process.
         status: its exit status, negative for a signal.
-        last_lines: of its log.
+        last_lines: end of its log.
         is_back: whether it was started again.
     """
 
@@ -174,7 +174,7 @@ class Supervisor:
         return self._failures
 
     def stop(self) -> None:
-        """End what still runs, politely first; the recorder last, when it has heard all the others."""
+        """End what still runs, politely first; the recorder last, when it has recorded all the others."""
         recorder = [process for name, process in self._processes.items() if name == "recorder"]
         _end([process for name, process in self._processes.items() if name != "recorder"])
         if recorder:

@@ -1,6 +1,6 @@
 """The area that a LiDAR can see, found by shadow casting on the returns of one scan.
 
-A place counts as visible if a car standing there would have been hit. The way from the sensor to every return
+A place counts as visible if a car at it would have been hit. The way from the sensor to every return
 is free, so the beam of a return at horizontal distance `d` and height `z` passed every nearer distance `r` at
 the height `z r / d`. If such a beam passes `r` below the top of a car on the ground, `r` is visible:
 
@@ -26,8 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cosense.sensing.grid import BevGrid
-
 TARGET_HEIGHT_M = 1.5  # the roof of a car
 AZIMUTH_BINS = 480  # 0.75 degrees: several beams of any rotating LiDAR, two metres wide at 150 m
 RANGE_BIN_M = 0.5
@@ -42,21 +40,13 @@ GROUND_QUANTILE = 0.05
 GHOST_DEPTH_M = 1.5
 
 
-def visible_cells(points: NDArray, grid: BevGrid) -> NDArray[np.bool_]:
-    """Return which cells the sensor at the origin of the cloud can see.
+def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
+    """Return whether the sensor of a cloud can see each of K places.
 
     Args:
-        points: (N,>=3), x, y, z in metres in the frame of the sensor, z up.
-        grid: grid in the same frame; its z range does not matter.
-
-    Returns:
-        (H,W) bool, True if the centre of the cell is visible.
+        points: (N,>=3) x, y, z in metres, z up, the sensor at the origin.
+        xy: (K,2) places in the same frame, metres.
     """
-    return visible_places(points, grid.centres().reshape(-1, 2)).reshape(grid.shape)
-
-
-def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
-    """Return (K,): whether the sensor at the origin of the cloud can see each of the places (K,2)."""
     points = np.asarray(points[:, :3], dtype=np.float64)
     distance = np.hypot(points[:, 0], points[:, 1])
     points, distance = points[distance >= MIN_RANGE_M], distance[distance >= MIN_RANGE_M]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosense.cooperation.gate import reliability
-from cosense.cooperation.receiver import without_ego_body
+from cosense.cooperation.merge import MergeSettings, is_ego_body
 from cosense.detectors.base import BevDetector
 from cosense.geometry.transforms import Matrix, transform_from_planar
 from cosense.methods.base import scaled
@@ -118,7 +118,8 @@ def _sender(
     covariance: NDArray[np.float64] = _CERTAIN,
     age_ms: float = 0.0,
 ) -> Sender:
-    boxes = without_ego_body(view.detections.transformed(T_ego_sender, Source.LATE))
+    boxes = view.detections.transformed(T_ego_sender, Source.LATE)
+    boxes = boxes[~is_ego_body(boxes.boxes, MergeSettings().roof_below_sensor_m)]
     unknown = np.full((len(boxes), 2), np.nan)
     sure = reliability(boxes, unknown, T_ego_sender, covariance, _CERTAIN, age_ms)
     return Sender(view, T_ego_sender, boxes, sure)

@@ -16,8 +16,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cosense.cli.evaluate import command, default_fusion, default_protocol
+from cosense.cli.evaluate import command, default_protocol
 from cosense.cli.main import app
+from cosense.cooperation.kinds import default_fusion
 from cosense.data import open_dataset
 from cosense.detectors.pillars import PillarsConfig, StageConfig
 from cosense.errors import CosenseError
@@ -151,7 +152,7 @@ def test_fusion_follows_the_model_when_none_is_named(model: Path) -> None:
         (("--selection", "random"), "selection 'random', but with fusion 'late' nobody sends features"),
         (
             ("--registration", "scene_graph", "--fusion", "early"),
-            "registration 'scene_graph', but with fusion 'early' no poses are set right; leave it out",
+            "registration 'scene_graph', but with fusion 'early' no poses are corrected; leave it out",
         ),
         (("--budget", "50"), "budget of 50 bytes is too small for agent '200'"),
     ],

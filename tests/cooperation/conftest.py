@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -15,28 +16,30 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.threads import one_thread
 
-__all__ = ["detector", "model", "observe", "one_thread"]
+__all__ = ["model", "observe", "one_thread"]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Points(Encoded):
-    """The points themselves."""
+    """The cloud itself."""
 
-    def __init__(self, points: np.ndarray) -> None:
-        self.points = points
+    xyzi: np.ndarray
 
 
 class PointIsCar(Detector):
     """Reports a car of 4 x 2 x 1.5 m, heading along x, centred at each point; the intensity is the score."""
 
+    Config = dict
+
     @classmethod
-    def build(cls, config: None, seed: int) -> nn.Module:
+    def build(cls, config: dict, seed: int) -> nn.Module:
         return nn.Module()
 
     def encode(self, frame: AgentFrame) -> Points:
         return Points(frame.points)
 
     def decode(self, encoded: Points) -> Detections:
-        points = encoded.points
+        points = encoded.xyzi
         boxes = np.zeros((len(points), 7))
         boxes[:, :3] = points[:, :3]
         boxes[:, 3:6] = (4.0, 2.0, 1.5)
@@ -45,13 +48,8 @@ class PointIsCar(Detector):
 
 
 @pytest.fixture
-def detector() -> PointIsCar:
-    return PointIsCar("point-is-car", None, nn.Module(), fingerprint=b"12345678")
-
-
-@pytest.fixture
-def model(detector: PointIsCar) -> Model:
-    return Model(detector.name, detector)
+def model() -> Model:
+    return Model("points", PointIsCar("points", {}, nn.Module(), fingerprint=b"12345678"))
 
 
 Observe = Callable[..., AgentFrame]

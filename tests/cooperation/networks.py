@@ -5,74 +5,98 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from cosense.cooperation.feature_sender import FeatureSender
-from cosense.detectors.base import BevFeatures
+from cosense.cooperation.perceived import Perceived, Perceiver
+from cosense.cooperation.sender import Sender
+from cosense.detectors.base import Encoded
 from cosense.detectors.pillars import PillarDetector, PillarsConfig
 from cosense.geometry.transforms import Matrix
 from cosense.messages.envelope import Message, PayloadKind, encode
 from cosense.messages.objects import encode_objects
 from cosense.methods.calibration import IDENTITY, Calibration
+from cosense.methods.cosdh.method import Cosdh
 from cosense.methods.cosdh.settings import CosdhConfig
 from cosense.methods.model import Model
+from cosense.methods.patches.method import Patches, PatchesNetwork
 from cosense.methods.patches.settings import PatchesConfig
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-from tests.detectors.networks import TINY, Sharing, cloud, method_of
+from tests.detectors.networks import TINY, cloud
 
 MS = 1_000_000
 NO_POINTS = np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True)
-class Profile:
-    """The configuration of a model."""
+class Tiny:
+    """A small model: its detector and what is shared on top."""
 
     detector: PillarsConfig
-    sharing: Sharing
+    sharing: PatchesConfig | CosdhConfig
+
+    def with_range(self, x_m: float, y_m: float) -> Tiny:
+        range_m = (-x_m, -y_m, *self.detector.range_m[2:3], x_m, y_m, self.detector.range_m[5])
+        return replace(self, detector=replace(self.detector, range_m=range_m))
+
+    def with_sharing(self, **changes: Any) -> Tiny:
+        return replace(self, sharing=replace(self.sharing, **changes))
 
 
-PATCHES = Profile(
+PATCHES = Tiny(
     replace(TINY, score_threshold=0.2, max_detections=20),
     PatchesConfig(
         channels=8, hidden_channels=8, fused_channels=8, floor_after_patches=16, wanted_below_points=50
     ),
 )
-COSDH = replace(PATCHES, sharing=CosdhConfig(codec_ratio=4, late_score_threshold=0.1))
+COSDH = Tiny(PATCHES.detector, CosdhConfig(codec_ratio=4, late_score_threshold=0.1))
 
 
 def cooperative(
-    config: Profile = PATCHES,
+    config: Tiny = PATCHES,
     fingerprint: bytes = b"12345678",
     seed: int = 0,
     calibration: Calibration = IDENTITY,
 ) -> Model:
     """Return an untrained model in which, unlike in a fresh one, every input makes a difference."""
     network = PillarDetector.build(config.detector, seed)
-    _liven(network)
+    _amplify(network)
     network.head.classes.weight.data *= 3
     network.head.classes.bias.data.fill_(-2.0)
     detector = PillarDetector("tiny", config.detector, network, fingerprint=fingerprint)
-    _, method_type = method_of(config.sharing)
-    sharing = method_type.build(config.sharing, detector, seed)
-    _liven(sharing)
+    kind = Patches if isinstance(config.sharing, PatchesConfig) else Cosdh
+    sharing = kind.build(config.sharing, detector, seed)
+    _amplify(sharing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if isinstance(config.sharing, PatchesConfig):
+        if isinstance(sharing, PatchesNetwork):
             for head in (sharing.fusion.classes, sharing.fusion.boxes):
                 nn.init.normal_(head.weight, std=0.3)
-    return Model("tiny", detector, method_type(config.sharing, detector, sharing, calibration))
+    return Model("tiny", detector, kind(config.sharing, detector, sharing, calibration))
 
 
-def _liven(network: nn.Module) -> None:
+def _amplify(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             # The gain that keeps a signal as large as it came through convolutions and ReLUs.
             module.weight.data *= 6**0.5
+
+
+def perceived(model: Model, agent: AgentFrame) -> Perceived:
+    """Return what an agent sees that has no earlier frame."""
+    return Perceiver(model.detector).perceive(agent)
+
+
+class Given(NamedTuple):
+    """What an agent is said to see, whatever is in its cloud; in place of `Perceived`."""
+
+    frame: AgentFrame
+    encoded: Encoded
+    detections: Detections
 
 
 def frame(
@@ -114,16 +138,12 @@ def objects_message(agent: AgentFrame, found: Detections, fingerprint: bytes = b
 
 
 def features_message(
-    model: Model,
-    agent: AgentFrame,
-    features: BevFeatures | None = None,
-    found: Detections | None = None,
-    budget_bytes: int | None = None,
+    model: Model, agent: AgentFrame, found: Detections | None = None, budget_bytes: int | None = None
 ) -> bytes:
-    """Return what an agent sends that has heard no demand; its boxes are those of its features by default."""
-    features = features or model.detector.encode(agent)
-    sender = FeatureSender(agent.agent_id, model.method, budget_bytes=budget_bytes)
-    return sender.send(agent, features, model.detector.decode(features) if found is None else found, 0)
+    """Return what an agent sends without any request; its boxes are those of its cloud by default."""
+    own = perceived(model, agent)
+    own = Given(agent, own.encoded, own.detections if found is None else found)
+    return Sender(agent.agent_id, model, "hybrid", budget_bytes=budget_bytes).message(own, 0, None)
 
 
 def with_nan_pose(data: bytes) -> bytes:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.late import fuse_late
-from cosense.cooperation.receiver import FusionResult, FusionSettings
+from cosense.cooperation.admission import receive
+from cosense.cooperation.ego import Ego, Fused, OwnView
+from cosense.cooperation.kinds import FusionKind
+from cosense.cooperation.result import FusionResult
+from cosense.detectors.base import BevFeatures
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar
-from cosense.messages.envelope import PayloadKind
+from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import encode_features
 from cosense.messages.late_boxes import LateBoxes
+from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 from tests.cooperation.networks import (
     COSDH,
@@ -37,12 +41,24 @@ EGO = frame("ego", T_WORLD_EGO, NOW, seed=1)
 UNIT = frame("unit", T_WORLD_UNIT, NOW, seed=2)
 FEATURES = {name: model.detector.encode(EGO) for name, model in MODELS.items()}
 OWN = objects_message(EGO, MODELS["patches"].detector.decode(FEATURES["patches"]))
-ALONE = fuse_late(OWN, [], FusionSettings()).detections
+ALONE = Ego(None, "none").fuse(OwnView(decode(OWN)), []).result.detections
 both_profiles = pytest.mark.parametrize("profile", ["patches", "cosdh"])
 
 
-def fuse(profile: str, *messages: bytes, **options) -> FusionResult:
-    return FeatureReceiver(MODELS[profile].method, **options).fuse(OWN, FEATURES[profile], messages)
+def fuse_with(
+    model: Model,
+    *messages: bytes,
+    features: BevFeatures,
+    own: bytes = OWN,
+    fusion: FusionKind = "hybrid",
+    **options: Any,
+) -> Fused:
+    ego = Ego(model, fusion, **options)
+    return ego.fuse(OwnView(decode(own), features), [receive(data) for data in messages])
+
+
+def fuse(profile: str, *messages: bytes, **options: Any) -> FusionResult:
+    return fuse_with(MODELS[profile], *messages, features=FEATURES[profile], **options).result
 
 
 def from_unit(profile: str, agent=UNIT, **changes) -> bytes:

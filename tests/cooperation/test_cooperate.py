@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosense.cooperation.cooperate import cooperate
-from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.gate import AdmissionSettings
+from cosense.cooperation.offline import Cooperation, cooperate
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.sensing.detections import Source
@@ -40,23 +40,23 @@ def test_what_the_others_see_is_gained(agents, model, fusion, sources, used_for)
 
 @pytest.mark.parametrize("fusion", ["late", "early"])
 def test_the_budget_limits_every_message(agents, model, fusion):
-    result = cooperate(agents, model, fusion, sequence=0, budget_bytes=110)
+    result = cooperate(agents, model, fusion, budget_bytes=110)
     assert [report.bytes <= 110 for report in result.peers] == [True]
     assert len(result.detections) == 1
 
 
 def test_settings_reach_the_receiver(observe, model, agents):
     late = observe("unit", T_WORLD_UNIT, [SEEN_BY_UNIT], [0.4], stamp_ns=-200_000_000)
-    assert len(cooperate([agents[0], late], model, "late", 0).detections) == 1
-    patient = FusionSettings(max_age_ms=250.0)
-    assert len(cooperate([agents[0], late], model, "late", 0, settings=patient).detections) == 2
+    assert len(cooperate([agents[0], late], model, "late").detections) == 1
+    patient = Cooperation(model, "late", admission=AdmissionSettings(max_age_ms=250.0))
+    assert len(patient.step([agents[0], late], 0).result.detections) == 2
 
 
 def test_an_ego_alone_is_enough(agents, model):
-    assert len(cooperate(agents[:1], model, "late", 0).detections) == 1
-    assert len(cooperate(agents[:1], model, "early", 0).detections) == 1
+    assert len(cooperate(agents[:1], model, "late").detections) == 1
+    assert len(cooperate(agents[:1], model, "early").detections) == 1
 
 
 def test_an_unknown_fusion_names_the_nearest(agents, model):
     with pytest.raises(CosenseError, match="unknown fusion 'lat', did you mean 'late'"):
-        cooperate(agents, model, "lat", 0)
+        cooperate(agents, model, "lat")

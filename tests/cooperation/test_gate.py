@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from cosense.cooperation.gate import GateSettings, judge, place_errors_m, reliability
+from cosense.cooperation.gate import AdmissionSettings, judge, place_errors_m, reliability
 from cosense.messages.envelope import Message, PayloadKind
 from cosense.sensing.objects import ObjectClass
 from tests.cooperation.networks import detections
 
 MODEL = b"12345678"
-SETTINGS = GateSettings()
+SETTINGS = AdmissionSettings()
 SURE = np.zeros((3, 3))
 CAR = [10.0, 0.0, 0.0, 4.0, 2.0, 1.5, 0.0]
 STANDING, UNKNOWN = np.zeros((1, 2)), np.full((1, 2), np.nan)
@@ -80,17 +80,18 @@ def test_features_of_another_model_are_refused_its_boxes_are_not():
 
 
 def test_limits_are_settings():
-    patient = GateSettings(features_max_age_ms=5000, boxes_max_age_ms=9000, max_ahead_ms=0)
+    patient = AdmissionSettings(features_max_age_ms=5000, boxes_max_age_ms=9000, max_ahead_ms=0)
     assert judge(message(), 5000.0, SURE, MODEL, patient)[0] == "features"
     assert judge(message(), 9000.0, SURE, MODEL, patient)[0] == "boxes"
     assert judge(message(), -1.0, SURE, MODEL, patient)[0] == "nothing"
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(GateSettings)])
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(AdmissionSettings)])
 @pytest.mark.parametrize("value", [-0.1, float("nan")])
 def test_settings_refuse_nonsense(name, value):
-    with pytest.raises(ValueError, match=f"{name} is {value}, expected at least 0"):
-        GateSettings(**{name: value})
+    least = 1 if name == "max_senders" else 0
+    with pytest.raises(ValueError, match=f"{name} is {value}, expected at least {least}"):
+        AdmissionSettings(**{name: value})
 
 
 def test_place_errors_are_those_of_both_poses_at_their_distances():

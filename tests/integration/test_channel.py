@@ -8,12 +8,13 @@ import signal
 import pytest
 
 from cosense import topics
-from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.evaluation.journal import read_journal
 from cosense.json_lines import read_lines
-from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
+from cosense.runs.frame_source import FrameSource
+from cosense.runs.scenario import PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from tests.integration.supervised import Stranger, run_supervised
 from tests.nodes.tiny import write_scene, write_sharing_model
@@ -33,7 +34,7 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
         player=PlayerSettings(mode="rate", rate=0.4),
         # Shorter than the delay will be, so that what is heard is a frame old.
         synchroniser=SynchroniserSettings(timeout_ms=30.0),
-        gate=GateSettings(boxes_max_age_ms=300.0),
+        admission=AdmissionSettings(boxes_max_age_ms=300.0),
         radio=RadioSettings(loss=1.0),
     )
     is_set = False

@@ -14,7 +14,8 @@ import pytest
 from cosense import topics
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.evaluation.journal import JournalEntry, read_journal
-from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
+from cosense.runs.frame_source import FrameSource
+from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import Stranger, run_supervised

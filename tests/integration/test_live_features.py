@@ -17,14 +17,15 @@ from mcap.reader import make_reader
 from rich.console import Console
 
 from cosense import topics
-from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.gate import AdmissionSettings
+from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.layouts import FOXGLOVE, RVIZ
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import AgentSpec, FrameSource, PlayerSettings, Scenario, resolved
+from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, Stranger, run_supervised
@@ -82,7 +83,7 @@ def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, t
         offline = together.fuse(frame.ego, [message], number)
         assert live.stamp_ns == frame.ego.stamp_ns
         assert (live.missing, live.result.peers) == ([], offline.peers)
-        assert live.result.demand_bytes == offline.demand_bytes == {"": len(demanded[number])}
+        assert live.result.request_bytes == offline.request_bytes == {"": len(demanded[number])}
         found, expected = live.result.detections, offline.detections
         assert BoxSource.FUSED in expected.sources
         np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-9)
@@ -113,7 +114,7 @@ def check_layouts(run: Path, said: str) -> None:
         shown |= {panel[key] for key in ("topicPath", "topicToRender") if key in panel}
     with AnyReader([run / "run.mcap"]) as reader:
         published = {connection.topic for connection in reader.connections}
-    # Only where poses are set right.
+    # Only where poses are corrected.
     assert shown - published == {topics.SCENE_GRAPH_MARKERS}
     assert {topics.points_topic("1"), topics.points_topic("-1"), topics.DIAGNOSTICS} <= shown
 
@@ -141,7 +142,7 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
         source=FrameSource(data=one_sequence),
         player=PlayerSettings(mode="rate", rate=0.1),
         synchroniser=SynchroniserSettings(timeout_ms=300.0),
-        gate=GateSettings(boxes_max_age_ms=300.0),
+        admission=AdmissionSettings(boxes_max_age_ms=300.0),
     )
     failures = run_supervised(slow, tmp_path / "run", disturb)
     assert [(failure.name, failure.status) for failure in failures] == [("agent-agent_minus_1", -9)]
@@ -149,7 +150,7 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
     assert "budget of 50 bytes is too small for agent '-1'" in answers[0][1]
     assert answers[1] == (True, "")
     log = (tmp_path / "run" / "logs" / "agent-agent_minus_1.log").read_text()
-    assert "demand is not used: message has 9 bytes" in log
+    assert "request is not used: message has 9 bytes" in log
 
     journal = read_journal(tmp_path / "run" / "detections.jsonl")
     fused = [entry for entry in journal if "features" in [peer.used_for for peer in entry.result.peers]]

@@ -1,4 +1,4 @@
-"""Scene graphs over DDS: the same poses and boxes as offline, and a wrong pose that nobody has told of."""
+"""Scene graphs over DDS: the same poses and boxes as offline, and a wrong pose that nobody has announced."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from cosense import topics
-from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.offline import Cooperation
 from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
 from cosense.geometry.transforms import displaced
 from cosense.messages.reports import UNKNOWN
-from cosense.runs.scenario import AgentSpec, FrameSource, Scenario, resolved
+from cosense.runs.frame_source import FrameSource
+from cosense.runs.scenario import AgentSpec, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
@@ -75,7 +76,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
         frame = dataset[number]
         if number in (0, FRAMES):
             together = Cooperation(detector, "hybrid", registration="scene_graph")
-        offline = together.step([frame.ego, believed(frame.others[0])], number)
+        offline = together.step([frame.ego, believed(frame.others[0])], number).result
         known = [peer for peer in live.result.peers if peer.sender != UNKNOWN]
         assert (live.missing, known) == ([], offline.peers)
         found, expected = live.result.detections, offline.detections

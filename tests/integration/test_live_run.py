@@ -12,15 +12,16 @@ from mcap.exceptions import McapError
 from mcap.stream_reader import StreamReader
 
 from cosense import topics
-from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.offline import cooperate
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.evaluation.journal import read_journal
 from cosense.json_lines import read_lines
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.latency import read_latency
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, resolved
+from cosense.runs.scenario import PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
 from tests.integration.supervised import QUIET, run_supervised
@@ -71,7 +72,7 @@ def test_live_and_offline_give_the_same_boxes(live_run, data, model):
     assert len(journal) == len(dataset) == FRAMES
     for number, live in enumerate(journal):
         frame = dataset[number]
-        offline = cooperate([frame.ego, *frame.others], detector, "late", number, budget_bytes=300)
+        offline = cooperate([frame.ego, *frame.others], detector, "late", sequence=number, budget_bytes=300)
         assert live.stamp_ns == frame.ego.stamp_ns
         assert (live.missing, live.result.peers) == ([], offline.peers)
         found, expected = live.result.detections, offline.detections

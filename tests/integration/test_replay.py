@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin
 
-from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.offline import cooperate
 from cosense.data import open_dataset
 from cosense.data.bag import BagOptions
 from cosense.data.bag.writer import write_bag
 from cosense.evaluation.journal import JournalEntry, read_journal
 from cosense.json_lines import read_lines
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.run import run_scenario
-from cosense.runs.scenario import FrameSource, Scenario
+from cosense.runs.scenario import Scenario
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 from tests.integration.supervised import QUIET
 from tests.nodes.tiny import write_model, write_scene
@@ -66,7 +67,7 @@ def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, mod
     dataset, detector = open_dataset(bag), load_model(model)
     assert len(first) == len(dataset) == FRAMES
     for number, (live, frame) in enumerate(zip(first, dataset, strict=True)):
-        offline = cooperate([frame.ego, *frame.others], detector, "late", number, budget_bytes=300)
+        offline = cooperate([frame.ego, *frame.others], detector, "late", sequence=number, budget_bytes=300)
         assert (live.stamp_ns, live.missing) == (frame.ego.stamp_ns, [])
         assert len(offline.detections) > 0
         np.testing.assert_allclose(live.result.detections.boxes, offline.detections.boxes, rtol=0, atol=1e-9)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from cosense.cooperation.cooperate import Cooperation
+from cosense.cooperation.offline import Cooperation
 from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
 from cosense.runs.supervisor import free_domain

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosense.cooperation.cooperate import Cooperation, FusionKind
-from cosense.cooperation.receiver import FusionResult
+from cosense.cooperation.kinds import FusionKind
+from cosense.cooperation.offline import Cooperation
+from cosense.cooperation.result import FusionResult
 from cosense.data.dataset import CooperativeFrame
-from cosense.evaluation import match_frame
+from cosense.evaluation.metrics.matching import match_frame
 from cosense.methods.calibration import FILE_NAME
 from cosense.methods.model import Model, load_model
 from cosense.model_folders import WEIGHTS, find_model
@@ -35,7 +36,7 @@ def run(model: Model, fusion: FusionKind, frames: list[CooperativeFrame]) -> Fus
     budget = None if fusion == "none" else BUDGET_BYTES
     cooperation = Cooperation(model, fusion, budget_bytes=budget)
     results = [cooperation.step([frame.ego, *frame.others], number) for number, frame in enumerate(frames)]
-    return results[-1]
+    return results[-1].result
 
 
 def found(result: FusionResult, frame: CooperativeFrame) -> int:
@@ -51,7 +52,7 @@ def test_two_kilobytes_show_the_ego_what_it_cannot_see(lite: Model, frames: list
     (peer,) = together.peers
     assert peer.used_for == "features"
     assert peer.bytes <= BUDGET_BYTES
-    assert sum(together.demand_bytes.values()) <= 250
+    assert sum(together.request_bytes.values()) <= 250
 
 
 def test_features_alone_are_better_than_nothing(lite: Model, frames: list[CooperativeFrame]) -> None:

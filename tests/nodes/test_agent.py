@@ -20,15 +20,18 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from std_msgs.msg import UInt8MultiArray
 
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.share import share
+from cosense.cooperation.ego import Ego
+from cosense.cooperation.perceived import Perceived, Perceiver
+from cosense.cooperation.sender import Sender
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.messages.envelope import PayloadKind, decode
+from cosense.messages.scene_graph import share_graph
 from cosense.methods.model import load_model
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
+from cosense.scene_graph.extract.builder import SceneGraphBuilder
 
 
 @pytest.fixture
@@ -101,17 +104,16 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
 
     frame = open_dataset(write_scene(tmp_path / "scene", frames=2))[0]
     loaded = load_model(model)
-    detector, receiver = loaded.detector, FeatureReceiver(loaded.method)
-    features = detector.encode(frame.ego)
-    own = share(frame.ego, detector.decode(features), detector, PayloadKind.OBJECTS, 0)
-    receiver.fuse(own, features, [])
-    (demand,) = receiver.demands(own, features).values()
+    detector = loaded.detector
+    seen, ego = Perceiver(detector).perceive(frame.ego), Ego(loaded, "hybrid")
+    own = Sender("1", loaded, "late").message(seen, 0, None)
+    (request,) = ego.fuse(ego.view(seen, 0), []).requests.values()
     radio = watcher.create_publisher(UInt8MultiArray, "/agent/input/requests", qos.V2X)
     spin_until(lambda: agent.count_publishers("/agent/input/requests") and radio.get_subscription_count())
-    for data in (b"nonsense", own, demand):
+    for data in (b"nonsense", own, request):
         radio.publish(conversions.bytes_to_message(data))
-    spin_until(lambda: agent._demands_heard == 1)
-    assert agent._demands_refused == 2
+    spin_until(lambda: agent._requests_received == 1)
+    assert agent._requests_refused == 2
 
     agent.set_parameters(budget(450))
     unit = frame.others[0]
@@ -146,7 +148,7 @@ def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_pa
 
 
 def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path):
-    agent = start(write_model(tmp_path / "model"), "scene_graph:=true", "fusion:=late")
+    agent = start(write_model(tmp_path / "model"), "registration:=scene_graph", "fusion:=late")
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
     received: list[bytes] = []
     watcher.create_subscription(
@@ -164,11 +166,15 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
         executor.add_node(node)
     unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
     broken = np.full((10, 4), np.nan, np.float32)
-    graphs, make = [], agent._graphs.publish
+    graphs: list[bytes] = []
     for number, points in enumerate((broken, unit.points)):
-        agent._graphs.publish = lambda frame, *rest, points=points: (
-            graphs.append(make(dataclasses.replace(frame, points=points), *rest)) or graphs[-1]
-        )
+        # The detector sees the cloud of the unit each time; the graph is made of these points.
+        def surroundings(own: Perceived, sequence: int, points=points) -> bytes:
+            graph = SceneGraphBuilder().update(dataclasses.replace(own.frame, points=points), own.detections)
+            graphs.append(share_graph(graph, sequence))
+            return graphs[-1]
+
+        agent._sender.surroundings = surroundings
         stamp_ns = unit.stamp_ns + number * 100_000_000
         agent._on_measured(
             "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, stamp_ns)
@@ -178,5 +184,4 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
         while len(of(PayloadKind.OBJECTS)) <= number or len(of(PayloadKind.SCENE_GRAPH)) < number:
             assert time.monotonic() < end_s
             executor.spin_once(timeout_sec=0.02)
-    assert graphs[0] == 0
-    assert [len(data) for data in of(PayloadKind.SCENE_GRAPH)] == [graphs[1]]
+    assert of(PayloadKind.SCENE_GRAPH) == graphs

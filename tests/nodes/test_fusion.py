@@ -20,9 +20,9 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import String, UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
-from cosense.cooperation.share import share
+from cosense.cooperation.perceived import Perceiver
+from cosense.cooperation.sender import Sender
 from cosense.data import open_dataset
-from cosense.messages.envelope import PayloadKind
 from cosense.messages.scene_graph import SceneGraph, share_graph
 from cosense.methods.model import load_model
 from cosense.nodes.fusion import FusionNode
@@ -30,6 +30,7 @@ from cosense.nodes.ros import conversions, qos
 from cosense.runs.supervisor import free_domain
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from tests.cooperation.networks import objects_message
 from tests.scene_graph.scenes import pair
 
 
@@ -52,9 +53,9 @@ def node(request, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("nms_iou", 0.0, "nms_iou"),
-        ("gate.boxes_max_age_ms", -1.0, "gate.boxes_max_age_ms"),
-        ("max_senders", 0, "max_senders"),
+        ("merge.iou", 0.0, "merge.iou"),
+        ("admission.boxes_max_age_ms", -1.0, "admission.boxes_max_age_ms"),
+        ("admission.max_senders", 0, "admission.max_senders"),
         ("max_open", 0, "max_open"),
         ("timeout_ms", 1e9, "timeout_ms"),
         ("ego_id", "other", "ego_id"),
@@ -90,22 +91,22 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
     assert modes[-1] == "NO SENSOR: the ego has not measured anything yet"
     spin_until(lambda: own.get_subscription_count() and radio.get_subscription_count())
 
-    detector = load_model(write_model(tmp_path / "model")).detector
+    model = load_model(write_model(tmp_path / "model"))
     frames = open_dataset(write_scene(tmp_path / "scene", frames=4))
 
     def play(number: int, of_the_other: int) -> str:
         """Let both agents send what they see in a frame of each, and return the mode that it gives."""
         count = len(shown)
         for agent, topic in ((frames[of_the_other].others[0], radio), (frames[number].ego, own)):
-            found = detector.detect(agent)
-            data = share(agent, found, detector, PayloadKind.OBJECTS, number)
+            sender = Sender(agent.agent_id, model, "late")
+            data = sender.message(Perceiver(model.detector).perceive(agent), number, None)
             topic.publish(conversions.bytes_to_message(data))
         spin_until(lambda: len(shown) > count)
         return shown[-1].markers[-1].text
 
     assert play(0, 0) == "LATE"
     assert play(1, 0) == "LATE"
-    (answer,) = node.set_parameters([Parameter("max_age_ms", value=50.0)])
+    (answer,) = node.set_parameters([Parameter("admission.max_age_ms", value=50.0)])
     assert answer.successful
     assert play(2, 0) == "EGO: '-1' has sent nothing in time"
 
@@ -128,12 +129,11 @@ def test_late_fusion_takes_scene_graphs_and_shows_what_agrees(node, tmp_path):
         (DiagnosticArray, "/diagnostics", "diagnostics"),
     ):
         watcher.create_subscription(kind, topic, heard[name].append, qos.RESULT)
-    detector = load_model(write_model(tmp_path / "model")).detector
 
     def boxes_of(graph: SceneGraph) -> bytes:
         points = np.zeros((0, 4), np.float32)
         frame = AgentFrame(graph.agent_id, "vehicle", 0, graph.T_world_agent, points, graph.pose_covariance)
-        return share(frame, Detections.empty(), detector, PayloadKind.OBJECTS, 0)
+        return objects_message(frame, Detections.empty())
 
     sure = np.diag([0.1, 0.1, 1e-4])
     graphs = pair(np.random.default_rng(1), 12, 3, 0.05)[:2]
@@ -175,9 +175,7 @@ def test_without_a_graph_of_the_ego_the_frame_is_fused_and_the_lack_is_told(node
     for each in (node, watcher):
         executor.add_node(each)
     frame = AgentFrame("vehicle", "vehicle", 0, np.eye(4), np.zeros((0, 4), np.float32))
-    detector = load_model(write_model(tmp_path / "model")).detector
-    data = share(frame, Detections.empty(), detector, PayloadKind.OBJECTS, 0)
-    own.publish(conversions.bytes_to_message(data))
+    own.publish(conversions.bytes_to_message(objects_message(frame, Detections.empty())))
     end_s, said = time.monotonic() + 20, set()
     while "time-out, without the scene graph of ego" not in said:
         assert time.monotonic() < end_s, said

@@ -13,8 +13,9 @@ import yaml
 from cosense import topics
 from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
+from cosense.runs.frame_source import FrameSource
 from cosense.runs.processes import processes
-from cosense.runs.scenario import FrameSource, PlayerSettings, Scenario, load_scenario, resolved
+from cosense.runs.scenario import PlayerSettings, Scenario, load_scenario, resolved
 from cosense.runs.supervisor import dds_environment
 from tests.conftest import REPOSITORY
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows

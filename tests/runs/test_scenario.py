@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cosense.config import from_mapping, to_mapping
-from cosense.cooperation.gate import GateSettings
+from cosense.cooperation.gate import AdmissionSettings
+from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
@@ -175,19 +176,26 @@ def test_a_link_between_agents_that_do_not_take_part_is_named(tmp_path):
 
 
 def test_in_mode_drain_the_next_frame_waits_until_the_senders_know_the_demand():
-    assert by_name(HYBRID)["ego"].parameters["demand_delivery_ms"] > 0
+    assert by_name(HYBRID)["ego"].parameters["request_delivery_ms"] > 0
     # As long as the fusion waits for their messages.
     patient = dataclasses.replace(HYBRID, synchroniser=SynchroniserSettings(timeout_ms=8000.0))
-    assert by_name(patient)["ego"].parameters["demand_delivery_ms"] == 8000.0
+    assert by_name(patient)["ego"].parameters["request_delivery_ms"] == 8000.0
     rate = by_name(dataclasses.replace(HYBRID, player=PlayerSettings(mode="rate")))
-    assert rate["ego"].parameters["demand_delivery_ms"] == 0
+    assert rate["ego"].parameters["request_delivery_ms"] == 0
 
 
 def test_the_gate_is_part_of_the_parameters():
-    strict = dataclasses.replace(HYBRID, gate=GateSettings(features_max_age_ms=20.0))
+    strict = dataclasses.replace(
+        HYBRID,
+        admission=AdmissionSettings(features_max_age_ms=20.0),
+        merge=MergeSettings(roof_below_sensor_m=2.0),
+        trust=("one", "two"),
+    )
     parameters = by_name(strict)["ego"].parameters
-    assert parameters["gate.features_max_age_ms"] == 20.0
-    assert parameters["gate.max_ahead_ms"] == GateSettings().max_ahead_ms
+    assert parameters["admission.features_max_age_ms"] == 20.0
+    assert parameters["admission.max_ahead_ms"] == AdmissionSettings().max_ahead_ms
+    assert parameters["merge.roof_below_sensor_m"] == 2.0
+    assert parameters["trust"] == "one,two"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +255,7 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nagents: [{id: a}, {id: b}]\nego: c", "ego 'c' is none of the agents"),
         ("source: {data: x}\nagents: [{id: a b}, {id: a_b}]", "not different in ROS names"),
         ("source: {data: x}\nadmission: {max_age: 3}", "did you mean 'max_age_ms'"),
-        ("source: {data: x}\ngate: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
+        ("source: {data: x}\nadmission: {features_max_age_ms: -3}", "features_max_age_ms is -3.0"),
         ("source: {data: x}\nradio: {}", "in player mode 'drain' the recording waits for every message: set"),
         ("source: {data: x}\nradio: {loss: 2}", "radio: loss is 2.0, expected 0 to 1"),
         ("source: {data: x}\nlink: {}", "key 'link' is called 'radio' now"),

@@ -14,7 +14,7 @@ from cosense.data import open_dataset
 from cosense.geometry.boxes import bev_corners, points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.visibility import TARGET_HEIGHT_M, visible_cells, visible_places
+from cosense.sensing.visibility import TARGET_HEIGHT_M, visible_places
 
 GRID = BevGrid((-60.0, -40.0, -3.0, 60.0, 40.0, 1.0), 1.0)
 WALL_X, WALL_HALF_WIDTH = 20.0, 5.0
@@ -44,6 +44,11 @@ def scan(
     return np.column_stack(
         [distance * np.cos(azimuth), distance * np.sin(azimuth), distance * slope, np.zeros(len(slope))]
     ).astype(np.float32)
+
+
+def visible_cells(points: NDArray, grid: BevGrid) -> NDArray[np.bool_]:
+    """Return (H,W) whether the centre of each cell is visible."""
+    return visible_places(points, grid.centres().reshape(-1, 2)).reshape(grid.shape)
 
 
 def centres() -> tuple[NDArray, NDArray]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from cosense.cooperation.cooperate import FusionKind
-from cosense.cooperation.receiver import FusionResult
+from cosense.cooperation.kinds import FusionKind
+from cosense.cooperation.result import FusionResult
 from cosense.data.dataset import Dataset
 from cosense.evaluation.journal import FrameResult, JournalEntry
 from cosense.evaluation.metrics.summary import summarise

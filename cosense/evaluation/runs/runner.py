@@ -23,16 +23,16 @@ import torch
 from numpy.typing import NDArray
 
 import cosense
-from cosense.cooperation.cooperate import (
+from cosense.cooperation.kinds import (
     FEATURE_KINDS,
     FUSION_KINDS,
-    Cooperation,
     FusionKind,
     check_fusion,
     check_registration,
+    sent_kind,
 )
-from cosense.cooperation.feature_sender import check_feature_budget
-from cosense.cooperation.share import check_budget
+from cosense.cooperation.offline import Cooperation
+from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.journal import (
@@ -203,7 +203,7 @@ def evaluate(
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
     check_labels(dataset)
     check_fusion(fusion, model)
-    check_first_budgets(dataset, [(fusion, budget_bytes)])
+    check_first_budgets(dataset, [(sent_kind(fusion, model), budget_bytes)])
     run = run_description(dataset, model, protocol, settings)
     open_run(out, run, restart=restart)
     pose_kind = None if registration == "none" else payload_kind(registration).name
@@ -282,17 +282,17 @@ def run_frame(
     """Return the record of one frame, the `sequence`-th of the run."""
     agents = believed_agents(frame, settings, sequence)
     started = time.perf_counter()
-    fused = cooperation.step(frame, agents, sequence)
+    exchange = cooperation.step(frame, agents, sequence)
     elapsed_ms = (time.perf_counter() - started) * 1000
     result = FrameResult(
         frame_id=frame.frame_id,
-        detections=fused.detections,
+        detections=exchange.result.detections,
         ground_truth=frame.ground_truth,
         num_points=most_points_of_one_agent(frame),
-        bytes_per_sender=fused.bytes_per_sender,
+        bytes_per_sender=exchange.bytes_per_sender,
         elapsed_ms=elapsed_ms,
     )
-    return frame_record(result) | {"peers": [asdict(peer) for peer in fused.peers]}
+    return frame_record(result) | {"peers": [asdict(peer) for peer in exchange.result.peers]}
 
 
 def believed_agents(frame: CooperativeFrame, settings: RunSettings, sequence: int) -> list[AgentFrame]:
@@ -317,24 +317,20 @@ def check_labels(dataset: Dataset) -> None:
         )
 
 
-def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[FusionKind, int | None]]) -> None:
+def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[PayloadKind | None, int | None]]) -> None:
     """Refuse what no message of the first frame fits, before anything is computed or written.
 
     Args:
         dataset: data set; the agents of its first frame send.
-        runs: kinds of fusion with the limit of each message in bytes.
+        runs: kinds of message that are sent, with the limit of each in bytes.
 
     Raises:
         CosenseError: a budget that does not hold an empty message.
     """
     first = readable(dataset, 0)
     senders = [] if first is None else [agent.agent_id for agent in first.others]
-    for sender, (fusion, budget_bytes) in product(senders, runs):
-        if fusion in FEATURE_KINDS:
-            check_feature_budget(sender, budget_bytes)
-        elif fusion != "none":
-            kind = PayloadKind.POINTS if fusion == "early" else PayloadKind.OBJECTS
-            check_budget(sender, kind, budget_bytes)
+    for sender, (kind, budget_bytes) in product(senders, runs):
+        check_budget(sender, kind, budget_bytes)
 
 
 def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:

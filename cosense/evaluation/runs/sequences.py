@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cosense.cooperation.cooperate import Cooperation
-from cosense.cooperation.receiver import FusionResult
+from cosense.cooperation.offline import Cooperation, Exchange
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.errors import CosenseError
 from cosense.sensing.frame import AgentFrame
@@ -24,7 +23,7 @@ class SequenceCooperation:
         self._cooperation: Cooperation | None = None
         self._previous: CooperativeFrame | None = None
 
-    def step(self, frame: CooperativeFrame, agents: Sequence[AgentFrame], sequence: int) -> FusionResult:
+    def step(self, frame: CooperativeFrame, agents: Sequence[AgentFrame], sequence: int) -> Exchange:
         """Let the agents of one frame work together.
 
         Args:

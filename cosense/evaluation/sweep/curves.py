@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal, get_args
 
-from cosense.cooperation.cooperate import FEATURE_KINDS, REPAIRED_KINDS, FusionKind, check_fusion
+from cosense.cooperation.kinds import CORRECTED_KINDS, FEATURE_KINDS, FusionKind, check_fusion
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.sweep.sweep import Point
 from cosense.methods.model import Model
@@ -143,7 +143,7 @@ def points_of(
 
     Args:
         curve: which one.
-        models: by name.
+        models: models by name.
         values: of the fields that it varies, see `read_values`.
         fusions: kinds of fusion, each for the models that can do it; empty for those that are usual.
         selections: rules by which cells are chosen; empty for that of the model's method.
@@ -164,7 +164,7 @@ def points_of(
         for fusion in fusions or USUAL_FUSIONS.get(curve, ("late", "hybrid")):
             if fusion == "none" or not _can_do(fusion, model):
                 continue
-            for registration in (registrations if fusion in REPAIRED_KINDS else ()) or ("none",):
+            for registration in (registrations if fusion in CORRECTED_KINDS else ()) or ("none",):
                 start = Point(
                     name,
                     fusion,

@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import get_args
 
 import numpy as np
 
-from cosense.cooperation.channel import STAMP_TOLERANCE_NS, DistantCooperation, Exchange
-from cosense.cooperation.cooperate import BuildGraph, FusionKind
+from cosense.cooperation.kinds import FusionKind
+from cosense.cooperation.offline import STAMP_TOLERANCE_NS, Cooperation, Exchange
+from cosense.cooperation.perceived import Perceived
 from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
-from cosense.detectors.base import Encoded
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import FrameResult
-from cosense.evaluation.metrics.summary import FrameScore, score
+from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent
 from cosense.evaluation.runs.sequences import goes_on
-from cosense.evaluation.sweep.shared_maps import SharedMaps
+from cosense.evaluation.sweep.shared_perception import SharedPerception
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
@@ -45,7 +43,7 @@ class Point:
     """One setting.
 
     Attributes:
-        model: name of the model that all agents run.
+        model: name of the detector that all agents run.
         fusion: how they work together.
         selection: rule by which cells are chosen; None for that of the model's method.
         budget_bytes: limit of each message, None for that of the format; graphs have another one.
@@ -188,7 +186,7 @@ def sweep(
 
     Args:
         dataset: its frames in their order.
-        models: by the names that the points use.
+        models: models by the names that the points use.
         points: the settings.
         protocol: what is counted.
         counted: whether boxes and bytes of each frame count; in the other frames the agents only get to know
@@ -204,10 +202,8 @@ def sweep(
             asks of it.
     """
     counting = lean(protocol)
-    shared = SharedMaps(models)
-    runs = [
-        _Run(point, models[point.model], partial(shared.build_graph, point.model), seed) for point in points
-    ]
+    shared = SharedPerception(models)
+    runs = [_Run(point, models[point.model], seed) for point in points]
     previous: CooperativeFrame | None = None
     for index, counts in enumerate(counted):
         frame = dataset[index]
@@ -216,12 +212,14 @@ def sweep(
             for run in runs:
                 run.begin()
         previous = frame
-        features = shared.encode(frame)
+        perceived = shared.perceive(frame)
         teams = _believed_agents(frame, {point.noise for point in points}, seed, index)
         num_points = most_points_of_one_agent(frame) if counts else None
         for run in runs:
-            agents = nearest_agents(frame, teams[run.result.point.noise], run.result.point.agents)
-            exchange = run.step(agents, index, features[run.result.point.model])
+            point = run.result.point
+            agents = nearest_agents(frame, teams[point.noise], point.agents)
+            sights = perceived[point.model]
+            exchange = run.step([sights[agent.agent_id].at_pose_of(agent) for agent in agents], index)
             if num_points is None:
                 continue
             outcome = FrameResult(
@@ -260,9 +258,8 @@ def nearest_agents(
 class _Run:
     """One setting on its way through the frames."""
 
-    def __init__(self, point: Point, model: Model, build_graph: BuildGraph, seed: int) -> None:
+    def __init__(self, point: Point, model: Model, seed: int) -> None:
         self.result = PointResult(point)
-        self._build_graph = build_graph
         self._model = model
         self._radio = point.radio(seed)
         self.begin()
@@ -270,25 +267,24 @@ class _Run:
     def begin(self) -> None:
         """Start a sequence: agents who remember nothing."""
         point = self.result.point
-        self._cooperation = DistantCooperation(
+        self._cooperation = Cooperation(
             self._model,
             point.fusion,
-            self._radio,
             budget_bytes=point.budget_bytes,
             selection=point.selection,
             registration=point.registration,
-            build_graph=self._build_graph,
+            radio=self._radio,
         )
 
-    def step(self, agents: Sequence[AgentFrame], index: int, features: Mapping[str, Encoded]) -> Exchange:
-        return self._cooperation.exchange(agents, index, features)
+    def step(self, agents: Sequence[Perceived], index: int) -> Exchange:
+        return self._cooperation.step_perceived(agents, index)
 
     def count(self, exchange: Exchange, frame_score: FrameScore) -> None:
         """Keep what a frame was like."""
         self.result.scores.append(frame_score)
         self.result.messages_used_for.update(peer.used_for for peer in exchange.result.peers)
-        self.result.num_sent += len(exchange.sent) + len(exchange.graphs)
-        for data in exchange.sent.values():
+        self.result.num_sent += len(exchange.sent)
+        for _, data in exchange.sent:
             elements = num_elements(data, self._model)
             if elements is not None:
                 self.result.elements.append(elements)
@@ -297,9 +293,10 @@ class _Run:
 def num_elements(data: bytes, model: Model) -> int | None:
     """Return how many numbers of features a message holds, K cells of C channels; None if of another kind."""
     message = decode(data)
-    if message.kind != PayloadKind.FEATURES or model.method is None:
+    method = model.method
+    if message.kind != PayloadKind.FEATURES or method is None:
         return None
-    layers = decode_features(message.payload).layers(model.method.specs, model.method.detector.grid.shape)
+    layers = decode_features(message.payload).layers(method.specs, method.detector.grid.shape)
     return sum(layer.values.size for layer in layers)
 
 

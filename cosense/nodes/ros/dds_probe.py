@@ -1,6 +1,6 @@
 """The two processes of the DDS check: `ask` sends messages, `answer` says when each has arrived.
 
-Both clocks are the machine's own, so the delay is that of one way. Neither lives longer than it is told.
+Both clocks are the machine's own, so the delay is that of one way. Neither lives longer than its PATIENCE_S.
 """
 
 from __future__ import annotations

@@ -34,10 +34,10 @@ def graphs_to_markers(
     """Return the graphs of one moment.
 
     Args:
-        own: of the ego, in the frame `frame_id`.
-        others: by sender, their graphs and what became of their registration.
-        stamp_ns: of the ego's cloud.
-        frame_id: of the ego's LiDAR.
+        own: graph of the ego, in the frame `frame_id`.
+        others: graph of each other sender with the result of its registration.
+        stamp_ns: stamp of the ego's cloud.
+        frame_id: frame of the ego's LiDAR.
     """
     colors = agent_colors([own.agent_id, *others])
     markers = [clear(stamp_ns, frame_id)]

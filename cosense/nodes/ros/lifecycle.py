@@ -1,9 +1,9 @@
 """What every node here is: managed, with the states of ROS 2, by itself or by a lifecycle manager.
 
     made          the parameters are declared and checked
-    configured    `build` has made what costs time and memory; nothing is heard yet
+    configured    `build` has made what costs time and memory; nothing is received yet
     active        `listen` has subscribed; only now the node takes part
-    inactive      again deaf, with everything that was built
+    inactive      no longer subscribed, with everything that was built
     unconfigured  `close` has given everything back, files are complete
 
 With the parameter `autostart` (the default) a node goes to active by itself as soon as it runs.
@@ -24,7 +24,7 @@ from rclpy.timer import Timer
 
 from cosense.errors import CosenseError
 from cosense.nodes.ros.process import declare
-from cosense.nodes.ros.qos import heard_by_all
+from cosense.nodes.ros.qos import compatible_with_all
 
 _LOOK_S = 0.2
 
@@ -39,10 +39,10 @@ class ManagedNode(LifecycleNode):
     """See the module; a node overrides `build`, `listen` and `close`.
 
     Attributes:
-        is_active: whether it takes part.
-        is_finalised: whether it will never take part again.
-        has_failed: whether something in it has broken, so that the process ends.
-        autostart: whether it becomes active by itself.
+        is_active: True while the node takes part.
+        is_finalised: True when it will never take part again.
+        has_failed: True when something in it has broken, so that the process ends.
+        autostart: True where it becomes active by itself.
     """
 
     def __init__(self, name: str) -> None:
@@ -72,7 +72,7 @@ class ManagedNode(LifecycleNode):
         """Configure and activate, where that is the node's own business.
 
         Raises:
-            CosenseError: it cannot work with these parameters.
+            CosenseError: the node cannot work with these parameters.
         """
         if not self.autostart:
             return
@@ -185,9 +185,9 @@ class ManagedNode(LifecycleNode):
 class Listener:
     """A subscription that is there as soon as its topic has a publisher, and asks for what all of them offer.
 
-    Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability hears nothing.
-    Our own publishers keep what they sent last: who asks for it misses nothing, however late the two sides
-    of DDS learn of each other.
+    Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability receives
+    nothing. Our own publishers keep what they sent last: who asks for it misses nothing, however late the two
+    sides of DDS learn of each other.
     """
 
     def __init__(
@@ -205,11 +205,11 @@ class Listener:
         """Be ready to `look` for publishers.
 
         Args:
-            node: that listens.
+            node: node that listens.
             kind: type of the messages.
             topic: where to listen.
             callback: gets each message.
-            depth: of the queue.
+            depth: length of the queue.
             raw: the callback gets serialised bytes.
             at_once: be there before any publisher is, for those who wait for listeners.
             from_now_on: do not ask for what was sent before.
@@ -223,14 +223,14 @@ class Listener:
         self._asked: QoSProfile | None = None
         self._subscription: Subscription | None = None
         if at_once:
-            self._subscribe(self._heard_by_all([]))
+            self._subscribe(self._compatible_with_all([]))
 
     def look(self) -> None:
         """Subscribe, or subscribe anew, where there are publishers that the present subscription misses."""
         offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self._topic)]
         if self._asked is not None:
             offers.append(self._asked)
-        wanted = self._heard_by_all(offers)
+        wanted = self._compatible_with_all(offers)
         if offers and wanted != self._asked:
             self._subscribe(wanted)
 
@@ -240,8 +240,8 @@ class Listener:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
-    def _heard_by_all(self, offers: list[QoSProfile]) -> QoSProfile:
-        return heard_by_all(offers, self._depth, from_now_on=self._from_now_on)
+    def _compatible_with_all(self, offers: list[QoSProfile]) -> QoSProfile:
+        return compatible_with_all(offers, self._depth, from_now_on=self._from_now_on)
 
     def _subscribe(self, wanted: QoSProfile) -> None:
         self.close()

@@ -41,16 +41,16 @@ def declare(
     """Declare a parameter and return its value.
 
     Args:
-        node: whose parameter it is.
-        name: of the parameter.
-        default: also fixes its type.
-        description: what `ros2 param describe` says.
+        node: node that has the parameter.
+        name: name of the parameter.
+        default: value where none was set; it fixes the type too.
+        description: text that `ros2 param describe` prints.
         low: smallest number allowed; with `high` the range that ROS itself enforces.
         high: largest number allowed.
-        is_settable: whether it may be set at run time; the others are set once, at the start.
+        is_settable: allow changes at run time; other parameters are set once, at the start.
 
     Raises:
-        CosenseError: it was set to something of another type or out of bounds.
+        CosenseError: the value has another type or is out of bounds.
     """
     descriptor = ParameterDescriptor(description=description, read_only=not is_settable)
     if low is not None and high is not None:
@@ -74,7 +74,7 @@ def declare_json(node: Node, name: str, description: str) -> Any:
     """Declare a text parameter that holds JSON, an empty object if it is not set, and return what it holds.
 
     Raises:
-        CosenseError: it is not JSON.
+        CosenseError: the text is not JSON.
     """
     text = str(declare(node, name, "{}", description))
     try:
@@ -87,7 +87,7 @@ def choose(node: Node, name: str, allowed: Sequence[str], description: str) -> s
     """Declare a parameter with a few allowed values, the first of which is the default.
 
     Raises:
-        CosenseError: it was set to something else.
+        CosenseError: the value is none of these.
     """
     value = str(declare(node, name, allowed[0], f"{description}: {' or '.join(allowed)}"))
     if value not in allowed:
@@ -101,7 +101,7 @@ def needed(node: Node, name: str, description: str) -> str:
     """Declare a text parameter that has no sensible default.
 
     Raises:
-        CosenseError: it was not set.
+        CosenseError: no value was set.
     """
     value = str(declare(node, name, "", description))
     if not value:
@@ -126,7 +126,7 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
     Bad input ends the process with one line and status 2, a thread that fails with status 1. `close` of the
     node is called in every case, so that files are complete.
     """
-    # rclpy ends everything in order when it is told to. Python's own exception would come in the middle of
+    # rclpy ends everything in order on these signals. Python's own exception would come in the middle of
     # anything, also where nobody can catch it.
     signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
@@ -141,7 +141,7 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError:
-        # Of rclpy, when it is told to stop in the moment in which it begins to wait.
+        # rclpy raises it when it has to stop in the moment in which it begins to wait.
         if rclpy.ok():
             raise
     finally:

@@ -2,8 +2,8 @@
 
 Publishers are reliable and also keep their last messages for readers that match late (transient local): two
 sides of DDS learn of each other one after the other, and what is sent in between would be lost in spite of
-reliability. A reader never asks for more than the publishers offer, else it would hear nothing; what is too
-old when it arrives is sorted out by its stamp, as always. `lifecycle.Listener` is such a reader.
+reliability. A reader never asks for more than the publishers offer, else it would receive nothing; what is
+too old when it arrives is sorted out by its stamp, as always. `lifecycle.Listener` is such a reader.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ V2X = _preset(64, is_reliable=True, keeps_last=True)
 RESULT = _preset(16, is_reliable=True, keeps_last=True)
 
 
-def heard_by_all(offers: Iterable[QoSProfile], depth: int, *, from_now_on: bool = False) -> QoSProfile:
-    """Return what a reader has to ask for to hear every one of these publishers.
+def compatible_with_all(offers: Iterable[QoSProfile], depth: int, *, from_now_on: bool = False) -> QoSProfile:
+    """Return what a reader has to ask for to receive from every one of these publishers.
 
     Args:
-        offers: what they offer.
-        depth: of the reader's queue.
-        from_now_on: it is not interested in what they sent before.
+        offers: quality of service that each publisher offers.
+        depth: length of the reader's queue.
+        from_now_on: leave out what was sent before.
     """
     offers = list(offers)
     return _preset(

@@ -22,7 +22,8 @@ class Stopwatch:
     """Splits the way of one frame through a node into stages.
 
     Attributes:
-        stages_ms: by name, in their order; together the whole time from `start_ns` to the last lap.
+        stages_ms: duration of each stage by name, in their order; their sum is the time from `start_ns` to
+            the last lap.
     """
 
     def __init__(self, start_ns: int) -> None:

@@ -121,10 +121,10 @@ class Worker(Generic[T]):
         """Start the thread.
 
         Args:
-            node: ends with the process, which then has failed, if the work does.
-            name: of the thread.
-            work: what is done with each item.
-            inbox: where items wait.
+            node: node that fails, with its process, when the work raises.
+            name: name of the thread.
+            work: function that handles one item.
+            inbox: queue in which items wait.
         """
         self._node = node
         self._work = work

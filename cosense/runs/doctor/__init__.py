@@ -20,7 +20,7 @@ def examine(results: Path, on_start: Callable[[str], None] = lambda what: None) 
 
     Args:
         results: where results are to be written; it need not exist.
-        on_start: is told what is looked at next.
+        on_start: receives the name of each check before it runs.
     """
     return [
         finding for what, check in _checks(results, os.environ) for finding in _run(what, check, on_start)

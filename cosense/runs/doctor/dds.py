@@ -28,9 +28,9 @@ class Sent:
     """What became of messages of one size.
 
     Attributes:
-        size_bytes: of each message.
-        sent: how many were sent.
-        delays_ms: of those that arrived, from one process to the other.
+        size_bytes: size of each message.
+        sent: number of messages that were sent.
+        delays_ms: time from one process to the other, one number per message that arrived.
     """
 
     size_bytes: int
@@ -44,7 +44,7 @@ class Measured:
 
     Attributes:
         discovery_s: until both had found each other, None if they never did.
-        sent: by size.
+        sent: one entry per size of message.
         trouble: last words of a process that broke, else empty.
     """
 
@@ -58,7 +58,7 @@ def check_dds() -> list[Finding]:
     if importlib.util.find_spec("rclpy") is None:
         return []
     with tempfile.TemporaryDirectory(prefix="cosense-doctor-") as logs:
-        # A domain of its own, so that nobody who talks on this machine is disturbed or heard.
+        # A domain of its own, so that nobody who talks on this machine is disturbed or received.
         environment = {**ros_environment(Path(logs)), "ROS_DOMAIN_ID": str(free_domain())}
         return findings_of(measure(environment))
 
@@ -67,7 +67,7 @@ def measure(environment: Mapping[str, str]) -> Measured:
     """Start two processes and return what they saw; nothing is left running.
 
     Args:
-        environment: of both.
+        environment: variables of both processes.
     """
     words = [sys.executable, "-m", "cosense.nodes.ros.dds_probe", str(PATIENCE_S)]
     options: dict[str, Any] = {"env": dict(environment), "stdin": subprocess.DEVNULL, "text": True}

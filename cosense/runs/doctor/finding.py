@@ -13,10 +13,10 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        name: of what was looked at.
+        name: subject of the check.
         level: "fail" where cosense cannot work like this, "warn" where it works less well than it could.
-        found: what is there.
-        cure: what to do about it, empty where there is nothing to do.
+        found: state that was found.
+        cure: advice, empty where there is nothing to do.
     """
 
     name: str

@@ -64,7 +64,7 @@ def check_results(folder: Path) -> list[Finding]:
     """Say whether results can be written and how much fits.
 
     Args:
-        folder: of the results, which need not exist yet.
+        folder: where results go; it need not exist yet.
     """
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import displaced, wrap_angle
-from cosense.messages.envelope import Message, MessageError, decode
-from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
+from cosense.messages.envelope import Message
 from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.correction.pose_filter import PoseError, PoseFilter, Verdict, pose_error
 from cosense.scene_graph.correction.relative_poses import can_confirm, relative_poses
@@ -47,8 +46,8 @@ _LEAST_DOUBT = np.array([0.3, 0.3, np.deg2rad(0.3)]) ** 2
 _MOST_DOUBT = np.array([2.5, 2.5, np.deg2rad(4)]) ** 2
 # Poses that differ by less are one, written twice: metres and radians.
 _ROUNDING = 1e-6
-# Each may cost tens of milliseconds: no crowd of them can stop the fusion.
-_MAX_PEERS = 8
+# Filters of more senders are not kept.
+_MAX_FILTERS = 8
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class _Doubt:
     variances: NDArray[np.float64]
 
 
-class PoseRepair:
+class PoseCorrection:
     """One ego in one sequence: once a frame call `hear`, then `place` for each message.
 
     Attributes:
@@ -115,52 +114,36 @@ class PoseRepair:
     """
 
     def __init__(self, registration: str) -> None:
-        """Start; `registration` is none but "none"."""
+        """Start; `registration` is any kind but "none"."""
         self._registration = registration
         self._filters: dict[str, PoseFilter] = {}
         self._doubts: dict[str, _Doubt] = {}
         self._findings: dict[str, _Finding] = {}
         self.registrations: dict[str, Heard] = {}
 
-    def hear(self, own: Surroundings, messages: Sequence[bytes]) -> list[PeerReport]:
-        """Take the SCENE_GRAPH messages of a frame, for "icp" the POINTS messages.
+    def hear(self, own: Surroundings, messages: Sequence[Message]) -> list[str]:
+        """Take what the senders have sent of their surroundings in a frame.
 
         Args:
             own: the ego's graph, for "icp" its cloud.
-            messages: of the others, as they came; the first one of each sender counts.
+            messages: SCENE_GRAPH messages (for "icp" POINTS), at most one of each sender, none of the ego.
 
         Returns:
-            a report a message: used for the pose, or for nothing and why.
+            for each message why it says nothing about the pose of its sender, "" where it does.
         """
         others: dict[str, Surroundings] = {}
-        reports: list[PeerReport] = []
-        for data in messages:
-            sender, age_ms, kind, refusal = UNKNOWN, None, "", ""
+        refusals: dict[str, str] = {}
+        for message in messages:
             try:
-                message = decode(data)
-                kind = message.kind.name
-                sender, age_ms = message.sender, (own.stamp_ns - message.stamp_ns) / 1e6
-                if sender == own.agent_id or sender in others:
-                    raise MessageError(
-                        "the sender is the ego itself or has sent another graph for this frame"
-                    )
-                if len(others) == _MAX_PEERS:
-                    raise MessageError(f"more than {_MAX_PEERS} senders")
-                others[sender] = read_surroundings(message, self._registration)
+                others[message.sender] = read_surroundings(message, self._registration)
             except CosenseError as error:
-                refusal = str(error)
-            used_for: UsedFor = "nothing" if refusal else "pose"
-            reports.append(PeerReport(sender, len(data), used_for, refusal, age_ms, kind))
+                refusals[message.sender] = str(error)
         found = relative_poses(self._registration, own, [self._doubted(other) for other in others.values()])
         self.registrations = {name: Heard(others[name], result) for name, result in found.items()}
         self._findings = {}
-        refusals = {name: self._judge(own, others[name], result) for name, result in found.items()}
-        return [
-            replace(report, used_for="nothing", reason=refusals[report.sender])
-            if report.used_for == "pose" and refusals[report.sender]
-            else report
-            for report in reports
-        ]
+        for name, result in found.items():
+            refusals[name] = self._judge(own, others[name], result)
+        return [refusals[message.sender] for message in messages]
 
     def place(self, message: Message, ego: Message) -> Placed:
         """Return a message with what is believed of its sender's pose.
@@ -261,7 +244,7 @@ class PoseRepair:
     def _filter(self, sender: str) -> PoseFilter:
         """Return the filter of a sender; the one that was heard longest ago goes where there are too many."""
         known = self._filters.pop(sender, None) or PoseFilter()
-        if len(self._filters) >= _MAX_PEERS:
+        if len(self._filters) >= _MAX_FILTERS:
             oldest = next(iter(self._filters))
             del self._filters[oldest]
             self._doubts.pop(oldest, None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cosense.cooperation.cooperate import cooperate
+from cosense.cooperation.offline import cooperate
 from cosense.evaluation.journal import JournalEntry
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.live import entries_by_frame, evaluate_live
@@ -28,7 +28,7 @@ def entries(dataset: Scenes) -> list[JournalEntry]:
     written = []
     for number in range(len(dataset)):
         frame = dataset[number]
-        result = cooperate([frame.ego, *frame.others], point_is_car(), "late", number)
+        result = cooperate([frame.ego, *frame.others], point_is_car(), "late", sequence=number)
         written.append(JournalEntry(frame.ego.stamp_ns, result, [], 12.5, "EGO", ""))
     return written
 

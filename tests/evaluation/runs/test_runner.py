@@ -284,7 +284,7 @@ def test_graphs_that_say_nothing_are_no_messages_that_were_not_used(
         ({"selection": "random"}, "selection 'random', but with fusion 'late' nobody sends features"),
         ({"fusion": "hybrid", "selection": "rnked"}, "unknown selection 'rnked', did you mean 'ranked'"),
         ({"registration": "graph"}, "unknown registration 'graph'"),
-        ({"registration": "boxes", "fusion": "early"}, "with fusion 'early' no poses are set right"),
+        ({"registration": "boxes", "fusion": "early"}, "with fusion 'early' no poses are corrected"),
         ({"fusion": "hybrid"}, "needs a model that shares features, 'point-is-car' does not"),
     ],
 )

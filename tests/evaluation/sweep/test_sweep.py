@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosense.cooperation.channel import DistantCooperation
+from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.radio import Radio, RadioSettings
 from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError
@@ -22,7 +22,7 @@ from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
 from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
-from cosense.evaluation.sweep.shared_maps import SharedMaps
+from cosense.evaluation.sweep.shared_perception import SharedPerception
 from cosense.evaluation.sweep.sweep import Point, PointResult, nearest_agents, survey, sweep
 from cosense.json_lines import read_lines
 from cosense.methods.model import Model
@@ -72,7 +72,7 @@ def content(scenes: Scenes, model: Model, results: list[PointResult], seed: int 
 def test_a_point_gives_what_evaluate_gives(
     scenes: Scenes, model: Model, tmp_path: Path, point: Point
 ) -> None:
-    # Among other points, so that these are told to leave no trace in it.
+    # Among other points, which must leave no trace in it.
     others = [
         ALONE,
         Point("tiny", "hybrid", loss=0.5),
@@ -151,25 +151,25 @@ def test_a_delay_longer_than_all_sequences_is_refused(scenes: Scenes) -> None:
 
 @pytest.mark.parametrize("delay_ms", [0, 100, 250])
 def test_messages_arrive_late_and_only_once_they_are_old_enough(model: Model, delay_ms: float) -> None:
-    cooperation = DistantCooperation(model, "hybrid", RadioSettings(delay_ms=delay_ms))
+    cooperation = Cooperation(model, "hybrid", radio=RadioSettings(delay_ms=delay_ms))
     periods = -(-delay_ms // 100)
     for index, frame in enumerate(drive(5)):
-        exchange = cooperation.exchange(list(frame.agents.values()), index, {})
+        exchange = cooperation.step(list(frame.agents.values()), index)
         ages = [peer.age_ms for peer in exchange.result.peers]
         assert ages == ([] if index < periods else [100 * periods])
-        assert list(exchange.sent) == ["near"]
+        assert [sender for sender, _ in exchange.sent] == ["near"]
 
 
 def test_where_a_message_is_lost_the_one_before_is_fused_again(model: Model) -> None:
     settings = RadioSettings(loss=0.5, seed=2)
-    cooperation = DistantCooperation(model, "hybrid", settings)
+    cooperation = Cooperation(model, "hybrid", radio=settings)
     ages, expected, newest = [], [], None
     for index, frame in enumerate(drive(8)):
-        exchange = cooperation.exchange(list(frame.agents.values()), index, {})
+        exchange = cooperation.step(list(frame.agents.values()), index)
         ages.append([peer.age_ms for peer in exchange.result.peers])
         newest = newest if is_lost(settings, index) else index
         expected.append([] if newest is None else [100 * (index - newest)])
-        assert list(exchange.sent) == ["near"]
+        assert [sender for sender, _ in exchange.sent] == ["near"]
     assert ages == expected
     assert len({tuple(of_frame) for of_frame in ages}) > 2
 
@@ -183,19 +183,19 @@ def is_lost(settings: RadioSettings, index: int) -> bool:
 @pytest.mark.parametrize("delay_ms", [0, 100])
 def test_a_graph_may_get_lost_alone_and_counts_either_way(model: Model, delay_ms: float) -> None:
     settings = RadioSettings(delay_ms=delay_ms, loss=0.5, seed=2)
-    plain = DistantCooperation(model, "hybrid", settings)
-    cooperation = DistantCooperation(model, "hybrid", settings, registration="scene_graph")
+    plain = Cooperation(model, "hybrid", radio=settings)
+    cooperation = Cooperation(model, "hybrid", radio=settings, registration="scene_graph")
     ages_ms = set()
     for index, frame in enumerate(drive(12)):
         agents = list(frame.agents.values())
-        without, exchange = plain.exchange(agents, index, {}), cooperation.exchange(agents, index, {})
-        features = [peer for peer in exchange.result.peers if "graph" not in peer.reason]
-        graphs = [peer for peer in exchange.result.peers if "graph" in peer.reason]
+        without, exchange = plain.step(agents, index), cooperation.step(agents, index)
+        features = [peer for peer in exchange.result.peers if peer.kind == "FEATURES"]
+        graphs = [peer for peer in exchange.result.peers if peer.kind == "SCENE_GRAPH"]
         assert [peer.age_ms for peer in features] == [peer.age_ms for peer in without.result.peers]
         ages_ms |= {(a.age_ms, b.age_ms) for a in features for b in graphs}
-        assert list(exchange.graphs) == ["near"]
+        assert [sender for sender, _ in exchange.sent] == ["near", "near"]
         more = exchange.bytes_per_sender["near"] - without.bytes_per_sender["near"]
-        assert more == len(exchange.graphs["near"])
+        assert more == len(exchange.sent[1][1])
     # The newest of both are of one frame, or either is the older one.
     assert {np.sign(a - b) for a, b in ages_ms} == {-1, 0, 1}
 
@@ -253,12 +253,9 @@ def test_bursts_take_messages_in_a_row(model: Model) -> None:
 
 def ages_ms(model: Model, point: Point, count: int = 8) -> list[list[float]]:
     """Return the ages of the messages that the ego has in each frame of a sequence."""
-    cooperation = DistantCooperation(
-        model, point.fusion, point.radio(seed=1), registration=point.registration
-    )
+    cooperation = Cooperation(model, point.fusion, radio=point.radio(seed=1), registration=point.registration)
     exchanges = [
-        cooperation.exchange(list(frame.agents.values()), index, {})
-        for index, frame in enumerate(drive(count))
+        cooperation.step(list(frame.agents.values()), index) for index, frame in enumerate(drive(count))
     ]
     return [[peer.age_ms for peer in exchange.result.peers] for exchange in exchanges]
 
@@ -268,8 +265,8 @@ def test_a_sender_that_hears_nothing_keeps_what_it_knew(model: Model) -> None:
     frames = drive(3)
     sent = []
     for loss in (0.0, 1.0):
-        cooperation = DistantCooperation(model, "hybrid", RadioSettings(loss=loss))
-        sent.append([cooperation.exchange(list(f.agents.values()), i, {}).sent for i, f in enumerate(frames)])
+        cooperation = Cooperation(model, "hybrid", radio=RadioSettings(loss=loss))
+        sent.append([cooperation.step(list(f.agents.values()), i).sent for i, f in enumerate(frames)])
     heard, deaf = sent
     assert heard[0] == deaf[0]
     assert heard[1] != deaf[1]
@@ -309,19 +306,20 @@ def test_a_network_runs_once_for_all_models_that_are_built_on_it(monkeypatch: py
         "b": tiny_model("b", seed=1, sharing_seed=3),
         "c": tiny_model("c", seed=4),
     }
-    shared = SharedMaps(models)
+    shared = SharedPerception(models)
     runs: list[str] = []
     encode = PillarDetector.encode
     monkeypatch.setattr(
         PillarDetector, "encode", lambda self, frame: (runs.append(self.name), encode(self, frame))[1]
     )
-    maps = shared.encode(frame)
+    seen = shared.perceive(frame)
+    for of_model in seen.values():
+        for sight in of_model.values():
+            assert sight.at_pose_of(frame.ego).detections is sight.detections
     assert runs == ["a", "a", "c", "c"]
-    assert maps["a"]["near"] is maps["b"]["near"]
+    assert seen["a"]["near"] is seen["b"]["near"]
     detector = models["a"].detector
-    found = detector.decode(maps["a"]["ego"])
-    assert detector.decode(maps["a"]["ego"]) is found
-    np.testing.assert_array_equal(found.boxes, detector.detect(frame.ego).boxes)
+    np.testing.assert_array_equal(seen["a"]["ego"].detections.boxes, detector.detect(frame.ego).boxes)
 
 
 def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:

@@ -32,7 +32,7 @@ def test_what_we_publish_is_heard_by_everybody(offer, asked):
     "offers", [[qos.REPLAY], [DEFAULT], [DRIVER], [qos.REPLAY, DRIVER], [DEFAULT, qos.V2X]]
 )
 def test_a_reader_that_adapts_hears_all_publishers_and_asks_for_all_they_have_in_common(offers):
-    asked = qos.heard_by_all(offers, depth=7)
+    asked = qos.compatible_with_all(offers, depth=7)
     assert asked.depth == 7
     assert all(qos_check_compatible(offer, asked)[0] != QoSCompatibility.ERROR for offer in offers)
     if offers == [qos.REPLAY]:
@@ -41,6 +41,6 @@ def test_a_reader_that_adapts_hears_all_publishers_and_asks_for_all_they_have_in
 
 @pytest.mark.parametrize("offers", [[], [qos.V2X], [DEFAULT], [DRIVER]])
 def test_a_reader_may_ask_for_nothing_of_the_past(offers):
-    asked = qos.heard_by_all(offers, depth=7, from_now_on=True)
+    asked = qos.compatible_with_all(offers, depth=7, from_now_on=True)
     assert asked.durability == QoSDurabilityPolicy.VOLATILE
     assert all(qos_check_compatible(offer, asked)[0] != QoSCompatibility.ERROR for offer in offers)

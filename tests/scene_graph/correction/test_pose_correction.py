@@ -1,4 +1,4 @@
-"""A sender's pose is set right where graphs and covariances agree, and doubted where they do not."""
+"""A sender's pose is corrected where graphs and covariances agree, and doubted where they do not."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.late import fuse_late
-from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.admission import receive
+from cosense.cooperation.ego import Ego, OwnView
+from cosense.cooperation.result import FusionResult
 from cosense.geometry.transforms import displaced, invert, transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind, decode, encode
 from cosense.messages.scene_graph import NodeClass, encode_scene_graph
-from cosense.scene_graph.correction.pose_correction import PoseRepair, as_sent
+from cosense.scene_graph.correction.pose_correction import PoseCorrection, as_sent
 from tests.cooperation.networks import objects_message
-from tests.cooperation.pair import EGO, FEATURES, MODELS, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit
+from tests.cooperation.pair import EGO, FEATURES, MODELS, NOW, OWN, T_WORLD_EGO, T_WORLD_UNIT, from_unit, fuse
 from tests.scene_graph.scenes import errors, graph_of, seen, things
 
 MS = 1_000_000
@@ -49,12 +49,17 @@ def envelope(of, kind=PayloadKind.SCENE_GRAPH, payload=None):
     )
 
 
+def read(message):
+    """Return a message as it is received."""
+    return decode(encode(message))
+
+
 def step(repair, of_unit, of_ego=None):
-    """Let the ego hear a graph; returns how the unit's message of that moment is placed, and the report."""
+    """Let the ego hear a graph; returns how the unit's message of that moment is placed, and the refusal."""
     of_ego = graph("ego", T_WORLD_EGO, stamp_ns=of_unit.stamp_ns) if of_ego is None else of_ego
-    (report,) = repair.hear(of_ego, [encode(envelope(of_unit))])
+    (refusal,) = repair.hear(of_ego, [read(envelope(of_unit))])
     sent = decode(encode(envelope(of_unit, PayloadKind.OBJECTS, b"")))
-    return repair.place(sent, envelope(of_ego, PayloadKind.OBJECTS, b"")), report
+    return repair.place(sent, envelope(of_ego, PayloadKind.OBJECTS, b"")), refusal
 
 
 def off(placed, T_world_ego=T_WORLD_EGO):
@@ -64,11 +69,13 @@ def off(placed, T_world_ego=T_WORLD_EGO):
 
 @pytest.mark.parametrize("registration", ["scene_graph", "boxes", "spectral"])
 def test_a_pose_off_by_half_a_metre_is_set_right_and_less_uncertain(registration):
-    placed, report = step(PoseRepair(registration), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST))
+    placed, refusal = step(
+        PoseCorrection(registration), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST)
+    )
     metres, degrees = off(placed)
     assert metres < 0.1
     assert degrees < 0.2
-    assert (report.used_for, report.reason, placed.objection) == ("pose", "", "")
+    assert (refusal, placed.objection) == ("", "")
     assert np.diag(placed.message.pose_covariance)[:2].max() < 0.1**2
     assert not placed.ego_covariance.any()
 
@@ -76,7 +83,9 @@ def test_a_pose_off_by_half_a_metre_is_set_right_and_less_uncertain(registration
 def test_the_error_of_the_ego_does_not_matter():
     """Both are wrong: the sender is put where it is seen from where the ego believes to be."""
     ego = graph("ego", T_WORLD_EGO, (0.4, 0.3, np.deg2rad(-0.6)), HONEST)
-    placed, _ = step(PoseRepair("scene_graph"), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST), ego)
+    placed, _ = step(
+        PoseCorrection("scene_graph"), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST), ego
+    )
     metres, degrees = off(placed, ego.T_world_agent)
     assert metres < 0.1
     assert degrees < 0.2
@@ -87,17 +96,17 @@ def test_a_certain_pose_stays_as_it_is():
     exact = np.zeros((3, 3))
     unit = graph("unit", T_WORLD_UNIT, covariance=exact)
     ego = graph("ego", T_WORLD_EGO, covariance=exact)
-    placed, report = step(PoseRepair("scene_graph"), unit, ego)
+    placed, refusal = step(PoseCorrection("scene_graph"), unit, ego)
     sent = decode(encode(envelope(unit)))
-    assert report.used_for == "pose"
+    assert refusal == ""
     np.testing.assert_array_equal(placed.message.T_world_agent, sent.T_world_agent)
     assert not placed.message.pose_covariance.any()
 
 
 def test_graphs_that_disagree_with_what_was_sent_put_it_in_doubt():
     unit = graph("unit", T_WORLD_UNIT, OFF_METRES, SURE)
-    placed, report = step(PoseRepair("scene_graph"), unit)
-    assert report.used_for == "pose"
+    placed, refusal = step(PoseCorrection("scene_graph"), unit)
+    assert refusal == ""
     assert (
         "graphs disagree with the sent pose beyond its covariance: by 3.59 m and 3.01 deg" in placed.objection
     )
@@ -107,15 +116,14 @@ def test_graphs_that_disagree_with_what_was_sent_put_it_in_doubt():
 
 
 def test_what_lasts_is_believed_at_last_and_remembered_without_a_graph():
-    repair = PoseRepair("scene_graph")
+    repair = PoseCorrection("scene_graph")
     for k in range(2):
         placed, _ = step(repair, graph("unit", T_WORLD_UNIT, OFF_METRES, SURE, NOW + k * 100 * MS))
     assert placed.objection == ""
     assert off(placed)[0] < 0.1
     blind = graph("unit", T_WORLD_UNIT, OFF_METRES, SURE, NOW + 200 * MS, NOTHING)
-    placed, report = step(repair, blind)
-    assert report.used_for == "nothing"
-    assert "too_few" in report.reason
+    placed, refusal = step(repair, blind)
+    assert "too_few" in refusal
     assert off(placed)[0] < 0.1
     late, _ = step(repair, replace(blind, stamp_ns=NOW + 9000 * MS))
     assert off(late)[0] == pytest.approx(np.hypot(3, 2), abs=0.01)
@@ -123,7 +131,7 @@ def test_what_lasts_is_believed_at_last_and_remembered_without_a_graph():
 
 def test_what_was_wrong_before_does_not_move_an_honest_pose():
     """Errors that announce themselves and are drawn anew are no lasting error."""
-    repair, rng = PoseRepair("scene_graph"), np.random.default_rng(0)
+    repair, rng = PoseCorrection("scene_graph"), np.random.default_rng(0)
     for k in range(6):
         error = rng.normal(0, np.sqrt(np.diag(HONEST)))
         placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, HONEST, NOW + k * 100 * MS))
@@ -135,7 +143,7 @@ def test_what_was_wrong_before_does_not_move_an_honest_pose():
 
 def test_who_is_wrong_and_says_nothing_is_in_doubt_and_set_right_from_then_on():
     """Errors drawn anew in each frame that no covariance announces: the first one demotes."""
-    repair, rng = PoseRepair("scene_graph"), np.random.default_rng(1)
+    repair, rng = PoseCorrection("scene_graph"), np.random.default_rng(1)
     for k in range(8):
         error = (0.6, -0.5, np.deg2rad(1.0)) if k == 0 else rng.normal(0, [0.6, 0.6, np.deg2rad(1)])
         placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
@@ -150,7 +158,7 @@ def test_who_is_wrong_and_says_nothing_is_in_doubt_and_set_right_from_then_on():
 
 
 def test_an_error_of_many_metres_still_leaves_poses_that_help_to_register():
-    repair = PoseRepair("scene_graph")
+    repair = PoseCorrection("scene_graph")
     for k, error in enumerate([(9.0, -5.0, np.deg2rad(8.0)), (-2.0, 3.0, np.deg2rad(-4.0))]):
         placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
     assert placed.objection == ""
@@ -166,15 +174,15 @@ def test_who_is_contradicted_without_a_better_pose_is_in_doubt_too():
     ego = graph_of(poles, np.concatenate([row, row + np.array([0.0, 60.0, 0.0])]), agent_id="ego", **same)
     T = transform_from_planar(0.0, 30.0, 0.0)
     unit = graph_of(poles[:8], row, agent_id="unit", T_world_agent=T, **same)
-    placed, report = step(PoseRepair("scene_graph"), unit, ego)
-    assert report.used_for == "pose"
+    placed, refusal = step(PoseCorrection("scene_graph"), unit, ego)
+    assert refusal == ""
     assert "the graphs disagree with the sent pose: nothing agrees where it should" in placed.objection
     np.testing.assert_array_equal(placed.message.T_world_agent, T)
     assert np.sqrt(placed.message.pose_covariance[0, 0]) > 2
 
 
 def test_registrations_of_the_frame_are_there_to_be_shown():
-    repair = PoseRepair("scene_graph")
+    repair = PoseCorrection("scene_graph")
     unit = graph("unit", T_WORLD_UNIT)
     step(repair, unit)
     ((name, heard),) = repair.registrations.items()
@@ -189,13 +197,13 @@ def test_registrations_of_the_frame_are_there_to_be_shown():
 
 def test_without_any_idea_of_the_pose_a_first_registration_is_not_used():
     lost = np.diag([1e5, 1e5, 10.0])
-    repair = PoseRepair("scene_graph")
+    repair = PoseCorrection("scene_graph")
     far = (300.0, 40.0, 2.0)
-    first, report = step(repair, graph("unit", T_WORLD_UNIT, far, lost))
-    assert (report.used_for, off(first)[0] > 100) == ("nothing", True)
-    assert "nothing to compare it with" in report.reason
-    second, report = step(repair, graph("unit", T_WORLD_UNIT, far, lost, NOW + 100 * MS))
-    assert report.used_for == "pose"
+    first, refusal = step(repair, graph("unit", T_WORLD_UNIT, far, lost))
+    assert off(first)[0] > 100
+    assert "nothing to compare it with" in refusal
+    second, refusal = step(repair, graph("unit", T_WORLD_UNIT, far, lost, NOW + 100 * MS))
+    assert refusal == ""
     assert off(second)[0] < 0.1
 
 
@@ -203,13 +211,36 @@ def test_every_graph_has_its_report():
     unit, ego = graph("unit", T_WORLD_UNIT), graph("ego", T_WORLD_EGO)
     good = encode(envelope(unit))
     liar = encode(envelope(replace(unit, agent_id="liar", pose_covariance=np.ones((3, 3)) - 0.5 * np.eye(3))))
-    messages = [good, good, encode(envelope(ego)), good[:-3], from_unit("patches"), liar]
-    reports = PoseRepair("scene_graph").hear(ego, messages)
+    broken = encode(replace(envelope(unit), sender="broken", payload=b"\x01"))
+    messages = [good[:-3], from_unit("patches"), good, good, encode(envelope(ego)), liar, broken]
+    reports = heard_by(ego, *messages).peers
     assert [report.bytes for report in reports] == [len(data) for data in messages]
-    assert [report.used_for for report in reports[:5]] == ["pose", "nothing", "nothing", "nothing", "nothing"]
-    assert "another graph" in reports[1].reason
-    assert reports[3].sender == "unknown"
+    assert [report.used_for for report in reports[:5]] == [
+        "nothing",
+        "features",
+        "pose",
+        "nothing",
+        "nothing",
+    ]
+    assert reports[0].sender == "unknown"
+    assert "has sent another message" in reports[3].reason
+    assert "the sender is the ego itself" in reports[4].reason
     assert reports[5].sender == "liar"
+    assert (reports[6].used_for, reports[6].kind) == ("nothing", "SCENE_GRAPH")
+
+
+def test_without_a_graph_of_its_own_the_ego_says_so():
+    good = encode(envelope(graph("unit", T_WORLD_UNIT)))
+    (report,) = heard_by(None, good).peers
+    assert (report.used_for, report.reason) == ("nothing", "the ego has no scene graph of its own")
+
+
+def test_more_graphs_than_senders_are_allowed_are_refused():
+    made = graph("u", T_WORLD_UNIT)
+    crowd = [encode(envelope(replace(made, agent_id=f"{number}"))) for number in range(18)]
+    reports = heard_by(graph("ego", T_WORLD_EGO, world=NOTHING), *crowd).peers
+    assert [report.reason for report in reports[16:]] == ["more than 16 senders"] * 2
+    assert not any("senders" in report.reason for report in reports[:16])
 
 
 @pytest.mark.parametrize("variance", [1e14, 1e16, 1e30])
@@ -218,7 +249,7 @@ def test_no_covariance_ends_the_fusion(variance):
         T_ego = displaced(T_WORLD_EGO, [0, 0, heading])
         for covariance in (np.full((3, 3), variance), np.diag([0.0, 0.0, variance])):
             unit = graph("unit", T_WORLD_UNIT, OFF_METRES, covariance)
-            for repair in (PoseRepair("scene_graph"), PoseRepair("boxes")):
+            for repair in (PoseCorrection("scene_graph"), PoseCorrection("boxes")):
                 for stamp_ns in (NOW, NOW + 100 * MS):
                     placed, _ = step(
                         repair, replace(unit, stamp_ns=stamp_ns), graph("ego", T_ego, stamp_ns=stamp_ns)
@@ -227,9 +258,9 @@ def test_no_covariance_ends_the_fusion(variance):
 
 
 def test_a_message_from_elsewhere_than_its_graph_is_not_believed():
-    repair = PoseRepair("scene_graph")
+    repair = PoseCorrection("scene_graph")
     of_ego, of_unit = graph("ego", T_WORLD_EGO), graph("unit", T_WORLD_UNIT)
-    repair.hear(of_ego, [encode(envelope(of_unit))])
+    repair.hear(of_ego, [read(envelope(of_unit))])
     elsewhere = replace(of_unit, T_world_agent=displaced(T_WORLD_UNIT, [3.0, 0.0, 0.0]))
     placed = repair.place(
         decode(encode(envelope(elsewhere, PayloadKind.OBJECTS, b""))),
@@ -244,13 +275,13 @@ def test_what_one_other_says_of_a_sender_that_the_ego_does_not_see_moves_it_nowh
     seen_by_ego, seen_by_victim = (tuple(part[rows] for part in WORLD) for rows in (half, ~half))
     shift = np.array([1.5, 2.0, 0.0])
     lies = (WORLD[0], WORLD[1] + shift * ~half[:, None], WORLD[2])
-    repair = PoseRepair("scene_graph")
+    repair = PoseCorrection("scene_graph")
     for number in range(4):
         stamp_ns = NOW + number * 100 * MS
         ego = graph("ego", T_WORLD_EGO, stamp_ns=stamp_ns, world=seen_by_ego)
         liar = graph("liar", T_WORLD_EGO, stamp_ns=stamp_ns, world=lies)
         victim = graph("unit", T_WORLD_UNIT, stamp_ns=stamp_ns, world=seen_by_victim)
-        repair.hear(ego, [encode(envelope(one)) for one in (liar, victim)])
+        repair.hear(ego, [read(envelope(one)) for one in (liar, victim)])
         assert repair.registrations["unit"].registration.registered
         placed = repair.place(
             decode(encode(envelope(victim, PayloadKind.OBJECTS, b""))),
@@ -261,60 +292,62 @@ def test_what_one_other_says_of_a_sender_that_the_ego_does_not_see_moves_it_nowh
 
 
 def test_peers_are_forgotten():
-    repair, ego = PoseRepair("scene_graph"), graph("ego", T_WORLD_EGO)
+    repair, ego = PoseCorrection("scene_graph"), graph("ego", T_WORLD_EGO)
     for number in range(20):
-        repair.hear(ego, [encode(envelope(replace(graph("unit", T_WORLD_UNIT), agent_id=f"{number}")))])
+        repair.hear(ego, [read(envelope(replace(graph("unit", T_WORLD_UNIT), agent_id=f"{number}")))])
     assert len(repair._filters) == 8
-    crowd = [
-        encode(envelope(replace(graph("u", T_WORLD_UNIT), agent_id=f"{number}"))) for number in range(18)
-    ]
-    assert [report.used_for for report in repair.hear(ego, crowd)] == ["pose"] * 8 + ["nothing"] * 10
 
 
-def placing(error, covariance):
-    """Return a repair that has heard the graphs of the ego and of a unit."""
-    repair = PoseRepair("scene_graph")
-    repair.hear(graph("ego", T_WORLD_EGO), [encode(envelope(graph("unit", T_WORLD_UNIT, error, covariance)))])
-    return repair.place
+def heard_by(own, *messages: bytes, fusion="hybrid") -> FusionResult:
+    """Return what an ego with this graph of its own makes of messages."""
+    ego = Ego(MODELS["patches"], fusion, registration="scene_graph")
+    return ego.fuse(
+        OwnView(decode(OWN), FEATURES["patches"], own), [receive(data) for data in messages]
+    ).result
 
 
-def test_features_are_used_again_once_the_pose_is_set_right():
+def with_graph(error, covariance, *messages: bytes, fusion="hybrid") -> FusionResult:
+    """Return the same where the graph of the unit comes with its messages."""
+    of_unit = encode(envelope(graph("unit", T_WORLD_UNIT, error, covariance)))
+    return heard_by(graph("ego", T_WORLD_EGO), *messages, of_unit, fusion=fusion)
+
+
+def test_features_are_used_again_once_the_pose_is_corrected():
     wrong = from_unit(
         "patches", T_world_agent=displaced(T_WORLD_UNIT, OFF_HALF_A_METRE), pose_covariance=HONEST
     )
-    receiver = FeatureReceiver(MODELS["patches"].method)
-    before = receiver.fuse(OWN, FEATURES["patches"], [wrong])
-    after = receiver.fuse(OWN, FEATURES["patches"], [wrong], placing(OFF_HALF_A_METRE, HONEST))
+    before = fuse("patches", wrong)
+    after = with_graph(OFF_HALF_A_METRE, HONEST, wrong)
     assert [before.peers[0].used_for, after.peers[0].used_for] == ["boxes", "features"]
     assert after.peers[0].reason == ""
 
 
-def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_hears_why():
-    receiver = FeatureReceiver(MODELS["patches"].method)
+def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_its_report_says_why():
     for error, used_for in (((0.3, 0.0, 0.0), "boxes"), ((9.0, 0.0, 0.0), "nothing")):
         wrong = from_unit("patches", T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=SURE)
-        report = receiver.fuse(OWN, FEATURES["patches"], [wrong], placing(error, SURE)).peers[0]
+        report = with_graph(error, SURE, wrong).peers[0]
         assert report.used_for == used_for
         assert "the graphs disagree" in report.reason
-    assert receiver.fuse(OWN, FEATURES["patches"], [wrong]).peers[0].used_for == "features"
+    assert fuse("patches", wrong).peers[0].used_for == "features"
 
 
 def test_late_boxes_move_with_the_pose_and_are_left_out_in_doubt():
     detections = MODELS["patches"].detector.decode(FEATURES["patches"])
     unit = replace(EGO, agent_id="unit", T_world_agent=T_WORLD_UNIT)
 
-    def fused(error, covariance, *place):
+    def message(error, covariance) -> bytes:
         agent = replace(unit, T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=covariance)
-        return fuse_late(OWN, [objects_message(agent, detections)], FusionSettings(), *place)
+        return objects_message(agent, detections)
 
-    true = fused((0, 0, 0), SURE)
-    repaired = fused(OFF_HALF_A_METRE, HONEST, placing(OFF_HALF_A_METRE, HONEST))
-    assert len(repaired.detections) == len(true.detections)
-    np.testing.assert_allclose(repaired.detections.boxes, true.detections.boxes, atol=0.2)
-    doubted = fused(OFF_METRES, SURE, placing(OFF_METRES, SURE))
-    np.testing.assert_array_equal(
-        doubted.detections.boxes, fuse_late(OWN, [], FusionSettings()).detections.boxes
-    )
+    def fused(error, covariance) -> FusionResult:
+        return with_graph(error, covariance, message(error, covariance), fusion="late")
+
+    true = fuse("patches", message((0, 0, 0), SURE), fusion="late")
+    corrected = fused(OFF_HALF_A_METRE, HONEST)
+    assert len(corrected.detections) == len(true.detections)
+    np.testing.assert_allclose(corrected.detections.boxes, true.detections.boxes, atol=0.2)
+    doubted = fused(OFF_METRES, SURE)
+    np.testing.assert_array_equal(doubted.detections.boxes, fuse("patches", fusion="late").detections.boxes)
     assert doubted.peers[0].used_for == "nothing"
     assert "the graphs disagree" in doubted.peers[0].reason
 

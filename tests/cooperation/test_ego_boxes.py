@@ -1,23 +1,21 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosense.cooperation.late import fuse_late, merge
-from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.admission import receive
+from cosense.cooperation.ego import Ego, OwnView
+from cosense.cooperation.result import FusionResult
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar
-from cosense.messages.envelope import Message, MessageError, PayloadKind, encode
+from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
 from cosense.messages.objects import encode_objects
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import ObjectClass
 
 MS = 1_000_000
-SETTINGS = FusionSettings()
 T_WORLD_EGO = transform_from_planar(1000.0, 2000.0, 0.5, 2.0)
 T_WORLD_UNIT = transform_from_planar(1030.0, 1990.0, -2.0, 6.0)
 CAR = [10.0, 3.0, -1.0, 4.0, 2.0, 1.5, 0.3]
@@ -42,11 +40,15 @@ def from_unit(boxes_in_ego, scores, labels=None, sender="unit", stamp_ns=0) -> b
     return message(sender, T_WORLD_UNIT, detections(local, scores, labels), stamp_ns)
 
 
+def fuse_late(own: bytes, messages: list[bytes]) -> FusionResult:
+    return Ego(None, "late").fuse(OwnView(decode(own)), [receive(data) for data in messages]).result
+
+
 EGO = message("ego", T_WORLD_EGO, detections([CAR], [0.8]))
 
 
 def test_boxes_of_others_arrive_in_the_ego_frame():
-    result = fuse_late(EGO, [from_unit([FAR_CAR], [0.6])], SETTINGS)
+    result = fuse_late(EGO, [from_unit([FAR_CAR], [0.6])])
     np.testing.assert_allclose(result.detections.boxes, [CAR, FAR_CAR], atol=0.01)
     assert result.detections.sources.tolist() == [Source.EGO, Source.LATE]
     np.testing.assert_allclose(result.detections.scores, [0.8, 0.6], atol=1e-4)
@@ -58,30 +60,30 @@ def test_boxes_of_others_arrive_in_the_ego_frame():
 @pytest.mark.parametrize(("score", "source"), [(0.5, Source.EGO), (0.9, Source.LATE)])
 def test_one_object_seen_by_two_is_reported_once_by_who_sees_it_better(score, source):
     shifted = [CAR[0] + 0.5, CAR[1] - 0.4, *CAR[2:]]
-    result = fuse_late(EGO, [from_unit([shifted], [score])], SETTINGS)
+    result = fuse_late(EGO, [from_unit([shifted], [score])])
     assert result.detections.sources.tolist() == [source]
 
 
 def test_a_van_to_one_is_a_truck_to_the_other_but_a_pedestrian_beside_it_stays():
     labels = [ObjectClass.TRUCK, ObjectClass.PEDESTRIAN]
     beside = [CAR[0], CAR[1], -1.0, 0.6, 0.6, 1.7, 0.0]
-    result = fuse_late(EGO, [from_unit([CAR, beside], [0.7, 0.6], labels)], SETTINGS)
+    result = fuse_late(EGO, [from_unit([CAR, beside], [0.7, 0.6], labels)])
     assert result.detections.labels.tolist() == [ObjectClass.CAR, ObjectClass.PEDESTRIAN]
 
 
 def test_the_ego_is_no_obstacle_to_itself_but_a_car_below_its_mast_is():
     body = [0.5, 0.1, -1.0, 4.6, 1.9, 1.6, 0.1]
     below = [0.5, 0.1, -5.0, 4.6, 1.9, 1.6, 0.1]
-    result = fuse_late(EGO, [from_unit([body], [0.9])], SETTINGS)
+    result = fuse_late(EGO, [from_unit([body], [0.9])])
     assert len(result.detections) == 1
-    result = fuse_late(EGO, [from_unit([below], [0.9])], SETTINGS)
+    result = fuse_late(EGO, [from_unit([below], [0.9])])
     assert len(result.detections) == 2
 
 
 def test_the_roof_that_the_ego_sees_of_itself_is_no_obstacle():
     roof = [0.3, 0.0, -0.8, 4.6, 1.9, 1.6, 0.0]
     seen = detections([roof, CAR], [0.9, 0.8])
-    result = fuse_late(message("ego", T_WORLD_EGO, seen), [], SETTINGS)
+    result = fuse_late(message("ego", T_WORLD_EGO, seen), [])
     np.testing.assert_allclose(result.detections.boxes, [CAR], atol=0.006)
 
 
@@ -97,7 +99,7 @@ def test_the_roof_that_the_ego_sees_of_itself_is_no_obstacle():
     ],
 )
 def test_what_cannot_be_used_is_reported_and_changes_nothing(data, reason):
-    result = fuse_late(EGO, [data, from_unit([FAR_CAR], [0.6], sender="other")], SETTINGS)
+    result = fuse_late(EGO, [data, from_unit([FAR_CAR], [0.6], sender="other")])
     assert result.detections.sources.tolist() == [Source.EGO, Source.LATE]
     assert result.detections.scores[1] == pytest.approx(0.6, abs=1e-4)
     assert [report.used_for for report in result.peers] == ["nothing", "boxes"]
@@ -114,18 +116,18 @@ def test_ages_at_the_limit_are_used():
         from_unit([FAR_CAR], [0.6], stamp_ns=-150 * MS),
         from_unit([CAR], [0.6], sender="b", stamp_ns=100 * MS),
     )
-    assert [report.used_for for report in fuse_late(EGO, [old, ahead], SETTINGS).peers] == ["boxes"] * 2
+    assert [report.used_for for report in fuse_late(EGO, [old, ahead]).peers] == ["boxes"] * 2
 
 
 def test_a_second_message_of_a_sender_is_not_used_but_a_good_one_after_a_broken_one_is():
     good, other = from_unit([FAR_CAR], [0.6]), from_unit([[20.0, *FAR_CAR[1:]]], [0.6])
-    reports = fuse_late(EGO, [good, other], SETTINGS).peers
+    reports = fuse_late(EGO, [good, other]).peers
     assert [report.used_for for report in reports] == ["boxes", "nothing"]
     assert "another message" in reports[1].reason
     broken = encode(
         Message(PayloadKind.OBJECTS, "unit", 0, 0, T_WORLD_UNIT, np.zeros((3, 3)), bytes(8), b"\x01")
     )
-    assert [report.used_for for report in fuse_late(EGO, [broken, good], SETTINGS).peers] == [
+    assert [report.used_for for report in fuse_late(EGO, [broken, good]).peers] == [
         "nothing",
         "boxes",
     ]
@@ -133,17 +135,17 @@ def test_a_second_message_of_a_sender_is_not_used_but_a_good_one_after_a_broken_
 
 def test_a_flood_of_senders_is_cut():
     flood = [from_unit([FAR_CAR], [0.6], sender=f"unit{i}") for i in range(20)]
-    reports = fuse_late(EGO, flood, SETTINGS).peers
+    reports = fuse_late(EGO, flood).peers
     assert [report.used_for for report in reports] == ["boxes"] * 16 + ["nothing"] * 4
     assert reports[-1].reason == "more than 16 senders"
 
 
 def test_a_broken_message_of_the_ego_itself_is_an_error():
     with pytest.raises(MessageError, match="CRC"):
-        fuse_late(EGO[:-4] + b"\x00" * 4, [], SETTINGS)
+        fuse_late(EGO[:-4] + b"\x00" * 4, [])
     points = message("ego", T_WORLD_EGO, Detections.empty(), kind=PayloadKind.POINTS)
     with pytest.raises(MessageError, match="carries POINTS, expected OBJECTS"):
-        fuse_late(points, [], SETTINGS)
+        fuse_late(points, [])
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5), st.data())
@@ -151,7 +153,7 @@ def test_bytes_of_others_never_raise(garbage, data):
     mutated = bytearray(from_unit([FAR_CAR], [0.6]))
     mutated[data.draw(st.integers(0, len(mutated) - 1))] ^= data.draw(st.integers(1, 255))
     messages = [*garbage, bytes(mutated)]
-    result = fuse_late(EGO, messages, SETTINGS)
+    result = fuse_late(EGO, messages)
     assert len(result.detections) == 1
     assert [report.used_for for report in result.peers] == ["nothing"] * len(messages)
 
@@ -160,19 +162,7 @@ def test_bytes_of_others_never_raise(garbage, data):
 def test_the_order_of_the_messages_does_not_matter(order):
     boxes = [[10.0 + 8 * i, 12.0, -1.0, 4.0, 2.0, 1.5, 0.1 * i] for i in range(4)]
     messages = [from_unit(boxes[: i + 1], [0.5 - 0.1 * i] * (i + 1), sender=f"u{i}") for i in range(4)]
-    expected = fuse_late(EGO, messages, SETTINGS).detections
-    actual = fuse_late(EGO, [messages[i] for i in order], SETTINGS).detections
+    expected = fuse_late(EGO, messages).detections
+    actual = fuse_late(EGO, [messages[i] for i in order]).detections
     np.testing.assert_allclose(actual.boxes, expected.boxes, atol=0.011)
     np.testing.assert_array_equal(actual.scores, expected.scores)
-
-
-def test_merge_of_nothing_is_nothing():
-    assert len(merge(Detections.empty(), 0.15)) == 0
-
-
-@pytest.mark.parametrize(
-    "change", [{"max_age_ms": -1.0}, {"max_ahead_ms": -1.0}, {"nms_iou": 0.0}, {"max_senders": 0}]
-)
-def test_settings_refuse_nonsense(change):
-    with pytest.raises(ValueError, match=next(iter(change))):
-        dataclasses.replace(SETTINGS, **change)

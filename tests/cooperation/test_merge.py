@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.cooperation.hybrid import merge_averaged
+from cosense.cooperation.merge import MergeSettings, is_ego_body, suppress, suppress_and_average
 from cosense.sensing.detections import Detections, Source
 
 CAR = [0.0, 0.0, -1.0, 4.5, 1.9, 1.6, 0.2]
@@ -29,7 +30,7 @@ def moved(dx: float, dy: float = 0.0, turn: float = 0.0) -> list[float]:
 
 
 def test_two_boxes_of_a_car_become_their_mean_weighted_by_their_odds() -> None:
-    found = merge_averaged(boxes((CAR, 0.8), (moved(0.5, turn=0.1), 0.4)), 0.15)
+    found = suppress_and_average(boxes((CAR, 0.8), (moved(0.5, turn=0.1), 0.4)), 0.15)
     assert len(found) == 1
     doubtful, sure = (0.4 / 0.6) ** 0.3, (0.8 / 0.2) ** 0.3
     share = doubtful / (doubtful + sure)
@@ -39,25 +40,41 @@ def test_two_boxes_of_a_car_become_their_mean_weighted_by_their_odds() -> None:
 
 
 def test_a_box_that_looks_the_other_way_keeps_the_axis_and_not_the_front() -> None:
-    found = merge_averaged(boxes((CAR, 0.8), (moved(0.0, turn=np.pi + 0.1), 0.8)), 0.15)
+    found = suppress_and_average(boxes((CAR, 0.8), (moved(0.0, turn=np.pi + 0.1), 0.8)), 0.15)
     np.testing.assert_allclose(found.boxes[0], moved(0.0, turn=0.05), atol=1e-6)
 
 
 def test_what_hardly_overlaps_is_suppressed_but_not_averaged() -> None:
-    found = merge_averaged(boxes((CAR, 0.8), (moved(2.4), 0.7)), 0.15)
+    found = suppress_and_average(boxes((CAR, 0.8), (moved(2.4), 0.7)), 0.15)
     assert len(found) == 1
     np.testing.assert_allclose(found.boxes[0], CAR)
 
 
 def test_other_classes_and_other_objects_stay_as_they_are() -> None:
     person = [0.3, 0.2, -1.0, 0.6, 0.6, 1.7, 0.0]
-    found = merge_averaged(boxes((CAR, 0.8), (person, 0.6), (moved(20.0), 0.5), labels=[0, 4, 0]), 0.15)
+    found = suppress_and_average(boxes((CAR, 0.8), (person, 0.6), (moved(20.0), 0.5), labels=[0, 4, 0]), 0.15)
     np.testing.assert_allclose(found.boxes, [CAR, person, moved(20.0)])
 
 
+def test_suppression_of_nothing_is_nothing() -> None:
+    assert len(suppress(Detections.empty(), 0.15)) == 0
+
+
+@pytest.mark.parametrize("change", [{"iou": 0.0}, {"iou": 1.1}, {"roof_below_sensor_m": -0.1}])
+def test_settings_refuse_nonsense(change: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(change))):
+        MergeSettings(**change)
+
+
+def test_the_roof_margin_says_what_is_the_egos_own_body() -> None:
+    below = np.array([[0.1, 0.0, -3.0, 4.6, 1.9, 1.6, 0.0]])
+    assert not is_ego_body(below, 1.0).any()
+    assert is_ego_body(below, 2.5).all()
+
+
 def test_nothing_becomes_nothing_and_a_box_without_score_hardly_counts() -> None:
-    assert len(merge_averaged(Detections.empty(), 0.15)) == 0
-    found = merge_averaged(boxes((CAR, 1.0), (moved(0.4), 0.0)), 0.15)
+    assert len(suppress_and_average(Detections.empty(), 0.15)) == 0
+    found = suppress_and_average(boxes((CAR, 1.0), (moved(0.4), 0.0)), 0.15)
     assert 0 < found.boxes[0, 0] < 0.01
 
 
@@ -71,7 +88,7 @@ def test_nothing_becomes_nothing_and_a_box_without_score_hardly_counts() -> None
 )
 def test_the_mean_lies_between_the_boxes(around: list[tuple[float, float, float, float]]) -> None:
     rows = [(moved(dx, dy, turn), score) for dx, dy, turn, score in around]
-    found = merge_averaged(boxes(*rows), 0.15)
+    found = suppress_and_average(boxes(*rows), 0.15)
     given_boxes = np.array([row for row, _ in rows])
     assert (found.boxes[:, :2] >= given_boxes[:, :2].min(0) - 1e-9).all()
     assert (found.boxes[:, :2] <= given_boxes[:, :2].max(0) + 1e-9).all()

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.receiver import FusionSettings
+from cosense.cooperation.admission import read_features
+from cosense.cooperation.gate import AdmissionSettings
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar
 from cosense.messages.demand import decode_demand
@@ -19,7 +18,9 @@ from cosense.messages.features import decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.calibration import Calibration
 from cosense.methods.model import Model
-from cosense.sensing.detections import Source
+from cosense.scene_graph.correction.pose_correction import as_sent
+from cosense.sensing.detections import Detections, Source
+from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass
 from tests.cooperation.networks import (
     COSDH,
@@ -49,6 +50,7 @@ from tests.cooperation.pair import (
     differ,
     from_unit,
     fuse,
+    fuse_with,
     late_only,
 )
 
@@ -61,6 +63,12 @@ def modest() -> Model:
         head.weight.data.zero_()
         head.bias.data.zero_()
     return model
+
+
+def seen(model: Model, agent: AgentFrame) -> dict:
+    """Return what an ego sees itself, as `fuse_with` takes it."""
+    features = model.detector.encode(agent)
+    return {"features": features, "own": objects_message(agent, model.detector.decode(features))}
 
 
 @both_profiles
@@ -136,7 +144,7 @@ def test_features_change_what_the_ego_says(profile):
 
 @both_profiles
 def test_intermediate_fusion_merges_no_boxes(profile):
-    only = fuse(profile, from_unit(profile), with_boxes=False).detections
+    only = fuse(profile, from_unit(profile), fusion="intermediate").detections
     assert set(only.sources.tolist()) == {Source.FUSED}
     both = fuse(profile, from_unit(profile)).detections
     assert Source.LATE in both.sources
@@ -148,10 +156,9 @@ def test_the_same_messages_give_the_same_boxes_in_whichever_order(profile):
         from_unit(profile, agent=frame(f"u{i}", T_WORLD_EGO @ transform_from_planar(4 * i, -3, i), NOW, i))
         for i in range(3)
     ]
-    for with_boxes in (True, False):
+    for fusion in ("hybrid", "intermediate"):
         once, again, reversed_order = (
-            fuse(profile, *order, with_boxes=with_boxes).detections
-            for order in (messages, messages, messages[::-1])
+            fuse(profile, *order, fusion=fusion).detections for order in (messages, messages, messages[::-1])
         )
         assert_same(again, once)
         # Of equal scores of two senders the first one given goes first.
@@ -166,23 +173,19 @@ def test_five_senders_all_take_part(profile):
         from_unit(profile, agent=frame(f"u{i}", T_WORLD_EGO @ transform_from_planar(5 * i - 9, 2, i), NOW, i))
         for i in range(5)
     ]
-    receiver = FeatureReceiver(MODELS[profile].method)
-    result = receiver.fuse(OWN, FEATURES[profile], messages)
+    result, requests = fuse_with(MODELS[profile], *messages, features=FEATURES[profile])
     assert [report.used_for for report in result.peers] == ["features"] * 5
     assert differ(result.detections, fuse(profile, *messages[:4]).detections)
-    assert set(receiver.demands(OWN, FEATURES[profile])) == {f"u{i}" for i in range(5)}
+    assert set(requests) == {f"u{i}" for i in range(5)}
 
 
 @both_profiles
 @pytest.mark.parametrize("fusion", ["hybrid", "intermediate"])
 def test_of_another_model_or_grid_only_the_boxes_are_used(profile, fusion):
-    larger = dataclasses.replace(
-        PATCHES if profile == "patches" else COSDH,
-        detector=dataclasses.replace(PATCHES.detector, range_m=(-25.6, -12.8, -12.0, 25.6, 12.8, 5.0)),
-    )
+    larger = (PATCHES if profile == "patches" else COSDH).with_range(25.6, 12.8)
     other = cooperative(larger, fingerprint=b"other!!!", seed=3)
     told = features_message(other, UNIT, found=detections([[4.0, -3.0, -1.0, 4, 2, 1.5, 0]], [0.95]))
-    result = fuse(profile, told, with_boxes=fusion == "hybrid")
+    result = fuse(profile, told, fusion=fusion)
     (report,) = result.peers
     assert report.used_for == "boxes"
     assert report.reason == "features are of model 6f74686572212121, this is 3132333435363738"
@@ -210,23 +213,19 @@ def test_empty_clouds_on_either_side(profile):
     assert np.isfinite(result.detections.boxes).all()
 
     blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
-    features = model.detector.encode(blind)
-    own = objects_message(blind, model.detector.decode(features))
-    receiver = FeatureReceiver(model.method)
-    assert len(receiver.fuse(own, features, []).detections) == 0
-    assert len(receiver.fuse(own, features, [from_unit(profile)]).detections) > 0
-    assert [r.used_for for r in receiver.fuse(own, features, [silent]).peers] == ["features"]
-    # Who sees nothing wants everything.
-    assert decode_demand(decode(receiver.demands(own, features)[""]).payload, T_WORLD_EGO, NOW).wanted.all()
+    sees = {"features": model.detector.encode(blind), "own": objects_message(blind, Detections.empty())}
+    alone, requests = fuse_with(model, **sees)
+    assert len(alone.detections) == 0
+    assert len(fuse_with(model, from_unit(profile), **sees).result.detections) > 0
+    assert [r.used_for for r in fuse_with(model, silent, **sees).result.peers] == ["features"]
+    # An ego that sees nothing wants everything.
+    assert decode_demand(decode(requests[""]).payload, T_WORLD_EGO, NOW).wanted.all()
 
 
 def test_a_car_that_only_the_unit_sees_is_where_it_says(modest):
     car = detections([[5.3, -2.1, -0.4, 4.4, 1.8, 1.5, 0.7]], [0.9])
     blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
-    features = modest.detector.encode(blind)
-    receiver = FeatureReceiver(modest.method)
-    own = objects_message(blind, modest.detector.decode(features))
-    found = receiver.fuse(own, features, [late_only(car)]).detections
+    found = fuse_with(modest, late_only(car), **seen(modest, blind)).result.detections
     assert len(found) == 1
     np.testing.assert_allclose(found.boxes[0, :3], car.boxes[0, :3], atol=0.03)
     np.testing.assert_allclose(found.boxes[0, 3:6], car.boxes[0, 3:6], rtol=0.01)
@@ -237,30 +236,31 @@ def test_a_car_that_only_the_unit_sees_is_where_it_says(modest):
 def test_patches_are_placed_and_turned_by_the_poses_and_move_with_what_they_show(monkeypatch):
     """What reaches the evidence network, cell by cell."""
     model = cooperative(PATCHES)
+    detector, method = model.detector, model.method
     asked = []
-    plain = model.method.fusion.evidence_of
-    monkeypatch.setattr(model.method.fusion, "evidence_of", lambda *args: asked.append(args) or plain(*args))
+    plain = method.fusion.evidence_of
+    monkeypatch.setattr(method.fusion, "evidence_of", lambda *args: asked.append(args) or plain(*args))
     velocity = np.array([[6.0, -3.0]])
     # In the frame of the unit.
     car = LateBoxes(detections([[3.0, -2.0, -1.0, 4.0, 2.0, 1.5, -0.46]], [0.9]), velocity)
     agent = dataclasses.replace(UNIT, stamp_ns=NOW - 100 * MS)
-    specs = model.method.specs
-    sections = model.method.offer(
-        model.detector.encode(agent),
+    specs = method.specs
+    sections = method.offer(
+        detector.encode(agent),
         lambda stride: torch.ones(32 // stride, 64 // stride, dtype=torch.bool),
         None,
         seed=0,
     )
     payload = encode_features(-1.9, car, sections, specs, 1 << 16)
     data = message(agent, PayloadKind.FEATURES, payload)
-    FeatureReceiver(model.method).fuse(OWN, FEATURES["patches"], [data])
+    fuse_with(model, data, features=FEATURES["patches"])
     ((patches, floor, yaw, grid),) = asked
     assert yaw == pytest.approx(2.0, abs=1e-6)
     assert grid.cell_m == pytest.approx(1.6)
     sent = decode_features(payload).layers(specs, (32, 64))
     for cells, layer, stride in ((patches, sent[0], 4), (floor, sent[1], 8)):
         np.testing.assert_array_equal(cells.values, layer.values)
-        centres = model.detector.grid.coarser(stride).centres().reshape(-1, 2)[layer.cells]
+        centres = detector.grid.coarser(stride).centres().reshape(-1, 2)[layer.cells]
         offset = centres - (3.0, -2.0)
         along = offset @ (np.cos(-0.46), np.sin(-0.46))
         across = offset @ (-np.sin(-0.46), np.cos(-0.46))
@@ -277,9 +277,7 @@ def test_a_car_that_moved_since_is_where_it_is_by_now(modest):
     for age_ms, is_precise in ((120, True), (400, False)):
         data = late_only(car, velocity[None], age_ms)
         blind = frame("ego", T_WORLD_EGO, NOW, points=NO_POINTS)
-        features = modest.detector.encode(blind)
-        own = objects_message(blind, modest.detector.decode(features))
-        result = FeatureReceiver(modest.method).fuse(own, features, [data])
+        result = fuse_with(modest, data, **seen(modest, blind)).result
         assert [report.used_for for report in result.peers] == ["features" if is_precise else "boxes"]
         (box,) = result.detections.boxes
         assert box[0] == pytest.approx(3.0 + 8.0 * age_ms / 1e3, abs=0.1)
@@ -301,9 +299,18 @@ def test_boxes_that_are_too_old_for_the_fused_head_are_merged_behind():
 def test_late_boxes_count_as_much_as_they_are_likely_to_lie_where_they_say():
     far = detections([[11.0, 5.0, -0.4, 4.0, 1.8, 1.5, 0.0]], [0.9])
     for age_ms in (400, 900):
-        receiver = FeatureReceiver(MODELS["patches"].method)
-        found = receiver.fuse(OWN, FEATURES["patches"], [late_only(far, age_ms=age_ms)]).detections
-        (other,) = receiver._received
+        data = late_only(far, age_ms=age_ms)
+        found = fuse("patches", data).detections
+        other, _, _ = read_features(
+            decode(data),
+            age_ms,
+            decode(OWN),
+            as_sent,
+            1.0,
+            MODELS["patches"].method.specs,
+            (32, 64),
+            AdmissionSettings(),
+        )
         assert other.reliability[0] < 0.7
         late = found[found.sources == Source.LATE]
         np.testing.assert_allclose(late.scores, 0.9 * other.reliability, atol=0.003)
@@ -312,13 +319,13 @@ def test_late_boxes_count_as_much_as_they_are_likely_to_lie_where_they_say():
 def test_scores_are_calibrated_by_their_source():
     curves = Calibration({"ego": {"cyclist": (1.0, -1.0)}, "fused": {"car": (1.0, 2.0)}})
     model = cooperative(PATCHES, calibration=curves)
-    alone = FeatureReceiver(model.method).fuse(OWN, FEATURES["patches"], []).detections
+    alone = fuse_with(model, features=FEATURES["patches"]).result.detections
     expected = curves.apply(ALONE)
     # One suppression over all follows: what is left is a part of it.
     assert set(alone.scores.tolist()) <= set(expected.scores.tolist())
     assert alone.scores.tolist() == sorted(alone.scores.tolist(), reverse=True)
     plain = fuse("patches", from_unit("patches")).detections
-    fused = FeatureReceiver(model.method).fuse(OWN, FEATURES["patches"], [from_unit("patches")]).detections
+    fused = fuse_with(model, from_unit("patches"), features=FEATURES["patches"]).result.detections
     cars = fused[(fused.labels == ObjectClass.CAR) & (fused.sources == Source.FUSED)]
     before = plain[(plain.labels == ObjectClass.CAR) & (plain.sources == Source.FUSED)]
     assert len(cars)
@@ -326,55 +333,52 @@ def test_scores_are_calibrated_by_their_source():
 
 
 def test_the_gate_is_a_setting():
-    strict = GateSettings(features_max_age_ms=10, boxes_max_age_ms=20)
+    strict = AdmissionSettings(features_max_age_ms=10, boxes_max_age_ms=20)
     for age_ms, used_for in ((5, "features"), (15, "boxes"), (25, "nothing")):
         data = from_unit("patches", stamp_ns=NOW - age_ms * MS)
-        assert fuse("patches", data, gate=strict).peers[0].used_for == used_for
-    few = FusionSettings(max_senders=1)
+        assert fuse("patches", data, admission=strict).peers[0].used_for == used_for
+    few = AdmissionSettings(max_senders=1)
     second = from_unit("patches", agent=dataclasses.replace(UNIT, agent_id="second"))
-    peers = fuse("patches", from_unit("patches"), second, settings=few).peers
+    peers = fuse("patches", from_unit("patches"), second, admission=few).peers
     assert [report.reason for report in peers] == ["", "more than 1 senders"]
 
 
 def test_the_egos_body_is_no_obstacle():
     body = detections([[0.1, 0.0, -1.0, 4.6, 1.9, 1.6, 0.0]], [0.99])
     own = objects_message(EGO, body)
-    assert len(FeatureReceiver(MODELS["patches"].method).fuse(own, FEATURES["patches"], []).detections) == 0
+    assert len(fuse("patches", own=own).detections) == 0
     assert_same(fuse("patches", late_only(body, age_ms=400)).detections, ALONE)
 
 
 @both_profiles
 def test_a_broken_message_of_the_ego_itself_is_an_error(profile):
-    receiver = FeatureReceiver(MODELS[profile].method)
-    with pytest.raises(MessageError, match="CRC"):
-        receiver.fuse(OWN[:-1], FEATURES[profile], [])
     with pytest.raises(MessageError, match="the ego's own message carries FEATURES, expected OBJECTS"):
-        receiver.fuse(from_unit(profile), FEATURES[profile], [])
+        fuse(profile, own=from_unit(profile))
 
 
 def cosdh(**changes) -> Model:
-    return cooperative(dataclasses.replace(COSDH, sharing=dataclasses.replace(COSDH.sharing, **changes)))
+    return cooperative(COSDH.with_sharing(**changes))
 
 
 def test_what_was_not_sent_is_not_there_after_decoding():
     """No decoder footprint: masks are laid at the sender and again on what was decoded."""
-    model = MODELS["cosdh"]
+    detector, method = MODELS["cosdh"].detector, MODELS["cosdh"].method
     agent = dataclasses.replace(UNIT, T_world_agent=T_WORLD_EGO)
-    data = features_message(model, agent, budget_bytes=700)
-    receiver = FeatureReceiver(model.method)
-    receiver.fuse(OWN, FEATURES["cosdh"], [data])
-    (other,) = receiver._received
-    read = decode_features(decode(data).payload).layers(model.method.specs, (32, 64))
-    features = model.detector.encode(agent)
-    latents = model.method.codecs.encode([level[None] for level in features.levels])
+    data = features_message(MODELS["cosdh"], agent, budget_bytes=700)
+    settings = AdmissionSettings()
+    other, _, _ = read_features(
+        decode(data), 0.0, decode(OWN), as_sent, 1.0, method.specs, (32, 64), settings
+    )
+    read = decode_features(decode(data).payload).layers(method.specs, (32, 64))
+    latents = method.codecs.encode([level[None] for level in detector.encode(agent).levels])
     masked = []
     for latent, layer in zip(latents, read, strict=True):
         mask = torch.zeros(latent.shape[2] * latent.shape[3])
         mask[torch.from_numpy(layer.cells)] = 1.0
         masked.append((latent.half().float(), mask.view(latent.shape[2:])))
-    everything = [torch.ones_like(mask) for _, mask in masked]
-    decoded = model.method.codecs.decode([latent * mask for latent, mask in masked], everything)
-    levels = model.method._decoded_levels(other)
+    decoders = [codec.decoder for codec in method.codecs.codecs]
+    decoded = [decoder(latent * mask) for decoder, (latent, mask) in zip(decoders, masked, strict=True)]
+    levels = method._decoded_levels(other)
     assert any(0 < float(mask.mean()) < 1 for _, mask in masked)
     for level, expected, (_, mask) in zip(levels, decoded, masked, strict=True):
         torch.testing.assert_close(level, (expected * mask)[0], atol=1e-3, rtol=1e-3)
@@ -384,15 +388,16 @@ def test_what_was_not_sent_is_not_there_after_decoding():
 def test_whole_levels_side_by_side_are_the_maximum_of_both():
     """Without a codec and at one place fusion is what it says in one line of the paper."""
     model = cosdh(codec=False)
-    other = model.detector.encode(UNIT)
+    detector = model.detector
+    other = detector.encode(UNIT)
     own = FEATURES["cosdh"]
     agent = dataclasses.replace(UNIT, T_world_agent=T_WORLD_EGO)
     data = features_message(model, agent)
     # Everything is supplied at a threshold of one percent.
     assert len(decode_features(decode(data).payload).layers(model.method.specs, (32, 64))[0].cells) == 512
     fused = [torch.maximum(a, b.half().float()) for a, b in zip(own.levels, other.levels, strict=True)]
-    expected = model.detector.decode(model.detector.decide(fused, own.point_counts, own.ground_m))
-    result = FeatureReceiver(model.method, with_boxes=False).fuse(OWN, own, [data]).detections
+    expected = detector.decode(detector.decide(fused, own.point_counts, own.ground_m))
+    result = fuse_with(model, data, features=own, fusion="intermediate").result.detections
     np.testing.assert_allclose(result.boxes[:, :2], expected.boxes[: len(result), :2], atol=0.02)
     np.testing.assert_allclose(result.scores, expected.scores[: len(result)], atol=0.005)
 
@@ -401,8 +406,9 @@ def test_whole_levels_side_by_side_are_the_maximum_of_both():
 def test_every_choice_of_the_faithful_profile_makes_a_difference(change):
     model = cosdh(**change)
     data = features_message(model, UNIT)
-    changed = FeatureReceiver(model.method, with_boxes=False).fuse(OWN, FEATURES["cosdh"], [data]).detections
-    plain = fuse("cosdh", from_unit("cosdh"), with_boxes=False).detections
+    fused = fuse_with(model, data, features=FEATURES["cosdh"], fusion="intermediate")
+    changed = fused.result.detections
+    plain = fuse("cosdh", from_unit("cosdh"), fusion="intermediate").detections
     assert differ(changed, plain)
 
 

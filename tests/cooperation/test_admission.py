@@ -6,13 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from cosense.cooperation.gate import GateSettings
-from cosense.cooperation.received import receive_features
+from cosense.cooperation.admission import admit, read_features
+from cosense.cooperation.admission import receive as decoded
+from cosense.cooperation.gate import AdmissionSettings
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.messages.chunks import LayerSpec, Section
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import encode_features
 from cosense.messages.late_boxes import LateBoxes
+from cosense.scene_graph.correction.pose_correction import as_sent
 from cosense.sensing.detections import Source
 from cosense.sensing.grid import BevGrid
 from tests.cooperation.networks import (
@@ -58,8 +60,15 @@ def sent(
     return message(agent, PayloadKind.FEATURES, payload, fingerprint)
 
 
-def receive(*messages: bytes, max_senders: int = 16, gate: GateSettings | None = None):
-    return receive_features(messages, EGO, SPECS, SHAPE, gate or GateSettings(), max_senders)
+def receive(*messages: bytes, max_senders: int = 16):
+    settings = AdmissionSettings(max_senders=max_senders)
+    return admit(
+        [decoded(data) for data in messages],
+        EGO,
+        (PayloadKind.FEATURES, PayloadKind.OBJECTS),
+        lambda message, age_ms: read_features(message, age_ms, EGO, as_sent, 1.0, SPECS, SHAPE, settings),
+        settings,
+    )
 
 
 def test_boxes_arrive_in_the_ego_frame_and_features_as_they_were_sent():

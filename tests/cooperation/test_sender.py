@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,25 +10,32 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.cooperation.feature_receiver import FeatureReceiver
-from cosense.cooperation.feature_sender import FeatureSender, check_feature_budget
+from cosense.cooperation.admission import receive
+from cosense.cooperation.ego import Ego
+from cosense.cooperation.kinds import FusionKind
+from cosense.cooperation.sender import Sender, check_budget
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.demand import DemandMap, encode_demand
 from cosense.messages.envelope import MessageError, PayloadKind, decode, envelope_bytes
 from cosense.messages.features import cuts, decode_features, truncate
+from cosense.messages.objects import decode_objects
+from cosense.messages.points import decode_points
 from cosense.sensing.detections import Detections
+from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from tests.cooperation.networks import (
     COSDH,
     MS,
     NO_POINTS,
     PATCHES,
+    Given,
     cooperative,
     detections,
     frame,
     message,
     objects_message,
+    perceived,
 )
 
 SHAPE = (32, 64)
@@ -40,19 +48,18 @@ FEATURES = {name: model.detector.encode(FRAME) for name, model in MODELS.items()
 CARS = detections([[x, -4.0, -1.0, 4.0, 1.9, 1.5, 0.2] for x in (-9.0, -3.0, 3.0, 9.0)], [0.5, 0.9, 0.6, 0.7])
 
 
-def sender(profile: str = "patches", **options) -> FeatureSender:
-    return FeatureSender("unit", MODELS[profile].method, **options)
+def sender(profile: str = "patches", fusion: FusionKind = "hybrid", **options: Any) -> Sender:
+    return Sender("unit", MODELS[profile], fusion, **options)
 
 
-def send(
-    who: FeatureSender, profile: str = "patches", found: Detections = CARS, at=FRAME, sequence=0
-) -> bytes:
-    return who.send(at, FEATURES[profile], found, sequence)
+def send(who: Sender, profile: str = "patches", found: Detections = CARS, at=FRAME, sequence=0) -> bytes:
+    return who.message(Given(at, FEATURES[profile], found), sequence, who.request)
 
 
 def read(data: bytes, profile: str = "patches"):
     payload = decode_features(decode(data).payload)
-    return SimpleNamespace(boxes=payload.boxes, layers=payload.layers(MODELS[profile].method.specs, SHAPE))
+    layers = payload.layers(MODELS[profile].method.specs, SHAPE)
+    return SimpleNamespace(boxes=payload.boxes, layers=layers)
 
 
 def demand(wanted: np.ndarray, addressee: str = "", stamp_ns: int = FRAME.stamp_ns, pose=POSE) -> bytes:
@@ -78,7 +85,8 @@ def test_no_budget_is_ever_exceeded(budget, profile, selection, with_boxes, box_
     boxes = np.tile(CARS.boxes[:1], (box_count, 1))
     boxes[:, 0] = np.arange(box_count) / 4
     found = detections(boxes, np.full(box_count, 0.5))
-    who = sender(profile, budget_bytes=budget, selection=selection, with_boxes=with_boxes)
+    fusion = "hybrid" if with_boxes else "intermediate"
+    who = sender(profile, fusion, budget_bytes=budget, selection=selection)
     data = send(who, profile, found)
     assert len(data) <= budget
     payload = read(data, profile)
@@ -102,7 +110,7 @@ def test_a_budget_below_an_empty_message_names_the_smallest():
         CosenseError, match=r"budget of 107 bytes .* 'unit': an empty FEATURES message takes 108"
     ):
         sender(budget_bytes=107)
-    check_feature_budget("unit", None)
+    check_budget("unit", PayloadKind.FEATURES, None)
     assert len(send(sender(budget_bytes=108))) == SMALLEST
 
 
@@ -136,7 +144,7 @@ def test_random_draws_anew_for_every_frame_and_agent():
     who = sender(selection="random", budget_bytes=300)
     payloads = [decode(send(who, sequence=sequence)).payload for sequence in (0, 1, 0)]
     assert payloads[0] == payloads[2] != payloads[1]
-    other = FeatureSender("car", MODELS["patches"].method, selection="random")
+    other = Sender("car", MODELS["patches"], "hybrid", selection="random")
     other.budget_bytes = 300
     assert decode(send(other)).payload != payloads[0]
 
@@ -181,9 +189,9 @@ def test_the_demand_lies_in_the_world_not_in_the_sender():
     ("addressee", "is_heard"), [("", True), ("unit", True), ("car", False), ("uni", False)]
 )
 def test_a_demand_is_heard_only_by_its_addressee(addressee, is_heard):
-    who, untold = sender(), sender()
+    who, unasked = sender(), sender()
     who.hear(demand(LEFT_HALF, addressee))
-    assert (send(who) != send(untold)) == is_heard
+    assert (send(who) != send(unasked)) == is_heard
 
 
 def test_a_demand_for_somebody_else_does_not_replace_ones_own():
@@ -201,9 +209,9 @@ def test_a_demand_for_somebody_else_does_not_replace_ones_own():
     [(0, True), (1000, True), (1001, False), (-100, True), (-101, False), (-5000, False)],
 )
 def test_a_demand_that_is_old_or_from_the_future_asks_for_everything(age_ms, is_heard):
-    who, untold = sender(), sender()
+    who, unasked = sender(), sender()
     who.hear(demand(LEFT_HALF, stamp_ns=FRAME.stamp_ns - age_ms * MS))
-    assert (send(who) != send(untold)) == is_heard
+    assert (send(who) != send(unasked)) == is_heard
 
 
 def test_what_is_no_demand_is_refused_and_changes_nothing():
@@ -216,7 +224,9 @@ def test_what_is_no_demand_is_refused_and_changes_nothing():
 
 
 def test_without_boxes_there_is_more_room_for_features():
-    alone, both = (read(send(sender(with_boxes=flag, budget_bytes=300))) for flag in (False, True))
+    alone, both = (
+        read(send(sender(fusion=fusion, budget_bytes=300))) for fusion in ("intermediate", "hybrid")
+    )
     assert (len(alone.boxes), len(both.boxes)) == (0, 4)
     assert len(alone.layers[0].cells) > len(both.layers[0].cells)
 
@@ -235,10 +245,8 @@ def test_boxes_tell_how_fast_they_move():
 
 @pytest.mark.parametrize("profile", ["patches", "cosdh"])
 def test_an_empty_cloud_is_a_message_too(profile):
-    model = MODELS[profile]
     empty = dataclasses.replace(FRAME, points=NO_POINTS)
-    features = model.detector.encode(empty)
-    data = sender(profile).send(empty, features, model.detector.decode(features), 0)
+    data = sender(profile).message(perceived(MODELS[profile], empty), 0, None)
     assert len(read(data, profile).boxes) == 0
 
 
@@ -248,27 +256,31 @@ def test_no_selected_cell_is_a_message_of_boxes(profile):
     who.hear(demand(np.zeros((4, 8), dtype=bool)))
     payload = read(send(who, profile), profile)
     assert len(payload.boxes) == 4
-    sparse = [layer for layer, spec in zip(payload.layers, who._method.specs, strict=True) if not spec.dense]
+    sparse = [
+        layer
+        for layer, spec in zip(payload.layers, MODELS[profile].method.specs, strict=True)
+        if not spec.dense
+    ]
     assert [len(layer.cells) for layer in sparse] == [0] * len(sparse)
 
 
 @pytest.mark.parametrize("profile", ["patches", "cosdh"])
 def test_cut_anywhere_a_message_still_fuses(profile):
-    model, ego = MODELS[profile], frame("ego", POSE, FRAME.stamp_ns, seed=1)
-    features = model.detector.encode(ego)
-    own = objects_message(ego, model.detector.decode(features))
+    model = MODELS[profile]
+    ego = Ego(model, "hybrid")
+    own = ego.view(perceived(model, frame("ego", POSE, FRAME.stamp_ns, seed=1)), 0)
     whole = send(sender(profile), profile)
     places = cuts(decode(whole).payload)
     assert len(places) > 8
     told = []
     for place in places:
         shorter = truncate(whole, envelope_bytes("unit") + place)
-        result = FeatureReceiver(model.method).fuse(own, features, [shorter])
+        result = ego.fuse(own, [receive(shorter)]).result
         (report,) = result.peers
         assert (report.used_for, report.reason, report.bytes) == ("features", "", 104 + place)
         assert np.isfinite(result.detections.boxes).all()
         told.append(result.detections)
-    complete = FeatureReceiver(model.method).fuse(own, features, [whole]).detections
+    complete = ego.fuse(own, [receive(whole)]).result.detections
     np.testing.assert_array_equal(told[-1].boxes, complete.boxes)
 
 
@@ -277,7 +289,7 @@ def test_a_message_is_explained_by_maps(profile):
     who = sender(profile, budget_bytes=500)
     who.hear(demand(LEFT_HALF))
     data = send(who, profile)
-    maps = who.explain(FRAME, FEATURES[profile], data)
+    maps = who.explain(Given(FRAME, FEATURES[profile], CARS), who.request, data)
     stride = 4 if profile == "patches" else 2
     assert maps.grid.shape == maps.supply.shape == maps.wanted.shape == (32 // stride, 64 // stride)
     assert set(np.flatnonzero(maps.sent)) == set(read(data, profile).layers[0].cells)
@@ -301,3 +313,69 @@ def test_sending_leaves_torch_as_it_was():
     send(sender(selection="random"))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.is_grad_enabled()
+
+
+def cloud_of(points: int = 500) -> AgentFrame:
+    cloud = np.random.default_rng(0).uniform(-50, 50, (points, 4)).astype(np.float32)
+    cloud[:, 3] = 0.5
+    return AgentFrame("unit", "infrastructure", 1234, transform_from_planar(5, 6, 0.5), cloud)
+
+
+def boxes(count: int) -> Detections:
+    found = np.tile([1.0, 2.0, 0.0, 4.0, 2.0, 1.5, 0.0], (count, 1))
+    found[:, 0] = np.arange(count)
+    scores = np.linspace(0.1, 0.9, count).astype(np.float32)
+    return Detections(found, scores, np.zeros(count, np.int64), np.zeros(count, np.uint8))
+
+
+def write(fusion: FusionKind, count: int, sequence: int, budget_bytes: int | None = None) -> bytes:
+    """Return the message of `count` boxes or of 500 points; its detector is not asked."""
+    model = SimpleNamespace(name="none", method=None, detector=SimpleNamespace(fingerprint=b"12345678"))
+    sender = Sender("unit", model, fusion, budget_bytes=budget_bytes)
+    return sender.message(Given(cloud_of(), None, boxes(count)), sequence, None)
+
+
+def boxes_message(count: int, sequence: int, budget_bytes: int | None = None) -> bytes:
+    return write("late", count, sequence, budget_bytes)
+
+
+def test_objects_carry_pose_stamp_and_fingerprint():
+    message = decode(boxes_message(3, 9))
+    assert (message.sender, message.sequence, message.stamp_ns) == ("unit", 9, 1234)
+    assert message.fingerprint == b"12345678"
+    np.testing.assert_allclose(message.T_world_agent, cloud_of().T_world_agent, atol=1e-6)
+    assert decode_objects(message.payload).boxes[:, 0].tolist() == [2, 1, 0]
+
+
+def test_the_sequence_wraps():
+    data = boxes_message(1, 2**32 + 3)
+    assert decode(data).sequence == 3
+
+
+@given(st.integers(106, 2000))
+def test_objects_fill_the_budget_with_the_best(budget):
+    data = boxes_message(50, 0, budget)
+    read = decode_objects(decode(data).payload)
+    expected = min(50, (budget - 106) // 17)
+    assert len(data) == 106 + 17 * expected <= budget
+    assert read.boxes[:, 0].tolist() == list(range(49, 49 - expected, -1))
+
+
+@settings(max_examples=30)
+@given(st.integers(109, 6000))
+def test_points_are_thinned_evenly_into_the_budget(budget):
+    data = write("early", 1, 0, budget)
+    sent = decode_points(decode(data).payload)
+    assert len(data) <= budget
+    # Random coordinates do not compress: what is missing is at most a few points.
+    assert len(sent) >= min(500, (budget - 109) / 7 * 0.9 - 3)
+    if len(sent) > 1:
+        source = [int(np.argmin(np.abs(cloud_of().points[:, :3] - xyz).sum(1))) for xyz in sent[:, :3]]
+        assert max(np.diff(source)) <= np.ceil(500 / len(sent))
+
+
+@pytest.mark.parametrize(("fusion", "smallest"), [("late", 106), ("early", 109)])
+def test_a_budget_below_an_empty_message_of_boxes_or_points_names_the_smallest(fusion, smallest):
+    with pytest.raises(CosenseError, match=f"budget of {smallest - 1} bytes .* takes {smallest}"):
+        write(fusion, 1, 0, smallest - 1)
+    assert len(write(fusion, 1, 0, smallest)) == smallest

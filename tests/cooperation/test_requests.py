@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.cooperation.feature_receiver import FeatureReceiver
+from cosense.cooperation.requests import write_requests
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar
 from cosense.messages.demand import MAX_DEMAND_BYTES, decode_demand
@@ -33,6 +33,7 @@ from tests.cooperation.pair import (
     UNIT,
     both_profiles,
     from_unit,
+    fuse_with,
 )
 
 
@@ -45,16 +46,15 @@ def demanded(data: bytes):
 @both_profiles
 @pytest.mark.parametrize("senders", [0, 1])
 def test_one_demand_for_everybody_as_long_as_there_is_one_sender(profile, senders):
-    receiver = FeatureReceiver(MODELS[profile].method)
-    receiver.fuse(OWN, FEATURES[profile], [from_unit(profile)][:senders])
-    demands = receiver.demands(OWN, FEATURES[profile])
+    messages = [from_unit(profile)][:senders]
+    demands = fuse_with(MODELS[profile], *messages, features=FEATURES[profile]).requests
     assert list(demands) == [""]
     demand = demanded(demands[""])
     assert (demand.addressee, demand.stamp_ns) == ("", NOW)
     np.testing.assert_allclose(demand.T_world_ego, T_WORLD_EGO, atol=1e-6)
-    request = MODELS[profile].method.request(FEATURES[profile])
-    np.testing.assert_array_equal(demand.wanted, request.wanted)
-    assert demand.grid.cell_m == pytest.approx(request.grid.cell_m)
+    asked = MODELS[profile].method.request(FEATURES[profile])
+    np.testing.assert_array_equal(demand.wanted, asked.wanted)
+    assert demand.grid.cell_m == pytest.approx(asked.grid.cell_m)
     assert len(demands[""]) <= (MAX_DEMAND_BYTES if profile == "patches" else MAX_PAYLOAD_BYTES)
 
 
@@ -62,18 +62,20 @@ def test_one_demand_for_everybody_as_long_as_there_is_one_sender(profile, sender
 @given(st.integers(0, 100), st.floats(0, 1))
 def test_a_demand_of_the_product_profile_never_exceeds_its_limit(seed, share):
     model = large()
-    counts = np.random.default_rng(seed).random(model.detector.grid.shape) < share
+    grid = model.detector.grid
+    counts = np.random.default_rng(seed).random(grid.shape) < share
     features = dataclasses.replace(
-        FEATURES["patches"], grid=model.detector.grid, point_counts=torch.from_numpy(counts.astype(np.int64))
+        FEATURES["patches"], grid=grid, point_counts=torch.from_numpy(counts.astype(np.int64))
     )
-    for data in FeatureReceiver(model.method).demands(OWN, features).values():
+    asked = model.method.request(features)
+    for data in write_requests(decode(OWN), asked, []).values():
         assert len(data) <= MAX_DEMAND_BYTES
         wanted = demanded(data)
         # It may ask for too much, never for too little.
-        exact = model.method.request(features)
-        edge = round(wanted.grid.cell_m / exact.grid.cell_m)
-        rows, columns = exact.wanted.shape
-        assert np.kron(wanted.wanted, np.ones((edge, edge), bool))[:rows, :columns][exact.wanted].all()
+        exact = asked.wanted
+        coarser = round(wanted.grid.cell_m / asked.grid.cell_m)
+        written = np.kron(wanted.wanted, np.ones((coarser, coarser), bool))
+        assert written[: exact.shape[0], : exact.shape[1]][exact].all()
 
 
 _LARGE: list[Model] = []
@@ -82,12 +84,7 @@ _LARGE: list[Model] = []
 def large() -> Model:
     """Return a model with a map as large as the shipped ones, made once."""
     if not _LARGE:
-        config = dataclasses.replace(
-            PATCHES,
-            detector=dataclasses.replace(PATCHES.detector, range_m=(-102.4, -51.2, -12.0, 102.4, 51.2, 5.0)),
-            sharing=dataclasses.replace(PATCHES.sharing, wanted_below_points=32),
-        )
-        _LARGE.append(cooperative(config))
+        _LARGE.append(cooperative(PATCHES.with_range(102.4, 51.2).with_sharing(wanted_below_points=32)))
     return _LARGE[0]
 
 
@@ -100,12 +97,11 @@ def test_several_senders_are_each_told_what_is_still_missing():
     for agent in (left, right):
         boxes = transform_boxes(invert(agent.T_world_agent) @ T_WORLD_EGO, near.boxes)
         messages.append(objects_message(agent, dataclasses.replace(near, boxes=boxes)))
-    receiver = FeatureReceiver(MODELS["patches"].method)
-    receiver.fuse(OWN, FEATURES["patches"], messages)
     blind = dataclasses.replace(
         FEATURES["patches"], point_counts=torch.zeros_like(FEATURES["patches"].point_counts)
     )
-    demands = {name: demanded(data) for name, data in receiver.demands(OWN, blind).items()}
+    _, requests = fuse_with(MODELS["patches"], *messages, features=blind)
+    demands = {name: demanded(data) for name, data in requests.items()}
     assert set(demands) == {"left", "right"}
     assert all(demand.addressee == name for name, demand in demands.items())
     assert demands["right"].wanted.all()
@@ -114,9 +110,8 @@ def test_several_senders_are_each_told_what_is_still_missing():
 
 
 def test_a_sender_that_left_is_not_asked_any_more():
-    receiver = FeatureReceiver(MODELS["patches"].method)
     second = from_unit("patches", agent=dataclasses.replace(UNIT, agent_id="second"))
-    receiver.fuse(OWN, FEATURES["patches"], [from_unit("patches"), second])
-    assert set(receiver.demands(OWN, FEATURES["patches"])) == {"unit", "second"}
-    receiver.fuse(OWN, FEATURES["patches"], [second])
-    assert set(receiver.demands(OWN, FEATURES["patches"])) == {""}
+    features = FEATURES["patches"]
+    both = fuse_with(MODELS["patches"], from_unit("patches"), second, features=features)
+    assert set(both.requests) == {"unit", "second"}
+    assert set(fuse_with(MODELS["patches"], second, features=features).requests) == {""}

@@ -1,0 +1,236 @@
+"""Admission: which messages of others the ego uses, for what, and why not for more.
+
+One loop for every kind of fusion. A message is decoded once, when it comes (`receive`); for each frame it is
+then checked in this order: it could be read; the fusion uses its kind; its sender is neither the ego nor has
+sent another one for this frame; there are not too many senders; every check of `cosense.trust` passes; and
+its payload, its age and the poses allow what a reader of this module makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.cooperation.gate import AdmissionSettings, features_refusal, judge, refusal, reliability
+from cosense.cooperation.merge import is_ego_body
+from cosense.geometry.transforms import invert, transform_points
+from cosense.messages.chunks import LayerSpec, ReceivedLayer
+from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
+from cosense.messages.features import decode_features
+from cosense.messages.late_boxes import LateBoxes
+from cosense.messages.objects import decode_objects
+from cosense.messages.points import decode_points
+from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
+from cosense.methods.base import Admitted, known_velocities
+from cosense.scene_graph.correction.pose_correction import Place, Placed
+from cosense.sensing.detections import Detections, Source
+from cosense.trust.base import Check, TrustContext
+
+T = TypeVar("T")
+# Reads an admitted message of a given age (ms): its content, what it is used for, and why not for more.
+# Raises MessageError where it is of no use.
+Reader = Callable[[Message, float], tuple[T, UsedFor, str]]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message as it came, decoded.
+
+    Attributes:
+        bytes: length of the encoded message.
+        message: what it says, None where it cannot be read.
+        fault: why it cannot be read, else empty.
+    """
+
+    bytes: int
+    message: Message | None
+    fault: str = ""
+
+
+def receive(data: bytes) -> Received:
+    """Decode a message; what cannot be read is kept, so that it is reported."""
+    try:
+        return Received(len(data), decode(data))
+    except MessageError as error:
+        return Received(len(data), None, str(error))
+
+
+def admit(
+    received: Sequence[Received],
+    ego: Message,
+    kinds: Collection[PayloadKind],
+    read: Reader[T],
+    settings: AdmissionSettings,
+    checks: Sequence[Check] = (),
+) -> tuple[list[T], list[PeerReport]]:
+    """Judge the messages of one frame.
+
+    Args:
+        received: messages as they came; the first usable one of each sender counts.
+        ego: the ego's own message, against whose stamp and pose the others are judged.
+        kinds: kinds of message that the fusion uses.
+        read: makes of a message what is fused, or refuses it.
+        settings: limits.
+        checks: what else a message has to pass.
+
+    Returns:
+        what was read of the admitted messages, by name of the sender, and a report for each message in the
+        order given.
+    """
+    admitted: dict[str, T] = {}
+    reports: list[PeerReport] = []
+    for item in received:
+        message = item.message
+        if message is None:
+            reports.append(PeerReport(UNKNOWN, item.bytes, "nothing", item.fault))
+            continue
+        age_ms = (ego.stamp_ns - message.stamp_ns) / 1e6
+        used_for: UsedFor = "nothing"
+        try:
+            _check(message, ego, kinds, admitted, settings)
+            for check in checks:
+                objection = check(message, TrustContext(ego, age_ms))
+                if objection:
+                    raise MessageError(objection)
+            admitted[message.sender], used_for, reason = read(message, age_ms)
+        except MessageError as error:
+            reason = str(error)
+        reports.append(PeerReport(message.sender, item.bytes, used_for, reason, age_ms, message.kind.name))
+    # Equal scores rank in the order given: which message came first must not decide.
+    return [admitted[sender] for sender in sorted(admitted)], reports
+
+
+def _check(
+    message: Message,
+    ego: Message,
+    kinds: Collection[PayloadKind],
+    senders: Collection[str],
+    settings: AdmissionSettings,
+) -> None:
+    """Raise MessageError that says why a message is not even read."""
+    if message.kind not in kinds:
+        used = " and ".join(kind.name for kind in kinds) or "no messages"
+        raise MessageError(f"carries {message.kind.name}, this fusion uses {used}")
+    if message.sender == ego.sender or message.sender in senders:
+        raise MessageError("the sender is the ego itself or has sent another message for this frame")
+    if len(senders) >= settings.max_senders:
+        raise MessageError(f"more than {settings.max_senders} senders")
+
+
+def read_points(
+    message: Message, age_ms: float, ego: Message, settings: AdmissionSettings
+) -> tuple[NDArray[np.float32], UsedFor, str]:
+    """Return the points (N,4) of a POINTS message in the ego frame."""
+    reason = refusal(message, age_ms, ego.pose_covariance, settings.max_age_ms, settings)
+    if reason:
+        raise MessageError(reason)
+    points = decode_points(message.payload)
+    xyz = transform_points(invert(ego.T_world_agent) @ message.T_world_agent, points[:, :3])
+    return np.column_stack([xyz, points[:, 3]]), "points", ""
+
+
+def read_boxes(
+    message: Message,
+    age_ms: float,
+    ego: Message,
+    place: Place,
+    roof_below_sensor_m: float,
+    settings: AdmissionSettings,
+) -> tuple[Admitted, UsedFor, str]:
+    """Return the boxes of an OBJECTS message for late fusion, which takes them as they were measured."""
+    placed = place(message, ego)
+    reason = refusal(placed.message, age_ms, placed.ego_covariance, settings.max_age_ms, settings)
+    # Late fusion believes a box or does not; where its place is in doubt it does not.
+    if reason or placed.objection:
+        raise MessageError(reason or placed.objection)
+    boxes = _without_velocities(decode_objects(message.payload))
+    return _admitted(placed, "boxes", False, age_ms, ego, (), boxes, roof_below_sensor_m), "boxes", ""
+
+
+def read_features(
+    message: Message,
+    age_ms: float,
+    ego: Message,
+    place: Place,
+    roof_below_sensor_m: float,
+    specs: Sequence[LayerSpec],
+    shape: tuple[int, int],
+    settings: AdmissionSettings,
+) -> tuple[Admitted, UsedFor, str]:
+    """Return what may be fused of a FEATURES or OBJECTS message: features and boxes, or boxes alone.
+
+    Args:
+        message: of another agent.
+        age_ms: how long before the ego's cloud it was measured.
+        ego: the ego's own message.
+        place: says where the sender is.
+        roof_below_sensor_m: see `MergeSettings`.
+        specs: layers of the ego's model.
+        shape: (H,W) of its pillar grid.
+        settings: limits.
+    """
+    placed = place(message, ego)
+    use, reason = judge(placed.message, age_ms, placed.ego_covariance, ego.fingerprint, settings)
+    reason = "; ".join(part for part in (placed.objection, reason) if part)
+    if use == "nothing":
+        raise MessageError(reason)
+    # Whatever the model: boxes of a message that is fresh and certain are drawn into the ego's maps.
+    is_precise = not placed.objection and not features_refusal(
+        placed.message, age_ms, placed.ego_covariance, settings
+    )
+    layers: tuple[ReceivedLayer, ...] = ()
+    if message.kind == PayloadKind.OBJECTS:
+        boxes = _without_velocities(decode_objects(message.payload))
+        reason = reason or "carries no features"
+    else:
+        payload = decode_features(message.payload)
+        boxes, layers = payload.boxes, () if reason else payload.layers(specs, shape)
+    used_for: Literal["features", "boxes"] = "boxes" if reason else "features"
+    content = _admitted(placed, used_for, is_precise, age_ms, ego, layers, boxes, roof_below_sensor_m)
+    return content, used_for, reason
+
+
+def _admitted(
+    placed: Placed,
+    use: Literal["features", "boxes"],
+    is_precise: bool,
+    age_ms: float,
+    ego: Message,
+    layers: tuple[ReceivedLayer, ...],
+    sent: LateBoxes,
+    roof_below_sensor_m: float,
+) -> Admitted:
+    """Put a message where it belongs in the ego frame by now."""
+    message, age_s = placed.message, age_ms / 1e3
+    T_ego_sender = invert(ego.T_world_agent) @ message.T_world_agent
+    boxes = _moved(sent, age_s).transformed(T_ego_sender, Source.LATE)
+    sure = reliability(
+        boxes, sent.velocities_mps, T_ego_sender, message.pose_covariance, placed.ego_covariance, age_ms
+    )
+    others = ~is_ego_body(boxes.boxes, roof_below_sensor_m)
+    return Admitted(
+        sender=message.sender,
+        use=use,
+        is_precise=is_precise,
+        T_ego_sender=T_ego_sender,
+        age_s=age_s,
+        layers=layers,
+        sent=sent,
+        boxes=boxes[others],
+        reliability=sure[others],
+    )
+
+
+def _without_velocities(detections: Detections) -> LateBoxes:
+    return LateBoxes(detections, np.full((len(detections), 2), np.nan))
+
+
+def _moved(boxes: LateBoxes, age_s: float) -> Detections:
+    """Return the boxes where they are by now, in the frame in which they were sent."""
+    moved = boxes.detections.boxes.copy()
+    moved[:, :2] += known_velocities(boxes) * age_s
+    return replace(boxes.detections, boxes=moved)

@@ -1,0 +1,300 @@
+"""The ego: its own view of a moment and the messages of others in, boxes out, and what to ask for next.
+
+    received ──► admission ──► placed by pose, age, graphs ──► fusion of this kind ──► joint merge ──► boxes
+                                                                     └──► requests for the next frame
+
+The same object runs offline and in the live fusion node. What it remembers from frame to frame is by what the
+poses of others are wrong for long. Without any usable message the result is the ego's own boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from cosense.cooperation.admission import (
+    Reader,
+    Received,
+    admit,
+    read_boxes,
+    read_features,
+    read_points,
+)
+from cosense.cooperation.gate import AdmissionSettings
+from cosense.cooperation.kinds import FEATURE_KINDS, FusionKind, check_fusion, check_registration
+from cosense.cooperation.merge import MergeSettings, is_ego_body, merge
+from cosense.cooperation.perceived import Perceived
+from cosense.cooperation.requests import write_requests
+from cosense.cooperation.result import FusionResult
+from cosense.cooperation.sender import Sender
+from cosense.detectors.base import BevFeatures, Encoded
+from cosense.errors import CosenseError
+from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
+from cosense.messages.objects import decode_objects
+from cosense.messages.reports import PeerReport, UsedFor
+from cosense.methods.base import Admitted, Method
+from cosense.methods.model import Model
+from cosense.scene_graph.correction.pose_correction import Heard, Place, PoseCorrection, as_sent
+from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload_kind, read_surroundings
+from cosense.sensing.detections import Detections, Source
+from cosense.sensing.frame import AgentFrame
+from cosense.trust.base import find_checks
+
+_USED_KINDS: dict[FusionKind, tuple[PayloadKind, ...]] = {
+    "none": (),
+    "late": (PayloadKind.OBJECTS,),
+    "early": (PayloadKind.POINTS,),
+    "intermediate": (PayloadKind.FEATURES, PayloadKind.OBJECTS),
+    "hybrid": (PayloadKind.FEATURES, PayloadKind.OBJECTS),
+}
+# Kinds of fusion that need no network.
+_BOXES_ALONE: tuple[FusionKind, ...] = ("none", "late")
+
+
+@dataclass(frozen=True)
+class OwnView:
+    """What the ego itself knows of a moment.
+
+    Attributes:
+        message: its own OBJECTS message, whose boxes, pose, stamp and model count.
+        encoded: its maps, None where features are not fused.
+        surroundings: what surrounds it, None where poses are taken as sent.
+        frame: what it measured, None where points are not fused.
+    """
+
+    message: Message
+    encoded: Encoded | None = None
+    surroundings: Surroundings | None = None
+    frame: AgentFrame | None = None
+
+
+class Fused(NamedTuple):
+    """What comes of one frame: what the ego knows, and its encoded requests for the next one by addressee."""
+
+    result: FusionResult
+    requests: Mapping[str, bytes]
+
+
+class Ego:
+    """The agent that fuses; call `fuse` once a frame, in the order of time.
+
+    Attributes:
+        admission: limits of what messages may do; may be set at any time.
+        merging: how boxes are merged; may be set at any time.
+    """
+
+    def __init__(
+        self,
+        model: Model | None,
+        fusion: FusionKind,
+        *,
+        registration: str = NONE,
+        admission: AdmissionSettings | None = None,
+        merging: MergeSettings | None = None,
+        trust: Sequence[str] = (),
+    ) -> None:
+        """Start.
+
+        Args:
+            model: of the ego; None where boxes alone are fused, which needs no network.
+            fusion: how the agents work together.
+            registration: how the poses of others are corrected.
+            admission: see above.
+            merging: see above.
+            trust: names of the checks of `cosense.trust` that a message has to pass.
+
+        Raises:
+            CosenseError: an unknown kind of fusion, registration or check, or a model that shares nothing.
+        """
+        check_registration(registration, fusion)
+        if model is None:
+            if fusion not in _BOXES_ALONE:
+                raise CosenseError(
+                    f"fusion '{fusion}' needs a model, only {' and '.join(_BOXES_ALONE)} do without"
+                )
+        else:
+            check_fusion(fusion, model)
+        self._model = model
+        self._fusion = fusion
+        self._registration = registration
+        self._checks = find_checks(trust)
+        self.admission = admission or AdmissionSettings()
+        self.merging = merging or MergeSettings()
+        self._newest_ns: int | None = None
+        self._correction = PoseCorrection(registration)
+
+    @property
+    def registrations(self) -> Mapping[str, Heard]:
+        """How the surroundings of each sender were registered in the newest frame, by sender."""
+        return self._correction.registrations
+
+    def view(self, own: Perceived, sequence: int) -> OwnView:
+        """Return what the ego sees itself, through the same bytes as everybody's.
+
+        Args:
+            own: what its detector makes of the frame.
+            sequence: counts the frames.
+        """
+        frame, model = own.frame, self._model
+        assert model is not None
+        if self._fusion == "early":
+            return OwnView(_header(frame, model.detector.fingerprint), frame=frame)
+        # Boxes alone are enough: the ego's features never leave it.
+        sender = Sender(frame.agent_id, model, "late", registration=self._registration)
+        data = sender.message(own, sequence, None)
+        assert data is not None
+        return OwnView(
+            decode(data),
+            own.encoded if self._fusion in FEATURE_KINDS else None,
+            self._own_surroundings(sender, own, sequence),
+        )
+
+    def fuse(self, own: OwnView, received: Sequence[Received]) -> Fused:
+        """Fuse one frame.
+
+        Args:
+            own: what the ego knows of the moment by itself.
+            received: messages of others, as they came. What cannot be used becomes a report, never an error.
+
+        Raises:
+            MessageError: the ego's own message is broken or of another kind than OBJECTS.
+        """
+        ego = own.message
+        if ego.kind != PayloadKind.OBJECTS:
+            raise MessageError(f"the ego's own message carries {ego.kind.name}, expected OBJECTS")
+        self._follow(ego.stamp_ns)
+        others, for_poses = self._parted(received)
+        place, pose_reports = self._correct(own, for_poses)
+        if self._fusion == "early":
+            detections, reports = self._fuse_points(own, others)
+            return Fused(FusionResult(detections, reports), {})
+        admitted, reports = admit(
+            others, ego, _USED_KINDS[self._fusion], self._reader(own, place), self.admission, self._checks
+        )
+        method = self._method
+        candidates = self._candidates(own, admitted)
+        averages_boxes = method is not None and method.averages_boxes
+        detections = merge(candidates, self.merging, averages_boxes=averages_boxes)
+        requests = {} if method is None else write_requests(ego, method.request(_encoded(own)), admitted)
+        request_bytes = {addressee: len(data) for addressee, data in requests.items()}
+        return Fused(FusionResult(detections, [*reports, *pose_reports], request_bytes), requests)
+
+    @property
+    def _method(self) -> Method | None:
+        """The method whose features are fused, None where none are."""
+        return self._model.method if self._model is not None and self._fusion in FEATURE_KINDS else None
+
+    def _follow(self, stamp_ns: int) -> None:
+        """Forget what was learned of the senders where time goes back: that is another recording."""
+        if self._newest_ns is not None and stamp_ns < self._newest_ns:
+            self._correction = PoseCorrection(self._registration)
+        self._newest_ns = stamp_ns
+
+    def _parted(self, received: Sequence[Received]) -> tuple[list[Received], list[Received]]:
+        """Return the messages that are fused, and those by which poses are corrected."""
+        parts: tuple[list[Received], list[Received]] = ([], [])
+        kind = None if self._registration == NONE else payload_kind(self._registration)
+        for item in received:
+            parts[item.message is not None and item.message.kind == kind].append(item)
+        return parts
+
+    def _correct(self, own: OwnView, received: Sequence[Received]) -> tuple[Place, list[PeerReport]]:
+        """Register the surroundings of the senders with the ego's own.
+
+        Returns:
+            what says where each sender is, and a report for each message.
+        """
+        if self._registration == NONE:
+            return as_sent, []
+        graphs, reports = admit(
+            received,
+            own.message,
+            (payload_kind(self._registration),),
+            lambda message, age_ms: (message, "pose", ""),
+            self.admission,
+            self._checks,
+        )
+        if own.surroundings is None:
+            refusals = ["the ego has no scene graph of its own"] * len(graphs)
+        else:
+            refusals = self._correction.hear(own.surroundings, graphs)
+        reason_of = {graph.sender: reason for graph, reason in zip(graphs, refusals, strict=True)}
+        return self._correction.place, [
+            replace(report, used_for="nothing", reason=reason_of[report.sender])
+            if report.used_for == "pose" and reason_of[report.sender]
+            else report
+            for report in reports
+        ]
+
+    def _reader(self, own: OwnView, place: Place) -> Reader[Admitted]:
+        """Return what reads the messages of this kind of fusion."""
+        method, roof_m = self._method, self.merging.roof_below_sensor_m
+
+        def read(message: Message, age_ms: float) -> tuple[Admitted, UsedFor, str]:
+            if method is None:
+                return read_boxes(message, age_ms, own.message, place, roof_m, self.admission)
+            shape = _encoded(own).grid.shape
+            return read_features(
+                message, age_ms, own.message, place, roof_m, method.specs, shape, self.admission
+            )
+
+        return read
+
+    def _candidates(self, own: OwnView, admitted: Sequence[Admitted]) -> Detections:
+        """Return the boxes of all sources in the ego frame, before they are merged."""
+        boxes = decode_objects(own.message.payload)
+        if self._method is None:
+            return Detections.concatenate([boxes, *(other.boxes for other in admitted)])
+        return self._method.fuse(_encoded(own), boxes, admitted, with_boxes=self._fusion == "hybrid")
+
+    def _fuse_points(self, own: OwnView, received: Sequence[Received]) -> tuple[Detections, list[PeerReport]]:
+        """Detect in the ego's points, used as measured, and in those of the others together."""
+        assert self._model is not None
+        assert own.frame is not None
+        clouds, reports = admit(
+            received,
+            own.message,
+            _USED_KINDS["early"],
+            lambda message, age_ms: read_points(message, age_ms, own.message, self.admission),
+            self.admission,
+            self._checks,
+        )
+        detector = self._model.detector
+        if not clouds:
+            return detector.detect(own.frame), reports
+        joint = np.concatenate([own.frame.points, *clouds])
+        found = detector.detect(replace(own.frame, points=joint))
+        others = found[~is_ego_body(found.boxes, self.merging.roof_below_sensor_m)]
+        return replace(others, sources=np.full(len(others), Source.FUSED, dtype=np.uint8)), reports
+
+    def _own_surroundings(self, sender: Sender, own: Perceived, sequence: int) -> Surroundings | None:
+        if self._registration == NONE:
+            return None
+        if payload_kind(self._registration) == PayloadKind.POINTS:
+            # All points, not only those that are worth sending.
+            return Cloud.of(own.frame)
+        data = sender.surroundings(own, sequence)
+        assert data is not None
+        return read_surroundings(decode(data), self._registration)
+
+
+def _encoded(own: OwnView) -> BevFeatures:
+    assert isinstance(own.encoded, BevFeatures)
+    return own.encoded
+
+
+def _header(frame: AgentFrame, fingerprint: bytes) -> Message:
+    """Return a message of the ego that says when and where it measured, without any box."""
+    return Message(
+        kind=PayloadKind.OBJECTS,
+        sender=frame.agent_id,
+        sequence=0,
+        stamp_ns=frame.stamp_ns,
+        T_world_agent=frame.T_world_agent,
+        pose_covariance=frame.pose_covariance,
+        fingerprint=fingerprint,
+        payload=b"",
+    )

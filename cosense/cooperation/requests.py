@@ -1,0 +1,104 @@
+"""Requests: where the ego asks to be told more, written by the ego and read by each sender.
+
+One request for everybody as long as there is at most one sender. Several senders each get one of their own:
+what the ego cannot see, without the cells in which another sender, who is nearer, has just reported a box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosense.detectors.box_maps import middle_cells
+from cosense.messages.demand import DemandMap, decode_demand, encode_demand
+from cosense.messages.envelope import (
+    MAX_PAYLOAD_BYTES,
+    Message,
+    MessageError,
+    PayloadKind,
+    decode,
+    encode,
+    envelope_bytes,
+)
+from cosense.methods.base import Admitted, RequestMap
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.grid import BevGrid
+
+# What the ego could not see longer ago says little about what it cannot see now.
+_MAX_AGE_NS = 1_000_000_000
+# Sensors at 10 Hz are not synchronised: the ego may have measured up to a period after the sender.
+_MAX_AHEAD_NS = 100_000_000
+
+
+def write_requests(ego: Message, wanted: RequestMap, admitted: Sequence[Admitted]) -> dict[str, bytes]:
+    """Return the encoded DEMAND messages for the next frame, by addressee ("" for everybody).
+
+    Args:
+        ego: the ego's own message, whose pose and stamp fix the map to the world.
+        wanted: where the ego cannot see by itself.
+        admitted: what the senders have contributed to this frame.
+    """
+    maps = {"": wanted.wanted}
+    if len(admitted) > 1:
+        maps = {
+            sender.sender: wanted.wanted & ~_reported_by_nearer(sender, admitted, wanted.grid)
+            for sender in admitted
+        }
+    room_bytes = MAX_PAYLOAD_BYTES
+    if wanted.max_bytes is not None:
+        room_bytes = wanted.max_bytes - envelope_bytes(ego.sender)
+    return {
+        addressee: encode(
+            replace(
+                ego,
+                kind=PayloadKind.DEMAND,
+                payload=encode_demand(
+                    DemandMap(addressee, ego.stamp_ns, ego.T_world_agent, wanted.grid, cells), room_bytes
+                ),
+            )
+        )
+        for addressee, cells in maps.items()
+    }
+
+
+def read_request(data: bytes, agent_id: str) -> DemandMap | None:
+    """Return what a DEMAND message asks for, None if it is addressed to another agent.
+
+    Raises:
+        MessageError: it cannot be read or is of another kind.
+    """
+    message = decode(data)
+    if message.kind != PayloadKind.DEMAND:
+        raise MessageError(f"carries {message.kind.name}, expected DEMAND")
+    demand = decode_demand(message.payload, message.T_world_agent, message.stamp_ns)
+    return demand if demand.addressee in ("", agent_id) else None
+
+
+def wanted_places(
+    request: DemandMap | None, frame: AgentFrame, xy_m: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return (K,): which places (K,2) on the ground of a sender's frame the ego wants to be told of.
+
+    All of them are wanted as long as there is no request that is fresh.
+    """
+    if request is None or not -_MAX_AHEAD_NS <= frame.stamp_ns - request.stamp_ns <= _MAX_AGE_NS:
+        return np.ones(len(xy_m), dtype=np.bool_)
+    return request.at(frame.T_world_agent, xy_m)
+
+
+def _reported_by_nearer(sender: Admitted, admitted: Sequence[Admitted], grid: BevGrid) -> NDArray[np.bool_]:
+    """Return (H,W): the cells with a box of another sender that is nearer to it than this one."""
+    reported = np.zeros(grid.shape, dtype=np.bool_)
+    for other in admitted:
+        if other.sender == sender.sender:
+            continue
+        places = other.boxes.boxes[:, :2]
+        nearer = np.linalg.norm(places - other.T_ego_sender[:2, 3], axis=1) < np.linalg.norm(
+            places - sender.T_ego_sender[:2, 3], axis=1
+        )
+        cells, inside = middle_cells(other.boxes.boxes, grid)
+        reported[tuple(cells[inside & nearer].T)] = True
+    return reported
