@@ -80,8 +80,8 @@ class Heard:
     """What the ego has made of a sender's surroundings in the frame at hand.
 
     Attributes:
-        surroundings: as sent.
-        registration: of it with the ego's, where senders were registered with each other with what that adds;
+        surroundings: what the sender has sent.
+        registration: its registration with the ego's, with what registrations between senders add;
             `inliers` are pairs of nodes of the ego and of this sender.
     """
 
@@ -110,7 +110,7 @@ class PoseCorrection:
     """One ego in one sequence: once a frame call `hear`, then `place` for each message.
 
     Attributes:
-        registrations: by sender, of the frame at hand.
+        registrations: registrations of the newest frame, by sender.
     """
 
     def __init__(self, registration: str) -> None:
@@ -149,7 +149,7 @@ class PoseCorrection:
         """Return a message with what is believed of its sender's pose.
 
         Args:
-            message: of a sender.
+            message: message of a sender.
             ego: the ego's own message: relative to its pose.
         """
         finding = self._findings.get(message.sender)
@@ -167,9 +167,9 @@ class PoseCorrection:
         """Find out what is wrong with a sender's pose; returns why that cannot be said, else nothing.
 
         Args:
-            own: of the ego.
-            other: of the sender, as sent.
-            result: of both.
+            own: surroundings of the ego.
+            other: surroundings of the sender, as sent.
+            result: registration of both.
         """
         name, stamp_ns = other.agent_id, other.stamp_ns
         if result.status is Status.GATED:
