@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cosense.detectors.base import BevDetector
 from cosense.detectors.head import DETECTED_CLASSES
-from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
+from cosense.evaluation.metrics.matching import match_frame
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass

@@ -11,8 +11,8 @@ import torch
 
 from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
-from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.average_precision import average_precision
+from cosense.evaluation.metrics.matching import match_frame
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import ObjectClass
 from cosense.training.config import TrainingConfig

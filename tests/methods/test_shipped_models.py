@@ -9,7 +9,7 @@ from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import CooperativeFrame
-from cosense.evaluation import match_frame
+from cosense.evaluation.metrics.matching import match_frame
 from cosense.methods.calibration import FILE_NAME
 from cosense.methods.model import Model, load_model
 from cosense.model_folders import WEIGHTS, find_model

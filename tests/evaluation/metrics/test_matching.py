@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosense.evaluation import match_frame
 from cosense.evaluation.metrics.matching import (
     NOT_MATCHED,
     iou_matrix,
     match_by_detection,
     match_by_ground_truth,
+    match_frame,
 )
 
 

@@ -78,7 +78,7 @@ def content(scenes: Scenes, model: Model, results: list[PointResult], seed: int 
 def test_a_point_gives_what_evaluate_gives(
     scenes: Scenes, model: Model, tmp_path: Path, point: Point
 ) -> None:
-    # Among other points, so that these are told to leave no trace in it.
+    # Among other points, which must leave no trace in it.
     others = [
         ALONE,
         Point("tiny", "hybrid", loss=0.5),
