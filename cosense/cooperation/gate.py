@@ -2,9 +2,10 @@
 
 Three things reduce what a message is worth: age, an uncertain pose, and another model. Published feature
 fusion falls below the ego alone at 0.2 m of pose error or 100 ms of delay (CoSDH, CVPR 2025, its experiments
-on noise and delay); so features are used only within the limits that training has seen. Boxes are then still worth something, each as much as it is
-likely to lie where it says: P(IoU >= 0.5) for a Gaussian error of its place, by quadrature. For a box of
-l × w that is off by u along and v across its axis, IoU >= 0.5 is (1 - |u|/l)(1 - |v|/w) >= 2/3.
+on noise and delay); so features are used only within the limits that training has seen. Boxes are then still
+worth something, each as much as it is likely to lie where it says: P(IoU >= 0.5) for a Gaussian error of its
+place, by quadrature. For a box of l × w that is off by u along and v across its axis, IoU >= 0.5 is
+(1 - |u|/l)(1 - |v|/w) >= 2/3.
 """
 
 from __future__ import annotations
