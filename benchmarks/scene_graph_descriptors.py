@@ -32,9 +32,8 @@ from cosense.scene_graph.register.descriptors import (
 )
 from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Prior
-from cosense.training.config import SceneConfig
-from cosense.training.graph_pairs import GraphPair, load_graph_pairs
-from cosense.training.graph_validation import candidate_figures
+from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs
+from cosense.training.run_config import SceneConfig
 
 # Not the seeds of scene_graph_pairs.py.
 SCENES = (SceneConfig(("t_junction",), 570_000, 60, vehicles=2),)

@@ -37,7 +37,7 @@ from cosense.messages.objects import decode_objects
 from cosense.messages.reports import PeerReport, UsedFor
 from cosense.methods.base import Admitted, Method
 from cosense.methods.model import Model
-from cosense.scene_graph.correction.pose_correction import Heard, Place, PoseCorrection, as_sent
+from cosense.scene_graph.correction.pose_correction import Place, PoseCorrection, RegisteredSender, as_sent
 from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload_kind, read_surroundings
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
@@ -127,7 +127,7 @@ class Ego:
         self._correction = PoseCorrection(registration)
 
     @property
-    def registrations(self) -> Mapping[str, Heard]:
+    def registrations(self) -> Mapping[str, RegisteredSender]:
         """How the surroundings of each sender were registered in the newest frame, by sender."""
         return self._correction.registrations
 
@@ -220,7 +220,7 @@ class Ego:
         if own.surroundings is None:
             refusals = ["the ego has no scene graph of its own"] * len(graphs)
         else:
-            refusals = self._correction.hear(own.surroundings, graphs)
+            refusals = self._correction.update(own.surroundings, graphs)
         reason_of = {graph.sender: reason for graph, reason in zip(graphs, refusals, strict=True)}
         return self._correction.place, [
             replace(report, used_for="nothing", reason=reason_of[report.sender])

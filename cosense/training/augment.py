@@ -57,11 +57,11 @@ def augment(
     """Return a changed copy of points (N,4) and boxes (M,7).
 
     Args:
-        points: in the agent frame, x, y, z and intensity.
-        boxes: in the agent frame.
+        points: x, y, z in the agent frame and intensity.
+        boxes: boxes in the agent frame.
         all_round: whether the sensor sees to all sides, so that its front may become its rear.
-        config: how much.
-        rng: where the randomness comes from.
+        config: amounts of change.
+        rng: source of all randomness.
     """
     if rng.random() < config.mirror:
         points, boxes = mirror_y(points, boxes)

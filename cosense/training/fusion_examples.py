@@ -1,8 +1,14 @@
-"""One moment as fusion sees it in training: who sends, from where the ego thinks, what there was to find."""
+"""One moment as fusion sees it in training: who sends, from which pose, and what there was to find.
+
+Poses are wrong and messages late at random, as they are on a radio. The receiver knows the covariance of the
+poses, not their errors, as in operation.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +21,58 @@ from cosense.geometry.transforms import Matrix, transform_from_planar
 from cosense.methods.base import scaled
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
-from cosense.training.config import CooperativeTrainingConfig
-from cosense.training.cooperative_features import EncodedSample, EncodedView, read_view
+from cosense.training.encoded_moments import EncodedMoment, EncodedView, read_view
+from cosense.training.run_config import RunConfig, SceneConfig
 from cosense.training.targets import Targets, make_targets
 
 _CERTAIN = np.zeros((3, 3))
 
 
+@dataclass(frozen=True, kw_only=True)
+class MethodRunConfig(RunConfig):
+    """A training run of a way of sharing and fusing; the detector below it stays as it is.
+
+    Attributes:
+        model: folder whose config.yaml has `sharing`.
+        start_from: trained detector of the same layers, from which the weights are taken.
+        data: scenes that are learned from, simulated once, then cached.
+        validation: scenes that are never learned from.
+        crop_m: a step sees a part of the ego's range this long in x.
+        min_points: an object with fewer on every agent is not judged.
+        noisy: probability that the poses of a moment are wrong.
+        pose_noise_m: largest standard deviation of the position error of a sender then.
+        pose_noise_deg: largest standard deviation of its heading error then.
+        earlier: probability that a message is one period (100 ms) old.
+        drop: probability that a sender is silent.
+    """
+
+    train: Literal["method"] = "method"
+    model: Path
+    start_from: str
+    data: tuple[SceneConfig, ...]
+    validation: tuple[SceneConfig, ...]
+    crop_m: float = 76.8
+    min_points: int = 5
+    noisy: float = 0.3
+    pose_noise_m: float = 0.3
+    pose_noise_deg: float = 0.3
+    earlier: float = 0.1
+    drop: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_probabilities("noisy", "earlier", "drop")
+
+
 @dataclass(frozen=True)
-class Sender:
+class SendingAgent:
     """One sender in training.
 
     Attributes:
-        view: what it has encoded.
+        view: its encoded cloud.
         T_ego_sender: (4,4) by the poses that were sent, with their errors.
         boxes: its detections in the ego frame by that pose, without those around the ego itself.
-        reliability: (M,) of these, as the receiver knows it: it is told how uncertain poses are.
+        reliability: (M,) factor of their scores, from the covariance of the poses and the age.
     """
 
     view: EncodedView
@@ -38,8 +80,8 @@ class Sender:
     boxes: Detections
     reliability: NDArray[np.float64]
 
-    def told(self, count: int | None) -> Detections:
-        """Return the best boxes as the receiver believes them."""
+    def late_boxes(self, count: int | None) -> Detections:
+        """Return the best `count` boxes, None for all, with their scores scaled by the reliability."""
         return scaled(self.boxes, self.reliability)[:count]
 
 
@@ -48,14 +90,14 @@ class Example:
     """One moment.
 
     Attributes:
-        ego: what the ego has encoded.
+        ego: its own encoded cloud.
         senders: at least one.
-        targets: of the ego's head maps.
-        columns: of the head maps that this step looks at.
+        targets: targets of the ego's head maps.
+        columns: part of the head maps that this step looks at.
     """
 
     ego: EncodedView
-    senders: list[Sender]
+    senders: list[SendingAgent]
     targets: Targets
     columns: slice
 
@@ -75,41 +117,41 @@ class Example:
 
 
 def make_example(
-    sample: EncodedSample, detector: BevDetector, config: CooperativeTrainingConfig, rng: np.random.Generator
+    moment: EncodedMoment, detector: BevDetector, config: MethodRunConfig, rng: np.random.Generator
 ) -> Example:
     """Draw who sends, how old it is and how wrong the poses are."""
-    views = list(range(1, len(sample.views)))
-    heard = [index for index in views if rng.random() >= config.drop] or [views[rng.integers(len(views))]]
-    ego = read_view(*sample.views[0], detector)
+    views = list(range(1, len(moment.views)))
+    sending = [index for index in views if rng.random() >= config.drop] or [views[rng.integers(len(views))]]
+    ego = read_view(*moment.views[0], detector)
     noisy = rng.random() < config.noisy
     senders = []
-    for index in heard:
+    for index in sending:
         late = rng.random() < config.earlier
-        view = read_view(*(sample.earlier[index - 1] if late else sample.views[index]), detector)
+        view = read_view(*(moment.earlier[index - 1] if late else moment.views[index]), detector)
         share = float(rng.random()) if noisy else 0.0
         spread_m, spread_rad = share * config.pose_noise_m, share * np.deg2rad(config.pose_noise_deg)
         dx, dy, turn = rng.normal(0, (spread_m, spread_m, spread_rad))
-        T_ego_sender = sample.T_ego_world @ view.T_world_agent @ transform_from_planar(dx, dy, turn)
+        T_ego_sender = moment.T_ego_world @ view.T_world_agent @ transform_from_planar(dx, dy, turn)
         covariance = np.diag([spread_m**2, spread_m**2, spread_rad**2])
         senders.append(_sender(view, T_ego_sender, covariance, 100.0 if late else 0.0))
-    targets = targets_of(sample, ego, detector, config.min_points)
-    return Example(ego, senders, targets, _columns(sample, detector.grid.coarser(2), config, rng))
+    targets = targets_of(moment, ego, detector, config.min_points)
+    return Example(ego, senders, targets, _columns(moment, detector.grid.coarser(2), config, rng))
 
 
-def plain_example(sample: EncodedSample, detector: BevDetector, min_points: int) -> Example:
+def plain_example(moment: EncodedMoment, detector: BevDetector, min_points: int) -> Example:
     """Return a moment as it is: everybody sends, in time, with true poses; nothing is cropped."""
-    ego = read_view(*sample.views[0], detector)
-    views = [read_view(*view, detector) for view in sample.views[1:]]
-    senders = [_sender(view, sample.T_ego_world @ view.T_world_agent) for view in views]
+    ego = read_view(*moment.views[0], detector)
+    views = [read_view(*view, detector) for view in moment.views[1:]]
+    senders = [_sender(view, moment.T_ego_world @ view.T_world_agent) for view in views]
     width = detector.grid.coarser(2).shape[1]
-    return Example(ego, senders, targets_of(sample, ego, detector, min_points), slice(0, width))
+    return Example(ego, senders, targets_of(moment, ego, detector, min_points), slice(0, width))
 
 
-def targets_of(sample: EncodedSample, ego: EncodedView, detector: BevDetector, min_points: int) -> Targets:
+def targets_of(moment: EncodedMoment, ego: EncodedView, detector: BevDetector, min_points: int) -> Targets:
     """Return what the fused head should say, over the whole range."""
-    boxes = sample.boxes - np.array([0, 0, ego.features.ground_m, 0, 0, 0, 0])
-    sure = sample.num_points >= min_points
-    return make_targets(boxes, sample.classes, sure, detector.grid.coarser(2))
+    boxes = moment.boxes - np.array([0, 0, ego.features.ground_m, 0, 0, 0, 0])
+    sure = moment.num_points >= min_points
+    return make_targets(boxes, moment.classes, sure, detector.grid.coarser(2))
 
 
 def _sender(
@@ -117,21 +159,21 @@ def _sender(
     T_ego_sender: Matrix,
     covariance: NDArray[np.float64] = _CERTAIN,
     age_ms: float = 0.0,
-) -> Sender:
+) -> SendingAgent:
     boxes = view.detections.transformed(T_ego_sender, Source.LATE)
     boxes = boxes[~is_ego_body(boxes.boxes, MergeSettings().roof_below_sensor_m)]
     unknown = np.full((len(boxes), 2), np.nan)
     sure = reliability(boxes, unknown, T_ego_sender, covariance, _CERTAIN, age_ms)
-    return Sender(view, T_ego_sender, boxes, sure)
+    return SendingAgent(view, T_ego_sender, boxes, sure)
 
 
 def _columns(
-    sample: EncodedSample, grid: BevGrid, config: CooperativeTrainingConfig, rng: np.random.Generator
+    moment: EncodedMoment, grid: BevGrid, config: MethodRunConfig, rng: np.random.Generator
 ) -> slice:
     """Draw a part of the head maps that holds one of the objects; starts and ends with a cell at stride 8."""
     width = grid.shape[1]
     length = min(max(4, round(config.crop_m / grid.cell_m / 4) * 4), width)
-    sure = sample.boxes[sample.num_points >= config.min_points]
+    sure = moment.boxes[moment.num_points >= config.min_points]
     x_m = sure[rng.integers(len(sure)), 0] if len(sure) else rng.uniform(grid.range_m[0], grid.range_m[3])
     middle = (x_m - grid.range_m[0]) / grid.cell_m
     start = int(np.clip(middle - rng.uniform(0, length), 0, width - length)) // 4 * 4

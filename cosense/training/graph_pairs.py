@@ -1,14 +1,12 @@
-"""Pairs of scene graphs of one place: what a node encoder learns from.
+"""Pairs of scene graphs of one place, from which a node encoder learns, and how good its candidates are.
 
-The scenes are those of `training.cooperative_samples`, the boxes those of a detector, never ground truth. A
-graph takes some hundred milliseconds to build and a few kilobytes to keep: each scene is built once.
+The scenes are the moments of `training.samples`, the boxes those of a detector, never ground truth. A graph
+takes some hundred milliseconds to build and a few kilobytes to keep: each scene is built once.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -21,9 +19,12 @@ from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.messages.scene_graph import SceneGraph, transmitted
 from cosense.scene_graph.extract.builder import build
 from cosense.scene_graph.nodes import GROUP_OF, Nodes, graph_of
+from cosense.scene_graph.register.candidates import find_candidates
+from cosense.scene_graph.register.descriptors import Describe
+from cosense.scene_graph.register.usable_nodes import usable_nodes
 from cosense.simulation import SCENES_VERSION
-from cosense.training.config import SceneConfig
-from cosense.training.cooperative_samples import frame_of, load_cooperative_samples
+from cosense.training.run_config import SceneConfig
+from cosense.training.samples import Show, cached, silent, simulated_moment
 
 # Raised whenever `build` comes to give other graphs.
 _CACHE_VERSION = 1
@@ -36,10 +37,10 @@ class GraphPair:
     """Two agents at one moment.
 
     Attributes:
-        name: of the scene and the two agents.
+        name: family, seed and the two agents.
         a: the receiver's own graph.
         b: the sender's graph as it comes out of a message.
-        T_a_b: (4,4) where b truly is.
+        T_a_b: (4,4) true pose of b in a's frame.
     """
 
     name: str
@@ -49,12 +50,12 @@ class GraphPair:
 
 
 def same_things(a: SceneGraph, b: SceneGraph, T_a_b: Matrix, within_m: float = SAME_M) -> NDArray[np.int64]:
-    """Return (K,2) indices of nodes that are one thing: of one group, each the other's nearest, ascending.
+    """Return (K,2) indices of nodes that are one thing: in one group, each the other's nearest, ascending.
 
     Args:
         a, b: the graphs.
         T_a_b: (4,4) the true pose of b in a's frame.
-        within_m: how far apart at most, seen from above; two agents do not agree about heights.
+        within_m: largest distance, seen from above; two agents do not agree about heights.
     """
     if not len(a) or not len(b):
         return np.zeros((0, 2), np.int64)
@@ -69,26 +70,21 @@ def load_graph_pairs(
     scenes: Sequence[SceneConfig],
     cache: Path,
     detector: Detector,
-    progress: Callable[[str, int, int], None] = lambda what, done, of: None,
+    show: Show = silent,
 ) -> list[GraphPair]:
     """Return a pair for each two agents of each sequence, building what is not in the cache yet.
 
     Args:
-        scenes: what to simulate; one moment of each sequence is used.
+        scenes: scenes to simulate; one moment of each sequence is used.
         cache: folder of samples and graphs, created where it is missing.
-        detector: whose boxes the graphs have.
-        progress: called with what is going on, how much is done, of how much.
+        detector: finds the boxes in the graphs.
+        show: sees the progress.
     """
-    total = sum(entry.sequences for entry in scenes)
+    each = [(*sequence, entry.vehicles) for entry in scenes for sequence in entry.each()]
     pairs: list[GraphPair] = []
-    done = 0
-    for entry in scenes:
-        for number in range(entry.sequences):
-            family = entry.families[number % len(entry.families)]
-            one = replace(entry, families=(family,), first_seed=entry.first_seed + number, sequences=1)
-            pairs += _pairs(f"{family}/{one.first_seed}", _graphs(one, cache, detector))
-            done += 1
-            progress("build or read graphs", done, total)
+    for number, (family, seed, vehicles) in enumerate(each):
+        pairs += _pairs(f"{family}/{seed}", _graphs(family, seed, vehicles, cache, detector))
+        show("build or read graphs", number + 1, len(each))
     return pairs
 
 
@@ -104,39 +100,73 @@ def _pairs(name: str, graphs: list[SceneGraph]) -> list[GraphPair]:
     ]
 
 
-def _graphs(scene: SceneConfig, cache: Path, detector: Detector) -> list[SceneGraph]:
-    """Return the graphs of all agents of one sequence, from its file where there is one."""
-    family, seed = scene.families[0], scene.first_seed
-    key = json.dumps(
-        [_CACHE_VERSION, SCENES_VERSION, family, seed, scene.vehicles, detector.fingerprint.hex()]
-    )
-    path = cache / f"graphs-{family}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npz"
-    if not path.exists():
-        (sample,) = load_cooperative_samples([scene], cache)
-        views = [(view, build(view.points, detector.detect(frame_of(view)))) for view in sample.views]
-        _write(path, [replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in views])
-    return _read(path)
+def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detector) -> list[SceneGraph]:
+    """Return the graphs of all agents of one sequence, building them where they are not in the cache yet."""
+
+    def make() -> dict[str, NDArray]:
+        views = simulated_moment(family, seed, vehicles, cache).views
+        graphs = [(view, build(view.points, detector.detect(view))) for view in views]
+        return _to_arrays([replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in graphs])
+
+    key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]
+    return _from_arrays(cached(cache, f"graphs-{family}-{seed}", key, make))
 
 
-def _write(path: Path, graphs: list[SceneGraph]) -> None:
+def _to_arrays(graphs: list[SceneGraph]) -> dict[str, NDArray]:
     arrays: dict[str, NDArray] = {"agents": np.array([graph.agent_id for graph in graphs])}
     for index, graph in enumerate(graphs):
         arrays[f"{index}.pose"] = graph.T_world_agent
         for field in fields(Nodes):
             arrays[f"{index}.{field.name}"] = getattr(graph, field.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
+    return arrays
 
 
-def _read(path: Path) -> list[SceneGraph]:
+def _from_arrays(arrays: dict[str, NDArray]) -> list[SceneGraph]:
     graphs = []
-    with np.load(path) as arrays:
-        for index, agent in enumerate(arrays["agents"]):
-            nodes = Nodes(*(arrays[f"{index}.{field.name}"] for field in fields(Nodes)))
-            ids = np.arange(len(nodes))
-            pose = arrays[f"{index}.pose"]
-            graphs.append(graph_of(nodes, ids, str(agent), 0, pose, np.zeros((3, 3))))
+    for index, agent in enumerate(arrays["agents"]):
+        nodes = Nodes(*(arrays[f"{index}.{field.name}"] for field in fields(Nodes)))
+        ids = np.arange(len(nodes))
+        pose = arrays[f"{index}.pose"]
+        graphs.append(graph_of(nodes, ids, str(agent), 0, pose, np.zeros((3, 3))))
     return graphs
+
+
+@dataclass(frozen=True)
+class CandidateFigures:
+    """Means over pairs of graphs that have true matches.
+
+    Attributes:
+        pairs: number of pairs with true matches.
+        recall: share of the true matches that are candidates.
+        precision: share of the candidates that are true.
+        candidates: number of candidates.
+    """
+
+    pairs: int
+    recall: float
+    precision: float
+    candidates: float
+
+
+def candidate_figures(
+    pairs: Sequence[GraphPair], describe: Describe, max_candidates: int
+) -> CandidateFigures:
+    """Choose candidates without a prior and count the true matches among them.
+
+    Args:
+        pairs: graphs to register.
+        describe: gives the graphs descriptors, see `descriptors.describer`.
+        max_candidates: number of candidates.
+    """
+    rows = []
+    for pair in pairs:
+        true = {(int(i), int(j)) for i, j in same_things(pair.a, pair.b, pair.T_a_b)}
+        if not true:
+            continue
+        graphs = describe(pair.a), describe(pair.b)
+        a, b = (usable_nodes(graph, 0, with_descriptors=graph.descriptors is not None) for graph in graphs)
+        found = find_candidates(a, b, None, max_candidates)
+        hits = len(true & set(zip(a.index[found.a].tolist(), b.index[found.b].tolist(), strict=True)))
+        rows.append((hits / len(true), hits / max(1, len(found)), len(found)))
+    recall, precision, candidates = np.mean(rows, axis=0) if rows else (0.0, 0.0, 0.0)
+    return CandidateFigures(len(rows), float(recall), float(precision), float(candidates))

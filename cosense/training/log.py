@@ -20,14 +20,16 @@ class Log:
             self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, table: str, step: int, values: dict[str, float]) -> None:
-        """Append one row."""
+        """Append one row; a column that it has no value for stays empty."""
         path = self.folder / f"{table}.csv"
         is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
+        with path.open("a+", newline="") as file:
+            file.seek(0)
+            columns = ["step", *values] if is_new else next(csv.reader(file))
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
             if is_new:
-                writer.writerow(["step", *values])
-            writer.writerow([step, *(f"{value:.6g}" for value in values.values())])
+                writer.writeheader()
+            writer.writerow({"step": step, **{name: f"{value:.6g}" for name, value in values.items()}})
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"{table}/{name}", value, step)

@@ -1,8 +1,8 @@
-"""The training run: steps, learning rate, checkpoints, validation, resume.
+"""The training loop: steps, learning rate, log, checkpoints, validation, resume. What is trained is a `Task`.
 
 AdamW with a learning rate that rises over the first tenth and falls along a cosine to nothing
-("super-convergence", Smith & Topin 2019, without the momentum cycle). Progress is counted in epochs, or by
-the clock where a run is given minutes: then it ends in time with a finished schedule on any machine.
+("super-convergence", Smith & Topin 2019, without the momentum cycle). Progress is counted in epochs or steps,
+or by the clock where a run is given minutes: then it ends in time with a finished schedule on any machine.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -19,70 +19,63 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from cosense.config import to_mapping
-from cosense.detectors.device import inference_dtype
-from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
 from cosense.errors import CosenseError
-from cosense.methods.model import read_model_config
-from cosense.model_folders import find_model
-from cosense.training.checkpoint import read_checkpoint, write_checkpoint
-from cosense.training.config import TrainingConfig
-from cosense.training.export import export_model
-from cosense.training.loader import Batch, training_batches
+from cosense.training.card import write_card
 from cosense.training.log import Log
-from cosense.training.losses import detection_losses
-from cosense.training.processes import Processes, joined_processes
-from cosense.training.samples import Sample, load_samples
-from cosense.training.validation import validate
+from cosense.training.run_config import RunConfig
+from cosense.training.tasks.base import Task
+from cosense.training.torchrun import Processes, joined_processes
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
-_PARTS = {"network", "optimizer", "step", "elapsed_s", "config"}
-_SAME_TO_RESUME = ("model", "seed", "batch_size", "train", "crop_m")
+# What may change between a checkpoint and the run that goes on from it: nothing that a step depends on, but
+# for the minutes, since a run by the clock is another one on every machine anyway.
+_MAY_CHANGE = {
+    *("cache", "device", "workers", "minutes", "checkpoint_minutes"),
+    *("validation", "validation_minutes", "validation_steps"),
+}
+_PARTS = {"task", "optimizer", "step", "elapsed_s", "config"}
 _CURE = "resume with the configuration that it was made with, or name another --out without --resume"
 _WARM_UP = 0.1
 _LOG_EVERY_STEPS = 20
 
 
-@dataclass
-class _State:
-    """What a checkpoint holds."""
+def train(task: type[Task], config: RunConfig, out: Path, *, resume: bool, command: str) -> dict[str, float]:
+    """Train, and write weights, configuration, card.md, the logs and checkpoints into `out`.
 
-    network: PillarNetwork
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    elapsed_s: float = 0.0
+    Args:
+        task: class of the networks to train.
+        config: settings of the run, an instance of `task.Config`.
+        out: folder of the run; created.
+        resume: go on from the checkpoint in `out`.
+        command: command line, named on the card.
 
-    def save(self, path: Path, config: TrainingConfig) -> None:
-        write_checkpoint(
-            {
-                "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "elapsed_s": self.elapsed_s,
-                "config": to_mapping(config),
-            },
-            path,
-        )
+    Returns:
+        The last validation, as `task.validate` gives it; of the first of several processes only.
 
-    def load(self, path: Path, config: TrainingConfig) -> None:
-        saved = read_checkpoint(path)
-        if not isinstance(saved, dict) or not saved.keys() >= _PARTS:
-            raise CosenseError(f"{path}: is no checkpoint of cosense train; {_CURE}")
-        wanted = to_mapping(config)
-        for key in _SAME_TO_RESUME:
-            made_with = saved["config"].get(key)
-            if made_with != wanted[key]:
-                raise CosenseError(
-                    f"{path}: was made with {key} {made_with!r}, the run has {wanted[key]!r}; {_CURE}"
-                )
-        try:
-            self.network.load_state_dict(saved["network"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-        except (RuntimeError, ValueError):
-            # Same name, other layers: the model's config.yaml has changed since.
-            raise CosenseError(f"{path}: holds another network than {config.model} is now; {_CURE}") from None
-        self.step, self.elapsed_s = saved["step"], saved["elapsed_s"]
+    Raises:
+        CosenseError: bad configuration or data, nothing to learn from or to resume from.
+    """
+    with joined_processes(config.device) as processes, Progress(disable=not processes.is_first) as progress:
+        trained = task(config, processes.device)
+        with processes.first_before_others():
+            _load(trained, progress)
+        run = Run(trained, out, processes, progress)
+        if resume:
+            run.resume()
+        run.train()
+        return run.finish(command) if processes.is_first else {}
+
+
+def _load(task: Task, progress: Progress) -> None:
+    bar = progress.add_task("samples")
+
+    def show(what: str, done: int, of: int) -> None:
+        progress.update(bar, description=what, completed=done, total=of)
+
+    task.load(show)
+    progress.remove_task(bar)
 
 
 def learning_rate(progress: float, peak: float) -> float:
@@ -92,156 +85,163 @@ def learning_rate(progress: float, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
 
 
-def train(config: TrainingConfig, out: Path, *, resume: bool, command: str) -> dict[str, float]:
-    """Train, and write weights.safetensors, config.yaml, card.md, the logs and checkpoints into `out`.
+class Run:
+    """One process of a training run.
 
-    Args:
-        config: what to train on what.
-        out: folder of the run; created.
-        resume: go on from the checkpoint in `out`.
-        command: for the card.
-
-    Returns:
-        The last validation, as `validate` gives it.
-
-    Raises:
-        CosenseError: bad configuration or data, nothing to resume from.
+    Attributes:
+        task: networks to train, with their samples loaded.
+        step: number of steps done.
+        elapsed_s: wall time spent on them in seconds, validation included.
     """
-    model = read_model_config(find_model(config.model)).detector
-    if not isinstance(model, PillarsConfig):
-        raise CosenseError(f"{config.model}: only a detector of the kind 'pillars' can be trained")
-    with joined_processes(config.device) as processes, Progress(disable=not processes.is_first) as progress:
-        if not processes.is_first:
-            processes.wait()  # for the first one to fill the cache
-        samples, unseen = _load(config, progress)
-        if processes.is_first:
-            processes.wait()
-        run = TrainingRun(config, model, out, processes, progress)
-        if resume:
-            run.resume()
-        run.train(samples, unseen)
-        return run.finish(samples, unseen, command) if processes.is_first else {}
 
+    def __init__(self, task: Task, out: Path, processes: Processes, progress: Progress) -> None:
+        """Prepare a run that writes into the folder `out`, created where it is missing.
 
-def _load(config: TrainingConfig, progress: Progress) -> tuple[list[Sample], list[Sample]]:
-    task = progress.add_task("samples")
-
-    def show(what: str, done: int, of: int) -> None:
-        progress.update(task, description=what, completed=done, total=of)
-
-    samples = load_samples(config.train, config.cache, show)
-    unseen = load_samples(config.validation, config.cache, show)
-    progress.remove_task(task)
-    return samples, unseen
-
-
-class TrainingRun:
-    """One process of a training run."""
-
-    def __init__(
-        self,
-        config: TrainingConfig,
-        model: PillarsConfig,
-        out: Path,
-        processes: Processes,
-        progress: Progress,
-    ) -> None:
-        self.config, self.model, self.out = config, model, out
-        self.processes, self.progress = processes, progress
+        Raises:
+            CosenseError: the task has no samples.
+        """
+        if not task.samples:
+            raise CosenseError(f"data: nothing to learn from in {to_mapping(task.config)['data']}")
+        self.task, self.out, self.processes, self.progress = task, out, processes, progress
+        self.config: RunConfig = task.config
         out.mkdir(parents=True, exist_ok=True)
-        network = PillarDetector.build(model, config.seed).to(processes.device).train()
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self.optimizer = torch.optim.AdamW(
+            task.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
-        self.state = _State(network, optimizer)
         self.log = Log(out)
-        self.autocast_dtype = inference_dtype(model.precision, processes.device)
+        self.step = 0
+        self.elapsed_s = 0.0
+        self._epoch_steps = len(task.samples) / (self.config.batch_size * processes.count)
 
-    def resume(self) -> None:
-        """Go back to the checkpoint of the folder."""
-        self.state.load(self.out / CHECKPOINT, self.config)
-        if self.processes.is_first:
-            self.log.rewind(self.state.step)
-
-    def train(self, samples: list[Sample], unseen: list[Sample]) -> None:
-        """Step until the run has had its epochs or its minutes; Ctrl-C leaves a checkpoint."""
+    def train(self) -> None:
+        """Step until the run has had its epochs, steps or minutes; Ctrl-C leaves a checkpoint."""
+        task, processes = self.task.train(), self.processes
+        batches = task.batches(self.step, processes.rank, processes.count)
+        started = time.monotonic() - self.elapsed_s
+        self._saved_s = self._validated_s = self.elapsed_s
+        bar = self.progress.add_task("train", total=1.0)
         try:
-            self._train(samples, unseen)
-        except KeyboardInterrupt:
-            if self.processes.is_first:
-                self.state.save(self.out / CHECKPOINT, self.config)
-            raise
+            while (done := processes.agree(self._done())) < 1:
+                values = self._descend(next(batches), learning_rate(done, self.config.learning_rate))
+                self.step += 1
+                self.elapsed_s = time.monotonic() - started
+                if processes.is_first:
+                    description = f"loss {float(values['loss']):.3f}"
+                    self.progress.update(bar, completed=done, description=description)
+                    self._attend(values)
+        finally:
+            if processes.is_first:
+                self.save()
 
-    def _train(self, samples: list[Sample], unseen: list[Sample]) -> None:
-        config, state, processes = self.config, self.state, self.processes
-        wrapped = processes.wrap(state.network)
-        epoch_steps = len(samples) / (config.batch_size * processes.count)
-        batches = training_batches(
-            samples,
-            self.model,
-            config,
-            first_step=state.step,
-            rank=processes.rank,
-            ranks=processes.count,
-        )
-        started = time.monotonic() - state.elapsed_s
-        saved_s = validated_s = state.elapsed_s
-        task = self.progress.add_task("train", total=1.0)
-        while (done := processes.agree(self._progress(epoch_steps))) < 1:
-            values = self._step(wrapped, next(batches), learning_rate(done, config.learning_rate))
-            state.step += 1
-            state.elapsed_s = time.monotonic() - started
-            if not processes.is_first:
-                continue
-            self.progress.update(task, completed=done, description=f"loss {float(values['loss']):.3f}")
-            if state.step % _LOG_EVERY_STEPS == 0:
-                when = {"minutes": state.elapsed_s / 60, "epoch": state.step / epoch_steps}
-                self.log.write("training", state.step, when | {k: float(v) for k, v in values.items()})
-            if state.elapsed_s - saved_s >= 60 * config.checkpoint_minutes:
-                saved_s = state.elapsed_s
-                state.save(self.out / CHECKPOINT, config)
-            if state.elapsed_s - validated_s >= 60 * config.validation_minutes:
-                validated_s = state.elapsed_s
-                figures = validate(state.network, unseen, self.model, config)
-                self.log.write("validation", state.step, figures)
-                logger.info("step %d: %s", state.step, figures)
+    def _descend(self, batch: Any, rate: float) -> dict[str, float | Tensor]:
+        """Make one step, and return what is worth a log."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self.task.losses(batch)
+        losses["loss"].backward()
+        further = self.task.after_backward()
+        self.processes.average_gradients(self.task.parameters())
+        norm = clip_grad_norm_(self.task.parameters(), self.config.gradient_norm)
+        self.optimizer.step()
+        detached = {name: value.detach() for name, value in {**losses, **further}.items()}
+        return {**detached, "gradient_norm": norm, "learning_rate": rate}
 
-    def _progress(self, epoch_steps: float) -> float:
+    def _attend(self, values: dict[str, float | Tensor]) -> None:
+        """Log, save and validate after a step where it is time to."""
+        if self.step % _LOG_EVERY_STEPS == 0:
+            when = {"minutes": self.elapsed_s / 60, "epoch": self.step / self._epoch_steps}
+            self.log.write("training", self.step, when | {k: float(v) for k, v in values.items()})
+        if self.elapsed_s - self._saved_s >= 60 * self.config.checkpoint_minutes:
+            self._saved_s = self.elapsed_s
+            self.save()
+        every = self.config.validation_steps
+        if every is None:
+            is_due = self.elapsed_s - self._validated_s >= 60 * self.config.validation_minutes
+        else:
+            is_due = self.step % every == 0
+        # The last validation is that of `finish`.
+        if is_due and self._done() < 1:
+            self._validated_s = self.elapsed_s
+            self._validate()
+
+    def _done(self) -> float:
         """Return the share of the run that is done."""
-        if self.config.minutes is not None:
-            return self.state.elapsed_s / (60 * self.config.minutes)
-        assert self.config.epochs is not None
-        return self.state.step / math.ceil(self.config.epochs * epoch_steps)
+        config = self.config
+        if config.minutes is not None:
+            return self.elapsed_s / (60 * config.minutes)
+        if config.epochs is not None:
+            return self.step / math.ceil(config.epochs * self._epoch_steps)
+        assert config.steps is not None
+        return self.step / config.steps
 
-    def finish(self, samples: list[Sample], unseen: list[Sample], command: str) -> dict[str, float]:
-        """Validate, save and export; return the figures."""
-        state = self.state
-        figures = validate(state.network, unseen, self.model, self.config)
-        state.save(self.out / CHECKPOINT, self.config)
-        self.log.write("validation", state.step, figures)
-        facts = {"samples": len(samples), "validation samples": len(unseen), "steps": state.step}
-        export_model(
-            state.network, self.model, self.config, self.out, command, state.elapsed_s, facts | figures
+    def _validate(self) -> dict[str, float]:
+        figures = self.task.validate()
+        self.log.write("validation", self.step, figures)
+        logger.info("step %d: %s", self.step, figures)
+        return figures
+
+    def finish(self, command: str) -> dict[str, float]:
+        """Validate and export with a card that names `command`; return the figures."""
+        figures = self._validate()
+        self.task.export(self.out, command)
+        write_card(
+            self.task,
+            self.out,
+            command=command,
+            steps=self.step,
+            elapsed_s=self.elapsed_s,
+            figures=figures,
         )
         return figures
 
-    def _step(self, wrapped: torch.nn.Module, batch: Batch, rate: float) -> dict[str, float | Tensor]:
-        state, device = self.state, self.processes.device
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(
-            device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype != torch.float32
-        ):
-            maps = wrapped(batch.pillars.to(device), self.autocast_dtype)
-        losses = detection_losses(maps, batch.targets.to(device))
-        state.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        norm = clip_grad_norm_(state.network.parameters(), self.config.gradient_norm)
-        state.optimizer.step()
-        return {
-            "loss": losses.total.detach(),
-            "heat": losses.heat.detach(),
-            "boxes": losses.boxes.detach(),
-            "gradient_norm": norm,
-            "learning_rate": rate,
+    def save(self) -> None:
+        """Write the checkpoint, as one file that appears complete or not at all."""
+        path = self.out / CHECKPOINT
+        partial = path.with_name(path.name + ".part")
+        content = {
+            "task": self.task.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "config": to_mapping(self.config),
         }
+        torch.save(content, partial)
+        partial.replace(path)
+
+    def resume(self) -> None:
+        """Go back to the checkpoint of the folder.
+
+        Raises:
+            CosenseError: there is none, it is broken, or it is of another run.
+        """
+        path = self.out / CHECKPOINT
+        saved = _read(path)
+        if not isinstance(saved, dict) or not saved.keys() >= _PARTS:
+            raise CosenseError(f"{path}: is no checkpoint of cosense train; {_CURE}")
+        wanted = to_mapping(self.config)
+        for key, value in wanted.items():
+            made_with = saved["config"].get(key)
+            if key not in _MAY_CHANGE and made_with != value:
+                raise CosenseError(
+                    f"{path}: was made with {key} {made_with!r}, the run has {value!r}; {_CURE}"
+                )
+        try:
+            self.task.load_state_dict(saved["task"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except (RuntimeError, ValueError):
+            # Same name, other layers: the model's configuration has changed since.
+            raise CosenseError(f"{path}: holds other networks than the run has now; {_CURE}") from None
+        self.step, self.elapsed_s = saved["step"], saved["elapsed_s"]
+        if self.processes.is_first:
+            self.log.rewind(self.step)
+
+
+def _read(path: Path) -> Any:
+    """Return what a checkpoint holds, on the processor; what it is has yet to be checked."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CosenseError(f"{path}: no checkpoint to resume from; leave --resume out") from None
+    except Exception as error:  # torch raises half a dozen types for a broken file
+        raise CosenseError(f"{path}: not readable as a checkpoint: {error}") from None

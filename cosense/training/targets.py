@@ -1,8 +1,12 @@
-"""What the head should have said: heat maps with a hill on every object's middle, box codes around it.
+"""Targets of the head and the losses against them: focal loss on the heat maps, L1 on the box codes.
 
-How hills and codes are drawn: `detectors.box_maps`. Boxes are regressed not only at the middle cell but on
-its 3×3 neighbours too, weighted by the hill: the middle that is found at inference is often one cell off, and
-short trainings see nine times the examples.
+Targets are heat maps with a hill on every object's middle and box codes around it; `detectors.box_maps` draws
+both. Boxes are regressed not only at the middle cell but on its 3×3 neighbours too, weighted by the hill: the
+middle that is found at inference is often one cell off, and short trainings see nine times the examples.
+
+Loss of the heat: the penalty-reduced focal loss of Objects as Points (Zhou et al., 2019, equation 1; alpha 2,
+beta 4), divided by the number of objects. Loss of the boxes: L1 on the codes that `detectors.head` describes,
+averaged over the weights of the targets; CenterPoint's weight between the two is 0.25 to 2, here 1.
 """
 
 from __future__ import annotations
@@ -13,10 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from cosense.detectors.box_maps import code_maps, hills, middle_cells
-from cosense.detectors.head import DETECTED_CLASSES
+from cosense.detectors.head import DETECTED_CLASSES, HeadMaps
 from cosense.sensing.grid import BevGrid
+
+_FOCUS = 2.0
+_HILL = 4.0
+# x, y (cells), z (m), l, w, h (log), cos and sin of 2·yaw, cos and sin of yaw: a tenth in log size matters
+# more than a tenth of a cell, and which end is the front does not move the box.
+_CODE_WEIGHTS = (1.0, 1.0, 0.5, 1.5, 1.5, 1.0, 1.0, 1.0, 0.2, 0.2)
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def make_targets(
         boxes: (M,7), z counted from the ground.
         classes: (M,) index into `DETECTED_CLASSES`.
         sure: (M,) whether the cloud shows the object; where it hardly does, the heat map is not judged.
-        grid: of the heat map.
+        grid: cells of the heat map.
     """
     height, width = grid.shape
     middles, inside = middle_cells(boxes, grid)
@@ -79,3 +90,32 @@ def join_targets(parts: list[Targets]) -> Targets:
         torch.cat([part.codes for part in parts]),
         torch.cat([part.code_weight for part in parts]),
     )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars of one batch; `total` is what is minimised."""
+
+    heat: Tensor
+    boxes: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.heat + self.boxes
+
+
+def detection_losses(maps: HeadMaps, targets: Targets) -> Losses:
+    """Return the losses of head maps against targets of the same shape."""
+    objects = (targets.heat == 1.0).sum().clamp(min=1)
+    heat = (_focal(maps.class_logits, targets.heat) * targets.heat_weight).sum() / objects
+    weights = targets.code_weight * targets.codes.new_tensor(_CODE_WEIGHTS)[None, :, None, None]
+    distance = (maps.box_codes - targets.codes).abs() * weights
+    return Losses(heat, distance.sum() / targets.code_weight.sum().clamp(min=1.0))
+
+
+def _focal(logits: Tensor, heat: Tensor) -> Tensor:
+    """Return the focal loss of every cell; log-sigmoids keep it finite at any logit."""
+    probability = torch.sigmoid(logits)
+    at_middle = -functional.logsigmoid(logits) * (1 - probability) ** _FOCUS
+    elsewhere = -functional.logsigmoid(-logits) * probability**_FOCUS * (1 - heat) ** _HILL
+    return torch.where(heat == 1.0, at_middle, elsewhere)

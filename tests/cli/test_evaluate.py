@@ -24,6 +24,7 @@ from cosense.detectors.pillars import PillarsConfig, StageConfig
 from cosense.errors import CosenseError
 from cosense.methods.model import load_model
 from cosense.sensing.pcd import write_pcd
+from tests.cli.program import run_here
 from tests.detectors.networks import write_model
 from tests.evaluation.cooperators import tiny_model
 
@@ -76,11 +77,9 @@ def arguments(tree: Path, model: Path, out: Path, *more: str) -> list[str]:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "400"}
 
 
-def run_cosense(given: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(given, capture_output=True, text=True, timeout=100, env=ENVIRONMENT)
-
-
-def test_interrupted_run_says_how_to_go_on_and_does(tree: Path, model: Path, tmp_path: Path) -> None:
+def test_interrupted_run_says_how_to_go_on_and_does(
+    tree: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = arguments(tree, model, tmp_path, "--split", "test", "--budget", "2000")
     process = subprocess.Popen(
         given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
@@ -89,14 +88,15 @@ def test_interrupted_run_says_how_to_go_on_and_does(tree: Path, model: Path, tmp
     while process.poll() is None and not (frames.exists() and frames.stat().st_size):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=200)
     assert process.returncode == 130, errors
     assert f"The frames done are in {tmp_path}: the same command goes on from there." in output
     done = len(frames.read_text().splitlines())
     assert 0 < done < FRAMES
     assert not (tmp_path / "metrics.json").exists()
 
-    result = run_cosense([*given, "--limit", str(done + 2)])
+    monkeypatch.setenv("COLUMNS", ENVIRONMENT["COLUMNS"])
+    result = run_here(*given[3:], "--limit", str(done + 2))
     assert result.returncode == 0, result.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["frames"] == len(frames.read_text().splitlines()) == done + 2

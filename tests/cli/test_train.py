@@ -22,9 +22,13 @@ def config(tmp_path: Path) -> Path:
     model.mkdir()
     (model / "config.yaml").write_text(yaml.safe_dump(mapping_of(TINY)))
     scenes = {"scenes": {"families": ["curved_road"], "first_seed": 5, "sequences": 1}}
-    run = {"model": str(model), "train": scenes, "validation": scenes, "cache": str(tmp_path / "cache")}
+    run = {"train": "detector", "model": str(model), "data": scenes, "validation": scenes}
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump({**run, "minutes": 0.02, "batch_size": 1, "workers": 0}))
+    path.write_text(
+        yaml.safe_dump(
+            {**run, "cache": str(tmp_path / "cache"), "minutes": 0.02, "batch_size": 1, "workers": 0}
+        )
+    )
     return path
 
 
@@ -56,6 +60,7 @@ def test_a_run_leaves_a_model_that_loads_and_can_be_prolonged(config: Path, tmp_
     [
         ({"minuets": 3}, "unknown key 'minuets', did you mean 'minutes'"),
         ({"model": "pillars-light"}, "did you mean 'pillars-lite'"),
+        ({"train": {"scenes": {}}}, "add 'train: detector', 'train: method' or 'train: encoder'"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(config: Path, change: dict, said: str) -> None:

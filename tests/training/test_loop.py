@@ -20,13 +20,14 @@ from cosense.errors import CosenseError
 from cosense.geometry.iou import bev_iou
 from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS
-from cosense.training.config import TrainingConfig
-from cosense.training.loop import CHECKPOINT, TrainingRun, learning_rate
-from cosense.training.processes import Processes
+from cosense.training.augment import AugmentationConfig
+from cosense.training.loop import CHECKPOINT, Run, learning_rate
 from cosense.training.samples import Sample
+from cosense.training.tasks.pillars import PillarsTask
+from cosense.training.torchrun import Processes
 from tests.conftest import REPOSITORY
-from tests.detectors.networks import frame_of
-from tests.training.toys import TOY_MODEL, toy_config, toy_sample
+from tests.detectors.networks import frame_of, write_model
+from tests.training.toys import TOY_MODEL, toy_sample, toy_task
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -42,12 +43,12 @@ class Impatient(Progress):
             raise KeyboardInterrupt
 
 
-def run(config: TrainingConfig, samples: list[Sample], out: Path, resume: bool = False) -> TrainingRun:
-    training = TrainingRun(config, TOY_MODEL, out, ALONE, Progress(disable=True))
+def run(task: PillarsTask, out: Path, resume: bool = False) -> Run:
+    training = Run(task, out, ALONE, Progress(disable=True))
     if resume:
         training.resume()
-    training.train(samples, samples[:1])
-    training.finish(samples, samples[:1], "cosense train toys.yaml")
+    training.train()
+    training.finish("cosense train toys.yaml")
     return training
 
 
@@ -55,7 +56,7 @@ def run(config: TrainingConfig, samples: list[Sample], out: Path, resume: bool =
 def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sample]:
     """A network that has seen one cloud a hundred times."""
     out, sample = tmp_path_factory.mktemp("learned"), toy_sample(1)
-    run(toy_config(epochs=120, batch_size=1, learning_rate=0.02), [sample], out)
+    run(toy_task(out, [sample], epochs=120, batch_size=1, learning_rate=0.02), out)
     return out, sample
 
 
@@ -88,15 +89,18 @@ def test_the_card_says_how_it_was_made(learned: tuple[Path, Sample]) -> None:
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
     samples = [toy_sample(seed) for seed in range(3)]
-    config = toy_config(epochs=4, crop_m=12.8)
-    config = replace(config, augmentation=type(config.augmentation)())
-    whole = run(config, samples, tmp_path / "whole")
-    halted = TrainingRun(config, TOY_MODEL, tmp_path / "halted", ALONE, Impatient(disable=True))
+    changes = {"epochs": 4, "crop_m": 12.8, "augmentation": AugmentationConfig()}
+
+    def task() -> PillarsTask:
+        return toy_task(tmp_path, samples, **changes)
+
+    whole = run(task(), tmp_path / "whole")
+    halted = Run(task(), tmp_path / "halted", ALONE, Impatient(disable=True))
     with pytest.raises(KeyboardInterrupt):
-        halted.train(samples, samples[:1])
-    assert halted.state.step == 3
-    resumed = run(config, samples, tmp_path / "halted", resume=True)
-    assert whole.state.step == resumed.state.step == 6
+        halted.train()
+    assert halted.step == 3
+    resumed = run(task(), tmp_path / "halted", resume=True)
+    assert whole.step == resumed.step == 6
     expected, got = (load_file(tmp_path / name / WEIGHTS) for name in ("whole", "halted"))
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
@@ -104,37 +108,66 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
 def test_loading_processes_change_nothing(tmp_path: Path) -> None:
     samples = [toy_sample(seed) for seed in range(3)]
     for workers in (0, 1):
-        run(toy_config(epochs=1, workers=workers), samples, tmp_path / str(workers))
+        run(toy_task(tmp_path, samples, epochs=1, workers=workers), tmp_path / str(workers))
     expected, got = (load_file(tmp_path / name / WEIGHTS) for name in ("0", "1"))
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
 def test_resuming_needs_a_checkpoint_of_the_same_run(tmp_path: Path) -> None:
-    config = toy_config()
-    training = TrainingRun(config, TOY_MODEL, tmp_path, ALONE, Progress(disable=True))
+    def resume(**changes: object) -> Run:
+        training = Run(
+            toy_task(tmp_path, [toy_sample(0)], **changes), tmp_path, ALONE, Progress(disable=True)
+        )
+        training.resume()
+        return training
+
     with pytest.raises(CosenseError, match="no checkpoint to resume from"):
-        training.state.load(tmp_path / CHECKPOINT, config)
-    training.state.save(tmp_path / CHECKPOINT, config)
-    with pytest.raises(CosenseError, match="was made with seed 1, the run has 2"):
-        training.state.load(tmp_path / CHECKPOINT, toy_config(seed=2))
-    with pytest.raises(CosenseError, match="with model 'toys', the run has 'other'; resume with"):
-        training.state.load(tmp_path / CHECKPOINT, toy_config(model=Path("other")))
-    wider = replace(TOY_MODEL, neck_channels=32)
-    changed = TrainingRun(config, wider, tmp_path, ALONE, Progress(disable=True))
-    with pytest.raises(CosenseError, match="holds another network than toys is now; resume with"):
-        changed.resume()
+        resume()
+    run(toy_task(tmp_path, [toy_sample(0)]), tmp_path)
+    assert resume(workers=1, validation_minutes=3.0).step == 1
+    for changes, said in (
+        ({"seed": 2}, "was made with seed 1, the run has 2; resume with"),
+        ({"epochs": 2}, "was made with epochs 1, the run has 2"),
+        ({"augmentation": AugmentationConfig()}, "was made with augmentation"),
+    ):
+        with pytest.raises(CosenseError, match=said):
+            resume(**changes)
+    resumed = resume().task
+    moved = PillarsTask(
+        replace(resumed.config, model=write_model(tmp_path / "other", TOY_MODEL)), ALONE.device
+    )
+    moved.samples = resumed.samples
+    with pytest.raises(CosenseError, match=r"with model '.*toys', the run has '.*other'; resume with"):
+        Run(moved, tmp_path, ALONE, Progress(disable=True)).resume()
+    write_model(tmp_path / "toys", replace(TOY_MODEL, neck_channels=32))
+    wider = PillarsTask(resumed.config, ALONE.device)
+    wider.samples = resumed.samples
+    with pytest.raises(CosenseError, match="holds other networks than the run has now; resume with"):
+        Run(wider, tmp_path, ALONE, Progress(disable=True)).resume()
     torch.save({"state_dict": {}}, tmp_path / CHECKPOINT)
     with pytest.raises(CosenseError, match="is no checkpoint of cosense train"):
-        training.state.load(tmp_path / CHECKPOINT, config)
+        resume()
     (tmp_path / CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(CosenseError, match="not readable as a checkpoint"):
-        training.state.load(tmp_path / CHECKPOINT, config)
+        resume()
+
+
+def test_validation_goes_by_steps_where_steps_are_given(tmp_path: Path) -> None:
+    samples = [toy_sample(seed) for seed in range(4)]
+    run(toy_task(tmp_path, samples, epochs=None, steps=5, validation_steps=2), tmp_path)
+    with (tmp_path / "validation.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [2, 4, 5]
+
+
+def test_nothing_to_learn_from_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CosenseError, match=r"data: nothing to learn from in .*toys"):
+        Run(toy_task(tmp_path, []), tmp_path, ALONE, Progress(disable=True))
 
 
 def test_a_run_by_the_clock_ends_by_itself(tmp_path: Path) -> None:
-    training = run(toy_config(epochs=None, minutes=0.02), [toy_sample(0)], tmp_path)
-    assert training.state.elapsed_s >= 1.2
-    assert training.state.step >= 1
+    training = run(toy_task(tmp_path, [toy_sample(0)], epochs=None, minutes=0.02), tmp_path)
+    assert training.elapsed_s >= 1.2
+    assert training.step >= 1
     assert (tmp_path / WEIGHTS).exists()
 
 
@@ -151,16 +184,15 @@ TWO_PROCESSES = """
 import sys, torch
 from pathlib import Path
 from rich.progress import Progress
-from cosense.training.loop import TrainingRun
-from cosense.training.processes import joined_processes
-from tests.conftest import REPOSITORY
-from tests.detectors.networks import frame_of
-from tests.training.toys import TOY_MODEL, toy_config, toy_sample
+from cosense.training.loop import Run
+from cosense.training.torchrun import joined_processes
+from tests.training.toys import toy_sample, toy_task
 with joined_processes("cpu") as processes:
     out = Path(sys.argv[1]) / str(processes.rank)
-    run = TrainingRun(toy_config(batch_size=1, epochs=2), TOY_MODEL, out, processes, Progress(disable=True))
-    run.train([toy_sample(seed) for seed in range(4)], [])
-    torch.save([p.detach() for p in run.state.network.parameters()], out / "parameters.pt")
+    task = toy_task(out, [toy_sample(seed) for seed in range(4)], batch_size=1, epochs=2)
+    run = Run(task, out, processes, Progress(disable=True))
+    run.train()
+    torch.save([p.detach() for p in task.parameters()], out / "parameters.pt")
 """
 
 

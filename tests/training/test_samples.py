@@ -15,8 +15,9 @@ from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.training.config import DataConfig, SceneConfig, TrainingConfig
-from cosense.training.samples import load_samples, point_counts, samples_of
+from cosense.training.run_config import DataConfig, SceneConfig
+from cosense.training.samples import load_moments, load_samples, point_counts, samples_of
+from cosense.training.tasks.pillars import DetectorRunConfig
 
 ONE_SCENE = DataConfig(scenes=SceneConfig(families=("curved_road",), first_seed=3, sequences=1))
 
@@ -79,29 +80,44 @@ def test_a_foreign_frame_is_a_sample_for_each_agent(shared_data: Path, tmp_path:
     assert [len(sample.boxes) for sample in samples] == [21, 22, 15]
 
 
-def test_an_unknown_family_is_named(tmp_path: Path) -> None:
-    scenes = SceneConfig(families=("crosing",), first_seed=0, sequences=1)
-    with pytest.raises(CosenseError, match=r"no family 'crosing'.*crossing"):
-        load_samples(DataConfig(scenes=scenes), tmp_path)
+def test_a_moment_comes_back_from_the_cache_as_it_was_made(tmp_path: Path) -> None:
+    scenes = [SceneConfig(("crossing",), 8, 1, vehicles=2)]
+    (made,), (read,) = (list(load_moments(scenes, tmp_path)) for _ in range(2))
+    assert len(list(tmp_path.iterdir())) == 1
+    assert [view.agent_id for view in made.views] == ["vehicle", "vehicle_2", "infrastructure"]
+    np.testing.assert_array_equal(made.boxes, read.boxes)
+    np.testing.assert_array_equal(made.num_points, read.num_points)
+    for a, b in zip((*made.views, *made.earlier), (*read.views, *read.earlier), strict=True):
+        np.testing.assert_array_equal(a.points, b.points)
+        np.testing.assert_array_equal(a.T_world_agent, b.T_world_agent)
+        assert (a.agent_id, a.kind, a.stamp_ns) == (b.agent_id, b.kind, b.stamp_ns)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"epoch": 3}, "unknown key 'epoch', did you mean 'epochs'"),
-        ({"minutes": 3}, "either epochs or minutes"),
+        ({"minutes": 3}, "one of epochs, minutes and steps"),
+        ({"epochs": None}, "one of epochs, minutes and steps"),
+        ({"epochs": None, "steps": 0}, "run.yaml: steps is 0, expected at least 1"),
+        ({"validation_steps": 0}, "run.yaml: validation_steps is 0, expected at least 1"),
         ({"epochs": 0}, "run.yaml: epochs is 0, expected at least 1"),
         ({"epochs": -1}, "run.yaml: epochs is -1, expected at least 1"),
         ({"epochs": None, "minutes": 0}, "run.yaml: minutes is 0, expected more than 0"),
         ({"epochs": None, "minutes": float("nan")}, "run.yaml: minutes is nan"),
-        ({"train": {}}, "neither scenes nor paths"),
+        ({"data": {}}, "neither scenes nor paths"),
+        (
+            {"data": {"scenes": {"families": ["crosing"], "first_seed": 0, "sequences": 1}}},
+            r"run.yaml: data: scenes: .*no family 'crosing'.*crossing",
+        ),
+        ({"train": "method"}, "train: 'method' is not allowed"),
         ({"augmentation": {"mirror": 2.0}}, "mirror is 2.0"),
         ({"batch_size": 0}, "too small"),
     ],
 )
-def test_a_bad_configuration_names_its_key(change: dict, said: str) -> None:
+def test_a_bad_run_names_its_key(change: dict, said: str) -> None:
     scenes = {"scenes": {"families": ["crossing"], "first_seed": 0, "sequences": 1}}
-    good = {"model": "pillars-lite", "train": scenes, "validation": scenes, "epochs": 1}
-    assert from_mapping(TrainingConfig, good, "run.yaml").epochs == 1
+    good = {"train": "detector", "model": "pillars-lite", "data": scenes, "validation": scenes, "epochs": 1}
+    assert from_mapping(DetectorRunConfig, good, "run.yaml").epochs == 1
     with pytest.raises(CosenseError, match=said):
-        from_mapping(TrainingConfig, good | change, "run.yaml")
+        from_mapping(DetectorRunConfig, good | change, "run.yaml")

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cosense.detectors.pillars import PillarsConfig
 from cosense.geometry.boxes import points_in_boxes
 from cosense.training.augment import AugmentationConfig
-from cosense.training.config import DataConfig, TrainingConfig
+from cosense.training.run_config import DataConfig
 from cosense.training.samples import Sample
-from tests.detectors.networks import TINY
+from cosense.training.tasks.pillars import DetectorRunConfig, PillarsTask
+from tests.detectors.networks import TINY, write_model
 
 TOY_MODEL: PillarsConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
 UNCHANGED = AugmentationConfig(
@@ -48,12 +50,19 @@ def toy_sample(seed: int, cars: int = 1, height_m: float = 1.9) -> Sample:
     return Sample(f"toy/{seed}", "vehicle", points, boxes, np.zeros(cars, dtype=np.int64), owner)
 
 
-def toy_config(**changes: object) -> TrainingConfig:
-    """Return the configuration of a run on toys; its paths are never opened."""
+def toy_task(folder: Path, samples: list[Sample], **changes: object) -> PillarsTask:
+    """Return a detector to be trained on samples, with its model in a folder below `folder`."""
+    task = PillarsTask(toy_config(write_model(folder / "toys", TOY_MODEL), **changes), torch.device("cpu"))
+    task.samples, task.unseen = samples, samples[:1]
+    return task
+
+
+def toy_config(model: Path, **changes: object) -> DetectorRunConfig:
+    """Return the configuration of a run on toys; the paths of its data are never opened."""
     nowhere = DataConfig(paths=(Path("toys"),))
-    config = TrainingConfig(
-        model=Path("toys"),
-        train=nowhere,
+    config = DetectorRunConfig(
+        model=model,
+        data=nowhere,
         validation=nowhere,
         epochs=1,
         batch_size=2,

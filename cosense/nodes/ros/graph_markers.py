@@ -18,7 +18,7 @@ from cosense.geometry.transforms import invert, transform_points
 from cosense.messages.scene_graph import SceneGraph
 from cosense.nodes.ros.conversions import header
 from cosense.nodes.ros.markers import clear, text
-from cosense.scene_graph.correction.pose_correction import Heard
+from cosense.scene_graph.correction.pose_correction import RegisteredSender
 from cosense.scene_graph.nodes import edges_between
 from cosense.viewer.colors import OUTCOMES, agent_colors, rgba
 
@@ -29,15 +29,15 @@ _TEXT_ABOVE_M = 3.0
 
 
 def graphs_to_markers(
-    own: SceneGraph, others: Mapping[str, Heard], stamp_ns: int, frame_id: str
+    own: SceneGraph, others: Mapping[str, RegisteredSender], stamp_ns: int, frame_id: str
 ) -> MarkerArray:
     """Return the graphs of one moment.
 
     Args:
-        own: graph of the ego, in the frame `frame_id`.
-        others: graph of each other sender with the result of its registration.
-        stamp_ns: stamp of the ego's cloud.
-        frame_id: frame of the ego's LiDAR.
+        own: of the ego, in the frame `frame_id`.
+        others: by sender, their graphs and what became of their registration.
+        stamp_ns: of the ego's cloud.
+        frame_id: of the ego's LiDAR.
     """
     colors = agent_colors([own.agent_id, *others])
     markers = [clear(stamp_ns, frame_id)]
@@ -65,7 +65,7 @@ def graphs_to_markers(
 
     add_graph(own, own.positions, 1.0)
     for name, other in others.items():
-        graph, result = other.surroundings, other.registration
+        graph, result = other.surroundings, other.result
         assert isinstance(graph, SceneGraph)
         T_own_other = result.T_a_b
         if T_own_other is None:

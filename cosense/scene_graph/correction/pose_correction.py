@@ -1,20 +1,21 @@
-"""Where a sender is: the poses that agents believe in, set right by their scene graphs before fusing.
+"""The poses of senders, corrected by scene graphs before anything is fused.
 
-Every message says where its sender believes to be and how sure it is. The graphs of all say independently
-where they stand to each other (`relative_poses`). Only this relative pose is set right: the error of the
-ego's own pose moves everything alike and is nobody's business here.
+Every message holds the pose that its sender believes in, with a covariance. The graphs of all agents say
+independently where they are relative to each other (`relative_poses.py`). Only this relative pose is
+corrected: an error of the ego's own pose moves everything alike and does not matter here.
 
-- The graphs agree with what was sent, within both covariances: the two are weighed by them. What was sent
-  with a covariance of zero stays as it is.
-- They disagree beyond these covariances, or agree anywhere but there: whoever is wrong, nobody knows yet. The
-  error is taken into the covariance, so that the gate lets the message do less, and the reason is published.
-  From then on the sender is in doubt: for some seconds its poses count as uncertain as they were found wrong,
-  whatever it says, and so graphs that say it again outweigh them.
-- They say nothing: as sent, unless the filter (`scene_graph.correction.pose_filter`) still knows of a lasting
-  error that what was sent denies.
+- The graphs agree with the sent pose, within both covariances: the two are averaged by these. A pose that was
+  sent with a covariance of zero stays as it is.
+- They disagree beyond these covariances, or agree anywhere but there: one of both is wrong, and nobody knows
+  yet which. The error is added to the covariance, so that the gate lets the message do less, and the reason
+  is published. From then on the sender is mistrusted: for some seconds its poses count as uncertain as they
+  were found wrong, whatever it sends, and so graphs that say the same again outweigh them.
+- They give no pose: as sent, unless the filter (`pose_filter.py`) still knows a lasting error that
+  contradicts it.
 
-The filter's state is what lasts of the error. That of one frame may be drawn anew in the next one (the
-simulated noise is), so each registration counts there with the covariance of what was sent added to its own.
+The state of the filter is the lasting part of the error. The error of one frame may be independent of the
+next one (the simulated noise is), so each registration counts there with the covariance of the sent pose
+added to its own.
 """
 
 from __future__ import annotations
@@ -35,29 +36,30 @@ from cosense.scene_graph.correction.relative_poses import can_confirm, relative_
 from cosense.scene_graph.register.result import Posed, Prior, RegistrationResult, Status, planar
 from cosense.scene_graph.registrations import Cloud, Surroundings, read_surroundings
 
-# Chi-square of three degrees of freedom, 99.9 %: beyond it the graphs disagree with what was sent.
+# Chi-square bound of three degrees of freedom, 99.9 %: beyond it the graphs disagree with the sent pose.
 _DISAGREES = 16.27
-# Two clocks and mountings of one true pose differ by this much, whatever covariances say.
+# The clocks and mountings of two agents differ by this much, whatever their covariances say.
 _LEAST = np.diag([0.03, 0.03, np.deg2rad(0.05)]) ** 2
-# A sender that was found wrong is in doubt for so long after, by so much at least, and at most by so much
-# that its poses still help to register.
-_DOUBT_NS = 5_000_000_000
-_LEAST_DOUBT = np.array([0.3, 0.3, np.deg2rad(0.3)]) ** 2
-_MOST_DOUBT = np.array([2.5, 2.5, np.deg2rad(4)]) ** 2
-# Poses that differ by less are one, written twice: metres and radians.
+# A sender that was found wrong is mistrusted for this time, with at least and at most these variances; with
+# the largest ones its poses still help to register.
+_MISTRUST_NS = 5_000_000_000
+_LEAST_MISTRUST = np.array([0.3, 0.3, np.deg2rad(0.3)]) ** 2
+_MOST_MISTRUST = np.array([2.5, 2.5, np.deg2rad(4)]) ** 2
+# Poses that differ by less than this are equal but for rounding: metres and radians.
 _ROUNDING = 1e-6
-# Filters of more senders are not kept.
+# Number of senders whose filters are kept.
 _MAX_FILTERS = 8
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A message with the pose that is believed of its sender.
+    """A message with the corrected pose of its sender.
 
     Attributes:
-        message: with T_world_agent as it fits the pose that the ego believes in.
-        ego_covariance: (3,3) what the ego's own pose adds; zero where pose_covariance is of the pose between.
-        objection: why the pose that was sent is not believed, else empty.
+        message: message whose T_world_agent fits the pose that the ego believes in.
+        ego_covariance: (3,3) covariance that the ego's own pose adds; zero where the covariance of the
+            message is that of the relative pose.
+        objection: reason why the sent pose is not believed, else empty.
     """
 
     message: Message
@@ -66,32 +68,32 @@ class Placed:
 
 
 _Sent = TypeVar("_Sent", bound=Message | SceneGraph | Cloud)
-# From a message and the ego's own message.
+# From a message and the ego's own message to the placed message.
 Place = Callable[[Message, Message], Placed]
 
 
 def as_sent(message: Message, ego: Message) -> Placed:
-    """Return the message as it is: both agents are where they believe to be."""
+    """Return the message as it was sent, with the covariance of both poses."""
     return Placed(message, ego.pose_covariance)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the ego has made of a sender's surroundings in the frame at hand.
+class RegisteredSender:
+    """A sender's surroundings in the newest frame and their registration.
 
     Attributes:
-        surroundings: what the sender has sent.
-        registration: its registration with the ego's, with what registrations between senders add;
-            `inliers` are pairs of nodes of the ego and of this sender.
+        surroundings: surroundings as they were sent.
+        result: pose of the sender in the frame of the ego, with the help of the other senders; `inliers` are
+            pairs of nodes of the ego and of this sender.
     """
 
     surroundings: Surroundings
-    registration: RegistrationResult
+    result: RegistrationResult
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """What the graph of one sender says; `error` is to be added to the pose that it was sent with."""
+    """The error of a sender's pose by its graph, to be added to the pose that was sent with the graph."""
 
     error: PoseError
     sent: Surroundings
@@ -99,37 +101,39 @@ class _Finding:
 
 
 @dataclass(frozen=True)
-class _Doubt:
-    """By how much the poses of a sender were found wrong beyond what it says: variances of x, y, yaw."""
+class _Mistrust:
+    """Variances of x, y, yaw by which the poses of a sender were wrong beyond their covariance."""
 
     stamp_ns: int
     variances: NDArray[np.float64]
 
 
 class PoseCorrection:
-    """One ego in one sequence: once a frame call `hear`, then `place` for each message.
+    """The correction of one ego in one sequence: call `update` once a frame, then `place` for each message.
 
     Attributes:
-        registrations: registrations of the newest frame, by sender.
+        registrations: registrations of the newest frame by sender.
     """
 
     def __init__(self, registration: str) -> None:
         """Start; `registration` is any kind but "none"."""
         self._registration = registration
         self._filters: dict[str, PoseFilter] = {}
-        self._doubts: dict[str, _Doubt] = {}
+        self._mistrusts: dict[str, _Mistrust] = {}
         self._findings: dict[str, _Finding] = {}
-        self.registrations: dict[str, Heard] = {}
+        self.registrations: dict[str, RegisteredSender] = {}
 
-    def hear(self, own: Surroundings, messages: Sequence[Message]) -> list[str]:
-        """Take what the senders have sent of their surroundings in a frame.
+    def update(self, own: Surroundings, messages: Sequence[Message]) -> list[str]:
+        """Register the surroundings of the senders in a frame with those of the ego.
 
         Args:
-            own: the ego's graph, for "icp" its cloud.
-            messages: SCENE_GRAPH messages (for "icp" POINTS), at most one of each sender, none of the ego.
+            own: surroundings of the ego.
+            messages: messages of the kind that the registration uses, at most one of each sender, none of the
+                ego.
 
         Returns:
-            for each message why it says nothing about the pose of its sender, "" where it does.
+            The reason why a message says nothing about the pose of its sender, "" where it does, for each
+            message.
         """
         others: dict[str, Surroundings] = {}
         refusals: dict[str, str] = {}
@@ -138,19 +142,21 @@ class PoseCorrection:
                 others[message.sender] = read_surroundings(message, self._registration)
             except CosenseError as error:
                 refusals[message.sender] = str(error)
-        found = relative_poses(self._registration, own, [self._doubted(other) for other in others.values()])
-        self.registrations = {name: Heard(others[name], result) for name, result in found.items()}
+        found = relative_poses(
+            self._registration, own, [self._with_mistrust(other) for other in others.values()]
+        )
+        self.registrations = {name: RegisteredSender(others[name], result) for name, result in found.items()}
         self._findings = {}
         for name, result in found.items():
             refusals[name] = self._judge(own, others[name], result)
         return [refusals[message.sender] for message in messages]
 
     def place(self, message: Message, ego: Message) -> Placed:
-        """Return a message with what is believed of its sender's pose.
+        """Return a message with the corrected pose of its sender.
 
         Args:
             message: message of a sender.
-            ego: the ego's own message: relative to its pose.
+            ego: message of the ego, whose pose is taken as it is.
         """
         finding = self._findings.get(message.sender)
         if finding is None or finding.sent.stamp_ns != message.stamp_ns:
@@ -164,37 +170,37 @@ class PoseCorrection:
         return _moved(message, finding.error, finding.objection)
 
     def _judge(self, own: Surroundings, other: Surroundings, result: RegistrationResult) -> str:
-        """Find out what is wrong with a sender's pose; returns why that cannot be said, else nothing.
+        """Keep the error of a sender's pose; returns the reason where there is none to be found, else "".
 
         Args:
             own: surroundings of the ego.
-            other: surroundings of the sender, as sent.
+            other: surroundings of the sender as sent.
             result: registration of both.
         """
         name, stamp_ns = other.agent_id, other.stamp_ns
         if result.status is Status.GATED:
-            # How far it is off is unknown.
-            spread = _world_covariance(own, other) + np.diag(_MOST_DOUBT)
+            # The size of the error is unknown.
+            spread = _world_covariance(own, other) + np.diag(_MOST_MISTRUST)
             objection = f"the graphs disagree with the sent pose: {result.reason}"
             self._findings[name] = _Finding(PoseError(stamp_ns, np.zeros(3), spread), other, objection)
             return ""
         if not result.registered:
             return f"no pose from the graphs, {result.status.value}: {result.reason}"
         measured = pose_error(result, own, other)
-        doubted = self._doubted(other)
-        sent, believed = _world_covariance(own, other), _world_covariance(own, doubted)
+        believed_other = self._with_mistrust(other)
+        sent, believed = _world_covariance(own, other), _world_covariance(own, believed_other)
         lasting = replace(measured, covariance=measured.covariance + sent)
-        # What others alone say may demote a sender. Only what the ego sees itself moves it beyond what it
-        # says: else anybody could put a third one anywhere.
+        # Other senders alone can make a pose more uncertain. Only what the ego sees itself moves it beyond
+        # its covariance: else anybody could put a third one anywhere.
         is_seen = isinstance(own, Cloud) or len(result.inliers) > 0
         again = is_seen and self._filter(name).update(lasting) is Verdict.ACCEPTED
         was_wrong = _chi_square(measured.error, lasting.covariance + _LEAST) > _DISAGREES
         if was_wrong and is_seen:
-            self._add_doubt(name, stamp_ns, measured.error)
+            self._mistrust(name, stamp_ns, measured.error)
         covariance = measured.covariance + believed
         disagrees = _chi_square(measured.error, covariance + _LEAST) > _DISAGREES
         objection = ""
-        if can_confirm(own, doubted) and not disagrees:
+        if can_confirm(own, believed_other) and not disagrees:
             gain = np.linalg.solve(covariance, believed).T
             error = PoseError(measured.stamp_ns, gain @ measured.error, (np.eye(3) - gain) @ believed)
         elif again:
@@ -213,53 +219,55 @@ class PoseCorrection:
         return ""
 
     def _lasting(self, message: Message, ego: Message) -> Placed:
-        """Return the message as sent, or by what lasts of its error where what was sent denies that."""
+        """Return the message as sent, or corrected by a lasting error that contradicts it."""
         known = self._filters.get(message.sender)
         error = known.correction(message.stamp_ns) if known else None
         if error is not None:
             covariance = error.covariance + _world_covariance(ego, message)
             if _chi_square(error.error, covariance + _LEAST) > _DISAGREES:
                 return _moved(message, replace(error, covariance=covariance))
-        return as_sent(self._doubted(message), ego)
+        return as_sent(self._with_mistrust(message), ego)
 
-    def _doubted(self, sent: _Sent) -> _Sent:
-        """Return what was sent with a covariance that knows of doubts."""
+    def _with_mistrust(self, sent: _Sent) -> _Sent:
+        """Return a message or surroundings with the variances of mistrust added to the covariance."""
         name = sent.sender if isinstance(sent, Message) else sent.agent_id
-        return replace(sent, pose_covariance=sent.pose_covariance + self._doubt_of(name, sent.stamp_ns))
+        return replace(sent, pose_covariance=sent.pose_covariance + self._mistrust_of(name, sent.stamp_ns))
 
-    def _doubt_of(self, sender: str, stamp_ns: int) -> NDArray[np.float64]:
-        """Return the covariance (3,3) that is to be added to what a sender says of its own."""
-        doubt = self._doubts.get(sender)
-        if doubt is None or abs(stamp_ns - doubt.stamp_ns) > _DOUBT_NS:
+    def _mistrust_of(self, sender: str, stamp_ns: int) -> NDArray[np.float64]:
+        """Return the covariance (3,3) that is added to the one that a sender sends."""
+        mistrust = self._mistrusts.get(sender)
+        if mistrust is None or abs(stamp_ns - mistrust.stamp_ns) > _MISTRUST_NS:
             return np.zeros((3, 3))
-        return np.diag(doubt.variances)
+        return np.diag(mistrust.variances)
 
-    def _add_doubt(self, sender: str, stamp_ns: int, error: NDArray[np.float64]) -> None:
-        """Remember that a sender was wrong; as often as it is, the worst counts."""
+    def _mistrust(self, sender: str, stamp_ns: int, error: NDArray[np.float64]) -> None:
+        """Remember that a sender was wrong; the largest error counts."""
         off_m = np.hypot(error[0], error[1])
-        before = np.diag(self._doubt_of(sender, stamp_ns))
+        before = np.diag(self._mistrust_of(sender, stamp_ns))
         found = np.array([off_m, off_m, error[2]]) ** 2
-        self._doubts[sender] = _Doubt(stamp_ns, np.maximum(before, found.clip(_LEAST_DOUBT, _MOST_DOUBT)))
+        self._mistrusts[sender] = _Mistrust(
+            stamp_ns, np.maximum(before, found.clip(_LEAST_MISTRUST, _MOST_MISTRUST))
+        )
 
     def _filter(self, sender: str) -> PoseFilter:
-        """Return the filter of a sender; the one that was heard longest ago goes where there are too many."""
+        """Return the filter of a sender; where there are too many, the least recently used one is dropped."""
         known = self._filters.pop(sender, None) or PoseFilter()
         if len(self._filters) >= _MAX_FILTERS:
             oldest = next(iter(self._filters))
             del self._filters[oldest]
-            self._doubts.pop(oldest, None)
+            self._mistrusts.pop(oldest, None)
         self._filters[sender] = known
         return known
 
 
 def _moved(message: Message, error: PoseError, objection: str = "") -> Placed:
     T = displaced(message.T_world_agent, error.error)
-    told = replace(message, T_world_agent=T, pose_covariance=error.covariance)
-    return Placed(told, np.zeros((3, 3)), objection)
+    corrected = replace(message, T_world_agent=T, pose_covariance=error.covariance)
+    return Placed(corrected, np.zeros((3, 3)), objection)
 
 
 def _world_covariance(ego: Posed, other: Posed) -> NDArray[np.float64]:
-    """Return the covariance (3,3) of the pose between both as sent: x, y along the world's axes, and yaw."""
+    """Return the covariance (3,3) of the relative pose as sent: x, y along the axes of the world, and yaw."""
     turn = np.eye(3)
     turn[:2, :2] = ego.T_world_agent[:2, :2]
     return np.asarray(turn @ Prior.between(ego, other).covariance @ turn.T)

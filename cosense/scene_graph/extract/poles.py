@@ -2,7 +2,7 @@
 
 The position of a pole is where its axis meets the ground, behind the returns, which all come from the side
 that faces the sensor. A wall that is seen at a grazing angle falls apart into columns, too; each of these has
-neighbours along the line of sight, and that is how they are told from poles.
+neighbours along the line of sight, which distinguishes them from poles.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
 from visualization_msgs.msg import Marker
 
 from cosense.nodes.ros.graph_markers import graphs_to_markers
-from cosense.scene_graph.correction.pose_correction import Heard
+from cosense.scene_graph.correction.pose_correction import RegisteredSender
 
 
 def by_name(own, others):
@@ -33,7 +33,7 @@ def test_a_registered_graph_lies_upon_the_egos_and_lines_join_what_agrees():
     own, other, T_own_other = pair(np.random.default_rng(1), 12, 3, 0.05)
     result = register_graphs(own, other)
     assert result.T_a_b is not None
-    shown = by_name(own, {"b": Heard(other, result)})
+    shown = by_name(own, {"b": RegisteredSender(other, result)})
     np.testing.assert_allclose(points(shown["a nodes"]), own.positions)
     places = points(shown["b nodes"])
     assert np.abs(places - transform_points(T_own_other, other.positions))[:, :2].max() < 1.0
@@ -49,7 +49,7 @@ def test_a_refused_graph_is_pale_where_it_was_sent_from_and_nothing_agrees():
     own = graph_of([4, 4], [[3, 0, 0], [5, 1, 0]], T_world_agent=T_world_own)
     other = replace(own, agent_id="b", T_world_agent=T_world_other)
     refused = RegistrationResult(Status.TOO_FEW, "2 matches", inliers=np.array([[0, 1]]))
-    shown = by_name(own, {"b": Heard(other, refused)})
+    shown = by_name(own, {"b": RegisteredSender(other, refused)})
     expected = transform_points(invert(T_world_own) @ T_world_other, other.positions)
     np.testing.assert_allclose(points(shown["b nodes"]), expected)
     np.testing.assert_allclose(points(shown["b edges"]), expected)

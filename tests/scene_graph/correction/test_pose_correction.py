@@ -1,4 +1,4 @@
-"""A sender's pose is corrected where graphs and covariances agree, and doubted where they do not."""
+"""A pose is corrected where graphs and covariances agree, and made uncertain where they contradict it."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def read(message):
     return decode(encode(message))
 
 
-def step(repair, of_unit, of_ego=None):
+def step(correction, of_unit, of_ego=None):
     """Let the ego hear a graph; returns how the unit's message of that moment is placed, and the refusal."""
     of_ego = graph("ego", T_WORLD_EGO, stamp_ns=of_unit.stamp_ns) if of_ego is None else of_ego
-    (refusal,) = repair.hear(of_ego, [read(envelope(of_unit))])
+    (refusal,) = correction.update(of_ego, [read(envelope(of_unit))])
     sent = decode(encode(envelope(of_unit, PayloadKind.OBJECTS, b"")))
-    return repair.place(sent, envelope(of_ego, PayloadKind.OBJECTS, b"")), refusal
+    return correction.place(sent, envelope(of_ego, PayloadKind.OBJECTS, b"")), refusal
 
 
 def off(placed, T_world_ego=T_WORLD_EGO):
@@ -68,7 +68,7 @@ def off(placed, T_world_ego=T_WORLD_EGO):
 
 
 @pytest.mark.parametrize("registration", ["scene_graph", "boxes", "spectral"])
-def test_a_pose_off_by_half_a_metre_is_set_right_and_less_uncertain(registration):
+def test_a_pose_off_by_half_a_metre_is_corrected_and_less_uncertain(registration):
     placed, refusal = step(
         PoseCorrection(registration), graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST)
     )
@@ -103,7 +103,7 @@ def test_a_certain_pose_stays_as_it_is():
     assert not placed.message.pose_covariance.any()
 
 
-def test_graphs_that_disagree_with_what_was_sent_put_it_in_doubt():
+def test_a_sent_pose_that_the_graphs_contradict_becomes_uncertain():
     unit = graph("unit", T_WORLD_UNIT, OFF_METRES, SURE)
     placed, refusal = step(PoseCorrection("scene_graph"), unit)
     assert refusal == ""
@@ -116,56 +116,56 @@ def test_graphs_that_disagree_with_what_was_sent_put_it_in_doubt():
 
 
 def test_what_lasts_is_believed_at_last_and_remembered_without_a_graph():
-    repair = PoseCorrection("scene_graph")
+    correction = PoseCorrection("scene_graph")
     for k in range(2):
-        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, OFF_METRES, SURE, NOW + k * 100 * MS))
+        placed, _ = step(correction, graph("unit", T_WORLD_UNIT, OFF_METRES, SURE, NOW + k * 100 * MS))
     assert placed.objection == ""
     assert off(placed)[0] < 0.1
     blind = graph("unit", T_WORLD_UNIT, OFF_METRES, SURE, NOW + 200 * MS, NOTHING)
-    placed, refusal = step(repair, blind)
+    placed, refusal = step(correction, blind)
     assert "too_few" in refusal
     assert off(placed)[0] < 0.1
-    late, _ = step(repair, replace(blind, stamp_ns=NOW + 9000 * MS))
+    late, _ = step(correction, replace(blind, stamp_ns=NOW + 9000 * MS))
     assert off(late)[0] == pytest.approx(np.hypot(3, 2), abs=0.01)
 
 
 def test_what_was_wrong_before_does_not_move_an_honest_pose():
     """Errors that announce themselves and are drawn anew are no lasting error."""
-    repair, rng = PoseCorrection("scene_graph"), np.random.default_rng(0)
+    correction, rng = PoseCorrection("scene_graph"), np.random.default_rng(0)
     for k in range(6):
         error = rng.normal(0, np.sqrt(np.diag(HONEST)))
-        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, HONEST, NOW + k * 100 * MS))
+        placed, _ = step(correction, graph("unit", T_WORLD_UNIT, error, HONEST, NOW + k * 100 * MS))
         assert off(placed)[0] < 0.1
     blind = graph("unit", T_WORLD_UNIT, OFF_HALF_A_METRE, HONEST, NOW + 600 * MS, NOTHING)
-    placed, _ = step(repair, blind)
+    placed, _ = step(correction, blind)
     np.testing.assert_array_equal(placed.message.T_world_agent, decode(encode(envelope(blind))).T_world_agent)
 
 
-def test_who_is_wrong_and_says_nothing_is_in_doubt_and_set_right_from_then_on():
+def test_a_sender_with_unannounced_errors_is_mistrusted_and_corrected_from_then_on():
     """Errors drawn anew in each frame that no covariance announces: the first one demotes."""
-    repair, rng = PoseCorrection("scene_graph"), np.random.default_rng(1)
+    correction, rng = PoseCorrection("scene_graph"), np.random.default_rng(1)
     for k in range(8):
         error = (0.6, -0.5, np.deg2rad(1.0)) if k == 0 else rng.normal(0, [0.6, 0.6, np.deg2rad(1)])
-        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
+        placed, _ = step(correction, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
         assert bool(placed.objection) == (k == 0)
         assert off(placed)[0] > 0.7 if k == 0 else off(placed)[0] < 0.1
     # What comes without a graph is no longer as certain as it says.
     blind = graph("unit", T_WORLD_UNIT, (0.1, 0.0, 0.0), SURE, NOW + 800 * MS, NOTHING)
-    placed, _ = step(repair, blind)
+    placed, _ = step(correction, blind)
     assert np.trace(placed.message.pose_covariance[:2, :2]) > 2 * 0.6**2
-    later, _ = step(repair, replace(blind, stamp_ns=NOW + 9000 * MS))
+    later, _ = step(correction, replace(blind, stamp_ns=NOW + 9000 * MS))
     np.testing.assert_allclose(later.message.pose_covariance, SURE, atol=1e-6)
 
 
 def test_an_error_of_many_metres_still_leaves_poses_that_help_to_register():
-    repair = PoseCorrection("scene_graph")
+    correction = PoseCorrection("scene_graph")
     for k, error in enumerate([(9.0, -5.0, np.deg2rad(8.0)), (-2.0, 3.0, np.deg2rad(-4.0))]):
-        placed, _ = step(repair, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
+        placed, _ = step(correction, graph("unit", T_WORLD_UNIT, error, SURE, NOW + k * 100 * MS))
     assert placed.objection == ""
     assert off(placed)[0] < 0.1
 
 
-def test_who_is_contradicted_without_a_better_pose_is_in_doubt_too():
+def test_a_sender_that_is_contradicted_without_a_better_pose_is_mistrusted_too():
     """The ego sees two rows of poles that the unit may stand at, and the unit says that it stands between."""
     xs, ys = np.arange(8) * 7.0 + np.arange(8) ** 2 * 0.3, np.where(np.arange(8) % 3 == 0, 4.0, -3.0)
     row = np.column_stack([xs, ys, np.zeros(8)])
@@ -182,27 +182,27 @@ def test_who_is_contradicted_without_a_better_pose_is_in_doubt_too():
 
 
 def test_registrations_of_the_frame_are_there_to_be_shown():
-    repair = PoseCorrection("scene_graph")
+    correction = PoseCorrection("scene_graph")
     unit = graph("unit", T_WORLD_UNIT)
-    step(repair, unit)
-    ((name, heard),) = repair.registrations.items()
-    assert (name, len(heard.surroundings), heard.surroundings.stamp_ns) == ("unit", len(unit), NOW)
-    assert heard.registration.registered
-    assert len(heard.registration.inliers) > 5
-    step(repair, graph("unit", T_WORLD_UNIT, world=NOTHING))
-    assert not repair.registrations["unit"].registration.registered
-    repair.hear(graph("ego", T_WORLD_EGO), [])
-    assert repair.registrations == {}
+    step(correction, unit)
+    ((name, registered),) = correction.registrations.items()
+    assert (name, len(registered.surroundings), registered.surroundings.stamp_ns) == ("unit", len(unit), NOW)
+    assert registered.result.registered
+    assert len(registered.result.inliers) > 5
+    step(correction, graph("unit", T_WORLD_UNIT, world=NOTHING))
+    assert not correction.registrations["unit"].result.registered
+    correction.update(graph("ego", T_WORLD_EGO), [])
+    assert correction.registrations == {}
 
 
 def test_without_any_idea_of_the_pose_a_first_registration_is_not_used():
     lost = np.diag([1e5, 1e5, 10.0])
-    repair = PoseCorrection("scene_graph")
+    correction = PoseCorrection("scene_graph")
     far = (300.0, 40.0, 2.0)
-    first, refusal = step(repair, graph("unit", T_WORLD_UNIT, far, lost))
+    first, refusal = step(correction, graph("unit", T_WORLD_UNIT, far, lost))
     assert off(first)[0] > 100
     assert "nothing to compare it with" in refusal
-    second, refusal = step(repair, graph("unit", T_WORLD_UNIT, far, lost, NOW + 100 * MS))
+    second, refusal = step(correction, graph("unit", T_WORLD_UNIT, far, lost, NOW + 100 * MS))
     assert refusal == ""
     assert off(second)[0] < 0.1
 
@@ -213,7 +213,7 @@ def test_every_graph_has_its_report():
     liar = encode(envelope(replace(unit, agent_id="liar", pose_covariance=np.ones((3, 3)) - 0.5 * np.eye(3))))
     broken = encode(replace(envelope(unit), sender="broken", payload=b"\x01"))
     messages = [good[:-3], from_unit("patches"), good, good, encode(envelope(ego)), liar, broken]
-    reports = heard_by(ego, *messages).peers
+    reports = fused_with(ego, *messages).peers
     assert [report.bytes for report in reports] == [len(data) for data in messages]
     assert [report.used_for for report in reports[:5]] == [
         "nothing",
@@ -231,14 +231,14 @@ def test_every_graph_has_its_report():
 
 def test_without_a_graph_of_its_own_the_ego_says_so():
     good = encode(envelope(graph("unit", T_WORLD_UNIT)))
-    (report,) = heard_by(None, good).peers
+    (report,) = fused_with(None, good).peers
     assert (report.used_for, report.reason) == ("nothing", "the ego has no scene graph of its own")
 
 
 def test_more_graphs_than_senders_are_allowed_are_refused():
     made = graph("u", T_WORLD_UNIT)
     crowd = [encode(envelope(replace(made, agent_id=f"{number}"))) for number in range(18)]
-    reports = heard_by(graph("ego", T_WORLD_EGO, world=NOTHING), *crowd).peers
+    reports = fused_with(graph("ego", T_WORLD_EGO, world=NOTHING), *crowd).peers
     assert [report.reason for report in reports[16:]] == ["more than 16 senders"] * 2
     assert not any("senders" in report.reason for report in reports[:16])
 
@@ -249,20 +249,20 @@ def test_no_covariance_ends_the_fusion(variance):
         T_ego = displaced(T_WORLD_EGO, [0, 0, heading])
         for covariance in (np.full((3, 3), variance), np.diag([0.0, 0.0, variance])):
             unit = graph("unit", T_WORLD_UNIT, OFF_METRES, covariance)
-            for repair in (PoseCorrection("scene_graph"), PoseCorrection("boxes")):
+            for correction in (PoseCorrection("scene_graph"), PoseCorrection("boxes")):
                 for stamp_ns in (NOW, NOW + 100 * MS):
                     placed, _ = step(
-                        repair, replace(unit, stamp_ns=stamp_ns), graph("ego", T_ego, stamp_ns=stamp_ns)
+                        correction, replace(unit, stamp_ns=stamp_ns), graph("ego", T_ego, stamp_ns=stamp_ns)
                     )
                     assert np.isfinite(placed.message.T_world_agent).all()
 
 
 def test_a_message_from_elsewhere_than_its_graph_is_not_believed():
-    repair = PoseCorrection("scene_graph")
+    correction = PoseCorrection("scene_graph")
     of_ego, of_unit = graph("ego", T_WORLD_EGO), graph("unit", T_WORLD_UNIT)
-    repair.hear(of_ego, [read(envelope(of_unit))])
+    correction.update(of_ego, [read(envelope(of_unit))])
     elsewhere = replace(of_unit, T_world_agent=displaced(T_WORLD_UNIT, [3.0, 0.0, 0.0]))
-    placed = repair.place(
+    placed = correction.place(
         decode(encode(envelope(elsewhere, PayloadKind.OBJECTS, b""))),
         envelope(of_ego, PayloadKind.OBJECTS, b""),
     )
@@ -275,15 +275,15 @@ def test_what_one_other_says_of_a_sender_that_the_ego_does_not_see_moves_it_nowh
     seen_by_ego, seen_by_victim = (tuple(part[rows] for part in WORLD) for rows in (half, ~half))
     shift = np.array([1.5, 2.0, 0.0])
     lies = (WORLD[0], WORLD[1] + shift * ~half[:, None], WORLD[2])
-    repair = PoseCorrection("scene_graph")
+    correction = PoseCorrection("scene_graph")
     for number in range(4):
         stamp_ns = NOW + number * 100 * MS
         ego = graph("ego", T_WORLD_EGO, stamp_ns=stamp_ns, world=seen_by_ego)
         liar = graph("liar", T_WORLD_EGO, stamp_ns=stamp_ns, world=lies)
         victim = graph("unit", T_WORLD_UNIT, stamp_ns=stamp_ns, world=seen_by_victim)
-        repair.hear(ego, [read(envelope(one)) for one in (liar, victim)])
-        assert repair.registrations["unit"].registration.registered
-        placed = repair.place(
+        correction.update(ego, [read(envelope(one)) for one in (liar, victim)])
+        assert correction.registrations["unit"].result.registered
+        placed = correction.place(
             decode(encode(envelope(victim, PayloadKind.OBJECTS, b""))),
             envelope(ego, PayloadKind.OBJECTS, b""),
         )
@@ -292,13 +292,13 @@ def test_what_one_other_says_of_a_sender_that_the_ego_does_not_see_moves_it_nowh
 
 
 def test_peers_are_forgotten():
-    repair, ego = PoseCorrection("scene_graph"), graph("ego", T_WORLD_EGO)
+    correction, ego = PoseCorrection("scene_graph"), graph("ego", T_WORLD_EGO)
     for number in range(20):
-        repair.hear(ego, [read(envelope(replace(graph("unit", T_WORLD_UNIT), agent_id=f"{number}")))])
-    assert len(repair._filters) == 8
+        correction.update(ego, [read(envelope(replace(graph("unit", T_WORLD_UNIT), agent_id=f"{number}")))])
+    assert len(correction._filters) == 8
 
 
-def heard_by(own, *messages: bytes, fusion="hybrid") -> FusionResult:
+def fused_with(own, *messages: bytes, fusion="hybrid") -> FusionResult:
     """Return what an ego with this graph of its own makes of messages."""
     ego = Ego(MODELS["patches"], fusion, registration="scene_graph")
     return ego.fuse(
@@ -309,7 +309,7 @@ def heard_by(own, *messages: bytes, fusion="hybrid") -> FusionResult:
 def with_graph(error, covariance, *messages: bytes, fusion="hybrid") -> FusionResult:
     """Return the same where the graph of the unit comes with its messages."""
     of_unit = encode(envelope(graph("unit", T_WORLD_UNIT, error, covariance)))
-    return heard_by(graph("ego", T_WORLD_EGO), *messages, of_unit, fusion=fusion)
+    return fused_with(graph("ego", T_WORLD_EGO), *messages, of_unit, fusion=fusion)
 
 
 def test_features_are_used_again_once_the_pose_is_corrected():
@@ -322,7 +322,7 @@ def test_features_are_used_again_once_the_pose_is_corrected():
     assert after.peers[0].reason == ""
 
 
-def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_its_report_says_why():
+def test_a_mistrusted_sender_may_send_boxes_or_nothing_and_its_report_says_why():
     for error, used_for in (((0.3, 0.0, 0.0), "boxes"), ((9.0, 0.0, 0.0), "nothing")):
         wrong = from_unit("patches", T_world_agent=displaced(T_WORLD_UNIT, error), pose_covariance=SURE)
         report = with_graph(error, SURE, wrong).peers[0]
@@ -331,7 +331,7 @@ def test_a_sender_in_doubt_may_send_boxes_or_nothing_and_its_report_says_why():
     assert fuse("patches", wrong).peers[0].used_for == "features"
 
 
-def test_late_boxes_move_with_the_pose_and_are_left_out_in_doubt():
+def test_late_boxes_move_with_the_pose_and_are_left_out_where_the_graphs_contradict_it():
     detections = MODELS["patches"].detector.decode(FEATURES["patches"])
     unit = replace(EGO, agent_id="unit", T_world_agent=T_WORLD_UNIT)
 
@@ -346,10 +346,12 @@ def test_late_boxes_move_with_the_pose_and_are_left_out_in_doubt():
     corrected = fused(OFF_HALF_A_METRE, HONEST)
     assert len(corrected.detections) == len(true.detections)
     np.testing.assert_allclose(corrected.detections.boxes, true.detections.boxes, atol=0.2)
-    doubted = fused(OFF_METRES, SURE)
-    np.testing.assert_array_equal(doubted.detections.boxes, fuse("patches", fusion="late").detections.boxes)
-    assert doubted.peers[0].used_for == "nothing"
-    assert "the graphs disagree" in doubted.peers[0].reason
+    contradicted = fused(OFF_METRES, SURE)
+    np.testing.assert_array_equal(
+        contradicted.detections.boxes, fuse("patches", fusion="late").detections.boxes
+    )
+    assert contradicted.peers[0].used_for == "nothing"
+    assert "the graphs disagree" in contradicted.peers[0].reason
 
 
 def test_as_sent_is_what_was_sent():

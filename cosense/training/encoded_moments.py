@@ -1,20 +1,20 @@
-"""What a frozen detector makes of each cloud, kept on disk: fusion is then trained without its backbone.
+"""Features of a frozen detector for each cloud, kept on disk: fusion is then trained without a backbone.
 
-A view costs some megabytes as float16, of a sender without what only an ego needs. Files are mapped, not
-read, so that several trainings on one machine share the memory. A slow disk is better replaced by one in
-memory: the `cache` of a run may lie in /dev/shm.
+A view takes some megabytes as float16; that of a sender lacks what only an ego needs. Files are mapped, not
+read, so that several trainings on one machine share the memory. Where the disk is slow, `cache` of a run may
+lie in memory (/dev/shm).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import Progress
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,11 +23,12 @@ from cosense.detectors.base import BevDetector, BevFeatures
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.detections import Detections
-from cosense.training.config import SceneConfig
-from cosense.training.cooperative_samples import CooperativeSample, View, frame_of, load_cooperative_samples
+from cosense.sensing.frame import AgentFrame
+from cosense.training.run_config import SceneConfig
+from cosense.training.samples import Moment, Show, load_moments, silent
 
 _MAPS = ("class_logits", "box_codes")
-# What is only read of the cloud that fuses.
+# Only read of the agent that fuses.
 _OF_EGO = ("context", "point_counts")
 
 
@@ -37,8 +38,8 @@ class EncodedView:
 
     Attributes:
         T_world_agent: (4,4).
-        features: of the detector, float32; context and point counts are empty where it is not the ego's.
-        detections: its boxes in the agent frame.
+        features: float32; context and point counts are empty where the cloud is not the ego's.
+        detections: boxes in the agent frame.
     """
 
     T_world_agent: Matrix
@@ -47,67 +48,57 @@ class EncodedView:
 
 
 @dataclass(frozen=True)
-class EncodedSample:
-    """A `CooperativeSample` whose clouds are files of features.
+class EncodedMoment:
+    """A `Moment` whose clouds are files of features.
 
     Attributes:
         views: file and pose of each agent, the ego first.
-        earlier: the same one period before.
-        boxes, classes, num_points: as in `CooperativeSample`.
+        earlier: file and pose of each other agent one period before; the ego's own past is not learned from.
+        boxes, classes, num_points: the same as of a `Moment`.
     """
 
-    name: str
     views: tuple[tuple[Path, Matrix], ...]
     earlier: tuple[tuple[Path, Matrix], ...]
     boxes: Boxes
-    classes: np.ndarray
-    num_points: np.ndarray
+    classes: NDArray[np.int64]
+    num_points: NDArray[np.int64]
 
     @property
     def T_ego_world(self) -> Matrix:
         return invert(self.views[0][1])
 
 
-def encoded_samples(
-    scenes: tuple[SceneConfig, ...], cache: Path, detector: BevDetector, progress: Progress
-) -> list[EncodedSample]:
-    """Simulate and encode what is not in the cache yet; see `load_cooperative_samples`."""
-    task = progress.add_task("samples")
+def encoded_moments(
+    scenes: Sequence[SceneConfig], cache: Path, detector: BevDetector, show: Show = silent
+) -> list[EncodedMoment]:
+    """Simulate and encode what is not in the cache yet; see `load_moments`."""
     folder = cache / f"features-{detector.fingerprint.hex()}-{detector.dtype}".replace("torch.", "")
     folder.mkdir(parents=True, exist_ok=True)
-
-    def show(what: str, done: int, of: int) -> None:
-        progress.update(task, description=what, completed=done, total=of)
-
-    samples = [
-        EncodedSample(
-            sample.name,
-            tuple(_encoded(sample, sample.views, "now", folder, detector)),
-            # The ego's own past is not learned from.
-            tuple(_encoded(sample, sample.earlier[1:], "earlier", folder, detector)),
-            sample.boxes,
-            sample.classes,
-            sample.num_points,
+    return [
+        EncodedMoment(
+            tuple(_encoded(moment, moment.views, "now", folder, detector)),
+            tuple(_encoded(moment, moment.earlier[1:], "earlier", folder, detector)),
+            moment.boxes,
+            moment.classes,
+            moment.num_points,
         )
-        for sample in load_cooperative_samples(scenes, cache, show)
+        for moment in load_moments(scenes, cache, show)
     ]
-    progress.remove_task(task)
-    return samples
 
 
 def _encoded(
-    sample: CooperativeSample, views: tuple[View, ...], when: str, folder: Path, detector: BevDetector
+    moment: Moment, views: Sequence[AgentFrame], when: str, folder: Path, detector: BevDetector
 ) -> Iterator[tuple[Path, Matrix]]:
     for index, view in enumerate(views):
-        name = hashlib.sha256(f"{sample.name}/{when}/{view.agent_id}".encode()).hexdigest()[:16]
+        name = hashlib.sha256(f"{moment.name}/{when}/{view.agent_id}".encode()).hexdigest()[:16]
         path = folder / f"{name}.safetensors"
         if not path.exists():
             _write(path, detector, view, is_ego=when == "now" and index == 0)
         yield path, view.T_world_agent
 
 
-def _write(path: Path, detector: BevDetector, view: View, *, is_ego: bool) -> None:
-    features = detector.encode(frame_of(view))
+def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool) -> None:
+    features = detector.encode(view)
     detections = detector.decode(features)
     tensors = {f"level{index}": level.half() for index, level in enumerate(features.levels)}
     tensors |= {name: getattr(features, name).half() for name in _MAPS}
@@ -126,7 +117,7 @@ def _write(path: Path, detector: BevDetector, view: View, *, is_ego: bool) -> No
 
 
 def read_view(path: Path, T_world_agent: Matrix, detector: BevDetector) -> EncodedView:
-    """Read a view that `encoded_samples` has written."""
+    """Read a view that `encoded_moments` has written."""
     with safe_open(path, "pt") as file:
 
         def tensor(name: str) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cosense.detectors.base import BevDetector
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
@@ -24,10 +24,8 @@ from cosense.methods.patches.placement import cell_places, draw_boxes
 from cosense.methods.patches.settings import PatchesConfig
 from cosense.methods.supply_demand import supply_map, wanted_cells
 from cosense.sensing.grid import BevGrid
-from cosense.training.fusion_examples import Example, Sender
-from cosense.training.losses import detection_losses
-from cosense.training.targets import join_targets
-from cosense.training.task import Task
+from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
+from cosense.training.fusion_task import FusionTask
 
 _FEWEST_PATCHES = 16
 # Which patches are tried is drawn around the order that the sender would keep to.
@@ -39,9 +37,9 @@ class Amount:
     """How much a sender sends.
 
     Attributes:
-        patches: best ones first; None for all.
-        boxes: best ones first; None for all.
-        floor: whether it is sent.
+        patches: number of patches, best ones first; None for all.
+        boxes: number of boxes, best ones first; None for all.
+        floor: whether the floor is sent.
     """
 
     patches: int | None
@@ -49,11 +47,11 @@ class Amount:
     floor: bool
 
 
-class PatchesTask(Task):
-    """The networks of the product profile with their losses.
+class PatchesTask(FusionTask):
+    """The networks of the product profile.
 
     Attributes:
-        settings: what validation tries, by name.
+        settings: amounts sent in validation, by name.
     """
 
     settings: ClassVar[Mapping[str, Any]] = {
@@ -64,19 +62,17 @@ class PatchesTask(Task):
         "all": Amount(None, None, True),
     }
 
-    def __init__(self, config: PatchesConfig, detector: BevDetector) -> None:
-        super().__init__()
-        self.config = config
-        self.detector = detector
-        self.sharing = PatchEncoder(detector.level_channels, config)
-        self.fusion = EvidenceFusion(detector.context_channels, config)
-
-    def losses(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return what is minimised, "loss" first; `after_backward` then learns from its gradients."""
+    def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        self._profile: PatchesConfig = self.model.sharing
+        torch.manual_seed(config.seed)
+        self.sharing = PatchEncoder(self.detector.level_channels, self._profile)
+        self.fusion = EvidenceFusion(self.detector.context_channels, self._profile)
         self._gates: list[tuple[Tensor, Tensor]] = []
-        maps = self._maps(examples, [self._draw_amount(rng) for _ in examples], rng)
-        losses = detection_losses(maps, join_targets([example.cropped_targets for example in examples]))
-        return {"loss": losses.total, "heat": losses.heat, "boxes": losses.boxes}
+
+    def drawn_maps(self, examples: list[Example], rng: np.random.Generator) -> HeadMaps:
+        self._gates = []
+        return self._maps(examples, [self._draw_amount(rng) for _ in examples], rng)
 
     def after_backward(self) -> dict[str, Tensor]:
         """Add the gradients of the learned value, whose target is what the loss says about the gates."""
@@ -93,10 +89,14 @@ class PatchesTask(Task):
         return {"value": value.detach()}
 
     @torch.no_grad()
-    def maps_of(self, example: Example, amount: Amount) -> HeadMaps:
+    def maps_of(self, example: Example, setting: Amount) -> HeadMaps:
         """Return the fused maps of one moment when everybody sends this much."""
-        self._gates = []
-        return self._maps([example], [amount], None)
+        return self._maps([example], [setting], None)
+
+    def export(self, out: Path, command: str) -> None:
+        """Write the model with its calibration: the merge averages boxes, so their scores must compare."""
+        super().export(out, command)
+        self.calibrate().write(out, command)
 
     def _maps(
         self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
@@ -105,11 +105,11 @@ class PatchesTask(Task):
         for example, amount in zip(examples, amounts, strict=True):
             grid = self.detector.grid
             wanted = wanted_cells(
-                example.ego.features.point_counts, FLOOR_STRIDE, self.config.wanted_below_points
+                example.ego.features.point_counts, FLOOR_STRIDE, self._profile.wanted_below_points
             )
             each = [self._evidence(sender, wanted, amount, rng) for sender in example.senders]
             evidence.append(example.crop(strongest(each), 2))
-            boxes = [sender.told(amount.boxes) for sender in example.senders]
+            boxes = [sender.late_boxes(amount.boxes) for sender in example.senders]
             maps = draw_boxes(boxes, example.ego.features.ground_m, grid.coarser(2))
             drawn.append(BoxMaps(*(example.crop(m) for m in (maps.heat, maps.codes, maps.near))))
         own = [example.ego.features for example in examples]
@@ -128,7 +128,7 @@ class PatchesTask(Task):
         return result
 
     def _evidence(
-        self, sender: Sender, wanted: Tensor, amount: Amount, rng: np.random.Generator | None
+        self, sender: SendingAgent, wanted: Tensor, amount: Amount, rng: np.random.Generator | None
     ) -> Tensor:
         features, grid = sender.view.features, self.detector.grid
         head = head_maps_as_input(features.class_logits, features.box_codes)
@@ -138,7 +138,7 @@ class PatchesTask(Task):
         )
         supply = supply_map(features.class_logits, PATCH_STRIDE // 2).flatten()
         demand = torch.where(
-            _look_up(wanted, places, grid.coarser(FLOOR_STRIDE)), 1.0, self.config.unwanted_weight
+            _look_up(wanted, places, grid.coarser(FLOOR_STRIDE)), 1.0, self._profile.unwanted_weight
         )
         rank = supply * demand * torch.sigmoid(value.detach()).flatten()
         if rng is not None:
@@ -172,7 +172,7 @@ class PatchesTask(Task):
         if kind < 0.25:
             return Amount(None, boxes, True)
         patches = round(float(np.exp(rng.uniform(np.log(_FEWEST_PATCHES), np.log(cells)))))
-        with_floor = patches >= self.config.floor_after_patches
+        with_floor = patches >= self._profile.floor_after_patches
         return Amount(patches, boxes, with_floor != (rng.random() < 0.1))
 
 

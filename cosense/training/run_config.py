@@ -1,0 +1,121 @@
+"""What every training run says of itself: the common part of the YAML that `cosense train` reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cosense.errors import nearest
+from cosense.simulation import FAMILIES
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Simulated scenes: sequence n is of family n modulo their number, with seed first_seed + n.
+
+    Attributes:
+        families: names from `cosense.simulation.FAMILIES`.
+        first_seed: seed of the first sequence.
+        sequences: number of sequences.
+        frames_per_sequence: number of frames used of each sequence, for a detector.
+        frame_step: every n-th simulated frame is used, since neighbours, 0.1 s apart, are nearly the same.
+        vehicles: number of vehicles that measure; a roadside unit always does.
+    """
+
+    families: tuple[str, ...]
+    first_seed: int
+    sequences: int
+    frames_per_sequence: int = 1
+    frame_step: int = 1
+    vehicles: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.families:
+            raise ValueError("families is empty")
+        for family in self.families:
+            if family not in FAMILIES:
+                raise ValueError(f"families: no family '{family}', {nearest(family, FAMILIES)}")
+        if min(self.sequences, self.frames_per_sequence, self.frame_step, self.vehicles) < 1:
+            raise ValueError("sequences, frames_per_sequence, frame_step and vehicles are at least 1")
+
+    def each(self) -> list[tuple[str, int]]:
+        """Return family and seed of each sequence."""
+        return [
+            (self.families[number % len(self.families)], self.first_seed + number)
+            for number in range(self.sequences)
+        ]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where single clouds come from: scenes, data sets on disk, or both.
+
+    Attributes:
+        scenes: simulated once, then cached.
+        paths: data sets that `cosense.data.open_dataset` opens.
+        split: part of these data sets, e.g. "train".
+    """
+
+    scenes: SceneConfig | None = None
+    paths: tuple[Path, ...] = ()
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scenes is None and not self.paths:
+            raise ValueError("neither scenes nor paths is given")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What all runs have in common; a task adds its own fields, among them `data` and `validation`.
+
+    Attributes:
+        train: kind of thing that is trained.
+        cache: folder of simulated samples and of what is computed from them.
+        seed: source of the initial weights, the order of the samples and every other random choice.
+        epochs: length of the run in passes over the samples,
+        minutes: or in wall time, where the learning rate follows the clock,
+        steps: or in steps of the optimiser.
+        batch_size: samples per step and process.
+        learning_rate: its peak.
+        weight_decay: AdamW's.
+        gradient_norm: gradients longer than this are shortened to it.
+        checkpoint_minutes: wall time between two checkpoints.
+        validation_minutes: wall time between two validations,
+        validation_steps: or steps between them, where this is given.
+        device: torch device of the detector, be it trained or not.
+    """
+
+    train: Literal["detector", "method", "encoder"]
+    cache: Path = Path("results/cache")
+    seed: int = 1
+    epochs: int | None = None
+    minutes: float | None = None
+    steps: int | None = None
+    batch_size: int = 4
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    gradient_norm: float = 10.0
+    checkpoint_minutes: float = 3.0
+    validation_minutes: float = 10.0
+    validation_steps: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if sum(length is not None for length in (self.epochs, self.minutes, self.steps)) != 1:
+            raise ValueError("give one of epochs, minutes and steps")
+        for name in ("epochs", "steps", "validation_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, expected at least 1")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"minutes is {self.minutes:g}, expected more than 0")
+        if self.batch_size < 1 or not self.learning_rate > 0:
+            raise ValueError("batch_size or learning_rate is too small")
+
+    def check_probabilities(self, *names: str) -> None:
+        """Raise ValueError where one of these fields is no number in [0, 1]."""
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a number in [0, 1]")

@@ -1,0 +1,261 @@
+"""Training of the pillar detector, on the clouds and labels of single agents.
+
+A cloud is changed and cropped at random (`training.augment`), loaded by processes of its own, and judged by
+heat maps and box codes (`training.targets`). Validation: loss, and AP@0.5 of vehicles by kind of agent.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from cosense.detectors.device import inference_dtype
+from cosense.detectors.grouping import Pillars, group_points, join_pillars
+from cosense.detectors.head import DETECTED_CLASSES
+from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
+from cosense.evaluation.metrics.average_precision import average_precision
+from cosense.evaluation.metrics.matching import match_frame
+from cosense.geometry.boxes import Boxes
+from cosense.methods.model import read_model_config
+from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import ground_height
+from cosense.sensing.objects import ObjectClass
+from cosense.training.augment import AugmentationConfig, augment, thin
+from cosense.training.run_config import DataConfig, RunConfig
+from cosense.training.samples import Sample, Show, load_samples, point_counts, silent
+from cosense.training.targets import Targets, detection_losses, join_targets, make_targets
+from cosense.training.tasks.base import Task, sample_at
+
+_VEHICLE = DETECTED_CLASSES.index(ObjectClass.CAR)
+_IOU = 0.5
+# The estimate of the ground is not exact at inference either.
+_GROUND_NOISE_M = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorRunConfig(RunConfig):
+    """A training run of a detector.
+
+    Attributes:
+        model: folder whose config.yaml says which network.
+        data: clouds that are learned from.
+        validation: clouds that are never learned from.
+        crop_m: a step sees a part of the range this long in x; None for all of it.
+        min_points: an object with fewer is not judged.
+        workers: number of processes that load and augment.
+        augmentation: changes of the clouds.
+    """
+
+    train: Literal["detector"] = "detector"
+    model: Path
+    data: DataConfig
+    validation: DataConfig
+    crop_m: float | None = None
+    min_points: int = 3
+    workers: int = 1
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, expected at least 0")
+
+
+class PillarsTask(Task):
+    """A pillar network with its losses."""
+
+    Config = DetectorRunConfig
+    config: DetectorRunConfig
+    samples: list[Sample]
+    unseen: list[Sample]
+
+    def __init__(self, config: DetectorRunConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        self.model = read_model_config(find_model(config.model))
+        self.pillars: PillarsConfig = self.model.detector
+        self.network: PillarNetwork = PillarDetector.build(self.pillars, config.seed).to(device)
+        self.dtype = inference_dtype(self.pillars.precision, device)
+        self.figures_mean = (
+            "AP: vehicles, bird's-eye IoU 0.5, objects with at least "
+            f"{config.min_points} points of the agent itself, all ranges, validation data."
+        )
+
+    def load(self, show: Show = silent) -> None:
+        self.samples = load_samples(self.config.data, self.config.cache, show)
+        self.unseen = load_samples(self.config.validation, self.config.cache, show)
+
+    def batches(self, first_step: int, rank: int, ranks: int) -> Iterator[Batch]:
+        """Yield batches that `workers` load; each choice is drawn from (seed, step, place in the batch)."""
+        loader = DataLoader(
+            _Augmented(self.samples, self.pillars, self.config),
+            batch_sampler=_Order(len(self.samples), self.config, first_step, rank, ranks),
+            num_workers=self.config.workers,
+            collate_fn=join_batches,
+        )
+        return iter(loader)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            maps = self.network(batch.pillars.to(self.device), self.dtype)
+        losses = detection_losses(maps, batch.targets.to(self.device))
+        return {"loss": losses.total, "heat": losses.heat, "boxes": losses.boxes}
+
+    def validate(self) -> dict[str, float]:
+        """Return "loss" and, for each kind of agent in the samples, "ap50 <kind>".
+
+        Ground truth are the vehicles within range that the agent itself has at least `min_points` points of.
+        """
+        return {
+            "loss": self._mean_loss(),
+            **vehicle_precision(self.detector(), self.unseen, self.config.min_points),
+        }
+
+    def detector(self) -> PillarDetector:
+        """Return a detector with a copy of the network, on the device that the network is on."""
+        device = str(next(self.network.parameters()).device)
+        return PillarDetector("validation", self.pillars, copy.deepcopy(self.network), device=device)
+
+    def summary(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        return f"Pillar detector, {parameters / 1e6:.2f} million parameters."
+
+    def export(self, out: Path, command: str) -> None:
+        write_weights(self.network, out / WEIGHTS)
+        (out / CONFIG).write_text(yaml.safe_dump(self.model.to_mapping(), sort_keys=False))
+
+    def _mean_loss(self) -> float:
+        self.eval()
+        losses = []
+        with torch.inference_mode():
+            for sample in self.unseen:
+                batch = plain_batch(sample, self.pillars, self.config.min_points)
+                maps = self.network(batch.pillars.to(self.device))
+                losses.append(float(detection_losses(maps, batch.targets.to(self.device)).total))
+        self.train()
+        return float(np.mean(losses))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pillars of B clouds and their targets."""
+
+    pillars: Pillars
+    targets: Targets
+
+
+class _Order(Sampler[list[tuple[int, int, int]]]):
+    """Batches of (index of the sample, step, place) from `first_step` on; every epoch has its own order."""
+
+    def __init__(self, size: int, config: DetectorRunConfig, first_step: int, rank: int, ranks: int) -> None:
+        self.size, self.config, self.first_step = size, config, first_step
+        self.rank, self.ranks = rank, ranks
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        batch, seed = self.config.batch_size, self.config.seed
+        places = range(self.rank * batch, (self.rank + 1) * batch)
+        for step in itertools.count(self.first_step):
+            start = step * batch * self.ranks
+            yield [(sample_at(start + place, self.size, seed), step, place) for place in places]
+
+
+class _Augmented(Dataset[Batch]):
+    def __init__(self, samples: list[Sample], model: PillarsConfig, config: DetectorRunConfig) -> None:
+        self.samples, self.model, self.config = samples, model, config
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Batch:
+        index, step, place = key
+        rng = np.random.default_rng((self.config.seed, step, place))
+        return augmented_batch(self.samples[index], self.model, self.config, rng)
+
+
+def join_batches(parts: list[Batch]) -> Batch:
+    """Stack batches on grids of one shape."""
+    return Batch(join_pillars([p.pillars for p in parts]), join_targets([p.targets for p in parts]))
+
+
+def augmented_batch(
+    sample: Sample, model: PillarsConfig, config: DetectorRunConfig, rng: np.random.Generator
+) -> Batch:
+    """Return a batch of one cloud, changed and cropped at random."""
+    kept = thin(sample.points, config.augmentation, rng)
+    points, boxes = augment(
+        sample.points[kept], sample.boxes, sample.kind == "vehicle", config.augmentation, rng
+    )
+    sure = point_counts(sample.owner[kept], len(boxes)) >= config.min_points
+    ground_m = ground_height(points, model.ground) + rng.normal(0, _GROUND_NOISE_M)
+    grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
+    return _batch(points, boxes, sample.classes, sure, ground_m, grid)
+
+
+def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:
+    """Return a batch of one cloud as it is, over the whole range."""
+    sure = point_counts(sample.owner, len(sample.boxes)) >= min_points
+    ground_m = ground_height(sample.points, model.ground)
+    return _batch(sample.points, sample.boxes, sample.classes, sure, ground_m, model.height_grid)
+
+
+def _batch(
+    points: np.ndarray,
+    boxes: Boxes,
+    classes: np.ndarray,
+    sure: np.ndarray,
+    ground_m: float,
+    grid: BevGrid,
+) -> Batch:
+    moved = torch.from_numpy(points) - torch.tensor([0, 0, ground_m, 0])
+    lowered = boxes - np.array([0, 0, ground_m, 0, 0, 0, 0])
+    return Batch(group_points(moved, grid), make_targets(lowered, classes, sure, grid.coarser(2)))
+
+
+def _crop(
+    grid: BevGrid, model: PillarsConfig, crop_m: float | None, boxes: Boxes, rng: np.random.Generator
+) -> BevGrid:
+    """Return a part of the grid, `crop_m` long in x, that holds the middle of one of the boxes."""
+    if crop_m is None:
+        return grid
+    x_min, y_min, z_min, x_max, y_max, z_max = grid.range_m
+    step_m = model.stride * grid.cell_m
+    length_m = max(1, round(crop_m / step_m)) * step_m
+    target_m = boxes[rng.integers(len(boxes)), 0] if len(boxes) else rng.uniform(x_min, x_max)
+    start_m = np.clip(target_m - rng.uniform(0, length_m), x_min, max(x_min, x_max - length_m))
+    start_m = x_min + round((start_m - x_min) / grid.cell_m) * grid.cell_m
+    return BevGrid((start_m, y_min, z_min, min(x_max, start_m + length_m), y_max, z_max), grid.cell_m)
+
+
+def vehicle_precision(detector: PillarDetector, samples: list[Sample], min_points: int) -> dict[str, float]:
+    """Return AP@0.5 (bird's-eye IoU) of vehicles by kind of agent; objects with fewer points do not count."""
+    scores, hits = defaultdict(list), defaultdict(list)
+    objects: dict[str, int] = defaultdict(int)
+    for sample in samples:
+        found = detector.detect(AgentFrame("", sample.kind, 0, np.eye(4), sample.points))
+        found = found[found.labels == ObjectClass.CAR]
+        vehicle = sample.classes == _VEHICLE
+        vehicle &= detector.grid.contains(sample.boxes[:, :3])
+        enough = point_counts(sample.owner, len(sample.boxes)) >= min_points
+        # Found although hardly visible: neither a hit nor a false alarm.
+        spared = match_frame(found.boxes, found.scores, sample.boxes[vehicle & ~enough], _IOU)
+        hit = match_frame(found.boxes, found.scores, sample.boxes[vehicle & enough], _IOU)
+        counted = hit | ~spared
+        scores[sample.kind].append(found.scores[counted])
+        hits[sample.kind].append(hit[counted])
+        objects[sample.kind] += int(np.count_nonzero(vehicle & enough))
+    return {
+        f"ap50 {kind}": average_precision(
+            np.concatenate(scores[kind]), np.concatenate(hits[kind]), objects[kind]
+        )
+        for kind in sorted(scores)
+        if objects[kind]
+    }
