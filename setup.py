@@ -35,7 +35,7 @@ EXTRAS = {
         "types-PyYAML",
     ],
 }
-DATA_KINDS = ("yaml", "xml", "html", "js", "css")
+DATA_KINDS = ("yaml", "xml", "html", "js", "css", "md")
 # What `ros2 run cosense NAME` and launch files start. Not console scripts: a program called "player" has no
 # business in the bin/ of a virtual environment.
 NODES = ("agent", "channel", "ego", "fusion", "player", "recorder")

@@ -215,7 +215,7 @@ def moments(model: Model, data: Path, frames: range) -> list[Moment]:
         own = ego.view(mine, 0)
         sender = Sender(theirs.frame.agent_id, model, "hybrid")
         for request in write_requests(own.message, method.request(mine.encoded), []).values():
-            sender.hear(request)
+            sender.receive_request(request)
         data_sent = sender.message(theirs, 0, sender.request)
         assert data_sent is not None
         message = decode(data_sent)

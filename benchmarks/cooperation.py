@@ -90,7 +90,7 @@ def _stages(model: Model, frame: CooperativeFrame, earlier: CooperativeFrame) ->
     cooperation.step([earlier.ego, *earlier.others], 0)
     requests = write_requests(own.message, method.request(own_features), [])
     for request in requests.values():
-        sender.hear(request)
+        sender.receive_request(request)
     data = sender.message(theirs, 0, sender.request)
     assert data is not None
     shape = method.detector.grid.shape

@@ -39,8 +39,8 @@ from cosense.methods.model import load_model
 from cosense.nodes.ros import conversions
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.latency import OVERHEAD, read_latency
+from cosense.runs.live_run import run_scenario
 from cosense.runs.processes import processes
-from cosense.runs.run import run_scenario
 from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, load_scenario, resolved
 from cosense.runs.supervisor import Failure, Progress, Supervisor, free_domain, ros_environment
 

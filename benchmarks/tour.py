@@ -31,8 +31,8 @@ from cosense.evaluation.runs.live import entries_by_frame
 from cosense.json_lines import read_lines
 from cosense.nodes.ros.conversions import to_ns
 from cosense.runs.finished import pages_of_run
+from cosense.runs.live_run import clear_results
 from cosense.runs.processes import processes
-from cosense.runs.run import clear_results
 from cosense.runs.scenario import PlayerSettings, load_scenario, resolved
 from cosense.runs.supervisor import Progress, Supervisor, ros_environment
 from cosense.viewer import colors

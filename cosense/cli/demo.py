@@ -46,7 +46,7 @@ def command(
     from cosense.evaluation.journal import read_journal
     from cosense.evaluation.tables import comparison_table
     from cosense.runs.frame_source import FrameSource
-    from cosense.runs.run import run_scenario
+    from cosense.runs.live_run import run_scenario
     from cosense.runs.scenario import Scenario
 
     console = Console()

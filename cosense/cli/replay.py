@@ -62,7 +62,7 @@ def command(
     from rich.console import Console
 
     from cosense.config import from_mapping, to_mapping
-    from cosense.runs.run import run_scenario
+    from cosense.runs.live_run import run_scenario
     from cosense.runs.scenario import Scenario
 
     scenario = from_mapping(

@@ -53,7 +53,7 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.runs.run import run_scenario
+    from cosense.runs.live_run import run_scenario
     from cosense.runs.scenario import load_scenario, with_player
 
     wanted = load_scenario(scenario)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.kinds import FusionKind
-    from cosense.evaluation.sweep.sweep import Point
+    from cosense.evaluation.sweep.lockstep import Point
     from cosense.methods.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
@@ -118,8 +118,8 @@ def command(
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.runner import check_first_budgets
     from cosense.evaluation.sweep.curves import DEFAULT_BUDGET_BYTES, check_curve, points_of, read_values
+    from cosense.evaluation.sweep.lockstep import survey, sweep
     from cosense.evaluation.sweep.results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
-    from cosense.evaluation.sweep.sweep import survey, sweep
     from cosense.methods.model import load_model
     from cosense.methods.selection import SELECTIONS
     from cosense.scene_graph.registrations import registration_names

@@ -164,7 +164,7 @@ def read_features(
     """Return what may be fused of a FEATURES or OBJECTS message: features and boxes, or boxes alone.
 
     Args:
-        message: of another agent.
+        message: what another agent has sent.
         age_ms: how long before the ego's cloud it was measured.
         ego: the ego's own message.
         place: says where the sender is.

@@ -26,9 +26,9 @@ from cosense.cooperation.admission import (
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import FEATURE_KINDS, FusionKind, check_fusion, check_registration
 from cosense.cooperation.merge import MergeSettings, is_ego_body, merge
+from cosense.cooperation.outcome import FusionResult
 from cosense.cooperation.perceived import Perceived
 from cosense.cooperation.requests import write_requests
-from cosense.cooperation.result import FusionResult
 from cosense.cooperation.sender import Sender
 from cosense.detectors.base import BevFeatures, Encoded
 from cosense.errors import CosenseError
@@ -99,7 +99,7 @@ class Ego:
         """Start.
 
         Args:
-            model: of the ego; None where boxes alone are fused, which needs no network.
+            model: the ego's model; None where boxes alone are fused, which needs no network.
             fusion: how the agents work together.
             registration: how the poses of others are corrected.
             admission: see above.

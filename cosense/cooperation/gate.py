@@ -1,10 +1,11 @@
 """How much a message may do: its features, only its boxes, or nothing; and how sure its boxes are by now.
 
-Three things take a message's worth away: age, an uncertain pose, and another model. Published feature fusion
-falls below seeing alone at 0.2 m of pose error or 100 ms of delay (spec cosdh.md §3); so features are used
-only within the limits that training has seen. Boxes are then still worth something, each as much as it is
-likely to lie where it says: P(IoU >= 0.5) for a Gaussian error of its place, by quadrature. For a box of
-l × w that is off by u along and v across its axis, IoU >= 0.5 is (1 - |u|/l)(1 - |v|/w) >= 2/3.
+Three things reduce what a message is worth: age, an uncertain pose, and another model. Published feature
+fusion falls below the ego alone at 0.2 m of pose error or 100 ms of delay (CoSDH, CVPR 2025, its experiments
+on noise and delay); so features are used only within the limits that training has seen. Boxes are then still
+worth something, each as much as it is likely to lie where it says: P(IoU >= 0.5) for a Gaussian error of its
+place, by quadrature. For a box of l × w that is off by u along and v across its axis, IoU >= 0.5 is
+(1 - |u|/l)(1 - |v|/w) >= 2/3.
 """
 
 from __future__ import annotations
@@ -182,11 +183,11 @@ def reliability(
     """Return (M,) in [0, 1]: how likely each box in the ego frame still overlaps its object by half.
 
     Args:
-        detections: of one sender, in the ego frame.
+        detections: boxes of one sender, in the ego frame.
         velocities_mps: (M,2), NaN where not known.
         T_ego_sender: (4,4), from where the sender saw them.
         sender_covariance, ego_covariance: (3,3) of the poses.
-        age_ms: of the message.
+        age_ms: age of the message.
     """
     boxes = detections.boxes
     from_sender = np.linalg.norm(boxes[:, :2] - T_ego_sender[:2, 3], axis=1)

@@ -45,7 +45,7 @@ class MergeSettings:
     """How boxes are merged.
 
     Attributes:
-        iou: of two boxes of one kind that overlap more than this (bird's-eye IoU) only the better stays. Low,
+        iou: overlap (bird's-eye IoU) beyond which only the better of two boxes of one kind stays. Low,
             because two agents' boxes of one car overlap little when poses are off, and cars do not overlap.
         roof_below_sensor_m: a box around the ego whose top is at most this far below the ego's sensor is the
             ego's own body. A sensor high above the roof it is mounted on needs more; a car that passes under

@@ -18,9 +18,9 @@ from cosense.cooperation.ego import Ego
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.merge import MergeSettings
+from cosense.cooperation.outcome import FusionResult
 from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.radio import MessageRole, Radio, RadioSettings
-from cosense.cooperation.result import FusionResult
 from cosense.cooperation.sender import Sender
 from cosense.messages.reports import PeerReport, with_requests
 from cosense.methods.model import Model
@@ -206,7 +206,7 @@ class Cooperation:
                 queue.append((at_ns, requests))
             while queue and _is_there(queue[0][0], ego.stamp_ns):
                 for data in queue.popleft()[1]:
-                    sender.hear(data)
+                    sender.receive_request(data)
 
 
 def cooperate(

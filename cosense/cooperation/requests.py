@@ -1,4 +1,4 @@
-"""Requests: where the ego asks to be told more, written by the ego and read by each sender.
+"""Requests: where the ego asks to know more, written by the ego and read by each sender.
 
 One request for everybody as long as there is at most one sender. Several senders each get one of their own:
 what the ego cannot see, without the cells in which another sender, who is nearer, has just reported a box.
@@ -80,7 +80,7 @@ def read_request(data: bytes, agent_id: str) -> DemandMap | None:
 def wanted_places(
     request: DemandMap | None, frame: AgentFrame, xy_m: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Return (K,): which places (K,2) on the ground of a sender's frame the ego wants to be told of.
+    """Return (K,): which places (K,2) on the ground of a sender's frame the ego wants to know more about.
 
     All of them are wanted as long as there is no request that is fresh.
     """

@@ -50,8 +50,8 @@ class SelectionMaps:
     Attributes:
         grid: cells of the maps (H,W), in the sender's frame.
         supply: how confident the sender is, smoothed.
-        wanted: where the ego wants to be told more.
-        sent: which cells of the first layer are in the message.
+        wanted: where the ego wants to know more.
+        sent: cells of the first layer that are in the message.
     """
 
     grid: BevGrid
@@ -64,9 +64,9 @@ class Sender:
     """One agent; call `message` and `surroundings` once a frame, in the order of time.
 
     Attributes:
-        kind: of the messages that `message` returns, None where nobody sends.
+        kind: kind of the messages that `message` returns, None where nobody sends.
         budget_bytes: limit of each encoded message, None for that of the format; may be set at any time.
-        request: where the ego wants to be told more, None before anybody has asked.
+        request: where the ego wants to know more, None before anybody has asked.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Sender:
         self._selection = selection
         self._tracker = MotionTracker()
 
-    def hear(self, data: bytes) -> bool:
+    def receive_request(self, data: bytes) -> bool:
         """Take a request (DEMAND): the newest one that is addressed to this agent counts.
 
         Returns:
@@ -233,7 +233,7 @@ def check_budget(agent_id: str, kind: PayloadKind | None, budget_bytes: int | No
 
 
 def _wanted_map(request: DemandMap | None, frame: AgentFrame, grid: BevGrid, stride: int) -> Tensor:
-    """Return (H/s,W/s): which cells of s x s pillars the ego wants to be told of."""
+    """Return (H/s,W/s): which cells of s x s pillars the ego wants to know more about."""
     coarse = grid.coarser(stride)
     places = wanted_places(request, frame, coarse.centres().reshape(-1, 2))
     return torch.from_numpy(places).view(coarse.shape)

@@ -1,4 +1,4 @@
-"""How long networks take inside of something larger, so that what is around them can be told apart."""
+"""Time that networks take within a larger step, to tell it from the time of everything around them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Pillars:
     """Points of B clouds by pillar; K pillars that hold at least one of the N points.
 
     Attributes:
-        points: (N,4) float32, those within the range, in the order given.
+        points: (N,4) float32, only those within the range, in the order given.
         pillar_of_point: (N,) int64 in [0, K).
         cells: (K,) int64, index of the pillar in a flat (B,H,W) map; ascending.
         counts: (K,) int64, points per pillar.

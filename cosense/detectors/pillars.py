@@ -68,7 +68,7 @@ class StageConfig:
 class PillarsConfig:
     """Keys of config.yaml for `detector: pillars`; frames are the agent's, lengths metres."""
 
-    # (x_min, y_min, z_min, x_max, y_max, z_max): where objects are looked for; in z the network sees height_m
+    # (x_min, y_min, z_min, x_max, y_max, z_max): where objects are sought; in z the network sees height_m
     range_m: tuple[float, float, float, float, float, float]
     # (low, high) above the estimated ground of the points that the network sees
     height_m: tuple[float, float]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import as_boxes
 from cosense.json_lines import read_lines
@@ -38,7 +38,7 @@ class JournalEntry:
         result: what came out.
         missing: senders that were waited for in vain.
         elapsed_ms: time between the arrival of the ego's message and the result, waiting for others included.
-        mode: how well the ego was helped, see `cosense.cooperation.mode`.
+        mode: how well the ego was helped, see `cosense.cooperation.outcome`.
         mode_reason: why the mode is not a better one.
     """
 

@@ -150,7 +150,7 @@ class Method(ABC):
             own: the sender's encoding.
             wanted: the ego's request, on the sender's grid.
             selection: rule that ranks the cells, None for the method's own.
-            seed: of random selection.
+            seed: for random selection.
         """
 
     @abstractmethod

@@ -1,9 +1,9 @@
 """Scores that mean the same wherever a box comes from: the probability that it overlaps an object by half.
 
-A score of 0.6 of a roadside unit, of the ego and of the fused head are three different things; merged by one
-constant factor, as CoSDH does, one agent's false alarms suppress another one's cars. Each source and class
-gets a logistic curve (Platt, 1999), p = sigmoid(a logit(s) + b), fitted on scenes that nothing was learned
-from and shipped with the weights. It is monotone: the order within one source never changes.
+A score of 0.6 means different things from a roadside unit, from the ego and from the fused head. Merged by
+one constant factor, as CoSDH does, one agent's false alarms suppress another one's cars. Each source and
+class gets a logistic curve (Platt, 1999), p = sigmoid(a logit(s) + b), fitted on scenes that nothing was
+learned from, and shipped with the weights. It is monotone: the order within one source never changes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ IDENTITY = Calibration({})
 
 
 def read_calibration(folder: Path) -> Calibration:
-    """Return the curves of a model folder; where there are none a score is taken as it is.
+    """Return the curves of a model folder; a score without a curve stays as it is.
 
     Raises:
         CosenseError: the file is broken.

@@ -30,13 +30,13 @@ def rank_cells(
     """Return flat indices (K,) of the cells of a map that may be sent, best first.
 
     Args:
-        selection: by which rule.
+        selection: the rule.
         supply: (H,W), how confident the sender is.
         wanted: (H,W) bool, where the ego cannot see.
         value: (H,W) in [0, 1], how much a cell is expected to change at the receiver; None for no idea.
-        unwanted_weight: "ranked": of a cell that is not wanted.
+        unwanted_weight: "ranked": weight of a cell that is not wanted, relative to one that is.
         least_supply: "supply_demand": cells with less are not sent.
-        seed: "random": of the order.
+        seed: "random": decides the order.
     """
     allowed = torch.ones_like(wanted)
     if selection == "random":

@@ -1,9 +1,9 @@
-"""Supply and demand, the two maps of CoSDH (CVPR 2025; spec cosdh.md §1.4, §1.5).
+"""Supply and demand, the two maps of CoSDH (Xu et al., CVPR 2025).
 
-Supply is where a sender is confident that something is: S = max over classes of sigmoid(logits), smoothed by
-a Gaussian window that is not normalised, G(x, y) = 1/(2 pi sigma) exp(-(x² + y²) / (2 sigma²)), zeros beyond
-the border. We differ in that S is formed in the sender's frame: the sender decides before anything is
-written, so nothing is warped by then.
+Supply is where a sender is confident that there is an object: S = max over classes of sigmoid(logits),
+smoothed by a Gaussian window that is not normalised, G(x, y) = 1/(2 pi sigma) exp(-(x² + y²) / (2 sigma²)),
+zeros beyond the border. We differ in that S is formed in the sender's frame: the sender decides before
+anything is written, so nothing is warped by then.
 
 Demand is where the ego cannot see: where it has fewer points than a threshold, counted over a cell.
 """

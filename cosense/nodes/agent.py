@@ -177,7 +177,7 @@ class AgentNode(ManagedNode):
     def _on_request(self, message: UInt8MultiArray) -> None:
         assert self._sender is not None
         try:
-            self._requests_received += self._sender.hear(conversions.message_to_bytes(message))
+            self._requests_received += self._sender.receive_request(conversions.message_to_bytes(message))
         except MessageError as error:
             self._requests_refused += 1
             self.get_logger().warning(f"request is not used: {error}", throttle_duration_sec=1.0)

@@ -30,7 +30,7 @@ from visualization_msgs.msg import MarkerArray
 from cosense import topics
 from cosense.cooperation.ego import Ego, Fused, OwnView
 from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS, LiveFusion
-from cosense.cooperation.mode import mode_of, no_sensor
+from cosense.cooperation.outcome import mode_of, no_sensor
 from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError

@@ -12,8 +12,7 @@ from std_msgs.msg import Float64, String, UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
-from cosense.cooperation.mode import Mode, no_sensor
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult, Mode, no_sensor
 from cosense.cooperation.synchroniser import Collection, Traffic
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
@@ -35,10 +34,10 @@ class FusionOutputs:
     """The topics of the fusion but that of the requests.
 
     Attributes:
-        frames: that were fused.
-        timeouts: of them those that somebody was missing in.
-        dropped: frames that the fusion was too slow for.
-        failed: frames that could not be fused.
+        frames: number of frames that were fused.
+        timeouts: number of those in which a sender was missing.
+        dropped: number of frames for which the fusion was too slow.
+        failed: number of frames that could not be fused.
     """
 
     def __init__(self, node: ManagedNode, ego_id: str, fusion: str) -> None:
@@ -73,10 +72,10 @@ class FusionOutputs:
         Args:
             collection: what was there.
             result: what came of it.
-            mode: of the ego.
+            mode: how well the ego is helped.
             silent: agents that are not waited for.
-            traffic: of all messages of each sender.
-            watch: of the frame.
+            traffic: counters of the messages of each sender.
+            watch: times of the frame.
         """
         self.frames += 1
         self.timeouts += bool(collection.missing)
@@ -169,7 +168,8 @@ class RequestOutput:
         """Stay until the requests have reached their readers, so that the next cloud meets them there.
 
         Args:
-            senders: of features in this frame; so many readers there are at least, known to DDS or not yet.
+            senders: number of senders of features in this frame; at least as many readers are awaited, known
+                to DDS or not yet.
         """
         end_s = time.monotonic() + self._delivery_s
         # Asked again and again: a wait inside of rclpy would stop all threads of the process.

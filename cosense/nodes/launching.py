@@ -11,13 +11,13 @@ from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
 from cosense.runs.frame_source import FrameSource
+from cosense.runs.live_run import prepare
 from cosense.runs.processes import (
     ProcessSpec,
     agent_remappings,
     ego_remappings,
     fusion_remappings,
 )
-from cosense.runs.run import prepare
 from cosense.runs.scenario import Scenario, load_scenario, with_player
 from cosense.runs.supervisor import VITAL, dds_environment
 

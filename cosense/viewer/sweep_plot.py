@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from cosense.evaluation.sweep.curves import AXES, GRID_AXES, line_of
+from cosense.evaluation.sweep.lockstep import Point
 from cosense.evaluation.sweep.results import TOLERATED_LOSS
-from cosense.evaluation.sweep.sweep import Point
 from cosense.sensing.detections import Source
 from cosense.viewer import colors
 

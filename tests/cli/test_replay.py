@@ -23,7 +23,8 @@ def foreign(tmp_path) -> Path:
 def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(
-        "cosense.runs.run.run_scenario", lambda scenario, out, console: seen.append((scenario, out)) or []
+        "cosense.runs.live_run.run_scenario",
+        lambda scenario, out, console: seen.append((scenario, out)) or [],
     )
     arguments = (
         f"replay {foreign} --mode rate --rate 2 --model pillars-lite --fusion late --budget 300".split()

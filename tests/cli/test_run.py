@@ -33,7 +33,7 @@ def test_bad_scenarios_are_one_error(tmp_path: Path, text: str, complaint: str):
 def test_options_win_over_the_scenario(tmp_path: Path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "cosense.runs.run.run_scenario",
+        "cosense.runs.live_run.run_scenario",
         lambda scenario, out, console, only: seen.append((scenario, only)) or [],
     )
     path = tmp_path / "scenario.yaml"

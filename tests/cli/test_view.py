@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.evaluation.journal import JournalEntry, to_values

@@ -11,7 +11,7 @@ import pytest
 from cosense.cooperation.admission import receive
 from cosense.cooperation.ego import Ego, Fused, OwnView
 from cosense.cooperation.kinds import FusionKind
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.detectors.base import BevFeatures
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar

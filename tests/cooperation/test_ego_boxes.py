@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cosense.cooperation.admission import receive
 from cosense.cooperation.ego import Ego, OwnView
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.geometry.boxes import transform_boxes
 from cosense.geometry.transforms import invert, transform_from_planar
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode

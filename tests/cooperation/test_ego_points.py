@@ -4,7 +4,7 @@ import numpy as np
 
 from cosense.cooperation.admission import receive
 from cosense.cooperation.ego import Ego
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.cooperation.sender import Sender
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.methods.model import Model

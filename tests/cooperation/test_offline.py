@@ -12,7 +12,7 @@ from cosense.cooperation.ego import Ego
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import check_fusion
 from cosense.cooperation.offline import Cooperation, cooperate
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.cooperation.sender import Sender
 from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError

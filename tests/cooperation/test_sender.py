@@ -157,19 +157,19 @@ def test_boxes_go_by_score_as_long_as_nobody_says_what_is_wanted():
 def test_boxes_that_are_wanted_go_first_and_others_for_half_their_score():
     who = sender()
     # The ego stands where the sender does and misses the half behind: cars at x = -9 and -3.
-    who.hear(demand(LEFT_HALF))
+    who.receive_request(demand(LEFT_HALF))
     boxes = read(send(who)).boxes.detections.boxes
     assert boxes[:, 0].tolist() == [-3.0, -9.0, 9.0, 3.0]
 
 
 def test_cells_that_are_wanted_are_ranked_first():
     who = sender(selection="supply_demand")
-    who.hear(demand(LEFT_HALF))
+    who.receive_request(demand(LEFT_HALF))
     cells = read(send(who)).layers[0].cells
     assert sorted(cells) == [cell for cell in range(8 * 16) if cell % 16 < 8]
     ranked = sender(budget_bytes=300)
     before = read(send(ranked)).layers[0].cells
-    ranked.hear(demand(LEFT_HALF))
+    ranked.receive_request(demand(LEFT_HALF))
     after = read(send(ranked)).layers[0].cells
     assert np.mean(after % 16 < 8) > np.mean(before % 16 < 8)
 
@@ -178,7 +178,7 @@ def test_the_demand_lies_in_the_world_not_in_the_sender():
     who = sender(selection="supply_demand")
     # The ego stands 6.4 m behind and looks the other way; of its left half the sender sees its own front.
     ego = POSE @ transform_from_planar(-6.4, 0.0, np.pi)
-    who.hear(demand(LEFT_HALF, pose=ego))
+    who.receive_request(demand(LEFT_HALF, pose=ego))
     cells = read(send(who)).layers[0].cells
     columns = {int(cell) % 16 for cell in cells}
     # x_sender = -6.4 - x_ego, and x_ego in (-12.8, 0): x_sender from -6.4 to 6.4.
@@ -190,17 +190,17 @@ def test_the_demand_lies_in_the_world_not_in_the_sender():
 )
 def test_a_demand_is_heard_only_by_its_addressee(addressee, is_heard):
     who, unasked = sender(), sender()
-    who.hear(demand(LEFT_HALF, addressee))
+    who.receive_request(demand(LEFT_HALF, addressee))
     assert (send(who) != send(unasked)) == is_heard
 
 
 def test_a_demand_for_somebody_else_does_not_replace_ones_own():
     who, told = sender(), sender()
     for each in (who, told):
-        each.hear(demand(LEFT_HALF, "unit"))
-    who.hear(demand(~LEFT_HALF, "car"))
+        each.receive_request(demand(LEFT_HALF, "unit"))
+    who.receive_request(demand(~LEFT_HALF, "car"))
     assert send(who) == send(told)
-    who.hear(demand(~LEFT_HALF, "unit"))
+    who.receive_request(demand(~LEFT_HALF, "unit"))
     assert send(who) != send(told)
 
 
@@ -210,16 +210,16 @@ def test_a_demand_for_somebody_else_does_not_replace_ones_own():
 )
 def test_a_demand_that_is_old_or_from_the_future_asks_for_everything(age_ms, is_heard):
     who, unasked = sender(), sender()
-    who.hear(demand(LEFT_HALF, stamp_ns=FRAME.stamp_ns - age_ms * MS))
+    who.receive_request(demand(LEFT_HALF, stamp_ns=FRAME.stamp_ns - age_ms * MS))
     assert (send(who) != send(unasked)) == is_heard
 
 
 def test_what_is_no_demand_is_refused_and_changes_nothing():
     who = sender()
     with pytest.raises(MessageError, match="carries OBJECTS, expected DEMAND"):
-        who.hear(objects_message(FRAME, CARS))
+        who.receive_request(objects_message(FRAME, CARS))
     with pytest.raises(MessageError, match="CRC"):
-        who.hear(demand(LEFT_HALF)[:-1])
+        who.receive_request(demand(LEFT_HALF)[:-1])
     assert send(who) == send(sender())
 
 
@@ -253,7 +253,7 @@ def test_an_empty_cloud_is_a_message_too(profile):
 @pytest.mark.parametrize("profile", ["patches", "cosdh"])
 def test_no_selected_cell_is_a_message_of_boxes(profile):
     who = sender(profile, selection="supply_demand", budget_bytes=250)
-    who.hear(demand(np.zeros((4, 8), dtype=bool)))
+    who.receive_request(demand(np.zeros((4, 8), dtype=bool)))
     payload = read(send(who, profile), profile)
     assert len(payload.boxes) == 4
     sparse = [
@@ -287,7 +287,7 @@ def test_cut_anywhere_a_message_still_fuses(profile):
 @pytest.mark.parametrize("profile", ["patches", "cosdh"])
 def test_a_message_is_explained_by_maps(profile):
     who = sender(profile, budget_bytes=500)
-    who.hear(demand(LEFT_HALF))
+    who.receive_request(demand(LEFT_HALF))
     data = send(who, profile)
     maps = who.explain(Given(FRAME, FEATURES[profile], CARS), who.request, data)
     stride = 4 if profile == "patches" else 2

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.evaluation.journal import JournalEntry, read_journal, to_values
 from cosense.json_lines import LineWriter
 from cosense.messages.reports import PeerReport

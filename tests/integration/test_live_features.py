@@ -24,7 +24,7 @@ from cosense.data import open_dataset
 from cosense.evaluation.journal import read_journal
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.layouts import FOXGLOVE, RVIZ
-from cosense.runs.run import run_scenario
+from cosense.runs.live_run import run_scenario
 from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource

@@ -20,7 +20,7 @@ from cosense.evaluation.journal import read_journal
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.latency import read_latency
-from cosense.runs.run import run_scenario
+from cosense.runs.live_run import run_scenario
 from cosense.runs.scenario import PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource

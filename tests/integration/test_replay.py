@@ -16,7 +16,7 @@ from cosense.data.bag.writer import write_bag
 from cosense.evaluation.journal import JournalEntry, read_journal
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import FrameSource
-from cosense.runs.run import run_scenario
+from cosense.runs.live_run import run_scenario
 from cosense.runs.scenario import Scenario
 from tests.data.bag.bags import car, in_order, mount, rsu, write_rows
 from tests.integration.supervised import QUIET

@@ -143,3 +143,108 @@ def test_a_method_that_cannot_share_the_detectors_features_names_the_file(tmp_pa
             file.write("sharing: {method: patches}\n")
         with pytest.raises(CosenseError, match=rf"{name}.config\.yaml: .*{complaint}"):
             load_model(folder)
+
+
+DETECTOR = """
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from cosense.detectors.base import Detector, Encoded
+from cosense.sensing.detections import Detections
+
+
+@dataclass(frozen=True)
+class Config:
+    score: float = 0.5
+
+
+class Around(Encoded):
+    def __init__(self, points):
+        self.points = points
+
+
+class CarAtEveryPoint(Detector):
+    Config = Config
+
+    @classmethod
+    def build(cls, config, seed):
+        return nn.Module()
+
+    def encode(self, frame):
+        return Around(frame.points)
+
+    def decode(self, encoded):
+        count = len(encoded.points)
+        boxes = np.column_stack([encoded.points[:, :3], np.tile([4.0, 2.0, 1.5, 0.0], (count, 1))])
+        zeros = np.zeros(count, np.int64)
+        return Detections(boxes, np.full(count, self.config.score, np.float32), zeros, zeros.astype(np.uint8))
+"""
+
+METHOD = '''
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from cosense.methods.base import Method, RequestMap
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+class Silence(Method):
+    """Nobody has anything to say."""
+
+    Config = Config
+    averages_boxes = False
+    specs = ()
+
+    @classmethod
+    def build(cls, config, detector, seed):
+        return nn.Module()
+
+    def request(self, own):
+        grid = own.grid.coarser(8)
+        return RequestMap(grid, np.zeros(grid.shape, np.bool_))
+
+    def offer(self, own, wanted, selection, seed):
+        return []
+
+    def supply(self, own):
+        return 8, torch.zeros(own.grid.coarser(8).shape)
+
+    def fuse(self, own, detections, admitted, *, with_boxes):
+        return detections
+'''
+
+
+def test_a_detector_and_a_method_of_ones_own_are_found_by_name(tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    for path, text in (
+        ("detectors/every_point.py", DETECTOR),
+        ("methods/silence/__init__.py", ""),
+        ("methods/silence/method.py", METHOD),
+    ):
+        (mine / path).parent.mkdir(parents=True, exist_ok=True)
+        (mine / path).write_text(text)
+    monkeypatch.setenv("COSENSE_PLUGINS", str(mine))
+    points = tmp_path / "points"
+    points.mkdir()
+    (points / CONFIG).write_text("{detector: every_point, score: 0.75}")
+    alone = load_model(points)
+    found = alone.detector.detect(frame_of(cloud(points=5)))
+    assert (alone.method, found.scores.tolist()) == (None, [0.75] * 5)
+    quiet = write_model(tmp_path / "quiet", sharing=None)
+    with (quiet / CONFIG).open("a") as file:
+        file.write("sharing: {method: silence}\n")
+    model = load_model(quiet)
+    assert type(model.method).__name__ == "Silence"
+    assert model.method.detector is model.detector
+    (points / CONFIG).write_text("{detector: every_point, sharing: {method: silence}}")
+    with pytest.raises(CosenseError, match="sharing needs bird's-eye maps, detector 'every_point' has none"):
+        load_model(points)

@@ -7,7 +7,7 @@ import pytest
 
 from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.offline import Cooperation
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import CooperativeFrame
 from cosense.evaluation.metrics.matching import match_frame
 from cosense.methods.calibration import FILE_NAME

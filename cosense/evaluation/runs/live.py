@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from cosense.cooperation.kinds import FusionKind
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import Dataset
 from cosense.evaluation.journal import FrameResult, JournalEntry
 from cosense.evaluation.metrics.summary import summarise

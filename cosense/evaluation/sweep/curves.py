@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from cosense.cooperation.kinds import CORRECTED_KINDS, FEATURE_KINDS, FusionKind, check_fusion
 from cosense.errors import CosenseError, nearest
-from cosense.evaluation.sweep.sweep import Point
+from cosense.evaluation.sweep.lockstep import Point
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 

@@ -20,7 +20,7 @@ from cosense.evaluation.metrics.summary import (
 )
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.runner import versions
-from cosense.evaluation.sweep.sweep import Point, PointResult, lean
+from cosense.evaluation.sweep.lockstep import Point, PointResult, lean
 from cosense.methods.model import Model
 
 JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"

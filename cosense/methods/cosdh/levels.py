@@ -39,8 +39,8 @@ def warp_levels(levels: Sequence[Tensor], grid: BevGrid, T_sender_ego: Matrix) -
 
     Args:
         levels: at strides 2, 4, 8, ... of the pillars.
-        grid: of the pillars.
-        T_sender_ego: (4,4).
+        grid: cells of the pillars, in the frame of either agent.
+        T_sender_ego: (4,4) maps the ego frame into the sender's.
     """
     return [
         warp(level[0], grid.coarser(2 ** (index + 1)), T_sender_ego) for index, level in enumerate(levels)

@@ -5,13 +5,13 @@ and runs the shared neck and head again. We differ because a car must keep its p
 centimetres within 8 bytes a cell:
 
 - Patches are placed, not sampled: each lands on the four cells around its exact place, so what moved is
-  placed where it is by now, and what was not sent costs nothing.
+  placed where it is by now, and a cell that was not sent takes no time.
 - A latent that was written in the sender's axes is turned into the ego's: the matrix that reads it is
   W(θ) = W0 + cos θ W1 + sin θ W2 + cos 2θ W3 + sin 2θ W4, with θ the yaw between the two (steerable filters,
   Freeman & Adelson, 1991). Headings and offsets rotate with exactly these terms.
 - Boxes that were sent are drawn into the map by exact geometry, as training draws its targets.
-- The ego's features never go through a codec, and the fused head says by how much its own maps change:
-  without evidence it starts from what the ego alone would say.
+- The ego's features never go through a codec, and the fused head gives the change of the ego's own maps:
+  without evidence it starts from what the ego alone would report.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from cosense.sensing.grid import BevGrid
 
 _CLASSES = len(DETECTED_CLASSES)
 _STEERING_TERMS = 5
-# A confidence that was sent is believed as a logit within these bounds.
+# Bounds of the logit of a confidence that was sent.
 _LOWEST_LOGIT, _HIGHEST_LOGIT = -8.0, 4.0
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What one sender has sent of one layer, where it belongs in the ego's frame.
+    """Cells of one layer that one sender sent, at their places in the ego frame.
 
     Attributes:
         values: (K,C) float32.
-        xy_m: (K,2) middles of the cells in the ego frame.
+        xy_m: (K,2) middles of the cells.
     """
 
     values: Tensor
@@ -109,13 +109,13 @@ class EvidenceFusion(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def evidence_of(self, patches: Cells, floor: Cells, yaw_rad: float, grid: BevGrid) -> Tensor:
-        """Return (C,H,W) at stride 4 of what one sender has sent, never negative.
+        """Return the evidence (C,H,W) at stride 4 of what one sender sent, never negative.
 
         Args:
-            patches: at stride 4.
-            floor: at stride 8.
-            yaw_rad: of the sender's axes in the ego frame.
-            grid: of the map, the ego's at stride 4.
+            patches: cells of the layer at stride 4.
+            floor: cells of the layer at stride 8.
+            yaw_rad: heading of the sender's x axis in the ego frame.
+            grid: cells of the map, the ego's at stride 4.
         """
         read = Cells(_steered(patches.values, self.patch_steering, yaw_rad), patches.xy_m)
         below = Cells(_steered(floor.values, self.floor_steering, yaw_rad), floor.xy_m)
@@ -129,11 +129,11 @@ class EvidenceFusion(nn.Module):
         """Return the fused maps of B egos (or parts of their maps).
 
         Args:
-            context: (B,C,H,W) of the ego, as in `BevFeatures`.
-            class_logits: (B,classes,H,W) of the ego.
-            box_codes: (B,10,H,W) of the ego.
+            context: (B,C,H,W), the ego's, as in `BevFeatures`.
+            class_logits: (B,classes,H,W), the ego's.
+            box_codes: (B,10,H,W), the ego's.
             evidence: (B,C',H/2,W/2), the maximum of `evidence_of` over the senders.
-            boxes: of the others.
+            boxes: those of the others, drawn into maps.
         """
         drawn = self.draw(torch.cat([boxes.heat, boxes.codes * boxes.near, boxes.near], dim=1)).relu()
         own = head_maps_as_input(class_logits, box_codes)
@@ -141,10 +141,10 @@ class EvidenceFusion(nn.Module):
         height, width = context.shape[-2:]
         joined = torch.cat([context, own, received[..., :height, :width], drawn], dim=1)
         fused = self.fuse(joined)
-        told = torch.logit(boxes.heat, eps=1e-4).clamp(_LOWEST_LOGIT, _HIGHEST_LOGIT)
-        surer = (told.amax(1, keepdim=True) > class_logits.amax(1, keepdim=True)) & (boxes.near > 0)
+        sent = torch.logit(boxes.heat, eps=1e-4).clamp(_LOWEST_LOGIT, _HIGHEST_LOGIT)
+        surer = (sent.amax(1, keepdim=True) > class_logits.amax(1, keepdim=True)) & (boxes.near > 0)
         return HeadMaps(
-            torch.maximum(class_logits, told) + self.classes(fused).float(),
+            torch.maximum(class_logits, sent) + self.classes(fused).float(),
             torch.where(surer, boxes.codes, box_codes) + self.boxes(fused).float(),
         )
 

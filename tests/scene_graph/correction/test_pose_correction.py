@@ -9,7 +9,7 @@ import pytest
 
 from cosense.cooperation.admission import receive
 from cosense.cooperation.ego import Ego, OwnView
-from cosense.cooperation.result import FusionResult
+from cosense.cooperation.outcome import FusionResult
 from cosense.geometry.transforms import displaced, invert, transform_from_planar
 from cosense.messages.envelope import Message, PayloadKind, decode, encode
 from cosense.messages.scene_graph import NodeClass, encode_scene_graph

@@ -1,4 +1,4 @@
-"""How well the ego is helped at present: a state with a reason, which is published, recorded and shown.
+"""The outcome of one frame: what the ego knows, from whom, and how well it is helped at present.
 
 HYBRID     features of at least one agent are in the result
 LATE       boxes of others are, features are not
@@ -8,14 +8,36 @@ NO SENSOR  the ego itself measures nothing, so there is no result at all
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cosense.messages.envelope import PayloadKind
-from cosense.messages.reports import PeerReport
+from cosense.messages.reports import PeerReport, with_requests
+from cosense.sensing.detections import Detections
 
 ModeName = Literal["HYBRID", "LATE", "EGO", "NO SENSOR"]
+
+
+@dataclass(frozen=True)
+class FusionResult:
+    """What the ego knows after one frame, and from whom.
+
+    Attributes:
+        detections: boxes in the ego frame, best first.
+        peers: one report for each message of the others, in the order given, those for poses alone last.
+        request_bytes: length of each request that the ego makes for the next frame, by addressee; "" is
+            everybody.
+    """
+
+    detections: Detections
+    peers: list[PeerReport]
+    request_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def bytes_per_sender(self) -> dict[str, int]:
+        """Length of all messages of each sender, used or not, and its share of the requests."""
+        return with_requests(self.peers, self.request_bytes)
 
 
 @dataclass(frozen=True)

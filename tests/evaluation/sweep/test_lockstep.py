@@ -21,9 +21,15 @@ from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
+from cosense.evaluation.sweep.lockstep import (
+    Point,
+    PointResult,
+    SharedPerception,
+    nearest_agents,
+    survey,
+    sweep,
+)
 from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
-from cosense.evaluation.sweep.shared_perception import SharedPerception
-from cosense.evaluation.sweep.sweep import Point, PointResult, nearest_agents, survey, sweep
 from cosense.json_lines import read_lines
 from cosense.methods.model import Model
 from cosense.scene_graph.extract.builder import SceneGraphBuilder

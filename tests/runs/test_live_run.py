@@ -9,7 +9,7 @@ from rich.console import Console
 
 from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource, SimulatedSource
-from cosense.runs.run import run_scenario
+from cosense.runs.live_run import run_scenario
 from cosense.runs.scenario import Scenario
 from tests.nodes.tiny import write_model
 

@@ -7,6 +7,8 @@ alone, and a sweep of one point gives what `evaluate` gives.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,23 +16,25 @@ from typing import get_args
 
 import numpy as np
 
+from cosense.config import to_mapping
 from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.offline import STAMP_TOLERANCE_NS, Cooperation, Exchange
-from cosense.cooperation.perceived import Perceived
+from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
+from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent
 from cosense.evaluation.runs.sequences import goes_on
-from cosense.evaluation.sweep.shared_perception import SharedPerception
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
+from cosense.model_folders import network_tensors
 from cosense.sensing.frame import AgentFrame
 
 _FLOAT32_BYTES = 4
@@ -308,3 +312,40 @@ def _believed_agents(
     return {
         noise: with_pose_noise(agents, noise, seed, index) if noise.position_m else agents for noise in noises
     }
+
+
+class SharedPerception:
+    """The eyes of all agents in all settings: models built on the same network share its passes."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self._detectors: dict[str, Detector] = {}
+        self._key_of: dict[str, str] = {}
+        for name, model in models.items():
+            key = self._key_of[name] = network_hash(model.detector)
+            self._detectors.setdefault(key, model.detector)
+        self.begin()
+
+    def begin(self) -> None:
+        """Go on to another sequence: agents who remember nothing."""
+        self._perceivers: dict[tuple[str, str], Perceiver] = {}
+
+    def perceive(self, frame: CooperativeFrame) -> dict[str, dict[str, Perceived]]:
+        """Go on to a frame: return what each agent sees, by model and agent."""
+        seen = {
+            key: {
+                agent_id: self._perceivers.setdefault((key, agent_id), Perceiver(detector)).perceive(agent)
+                for agent_id, agent in frame.agents.items()
+            }
+            for key, detector in self._detectors.items()
+        }
+        return {name: seen[key] for name, key in self._key_of.items()}
+
+
+def network_hash(detector: Detector) -> str:
+    """Return what two detectors share only if they see the same in a cloud."""
+    identity = [type(detector).__qualname__, to_mapping(detector.config), str(detector.device)]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+    for name, tensor in sorted(network_tensors(detector.network).items()):
+        digest.update(name.encode())
+        digest.update(tensor.float().numpy().tobytes())
+    return digest.hexdigest()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosense.cooperation.mode import Mode, mode_of, no_sensor
+from cosense.cooperation.outcome import Mode, mode_of, no_sensor
 from cosense.messages.reports import PeerReport
 
 FEATURES = PeerReport("unit", 900, "features")
