@@ -21,14 +21,18 @@ from typer.testing import CliRunner
 import cosense.messages
 from cosense import plugins
 from cosense.cli.main import app
+from cosense.cooperation.admission import receive
+from cosense.cooperation.ego import Ego, OwnView
 from cosense.data import open_dataset
+from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import transform_from_planar, yaw_of
 from cosense.messages import envelope
 from cosense.messages.envelope import KINDS, Message, MessageError, PayloadKind, decode, encode
+from cosense.messages.objects import encode_objects
 from cosense.runs.supervisor import free_domain
+from cosense.sensing.detections import Detections
 from cosense.sensing.pcd import write_pcd
 from cosense.topics import V2X_MESSAGES
-from cosense.trust.base import TrustContext, find_checks
 from tests.conftest import REPOSITORY
 from tests.integration.supervised import Stranger
 
@@ -90,6 +94,16 @@ def run_verb(*arguments: object) -> str:
     return result.output
 
 
+@pytest.fixture(scope="module")
+def clusters(mine: Path) -> Path:
+    """Return the model of the example of a detector, trained by the example of a training task."""
+    out = mine.parent / "clusters"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(mine.parent)
+        run_verb("train", "mine/models/clusters/training.yaml", "--out", out)
+    return out
+
+
 def evaluated(out: Path, *arguments: object) -> dict[str, Any]:
     """Return the metrics.json of `cosense evaluate`."""
     run_verb("evaluate", "--out", out, *arguments)
@@ -106,7 +120,7 @@ def used_for(out: Path) -> set[str]:
 def test_there_is_an_example_of_each_plug_in_point() -> None:
     folders = {str(Path(name).parent) for name in BLOCKS}
     assert folders >= {
-        *("data", "methods/finest", "messages", "trust"),
+        *("data", "detectors", "training/tasks", "methods/finest", "messages", "trust"),
         *("scene_graph/baselines", "cli"),
     }
 
@@ -134,6 +148,21 @@ def test_a_data_set_is_recognised_by_its_files(mine, sequence, tmp_path) -> None
     result = CliRunner().invoke(app, ["info", str(tmp_path), "--verify"])
     assert result.exit_code == 1
     assert f"{recorded.ego_id}.pcd: no such file" in result.output
+
+
+def test_a_training_task_teaches_a_detector(clusters) -> None:
+    (row,) = re.findall(r"^\| accuracy \| (.*) \|$", (clusters / "card.md").read_text(), re.MULTILINE)
+    assert float(row) > 0.7
+
+
+def test_a_detector_is_named_by_config_yaml_and_agents_share_what_it_finds(
+    clusters, sequence, tmp_path
+) -> None:
+    arguments = ("--data", sequence, "--model", clusters)
+    alone = evaluated(tmp_path / "alone", *arguments, "--fusion", "none")
+    together = evaluated(tmp_path / "together", *arguments, "--fusion", "late")
+    assert used_for(tmp_path / "together") == {"boxes"}
+    assert together["ap"]["0.3"] > alone["ap"]["0.3"] + 0.03
 
 
 def test_a_way_of_sharing_is_named_by_config_yaml_and_keeps_to_the_budget(mine, sequence, tmp_path) -> None:
@@ -168,7 +197,7 @@ def test_a_message_kind_is_read_as_it_was_written(mine) -> None:
         hazards.encode_hazards(places * 10)
 
 
-def test_a_message_kind_travels_on_the_radio(mine, stranger) -> None:
+def test_a_message_kind_travels_on_the_radio_and_an_ego_that_does_not_use_it_says_so(mine, stranger) -> None:
     sent = stranger.listen(V2X_MESSAGES)
     program = subprocess.Popen([sys.executable, mine / "warn.py"], env=dict(os.environ))
     try:
@@ -183,20 +212,38 @@ def test_a_message_kind_travels_on_the_radio(mine, stranger) -> None:
     read = decode(sent[0])
     np.testing.assert_allclose(KINDS[read.kind].decode(read), [[12.0, -3.5, 2.0]])
 
+    own = replace(some_message(), stamp_ns=read.stamp_ns)
+    fused = Ego(None, "late").fuse(OwnView(own), [receive(sent[0])])
+    (report,) = fused.result.peers
+    assert (report.kind, report.sender, report.used_for) == ("HAZARDS", "road_weather", "nothing")
+    assert report.bytes == len(sent[0])
+    assert "carries HAZARDS" in report.reason
+
 
 def some_message() -> Message:
     """Return an empty OBJECTS message of an agent at a known place."""
-    T_world_agent = transform_from_planar(0, 40, 1)
-    return Message(PayloadKind.OBJECTS, "a", 0, 0, T_world_agent, np.zeros((3, 3)), bytes(8), b"")
+    T_world_agent = transform_from_planar(0, 40, 0)
+    empty = encode_objects(Detections.empty())
+    return Message(PayloadKind.OBJECTS, "a", 0, 0, T_world_agent, np.zeros((3, 3)), bytes(8), empty)
 
 
 def test_a_check_refuses_with_its_reason(mine) -> None:
-    (check,) = find_checks(["in_range"])
-    ego = some_message()
-    context = TrustContext(ego, age_ms=0)
-    near, far = (replace(ego, T_world_agent=transform_from_planar(x, 40, 0)) for x in (100, 400))
-    assert check(near, context) is None
-    assert check(far, context) == "claims to be 400 m away, the radio reaches 300"
+    T_far = transform_from_planar(400, 40, 0)
+    box = Detections(
+        as_boxes([[9, 0, 0, 4, 2, 1.5, 0]]), np.ones(1, np.float32), np.zeros(1, int), np.zeros(1, int)
+    )
+    own = some_message()
+    near = replace(own, sender="b", payload=encode_objects(box))
+    far = replace(near, sender="c", T_world_agent=T_far)
+    received = [receive(encode(message)) for message in (near, far)]
+
+    reports = {peer.sender: peer for peer in Ego(None, "late").fuse(OwnView(own), received).result.peers}
+    assert {report.used_for for report in reports.values()} == {"boxes"}
+    ego = Ego(None, "late", trust=["in_range"])
+    reports = {peer.sender: peer for peer in ego.fuse(OwnView(own), received).result.peers}
+    assert reports["b"].used_for == "boxes"
+    assert reports["c"].used_for == "nothing"
+    assert reports["c"].reason == "claims to be 400 m away, the radio reaches 300"
 
 
 def test_a_verb_is_found_by_its_file(mine, sequence) -> None:
@@ -211,3 +258,9 @@ def test_a_verb_is_found_by_its_file(mine, sequence) -> None:
     cloud = open_dataset(sequence)[0].ego.points
     near = np.count_nonzero(np.hypot(cloud[:, 0], cloud[:, 1]) <= 30)
     assert f"vehicle: {near} points within 30 m" in counted
+
+
+def test_the_python_of_the_readme_runs(sequence, capsys) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    exec(code.replace("results/demo/sequence", str(sequence)), {})
+    assert re.match(r"\d+ boxes; \[PeerReport", capsys.readouterr().out)
