@@ -36,7 +36,7 @@ test: setup
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not hosts"
 
 test-hosts: setup
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -m hosts
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/integration -m hosts
 
 lint: setup
 	$(RUN)ruff check .

@@ -78,9 +78,10 @@ def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, t
         frame = dataset[number]
         if number in (0, FRAMES // 2):
             together = Cooperation(detector, "hybrid", budget_bytes=BUDGET_BYTES)
-        message = together.send(frame.others[0], number)
+        exchange = together.step([frame.ego, *frame.others], number)
+        ((_, message),) = exchange.sent
         assert sent[number] == message
-        offline = together.fuse(frame.ego, [message], number)
+        offline = exchange.result
         assert live.stamp_ns == frame.ego.stamp_ns
         assert (live.missing, live.result.peers) == ([], offline.peers)
         assert live.result.request_bytes == offline.request_bytes == {"": len(demanded[number])}
@@ -91,7 +92,7 @@ def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, t
         np.testing.assert_array_equal(found.labels, expected.labels)
         np.testing.assert_array_equal(found.sources, expected.sources)
         forgetful = Cooperation(detector, "hybrid", budget_bytes=BUDGET_BYTES)
-        memory_mattered += forgetful.send(frame.others[0], number) != message
+        memory_mattered += forgetful.step([frame.ego, *frame.others], number).sent != exchange.sent
     # What the ego wanted a frame ago is known in all frames but the first of each sequence.
     assert memory_mattered == FRAMES - 2
     check_layouts(tmp_path, said.getvalue())

@@ -84,7 +84,7 @@ def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):
     assert len(journal) == FRAMES
     for number, live in enumerate(journal):
         frame = dataset[number]
-        offline = together.fuse(frame.ego, [together.send(frame.others[0], number)], number)
+        offline = together.step([frame.ego, *frame.others], number).result
         assert live.result.peers == offline.peers
         np.testing.assert_allclose(live.result.detections.boxes, offline.detections.boxes, rtol=0, atol=1e-9)
     assert Counter(entry.mode for entry in journal) == {"HYBRID": FRAMES}
