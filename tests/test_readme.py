@@ -1,4 +1,4 @@
-"""README.md, CONTRIBUTING.md, docs/ and datasets/ say what the files in the tree say."""
+"""README.md, CONTRIBUTING.md, docs/, datasets/ and the cards of models say what the files in the tree say."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import pytest
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
-PAGES = sorted(
-    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("datasets/*.md")]
-)
-# Pages that are being rewritten.
-WIDE = {"registration.md", "wire_format.md"}
+FOLDERS = ("*.md", "docs/**/*.md", "datasets/*.md", "models/*/card.md", "cosense/**/*.md")
+PAGES = sorted(path for folder in FOLDERS for path in REPOSITORY.glob(folder))
+ROOMS = {path.name for path in (REPOSITORY / "cosense").iterdir() if path.is_dir()}
 
 
 def relative(path: Path) -> str:
@@ -66,6 +64,19 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(aim.read_text()), target
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in WIDE], ids=relative)
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_path_of_the_repository_in_a_page_exists(page: Path) -> None:
+    """Paths are written from the root, those of modules also from the package."""
+    for path in re.findall(r"`([\w./{},-]+/[\w./{},-]*)`", page.read_text()):
+        top = path.split("/")[0]
+        base = REPOSITORY / "cosense" if top in ROOMS else REPOSITORY
+        if not (base / top).exists() or top in ("", "..", "results"):
+            continue
+        start, names, end = re.fullmatch(r"(.*?)(?:\{(.*)\})?([^{}]*)", path).groups()
+        for name in (names or "").split(","):
+            assert (base / f"{start}{name}{end}").exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_lines_of_a_page_are_below_120_characters(page: Path) -> None:
     assert [line for line in page.read_text().splitlines() if len(line) >= 120] == []
