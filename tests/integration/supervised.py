@@ -9,11 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from cosense import topics
+from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.runs.processes import processes
-from cosense.runs.scenario import Scenario
+from cosense.runs.scenario import PlayerSettings, Scenario
 from cosense.runs.supervisor import Failure, Progress, Supervisor, ros_environment
 
 QUIET = Console(file=io.StringIO())
+# In mode drain, on a machine that does something else meanwhile: no frame is fused without a sender.
+PATIENT_PLAYER = PlayerSettings(timeout_s=120.0)
+PATIENT_SYNCHRONISER = SynchroniserSettings(timeout_ms=60_000.0)
 
 
 def run_supervised(scenario: Scenario, out: Path, on_progress: Callable[[Progress], None]) -> list[Failure]:

@@ -28,7 +28,13 @@ from cosense.runs.live_run import run_scenario
 from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
 from cosense.sensing.detections import Source as BoxSource
-from tests.integration.supervised import QUIET, Stranger, run_supervised
+from tests.integration.supervised import (
+    PATIENT_PLAYER,
+    PATIENT_SYNCHRONISER,
+    QUIET,
+    Stranger,
+    run_supervised,
+)
 from tests.nodes.tiny import write_model, write_scene, write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -49,7 +55,13 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def scenario(model, data) -> Scenario:
-    return Scenario(source=FrameSource(data=data), model=str(model), budget_bytes=BUDGET_BYTES)
+    return Scenario(
+        source=FrameSource(data=data),
+        model=str(model),
+        budget_bytes=BUDGET_BYTES,
+        player=PATIENT_PLAYER,
+        synchroniser=PATIENT_SYNCHRONISER,
+    )
 
 
 def radio(bag: Path, topic: str) -> list[bytes]:

@@ -20,7 +20,12 @@ from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate
 from cosense.simulation.opv2v_writer import write_opv2v
 from cosense.simulation.stage import SimulatedFrame
-from tests.integration.supervised import Stranger, run_supervised
+from tests.integration.supervised import (
+    PATIENT_PLAYER,
+    PATIENT_SYNCHRONISER,
+    Stranger,
+    run_supervised,
+)
 from tests.nodes.tiny import write_sharing_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
@@ -62,6 +67,8 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
         agents=(AgentSpec(ego_id), unit),
         model=str(model),
         registration="scene_graph",
+        player=PATIENT_PLAYER,
+        synchroniser=PATIENT_SYNCHRONISER,
     )
 
     def disturb(progress: Progress) -> None:
