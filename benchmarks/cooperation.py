@@ -36,9 +36,8 @@ from cosense.detectors.base import BevFeatures
 from cosense.detectors.pillars import PillarDetector, PillarsConfig
 from cosense.messages.envelope import decode
 from cosense.messages.features import decode_features
-from cosense.methods.cosdh.levels import fuse_maps, warp
+from cosense.methods.cosdh.levels import CosdhConfig, fuse_maps, warp
 from cosense.methods.cosdh.method import Cosdh
-from cosense.methods.cosdh.settings import CosdhConfig
 from cosense.methods.model import Model, load_model, read_model_config
 from cosense.sensing.frame import AgentFrame
 from cosense.simulation import simulate

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.detectors.box_maps import middle_cells
+from cosense.detectors.head import middle_cells
 from cosense.messages.demand import DemandMap, decode_demand, encode_demand
 from cosense.messages.envelope import (
     MAX_PAYLOAD_BYTES,

@@ -1,6 +1,6 @@
 """Targets of the head and the losses against them: focal loss on the heat maps, L1 on the box codes.
 
-Targets are heat maps with a hill on every object's middle and box codes around it; `detectors.box_maps` draws
+Targets are heat maps with a hill on every object's middle and box codes around it; `detectors.head` draws
 both. Boxes are regressed not only at the middle cell but on its 3×3 neighbours too, weighted by the hill: the
 middle that is found at inference is often one cell off, and short trainings see nine times the examples.
 
@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cosense.detectors.box_maps import code_maps, hills, middle_cells
-from cosense.detectors.head import DETECTED_CLASSES, HeadMaps
+from cosense.detectors.head import DETECTED_CLASSES, HeadMaps, code_maps, hills, middle_cells
 from cosense.sensing.grid import BevGrid
 
 _FOCUS = 2.0

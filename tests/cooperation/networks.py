@@ -19,11 +19,11 @@ from cosense.geometry.transforms import Matrix
 from cosense.messages.envelope import Message, PayloadKind, encode
 from cosense.messages.objects import encode_objects
 from cosense.methods.calibration import IDENTITY, Calibration
+from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import Cosdh
-from cosense.methods.cosdh.settings import CosdhConfig
 from cosense.methods.model import Model
+from cosense.methods.patches.encoder import PatchesConfig
 from cosense.methods.patches.method import Patches, PatchesNetwork
-from cosense.methods.patches.settings import PatchesConfig
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.detectors.networks import TINY, cloud

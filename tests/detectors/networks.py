@@ -12,10 +12,10 @@ from cosense.detectors.base import BevDetector
 from cosense.detectors.pillars import PillarDetector, PillarsConfig, StageConfig
 from cosense.geometry.transforms import Matrix
 from cosense.methods.base import Method
+from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import Cosdh
-from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.patches.encoder import PatchesConfig
 from cosense.methods.patches.method import Patches
-from cosense.methods.patches.settings import PatchesConfig
 from cosense.model_folders import CONFIG, WEIGHTS, network_tensors, write_tensors
 from cosense.sensing.frame import AgentFrame
 

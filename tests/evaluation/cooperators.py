@@ -10,8 +10,8 @@ import numpy as np
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.transforms import transform_from_planar
 from cosense.methods.model import Model
+from cosense.methods.patches.encoder import PatchesConfig
 from cosense.methods.patches.method import Patches
-from cosense.methods.patches.settings import PatchesConfig
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import Objects

@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 
 from cosense.errors import CosenseError
 from cosense.methods.calibration import IDENTITY, Calibration
+from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import Cosdh
-from cosense.methods.cosdh.settings import CosdhConfig
 from cosense.methods.model import load_model, model_config
+from cosense.methods.patches.encoder import PatchesConfig
 from cosense.methods.patches.method import Patches
-from cosense.methods.patches.settings import PatchesConfig
 from cosense.model_folders import CONFIG, WEIGHTS
 from tests.cooperation.networks import COSDH, PATCHES, features_message, frame
 from tests.detectors.networks import (

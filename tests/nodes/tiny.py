@@ -11,7 +11,7 @@ import numpy as np
 from cosense.data.dataset import CooperativeFrame
 from cosense.detectors.pillars import PillarsConfig, StageConfig
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
-from cosense.methods.patches.settings import PatchesConfig
+from cosense.methods.patches.encoder import PatchesConfig
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
 from cosense.simulation.opv2v_writer import write_opv2v

@@ -14,9 +14,9 @@ from rich.progress import Progress
 from safetensors.torch import load_file
 
 from cosense.errors import CosenseError
-from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.model import load_model, read_model_config
-from cosense.methods.patches.settings import PatchesConfig
+from cosense.methods.patches.encoder import PatchesConfig
 from cosense.model_folders import WEIGHTS
 from cosense.training.fusion_examples import MethodRunConfig
 from cosense.training.loop import Run, train

@@ -25,9 +25,7 @@ from cosense.geometry.transforms import invert
 from cosense.messages.chunks import ReceivedLayer, Section
 from cosense.methods.base import Admitted, Method, RequestMap, Wanted, check_request_grid, marked, scaled
 from cosense.methods.calibration import IDENTITY, Calibration
-from cosense.methods.cosdh.codec import LevelCodecs
-from cosense.methods.cosdh.levels import fuse_maps, warp_levels
-from cosense.methods.cosdh.settings import CosdhConfig
+from cosense.methods.cosdh.levels import CosdhConfig, LevelCodecs, fuse_maps, warp_levels
 from cosense.methods.selection import Selection, rank_cells
 from cosense.methods.supply_demand import supply_map, wanted_pillars
 from cosense.sensing.detections import Detections, Source

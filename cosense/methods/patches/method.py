@@ -28,10 +28,14 @@ from cosense.geometry.transforms import yaw_of
 from cosense.messages.chunks import Section
 from cosense.methods.base import Admitted, Method, RequestMap, Wanted, check_request_grid, marked, scaled
 from cosense.methods.calibration import IDENTITY, Calibration
-from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
-from cosense.methods.patches.evidence import Cells, EvidenceFusion, strongest
-from cosense.methods.patches.placement import cell_places, draw_boxes
-from cosense.methods.patches.settings import PatchesConfig
+from cosense.methods.patches.encoder import (
+    FLOOR_STRIDE,
+    PATCH_STRIDE,
+    PatchEncoder,
+    PatchesConfig,
+    head_maps_as_input,
+)
+from cosense.methods.patches.evidence import Cells, EvidenceFusion, cell_places, draw_boxes, strongest
 from cosense.methods.selection import Selection, rank_cells
 from cosense.methods.supply_demand import supply_map, wanted_cells
 from cosense.sensing.detections import Detections, Source

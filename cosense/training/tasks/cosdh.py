@@ -19,10 +19,8 @@ from cosense.detectors.head import HeadMaps
 from cosense.detectors.pillars import PillarNetwork
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert
-from cosense.methods.cosdh.codec import LevelCodecs, random_mask
-from cosense.methods.cosdh.levels import fuse_maps, warp_levels
+from cosense.methods.cosdh.levels import CosdhConfig, LevelCodecs, fuse_maps, random_mask, warp_levels
 from cosense.methods.cosdh.method import supply_of
-from cosense.methods.cosdh.settings import CosdhConfig
 from cosense.methods.model import read_network
 from cosense.model_folders import find_model
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent

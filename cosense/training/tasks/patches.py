@@ -18,10 +18,21 @@ from torch.nn import functional
 
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
-from cosense.methods.patches.encoder import FLOOR_STRIDE, PATCH_STRIDE, PatchEncoder, head_maps_as_input
-from cosense.methods.patches.evidence import BoxMaps, Cells, EvidenceFusion, strongest
-from cosense.methods.patches.placement import cell_places, draw_boxes
-from cosense.methods.patches.settings import PatchesConfig
+from cosense.methods.patches.encoder import (
+    FLOOR_STRIDE,
+    PATCH_STRIDE,
+    PatchEncoder,
+    PatchesConfig,
+    head_maps_as_input,
+)
+from cosense.methods.patches.evidence import (
+    BoxMaps,
+    Cells,
+    EvidenceFusion,
+    cell_places,
+    draw_boxes,
+    strongest,
+)
 from cosense.methods.supply_demand import supply_map, wanted_cells
 from cosense.sensing.grid import BevGrid
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent

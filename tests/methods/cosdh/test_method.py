@@ -10,8 +10,8 @@ import torch
 
 from cosense.messages.features import decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
+from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import supply_of
-from cosense.methods.cosdh.settings import CosdhConfig
 from tests.cooperation.networks import COSDH, cooperative
 from tests.detectors.networks import cloud, frame_of
 

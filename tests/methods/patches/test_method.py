@@ -11,9 +11,8 @@ import torch
 from cosense.messages.demand import MAX_DEMAND_BYTES
 from cosense.messages.features import decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
-from cosense.methods.patches.encoder import head_maps_as_input
+from cosense.methods.patches.encoder import PatchesConfig, head_maps_as_input
 from cosense.methods.patches.method import Patches
-from cosense.methods.patches.settings import PatchesConfig
 from cosense.methods.supply_demand import supply_map, wanted_cells
 from tests.cooperation.networks import PATCHES, cooperative
 from tests.detectors.networks import TINY, cloud, frame_of, tiny_detector
