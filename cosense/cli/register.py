@@ -273,7 +273,9 @@ def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, Scene
     def graph_of(side: Input) -> SceneGraph:
         if side.graph is not None:
             return side.graph
-        return build(side.agent, Detections.empty() if detector is None else detector.detect(side.agent))
+        if detector is None:
+            return build(side.agent, Detections.empty())
+        return build(side.agent, detector.detect(side.agent), detector.ground)
 
     return graph_of(sides[0]), graph_of(sides[1])
 

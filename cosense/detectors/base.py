@@ -21,6 +21,7 @@ from cosense.detectors.device import usable_device
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import ANY_SITE
 
 Result = TypeVar("Result")
 
@@ -65,6 +66,7 @@ class Detector(ABC):
         weights_sha256: hash of the weights file, in hexadecimal; "" without one.
         device: where the network runs.
         dtype: type that most of the arithmetic is done in.
+        ground: what is assumed of the site when the ground is estimated, for scene graphs too.
     """
 
     Config: ClassVar[type]
@@ -92,6 +94,7 @@ class Detector(ABC):
         self.weights_sha256 = weights_sha256
         self.device = usable_device(device)
         self.dtype = torch.float32
+        self.ground = ANY_SITE
 
     @classmethod
     @abstractmethod

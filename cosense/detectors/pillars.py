@@ -284,6 +284,7 @@ class PillarDetector(BevDetector):
         self.level_channels = tuple(stage.channels for stage in config.stages)
         self.context_channels = config.shrink_channels[-1]
         self.dtype = inference_dtype(config.precision, self.device)
+        self.ground = config.ground
         self.network = network.to(self.device).prepare_for_inference(self.dtype)
         self._decoded: WeakKeyDictionary[Encoded, Detections] = WeakKeyDictionary()
 
@@ -306,7 +307,7 @@ class PillarDetector(BevDetector):
     def group(self, points: NDArray[np.float32]) -> tuple[Pillars, float]:
         """Return the pillars of a cloud (N,4), heights counted from the ground, and z of the ground."""
         cloud = _checked(points)
-        ground_m = ground_height(cloud, self.config.ground)
+        ground_m = ground_height(cloud, self.ground)
         moved = torch.from_numpy(cloud).to(self.device) - torch.tensor(
             [0, 0, ground_m, 0], device=self.device
         )

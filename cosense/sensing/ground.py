@@ -39,7 +39,11 @@ class GroundSettings:
             raise ValueError(f"reach_m {self.reach_m} is empty or begins below 0")
 
 
-def ground_height(points: NDArray[np.float32], settings: GroundSettings = GroundSettings()) -> float:
+# From the roof of a car to a mast of twelve metres.
+ANY_SITE = GroundSettings()
+
+
+def ground_height(points: NDArray[np.float32], settings: GroundSettings = ANY_SITE) -> float:
     """Return z of the ground in the frame of the cloud: the height of the lowest layer with many points.
 
     It is the lowest peak, small ones excepted, of a histogram of z in which a point weighs as much as the

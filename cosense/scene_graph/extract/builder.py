@@ -14,6 +14,7 @@ from cosense.scene_graph.extract.static_layer import StaticLayer, static_objects
 from cosense.scene_graph.nodes import Nodes, graph_of
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.ground import ANY_SITE, GroundSettings
 from cosense.sensing.objects import VEHICLES, ObjectClass
 from cosense.tracking.motion import MotionTracker
 
@@ -31,13 +32,18 @@ _IDS_PER_LAYER = 1 << 15
 _JUMPS_M = 0.2
 
 
-def build(frame: AgentFrame | NDArray[np.float32], detections: Detections) -> SceneGraph:
+def build(
+    frame: AgentFrame | NDArray[np.float32],
+    detections: Detections,
+    site: GroundSettings = ANY_SITE,
+) -> SceneGraph:
     """Return the scene graph of one frame, or of a bare cloud.
 
     Args:
         frame: frame whose cloud has z up and the sensor at the origin; or such a cloud (N,>=3), whose graph
             then has an identity pose, no stamp and no name.
         detections: boxes in the same cloud and frame.
+        site: what is assumed of the ground around the sensor.
 
     Returns:
         Nodes numbered from 0, dynamic ones first; velocities of dynamic nodes are not known.
@@ -48,7 +54,7 @@ def build(frame: AgentFrame | NDArray[np.float32], detections: Detections) -> Sc
     points = frame.points if isinstance(frame, AgentFrame) else frame
     dynamic = detections[sure_enough(detections)]
     velocities = np.full((len(dynamic), 2), np.nan)
-    static = static_objects(points, dynamic.boxes).nodes
+    static = static_objects(points, dynamic.boxes, site).nodes
     nodes = Nodes.concatenate([dynamic_nodes(dynamic, velocities), static])
     ids = np.arange(len(nodes))
     if isinstance(frame, AgentFrame):
@@ -100,7 +106,9 @@ def _classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 class SceneGraphBuilder:
     """The scene graphs of one agent, frame after frame: like `build`, with memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, site: GroundSettings = ANY_SITE) -> None:
+        """Start without memory; `site` is what is assumed of the ground around the sensor."""
+        self._site = site
         self._static = StaticLayer()
         self._motion = MotionTracker()
         self._dynamic_ids, self._static_ids = _Numbers(), _Numbers()
@@ -120,7 +128,7 @@ class SceneGraphBuilder:
             CosenseError: the cloud has another shape, or coordinates that are not finite.
         """
         dynamic = detections[sure_enough(detections)]
-        found = static_objects(frame.points, dynamic.boxes)
+        found = static_objects(frame.points, dynamic.boxes, self._site)
         velocities = self._motion.velocities(frame, dynamic)
         # Objects gathered over frames must not be smeared by a position that jumps from frame to frame.
         if frame.T_odom_agent is None and np.trace(frame.pose_covariance[:2, :2]) / 2 > _JUMPS_M**2:
@@ -161,14 +169,3 @@ class _Numbers:
                 self._number_of[item] = self._next
                 taken.add(self._next)
         return np.array([self._number_of[item] for item in objects.tolist()], dtype=np.int64)
-
-
-class SceneGraphBuilders:
-    """The scene graphs of several agents, each with a memory of its own."""
-
-    def __init__(self) -> None:
-        self._builders: dict[str, SceneGraphBuilder] = {}
-
-    def update(self, frame: AgentFrame, detections: Detections) -> SceneGraph:
-        """Return the graph of the agent whose frame this is; see `SceneGraphBuilder.update`."""
-        return self._builders.setdefault(frame.agent_id, SceneGraphBuilder()).update(frame, detections)

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cosense.geometry.boxes import Boxes, points_in_boxes
-from cosense.sensing.ground import ground_height
+from cosense.sensing.ground import GroundSettings, ground_height
 
 REACH_M = 70.0
 CELL_M = 0.25
 LOWEST_M, HIGHEST_M = 0.6, 3.0
-# Nearer returns show the roof or the mast that carries the sensor.
-_NEAREST_M = 2.5
 # A detected box is a little smaller than its object.
 _BOX_MARGIN_M = 0.2
 GROUND_CELL_M = 5.0
@@ -55,9 +53,9 @@ class GroundLevels:
     z_m: NDArray[np.float32]
 
     @classmethod
-    def of(cls, points: NDArray[np.float32], reach_m: float) -> GroundLevels:
+    def of(cls, points: NDArray[np.float32], reach_m: float, site: GroundSettings) -> GroundLevels:
         """Measure the ground in a cloud (N,>=3) of finite coordinates; `reach_m` is a multiple of 2.5."""
-        around = ground_height(points)
+        around = ground_height(points, site)
         cells, bins = round(2 * reach_m / GROUND_CELL_M), round(2 * _SPAN_M / _BIN_M)
         x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _ENOUGH), :3].T)
         layer = (z - (around - _SPAN_M)) / _BIN_M
@@ -118,17 +116,20 @@ class UprightCells:
         return np.concatenate([self.first[cell] + np.arange(self.count[cell]) for cell in cells])
 
 
-def upright_cells(xyz: NDArray[np.float32], above_m: NDArray[np.float32], boxes: Boxes) -> UprightCells:
+def upright_cells(
+    xyz: NDArray[np.float32], above_m: NDArray[np.float32], boxes: Boxes, nearest_m: float
+) -> UprightCells:
     """Gather the upright returns of a cloud into cells, without the cells whose mean lies in a box.
 
     Args:
         xyz: (3,N) cloud, one coordinate per row.
         above_m: (N,) heights above the ground.
         boxes: (M,7) boxes of dynamic objects.
+        nearest_m: horizontal distance below which returns show the roof or the mast that carries the sensor.
     """
     x, y, _ = xyz
     used = (above_m > LOWEST_M) & (above_m < HIGHEST_M) & (np.abs(x) < REACH_M) & (np.abs(y) < REACH_M)
-    used &= x * x + y * y > _NEAREST_M**2
+    used &= x * x + y * y > nearest_m**2
     points, above = xyz[:, used], above_m[used]
     if not len(above):
         empty, none = np.zeros(0), np.zeros(0, np.int64)

@@ -30,6 +30,7 @@ from cosense.scene_graph.extract.cloud_index import (
 from cosense.scene_graph.extract.poles import crown_places, poles_and_trunks
 from cosense.scene_graph.extract.walls import corners_and_walls, find_walls
 from cosense.scene_graph.nodes import Nodes
+from cosense.sensing.ground import ANY_SITE, GroundSettings
 
 # No LiDAR measures farther; such returns are mistakes of the file.
 _FARTHEST_M = 10_000.0
@@ -61,7 +62,9 @@ class StaticObjects:
     azimuths: Azimuths
 
 
-def static_objects(points: NDArray[np.float32], boxes: Boxes) -> StaticObjects:
+def static_objects(
+    points: NDArray[np.float32], boxes: Boxes, site: GroundSettings = ANY_SITE
+) -> StaticObjects:
     """Find poles, trunks, corners and walls within 70 m of the sensor.
 
     Low compact objects (bins, bollards, bushes) become no nodes: of 20 that a vehicle had found in common
@@ -70,6 +73,7 @@ def static_objects(points: NDArray[np.float32], boxes: Boxes) -> StaticObjects:
     Args:
         points: (N,>=3) x, y, z in metres in a frame with z up, the sensor at the origin.
         boxes: (M,7) detected vehicles and people, inside which there is nothing static.
+        site: what is assumed of the ground around the sensor.
 
     Raises:
         CosenseError: the cloud has another shape, or coordinates that are not finite.
@@ -84,9 +88,9 @@ def static_objects(points: NDArray[np.float32], boxes: Boxes) -> StaticObjects:
     if farthest_m > _FARTHEST_M:
         points = points[(np.abs(xyz) <= _FARTHEST_M).all(axis=0)]
         xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)
-    ground = GroundLevels.of(points, REACH_M)
+    ground = GroundLevels.of(points, REACH_M, site)
     above_m = heights_above(xyz, ground)
-    cells = upright_cells(xyz, above_m, boxes)
+    cells = upright_cells(xyz, above_m, boxes, nearest_m=site.reach_m[0])
     azimuths = Azimuths.of(xyz)
     columns = poles_and_trunks(cells, crown_places(xyz, above_m), ground)
     walls = corners_and_walls(find_walls(cells), azimuths, ground)

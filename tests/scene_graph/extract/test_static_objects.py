@@ -7,6 +7,7 @@ from cosense.geometry.boxes import as_boxes
 from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.static_layer import static_objects
 from cosense.scene_graph.nodes import Nodes
+from cosense.sensing.ground import GroundSettings
 from tests.scene_graph.clouds import box, cloud, pole
 
 NO_BOXES = as_boxes([])
@@ -29,6 +30,14 @@ def test_a_pole_is_where_its_axis_meets_the_ground(height_m):
     row = found.classes == NodeClass.POLE
     assert found.sizes[row][0, 0] == pytest.approx(0.2, abs=0.1)
     assert np.isnan(found.yaws[row]).all()
+
+
+def test_what_is_assumed_of_a_site_decides_how_near_objects_are_looked_for():
+    near, far = pole(2.0, 0.0, 0.2, 7.0), pole(15.0, 8.0, 0.2, 7.0)
+    points = cloud([*near, *far, *HORIZON], 1.9)
+    low_mast = GroundSettings(reach_m=(1.0, 60.0))
+    assert len(of(static_objects(points, NO_BOXES).nodes, NodeClass.POLE)) == 1
+    assert len(of(static_objects(points, NO_BOXES, low_mast).nodes, NodeClass.POLE)) == 2
 
 
 def test_a_crown_makes_a_trunk_of_a_pole():
