@@ -9,7 +9,7 @@ from tests.integration.supervised import Stranger
 from tests.integration.warm import ForkedProcess
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def warm_processes() -> Iterator[None]:
     """Fork the processes that a supervisor starts from a parent that has imported everything."""
     with pytest.MonkeyPatch.context() as patch:

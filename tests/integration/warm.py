@@ -21,7 +21,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [f"cosense.nodes.{name}" for name in ("agent", "channel", "ego", "fusion", "player", "recorder")]
     # What these import only when they need it.
-    + ["cosense.data.recognise", "cosense.simulation", "cosense.scene_graph.correction.filter"]
+    + ["cosense.data.recognise", "cosense.simulation", "cosense.scene_graph.correction.pose_correction"]
 )
 
 
