@@ -31,9 +31,9 @@ from timing import RESULTS, write
 from cosense import topics
 from cosense.data import open_dataset
 from cosense.errors import nearest
-from cosense.evaluation.journal import read_journal, write_json
 from cosense.evaluation.protocol import load_protocol
-from cosense.evaluation.runs.live import evaluate_live
+from cosense.evaluation.run_files import read_fused_frames, write_json
+from cosense.evaluation.runs.live_metrics import evaluate_live
 from cosense.json_lines import read_lines
 from cosense.methods.model import load_model
 from cosense.nodes.ros import conversions
@@ -147,7 +147,7 @@ def registration() -> list[dict[str, Any]]:
         played = resolved(dataclasses.replace(scenario, **changes))
         _check(run_scenario(played, out, Console()))
         metrics = _scored(played, out)
-        modes = [entry.mode for entry in read_journal(out / "detections.jsonl")]
+        modes = [entry.mode for entry in read_fused_frames(out / "detections.jsonl")]
         rows.append(
             {
                 "job": job,
@@ -191,7 +191,7 @@ def hosts() -> list[dict[str, Any]]:
     for trace in (out / "infrastructure" / "trace").glob("*.jsonl"):
         shutil.copy(trace, out / "vehicle" / "trace")
     found = read_latency(out / "vehicle")
-    journal = read_journal(out / "vehicle" / "detections.jsonl")
+    journal = read_fused_frames(out / "vehicle" / "detections.jsonl")
     return [
         {"job": "hosts: played", "frames": found.played},
         {"job": "hosts: fused", "frames": found.fused},
@@ -252,7 +252,7 @@ def fuzz() -> list[dict[str, Any]]:
     failures = _supervised(played, out, shout)
     stranger.destroy_node()
     rclpy.shutdown()
-    journal = read_journal(out / "detections.jsonl")
+    journal = read_fused_frames(out / "detections.jsonl")
     phases = {
         name: journal[first:last]
         for (name, first), last in zip(begins.items(), (*[*begins.values()][1:], ends), strict=True)
@@ -323,7 +323,7 @@ def _scored(played: Scenario, out: Path) -> dict[str, Any]:
     dataset = open_dataset(played.source.data)
     metrics = evaluate_live(
         dataset,
-        read_journal(out / "detections.jsonl"),
+        read_fused_frames(out / "detections.jsonl"),
         load_model(played.model),
         load_protocol("simulated"),
         frames=played.frames or len(dataset),

@@ -26,8 +26,8 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import deserialize_message
 
 from cosense import topics
-from cosense.evaluation.journal import JournalEntry, read_journal
-from cosense.evaluation.runs.live import entries_by_frame
+from cosense.evaluation.run_files import FusedFrame, read_fused_frames
+from cosense.evaluation.runs.live_metrics import entries_by_frame
 from cosense.json_lines import read_lines
 from cosense.nodes.ros.conversions import to_ns
 from cosense.runs.finished import pages_of_run
@@ -56,7 +56,7 @@ MAPS = {
 def main() -> None:
     """Run, then draw."""
     run()
-    entries = read_journal(OUT / "detections.jsonl")
+    entries = read_fused_frames(OUT / "detections.jsonl")
     stamps = [line["stamp_ns"] for line in read_lines(OUT / "frames.jsonl")]
     fused = entries_by_frame(stamps, entries)
     best = next(index for index in range(5, FRAMES) if fused[index] and fused[index].mode == "HYBRID")
@@ -109,7 +109,7 @@ def draw_maps(stamp_ns: int, path: Path) -> None:
     plt.close(figure)
 
 
-def draw_modes(fused: list[JournalEntry | None], path: Path) -> None:
+def draw_modes(fused: list[FusedFrame | None], path: Path) -> None:
     """Draw how many of the vehicles were found, and in which mode, frame by frame."""
     pages, _ = pages_of_run(OUT, 0, FRAMES)
     figure, axis = plt.subplots(figsize=(12, 3.6), facecolor=colors.BACKGROUND)

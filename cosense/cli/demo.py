@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cosense.cooperation.kinds import FusionKind
     from cosense.data.dataset import Dataset
-    from cosense.evaluation.journal import JournalEntry
+    from cosense.evaluation.run_files import FusedFrame
     from cosense.runs.scenario import Scenario
 
 # Budget of each message: less than a hundredth of the size of the points.
@@ -43,7 +43,7 @@ def command(
 
     from cosense.cooperation.kinds import fusion_for
     from cosense.data import open_dataset
-    from cosense.evaluation.journal import read_journal
+    from cosense.evaluation.run_files import read_fused_frames
     from cosense.evaluation.tables import comparison_table
     from cosense.runs.frame_source import FrameSource
     from cosense.runs.live_run import run_scenario
@@ -66,7 +66,7 @@ def command(
     )
     if run_scenario(scenario, out, console):
         raise typer.Exit(1)
-    entries = read_journal(out / "detections.jsonl")
+    entries = read_fused_frames(out / "detections.jsonl")
     alternatives: tuple[FusionKind, ...] = ("none",) if fusion == "late" else ("none", "late")
     console.rule(f"{', '.join(alternatives)} offline, {fusion} as the live run above gave it")
     metrics = _evaluate(dataset, entries, scenario, alternatives, out, console)
@@ -92,7 +92,7 @@ def _simulated(folder: Path, frames: int, console: Console) -> Path:
 
 def _evaluate(
     dataset: Dataset,
-    entries: list[JournalEntry],
+    entries: list[FusedFrame],
     scenario: Scenario,
     alternatives: tuple[FusionKind, ...],
     out: Path,
@@ -102,9 +102,9 @@ def _evaluate(
     from rich.progress import Progress
 
     from cosense.cli.evaluate import default_protocol
-    from cosense.evaluation.journal import METRICS, write_json
     from cosense.evaluation.protocol import load_protocol
-    from cosense.evaluation.runs.live import evaluate_live
+    from cosense.evaluation.run_files import METRICS, write_json
+    from cosense.evaluation.runs.live_metrics import evaluate_live
     from cosense.evaluation.runs.runner import evaluate
     from cosense.methods.model import load_model
 
@@ -148,14 +148,14 @@ def _evaluate(
 
 def _draw(
     dataset: Dataset,
-    entries: list[JournalEntry],
+    entries: list[FusedFrame],
     metrics: dict[str, dict[str, Any]],
     frames: int,
     out: Path,
 ) -> None:
     """Draw the frame that gains most from cooperation, and the report of all frames."""
-    from cosense.evaluation.journal import FRAMES, frame_result
-    from cosense.evaluation.runs.live import entries_by_frame
+    from cosense.evaluation.run_files import FRAMES, frame_result
+    from cosense.evaluation.runs.live_metrics import entries_by_frame
     from cosense.json_lines import read_lines
     from cosense.sensing.detections import Detections
     from cosense.viewer.annotations import outcome_of

@@ -99,8 +99,8 @@ def command(
 
     from cosense.cooperation.kinds import default_fusion
     from cosense.data import open_dataset
-    from cosense.evaluation.journal import FRAMES, METRICS
     from cosense.evaluation.protocol import load_protocol
+    from cosense.evaluation.run_files import FRAMES, METRICS
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import evaluate
     from cosense.evaluation.tables import result_view

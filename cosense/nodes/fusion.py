@@ -34,7 +34,7 @@ from cosense.cooperation.outcome import mode_of, no_sensor
 from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import JournalEntry, to_values
+from cosense.evaluation.run_files import FusedFrame, to_values
 from cosense.json_lines import LineWriter
 from cosense.messages.envelope import MessageError
 from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
@@ -252,7 +252,7 @@ class FusionNode(ManagedNode):
         watch.lap("fuse")
         # The journal first: whoever sees the published result finds it in the file.
         if self._journal is not None:
-            entry = JournalEntry(
+            entry = FusedFrame(
                 collection.stamp_ns, result, collection.missing, watch.total_ms, mode.name, mode.reason
             )
             self._journal.write(to_values(entry))

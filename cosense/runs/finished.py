@@ -8,8 +8,8 @@ from typing import Any
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import read_journal
-from cosense.evaluation.runs.live import entries_by_frame
+from cosense.evaluation.run_files import read_fused_frames
+from cosense.evaluation.runs.live_metrics import entries_by_frame
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import read_latency
@@ -38,7 +38,7 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     lines = list(read_lines(path / "frames.jsonl"))
     if first >= len(lines):
         raise CosenseError(f"--frame {first}: {path} has frames 0 to {len(lines) - 1}")
-    entries = read_journal(path / "detections.jsonl")
+    entries = read_fused_frames(path / "detections.jsonl")
     fused = entries_by_frame([line["stamp_ns"] for line in lines], entries)
     wanted = slice(first, first + count)
     pages = [

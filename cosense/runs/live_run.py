@@ -31,7 +31,7 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
     """Run a scenario to its end; show the processes that died and return those that were not started again.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
-    `cosense.evaluation.journal`), frames.jsonl (one played frame a line), link.jsonl (what became of each
+    `cosense.evaluation.run_files`), frames.jsonl (one played frame a line), link.jsonl (what became of each
     message, where there is a link), trace/ (how long each stage of each frame took in each node), logs/,
     run.mcap when it records, and view.rviz and foxglove.json, which show its agents.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.

@@ -17,7 +17,7 @@ from cosense.cli.main import app
 from cosense.cooperation.outcome import FusionResult
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import JournalEntry, to_values
+from cosense.evaluation.run_files import FusedFrame, to_values
 from cosense.sensing.detections import Detections
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.detectors.networks import TINY, write_model
@@ -107,7 +107,7 @@ def test_a_live_run_is_drawn_as_it_was_fused(tree: Path, tmp_path: Path) -> None
             truth = frame.ground_truth
             scores, sources = np.ones(len(truth), np.float32), np.zeros(len(truth), np.uint8)
             found = Detections(truth.boxes, scores, truth.labels, sources)
-            entry = JournalEntry(frame.ego.stamp_ns, FusionResult(found, []), [], 5.0, "EGO", "nobody")
+            entry = FusedFrame(frame.ego.stamp_ns, FusionResult(found, []), [], 5.0, "EGO", "nobody")
             fused.write(json.dumps(to_values(entry)) + "\n")
     assert view(run, "--out", tmp_path / "out").exit_code == 0
     report = tmp_path / "out" / "report.html"

@@ -11,7 +11,7 @@ from torch import nn
 
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 from cosense.detectors.base import Detector, Encoded
-from cosense.evaluation.journal import FrameResult
+from cosense.evaluation.run_files import FrameResult
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections

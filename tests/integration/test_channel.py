@@ -11,7 +11,7 @@ from cosense import topics
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
-from cosense.evaluation.journal import read_journal
+from cosense.evaluation.run_files import read_fused_frames
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.scenario import PlayerSettings, Scenario, resolved
@@ -56,7 +56,7 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
 
     failures = run_supervised(resolved(scenario), tmp_path / "run", disturb)
     assert [(failure.name, failure.status) for failure in failures] == [("channel", -9)]
-    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
 
     deaf = journal[:DEAF_UNTIL]
     assert {entry.mode for entry in deaf} == {"EGO"}

@@ -13,7 +13,7 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.synchroniser import SynchroniserSettings
-from cosense.evaluation.journal import JournalEntry, read_journal
+from cosense.evaluation.run_files import FusedFrame, read_fused_frames
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, resolved
 from cosense.runs.supervisor import Progress
@@ -57,7 +57,7 @@ def scenario(model, data) -> Scenario:
     )
 
 
-def modes(journal: list[JournalEntry]) -> list[str]:
+def modes(journal: list[FusedFrame]) -> list[str]:
     """Return the modes of a run, each once in a row."""
     names = [entry.mode for entry in journal]
     return [name for index, name in enumerate(names) if index == 0 or names[index - 1] != name]
@@ -106,7 +106,7 @@ def test_a_peer_and_the_ego_that_are_killed_come_back_and_the_frames_go_on(scena
     next(run)
     with pytest.raises(KeyboardInterrupt):
         run_supervised(dataclasses.replace(scenario, respawn=True), out, run.send)
-    journal = read_journal(out / "detections.jsonl")
+    journal = read_fused_frames(out / "detections.jsonl")
     found = modes(journal)
     # The boxes of the dead stay as long as they may, then the ego is on its own, then the peer is back.
     assert found[0] == "HYBRID"
@@ -127,7 +127,7 @@ def test_a_wrong_clock_is_named_and_does_as_little_harm_as_an_old_message(scenar
     other = AgentSpec("-1", "infrastructure", clock_skew_ms=200.0)
     skewed = dataclasses.replace(scenario, agents=(AgentSpec("1"), other), frames=12)
     assert run_supervised(skewed, tmp_path / "run", lambda progress: None) == []
-    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     assert len(journal) >= 8
     # Nobody knows of the other yet in the first frames.
     assert {entry.mode for entry in journal[4:]} == {"EGO"}
@@ -162,7 +162,7 @@ def test_floods_garbage_and_who_does_not_read_do_not_stop_anybody(scenario, tmp_
     with pytest.raises(KeyboardInterrupt):
         run_supervised(scenario, tmp_path / "run", flood)
     assert replayed > 200
-    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     stamps = [entry.stamp_ns for entry in journal]
     assert len(stamps) >= 30
     assert max(b - a for a, b in itertools.pairwise(stamps)) / 1e9 / RATE <= LONGEST_GAP_S

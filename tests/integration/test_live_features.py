@@ -21,7 +21,7 @@ from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
-from cosense.evaluation.journal import read_journal
+from cosense.evaluation.run_files import read_fused_frames
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.layouts import FOXGLOVE, RVIZ
 from cosense.runs.live_run import run_scenario
@@ -80,7 +80,7 @@ def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, t
 
     said = io.StringIO()
     assert run_scenario(dataclasses.replace(scenario, record=True), tmp_path, Console(file=said)) == []
-    journal = read_journal(tmp_path / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "detections.jsonl")
     sent = radio(tmp_path / "run.mcap", topics.V2X_MESSAGES)
     demanded = radio(tmp_path / "run.mcap", topics.V2X_REQUESTS)
     detector, dataset = load_model(model), open_dataset(data)
@@ -165,7 +165,7 @@ def test_a_budget_changes_at_run_time_and_a_sender_that_is_killed_is_not_missed_
     log = (tmp_path / "run" / "logs" / "agent-agent_minus_1.log").read_text()
     assert "request is not used: message has 9 bytes" in log
 
-    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     fused = [entry for entry in journal if "features" in [peer.used_for for peer in entry.result.peers]]
     sizes = [entry.result.peers[0].bytes for entry in fused]
     assert 250 < sizes[0] <= BUDGET_BYTES
@@ -183,7 +183,7 @@ def test_of_a_sender_whose_model_shares_no_features_the_boxes_are_used(scenario,
     other = AgentSpec("-1", "infrastructure", model=str(write_model(tmp_path / "other")))
     mixed = dataclasses.replace(scenario, agents=(AgentSpec("1"), other), frames=2)
     assert run_scenario(mixed, tmp_path / "run", QUIET) == []
-    for entry in read_journal(tmp_path / "run" / "detections.jsonl"):
+    for entry in read_fused_frames(tmp_path / "run" / "detections.jsonl"):
         (peer,) = entry.result.peers
         assert (peer.sender, peer.used_for, entry.missing) == ("-1", "boxes", [])
         assert "features are of model" in peer.reason

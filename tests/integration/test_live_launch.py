@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cosense.evaluation.journal import read_journal
+from cosense.evaluation.run_files import read_fused_frames
 from cosense.runs.supervisor import ros_environment
 from tests.conftest import REPOSITORY
 from tests.integration.warm import ForkedProcess
@@ -88,7 +88,7 @@ def test_a_launched_scenario_fuses_every_frame(tmp_path):
     scenario.write_text(f"source: {{data: {scene}}}\nmodel: {model}\nfusion: hybrid\nbudget_bytes: 400\n")
     out = tmp_path / "run"
     run_until_played(nodes_of("scenario", scenario=str(scenario), out=str(out)), tmp_path, installed)
-    journal = read_journal(out / "detections.jsonl")
+    journal = read_fused_frames(out / "detections.jsonl")
     assert len(journal) == FRAMES
     assert [[peer.sender for peer in entry.result.peers] for entry in journal] == [["-1"]] * FRAMES
 
@@ -110,7 +110,7 @@ def test_agents_that_are_launched_one_by_one_find_each_other(tmp_path):
             return ForkedProcess(words, environment, output)
 
     run_until_played(nodes, tmp_path, forked)
-    fused = read_journal(journal)
+    fused = read_fused_frames(journal)
     assert len(fused) == FRAMES
     sent = [peer for entry in fused for peer in entry.result.peers]
     assert {(peer.sender, peer.used_for) for peer in sent} == {("-1", "features")}

@@ -10,7 +10,7 @@ import pytest
 from cosense import topics
 from cosense.cooperation.offline import Cooperation
 from cosense.data import open_dataset
-from cosense.evaluation.journal import read_journal
+from cosense.evaluation.run_files import read_fused_frames
 from cosense.geometry.transforms import displaced
 from cosense.messages.reports import UNKNOWN
 from cosense.runs.frame_source import FrameSource
@@ -77,7 +77,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
     assert run_supervised(resolved(scenario), tmp_path / "run", disturb) == []
 
     detector = load_model(model)
-    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     assert len(journal) == len(dataset) == 2 * FRAMES
     for number, live in enumerate(journal):
         frame = dataset[number]

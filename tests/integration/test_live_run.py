@@ -16,7 +16,7 @@ from cosense.cooperation.offline import cooperate
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import read_journal
+from cosense.evaluation.run_files import read_fused_frames
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.latency import read_latency
@@ -67,7 +67,7 @@ def test_live_and_offline_give_the_same_boxes(live_run, data, model):
     from cosense.methods.model import load_model
 
     detector = load_model(model)
-    journal = read_journal(live_run / "detections.jsonl")
+    journal = read_fused_frames(live_run / "detections.jsonl")
     dataset = open_dataset(data)
     assert len(journal) == len(dataset) == FRAMES
     for number, live in enumerate(journal):
@@ -120,7 +120,7 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
             if connection.topic == "/tf"
         }
     assert children == {"agent_1/lidar", "agent_minus_1/lidar"}
-    for found, entry in zip(recorded, read_journal(live_run / "detections.jsonl"), strict=True):
+    for found, entry in zip(recorded, read_fused_frames(live_run / "detections.jsonl"), strict=True):
         assert [field.name for field in found.fields[:7]] == ["x", "y", "z", "l", "w", "h", "yaw"]
         boxes = np.ndarray((found.width, 7), "<f8", found.data.tobytes(), strides=(found.point_step, 8))
         np.testing.assert_array_equal(boxes, entry.result.detections.boxes)
@@ -154,7 +154,7 @@ def test_when_an_agent_and_the_recorder_are_killed_the_run_goes_on(scenario, tmp
         ("agent-agent_minus_1", -9),
         ("recorder", -9),
     ]
-    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     assert len(journal) >= 7
     last = journal[-1]
     assert last.result.peers == []
@@ -208,7 +208,7 @@ def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_pat
         run_supervised(resolved(slow), tmp_path / "run", shout_then_interrupt)
     assert len(pids) == 5
     assert all(is_gone(pid) for pid in pids)
-    journal = read_journal(tmp_path / "run" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     strange = [peer for entry in journal for peer in entry.result.peers if peer.sender == "unknown"]
     assert {(peer.used_for, peer.bytes) for peer in strange} == {("nothing", len(GARBAGE))}
     assert all("CRC" in peer.reason for peer in strange)

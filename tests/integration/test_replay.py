@@ -13,7 +13,7 @@ from cosense.cooperation.offline import cooperate
 from cosense.data import open_dataset
 from cosense.data.bag import BagOptions
 from cosense.data.bag.writer import write_bag
-from cosense.evaluation.journal import JournalEntry, read_journal
+from cosense.evaluation.run_files import FusedFrame, read_fused_frames
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.live_run import run_scenario
@@ -43,14 +43,14 @@ def bag(tmp_path_factory) -> Path:
 
 def replay(
     bag: Path, model: Path, out: Path, *, record: bool = False, options: BagOptions | None = None
-) -> list[JournalEntry]:
+) -> list[FusedFrame]:
     source = FrameSource(data=bag, cameras=True, bag=options or BagOptions())
     scenario = Scenario(source=source, model=str(model), fusion="late", budget_bytes=300, record=record)
     assert run_scenario(scenario, out, QUIET) == []
-    return read_journal(out / "detections.jsonl")
+    return read_fused_frames(out / "detections.jsonl")
 
 
-def without_times(entry: JournalEntry) -> str:
+def without_times(entry: FusedFrame) -> str:
     """Return what a frame gave in full precision, but for how long it took and how old the messages were."""
     detections = entry.result.detections
     peers = [(peer.sender, peer.bytes, peer.used_for, peer.reason) for peer in entry.result.peers]

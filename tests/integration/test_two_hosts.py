@@ -14,7 +14,7 @@ import yaml
 
 from cosense.cooperation.offline import Cooperation
 from cosense.data import open_dataset
-from cosense.evaluation.journal import read_journal
+from cosense.evaluation.run_files import read_fused_frames
 from cosense.runs.supervisor import free_domain
 from tests.integration.two_hosts import Cable, environment, two_hosts, why_not
 from tests.nodes.tiny import write_scene, write_sharing_model
@@ -79,7 +79,7 @@ def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):
     assert cable.lost > 0
 
     detector, dataset = load_model(model), open_dataset(data)
-    journal = read_journal(tmp_path / "of1" / "detections.jsonl")
+    journal = read_fused_frames(tmp_path / "of1" / "detections.jsonl")
     together = Cooperation(detector, "hybrid", budget_bytes=BUDGET_BYTES)
     assert len(journal) == FRAMES
     for number, live in enumerate(journal):

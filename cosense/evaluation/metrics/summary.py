@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.evaluation.journal import FrameResult
 from cosense.evaluation.metrics.scoring import (
     Outcome,
     Question,
@@ -24,6 +23,7 @@ from cosense.evaluation.metrics.scoring import (
     score_frame,
 )
 from cosense.evaluation.protocol import ALL, NEAR, Protocol
+from cosense.evaluation.run_files import FrameResult
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
 

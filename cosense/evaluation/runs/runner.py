@@ -35,7 +35,14 @@ from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, nearest
-from cosense.evaluation.journal import (
+from cosense.evaluation.metrics.summary import (
+    FrameScore,
+    average_precision_so_far,
+    score,
+    summarise_scores,
+)
+from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.run_files import (
     FRAMES,
     METRICS,
     FrameResult,
@@ -44,13 +51,6 @@ from cosense.evaluation.journal import (
     open_run,
     write_json,
 )
-from cosense.evaluation.metrics.summary import (
-    FrameScore,
-    average_precision_so_far,
-    score,
-    summarise_scores,
-)
-from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.sequences import SequenceCooperation, readable, sequence_start
 from cosense.geometry.boxes import points_in_boxes, transform_boxes

@@ -10,7 +10,6 @@ from typing import Any
 
 from cosense.data.dataset import Dataset
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import write_json
 from cosense.evaluation.metrics.summary import (
     frame_draws,
     main_question,
@@ -19,6 +18,7 @@ from cosense.evaluation.metrics.summary import (
     threshold_key,
 )
 from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.run_files import write_json
 from cosense.evaluation.runs.runner import versions
 from cosense.evaluation.sweep.lockstep import Point, PointResult, lean
 from cosense.methods.model import Model

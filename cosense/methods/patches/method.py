@@ -8,8 +8,8 @@ instead of thresholded, as
 
 where the value is learned: how much the loss at the receiver changes when the patch is left out (the
 first-order term |dL/dg| of a gate g at 1, as in "Importance Estimation for Neural Network Pruning", Molchanov
-et al., CVPR 2019). At the receiver the patches become evidence from which a fused head decides (`evidence`),
-and the boxes of all sources compete by calibrated scores.
+et al., CVPR 2019). At the receiver the patches become evidence from which a fused head decides
+(`fusion_network`), and the boxes of all sources compete by calibrated scores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cosense.methods.patches.encoder import (
     PatchesConfig,
     head_maps_as_input,
 )
-from cosense.methods.patches.evidence import Cells, EvidenceFusion, cell_places, draw_boxes, strongest
+from cosense.methods.patches.fusion_network import Cells, EvidenceFusion, cell_places, draw_boxes, strongest
 from cosense.methods.selection import Selection, rank_cells
 from cosense.methods.supply_demand import supply_map, wanted_cells
 from cosense.sensing.detections import Detections, Source

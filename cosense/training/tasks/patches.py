@@ -25,7 +25,7 @@ from cosense.methods.patches.encoder import (
     PatchesConfig,
     head_maps_as_input,
 )
-from cosense.methods.patches.evidence import (
+from cosense.methods.patches.fusion_network import (
     BoxMaps,
     Cells,
     EvidenceFusion,

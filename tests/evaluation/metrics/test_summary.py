@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.evaluation.journal import FrameResult
 from cosense.evaluation.metrics.summary import average_precision_so_far, score, summarise
 from cosense.evaluation.protocol import load_protocol
+from cosense.evaluation.run_files import FrameResult
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
 from tests.evaluation.scenes import BUS_SIZE, box, detections, objects, result

@@ -12,9 +12,9 @@ import pytest
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import FRAMES, METRICS, frame_result
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import load_protocol
+from cosense.evaluation.run_files import FRAMES, METRICS, frame_result
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.runner import RunState, evaluate, most_points_of_one_agent
 from cosense.geometry.transforms import transform_from_planar

@@ -14,10 +14,10 @@ from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.radio import Radio, RadioSettings
 from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError
-from cosense.evaluation.journal import FRAMES
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
 from cosense.evaluation.metrics.summary import frame_draws, resample
 from cosense.evaluation.protocol import load_protocol
+from cosense.evaluation.run_files import FRAMES
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values

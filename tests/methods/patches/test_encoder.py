@@ -1,23 +1,11 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
 from cosense.methods.patches.encoder import PatchEncoder, head_maps_as_input, rounded
-from tests.cooperation.networks import PATCHES, cooperative
-from tests.detectors.networks import cloud, frame_of
+from tests.cooperation.networks import PATCHES
 
 PATCH_CELLS, FLOOR_CELLS = 8 * 16, 4 * 8
-
-
-@pytest.fixture(scope="module")
-def method():
-    return cooperative(PATCHES).method
-
-
-@pytest.fixture(scope="module")
-def features(method):
-    return method.detector.encode(frame_of(cloud()))
 
 
 def everything(stride: int) -> torch.Tensor:

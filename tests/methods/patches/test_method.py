@@ -20,16 +20,6 @@ from tests.detectors.networks import TINY, cloud, frame_of, tiny_detector
 PATCH_CELLS, FLOOR_CELLS = 8 * 16, 4 * 8
 
 
-@pytest.fixture(scope="module")
-def method():
-    return cooperative(PATCHES).method
-
-
-@pytest.fixture(scope="module")
-def features(method):
-    return method.detector.encode(frame_of(cloud()))
-
-
 def everything(stride: int) -> torch.Tensor:
     return torch.ones(32 // stride, 64 // stride, dtype=torch.bool)
 

@@ -30,7 +30,7 @@ RUN, FRAMES, METRICS = "run.json", "frames.jsonl", "metrics.json"
 
 
 @dataclass(frozen=True)
-class JournalEntry:
+class FusedFrame:
     """One fused frame of a live run.
 
     Attributes:
@@ -50,7 +50,7 @@ class JournalEntry:
     mode_reason: str
 
 
-def to_values(entry: JournalEntry) -> dict[str, Any]:
+def to_values(entry: FusedFrame) -> dict[str, Any]:
     """Return an entry as a line of detections.jsonl."""
     return {
         "stamp_ns": entry.stamp_ns,
@@ -64,7 +64,7 @@ def to_values(entry: JournalEntry) -> dict[str, Any]:
     }
 
 
-def read_journal(path: Path) -> list[JournalEntry]:
+def read_fused_frames(path: Path) -> list[FusedFrame]:
     """Read all entries, in the order in which they were fused.
 
     Raises:
@@ -73,9 +73,9 @@ def read_journal(path: Path) -> list[JournalEntry]:
     return [_from_values(values) for values in read_lines(path)]
 
 
-def _from_values(values: dict[str, Any]) -> JournalEntry:
+def _from_values(values: dict[str, Any]) -> FusedFrame:
     peers = [PeerReport(**report) for report in values["peers"]]
-    return JournalEntry(
+    return FusedFrame(
         values["stamp_ns"],
         FusionResult(Detections.from_lists(values), peers, values["request_bytes"]),
         values["missing"],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cosense.detectors.head import cell_centers, decode_boxes
 from cosense.geometry.transforms import transform_from_planar, transform_points
-from cosense.methods.patches.evidence import (
+from cosense.methods.patches.fusion_network import (
     BoxMaps,
     Cells,
     EvidenceFusion,

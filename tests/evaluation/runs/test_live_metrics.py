@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cosense.cooperation.offline import cooperate
-from cosense.evaluation.journal import JournalEntry
 from cosense.evaluation.protocol import load_protocol
-from cosense.evaluation.runs.live import entries_by_frame, evaluate_live
+from cosense.evaluation.run_files import FusedFrame
+from cosense.evaluation.runs.live_metrics import entries_by_frame, evaluate_live
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.tables import comparison_table
 from tests.evaluation.scenes import Scenes, point_is_car, two_agents
@@ -23,17 +23,17 @@ def dataset() -> Scenes:
     return Scenes([two_agents(index) for index in range(3)])
 
 
-def entries(dataset: Scenes) -> list[JournalEntry]:
+def entries(dataset: Scenes) -> list[FusedFrame]:
     """What the fusion node writes down when nothing goes wrong."""
     written = []
     for number in range(len(dataset)):
         frame = dataset[number]
         result = cooperate([frame.ego, *frame.others], point_is_car(), "late", sequence=number)
-        written.append(JournalEntry(frame.ego.stamp_ns, result, [], 12.5, "EGO", ""))
+        written.append(FusedFrame(frame.ego.stamp_ns, result, [], 12.5, "EGO", ""))
     return written
 
 
-def live(dataset: Scenes, journal: list[JournalEntry]) -> dict[str, Any]:
+def live(dataset: Scenes, journal: list[FusedFrame]) -> dict[str, Any]:
     return evaluate_live(dataset, journal, point_is_car(), PROTOCOL, frames=3, command="cosense demo")
 
 

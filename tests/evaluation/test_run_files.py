@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.cooperation.outcome import FusionResult
-from cosense.evaluation.journal import JournalEntry, read_journal, to_values
+from cosense.evaluation.run_files import FusedFrame, read_fused_frames, to_values
 from cosense.json_lines import LineWriter
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections
 
 
-def entry(stamp_ns: int, count: int) -> JournalEntry:
+def entry(stamp_ns: int, count: int) -> FusedFrame:
     rng = np.random.default_rng(count)
     detections = Detections(
         rng.normal(size=(count, 7)),
@@ -21,7 +21,7 @@ def entry(stamp_ns: int, count: int) -> JournalEntry:
         PeerReport("unit", 123, "boxes", age_ms=1.25, kind="OBJECTS"),
         PeerReport("unknown", 3, "nothing", "too short"),
     ]
-    return JournalEntry(stamp_ns, FusionResult(detections, peers), ["late one"], 12.5, "LATE", "")
+    return FusedFrame(stamp_ns, FusionResult(detections, peers), ["late one"], 12.5, "LATE", "")
 
 
 def write(path, entries):
@@ -34,7 +34,7 @@ def write(path, entries):
 def test_what_is_read_equals_what_was_fused_bit_by_bit(tmp_path):
     written = [entry(1_626_155_123_000_000_001, 5), entry(2, 0)]
     write(tmp_path / "detections.jsonl", written)
-    for got, expected in zip(read_journal(tmp_path / "detections.jsonl"), written, strict=True):
+    for got, expected in zip(read_fused_frames(tmp_path / "detections.jsonl"), written, strict=True):
         assert (got.stamp_ns, got.missing, got.elapsed_ms) == (expected.stamp_ns, ["late one"], 12.5)
         assert got.result.peers == expected.result.peers
         for name in ("boxes", "scores", "labels", "sources"):

@@ -1,4 +1,4 @@
-"""The numbers of a live run, from the journal of the fusion node and the data set that was played."""
+"""The numbers of a live run, from what its fusion wrote of each frame and the data set that was played."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import Dataset
-from cosense.evaluation.journal import FrameResult, JournalEntry
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.run_files import FrameResult, FusedFrame
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import RunSettings, most_points_of_one_agent, run_description
 from cosense.methods.model import Model
@@ -21,7 +21,7 @@ from cosense.sensing.detections import Detections
 
 def evaluate_live(
     dataset: Dataset,
-    entries: Sequence[JournalEntry],
+    entries: Sequence[FusedFrame],
     model: Model,
     protocol: Protocol,
     *,
@@ -77,7 +77,7 @@ def evaluate_live(
     }
 
 
-def entries_by_frame(stamps_ns: Sequence[int], entries: Sequence[JournalEntry]) -> list[JournalEntry | None]:
+def entries_by_frame(stamps_ns: Sequence[int], entries: Sequence[FusedFrame]) -> list[FusedFrame | None]:
     """Return for each frame that was played its entry, None where it was never fused.
 
     Both are in the order of the run. The stamp alone does not identify a frame: every scenario of OPV2V
@@ -87,7 +87,7 @@ def entries_by_frame(stamps_ns: Sequence[int], entries: Sequence[JournalEntry]) 
         stamps_ns: measurement times of the ego's clouds that were played.
         entries: entries of detections.jsonl.
     """
-    found: list[JournalEntry | None] = [None] * len(stamps_ns)
+    found: list[FusedFrame | None] = [None] * len(stamps_ns)
     matcher = SequenceMatcher(None, stamps_ns, [entry.stamp_ns for entry in entries], autojunk=False)
     for frame, entry, count in matcher.get_matching_blocks():
         found[frame : frame + count] = entries[entry : entry + count]
