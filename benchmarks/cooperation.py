@@ -1,12 +1,10 @@
 """A frame of two agents, clouds to fused boxes: `python benchmarks/cooperation.py`.
 
 The product profile stage by stage, in float32 and, where the processor multiplies bfloat16 matrices, in that.
-Then
-CoSDH in the published network size, by our schedule and by the published one, with the same modules:
-published, the backbone runs twice in each forward pass, every agent's confidence pass runs neck and head, and
-the late boxes come from a second call that encodes both agents again (spec cosdh.md §6.2, 688 GFLOP for a
-frame of DAIR-V2X). Ours runs
-everything once: supply and late boxes of the sender are one pass.
+Then CoSDH in the published network size, by our schedule and by the published one (CVPR 2025), with the same
+modules: published, the backbone runs twice in each forward pass, every agent's confidence pass runs neck and
+head, and the late boxes come from a second call that encodes both agents again. Ours runs everything once:
+supply and late boxes of the sender are one pass.
 
 Weights do not change these times, so the large network is untrained. Its scores would all be the same then,
 and CoSDH would send every cell or none; the threshold is set so that a tenth of the cells goes out.
