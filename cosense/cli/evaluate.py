@@ -61,6 +61,14 @@ def command(
             "bytes more a message), or to compare icp (clouds), boxes or spectral."
         ),
     ] = "none",
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A check that messages have to pass, a file of cosense/trust or of trust/ in a folder of "
+            "COSENSE_PLUGINS; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     split: Split = None,
     labels: Labels = None,
     limit: Limit = None,
@@ -119,6 +127,7 @@ def command(
     kind = fusion or default_fusion(loaded)
     repair = None if registration == "none" else registration
     parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
+    parts += trust or []
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     try:
         with _progress(console) as report:
@@ -136,6 +145,7 @@ def command(
                 seed=seed,
                 selection=cast("Selection | None", selection),
                 registration=registration,
+                trust=trust or (),
                 skip_broken=skip_broken,
                 restart=restart,
             )

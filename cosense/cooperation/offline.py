@@ -68,6 +68,7 @@ class Cooperation:
         registration: str = NONE,
         admission: AdmissionSettings | None = None,
         merging: MergeSettings | None = None,
+        trust: Sequence[str] = (),
         radio: RadioSettings | None = None,
     ) -> None:
         """Start a sequence.
@@ -81,12 +82,15 @@ class Cooperation:
             registration: how the poses of others are corrected before fusing.
             admission: what the ego accepts; None for the defaults.
             merging: how it merges boxes; None for the defaults.
+            trust: names of the checks of `cosense.trust` that a message has to pass.
             radio: what happens to messages on their way; None where each arrives in its own frame.
 
         Raises:
-            CosenseError: an unknown kind of fusion or registration, or a model that shares no features.
+            CosenseError: an unknown kind of fusion, registration or check, or a model that shares nothing.
         """
-        self._ego = Ego(model, fusion, registration=registration, admission=admission, merging=merging)
+        self._ego = Ego(
+            model, fusion, registration=registration, admission=admission, merging=merging, trust=trust
+        )
         self._model = model
         self._fusion = fusion
         self._budget_bytes = budget_bytes

@@ -11,7 +11,7 @@ import logging
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -62,6 +62,7 @@ from cosense.methods.model import Model
 from cosense.methods.selection import SELECTIONS, Selection
 from cosense.scene_graph.registrations import payload_kind
 from cosense.sensing.frame import AgentFrame
+from cosense.trust.base import find_checks
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class RunSettings:
     seed: int
     selection: Selection | None = None
     registration: str = "none"
+    trust: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSION_KINDS:
@@ -87,6 +89,7 @@ class RunSettings:
                 f"budget of {self.budget_bytes} bytes, but with fusion 'none' nobody sends anything"
             )
         check_registration(self.registration, self.fusion)
+        find_checks(self.trust)
         if self.selection is None:
             return
         if self.selection not in SELECTIONS:
@@ -105,6 +108,7 @@ class RunSettings:
             budget_bytes=self.budget_bytes,
             selection=self.selection,
             registration=self.registration,
+            trust=self.trust,
         )
 
 
@@ -142,6 +146,16 @@ class RunState:
         """Return IoU threshold and AP so far; sorts all detections, so do not ask for each frame."""
         return average_precision_so_far(self.scores, self.protocol)
 
+    def counts(self) -> dict[str, Any]:
+        """Return the numbers of frames and messages, ready for JSON."""
+        return {
+            "frames": len(self.scores),
+            "frames_skipped": len(self.skipped),
+            "num_messages": self.num_messages,
+            "num_messages_not_used": self.num_messages_not_used,
+            "messages_used_for": dict(self.messages_used_for),
+        }
+
     def add(self, record: Mapping[str, Any]) -> None:
         """Count a line of frames.jsonl."""
         if "skipped" in record:
@@ -169,6 +183,7 @@ def evaluate(
     seed: int = 0,
     selection: Selection | None = None,
     registration: str = "none",
+    trust: Sequence[str] = (),
     skip_broken: bool = False,
     restart: bool = False,
 ) -> dict[str, Any]:
@@ -188,6 +203,7 @@ def evaluate(
         seed: seed of the pose noise.
         selection: rule by which cells are chosen; None for that of the model's method.
         registration: how the others' poses are corrected, see `Cooperation`.
+        trust: names of the checks that a message has to pass.
         skip_broken: whether to leave out frames that cannot be read, and say so in metrics.json.
         restart: whether to throw away what `out` holds.
 
@@ -198,7 +214,8 @@ def evaluate(
         CosenseError: a frame cannot be read, the folder holds another run, or the arguments make no sense.
     """
     started = time.perf_counter()
-    settings = RunSettings(fusion, budget_bytes, pose_noise or PoseNoise(), seed, selection, registration)
+    noise = pose_noise or PoseNoise()
+    settings = RunSettings(fusion, budget_bytes, noise, seed, selection, registration, tuple(trust))
     if limit is not None and limit < 1:
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
     check_labels(dataset)
@@ -236,11 +253,7 @@ def evaluate(
     metrics = {
         "command": command,
         **run,
-        "frames": len(state.scores),
-        "frames_skipped": len(state.skipped),
-        "num_messages": state.num_messages,
-        "num_messages_not_used": state.num_messages_not_used,
-        "messages_used_for": dict(state.messages_used_for),
+        **state.counts(),
         **summarise_scores(state.scores, protocol),
         "wall_s": time.perf_counter() - started,
     }
@@ -262,6 +275,7 @@ def run_description(
         "device": str(model.detector.device),
         "dtype": str(model.detector.dtype),
         **asdict(settings),
+        "trust": list(settings.trust),
         "versions": versions(),
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import cosense.trust
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.summary import summarise
@@ -51,6 +52,19 @@ def test_cooperation_finds_what_only_the_unit_sees(tmp_path: Path, fusion: str, 
     assert metrics["ap"]["0.5"] == pytest.approx(recall)
     assert metrics["recall"]["car"] == {"num_ground_truth": 12, "0.3": recall, "0.5": recall, "0.7": recall}
     assert metrics["num_messages"] == (0 if fusion == "none" else 6)
+
+
+def test_a_check_of_messages_decides_offline_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cosense.trust, "__path__", [*cosense.trust.__path__, str(tmp_path)])
+    (tmp_path / "nobody_for_test.py").write_text("def check(message, context):\n    return 'not today'\n")
+    metrics = run(tmp_path / "run", trust=["nobody_for_test"])
+    assert metrics["messages_used_for"]["nothing"] == 6
+    assert metrics["trust"] == ["nobody_for_test"]
+    assert run(tmp_path / "run", trust=["nobody_for_test"])["frames"] == 6
+    with pytest.raises(CosenseError, match="another run"):
+        run(tmp_path / "run")
+    with pytest.raises(CosenseError, match="unknown trust 'anybody'"):
+        run(tmp_path / "other", trust=["anybody"])
 
 
 def test_bytes_are_those_of_the_encoded_messages(tmp_path: Path) -> None:
