@@ -198,6 +198,7 @@ def test_a_message_kind_is_read_as_it_was_written(mine) -> None:
 
 
 def test_a_message_kind_travels_on_the_radio_and_an_ego_that_does_not_use_it_says_so(mine, stranger) -> None:
+    plugins.load(cosense.messages, "hazards")
     sent = stranger.listen(V2X_MESSAGES)
     program = subprocess.Popen([sys.executable, mine / "warn.py"], env=dict(os.environ))
     try:

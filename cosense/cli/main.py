@@ -7,6 +7,7 @@ function, so that `cosense --help` answers at once. Verbs may also lie outside o
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -43,9 +44,41 @@ def _program(
     pass
 
 
-for _name in plugins.names(cosense.cli):
-    if _name != "main" and hasattr(_module := plugins.load(cosense.cli, _name), "command"):
-        app.command(_name)(_module.command)
+def _refuse(message: str) -> NoReturn:
+    Console(stderr=True).print(
+        f"[bold red]error:[/] {escape(message)}", markup=True, highlight=False, soft_wrap=True
+    )
+    sys.exit(2)
+
+
+def _add_verbs() -> None:
+    """Add every verb; one that cannot be imported says so when it is called, and the others work."""
+    try:
+        names = plugins.names(cosense.cli)
+    except CosenseError as error:
+        _refuse(str(error))
+    for name in names:
+        if name == "main":
+            continue
+        try:
+            module = plugins.load(cosense.cli, name)
+        except CosenseError as error:
+            app.command(name, help=f"Cannot be used: {escape(str(error))}")(_refusal(str(error)))
+            continue
+        if hasattr(module, "command"):
+            app.command(name)(module.command)
+
+
+def _refusal(message: str) -> Callable[[], None]:
+    """Return a verb that only says why it cannot be used."""
+
+    def command() -> None:
+        raise CosenseError(message)
+
+    return command
+
+
+_add_verbs()
 
 
 def main() -> None:
@@ -58,13 +91,6 @@ def main() -> None:
         if not error.strerror:
             raise
         _refuse(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-
-
-def _refuse(message: str) -> NoReturn:
-    Console(stderr=True).print(
-        f"[bold red]error:[/] {escape(message)}", markup=True, highlight=False, soft_wrap=True
-    )
-    sys.exit(2)
 
 
 if __name__ == "__main__":

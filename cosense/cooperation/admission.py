@@ -28,7 +28,7 @@ from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
 from cosense.methods.base import Admitted, known_velocities
 from cosense.scene_graph.correction.pose_correction import Place, Placed
 from cosense.sensing.detections import Detections, Source
-from cosense.trust.base import Check, TrustContext
+from cosense.trust.base import Check, TrustContext, objection
 
 T = TypeVar("T")
 # Reads an admitted message of a given age (ms): its content, what it is used for, and why not for more.
@@ -93,9 +93,9 @@ def admit(
         try:
             _check(message, ego, kinds, admitted, settings)
             for check in checks:
-                objection = check(message, TrustContext(ego, age_ms))
-                if objection:
-                    raise MessageError(objection)
+                reason = objection(check, message, TrustContext(ego, age_ms))
+                if reason:
+                    raise MessageError(reason)
             admitted[message.sender], used_for, reason = read(message, age_ms)
         except MessageError as error:
             reason = str(error)
@@ -185,7 +185,7 @@ def read_features(
     layers: tuple[ReceivedLayer, ...] = ()
     if message.kind == PayloadKind.OBJECTS:
         boxes = _without_velocities(decode_objects(message.payload))
-        reason = reason or "carries no features"
+        reason = "; ".join(part for part in (placed.objection, "carries no features") if part)
     else:
         payload = decode_features(message.payload)
         boxes, layers = payload.boxes, () if reason else payload.layers(specs, shape)

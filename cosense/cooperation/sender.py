@@ -104,7 +104,7 @@ class Sender:
         self._tracker = MotionTracker()
 
     def receive_request(self, data: bytes) -> bool:
-        """Take a request (DEMAND): the newest one that is addressed to this agent counts.
+        """Take a request (DEMAND): the one received last that is addressed to this agent counts.
 
         Returns:
             whether it is addressed to this agent.

@@ -102,7 +102,7 @@ def _find(path: Path) -> tuple[ModuleType, Any, Path]:
     module, reader = _recognised(path)
     if module is not None:
         return module, reader, path
-    looked_for = "; ".join(module.LAYOUT for module in _modules())
+    looked_for = "; ".join(plugins.constant(module, "LAYOUT", str) for module in _modules())
     if path.is_file():
         raise CosenseError(f"{path}: not a data set that cosense knows. It opens {looked_for}")
     label_set_of(path, "")  # raises where this is a simulated tree that was never finished

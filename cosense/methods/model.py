@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,7 @@ def model_config(mapping: Any, where: str) -> ModelConfig:
         )
     name = _name_in(keys, "detector", where)
     detector_type = plugins.load_class(cosense.detectors, name, Detector, f"{where}: detector")  # type: ignore[type-abstract]
-    detector: Any = from_mapping(detector_type.Config, keys, where)
+    detector: Any = from_mapping(_config_of(detector_type), keys, where)
     if sharing is None:
         return ModelConfig(name, detector_type, detector, None, None, None, where)
     if not isinstance(sharing, Mapping):
@@ -173,8 +173,18 @@ def model_config(mapping: Any, where: str) -> ModelConfig:
         f"{where}: sharing.method",
         _METHOD_MODULE,
     )
-    shared: Any = from_mapping(method_type.Config, settings, f"{where}: sharing")
+    shared: Any = from_mapping(_config_of(method_type), settings, f"{where}: sharing")
     return ModelConfig(name, detector_type, detector, method, method_type, shared, where)
+
+
+def _config_of(plugin: type) -> type:
+    """Return the configuration of a detector or method, the class attribute `Config`."""
+    found = getattr(plugin, "Config", None)
+    if not is_dataclass(found):
+        raise CosenseError(
+            f"{plugin.__module__}: {plugin.__name__}.Config is {found!r}, expected a dataclass"
+        )
+    return found  # type: ignore[return-value]
 
 
 def _name_in(mapping: dict[str, Any], key: str, where: str) -> str:

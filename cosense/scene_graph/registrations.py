@@ -83,9 +83,9 @@ def payload_kind(registration: str) -> PayloadKind:
     Raises:
         CosenseError: there is no such registration.
     """
-    kind = PayloadKind.SCENE_GRAPH if registration == SCENE_GRAPH else _baseline(registration).PAYLOAD
-    assert isinstance(kind, PayloadKind)
-    return kind
+    if registration == SCENE_GRAPH:
+        return PayloadKind.SCENE_GRAPH
+    return plugins.constant(_baseline(registration), "PAYLOAD", PayloadKind)
 
 
 def baseline(registration: str) -> Callable[[Any, Any, Prior], RegistrationResult]:
@@ -94,8 +94,7 @@ def baseline(registration: str) -> Callable[[Any, Any, Prior], RegistrationResul
     Raises:
         CosenseError: there is no such registration.
     """
-    register: Callable[[Any, Any, Prior], RegistrationResult] = _baseline(registration).register
-    return register
+    return plugins.function(_baseline(registration), "register")
 
 
 def read_surroundings(message: Message, registration: str) -> Surroundings:

@@ -36,6 +36,21 @@ def find_checks(names: Sequence[str]) -> list[Check]:
     """Return the checks of these names, in this order.
 
     Raises:
-        CosenseError: there is no check of a name; names the nearest.
+        CosenseError: there is no check of a name, and the nearest is named; or its module cannot be used.
     """
-    return [plugins.load(cosense.trust, name).check for name in names]
+    return [plugins.function(plugins.load(cosense.trust, name), "check") for name in names]
+
+
+def objection(check: Check, message: Message, context: TrustContext) -> str | None:
+    """Return why a message does not pass a check, None if it does.
+
+    A check that fails refuses the message, so that no message can end the ego by what it does to a check.
+    """
+    name = check.__module__.rpartition(".")[2]
+    try:
+        reason = check(message, context)
+    except Exception as error:
+        return f"check '{name}' failed: {type(error).__name__}: {error}"
+    if reason is None or isinstance(reason, str):
+        return reason or None
+    return f"check '{name}' returned {reason!r}, expected a reason or None"

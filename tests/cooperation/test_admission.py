@@ -143,14 +143,11 @@ def test_the_egos_own_body_is_left_out_also_of_the_reliabilities():
 
 def test_objects_of_another_stack_give_boxes():
     agent = frame("rsu", T_WORLD_UNIT, NOW, points=NO_POINTS)
-    for fingerprint, reason in (
-        (b"12345678", "carries no features"),
-        (b"other!!!", "features are of model 6f74686572212121, this is 3132333435363738"),
-    ):
+    for fingerprint in (b"12345678", b"other!!!"):
         (got,), (report,) = receive(objects_message(agent, detections([CAR], [0.7]), fingerprint))
         assert (got.use, got.is_precise, got.layers) == ("boxes", True, ())
         np.testing.assert_allclose(got.boxes.scores, [0.7], atol=1e-4)
-        assert (report.used_for, report.reason) == ("boxes", reason)
+        assert (report.used_for, report.reason) == ("boxes", "carries no features")
 
 
 def test_features_of_another_model_are_not_even_read():

@@ -116,7 +116,7 @@ class PoseCorrection:
     """
 
     def __init__(self, registration: str) -> None:
-        """Start; `registration` is any kind but "none"."""
+        """Start; `update` is for every kind of `registration` but "none"."""
         self._registration = registration
         self._filters: dict[str, PoseFilter] = {}
         self._mistrusts: dict[str, _Mistrust] = {}
