@@ -24,7 +24,13 @@ from cosense.cooperation.admission import (
     read_points,
 )
 from cosense.cooperation.gate import AdmissionSettings
-from cosense.cooperation.kinds import FEATURE_KINDS, FusionKind, check_fusion, check_registration
+from cosense.cooperation.kinds import (
+    FEATURE_KINDS,
+    USED_KINDS,
+    FusionKind,
+    check_fusion,
+    check_registration,
+)
 from cosense.cooperation.merge import MergeSettings, is_ego_body, merge
 from cosense.cooperation.outcome import FusionResult
 from cosense.cooperation.perceived import Perceived
@@ -43,13 +49,6 @@ from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.trust.base import find_checks
 
-_USED_KINDS: dict[FusionKind, tuple[PayloadKind, ...]] = {
-    "none": (),
-    "late": (PayloadKind.OBJECTS,),
-    "early": (PayloadKind.POINTS,),
-    "intermediate": (PayloadKind.FEATURES, PayloadKind.OBJECTS),
-    "hybrid": (PayloadKind.FEATURES, PayloadKind.OBJECTS),
-}
 # Kinds of fusion that need no network.
 _BOXES_ALONE: tuple[FusionKind, ...] = ("none", "late")
 
@@ -172,7 +171,7 @@ class Ego:
             detections, reports = self._fuse_points(own, others)
             return Fused(FusionResult(detections, reports), {})
         admitted, reports = admit(
-            others, ego, _USED_KINDS[self._fusion], self._reader(own, place), self.admission, self._checks
+            others, ego, USED_KINDS[self._fusion], self._reader(own, place), self.admission, self._checks
         )
         method = self._method
         candidates = self._candidates(own, admitted)
@@ -257,7 +256,7 @@ class Ego:
         clouds, reports = admit(
             received,
             own.message,
-            _USED_KINDS["early"],
+            USED_KINDS["early"],
             lambda message, age_ms: read_points(message, age_ms, own.message, self.admission),
             self.admission,
             self._checks,

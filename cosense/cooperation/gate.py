@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from cosense.cooperation.kinds import FEATURE_KINDS, FusionKind
+from cosense.cooperation.kinds import FEATURE_KINDS, USED_KINDS, FusionKind
 from cosense.geometry.transforms import Matrix
-from cosense.messages.envelope import Message
+from cosense.messages.envelope import Message, PayloadKind
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import VEHICLES
 
@@ -72,7 +72,7 @@ class AdmissionSettings:
     def window(self, fusion: FusionKind) -> Window:
         """Return which messages a kind of fusion may use at all."""
         max_age_ms = self.boxes_max_age_ms if fusion in FEATURE_KINDS else self.max_age_ms
-        return Window(max_age_ms, self.max_ahead_ms, self.max_senders)
+        return Window(max_age_ms, self.max_ahead_ms, self.max_senders, USED_KINDS[fusion])
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,13 @@ class Window:
         max_age_ms: older messages are not used.
         max_ahead_ms: messages further ahead of the ego are not used.
         max_senders: messages of more senders are not used.
+        kinds: kinds of message that are fused.
     """
 
     max_age_ms: float
     max_ahead_ms: float
     max_senders: int
+    kinds: tuple[PayloadKind, ...]
 
 
 def refusal(

@@ -41,6 +41,15 @@ _SENT_KIND: dict[FusionKind, PayloadKind] = {
     "hybrid": PayloadKind.FEATURES,
 }
 
+# Kinds of message that are fused.
+USED_KINDS: dict[FusionKind, tuple[PayloadKind, ...]] = {
+    "none": (),
+    "late": (PayloadKind.OBJECTS,),
+    "early": (PayloadKind.POINTS,),
+    "intermediate": (PayloadKind.FEATURES, PayloadKind.OBJECTS),
+    "hybrid": (PayloadKind.FEATURES, PayloadKind.OBJECTS),
+}
+
 
 def sent_kind(fusion: FusionKind, model: Model) -> PayloadKind | None:
     """Return which kind of message an agent with this model sends, None where nobody sends.

@@ -27,7 +27,7 @@ from cosense.messages.envelope import Message, MessageError, PayloadKind
 from cosense.messages.reports import PeerReport
 
 # Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
-_KEPT_UNREADABLE = 16
+_KEPT_BESIDE = 16
 _EGO = "ego"
 # A message that comes later than this many newer ones of its sender is forgotten.
 _KEPT_PER_SENDER = 8
@@ -222,8 +222,9 @@ class Collection:
 
     Attributes:
         own: the ego's own message, whose stamp is the moment.
-        received: messages of others: one of each sender that has one, then what cannot be read, then the
-            scene graph of each sender that has one.
+        received: messages of others: one of each sender that has one, then those that nobody waits for (they
+            cannot be read, are of a kind that is not fused, or of too many senders), then the scene graph of
+            each sender that has one.
         refused: reports of messages that are not even fused because their clock is wrong.
         missing: senders whose messages were waited for in vain.
         waited_ms: time since the ego's message arrived.
@@ -282,7 +283,7 @@ class Synchroniser:
         # Its only sender is the ego, under whichever name it sends.
         self._own_graphs = _Senders([_EGO] if with_graphs else ())
         self._with_graphs = with_graphs
-        self._unreadable: deque[Received] = deque(maxlen=_KEPT_UNREADABLE)
+        self._beside: deque[Received] = deque(maxlen=_KEPT_BESIDE)
         self._refused: dict[str, PeerReport] = {}
         self._open: list[_Open] = []
         self._closed: list[Collection] = []
@@ -338,7 +339,7 @@ class Synchroniser:
         received = receive(data)
         message = received.message
         if message is None:
-            self._unreadable.append(received)
+            self._beside.append(received)
             return
         ahead_ms = (message.stamp_ns - clock_ns) / 1e6
         if clock_ns and ahead_ms > self.window.max_ahead_ms:
@@ -351,8 +352,10 @@ class Synchroniser:
         is_graph = message.kind is PayloadKind.SCENE_GRAPH
         if is_graph and not self._with_graphs:
             return
-        if not self._keep(self._graphs if is_graph else self._messages, message, received):
-            self._unreadable.append(received)
+        # Another kind must not stand for the message of its sender, nor be counted with it.
+        is_fused = is_graph or message.kind in self.window.kinds
+        if not (is_fused and self._keep(self._graphs if is_graph else self._messages, message, received)):
+            self._beside.append(received)
 
     def ready(self, now_ns: int) -> list[Collection]:
         """Return and forget the moments that are complete or out of time, in the order in which they came."""
@@ -384,13 +387,13 @@ class Synchroniser:
         graphs, missing_graphs = taken(self._graphs)
         collection = Collection(
             own=moment.own,
-            received=[*messages, *self._unreadable, *graphs],
+            received=[*messages, *self._beside, *graphs],
             refused=list(self._refused.values()),
             missing=missing,
             waited_ms=(now_ns - moment.arrived_ns) / 1e6,
             own_graph=own_graphs[0].message if own_graphs else None,
             missing_graphs=own_missing + missing_graphs,
         )
-        self._unreadable.clear()
+        self._beside.clear()
         self._refused.clear()
         return collection

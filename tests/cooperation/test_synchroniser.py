@@ -12,7 +12,7 @@ from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
 
 MS = 1_000_000
 SETTINGS = SynchroniserSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_until_silent=3, max_open=2)
-WINDOW = Window(max_age_ms=150.0, max_ahead_ms=100.0, max_senders=3)
+WINDOW = Window(max_age_ms=150.0, max_ahead_ms=100.0, max_senders=3, kinds=(PayloadKind.OBJECTS,))
 
 
 def message(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
@@ -70,6 +70,20 @@ def test_a_moment_is_complete_when_all_have_sent():
     assert_received(messages_of(done), message("a", 990), message("b", 1030))
     assert (done.missing, done.waited_ms) == ([], 2.0)
     assert c.ready(3 * MS) == []
+
+
+def test_a_message_of_another_kind_does_not_stand_for_the_one_that_is_fused():
+    c = waiting_for("a")
+    other = encode(replace(decode(message("a", 1000, 7)), kind=PayloadKind.POINTS))
+    c.add_ego(message("ego", 1000), 0)
+    c.add(other)
+    assert c.ready(1 * MS) == []
+    c.add(message("a", 1000, 1))
+    c.add(other)
+    (done,) = c.ready(2 * MS)
+    assert_received(done.received, message("a", 1000, 1), other, other)
+    assert done.missing == []
+    assert c.traffic["a"].messages == 1
 
 
 def test_messages_may_come_before_the_ego():
