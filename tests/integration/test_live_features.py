@@ -186,5 +186,5 @@ def test_of_a_sender_whose_model_shares_no_features_the_boxes_are_used(scenario,
     for entry in read_fused_frames(tmp_path / "run" / "detections.jsonl"):
         (peer,) = entry.result.peers
         assert (peer.sender, peer.used_for, entry.missing) == ("-1", "boxes", [])
-        assert "features are of model" in peer.reason
+        assert peer.reason == "carries no features"
         assert BoxSource.LATE in entry.result.detections.sources
