@@ -10,6 +10,8 @@ has them, and `ass_id` says which labels of two agents are one object; files are
 
 The ego is the vehicle with the lowest id. The ground truth of a frame is the union of the labels of all its
 agents, without the ego itself.
+
+Others use the layout too, so it alone does not say what made a scenario: see provenance.py.
 """
 
 from __future__ import annotations
@@ -27,10 +29,9 @@ from numpy.typing import NDArray
 from cosense.config import load_yaml
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
-from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
 from cosense.data.files import Listing, missing_files, read_image
-from cosense.data.provenance import FILE_NAME as PROVENANCE
-from cosense.data.provenance import label_set_of
+from cosense.data.provenance import SIMULATED, SIMULATOR, is_simulated_tree, simulator_of_scenario
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
@@ -127,14 +128,6 @@ class Opv2vDataset(Dataset):
         self.path = path
         self.split = split or "all"
         split = None if split == "all" else split
-        # A simulated tree says so at its root; this may be one of its splits or scenarios.
-        above = (path, *path.resolve().parents[:2])
-        root = next((folder for folder in above if (folder / PROVENANCE).is_file()), path)
-        self.label_set = label_set_of(root, "original")
-        if labels not in (None, self.label_set):
-            raise CosenseError(
-                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
-            )
         self._cameras = cameras
         self._listing = Listing()
         by_split = find_scenarios(path, self._listing)
@@ -157,7 +150,23 @@ class Opv2vDataset(Dataset):
         if not self._frames:
             raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
         self._right_handed = _has_matrix_pose(self._frames[0])
-        self.kind = "v2v4real" if self._right_handed else "opv2v"
+        layout = "v2v4real" if self._right_handed else "opv2v"
+        self._provenances = {
+            scenario.folder: Provenance(self._simulator(scenario), (layout,))
+            for scenario in self._scenarios
+            if scenario.stamps
+        }
+        self.kind = kind_of(self._provenances.values())
+        is_ours = {made.simulator == SIMULATOR for made in self._provenances.values()}
+        if True in is_ours:
+            # An unfinished tree says so at its root; this may be one of its splits or scenarios.
+            for folder in (path, *path.resolve().parents[:2]):
+                is_simulated_tree(folder)
+        self.label_set = SIMULATED if is_ours == {True} else "original"
+        if labels not in (None, self.label_set):
+            raise CosenseError(
+                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
+            )
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -176,7 +185,15 @@ class Opv2vDataset(Dataset):
         if not self._right_handed:
             labelled.pop(ego_id, None)
         ground_truth = _as_objects(labelled, invert(agents[ego_id].T_world_agent))
-        return CooperativeFrame(f"{scenario.name}/{stamp}", scenario.name, ego_id, agents, ground_truth)
+        return CooperativeFrame(
+            f"{scenario.name}/{stamp}",
+            scenario.name,
+            ego_id,
+            agents,
+            ground_truth,
+            provenance=self._provenances[scenario.folder],
+            absent=self._absent(scenario, stamp, agents),
+        )
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`."""
@@ -198,6 +215,42 @@ class Opv2vDataset(Dataset):
             problems=problems + [str(item) for item in missing],
             missing=missing,
         )
+
+    def _simulator(self, scenario: Scenario) -> str:
+        """Return what simulated a scenario, empty where it was recorded, and where nothing says what made it."""
+        first = [scenario.folder / agent / scenario.stamps[0] for agent in scenario.agents]
+        simulator = simulator_of_scenario(
+            [scenario.folder / "data_protocol.yaml", Path(f"{first[0]}.yaml")],
+            [Path(f"{path}.pcd") for path in first],
+        )
+        return "" if self._right_handed and simulator != SIMULATOR else simulator
+
+    def _absent(self, scenario: Scenario, stamp: str, agents: Mapping[str, AgentFrame]) -> dict[str, Matrix]:
+        """Return T_world_agent of the vehicles that have no cloud of a moment, but a file that says where they are."""
+        found = {}
+        for name in scenario.agents:
+            path = scenario.folder / name / f"{stamp}.yaml"
+            if name in agents or _kind(name) != "vehicle" or not self._listing.has(path):
+                continue
+            try:
+                found[name] = self._pose(load_yaml(path)["lidar_pose"])
+            except (CosenseError, KeyError, TypeError, ValueError):
+                continue
+        return found
+
+    def _pose(self, lidar_pose: Any) -> Matrix:
+        """Return T_world_agent (4,4).
+
+        Raises:
+            ValueError: the numbers are not a pose.
+        """
+        if self._right_handed:
+            T_world_agent = np.asarray(lidar_pose, dtype=np.float64).reshape(4, 4)
+        else:
+            T_world_agent = mirrored(matrix_from_pose(lidar_pose))
+        if not np.all(np.isfinite(T_world_agent)):
+            raise ValueError(f"lidar_pose is {lidar_pose}")
+        return T_world_agent
 
     def _all_files(self) -> Iterator[Path]:
         """Yield the files that every agent should have of each moment for which any agent has one."""
@@ -228,13 +281,9 @@ class Opv2vDataset(Dataset):
         points = read_pcd(folder / f"{stamp}.pcd").points
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
-            if self._right_handed:
-                T_world_agent = np.asarray(content["lidar_pose"], dtype=np.float64).reshape(4, 4)
-            else:
-                T_world_agent = mirrored(matrix_from_pose(content["lidar_pose"]))
+            T_world_agent = self._pose(content["lidar_pose"])
+            if not self._right_handed:
                 points = points * np.array([1, -1, 1, 1], dtype=np.float32)
-            if not np.all(np.isfinite(T_world_agent)):
-                raise ValueError(f"lidar_pose is {content['lidar_pose']}")
             vehicles = (content.get("vehicles") or {}) | (content.get(NON_VEHICLES) or {})
             labelled = self._labelled(vehicles, folder.name, T_world_agent, is_ego)
             cameras = _read_cameras(content, folder, stamp, stamp_ns) if self._cameras else ()

@@ -35,7 +35,11 @@ def _hit(objects: Objects, agent: AgentFrame, T_agent_objects: np.ndarray) -> se
 
 def test_real_frame_is_described(v2xset, frame):
     info = v2xset.info(verify=True)
-    assert (info.kind, info.label_set, info.problems) == ("opv2v", "original", [])
+    assert (info.kind, info.label_set, info.problems) == (
+        "simulated by CARLA (layout of opv2v)",
+        "original",
+        [],
+    )
     assert info.frames_per_split == {"validate": 1}
     assert info.agents == dict.fromkeys(["4279", "4288", "4297"], "vehicle")
     assert (frame.frame_id, frame.ego_id, frame.sequence) == (

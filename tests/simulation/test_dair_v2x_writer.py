@@ -24,7 +24,11 @@ def _assert_same_objects(read, written):
 def test_frames_come_back_as_they_were(tmp_path):
     assert write_dair_v2x(make_frames(3), tmp_path / "tree", split="train") == 3
     dataset = open_dataset(tmp_path / "tree", split="train")
-    assert (dataset.kind, dataset.label_set, len(dataset)) == ("dair-v2x-c", "simulated", 3)
+    assert (dataset.kind, dataset.label_set, len(dataset)) == (
+        "simulated by cosense (layout of dair-v2x-c)",
+        "simulated",
+        3,
+    )
     for number, simulated in enumerate(make_frames(3)):
         frame, true = dataset[number], simulated.frame
         assert (frame.ego_id, frame.sequence, list(frame.agents)) == (
