@@ -31,7 +31,7 @@ from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 from cosense.data.files import Listing, missing_files, read_image
 from cosense.data.provenance import FILE_NAME as PROVENANCE
 from cosense.data.provenance import label_set_of
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
@@ -209,7 +209,7 @@ class Opv2vDataset(Dataset):
 
     def _sensors(self, scenarios: list[Scenario]) -> list[str]:
         images = {ending for s in scenarios for agent in s.agents for ending in self._image_endings(s, agent)}
-        return ["LiDAR of every agent"] + ([f"{len(images)} cameras an agent"] if images else [])
+        return ["LiDAR of every agent"] + ([f"{counted(len(images), 'camera')} an agent"] if images else [])
 
     def _image_endings(self, scenario: Scenario, agent: str) -> set[str]:
         """Return the endings of an agent's image files, over all frames, e.g. {"_camera0.png"}."""
