@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from cosense.errors import CosenseError, nearest, read_file
+from cosense.errors import CosenseError, counted, nearest, read_file
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise CosenseError(f"{where}: expected a list, got {value!r}")
         if origin is tuple and arguments[-1:] != (Ellipsis,):
             if len(value) != len(arguments):
-                raise CosenseError(f"{where}: expected {len(arguments)} values, got {len(value)}")
+                raise CosenseError(f"{where}: expected {counted(len(arguments), 'value')}, got {len(value)}")
             return tuple(
                 _convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True))
             )

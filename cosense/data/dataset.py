@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
@@ -68,7 +68,7 @@ class MissingFiles:
     def __str__(self) -> str:
         first = ", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else "")
         empty = f" or empty ({self.empty})" if self.empty else ""
-        return f"{self.folder}: {len(self.names)} of {self.of} files missing{empty}: {first}"
+        return f"{self.folder}: {len(self.names)} of {counted(self.of, 'file')} missing{empty}: {first}"
 
 
 @dataclass(frozen=True)

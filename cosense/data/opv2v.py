@@ -34,7 +34,7 @@ from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
 from cosense.data.files import Listing, Unreadable, missing_files, read_image, read_yaml
 from cosense.data.provenance import FILE_NAME as PROVENANCE
 from cosense.data.provenance import label_set_of
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
@@ -167,7 +167,7 @@ class Opv2vDataset(Dataset):
         self._left_out = ""
         if halves:
             self._left_out = (
-                f"{len(halves)} times an agent is left out of a moment because .pcd or .yaml is missing or "
+                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is missing or "
                 f"empty, first beside {halves[0]}"
             )
             _log.warning("%s: %s", path, self._left_out)
@@ -238,7 +238,7 @@ class Opv2vDataset(Dataset):
 
     def _sensors(self, scenarios: list[Scenario]) -> list[str]:
         images = {ending for s in scenarios for agent in s.agents for ending in self._image_endings(s, agent)}
-        return ["LiDAR of every agent"] + ([f"{len(images)} cameras an agent"] if images else [])
+        return ["LiDAR of every agent"] + ([f"{counted(len(images), 'camera')} an agent"] if images else [])
 
     def _image_endings(self, scenario: Scenario, agent: str) -> set[str]:
         """Return the endings of an agent's image files, over all frames, e.g. {"_camera0.png"}."""

@@ -186,7 +186,7 @@ def test_an_agent_with_half_of_its_files_is_left_out_and_the_frame_stays(
         path.unlink()
     dataset = open_dataset(tmp_path)
     assert list(dataset[0].agents) == ["1", "-1"]
-    note = "1 times an agent is left out of a moment because .pcd or .yaml is missing or empty, first beside"
+    note = "1 time an agent is left out of a moment because .pcd or .yaml is missing or empty, first beside"
     assert note in "".join(dataset.info().notes)
     assert note in caplog.text
     assert dataset.info(verify=True).problems == [
@@ -202,7 +202,7 @@ def test_frames_whose_ego_has_half_of_its_files_are_not_used_and_counted(tmp_pat
     (tmp_path / "s" / "1" / "000002.yaml").write_bytes(b"")
     dataset = open_dataset(tmp_path)
     assert [dataset[i].frame_id for i in range(len(dataset))] == ["s/000000"]
-    assert "1 times" in dataset.info().notes[-1]
+    assert "1 time" in dataset.info().notes[-1]
 
 
 FOREIGN = {
