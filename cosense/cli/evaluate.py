@@ -39,8 +39,8 @@ def command(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your own "
-            "file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
+            help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your "
+            "own file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
             show_default=False,
         ),
     ] = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
@@ -94,7 +94,7 @@ class CooperativeFrame:
 
     @property
     def participants(self) -> dict[str, tuple[float, float]]:
-        """Where the vehicles that take part are, by agent id: (x, y) of their sensors in the ego frame, metres.
+        """Where the vehicles that take part are: (x, y) of their sensors in the ego frame, by agent id.
 
         The ego is among them, roadside units are not: they have no body on the road. The data say so, not the
         messages: neither pose errors nor what somebody claims moves a participant.
@@ -117,15 +117,18 @@ class MissingFiles:
         folder: path of the folder, relative to the root of the data set.
         names: names of the missing files.
         of: number of files that the index names in this folder.
+        empty: number of the missing files that are there without any content.
     """
 
     folder: str
     names: tuple[str, ...]
     of: int
+    empty: int = 0
 
     def __str__(self) -> str:
         first = ", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else "")
-        return f"{self.folder}: {len(self.names)} of {self.of} files missing: {first}"
+        empty = f" or empty ({self.empty})" if self.empty else ""
+        return f"{self.folder}: {len(self.names)} of {counted(self.of, 'file')} missing{empty}: {first}"
 
 
 @dataclass(frozen=True)

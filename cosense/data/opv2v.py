@@ -9,13 +9,17 @@ its poses are 4x4 matrices, everything is right-handed, labels are given in the 
 has them, and `ass_id` says which labels of two agents are one object; files are numbered at 10 Hz.
 
 The ego is the vehicle with the lowest id. The ground truth of a frame is the union of the labels of all its
-agents, without the ego itself.
+agents, without the ego itself. An agent takes part in the moments for which it has both files.
 
 Others use the layout too, so it alone does not say what made a scenario: see provenance.py.
+
+The "intensity" of CARLA's LiDAR is a function of the range alone and says nothing of the material: it is read
+as 0. Trees in this layout that our own simulator has written have intensities of the material, and keep them.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -26,18 +30,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.config import load_yaml
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
-from cosense.data.files import Listing, missing_files, read_image
+from cosense.data.files import Listing, Unreadable, missing_files, read_image, read_yaml
 from cosense.data.provenance import SIMULATED, SIMULATOR, is_simulated_tree, simulator_of_scenario
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import read_pcd
+
+_log = logging.getLogger(__name__)
 
 LAYOUT = "[split/]scenario/agent/*.pcd (OPV2V, V2XSet, V2V4Real)"
 
@@ -46,6 +51,7 @@ TICK_NS = 50_000_000
 NON_VEHICLES = "cosense_non_vehicles"
 V2V4REAL_PERIOD_NS = 100_000_000
 
+_NO_INTENSITY = "intensities are 0: those of CARLA depend on the range alone and say nothing of the material"
 _AGENT = re.compile(r"-?\d+")
 _CLOUD = re.compile(r"(\d+)\.pcd")
 _FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
@@ -167,15 +173,21 @@ class Opv2vDataset(Dataset):
             raise CosenseError(
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
             )
+        halves = [half for scenario in self._scenarios for half in self._halves(scenario)]
+        self._left_out = ""
+        if halves:
+            self._left_out = (
+                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is "
+                f"missing or empty, first beside {halves[0]}"
+            )
+            _log.warning("%s: %s", path, self._left_out)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> CooperativeFrame:
         scenario, stamp = self._frames[index]
-        present = [
-            name for name in scenario.agents if self._listing.has(scenario.folder / name / f"{stamp}.pcd")
-        ]
+        present = [name for name in scenario.agents if self._is_present(scenario.folder / name, stamp)]
         ego_id = present[0]
         agents: dict[str, AgentFrame] = {}
         labelled: dict[str, _Labelled] = {}
@@ -203,6 +215,9 @@ class Opv2vDataset(Dataset):
             if not scenario.stamps
         ]
         missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
+        has_intensity = all(map(self._has_intensity, self._provenances))
+        notes = [] if has_intensity else [_NO_INTENSITY]
+        notes += [self._left_out] if self._left_out else []
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
@@ -213,11 +228,12 @@ class Opv2vDataset(Dataset):
             agents=_roles(self._scenarios),
             sensors=self._sensors(self._scenarios),
             problems=problems + [str(item) for item in missing],
+            notes=notes,
             missing=missing,
         )
 
     def _simulator(self, scenario: Scenario) -> str:
-        """Return what simulated a scenario, empty where it was recorded, and where nothing says what made it."""
+        """Return what simulated a scenario; empty where it was recorded, or where nothing says it."""
         first = [scenario.folder / agent / scenario.stamps[0] for agent in scenario.agents]
         simulator = simulator_of_scenario(
             [scenario.folder / "data_protocol.yaml", Path(f"{first[0]}.yaml")],
@@ -225,15 +241,18 @@ class Opv2vDataset(Dataset):
         )
         return "" if self._right_handed and simulator != SIMULATOR else simulator
 
+    def _has_intensity(self, scenario: Path) -> bool:
+        return self._right_handed or self._provenances[scenario].simulator == SIMULATOR
+
     def _absent(self, scenario: Scenario, stamp: str, agents: Mapping[str, AgentFrame]) -> dict[str, Matrix]:
-        """Return T_world_agent of the vehicles that have no cloud of a moment, but a file that says where they are."""
+        """Return T_world_agent of the vehicles that have no cloud of a moment, but a file with their pose."""
         found = {}
         for name in scenario.agents:
             path = scenario.folder / name / f"{stamp}.yaml"
             if name in agents or _kind(name) != "vehicle" or not self._listing.has(path):
                 continue
             try:
-                found[name] = self._pose(load_yaml(path)["lidar_pose"])
+                found[name] = self._pose(read_yaml(path)["lidar_pose"])
             except (CosenseError, KeyError, TypeError, ValueError):
                 continue
         return found
@@ -252,6 +271,19 @@ class Opv2vDataset(Dataset):
             raise ValueError(f"lidar_pose is {lidar_pose}")
         return T_world_agent
 
+    def _is_present(self, folder: Path, stamp: str) -> bool:
+        return all(self._listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
+
+    def _halves(self, scenario: Scenario) -> Iterator[Path]:
+        """Yield a file of each agent and moment for which it has not both with content."""
+        for agent in scenario.agents:
+            folder = scenario.folder / agent
+            names = self._listing.names(folder) | self._listing.empty(folder)
+            stamps = {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
+            for stamp in sorted(stamps):
+                if not self._is_present(folder, stamp):
+                    yield folder / min(names & {f"{stamp}.pcd", f"{stamp}.yaml"})
+
     def _all_files(self) -> Iterator[Path]:
         """Yield the files that every agent should have of each moment for which any agent has one."""
         for scenario in self._scenarios:
@@ -262,7 +294,7 @@ class Opv2vDataset(Dataset):
 
     def _sensors(self, scenarios: list[Scenario]) -> list[str]:
         images = {ending for s in scenarios for agent in s.agents for ending in self._image_endings(s, agent)}
-        return ["LiDAR of every agent"] + ([f"{len(images)} cameras an agent"] if images else [])
+        return ["LiDAR of every agent"] + ([f"{counted(len(images), 'camera')} an agent"] if images else [])
 
     def _image_endings(self, scenario: Scenario, agent: str) -> set[str]:
         """Return the endings of an agent's image files, over all frames, e.g. {"_camera0.png"}."""
@@ -274,11 +306,15 @@ class Opv2vDataset(Dataset):
     ) -> tuple[AgentFrame, dict[str, _Labelled]]:
         """Return the measurements of an agent, and its labelled objects by id."""
         path = folder / f"{stamp}.yaml"
-        content = load_yaml(path)
+        content = read_yaml(path)
         for key in ("lidar_pose", "vehicles"):
             if not isinstance(content, Mapping) or key not in content:
                 raise CosenseError(f"{path}: has no '{key}'; the file is cut off or of another data set")
+            if isinstance(content[key], Unreadable):
+                raise CosenseError(f"{path}: '{key}' is an object {content[key].tag}; write plain numbers")
         points = read_pcd(folder / f"{stamp}.pcd").points
+        if not self._has_intensity(folder.parent):
+            points[:, 3] = 0
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
             T_world_agent = self._pose(content["lidar_pose"])
@@ -394,7 +430,7 @@ def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
     """Return whether poses are 4x4 matrices, as in V2V4Real."""
     scenario, stamp = frame
     path = scenario.folder / scenario.agents[0] / f"{stamp}.yaml"
-    content = load_yaml(path)
+    content = read_yaml(path)
     pose = content.get("lidar_pose") if isinstance(content, Mapping) else None
     if not isinstance(pose, list) or len(pose) not in (4, 6):
         raise CosenseError(f"{path}: 'lidar_pose' is {pose!r}, expected 6 numbers (OPV2V) or 4x4 (V2V4Real)")

@@ -5,8 +5,8 @@ each cloud says it too, in a comment of its header, and so does `data_protocol.y
 layout of OPV2V. Trees from elsewhere have none of these and need none.
 
 OPV2V and V2XSet were recorded in CARLA with OpenCDA. A scenario counts as simulated by CARLA where its
-`data_protocol.yaml` names CARLA, or where its files have what OpenCDA writes: the true pose of an agent beside
-the one that it believes in, or the names of CARLA's blueprints.
+`data_protocol.yaml` names CARLA, or where its files have what OpenCDA writes: the true pose of an agent
+beside the one that it believes in, or the names of CARLA's blueprints.
 """
 
 from __future__ import annotations

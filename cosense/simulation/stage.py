@@ -24,7 +24,6 @@ from cosense.simulation.sensors.lidar import PANDAR40P, ROADSIDE300, sweep
 from cosense.simulation.traffic import STEP_S, Traffic
 
 EGO = "vehicle"
-_MADE_HERE = Provenance(SIMULATOR)
 # An agent labels an object with at least this many of its points; ground truth needs one point of any agent.
 OWN_LABEL_POINTS = 5
 SENSOR_ABOVE_ROOF_M = 0.35
@@ -147,7 +146,14 @@ class Stage:
         keep = np.array([name in seen and name != EGO for name in now.objects.ids])
         T_ego_scene = invert(agents[EGO].T_world_agent) @ self.T_world_scene
         truth = now.objects[keep].transformed(T_ego_scene)
-        frame = CooperativeFrame(f"{self.sequence}_{number:06d}", self.sequence, EGO, agents, truth, provenance=_MADE_HERE)
+        frame = CooperativeFrame(
+            f"{self.sequence}_{number:06d}",
+            self.sequence,
+            EGO,
+            agents,
+            truth,
+            provenance=Provenance(SIMULATOR),
+        )
         traffic.step()
         return SimulatedFrame(frame, self.offset_m)
 

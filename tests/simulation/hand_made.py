@@ -95,7 +95,8 @@ def _rotation_xy(roll: float, pitch: float) -> np.ndarray:
 
 
 def forget_origin(root: Path) -> None:
-    """Take from a tree in the layout of DAIR-V2X all that tells that we wrote it."""
+    """Take from a tree, in any layout, all that tells that we wrote it."""
     (root / FILE_NAME).unlink()
-    for path in root.rglob("*.pcd"):
-        path.write_bytes(path.read_bytes().replace(f"# {MARK}\n".encode(), b"", 1))
+    for path in [*root.rglob("*.pcd"), *root.rglob("*.yaml")]:
+        content = path.read_bytes().replace(f"# {MARK}\n".encode(), b"", 1)
+        path.write_bytes(content.replace(MARK.encode(), b"").replace(b"cosense_", b""))

@@ -86,7 +86,7 @@ def test_several_sequences_are_batches_and_async_stays_in_its_batch(tmp_path):
     write_dair_v2x(frames, tmp_path / "tree")
     dataset = open_dataset(tmp_path / "tree", async_frames=1)
     assert [frame.sequence for frame in (dataset[i] for i in range(len(dataset)))] == ["a", "a", "b", "b"]
-    assert "2 pairs have no earlier infrastructure frame in their batch" in dataset.info().notes
+    assert "no earlier infrastructure frame in the batch of 2 pairs" in dataset.info().notes
     late = dataset[0]
     assert late.ego.stamp_ns - late.agents["infrastructure"].stamp_ns == 100_012_000
     np.testing.assert_array_equal(

@@ -73,7 +73,9 @@ class BagDataset(Dataset):
         self._frames = self._by_split[self.split]
         recorded = [record.origin.converted(self.layout) for record, _ in self._index.records]
         # Frames that are joined by their stamps are from what is recorded, simulated where any of it is.
-        usual = max(recorded, key=lambda each: bool(each.simulator), default=Provenance(layouts=(self.layout,)))
+        usual = max(
+            recorded, key=lambda each: bool(each.simulator), default=Provenance(layouts=(self.layout,))
+        )
         self._provenances = [
             usual if frame.record is None else frame.record.origin.converted(self.layout)
             for frame in self._frames
@@ -86,7 +88,7 @@ class BagDataset(Dataset):
             )
         if not self._frames:
             raise CosenseError(
-                f"{path}: has no frame that can be used: {'; '.join(self._notes)}; choose other poses with "
+                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); choose other poses with "
                 "--pose AGENT=TOPIC or more --tolerance-ms"
             )
         self[0]  # raises at once if something is missing that every frame needs

@@ -1,10 +1,10 @@
 """The topic /cosense/frame: one line of JSON for each frame (std_msgs/String), with what no other topic says.
 
-A line says what made the frame, which clouds it consists of, which agent is the ego, of what kind each agent
-is, where its cameras are, and how the frame is called in the data set that it came from. It is a topic rather than metadata
-of the file, because topics survive what people do with bags (recording while playing, other storages,
-filters), and each line is complete by itself, because bags are cut. Bags from elsewhere do not have it and
-need none.
+A line says what made the frame, which clouds make it up, which agent is the ego, of what kind each agent
+is, where its cameras are, and how the frame is called in the data set that it came from. It is a topic rather
+than metadata of the file, because topics survive what people do with bags (recording while playing, other
+storages, filters), and each line is complete by itself, because bags are cut. Bags from elsewhere do not have
+it and need none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cosense
 from cosense.config import from_mapping
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Provenance
 from cosense.data.provenance import SIMULATED, SIMULATOR
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.frame import AgentKind
 
@@ -38,7 +38,7 @@ class CameraRecord:
 
     def __post_init__(self) -> None:
         if len(self.transform) != 16:
-            raise ValueError(f"transform has {len(self.transform)} numbers, expected 16")
+            raise ValueError(f"transform has {counted(len(self.transform), 'number')}, expected 16")
 
     @property
     def T_camera_agent(self) -> Matrix:

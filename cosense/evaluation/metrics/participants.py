@@ -1,8 +1,8 @@
 """Vehicles that take part: a box around one that the labels leave out is no false alarm, and nothing found.
 
-Labels describe what the agents are to find. Some data sets leave the agents themselves out, though each of them is
-a vehicle on the road that the others see. Where an agent is comes from the data, never from a message, so that
-nobody can claim to be where a false alarm is.
+Labels describe what the agents are to find. Some data sets leave the agents themselves out, though each of
+them is a vehicle on the road that the others see. Where an agent is comes from the data, never from a
+message, so that nobody can claim to be where a false alarm is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def on_unlabelled(
 
 
 def is_ego_label(ground_truth: Objects, participants: Places) -> NDArray[np.bool_]:
-    """Return (K,): which labels are of the ego itself, where that is a vehicle; it is not asked to find itself."""
+    """Return (K,): which labels are of the ego itself, where that is a vehicle: it need not find itself."""
     ego = participants[np.hypot(*participants.T) < _EGO_M]
     inside = footprints_contain(ground_truth.boxes, ego, 0.0).any(axis=1)
     return inside & np.isin(ground_truth.labels, VEHICLES)

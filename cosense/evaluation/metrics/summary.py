@@ -61,7 +61,9 @@ def score(result: FrameResult, protocol: Protocol) -> FrameScore:
     within = within[in_band(within.boxes, Band(), protocol)]
     margin_m = protocol.participant_margin_m
     of_participants = on_unlabelled(within, truth, places, MARGIN_M if margin_m is None else margin_m)
-    return FrameScore(outcomes, int(np.count_nonzero(of_participants)), result.bytes_per_sender, result.elapsed_ms)
+    return FrameScore(
+        outcomes, int(np.count_nonzero(of_participants)), result.bytes_per_sender, result.elapsed_ms
+    )
 
 
 def summarise(results: Iterable[FrameResult], protocol: Protocol) -> dict[str, Any]:
