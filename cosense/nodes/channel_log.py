@@ -13,6 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import UInt8MultiArray
 
+from cosense.errors import counted
 from cosense.json_lines import LineWriter
 from cosense.nodes.ros import process
 
@@ -135,7 +136,7 @@ class ChannelLog:
             "delay ms, p50 / p95": f"{p50_ms:.1f} / {p95_ms:.1f}",
         }
         counts.new_bytes = 0
-        message = f"{counts.delivered} of {counts.offered} messages delivered"
+        message = f"{counts.delivered} of {counted(counts.offered, 'message')} delivered"
         return process.status(f"channel/{'/'.join(link)}", "channel", process.OK, message, values)
 
     def _write(self, transit: Transit, fate: dict[str, object]) -> None:
