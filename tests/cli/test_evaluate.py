@@ -131,7 +131,7 @@ def test_bad_option_is_refused_before_anything_is_written(
 
 def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
     dataset = open_dataset(tree)
-    assert default_protocol(dataset) == "opencood"
+    assert default_protocol(dataset) == "opencood_participants"
     dataset.label_set = "simulated"
     assert default_protocol(dataset) == "simulated"
 
