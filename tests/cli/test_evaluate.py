@@ -100,7 +100,7 @@ def test_interrupted_run_says_how_to_go_on_and_does(
     assert result.returncode == 0, result.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["frames"] == len(frames.read_text().splitlines()) == done + 2
-    assert metrics["protocol"] == "opencood"
+    assert metrics["protocol"] == "opencood_participants"
     assert metrics["dataset"]["split"] == "test"
     assert 0 < metrics["bytes_per_frame"]["mean"] <= 2000
     assert metrics["command"].startswith(f"cosense evaluate --data {tree}")
