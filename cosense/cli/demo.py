@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -46,7 +48,7 @@ def command(
     from cosense.evaluation.run_files import read_fused_frames
     from cosense.evaluation.tables import comparison_table
     from cosense.runs.frame_source import FrameSource
-    from cosense.runs.live_run import run_scenario
+    from cosense.runs.live_run import run_scenario, what_is_fused
     from cosense.runs.scenario import Scenario
 
     console = Console()
@@ -64,7 +66,9 @@ def command(
         frames=frames,
         record=True,
     )
-    if run_scenario(scenario, out, console):
+    with stoppable(console, lambda: what_is_fused(out)):
+        failures = run_scenario(scenario, out, console)
+    if failures:
         raise typer.Exit(1)
     entries = read_fused_frames(out / "detections.jsonl")
     alternatives: tuple[FusionKind, ...] = ("none",) if fusion == "late" else ("none", "late")
@@ -99,14 +103,13 @@ def _evaluate(
     console: Console,
 ) -> dict[str, dict[str, Any]]:
     """Return the offline metrics of the alternatives and, last, those of the live run; write the latter."""
-    from rich.progress import Progress
-
     from cosense.cli.evaluate import default_protocol
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.run_files import METRICS, write_json
     from cosense.evaluation.runs.live_metrics import evaluate_live
     from cosense.evaluation.runs.runner import evaluate
     from cosense.methods.model import load_model
+    from cosense.progress import ProgressDisplay
 
     assert scenario.fusion is not None
     assert scenario.frames is not None
@@ -124,7 +127,7 @@ def _evaluate(
         fusion=scenario.fusion,
         budget_bytes=scenario.budget_bytes,
     )
-    with Progress(console=console) as progress:
+    with ProgressDisplay(console) as progress:
 
         def offline(fusion: FusionKind) -> dict[str, Any]:
             task = progress.add_task(fusion, total=frames)

@@ -13,6 +13,7 @@ import cosense
 from cosense.config import to_mapping
 from cosense.training.tasks.base import Task
 
+CARD = "card.md"
 _WIDTH = 118
 
 
@@ -37,7 +38,7 @@ def write_card(
         f"{torch.get_num_threads()} threads and seed {config.seed}; cosense {cosense.__version__}, torch "
         f"{torch.__version__}."
     )
-    (out / "card.md").write_text(
+    (out / CARD).write_text(
         f"# {out.resolve().name}\n\n"
         f"{_wrapped(how)}\n\n"
         f"Command: `{command}`\n\n"
