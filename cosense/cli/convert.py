@@ -11,7 +11,7 @@ import typer
 
 from cosense.cli.ctrl_c import stoppable
 from cosense.cli.options import Labels, takes_bag_options
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,7 @@ def command(
             raw_images=raw_images,
             force=force,
         )
-    console.print(f"{count} frames in {out}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"{counted(count, 'frame')} in {out}", soft_wrap=True, markup=False, highlight=False)
     lacking = [agent for agent, number in images.items() if not number]
     if (cameras or raw_images) and lacking:
         whose = "" if len(lacking) == len(images) else f" of {', '.join(lacking)}"

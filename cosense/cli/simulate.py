@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 
 if TYPE_CHECKING:
     from cosense.simulation import SimulatedFrame
@@ -89,7 +89,7 @@ def command(
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
     with stoppable(console, lambda: _left_behind(out)):
         count = write(made, out, source=source, **({} if split is None else {"split": split}))
-    console.print(f"{out}: {count} frames in {len(plan)} sequences", soft_wrap=True)
+    console.print(f"{out}: {counted(count, 'frame')} in {counted(len(plan), 'sequence')}", soft_wrap=True)
 
 
 def parse_agents(text: str) -> tuple[int, int]:
