@@ -122,7 +122,7 @@ class Opv2vDataset(Dataset):
         path: root of the tree, or the folder of one split or scenario.
         split: folder name of a split; None or "all" opens every one.
         labels: None, or the name of the one label set that the tree has.
-        cameras: also read the images.
+        cameras: also read the images, of the cameras that have any.
 
     Raises:
         CosenseError: unknown split or label set, no frames, or two scenarios with one name.
@@ -322,7 +322,8 @@ class Opv2vDataset(Dataset):
                 points = points * np.array([1, -1, 1, 1], dtype=np.float32)
             vehicles = (content.get("vehicles") or {}) | (content.get(NON_VEHICLES) or {})
             labelled = self._labelled(vehicles, folder.name, T_world_agent, is_ego)
-            cameras = _read_cameras(content, folder, stamp, stamp_ns) if self._cameras else ()
+            images = self._listing.names(folder) if self._cameras else frozenset()
+            cameras = _read_cameras(content, folder, stamp, stamp_ns, images)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None
         frame = AgentFrame(
@@ -374,9 +375,12 @@ def _identity(key: str, associated: Any, agent: str, is_ego: bool) -> str:
     return key if is_ego or associated is None else f"{agent}:{key}"
 
 
-def _read_cameras(content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns: int) -> tuple[Camera, ...]:
-    """Read the images that the .yaml file calibrates."""
-    names = sorted(name for name in content if re.fullmatch(r"camera\d+", str(name)))
+def _read_cameras(
+    content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns: int, there: frozenset[str]
+) -> tuple[Camera, ...]:
+    """Read the images that the .yaml file calibrates, of cameras that have any among the files `there`."""
+    calibrated = sorted(name for name in content if re.fullmatch(r"camera\d+", str(name)))
+    names = [name for name in calibrated if any(file.endswith(f"_{name}.png") for file in there)]
     return tuple(
         Camera(
             name=name,
