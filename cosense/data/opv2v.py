@@ -158,9 +158,7 @@ class Opv2vDataset(Dataset):
         self._right_handed = _has_matrix_pose(self._frames[0])
         layout = "v2v4real" if self._right_handed else "opv2v"
         self._provenances = {
-            scenario.folder: Provenance(self._simulator(scenario), (layout,))
-            for scenario in self._scenarios
-            if scenario.stamps
+            s.folder: Provenance(self._simulator(s), (layout,)) for s in self._scenarios if s.stamps
         }
         self.kind = kind_of(self._provenances.values())
         is_ours = {made.simulator == SIMULATOR for made in self._provenances.values()}
@@ -234,11 +232,7 @@ class Opv2vDataset(Dataset):
 
     def _simulator(self, scenario: Scenario) -> str:
         """Return what simulated a scenario; empty where it was recorded, or where nothing says it."""
-        first = [scenario.folder / agent / scenario.stamps[0] for agent in scenario.agents]
-        simulator = simulator_of_scenario(
-            [scenario.folder / "data_protocol.yaml", Path(f"{first[0]}.yaml")],
-            [Path(f"{path}.pcd") for path in first],
-        )
+        simulator = simulator_of_scenario(scenario.folder, scenario.agents, scenario.stamps[0])
         return "" if self._right_handed and simulator != SIMULATOR else simulator
 
     def _has_intensity(self, scenario: Path) -> bool:

@@ -12,7 +12,7 @@ beside the one that it believes in, or the names of CARLA's blueprints.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,17 @@ def has_mark(files: Iterable[Path]) -> bool:
     return False
 
 
-def simulator_of_scenario(descriptions: Iterable[Path], clouds: Iterable[Path]) -> str:
+def simulator_of_scenario(scenario: Path, agents: Sequence[str], stamp: str) -> str:
     """Return what simulated a scenario in the layout of OPV2V, empty where nothing says so.
 
     Args:
-        descriptions: its `data_protocol.yaml` and the .yaml file of a frame; those that are not there are
-            passed over.
-        clouds: clouds of that frame.
+        scenario: its folder.
+        agents: names of the folders of its agents.
+        stamp: name of a frame.
     """
-    text = b"\n".join(path.read_bytes() for path in descriptions if path.is_file())
+    described = (scenario / "data_protocol.yaml", scenario / agents[0] / f"{stamp}.yaml")
+    text = b"\n".join(path.read_bytes() for path in described if path.is_file())
+    clouds = (scenario / agent / f"{stamp}.pcd" for agent in agents)
     if MARK.encode() in text or _OWN_KEY in text or has_mark(clouds):
         return SIMULATOR
     return CARLA if any(word in text.lower() for word in _OF_CARLA) else ""
