@@ -100,9 +100,11 @@ class ManagedNode(LifecycleNode):
         from_now_on: bool = False,
     ) -> None:
         """Listen until the node is deactivated; see `Listener`."""
-        self._listeners.append(
-            Listener(self, kind, topic, callback, depth, raw=raw, at_once=at_once, from_now_on=from_now_on)
+        listener = Listener(
+            self, kind, topic, callback, depth, raw=raw, at_once=at_once, from_now_on=from_now_on
         )
+        listener.look()
+        self._listeners.append(listener)
 
     def every(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call again and again until the node is deactivated."""
