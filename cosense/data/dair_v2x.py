@@ -35,7 +35,7 @@ from cosense.data.dair_labels import read_intrinsic, read_objects, read_transfor
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles
 from cosense.data.files import Listing, missing_files, read_image
 from cosense.data.provenance import label_set_of
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
@@ -80,7 +80,7 @@ class DairV2xDataset(Dataset):
         path: folder that holds `cooperative/`, `vehicle-side/` and `infrastructure-side/`.
         split: name of a split, or "FILE.json:NAME"; None or "all" for every pair.
         labels: label set; None for the one in place.
-        cameras: also read images.
+        cameras: also read images, of the sides that have any.
         async_frames: take the infrastructure's frame this many frames earlier (VIC-Async-k); pairs without
             such a frame in the same batch are left out.
         apply_offset: correct the roadside unit's pose by `system_error_offset`.
@@ -176,11 +176,13 @@ class DairV2xDataset(Dataset):
         notes = []
         if self._unreleased:
             notes.append(
-                f"{len(self._unreleased)} listed pairs have no files (the test split is not released)"
+                f"no files of {counted(len(self._unreleased), 'listed pair')} "
+                "(the test split is not released)"
             )
         if self._without_predecessor:
             notes.append(
-                f"{self._without_predecessor} pairs have no earlier infrastructure frame in their batch"
+                "no earlier infrastructure frame in the batch of "
+                f"{counted(self._without_predecessor, 'pair')}"
             )
         notes += [f"{SIDES[side]}/image: no images here" for side in SIDES if not self._has_images(side)]
         return notes
@@ -235,7 +237,7 @@ class DairV2xDataset(Dataset):
             else:
                 self._unreleased.append(pair)
         if self._partial:
-            _log.warning("%s: %d pairs left out, files are missing", self.path, len(self._partial))
+            _log.warning("%s: %s left out, files are missing", self.path, counted(len(self._partial), "pair"))
 
     def _missing(self, pairs: list[Pair]) -> list[MissingFiles]:
         """Return the necessary files that pairs lack."""
@@ -249,7 +251,8 @@ class DairV2xDataset(Dataset):
             unknown = [p.frames[side] for p in pairs if p.frames[side] not in self._entries[side]]
             if unknown:
                 lines.append(
-                    f"{SIDES[side]}/data_info.json: no entry for {len(unknown)} frames: {unknown[0]}"
+                    f"{SIDES[side]}/data_info.json: no entry for {counted(len(unknown), 'frame')}: "
+                    f"{unknown[0]}"
                 )
         return lines
 
@@ -258,7 +261,7 @@ class DairV2xDataset(Dataset):
         for side, frame in pair.frames.items():
             file = self._files(side, frame)
             yield file("cloud")
-            if self._cameras:
+            if self._cameras and self._has_images(side):
                 yield file("image")
         yield self._label_file(pair)
 
@@ -289,7 +292,7 @@ class DairV2xDataset(Dataset):
         file = self._files(kind, frame)
         labels = file("label")
         cameras: tuple[Camera, ...] = ()
-        if self._cameras:
+        if self._cameras and self._has_images(kind):
             cameras = (
                 Camera(
                     name="camera",

@@ -3,9 +3,9 @@
 Messages are kept as the bytes that came over DDS. Topics are found while the run goes on, with their type as
 it is installed here and the quality of service that their publishers offer, so that `ros2 bag play` offers
 the same. What cannot be recorded (a type that is not installed, a second type on one topic) is named once and
-left out. Raw images are left out too (their JPEG form is recorded) and so is what only ROS itself reads. Where
-nobody publishes /tf that can be recorded it is made from the poses of the agents, so that viewers can show all
-agents in one frame.
+left out. Raw images are left out too (their JPEG form is recorded) and so is what only ROS itself reads.
+Where nobody publishes /tf that can be recorded it is made from the poses of the agents, so that viewers can
+show all agents in one frame.
 
 With `use_sim_time` the time of recording is that of /clock when a message was published, by the clock on the
 wall; /clock itself is left out, as `ros2 bag play --clock` publishes it from the times of recording. Where it
@@ -24,16 +24,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mcap.writer import CompressionType, Writer
-from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosgraph_msgs.msg import Clock
 
 from cosense import topics
 from cosense.data.bag import message_types
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.message_definitions import definition_of, message_class
@@ -51,8 +49,6 @@ _SEAM_NS = 1_000_000_000
 _JITTER_NS = 50_000_000
 # How much of /clock is remembered; it comes once a frame, or a hundred times a second.
 _TICKS = 4096
-# ROS 2 Humble does not tell when a message was published.
-_TELLS_WHEN = hasattr(Subscription, "CallbackType")
 
 
 class RecorderNode(ManagedNode):
@@ -97,7 +93,7 @@ class RecorderNode(ManagedNode):
         self._looked_at.clear()
         self._recorded.clear()
         if self._follows_clock:
-            self.subscribe(Clock, topics.CLOCK, _with_time(self._on_clock), _QUEUE_DEPTH)
+            self.subscribe(Clock, topics.CLOCK, self._on_clock, _QUEUE_DEPTH, with_time=True)
         self.every(_LOOK_FOR_TOPICS_S, self._look_for_topics)
         self.every(_FLUSH_S, self._flush)
         self.get_logger().info(f"records to {self._file.name}")
@@ -114,7 +110,9 @@ class RecorderNode(ManagedNode):
             self._file.close()
         except OSError as error:
             self.get_logger().error(f"{self._file.name}: has no index: {error.strerror}")
-        self.get_logger().info(f"recorded {self._count} messages of {len(self._channels)} topics")
+        self.get_logger().info(
+            f"recorded {counted(self._count, 'message')} of {counted(len(self._channels), 'topic')}"
+        )
 
     def _look_for_topics(self) -> None:
         """Subscribe to what is new."""
@@ -156,7 +154,7 @@ class RecorderNode(ManagedNode):
         agent = _AGENT_POSE.fullmatch(topic)
         if agent and type_name == message_types.POSE_WITH_COVARIANCE:
             keep = self._writing_transforms(channel, child=f"{agent[1]}/lidar")
-        self.subscribe(kind, topic, _with_time(keep), _QUEUE_DEPTH, raw=True)
+        self.subscribe(kind, topic, keep, _QUEUE_DEPTH, raw=True, with_time=True)
         self._recorded[topic] = type_name
 
     def _on_clock(self, clock: Clock, published_ns: int) -> None:
@@ -247,13 +245,6 @@ class RecorderNode(ManagedNode):
             schema = self._schemas[type_name]
             self._channels[topic] = self._writer.register_channel(topic, "cdr", schema, metadata)
         return self._channels[topic]
-
-
-def _with_time(keep: Callable[[Any, int], None]) -> Callable[..., None]:
-    """Return a callback that also gets when the message was published, in nanoseconds on the wall."""
-    if not _TELLS_WHEN:
-        return lambda message: keep(message, time.time_ns())
-    return lambda message, info: keep(message, info["source_timestamp"])
 
 
 def _to_transform(data: bytes, child: str) -> bytes:

@@ -128,7 +128,7 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
 
 
 def test_a_bag_has_the_time_of_its_stamps_and_the_quality_of_service_of_its_topics(live_run):
-    """The time of recording: in mode drain it stands still again and again, and two scenarios begin at zero."""
+    """The time of recording: in mode drain it stands still, and two scenarios begin at zero."""
     from rosbags.highlevel import AnyReader
     from rosbags.interfaces import QosDurability
 
@@ -140,7 +140,8 @@ def test_a_bag_has_the_time_of_its_stamps_and_the_quality_of_service_of_its_topi
                 stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
                 late_ns.append(log_ns - stamp_ns)
         latched = {
-            c.topic: {profile.durability for profile in c.ext.offered_qos_profiles} for c in reader.connections
+            c.topic: {profile.durability for profile in c.ext.offered_qos_profiles}
+            for c in reader.connections
         }
     assert len(late_ns) == 3 * FRAMES
     frame_ns = 100_000_000
@@ -221,7 +222,9 @@ def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_p
 
 
 @pytest.mark.clock
-def test_garbage_is_reported_a_foreign_type_is_left_out_and_ctrl_c_leaves_nothing_running(scenario, tmp_path, stranger):
+def test_garbage_is_reported_foreign_types_are_left_out_and_ctrl_c_ends_everything(
+    scenario, tmp_path, stranger
+):
     pids: set[int] = set()
 
     def shout_then_interrupt(progress: Progress) -> None:

@@ -1,13 +1,12 @@
 """Message types of packages that are not installed, made at run time from one that is.
 
-Such a type is seen on DDS under its own name, with the content of the other one. Nothing of this is needed on a
-machine with ROS 2, where the packages can simply be installed; the wheels have only the common types.
+Such a type is seen on DDS under its own name, with the content of the other one. On a machine with ROS 2 the
+packages could simply be installed; the wheels have only the common types.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
 from types import ModuleType
 from typing import Any
 

@@ -78,7 +78,7 @@ class BagDataset(Dataset):
             )
         if not self._frames:
             raise CosenseError(
-                f"{path}: has no frame that can be used: {'; '.join(self._notes)}; choose other poses with "
+                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); choose other poses with "
                 "--pose AGENT=TOPIC or more --tolerance-ms"
             )
         self[0]  # raises at once if something is missing that every frame needs

@@ -22,6 +22,7 @@ from cosense.data.bag.frame_record import FrameRecord, record_from_text
 from cosense.data.bag.poses import PoseTrack, TransformTree, timeline_of
 from cosense.data.bag.timeline import Moment, with_turns
 from cosense.data.dataset import NO_LABELS
+from cosense.errors import counted
 from cosense.geometry.transforms import Matrix
 from cosense.topics import FRAME, points_topic
 
@@ -153,7 +154,9 @@ def frames_of(index: BagIndex) -> tuple[list[BagFrame], list[str]]:
             f"{index.options.tolerance_ms:g} ms of one of the ego"
         )
     if index.ground_truth is not None and unlabelled:
-        notes.append(f"{unlabelled} frames have no ground truth of that moment in {index.ground_truth}")
+        notes.append(
+            f"no ground truth in {index.ground_truth} at the moment of {counted(unlabelled, 'frame')}"
+        )
     return frames, notes
 
 
@@ -176,7 +179,7 @@ def _recorded(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
             labels = _labels(index, clouds[record.ego_id]) if is_labelled else None
             yield BagFrame(record.frame_id + again, record.sequence, clouds, labels, record)
     if lost:
-        notes.append(f"{lost} clouds that {FRAME} names, or their poses, are not in the bag")
+        notes.append(f"not in the bag: {counted(lost, 'cloud')} that {FRAME} names, or the pose")
 
 
 def _moments(index: BagIndex) -> dict[str, Iterator[Moment]]:
@@ -213,8 +216,8 @@ def _joined(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
         labels = _labels(index, cloud)
         yield BagFrame(f"{name}/{cloud.stamp_ns}", name, clouds, labels, None)
     notes.extend(
-        f"{count} clouds of '{agent_id}' have no valid pose within {index.options.tolerance_ms:g} ms "
-        "and are not used"
+        f"not used: {counted(count, 'cloud')} of '{agent_id}' without a valid pose within "
+        f"{index.options.tolerance_ms:g} ms"
         for agent_id, count in without_pose.items()
     )
 

@@ -180,7 +180,7 @@ def test_clouds_without_a_pose_are_left_out_and_counted(tmp_path):
     rows = [mount(), *in_order([*car(3), cloud(START_NS - 500 * MS, "os_sensor")])]
     bag = open_dataset(write_rows(tmp_path / "bag", rows))
     assert len(bag) == 3
-    assert bag.info().notes == ["1 clouds of 'ego' have no valid pose within 50 ms and are not used"]
+    assert bag.info().notes == ["not used: 1 cloud of 'ego' without a valid pose within 50 ms"]
 
 
 def test_who_is_never_there_in_time_or_place_is_told(tmp_path):
@@ -192,7 +192,7 @@ def test_who_is_never_there_in_time_or_place_is_told(tmp_path):
     place = transform("map", "rsu_lidar", T_map_rsu, START_NS - 1_000 * MS, static=False)
     nowhere = write_rows(tmp_path / "nowhere", in_order([mount(), *car(3), *lost, place]))
     assert open_dataset(nowhere).info().notes == [
-        "3 clouds of 'rsu' have no valid pose within 50 ms and are not used",
+        "not used: 3 clouds of 'rsu' without a valid pose within 50 ms",
         "in no frame: rsu; no cloud with a pose within 50 ms of one of the ego",
     ]
 
@@ -204,7 +204,7 @@ def test_no_pose_at_any_time_is_one_line(tmp_path):
         odometry(START_NS - 1_000 * MS, T_map_rsu),
     ]
     with pytest.raises(
-        CosenseError, match="has no frame that can be used: 3 clouds of 'ego' have no valid pose"
+        CosenseError, match=r"has no frame that can be used .not used: 3 clouds of 'ego' without a valid pose"
     ):
         open_dataset(write_rows(tmp_path / "bag", in_order(rows)))
 
@@ -257,7 +257,7 @@ def test_a_bag_that_lacks_a_cloud_of_its_own_frames_says_so(scene, tmp_path):
     bag = open_dataset(write_rows(tmp_path / "cut", rows))
     assert [len(frame.agents) for frame in bag] == [2, 1, 2]
     assert bag.info().notes == [
-        "1 clouds that /cosense/frame names, or their poses, are not in the bag",
+        "not in the bag: 1 cloud that /cosense/frame names, or the pose",
     ]
 
 
