@@ -357,6 +357,6 @@ def test_a_missing_image_is_named_only_when_images_are_wanted(tmp_path):
     assert open_dataset(tmp_path)[0].ego.cameras == ()
     # Images that were never unpacked are no fault of the frames.
     assert open_dataset(tmp_path, cameras=True)[0].ego.cameras == ()
-    (path.parent / "000002_camera0.png").touch()
+    (path.parent / "000002_camera0.png").write_bytes(b"an image")
     with pytest.raises(CosenseError, match=r"000000_camera0\.png"):
         open_dataset(tmp_path, cameras=True)[0]
