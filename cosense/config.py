@@ -24,17 +24,21 @@ T = TypeVar("T")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 # PyYAML's loader in C, where there is one, is six times faster; some data sets have a file for every frame.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def load_yaml(path: Path) -> Any:
+def load_yaml(path: Path, loader: Any = YAML_LOADER) -> Any:
     """Read a YAML file.
+
+    Args:
+        path: path of the file.
+        loader: a safe loader of PyYAML.
 
     Raises:
         CosenseError: the file is missing, not readable or not YAML.
     """
     try:
-        return yaml.load(read_file(path).decode(), Loader=_LOADER)
+        return yaml.load(read_file(path).decode(), Loader=loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CosenseError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 

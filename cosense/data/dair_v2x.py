@@ -80,7 +80,7 @@ class DairV2xDataset(Dataset):
         path: folder that holds `cooperative/`, `vehicle-side/` and `infrastructure-side/`.
         split: name of a split, or "FILE.json:NAME"; None or "all" for every pair.
         labels: label set; None for the one in place.
-        cameras: also read images.
+        cameras: also read images, of the sides that have any.
         async_frames: take the infrastructure's frame this many frames earlier (VIC-Async-k); pairs without
             such a frame in the same batch are left out.
         apply_offset: correct the roadside unit's pose by `system_error_offset`.
@@ -261,7 +261,7 @@ class DairV2xDataset(Dataset):
         for side, frame in pair.frames.items():
             file = self._files(side, frame)
             yield file("cloud")
-            if self._cameras:
+            if self._cameras and self._has_images(side):
                 yield file("image")
         yield self._label_file(pair)
 
@@ -292,7 +292,7 @@ class DairV2xDataset(Dataset):
         file = self._files(kind, frame)
         labels = file("label")
         cameras: tuple[Camera, ...] = ()
-        if self._cameras:
+        if self._cameras and self._has_images(kind):
             cameras = (
                 Camera(
                     name="camera",

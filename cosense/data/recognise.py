@@ -43,7 +43,7 @@ def open_dataset(
         split: name of a split, e.g. "val", "all" for every frame, None for the default of the data set: every
             frame, but only the labelled ones of a bag that has both. DAIR-V2X also takes "FILE.json:NAME".
         labels: label set, e.g. "original" or "complemented"; None for the one that is in place.
-        cameras: also read images.
+        cameras: also read images; where there are none, frames come without.
         async_frames: DAIR-V2X and V2X-Seq: take the infrastructure's frame this many frames earlier.
         bag: choices of topics and frames where a bag is ambiguous.
 

@@ -118,7 +118,7 @@ def test_ctrl_c_says_what_is_left(
     result = CliRunner().invoke(app, ["simulate", "--out", str(tree), "--layout", layout])
     assert result.exit_code == 130
     if done:
-        assert f"{tree} is a complete data set of the frames so far, 2." in result.output
+        assert f"{tree} is a complete data set of the frames so far, 2; the same command" in result.output
         assert open_dataset(tree).info(verify=True).problems == []
     else:
         assert f"{tree} holds no data set, remove it" in result.output

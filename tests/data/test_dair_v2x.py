@@ -294,6 +294,10 @@ def test_missing_images_count_only_when_images_are_wanted(tree):
     info = open_dataset(tree).info(verify=True)
     assert info.problems == []
     assert "vehicle-side/image: no images here" in info.notes
+    dataset = open_dataset(tree, cameras=True)
+    agents = dataset[0].agents.values()
+    assert len(dataset) == FRAMES
+    assert [len(agent.cameras) for agent in agents] == [0, 1]
 
 
 def test_a_missing_calibration_is_an_error_of_its_frame(tree):
