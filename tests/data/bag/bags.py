@@ -49,7 +49,7 @@ def write_rows(path: Path, rows: Iterable[Row], storage: StoragePlugin = Storage
 
 
 def write_mcap(path: Path, rows: Iterable[Row], **options: Any) -> Path:
-    """Write messages into a single MCAP file, one chunk for each message, as the options of mcap's writer say."""
+    """Write messages into one MCAP file, with a chunk for each unless the options of mcap's writer differ."""
     store = message_types.own_types()
     channels: dict[tuple[str, str], int] = {}
     with path.open("wb") as stream:

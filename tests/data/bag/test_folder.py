@@ -46,9 +46,14 @@ def write_metadata(folder: Path, content: dict) -> None:
     (folder / "metadata.yaml").write_text(yaml.safe_dump({"rosbag2_bagfile_information": content}))
 
 
-@pytest.fixture(params=list(StoragePlugin), ids=lambda storage: storage.name)
-def drive(tmp_path, request) -> Path:
-    return write_drive(tmp_path / "drive", request.param)
+@pytest.fixture(scope="module", params=list(StoragePlugin), ids=lambda storage: storage.name)
+def written(tmp_path_factory, request) -> Path:
+    return write_drive(tmp_path_factory.mktemp("written") / "drive", request.param)
+
+
+@pytest.fixture
+def drive(tmp_path, written) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "drive"))
 
 
 def stamps(path: Path) -> list[int]:
@@ -180,9 +185,6 @@ def test_compressed_recordings_are_read_with_and_without_list(tmp_path, mode, st
     """Kind: `ros2 bag record --compression-mode file` and `message`."""
     store = message_types.own_types()
     rows = in_order([mount(), *car(FRAMES), *rsu(FRAMES)])
-    with Writer(tmp_path / "drive", version=8, storage_plugin=storage) as writer:
-        pass
-    shutil.rmtree(tmp_path / "drive")
     writer = Writer(tmp_path / "drive", version=8, storage_plugin=storage)
     writer.set_compression(mode, CompressionFormat.ZSTD)
     with writer:

@@ -134,7 +134,7 @@ def test_zeros_at_the_end_are_where_a_recording_was_cut_off(tmp_path):
 
 def test_a_recorder_that_wrote_no_message_is_one_line(tmp_path):
     path = write_mcap(tmp_path / "bag.mcap", [])
-    with pytest.raises(CosenseError, match="bag.mcap: holds not one message"):
+    with pytest.raises(CosenseError, match=r"bag.mcap: holds not one message"):
         open_dataset(path)
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(CosenseError, match=r"holds not one message \(bag.mcap: .* cut off at byte"):
