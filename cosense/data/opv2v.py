@@ -167,8 +167,8 @@ class Opv2vDataset(Dataset):
         self._left_out = ""
         if halves:
             self._left_out = (
-                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is missing or "
-                f"empty, first beside {halves[0]}"
+                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is "
+                f"missing or empty, first beside {halves[0]}"
             )
             _log.warning("%s: %s", path, self._left_out)
         self._has_intensity = self._right_handed or simulated is not None
