@@ -95,7 +95,9 @@ class SensorOutputs:
             small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
             needed |= dict.fromkeys(small, 1)
             if self._is_ego_here:
-                needed |= dict.fromkeys((self._ground_truth, self._record), 1)
+                needed |= dict.fromkeys((self._ground_truth, self._record, self._time), 1)
+            if self._tf is not None:
+                needed[self._tf] = 1
         return [p.topic_name for p, count in needed.items() if p.get_subscription_count() < count]
 
     def publish_time(self, stamp_ns: int) -> None:

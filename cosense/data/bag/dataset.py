@@ -141,8 +141,8 @@ class BagDataset(Dataset):
             frames_per_split={name: len(frames) for name, frames in self._by_split.items()},
             agents={agent_id: agent.kind for agent_id, agent in self._index.agents.items()},
             sensors=sensors,
-            problems=problems,
-            notes=list(self._notes),
+            problems=self._bag.losses + problems,
+            notes=self._bag.notes + self._notes,
         )
 
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
