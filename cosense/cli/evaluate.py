@@ -38,8 +38,8 @@ def command(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="dair_v2x_official, opencood, opencood_unsorted, simulated, or your own file.yaml. "
-            "Without it: simulated for simulated data, else opencood.",
+            help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your "
+            "own file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
             show_default=False,
         ),
     ] = None,
@@ -155,7 +155,7 @@ def command(
 
 def default_protocol(dataset: Dataset) -> str:
     """Return the protocol that a data set is counted under when none is named."""
-    return "simulated" if dataset.label_set == "simulated" else "opencood"
+    return "simulated" if dataset.label_set == "simulated" else "opencood_participants"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:
