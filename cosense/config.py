@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from cosense.errors import CosenseError, nearest, read_file
+from cosense.errors import CosenseError, counted, nearest, read_file
 
 T = TypeVar("T")
 
@@ -24,17 +24,21 @@ T = TypeVar("T")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 # PyYAML's loader in C, where there is one, is six times faster; some data sets have a file for every frame.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def load_yaml(path: Path) -> Any:
+def load_yaml(path: Path, loader: Any = YAML_LOADER) -> Any:
     """Read a YAML file.
+
+    Args:
+        path: path of the file.
+        loader: a safe loader of PyYAML.
 
     Raises:
         CosenseError: the file is missing, not readable or not YAML.
     """
     try:
-        return yaml.load(read_file(path).decode(), Loader=_LOADER)
+        return yaml.load(read_file(path).decode(), Loader=loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CosenseError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 
@@ -110,7 +114,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise CosenseError(f"{where}: expected a list, got {value!r}")
         if origin is tuple and arguments[-1:] != (Ellipsis,):
             if len(value) != len(arguments):
-                raise CosenseError(f"{where}: expected {len(arguments)} values, got {len(value)}")
+                raise CosenseError(f"{where}: expected {counted(len(arguments), 'value')}, got {len(value)}")
             return tuple(
                 _convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True))
             )

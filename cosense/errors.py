@@ -1,4 +1,4 @@
-"""The one error that a user of cosense sees for bad input.
+"""The one error that a user of cosense sees for bad input, and how messages hint and count.
 
 Every message names the file or key, the offending value and the cure. The command line prints it as one line
 and exits with status 2; tracebacks are left to mistakes of our own.
@@ -45,3 +45,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 frame", "2 frames", "0 boxes".
+
+    Args:
+        number: how many there are.
+        noun: the noun in the singular, regular, with or without adjectives before it.
+    """
+    plural = f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+    plural = f"{noun[:-1]}ies" if noun[-1] == "y" and noun[-2] not in "aeiou" else plural
+    return f"{number} {noun if number == 1 else plural}"

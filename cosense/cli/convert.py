@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.options import Labels, takes_bag_options
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +69,7 @@ def command(
         raw_images=raw_images,
         force=force,
     )
-    console.print(f"{count} frames in {out}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"{counted(count, 'frame')} in {out}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _frames(

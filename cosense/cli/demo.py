@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cosense.errors import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -82,7 +84,7 @@ def _simulated(folder: Path, frames: int, console: Console) -> Path:
     from cosense.simulation import simulate
     from cosense.simulation.dair_v2x_writer import write_dair_v2x
 
-    console.rule(f"Simulating {frames} frames of a T-junction")
+    console.rule(f"Simulating {counted(frames, 'frame')} of a T-junction")
     # Only an earlier simulation is replaced; the writer refuses any other folder that is not empty.
     if (folder / FILE_NAME).is_file():
         shutil.rmtree(folder)

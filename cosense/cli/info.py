@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cosense.cli.options import Labels, Split, takes_bag_options
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
     from cosense.data.bag import BagOptions
@@ -118,7 +118,7 @@ def _print(content: dict[str, Any]) -> None:
     for problem in problems[:_LINES_SHOWN]:
         console.print(f"problem: {problem}", markup=False, style="red")
     if len(problems) > _LINES_SHOWN:
-        console.print(f"{len(problems) - _LINES_SHOWN} more problems; all of them with --json")
+        console.print(f"{counted(len(problems) - _LINES_SHOWN, 'more problem')}; all of them with --json")
     if content["verified"] and not problems:
         console.print("verified: every file is there", style="green")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 
 if TYPE_CHECKING:
     from cosense.data.dataset import CooperativeFrame
@@ -207,7 +207,8 @@ def _graph(path: Path, words: list[str], name: str) -> Input:
     if unknown:
         named = ", ".join(f"'{label}' ({count})" for label, count in sorted(unknown.items()))
         typer.echo(
-            f"{path}: {sum(unknown.values())} nodes have labels that are unknown here: {named}", err=True
+            f"{path}: labels that are unknown here, of {counted(sum(unknown.values()), 'node')}: {named}",
+            err=True,
         )
     agent = AgentFrame(name, "vehicle", graph.stamp_ns, np.eye(4), np.zeros((0, 4), np.float32))
     return Input(str(path), agent, None, replace(graph, agent_id=graph.agent_id or name))
@@ -337,7 +338,7 @@ def draw(
 
     assert result.T_a_b is not None
     a, b = (Path(side.given).name for side in sides)
-    title = f"{len(result.inliers)} nodes agree: B is {b}, in the frame of A, {a}"
+    title = f"B is {b}, in the frame of A, {a}; in agreement: {counted(len(result.inliers), 'node')}"
     draw_registration(_together(sides, result.T_a_b), graphs, result.inliers, out, title=title)
 
 
@@ -372,7 +373,7 @@ def _print(
         facts["T_a_b"] = np.array2string(result.T_a_b, precision=3, suppress_small=True)
         facts["covariance"] = np.array2string(result.covariance, precision=3)
         facts["  of"] = "x m, y m, yaw rad"
-    facts["inliers"] = f"{len(result.inliers)} of {nodes[0]} and {nodes[1]} nodes"
+    facts["inliers"] = f"{len(result.inliers)} of {nodes[0]} and {counted(nodes[1], 'node')}"
     facts["time_ms"] = f"{result.time_ms:.1f}"
     facts["bytes"] = str(content["bytes"])
     if off is not None:

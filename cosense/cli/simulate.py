@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 
 if TYPE_CHECKING:
     from cosense.simulation import SimulatedFrame
@@ -94,7 +94,7 @@ def command(
     except KeyboardInterrupt:
         console.print(_left_behind(out), soft_wrap=True)
         raise typer.Exit(_INTERRUPTED) from None
-    console.print(f"{out}: {count} frames in {len(plan)} sequences", soft_wrap=True)
+    console.print(f"{out}: {counted(count, 'frame')} in {counted(len(plan), 'sequence')}", soft_wrap=True)
 
 
 def parse_agents(text: str) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cosense.cooperation.gate import AdmissionSettings, features_refusal, judge, refusal, reliability
 from cosense.cooperation.merge import is_ego_body
+from cosense.errors import counted
 from cosense.geometry.transforms import invert, transform_points
 from cosense.messages.chunks import LayerSpec, ReceivedLayer
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
@@ -118,7 +119,7 @@ def _check(
     if message.sender == ego.sender or message.sender in senders:
         raise MessageError("the sender is the ego itself or has sent another message for this frame")
     if len(senders) >= settings.max_senders:
-        raise MessageError(f"more than {settings.max_senders} senders")
+        raise MessageError(f"more than {counted(settings.max_senders, 'sender')}")
 
 
 def read_points(

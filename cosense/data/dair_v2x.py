@@ -35,7 +35,7 @@ from cosense.data.dair_labels import read_intrinsic, read_objects, read_transfor
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles
 from cosense.data.files import Listing, missing_files, read_image
 from cosense.data.provenance import label_set_of
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
@@ -176,11 +176,13 @@ class DairV2xDataset(Dataset):
         notes = []
         if self._unreleased:
             notes.append(
-                f"{len(self._unreleased)} listed pairs have no files (the test split is not released)"
+                f"no files of {counted(len(self._unreleased), 'listed pair')} "
+                "(the test split is not released)"
             )
         if self._without_predecessor:
             notes.append(
-                f"{self._without_predecessor} pairs have no earlier infrastructure frame in their batch"
+                "no earlier infrastructure frame in the batch of "
+                f"{counted(self._without_predecessor, 'pair')}"
             )
         notes += [f"{SIDES[side]}/image: no images here" for side in SIDES if not self._has_images(side)]
         return notes
@@ -235,7 +237,7 @@ class DairV2xDataset(Dataset):
             else:
                 self._unreleased.append(pair)
         if self._partial:
-            _log.warning("%s: %d pairs left out, files are missing", self.path, len(self._partial))
+            _log.warning("%s: %s left out, files are missing", self.path, counted(len(self._partial), "pair"))
 
     def _missing(self, pairs: list[Pair]) -> list[MissingFiles]:
         """Return the necessary files that pairs lack."""
@@ -249,7 +251,8 @@ class DairV2xDataset(Dataset):
             unknown = [p.frames[side] for p in pairs if p.frames[side] not in self._entries[side]]
             if unknown:
                 lines.append(
-                    f"{SIDES[side]}/data_info.json: no entry for {len(unknown)} frames: {unknown[0]}"
+                    f"{SIDES[side]}/data_info.json: no entry for {counted(len(unknown), 'frame')}: "
+                    f"{unknown[0]}"
                 )
         return lines
 

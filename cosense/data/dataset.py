@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
@@ -57,15 +57,18 @@ class MissingFiles:
         folder: path of the folder, relative to the root of the data set.
         names: names of the missing files.
         of: number of files that the index names in this folder.
+        empty: number of the missing files that are there without any content.
     """
 
     folder: str
     names: tuple[str, ...]
     of: int
+    empty: int = 0
 
     def __str__(self) -> str:
         first = ", ".join(self.names[:3]) + (", ..." if len(self.names) > 3 else "")
-        return f"{self.folder}: {len(self.names)} of {self.of} files missing: {first}"
+        empty = f" or empty ({self.empty})" if self.empty else ""
+        return f"{self.folder}: {len(self.names)} of {counted(self.of, 'file')} missing{empty}: {first}"
 
 
 @dataclass(frozen=True)

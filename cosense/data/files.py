@@ -1,17 +1,26 @@
-"""Reads the small files of a data set, and finds out quickly whether the large ones are there."""
+"""Reads the small files of a data set, and finds out quickly whether the large ones are there.
+
+YAML of other programs may hold objects of Python: tuples and numbers and arrays of numpy, which PyYAML writes
+for whoever dumps them as they are. These are read as lists and numbers, without running anything; an object
+of any other kind becomes an `Unreadable`, which hurts only where somebody needs its value.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
+from cosense.config import YAML_LOADER, load_yaml
 from cosense.data.dataset import MissingFiles
 from cosense.errors import CosenseError, read_file
 
@@ -26,6 +35,69 @@ def read_json(path: Path) -> Any:
         return json.loads(read_file(path).decode("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CosenseError(f"{path}: broken or truncated JSON ({error}); download the file again") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file that another program has written; see the module for objects of Python.
+
+    Raises:
+        CosenseError: the file is missing, not readable or not YAML.
+    """
+    return load_yaml(path, _ForeignLoader)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A value of a YAML file that is an object of another program, by its tag."""
+
+    tag: str
+
+
+class _ForeignLoader(YAML_LOADER):
+    """Reads objects of Python as plain values."""
+
+    def read_object(self, tag: str, node: yaml.Node) -> Any:
+        """Return the value of a node with a tag that is not of YAML."""
+        if isinstance(node, yaml.SequenceNode):
+            values = self.construct_sequence(node, deep=True)
+            if tag in ("python/tuple", "python/list"):
+                return values
+            if tag.endswith("collections.OrderedDict"):
+                return dict(*values)
+            if tag.endswith(".scalar"):
+                return _numbers(*values)[0].item()
+        elif isinstance(node, yaml.MappingNode):
+            content = self.construct_mapping(node, deep=True)
+            if tag == "python/dict":
+                return content
+            if tag.endswith("numpy.dtype"):
+                return np.dtype(content["args"][0]).newbyteorder(content["state"][1])
+            if tag.endswith("._reconstruct"):
+                _, shape, dtype, is_fortran, data = content["state"]
+                return _numbers(dtype, data).reshape(shape, order="F" if is_fortran else "C").tolist()
+        elif tag in ("python/float", "python/int", "python/long"):
+            return float(node.value)
+        elif tag in ("python/str", "python/unicode"):
+            return str(node.value)
+        return Unreadable(tag)
+
+    def read_foreign(self, tag: str, node: yaml.Node) -> Any:
+        """Return the value of a node with a tag that is not of YAML, whatever it holds."""
+        try:
+            return self.read_object(tag, node)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            return Unreadable(tag)
+
+
+_ForeignLoader.add_multi_constructor("tag:yaml.org,2002:", _ForeignLoader.read_foreign)
+_ForeignLoader.add_multi_constructor("", _ForeignLoader.read_foreign)
+
+
+def _numbers(dtype: Any, data: bytes) -> NDArray:
+    """Return numbers (N,) from their bytes."""
+    if not isinstance(dtype, np.dtype) or dtype.hasobject:
+        raise ValueError(f"{dtype} is no type of numbers")
+    return np.frombuffer(data, dtype)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -47,29 +119,43 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 class Listing:
-    """Says whether files exist, by listing each folder once instead of asking for each file."""
+    """Says whether files exist, by listing each folder once instead of asking for each file.
+
+    An empty file is what an interrupted copy leaves, and counts as missing.
+    """
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
+        self._empty: dict[str, frozenset[str]] = {}
 
     def names(self, folder: Path | str) -> frozenset[str]:
-        """Return the names in a folder, none if there is no such folder."""
+        """Return the names of the folders and of the files with content in a folder, none if it is none."""
         key = str(folder)
         if key not in self._names:
-            try:
-                self._names[key] = frozenset(os.listdir(key))
-            except (FileNotFoundError, NotADirectoryError):
-                self._names[key] = frozenset()
+            names: set[str] = set()
+            empty: set[str] = set()
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(key) as entries:
+                for entry in entries:
+                    # A link that leads nowhere is no file.
+                    with contextlib.suppress(FileNotFoundError):
+                        is_full = entry.is_dir() or entry.stat().st_size > 0
+                        (names if is_full else empty).add(entry.name)
+            self._names[key], self._empty[key] = frozenset(names), frozenset(empty)
         return self._names[key]
 
+    def empty(self, folder: Path | str) -> frozenset[str]:
+        """Return the names of the files in a folder that are there, but empty."""
+        self.names(folder)
+        return self._empty[str(folder)]
+
     def has(self, path: Path | str) -> bool:
-        """Return whether the file or folder exists."""
+        """Return whether the file, with content, or the folder exists."""
         folder, name = os.path.split(str(path))
         return name in self.names(folder)
 
 
 def missing_files(root: Path, paths: Iterable[Path | str], listing: Listing) -> list[MissingFiles]:
-    """Return the files among `paths` that do not exist, one entry for each folder."""
+    """Return the files among `paths` that do not exist or are empty, one entry for each folder."""
     asked: dict[str, set[str]] = {}
     for path in paths:
         folder, name = os.path.split(str(path))
@@ -78,5 +164,6 @@ def missing_files(root: Path, paths: Iterable[Path | str], listing: Listing) -> 
     for folder, names in sorted(asked.items()):
         absent = tuple(sorted(names - listing.names(folder)))
         if absent:
-            found.append(MissingFiles(os.path.relpath(folder, root), absent, len(names)))
+            empty = len(listing.empty(folder).intersection(absent))
+            found.append(MissingFiles(os.path.relpath(folder, root), absent, len(names), empty))
     return found

@@ -9,11 +9,15 @@ its poses are 4x4 matrices, everything is right-handed, labels are given in the 
 has them, and `ass_id` says which labels of two agents are one object; files are numbered at 10 Hz.
 
 The ego is the vehicle with the lowest id. The ground truth of a frame is the union of the labels of all its
-agents, without the ego itself.
+agents, without the ego itself. An agent takes part in the moments for which it has both files.
+
+The "intensity" of CARLA's LiDAR is a function of the range alone and says nothing of the material: it is read
+as 0. Trees in this layout that our own simulator has written have intensities of the material, and keep them.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,19 +28,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.config import load_yaml
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
-from cosense.data.files import Listing, missing_files, read_image
+from cosense.data.files import Listing, Unreadable, missing_files, read_image, read_yaml
 from cosense.data.provenance import FILE_NAME as PROVENANCE
 from cosense.data.provenance import label_set_of
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import read_pcd
+
+_log = logging.getLogger(__name__)
 
 LAYOUT = "[split/]scenario/agent/*.pcd (OPV2V, V2XSet, V2V4Real)"
 
@@ -45,6 +50,7 @@ TICK_NS = 50_000_000
 NON_VEHICLES = "cosense_non_vehicles"
 V2V4REAL_PERIOD_NS = 100_000_000
 
+_NO_INTENSITY = "intensities are 0: those of CARLA depend on the range alone and say nothing of the material"
 _AGENT = re.compile(r"-?\d+")
 _CLOUD = re.compile(r"(\d+)\.pcd")
 _FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
@@ -129,8 +135,8 @@ class Opv2vDataset(Dataset):
         split = None if split == "all" else split
         # A simulated tree says so at its root; this may be one of its splits or scenarios.
         above = (path, *path.resolve().parents[:2])
-        root = next((folder for folder in above if (folder / PROVENANCE).is_file()), path)
-        self.label_set = label_set_of(root, "original")
+        simulated = next((folder for folder in above if (folder / PROVENANCE).is_file()), None)
+        self.label_set = label_set_of(simulated or path, "original")
         if labels not in (None, self.label_set):
             raise CosenseError(
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
@@ -157,6 +163,15 @@ class Opv2vDataset(Dataset):
         if not self._frames:
             raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
         self._right_handed = _has_matrix_pose(self._frames[0])
+        halves = [half for scenario in self._scenarios for half in self._halves(scenario)]
+        self._left_out = ""
+        if halves:
+            self._left_out = (
+                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is missing or "
+                f"empty, first beside {halves[0]}"
+            )
+            _log.warning("%s: %s", path, self._left_out)
+        self._has_intensity = self._right_handed or simulated is not None
         self.kind = "v2v4real" if self._right_handed else "opv2v"
 
     def __len__(self) -> int:
@@ -164,9 +179,7 @@ class Opv2vDataset(Dataset):
 
     def __getitem__(self, index: int) -> CooperativeFrame:
         scenario, stamp = self._frames[index]
-        present = [
-            name for name in scenario.agents if self._listing.has(scenario.folder / name / f"{stamp}.pcd")
-        ]
+        present = [name for name in scenario.agents if self._is_present(scenario.folder / name, stamp)]
         ego_id = present[0]
         agents: dict[str, AgentFrame] = {}
         labelled: dict[str, _Labelled] = {}
@@ -186,6 +199,8 @@ class Opv2vDataset(Dataset):
             if not scenario.stamps
         ]
         missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
+        notes = [] if self._has_intensity else [_NO_INTENSITY]
+        notes += [self._left_out] if self._left_out else []
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
@@ -196,8 +211,22 @@ class Opv2vDataset(Dataset):
             agents=_roles(self._scenarios),
             sensors=self._sensors(self._scenarios),
             problems=problems + [str(item) for item in missing],
+            notes=notes,
             missing=missing,
         )
+
+    def _is_present(self, folder: Path, stamp: str) -> bool:
+        return all(self._listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
+
+    def _halves(self, scenario: Scenario) -> Iterator[Path]:
+        """Yield a file of each agent and moment for which it has not both with content."""
+        for agent in scenario.agents:
+            folder = scenario.folder / agent
+            names = self._listing.names(folder) | self._listing.empty(folder)
+            stamps = {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
+            for stamp in sorted(stamps):
+                if not self._is_present(folder, stamp):
+                    yield folder / min(names & {f"{stamp}.pcd", f"{stamp}.yaml"})
 
     def _all_files(self) -> Iterator[Path]:
         """Yield the files that every agent should have of each moment for which any agent has one."""
@@ -209,7 +238,7 @@ class Opv2vDataset(Dataset):
 
     def _sensors(self, scenarios: list[Scenario]) -> list[str]:
         images = {ending for s in scenarios for agent in s.agents for ending in self._image_endings(s, agent)}
-        return ["LiDAR of every agent"] + ([f"{len(images)} cameras an agent"] if images else [])
+        return ["LiDAR of every agent"] + ([f"{counted(len(images), 'camera')} an agent"] if images else [])
 
     def _image_endings(self, scenario: Scenario, agent: str) -> set[str]:
         """Return the endings of an agent's image files, over all frames, e.g. {"_camera0.png"}."""
@@ -221,11 +250,15 @@ class Opv2vDataset(Dataset):
     ) -> tuple[AgentFrame, dict[str, _Labelled]]:
         """Return the measurements of an agent, and its labelled objects by id."""
         path = folder / f"{stamp}.yaml"
-        content = load_yaml(path)
+        content = read_yaml(path)
         for key in ("lidar_pose", "vehicles"):
             if not isinstance(content, Mapping) or key not in content:
                 raise CosenseError(f"{path}: has no '{key}'; the file is cut off or of another data set")
+            if isinstance(content[key], Unreadable):
+                raise CosenseError(f"{path}: '{key}' is an object {content[key].tag}; write plain numbers")
         points = read_pcd(folder / f"{stamp}.pcd").points
+        if not self._has_intensity:
+            points[:, 3] = 0
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
             if self._right_handed:
@@ -345,7 +378,7 @@ def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
     """Return whether poses are 4x4 matrices, as in V2V4Real."""
     scenario, stamp = frame
     path = scenario.folder / scenario.agents[0] / f"{stamp}.yaml"
-    content = load_yaml(path)
+    content = read_yaml(path)
     pose = content.get("lidar_pose") if isinstance(content, Mapping) else None
     if not isinstance(pose, list) or len(pose) not in (4, 6):
         raise CosenseError(f"{path}: 'lidar_pose' is {pose!r}, expected 6 numbers (OPV2V) or 4x4 (V2V4Real)")

@@ -39,7 +39,7 @@ from cosense.detectors.device import Precision, inference_dtype
 from cosense.detectors.grouping import Pillars, group_points
 from cosense.detectors.head import CenterHead, HeadMaps, cell_centers, decode_boxes, find_peaks, suppress
 from cosense.detectors.layers import NORM_EPSILON, NORM_MOMENTUM, ConvBlock, conv3x3, folded
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
@@ -61,7 +61,10 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         if self.layers < 0 or self.channels < 1:
-            raise ValueError(f"a stage of {self.layers} layers and {self.channels} channels is no network")
+            raise ValueError(
+                f"a stage of {counted(self.layers, 'layer')} and "
+                f"{counted(self.channels, 'channel')} is no network"
+            )
 
 
 @dataclass(frozen=True)
@@ -358,5 +361,7 @@ def _checked(points: NDArray[np.float32]) -> NDArray[np.float32]:
     # A sum over everything is the cheapest test: one NaN or infinity makes it so.
     if not np.isfinite(points.sum(dtype=np.float64)):
         bad = int(np.count_nonzero(~np.isfinite(points).all(axis=1)))
-        raise CosenseError(f"{bad} of {len(points)} points are not finite; drop them before detection")
+        raise CosenseError(
+            f"not finite: {bad} of {counted(len(points), 'point')}; drop them before detection"
+        )
     return np.ascontiguousarray(points, dtype=np.float32)

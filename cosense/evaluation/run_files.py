@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.cooperation.outcome import FusionResult
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.boxes import as_boxes
 from cosense.json_lines import read_lines
 from cosense.messages.reports import PeerReport
@@ -108,7 +108,7 @@ class FrameResult:
     def __post_init__(self) -> None:
         if len(self.num_points) != len(self.ground_truth):
             raise ValueError(
-                f"{len(self.ground_truth)} objects, but {len(self.num_points)} numbers of points"
+                f"{counted(len(self.ground_truth), 'object')}, but {len(self.num_points)} numbers of points"
             )
 
 

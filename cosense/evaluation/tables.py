@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cosense.errors import counted
 from cosense.evaluation.sweep.results import TOLERATED_LOSS
 
 # What distinguishes runs, in the order of the columns: heading, keys into metrics.json.
@@ -84,7 +85,7 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
     thresholds = list(points[0]["ap"])[-2:]
     is_announced = all(point.get("is_announced", True) for point in points)
     title = (
-        f"{content['curve']}{'' if is_announced else ' unannounced'}: {content['frames']} frames, "
+        f"{content['curve']}{'' if is_announced else ' unannounced'}: {counted(content['frames'], 'frame')}, "
         f"{content['protocol']} {content['protocol_hash']}, seed {content['seed']}, "
         f"models {', '.join(content['models'])}"
     )
@@ -116,8 +117,13 @@ def verdict(points: Sequence[Mapping[str, Any]]) -> str:
     compared = [point for point in points if point["difference"] is not None]
     below = [point for point in compared if falls_below(point)]
     if not below:
-        return f"None of {len(compared)} points is more than {TOLERATED_LOSS:g} below the ego alone."
-    lines = [f"{len(below)} of {len(compared)} points are more than {TOLERATED_LOSS:g} below the ego alone:"]
+        return (
+            f"None of {counted(len(compared), 'point')} is more than {TOLERATED_LOSS:g} below the ego alone."
+        )
+    lines = [
+        f"More than {TOLERATED_LOSS:g} below the ego alone: "
+        f"{len(below)} of {counted(len(compared), 'point')}:"
+    ]
     for point in below:
         setting = ", ".join(
             f"{heading} {_setting(point[key])}" for heading, key in _SETTINGS if point.get(key) is not None
@@ -200,10 +206,12 @@ def _cost_line(metrics: Mapping[str, Any]) -> str:
     )
     uses = {use: count for use, count in metrics.get("messages_used_for", {}).items() if count}
     if uses:
-        line += " Messages were used for " + ", ".join(f"{use} {count} times" for use, count in uses.items())
+        line += " Messages were used for " + ", ".join(
+            f"{use} {counted(count, 'time')}" for use, count in uses.items()
+        )
         line += "."
     if metrics.get("frames_skipped"):
-        line += f" {metrics['frames_skipped']} frames could not be read."
+        line += f" {counted(metrics['frames_skipped'], 'frame')} could not be read."
     return line
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cosense.errors import counted
 from cosense.geometry.iou import bev_iou, checked_boxes
 
 # The best boxes are compared, a block at a time, with all that are left. What a block suppresses is never
@@ -31,7 +32,7 @@ def rotated_nms(
     boxes = checked_boxes(boxes)
     scores = np.asarray(scores, dtype=np.float64).reshape(-1)
     if len(scores) != len(boxes):
-        raise ValueError(f"{len(boxes)} boxes, but {len(scores)} scores")
+        raise ValueError(f"{counted(len(boxes), 'box')}, but {counted(len(scores), 'score')}")
     if np.isnan(scores).any():
         raise ValueError(f"score {int(np.argmax(np.isnan(scores)))} is NaN")
     if not 0 <= iou_threshold <= 1:

@@ -7,6 +7,7 @@ and 0.5 m at 1 Hz, for 4 m/s^2. Nothing is said of moments before the first pose
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +20,9 @@ from cosense.geometry.transforms import Matrix, interpolated, invert, transform_
 DEFAULT_POSE_GAP_MS = 1100.0
 # Stamps that were computed as floating-point seconds are off by this much.
 _SAME_MOMENT_NS = 1_000
-# Nothing on a road is faster; positions scatter by half a metre even where nothing moves.
+# What nothing on a road exceeds, and how far positions scatter even where nothing moves.
 _MAX_SPEED_M_S = 70.0
+_MAX_ACCELERATION_M_S2 = 10.0
 _SCATTER_M = 0.5
 # Beyond it the short way round may be the wrong one.
 _MAX_TURN_RAD = 2.0
@@ -63,7 +65,11 @@ class TimedPose:
 
 
 def pose_between(
-    before: TimedPose | None, after: TimedPose | None, stamp_ns: int, max_gap_ns: int, source: str
+    before: Sequence[TimedPose],
+    after: Sequence[TimedPose],
+    stamp_ns: int,
+    max_gap_ns: int,
+    source: str,
 ) -> TimedPose:
     """Return the pose at a moment by the ones before and after it.
 
@@ -71,8 +77,9 @@ def pose_between(
     errors depend on each other; where only one of them is known, it counts.
 
     Args:
-        before: last pose at the moment or before it, None if there is none.
-        after: first pose at the moment or after it, None if there is none.
+        before: the last poses at the moment or before it, in the order of time; the last but one only helps
+            to tell a jump.
+        after: the first poses at the moment or after it, likewise.
         stamp_ns: the moment.
         max_gap_ns: largest time between two poses for what is between them to be known.
         source: what gives the poses, for the error.
@@ -81,32 +88,34 @@ def pose_between(
         CosenseError: the moment is before the first pose or after the last, or nothing is known of the way
             between the two; the error gives their stamps.
     """
-    for pose in (before, after):
+    first, last = next(reversed(before), None), next(iter(after), None)
+    for pose in (first, last):
         if pose is not None and abs(pose.stamp_ns - stamp_ns) <= _SAME_MOMENT_NS:
             return TimedPose(stamp_ns, pose.T_world_frame, pose.covariance)
-    if after is None:
-        end = "has no valid pose" if before is None else f"ends at {seconds(before.stamp_ns)}"
+    if last is None:
+        end = "has no valid pose" if first is None else f"ends at {seconds(first.stamp_ns)}"
         raise CosenseError(f"{source} {end}")
-    if before is None:
-        raise CosenseError(f"{source} begins at {seconds(after.stamp_ns)}")
-    gap_ns = after.stamp_ns - before.stamp_ns
+    if first is None:
+        raise CosenseError(f"{source} begins at {seconds(last.stamp_ns)}")
+    gap_ns = last.stamp_ns - first.stamp_ns
     if gap_ns > max_gap_ns:
         raise CosenseError(
-            f"{source} has nothing between {seconds(before.stamp_ns)} and {seconds(after.stamp_ns)}, "
+            f"{source} has nothing between {seconds(first.stamp_ns)} and {seconds(last.stamp_ns)}, "
             f"{gap_ns / 1e6:.0f} ms, more than pose_gap_ms {max_gap_ns / 1e6:g}"
         )
-    check_way(before, after, source)
-    fraction = (stamp_ns - before.stamp_ns) / gap_ns
-    covariances = [pose.covariance for pose in (before, after) if pose.covariance.any()]
+    check_way(first, last, source)
+    _check_corner([*before[-2:-1], first, last, *after[1:2]][:3], source)
+    fraction = (stamp_ns - first.stamp_ns) / gap_ns
+    covariances = [pose.covariance for pose in (first, last) if pose.covariance.any()]
     covariance = np.zeros((3, 3))
     if covariances:
         covariance = (1 - fraction) * covariances[0] + fraction * covariances[-1]
-    T = interpolated(before.T_world_frame, after.T_world_frame, fraction)
+    T = interpolated(first.T_world_frame, last.T_world_frame, fraction)
     return TimedPose(stamp_ns, T, covariance)
 
 
 def check_way(first: TimedPose, second: TimedPose, source: str) -> None:
-    """Refuse two poses that nothing can have taken one after the other, as two publishers give them.
+    """Refuse two poses that nothing can have taken one after the other.
 
     Raises:
         CosenseError: they are too far apart for the time between them.
@@ -115,14 +124,39 @@ def check_way(first: TimedPose, second: TimedPose, source: str) -> None:
     apart_m = float(np.linalg.norm(T_first_second[:3, 3]))
     turn_rad = np.arccos(np.clip((np.trace(T_first_second[:3, :3]) - 1) / 2, -1.0, 1.0))
     gap_s = abs(second.stamp_ns - first.stamp_ns) / 1e9
-    if apart_m > _SCATTER_M + _MAX_SPEED_M_S * gap_s:
-        jump = f"{apart_m:.1f} m"
-    elif turn_rad > _MAX_TURN_RAD:
-        jump = f"{np.rad2deg(turn_rad):.0f} degrees"
-    else:
+    if apart_m > _scatter_m(first, second) + _MAX_SPEED_M_S * gap_s:
+        raise _jump(source, f"{apart_m:.1f} m", first, second)
+    if turn_rad > _MAX_TURN_RAD:
+        raise _jump(source, f"{np.rad2deg(turn_rad):.0f} degrees", first, second)
+
+
+def _check_corner(poses: Sequence[TimedPose], source: str) -> None:
+    """Refuse three poses, where there are as many, if the middle one is too far from the way of the others.
+
+    Raises:
+        CosenseError: nothing on a road accelerates like that.
+    """
+    if len(poses) < 3:
         return
-    raise CosenseError(
-        f"{source} jumps by {jump} from {seconds(first.stamp_ns)} to {seconds(second.stamp_ns)}: its "
+    first, middle, last = poses
+    to_middle_s = (middle.stamp_ns - first.stamp_ns) / 1e9
+    to_last_s = (last.stamp_ns - middle.stamp_ns) / 1e9
+    fraction = to_middle_s / (to_middle_s + to_last_s)
+    T = interpolated(first.T_world_frame, last.T_world_frame, fraction)
+    beside_m = float(np.linalg.norm(middle.T_world_frame[:3, 3] - T[:3, 3]))
+    if beside_m > _scatter_m(first, middle, last) + _MAX_ACCELERATION_M_S2 * to_middle_s * to_last_s / 2:
+        raise _jump(source, f"{beside_m:.1f} m", first, last)
+
+
+def _scatter_m(*poses: TimedPose) -> float:
+    """Return how far from its true place a pose may be."""
+    variance = max(float(np.trace(pose.covariance[:2, :2])) for pose in poses)
+    return _SCATTER_M + 3 * max(variance, 0.0) ** 0.5
+
+
+def _jump(source: str, by: str, first: TimedPose, last: TimedPose) -> CosenseError:
+    return CosenseError(
+        f"{source} jumps by {by} from {seconds(first.stamp_ns)} to {seconds(last.stamp_ns)}: its "
         "localisation jumps, or two publish"
     )
 

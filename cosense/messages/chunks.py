@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.messages.fields import MessageError, compact, expand
 
 MAX_LAYERS = 256
@@ -136,13 +137,14 @@ def split_chunks(chunks: bytes) -> Iterator[ChunkPlace]:
         body = start + _HEADER.size
         if body > len(chunks):
             raise MessageError(
-                f"chunk at byte {start} behind the boxes has {len(chunks) - start} bytes, "
+                f"chunk at byte {start} behind the boxes has {counted(len(chunks) - start, 'byte')}, "
                 f"a header takes {_HEADER.size}"
             )
         layer, coding, count, body_bytes = _HEADER.unpack_from(chunks, start)
         if body + body_bytes > len(chunks):
             raise MessageError(
-                f"chunk of layer {layer} is said to have {body_bytes} bytes, {len(chunks) - body} are left"
+                f"chunk of layer {layer} is said to have {counted(body_bytes, 'byte')}, "
+                f"{len(chunks) - body} are left"
             )
         yield ChunkPlace(layer, coding, count, body, body + body_bytes)
         start = body + body_bytes
@@ -162,13 +164,14 @@ def read_chunk(chunks: bytes, place: ChunkPlace, spec: LayerSpec, layer_cells: i
     if spec.dense:
         if count != layer_cells or position_bytes:
             raise MessageError(
-                f"{name} has {count} cells in {len(raw)} bytes, expected all {layer_cells} in {values_bytes}"
+                f"{name} has {counted(count, 'cell')} in {counted(len(raw), 'byte')}, "
+                f"expected all {layer_cells} in {values_bytes}"
             )
         cells = np.arange(count, dtype=np.int64)
     else:
         if not count <= position_bytes <= _MAX_VARINT_BYTES * count:
             raise MessageError(
-                f"{name} has {count} cells in {len(raw)} bytes, "
+                f"{name} has {counted(count, 'cell')} in {counted(len(raw), 'byte')}, "
                 f"expected {values_bytes + count} to {most_bytes}"
             )
         cells = np.cumsum(_read_varints(raw[:position_bytes], count, name) + 1) - 1
@@ -273,7 +276,7 @@ def _chunk(section: Section, spec: LayerSpec, start: int, size: int) -> bytes:
     coding, body = compact(positions + _packed(values, spec), _STRATEGIES)
     if len(body) > _MAX_U16:
         raise MessageError(
-            f"layer {section.layer} takes {len(body)} bytes in one chunk, the limit is {_MAX_U16}"
+            f"layer {section.layer} takes {counted(len(body), 'byte')} in one chunk, the limit is {_MAX_U16}"
         )
     return _HEADER.pack(section.layer, coding, size, len(body)) + body
 
@@ -314,7 +317,7 @@ def _read_varints(data: bytes, count: int, name: str) -> NDArray[np.int64]:
     starts = np.concatenate([[0], ends[:-1] + 1])
     if len(ends) != count or ends[-1] != len(octets) - 1 or np.max(ends - starts) >= _MAX_VARINT_BYTES:
         raise MessageError(
-            f"{name} has positions in {len(octets)} bytes, "
+            f"{name} has positions in {counted(len(octets), 'byte')}, "
             f"expected {count} varints of 1 to {_MAX_VARINT_BYTES} bytes"
         )
     places = np.arange(len(octets)) - np.repeat(starts, ends - starts + 1)

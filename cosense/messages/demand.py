@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.geometry.transforms import Matrix, invert
 from cosense.messages.envelope import Codec, PayloadKind, register
 from cosense.messages.fields import MAX_NAME_BYTES, MessageError, compact, expand, read_name, write_name
@@ -121,7 +122,7 @@ def decode_demand(payload: bytes, T_world_ego: Matrix, stamp_ns: int) -> DemandM
     row_bytes = (columns + 7) // 8
     raw = expand(payload[start + _HEADER.size :], coding, rows * row_bytes, "demand map")
     if len(raw) != rows * row_bytes:
-        raise MessageError(f"demand map has {len(raw)} bytes, expected {rows * row_bytes}")
+        raise MessageError(f"demand map has {counted(len(raw), 'byte')}, expected {rows * row_bytes}")
     octets = np.bitwise_xor.accumulate(np.frombuffer(raw, dtype=np.uint8).reshape(rows, row_bytes))
     wanted = np.unpackbits(octets, axis=1, count=columns).astype(np.bool_)
     x_max, y_max = (x_min + columns * edge) / 10, (y_min + rows * edge) / 10

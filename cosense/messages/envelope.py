@@ -39,6 +39,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.geometry.transforms import Matrix
 from cosense.messages.fields import (
     MAX_NAME_BYTES,
@@ -167,15 +168,18 @@ def encode(message: Message) -> bytes:
     sender = write_name(message.sender, "sender")
     pose = pose_numbers(message.T_world_agent, message.pose_covariance)
     if len(message.fingerprint) != FINGERPRINT_BYTES:
-        raise MessageError(f"fingerprint has {len(message.fingerprint)} bytes, expected {FINGERPRINT_BYTES}")
+        raise MessageError(
+            f"fingerprint has {counted(len(message.fingerprint), 'byte')}, expected {FINGERPRINT_BYTES}"
+        )
     limit_bytes = KINDS[message.kind].max_bytes
     if len(message.payload) > limit_bytes:
         raise MessageError(
-            f"payload has {len(message.payload)} bytes, the limit of {message.kind.name} is {limit_bytes}"
+            f"payload has {counted(len(message.payload), 'byte')}, "
+            f"the limit of {message.kind.name} is {limit_bytes}"
         )
     if len(message.signature) > MAX_SIGNATURE_BYTES:
         raise MessageError(
-            f"signature has {len(message.signature)} bytes, the limit is {MAX_SIGNATURE_BYTES}"
+            f"signature has {counted(len(message.signature), 'byte')}, the limit is {MAX_SIGNATURE_BYTES}"
         )
     body = pack(
         _BODY,
@@ -202,7 +206,7 @@ def decode(data: bytes) -> Message:
     """
     if not _FIXED_BYTES < len(data) <= MAX_MESSAGE_BYTES:
         raise MessageError(
-            f"message has {len(data)} bytes, expected {_FIXED_BYTES + 1} to {MAX_MESSAGE_BYTES}"
+            f"message has {counted(len(data), 'byte')}, expected {_FIXED_BYTES + 1} to {MAX_MESSAGE_BYTES}"
         )
     magic, version, number, flags = _PREFIX.unpack_from(data)
     if magic != MAGIC:
@@ -223,7 +227,7 @@ def decode(data: bytes) -> Message:
     sequence, stamp_ns, *numbers, fingerprint, payload_bytes = _BODY.unpack_from(data, start)
     if payload_bytes > KINDS[kind].max_bytes:
         raise MessageError(
-            f"payload is said to have {payload_bytes} bytes, "
+            f"payload is said to have {counted(payload_bytes, 'byte')}, "
             f"the limit of {kind.name} is {KINDS[kind].max_bytes}"
         )
     payload, signature = _read_payload(data, start + _BODY.size, payload_bytes, bool(flags & _FLAG_SIGNED))
@@ -245,13 +249,16 @@ def _read_payload(data: bytes, start: int, payload_bytes: int, signed: bool) -> 
     """Return payload and signature, which must fill the rest of the message exactly."""
     rest = len(data) - _CRC.size - start
     if payload_bytes + signed > rest:
-        raise MessageError(f"payload is said to have {payload_bytes} bytes, the message has {rest} left")
+        raise MessageError(
+            f"payload is said to have {counted(payload_bytes, 'byte')}, the message has {rest} left"
+        )
     end = start + payload_bytes
     signature_bytes = data[end] if signed else 0
     if signed and signature_bytes == 0:
         raise MessageError("signature is announced by the flags but has 0 bytes")
     if payload_bytes + signed + signature_bytes != rest:
         raise MessageError(
-            f"payload and signature have {payload_bytes} + {signature_bytes} bytes, the message has {rest}"
+            f"payload and signature have {payload_bytes} + {counted(signature_bytes, 'byte')}, "
+            f"the message has {rest}"
         )
     return bytes(data[start:end]), bytes(data[end + signed : end + signed + signature_bytes])

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cosense.errors import counted
 from cosense.messages.chunks import (
     LayerSpec,
     ReceivedLayer,
@@ -91,7 +92,8 @@ class FeaturesPayload:
                 raise MessageError(f"layer is {layer}, the model has {len(specs)}")
             if not 1 <= count <= cells_left[layer]:
                 raise MessageError(
-                    f"chunk of layer {layer} has {count} cells, expected 1 to {cells_left[layer]}: "
+                    f"chunk of layer {layer} has {counted(count, 'cell')}, "
+                    f"expected 1 to {cells_left[layer]}: "
                     f"all its chunks together have at most {layer_cells[layer]}"
                 )
             cells_left[layer] -= count
@@ -114,7 +116,9 @@ def encode_features(
         MessageError: no room for an empty payload, or something that the format cannot hold.
     """
     if room_bytes < EMPTY_FEATURES_BYTES:
-        raise MessageError(f"room of {room_bytes} bytes, an empty payload takes {EMPTY_FEATURES_BYTES}")
+        raise MessageError(
+            f"room of {counted(room_bytes, 'byte')}, an empty payload takes {EMPTY_FEATURES_BYTES}"
+        )
     if not (np.isfinite(ground_m) and abs(ground_m) <= MAX_GROUND_M):
         raise MessageError(f"ground is at {ground_m} m, expected within {MAX_GROUND_M} m")
     room_bytes = min(room_bytes, MAX_PAYLOAD_BYTES)
@@ -164,7 +168,7 @@ def truncate(message: bytes, budget_bytes: int) -> bytes:
     fitting = [cut for cut in cuts(whole.payload) if cut <= room_bytes]
     if not fitting:
         raise MessageError(
-            f"budget of {budget_bytes} bytes, an empty FEATURES message of '{whole.sender}' takes "
+            f"budget of {counted(budget_bytes, 'byte')}, an empty FEATURES message of '{whole.sender}' takes "
             f"{envelope_bytes(whole.sender) + EMPTY_FEATURES_BYTES}"
         )
     if fitting[-1] == len(whole.payload):
@@ -178,7 +182,9 @@ def truncate(message: bytes, budget_bytes: int) -> bytes:
 def _read_header(payload: bytes) -> tuple[float, int]:
     """Return the ground in metres and where the boxes end."""
     if len(payload) < EMPTY_FEATURES_BYTES:
-        raise MessageError(f"features have {len(payload)} bytes, expected at least {EMPTY_FEATURES_BYTES}")
+        raise MessageError(
+            f"features have {counted(len(payload), 'byte')}, expected at least {EMPTY_FEATURES_BYTES}"
+        )
     ground_cm, count = _HEADER.unpack_from(payload)
     if count > MAX_LATE_BOXES:
         raise MessageError(f"{count} late boxes announced, the limit is {MAX_LATE_BOXES}")

@@ -25,7 +25,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix, quaternion_of, transform_from_quaternion, wrap_angle
 
 MAX_NAME_BYTES = 32
@@ -96,10 +96,11 @@ def read_name(
     size = data[start] if start < len(data) else 0
     end = start + 1 + size
     if not least_bytes <= size <= MAX_NAME_BYTES:
-        raise MessageError(f"{what} has {size} bytes, expected {least_bytes} to {MAX_NAME_BYTES}")
+        raise MessageError(f"{what} has {counted(size, 'byte')}, expected {least_bytes} to {MAX_NAME_BYTES}")
     if end + bytes_behind > len(data):
         raise MessageError(
-            f"{len(data)} bytes, expected at least {end + bytes_behind}: its {what} has {size} bytes"
+            f"{counted(len(data), 'byte')}, expected at least {end + bytes_behind}: "
+            f"its {what} has {counted(size, 'byte')}"
         )
     try:
         name = bytes(data[start + 1 : end]).decode()
@@ -111,7 +112,9 @@ def read_name(
 
 def _check_name(name: str, size: int, what: str, least_bytes: int) -> None:
     if not least_bytes <= size <= MAX_NAME_BYTES:
-        raise MessageError(f"{what} has {size} bytes, expected {least_bytes} to {MAX_NAME_BYTES}: {name!r}")
+        raise MessageError(
+            f"{what} has {counted(size, 'byte')}, expected {least_bytes} to {MAX_NAME_BYTES}: {name!r}"
+        )
     if not name.isprintable():
         raise MessageError(f"{what} {name!r} has characters that cannot be printed")
 
@@ -272,7 +275,7 @@ def expand(data: bytes, coding: int, limit_bytes: int, what: str, window_bits: i
     except zlib.error as error:
         raise MessageError(f"{what} does not inflate: {error}") from None
     if len(raw) > limit_bytes:
-        raise MessageError(f"{what} inflates to more than {limit_bytes} bytes")
+        raise MessageError(f"{what} inflates to more than {counted(limit_bytes, 'byte')}")
     if stream.unused_data or not stream.eof:
-        raise MessageError(f"deflate stream of the {what} does not end with its {len(data)} bytes")
+        raise MessageError(f"deflate stream of the {what} does not end with its {counted(len(data), 'byte')}")
     return raw

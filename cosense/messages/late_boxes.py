@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.messages.fields import (
     LARGEST_CENTIMETRES,
     Logarithmic,
@@ -124,7 +125,9 @@ def decode_late_boxes(data: bytes, ground_m: float) -> LateBoxes:
     """
     count, rest = divmod(len(data), LATE_BOX_BYTES)
     if rest:
-        raise MessageError(f"late boxes have {len(data)} bytes, expected a multiple of {LATE_BOX_BYTES}")
+        raise MessageError(
+            f"late boxes have {counted(len(data), 'byte')}, expected a multiple of {LATE_BOX_BYTES}"
+        )
     if count > MAX_LATE_BOXES:
         raise MessageError(f"{count} late boxes, the limit is {MAX_LATE_BOXES}")
     records = np.frombuffer(data, dtype=_BOX)

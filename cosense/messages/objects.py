@@ -19,6 +19,7 @@ import struct
 
 import numpy as np
 
+from cosense.errors import counted
 from cosense.messages.envelope import Codec, PayloadKind, register
 from cosense.messages.fields import (
     LARGEST_CENTIMETRES,
@@ -77,13 +78,14 @@ def decode_objects(payload: bytes) -> Detections:
         MessageError: wrong length, too many boxes, a box without extent or an unknown class.
     """
     if len(payload) < COUNT_BYTES:
-        raise MessageError(f"objects have {len(payload)} bytes, expected at least {COUNT_BYTES}")
+        raise MessageError(f"objects have {counted(len(payload), 'byte')}, expected at least {COUNT_BYTES}")
     (count,) = struct.unpack_from("<H", payload)
     if count > MAX_OBJECTS:
-        raise MessageError(f"{count} objects announced, the limit is {MAX_OBJECTS}")
+        raise MessageError(f"{counted(count, 'object')} announced, the limit is {MAX_OBJECTS}")
     if len(payload) != COUNT_BYTES + count * BOX_BYTES:
         raise MessageError(
-            f"{count} objects need {COUNT_BYTES + count * BOX_BYTES} bytes, the payload has {len(payload)}"
+            f"payload has {counted(len(payload), 'byte')}, expected {COUNT_BYTES + count * BOX_BYTES} "
+            f"for {counted(count, 'object')}"
         )
     records = np.frombuffer(payload, dtype=_BOX, offset=COUNT_BYTES)
     labels = read_classes(records["label"], ObjectClass, "a box")

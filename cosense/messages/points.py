@@ -13,6 +13,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.messages.envelope import Codec, PayloadKind, register
 from cosense.messages.fields import (
     LARGEST_CENTIMETRES,
@@ -46,7 +47,7 @@ def encode_points(points: NDArray[np.float32]) -> bytes:
     """
     points = writable_points(points)
     if len(points) > MAX_POINTS:
-        raise MessageError(f"{len(points)} points, the limit is {MAX_POINTS}")
+        raise MessageError(f"{counted(len(points), 'point')}, the limit is {MAX_POINTS}")
     xyz_cm = to_centimetres(points[:, :3]).astype("<i2")
     intensity = write_fractions(points[:, 3], _INTENSITY_STEPS).astype(np.uint8)
     raw = xyz_cm.T.tobytes() + intensity.tobytes()
@@ -61,14 +62,16 @@ def decode_points(payload: bytes) -> NDArray[np.float32]:
         MessageError: wrong length, too many points, an unknown coding or data that does not unpack to them.
     """
     if len(payload) < HEADER_BYTES:
-        raise MessageError(f"points have {len(payload)} bytes, expected at least {HEADER_BYTES}")
+        raise MessageError(f"points have {counted(len(payload), 'byte')}, expected at least {HEADER_BYTES}")
     count, coding = _HEADER.unpack_from(payload)
     if count > MAX_POINTS:
         raise MessageError(f"{count} points announced, the limit is {MAX_POINTS}")
     expected_bytes = count * POINT_BYTES
     raw = expand(payload[HEADER_BYTES:], coding, expected_bytes, "cloud", WITH_HEADER)
     if len(raw) != expected_bytes:
-        raise MessageError(f"{count} points have {len(raw)} bytes, expected {expected_bytes}")
+        raise MessageError(
+            f"{counted(count, 'point')} in {counted(len(raw), 'byte')}, expected {expected_bytes}"
+        )
     xyz_cm = np.frombuffer(raw, dtype="<i2", count=3 * count).reshape(3, count)
     intensity = np.frombuffer(raw, dtype=np.uint8, offset=6 * count)
     return np.column_stack([xyz_cm.T / np.float32(100), intensity / np.float32(255)]).astype(np.float32)

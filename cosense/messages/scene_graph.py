@@ -41,6 +41,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.geometry.transforms import Matrix
 from cosense.messages.envelope import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
 from cosense.messages.fields import (
@@ -199,7 +200,7 @@ def decode_scene_graph(message: Message) -> SceneGraph:
     classes = read_classes(records["label"], NodeClass, "a node")
     ids, counts = np.unique(records["id"], return_counts=True)
     if (counts > 1).any():
-        raise MessageError(f"node id {ids[counts.argmax()]} comes {counts.max()} times")
+        raise MessageError(f"node id {ids[counts.argmax()]} comes {counted(counts.max(), 'time')}")
     return SceneGraph(
         agent_id=message.sender,
         stamp_ns=message.stamp_ns,
@@ -260,7 +261,9 @@ def transmitted(graph: SceneGraph, max_nodes: int = COARSE_NODES) -> tuple[Scene
 def _read(payload: bytes) -> NDArray:
     """Return the records of a GRAPH payload."""
     if len(payload) < HEADER_BYTES:
-        raise MessageError(f"a scene graph has {len(payload)} bytes, expected at least {HEADER_BYTES}")
+        raise MessageError(
+            f"a scene graph has {counted(len(payload), 'byte')}, expected at least {HEADER_BYTES}"
+        )
     _, flags, count = _HEADER.unpack_from(payload)
     if flags:
         raise MessageError(f"flags of a scene graph are {flags:#04x}, none is defined")
@@ -268,13 +271,17 @@ def _read(payload: bytes) -> NDArray:
         raise MessageError(f"{count} nodes announced, the limit is {MAX_NODES}")
     needed = HEADER_BYTES + count * NODE_BYTES
     if len(payload) != needed:
-        raise MessageError(f"{count} nodes need {needed} bytes, the payload has {len(payload)}")
+        raise MessageError(
+            f"payload has {counted(len(payload), 'byte')}, expected {needed} for {counted(count, 'node')}"
+        )
     return np.frombuffer(payload, dtype=_NODE, offset=HEADER_BYTES)
 
 
 def _check_ids(ids: NDArray[np.int64]) -> None:
     if len(np.unique(ids)) != len(ids):
-        raise MessageError(f"{len(ids)} nodes have {len(np.unique(ids))} different ids, expected unique ones")
+        raise MessageError(
+            f"{counted(len(ids), 'node')} have {len(np.unique(ids))} different ids, expected unique ones"
+        )
     if len(ids) and not 0 <= ids.min() <= ids.max() <= _LARGEST_ID:
         raise MessageError(f"ids are {ids.min()} to {ids.max()}, expected 0 to {_LARGEST_ID}")
 

@@ -42,6 +42,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.geometry.transforms import Matrix
 from cosense.messages.envelope import Codec, Message, PayloadKind, register
 from cosense.messages.fields import MessageError, pack, pose_numbers, pose_of, read_name, write_name
@@ -165,7 +166,9 @@ def decode_request(payload: bytes) -> Request:
         payload, Part.REQUEST, _REQUEST
     )
     if len(rest) % 2:
-        raise MessageError(f"node ids of a request have {len(rest)} bytes, expected an even number")
+        raise MessageError(
+            f"node ids of a request have {counted(len(rest), 'byte')}, expected an even number"
+        )
     ids = tuple(int(node) for node in np.frombuffer(rest, dtype="<u2"))
     request = Request(addressee, request_id, graph_id, max_points, deadline_ms, ids)
     _check_request(request)
@@ -197,18 +200,21 @@ def decode_reply(payload: bytes) -> Reply:
         MessageError: the bytes are none.
     """
     if len(payload) > MAX_REPLY_BYTES:
-        raise MessageError(f"a reply has {len(payload)} bytes, the limit is {MAX_REPLY_BYTES}")
+        raise MessageError(f"a reply has {counted(len(payload), 'byte')}, the limit is {MAX_REPLY_BYTES}")
     addressee, (request_id, graph_id), rest = _unpacked(payload, Part.REPLY, _REPLY)
     points: dict[int, NDArray[np.float64]] = {}
     at = 0
     while at < len(rest):
         if at + _REPLIED_NODE.size > len(rest):
-            raise MessageError(f"a reply ends with {len(rest) - at} bytes, expected a node of at least 4")
+            raise MessageError(
+                f"a reply ends with {counted(len(rest) - at, 'byte')}, expected a node of at least 4"
+            )
         node_id, count = _REPLIED_NODE.unpack_from(rest, at)
         at += _REPLIED_NODE.size
         if count > MAX_POINTS_PER_NODE or at + count * _POINT_BYTES > len(rest):
             raise MessageError(
-                f"node {node_id} is said to have {count} points; the reply has {len(rest) - at} bytes left, "
+                f"node {node_id} is said to have {counted(count, 'point')}; "
+                f"the reply has {counted(len(rest) - at, 'byte')} left, "
                 f"the limit is {MAX_POINTS_PER_NODE} points"
             )
         if node_id in points:
@@ -248,7 +254,7 @@ def decode_result(payload: bytes) -> Result:
     if code >= len(STATUSES):
         raise MessageError(f"status of a result is {code}, expected 0 to {len(STATUSES) - 1}")
     if len(rest) != (0 if code else _POSE.size):
-        raise MessageError(f"a result '{STATUSES[code]}' has {len(rest)} bytes of pose")
+        raise MessageError(f"a result '{STATUSES[code]}' has {counted(len(rest), 'byte')} of pose")
     if code:
         return Result(addressee, graph_id, peer_graph_id, STATUSES[code], inliers)
     T, covariance = pose_of(_POSE.unpack(rest))
@@ -268,11 +274,13 @@ def addressee_of(payload: bytes) -> str:
 
 def _check_request(request: Request) -> None:
     if not 1 <= request.max_points <= MAX_POINTS_PER_NODE:
-        raise MessageError(f"{request.max_points} points per node, expected 1 to {MAX_POINTS_PER_NODE}")
+        raise MessageError(
+            f"{counted(request.max_points, 'point')} per node, expected 1 to {MAX_POINTS_PER_NODE}"
+        )
     ids = request.node_ids
     if not 1 <= len(ids) <= MAX_REQUESTED_NODES or len(set(ids)) != len(ids):
         raise MessageError(
-            f"a request asks for {len(ids)} nodes, {len(set(ids))} different ones, "
+            f"a request asks for {counted(len(ids), 'node')}, {len(set(ids))} different ones, "
             f"expected 1 to {MAX_REQUESTED_NODES} different ones"
         )
     if not 0 <= min(ids) <= max(ids) <= 65535:

@@ -13,6 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import UInt8MultiArray
 
+from cosense.errors import counted
 from cosense.json_lines import LineWriter
 from cosense.nodes.ros import process
 
@@ -122,7 +123,7 @@ class ChannelLog:
         elif p95_ms > _LATE_MS:
             level, message = process.WARN, "is late itself"
         values = {"late itself ms, p50 / p95": f"{p50_ms:.1f} / {p95_ms:.1f}", "too much on its way": refused}
-        return process.status("channel", level, message, values)
+        return process.status("channel", "channel", level, message, values)
 
     def _link_status(self, link: tuple[str, str], period_s: float) -> DiagnosticStatus:
         counts = self._counts[link]
@@ -135,8 +136,8 @@ class ChannelLog:
             "delay ms, p50 / p95": f"{p50_ms:.1f} / {p95_ms:.1f}",
         }
         counts.new_bytes = 0
-        message = f"{counts.delivered} of {counts.offered} messages delivered"
-        return process.status(f"channel/{'/'.join(link)}", process.OK, message, values)
+        message = f"{counts.delivered} of {counted(counts.offered, 'message')} delivered"
+        return process.status(f"channel/{'/'.join(link)}", "channel", process.OK, message, values)
 
     def _write(self, transit: Transit, fate: dict[str, object]) -> None:
         if self._journal is not None:

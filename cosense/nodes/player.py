@@ -22,7 +22,7 @@ from std_msgs.msg import Float64
 
 from cosense import topics
 from cosense.data.dataset import CooperativeFrame
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.json_lines import LineWriter
 from cosense.nodes.player_parameters import (
     declare_bounded,
@@ -117,11 +117,11 @@ class PlayerNode(ManagedNode):
             else:
                 return
         if not played:
-            raise CosenseError(f"nothing to play: {passed_over} frames were passed over")
+            raise CosenseError(f"nothing to play: passed over {counted(passed_over, 'frame')}")
         self._wait_until_delivered()
         # The last answers are still on their way, but for frames that somebody was too slow for.
         self._spin_until(lambda: self._previous_ns not in self._awaited, _DELIVERY_S)
-        self.get_logger().info(f"played {played} frames, passed over {passed_over}")
+        self.get_logger().info(f"played {counted(played, 'frame')}, passed over {passed_over}")
 
     def _read_frames(self) -> Iterator[CooperativeFrame | CosenseError]:
         self._wait_until_active()

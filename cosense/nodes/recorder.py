@@ -20,7 +20,7 @@ from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from cosense import topics
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.nodes.ros import process
 from cosense.nodes.ros.lifecycle import ManagedNode
 
@@ -76,7 +76,9 @@ class RecorderNode(ManagedNode):
         self._writer.finish()
         self._writer = None
         self._file.close()
-        self.get_logger().info(f"recorded {self._count} messages of {len(self._channels)} topics")
+        self.get_logger().info(
+            f"recorded {counted(self._count, 'message')} of {counted(len(self._channels), 'topic')}"
+        )
 
     def _look_for_topics(self) -> None:
         """Subscribe to what is new."""

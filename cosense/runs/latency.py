@@ -18,6 +18,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cosense.errors import counted
 from cosense.json_lines import read_lines
 from cosense.runs.processes import TRACES
 
@@ -92,7 +93,7 @@ def latency_view(out: Path) -> Group:
     latency = read_latency(out)
     if latency is None:
         return Group()
-    lines = [Text(f"played {latency.played} frames, fused {latency.fused}")]
+    lines = [Text(f"played {counted(latency.played, 'frame')}, fused {latency.fused}")]
     lines += [Text(f"  {count} not fused: {reason}") for reason, count in latency.lost.most_common()]
     if not latency.stages_ms:
         return Group(*lines)

@@ -16,6 +16,7 @@ from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
 from cosense.cooperation.kinds import check_fusion, sent_kind
+from cosense.errors import counted
 from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
@@ -51,7 +52,7 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
     environment = ros_environment(out / "logs")
     here = f"{', '.join(only)} of " if only else ""
     console.print(
-        f"{here}{len(scenario.agents)} agents, ego '{scenario.ego}', "
+        f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
         f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
         highlight=False,
     )
@@ -163,7 +164,7 @@ class _Display:
         is_due = time.monotonic() - self._last_line_s > _PLAIN_LINE_S
         has_ended = not any(progress.running.values())
         if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
-            self._console.print(f"fused {progress.fused} frames: {text}", highlight=False)
+            self._console.print(f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False)
             self._last_line_s, self._last_count = time.monotonic(), progress.fused
 
 
@@ -177,7 +178,8 @@ def describe(progress: Progress) -> str:
     used = {peer["sender"] for peer in last["peers"] if peer["used_for"] not in ("nothing", "pose")}
     sent_bytes = sum(peer["bytes"] for peer in last["peers"]) + sum(last["request_bytes"].values())
     boxes = (
-        f"{last['mode']}, {len(last['boxes'])} boxes with {len(used)} peers, {sent_bytes / 1000:.1f} kB, "
+        f"{last['mode']}, {counted(len(last['boxes']), 'box')} with {counted(len(used), 'peer')}, "
+        f"{sent_bytes / 1000:.1f} kB, "
         f"{last['elapsed_ms']:.0f} ms"
     )
     if last["mode_reason"]:

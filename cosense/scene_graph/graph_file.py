@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from cosense.config import from_mapping, load_yaml
-from cosense.errors import CosenseError, read_file
+from cosense.errors import CosenseError, counted, read_file
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.messages.scene_graph import MAP_CLASSES, MAX_NODES, MAX_POSITION_M, NodeClass, SceneGraph
 from cosense.scene_graph.nodes import Nodes, graph_of
@@ -90,7 +90,8 @@ class GraphFile:
             raise ValueError(f"agent {self.agent!r} has characters that cannot be printed")
         if len(self.agent.encode()) > MAX_NAME_BYTES:
             raise ValueError(
-                f"agent has {len(self.agent.encode())} bytes, the limit is {MAX_NAME_BYTES}: '{self.agent}'"
+                f"agent has {counted(len(self.agent.encode()), 'byte')}, "
+                f"the limit is {MAX_NAME_BYTES}: '{self.agent}'"
             )
         if not 0 <= self.stamp_ns <= _MAX_STAMP_NS:
             raise ValueError(f"stamp_ns is {self.stamp_ns}, expected 0 to {_MAX_STAMP_NS}")

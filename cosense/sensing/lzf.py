@@ -1,4 +1,5 @@
 """LZF, the compression of `DATA binary_compressed` in PCD files (M. Lehmann's liblzf, format version 1).
+from cosense.errors import counted
 
 The stream is a row of tokens. With c the first byte of a token:
 
@@ -15,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+
+from cosense.errors import counted
 
 _LONGEST_RUN = 32
 _LONGEST_REPETITION = 264
@@ -50,7 +53,7 @@ def decompress(stream: bytes, expected_bytes: int) -> bytes:
                 distance = ((control & 31) << 8) + stream[following - 1] + 1
                 start = len(out) - distance
                 if start < 0:
-                    raise ValueError(f"byte {position} points {-start} bytes before the start")
+                    raise ValueError(f"byte {position} points {counted(-start, 'byte')} before the start")
                 if count <= distance:
                     out += out[start : start + count]
                 else:

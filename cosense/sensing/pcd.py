@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.errors import CosenseError, nearest, read_file
+from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.sensing import lzf
 
 logger = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ def _parse_fields(entries: dict[str, list[str]]) -> tuple[_Field, ...]:
     counts = _counts(entries, "COUNT", len(names), least=1) if "COUNT" in entries else [1] * len(names)
     types = [kind.upper() for kind in entries.get("TYPE", ["F"] * len(names))]
     if len(types) != len(names):
-        raise _Broken(f"TYPE has {len(types)} entries for {len(names)} FIELDS")
+        raise _Broken(f"TYPE has {counted(len(types), 'entry')} for {len(names)} FIELDS")
     fields: list[_Field] = []
     offset_bytes, column = 0, 0
     for name, kind, size, count in zip(names, types, sizes, counts, strict=True):
@@ -234,7 +234,7 @@ def _counts(entries: dict[str, list[str]], key: str, length: int, least: int) ->
     """Return the integers of one header line."""
     words = entries[key]
     if len(words) != length:
-        raise _Broken(f"{key} has {len(words)} entries, expected {length}")
+        raise _Broken(f"{key} has {counted(len(words), 'entry')}, expected {length}")
     for word in words:
         # Eighteen digits exceed every real count, and do not yet overflow 64 bits.
         if not (word.isdecimal() and word.isascii() and len(word) <= 18 and int(word) >= least):
@@ -327,5 +327,7 @@ def _from_text(words: list[bytes], dtype: np.dtype) -> NDArray:
             return values.astype(dtype)
     limits = np.iinfo(dtype)
     if not ((values >= limits.min) & (values <= limits.max)).all():
-        raise ValueError(f"some do not fit into {dtype.itemsize} bytes of type {dtype.kind.upper()}")
+        raise ValueError(
+            f"some do not fit into {counted(dtype.itemsize, 'byte')} of type {dtype.kind.upper()}"
+        )
     return values.astype(dtype)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.simulation.masts import rank_masts
 from cosense.simulation.scenes.families import FAMILIES, build_scene
 from cosense.simulation.stage import Cameras, SimulatedFrame, Stage
@@ -51,7 +51,8 @@ def simulate(
     scene = build_scene(family, rng)
     if not 0 <= infrastructure <= len(scene.masts):
         raise CosenseError(
-            f"infrastructure={infrastructure}: scene {family} {seed} has room for {len(scene.masts)} units"
+            f"infrastructure={infrastructure}: "
+            f"scene {family} {seed} has room for {counted(len(scene.masts), 'unit')}"
         )
     traffic = Traffic.start(scene, rng, vehicles, float(rng.uniform(*_WARM_UP_S)))
     masts = rank_masts(scene, traffic)[:infrastructure]

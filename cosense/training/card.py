@@ -11,6 +11,7 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
+from cosense.errors import counted
 from cosense.training.tasks.base import Task
 
 _WIDTH = 118
@@ -34,7 +35,8 @@ def write_card(
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in {**facts, **figures}.items())
     how = (
         f"{task.summary()} Trained {elapsed_s / 60:.0f} minutes on {config.device} with "
-        f"{torch.get_num_threads()} threads and seed {config.seed}; cosense {cosense.__version__}, torch "
+        f"{counted(torch.get_num_threads(), 'thread')} and seed {config.seed}; "
+        f"cosense {cosense.__version__}, torch "
         f"{torch.__version__}."
     )
     (out / "card.md").write_text(

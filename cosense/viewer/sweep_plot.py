@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from cosense.errors import counted
 from cosense.evaluation.sweep.curves import AXES, GRID_AXES, line_of
 from cosense.evaluation.sweep.lockstep import Point
 from cosense.evaluation.sweep.results import TOLERATED_LOSS
@@ -244,7 +245,7 @@ def _draw_title(figure: Figure, content: Mapping[str, Any], height: float) -> No
     data = content["dataset"]
     parts = [
         ", ".join(content["models"]),
-        f"{Path(data['path']).name} ({data['split']}), {content['frames']} frames",
+        f"{Path(data['path']).name} ({data['split']}), {counted(content['frames'], 'frame')}",
         f"protocol {content['protocol']}",
     ]
     budgets = {point["budget_bytes"] for point in content["points"] if point["budget_bytes"]}

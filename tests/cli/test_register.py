@@ -251,7 +251,7 @@ def test_graphs_of_another_front_end(tmp_path: Path) -> None:
     assert values["inliers"] == [[index, len(POLES) - 1 - index] for index in range(len(POLES))]
     result = register(a, b, "--descriptors", "triplets", "--out", tmp_path / "both.png")
     assert result.exit_code == 0, result.output
-    assert "1 nodes have labels that are unknown here: 'Dragon' (1)" in result.output
+    assert "labels that are unknown here, of 1 node: 'Dragon' (1)" in result.output
     assert imread(tmp_path / "both.png").shape[2] in (3, 4)
 
 

@@ -265,7 +265,7 @@ def test_test_frames_without_files_are_left_out_and_noted(tree):
     assert len(dataset) == FRAMES
     assert info.problems == []
     assert info.frames_per_split == {"val": 1, "test": 0, "all": FRAMES}
-    assert "1 listed pairs have no files (the test split is not released)" in info.notes
+    assert "no files of 1 listed pair (the test split is not released)" in info.notes
     with pytest.raises(CosenseError, match="split 'test' has no complete frame"):
         open_dataset(tree, split="test")
 
@@ -274,7 +274,7 @@ def test_a_cloud_that_is_missing_leaves_the_pair_out_and_is_named(tree):
     (tree / "infrastructure-side/velodyne/100002.pcd").unlink()
     dataset = open_dataset(tree)
     assert [dataset[i].frame_id for i in range(len(dataset))] == ["000000", "000001", "000003"]
-    assert dataset.info().problems == ["infrastructure-side/velodyne: 1 of 1 files missing: 100002.pcd"]
+    assert dataset.info().problems == ["infrastructure-side/velodyne: 1 of 1 file missing: 100002.pcd"]
 
 
 def test_a_part_that_was_never_unpacked_is_named_at_once(tree):

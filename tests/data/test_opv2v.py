@@ -9,12 +9,15 @@ import pytest
 import yaml
 
 from cosense.data import open_dataset
+from cosense.data.files import Unreadable, read_yaml
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_points
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import write_pcd
+from cosense.simulation.opv2v_writer import write_opv2v
+from tests.simulation.hand_made import make_frames
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +133,7 @@ def test_left_handed_files_become_right_handed_frames(tmp_path):
         tmp_path / "s" / "7", "000002", [100.0, 50.0, 2.0, 0.0, 0.0, 0.0], {9: _vehicle(110, 53, 30)}
     )
     frame = open_dataset(tmp_path)[0]
-    np.testing.assert_allclose(frame.ego.points, [[1, -2, 3, 0.5]])
+    np.testing.assert_allclose(frame.ego.points, [[1, -2, 3, 0]])
     np.testing.assert_allclose(frame.ego.T_world_agent[:3, 3], [100, -50, 2])
     np.testing.assert_allclose(frame.ego.objects.boxes, [[10, -3, -1.25, 4, 2, 1.5, -np.pi / 6]], atol=1e-12)
     assert list(frame.ego.objects.ids) == ["9"]
@@ -168,6 +171,121 @@ def test_an_agent_that_lacks_a_moment_is_left_out_of_it_and_reported(tmp_path):
     assert dataset.info(verify=True).problems == ["s/2: 2 of 4 files missing: 000000.pcd, 000000.yaml"]
 
 
+@pytest.mark.parametrize("ending", ["pcd", "yaml"])
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_an_agent_with_half_of_its_files_is_left_out_and_the_frame_stays(
+    tmp_path, caplog, ending: str, is_empty: bool
+):
+    """Kind: files of one participant are missing, or empty after an interrupted copy."""
+    for agent in ("1", "2", "-1"):
+        _write_agent(tmp_path / "s" / agent, "000000", [0.0] * 6, {agent: _vehicle(10, 0)})
+    path = tmp_path / "s" / "2" / f"000000.{ending}"
+    if is_empty:
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    dataset = open_dataset(tmp_path)
+    assert list(dataset[0].agents) == ["1", "-1"]
+    note = "1 time an agent is left out of a moment because .pcd or .yaml is missing or empty, first beside"
+    assert note in "".join(dataset.info().notes)
+    assert note in caplog.text
+    assert dataset.info(verify=True).problems == [
+        f"s/2: 1 of 2 files missing{' or empty (1)' if is_empty else ''}: 000000.{ending}"
+    ]
+
+
+def test_frames_whose_ego_has_half_of_its_files_are_not_used_and_counted(tmp_path):
+    """Kind: as above, of the agent without which there is no frame."""
+    for stamp in ("000000", "000002"):
+        for agent in ("1", "2"):
+            _write_agent(tmp_path / "s" / agent, stamp, [0.0] * 6)
+    (tmp_path / "s" / "1" / "000002.yaml").write_bytes(b"")
+    dataset = open_dataset(tmp_path)
+    assert [dataset[i].frame_id for i in range(len(dataset))] == ["s/000000"]
+    assert "1 time" in dataset.info().notes[-1]
+
+
+FOREIGN = {
+    "a tuple": ("!!python/tuple [0.5, 2]", [0.5, 2]),
+    "an ordered mapping": ("!!python/object/apply:collections.OrderedDict [[[a, 1]]]", {"a": 1}),
+    "a number of numpy": (
+        "!!python/object/apply:numpy.core.multiarray.scalar\n"
+        "- !!python/object/apply:numpy.dtype\n"
+        "  args: [f8, false, true]\n"
+        "  state: !!python/tuple [3, <, null, null, null, -1, -1, 0]\n"
+        "- !!binary |\n  AAAAAAAABEA=\n",
+        2.5,
+    ),
+    "an array of numpy": (
+        "!!python/object/apply:numpy._core.multiarray._reconstruct\n"
+        "args: [!!python/name:numpy.ndarray '', !!python/tuple [0], !!binary Yg==]\n"
+        "state: !!python/tuple\n"
+        "- 1\n"
+        "- !!python/tuple [2, 1]\n"
+        "- !!python/object/apply:numpy.dtype\n"
+        "  args: [i4, false, true]\n"
+        "  state: !!python/tuple [3, '>', null, null, null, -1, -1, 0]\n"
+        "- false\n"
+        "- !!binary |\n  AAAABwAAAAg=\n",
+        [[7], [8]],
+    ),
+    "an object that is not known": ("!!python/object:carla.Vector3D {x: 1}", None),
+    "a call": ("!!python/object/apply:os.system [touch never]", None),
+    "an array of objects": ("!!python/object/apply:numpy.core.multiarray.scalar [1, 2]", None),
+    "a tag of nobody": ("!vehicle {x: 1}", None),
+}
+
+
+@pytest.mark.parametrize("given", FOREIGN)
+def test_objects_of_python_in_yaml_are_read_as_numbers_or_hurt_only_where_they_are_needed(
+    tmp_path, monkeypatch, given: str
+):
+    """Kind: YAML that PyYAML has dumped with whatever the program had at hand."""
+    monkeypatch.chdir(tmp_path)
+    text, expected = FOREIGN[given]
+    folder = tmp_path / "s" / "1"
+    _write_agent(folder, "000000", [1.0, 0, 0, 0, 0, 0], {9: _vehicle(11, 0)})
+    path = folder / "000000.yaml"
+    indented = text.replace("\n", "\n  ")
+    path.write_text(f"predicted_ego_pos: {indented}\n{path.read_text()}")
+    assert open_dataset(tmp_path)[0].ground_truth.boxes[0, 0] == 10
+    value = read_yaml(path)["predicted_ego_pos"]
+    assert value == expected if expected is not None else isinstance(value, Unreadable)
+    path.write_text(f"vehicles: {indented}\nlidar_pose: [0, 0, 0, 0, 0, 0]\n")
+    if expected is None:
+        with pytest.raises(
+            CosenseError, match=r"000000\.yaml: 'vehicles' is an object .*; write plain numbers"
+        ):
+            open_dataset(tmp_path)[0]
+    assert not (tmp_path / "never").exists()
+
+
+def test_what_numpy_and_yaml_really_write_is_read(tmp_path):
+    """Kind: as above, with the tags of the numpy that is installed."""
+    content = {"a": np.float64(0.1), "b": np.arange(6.0).reshape(2, 3), "c": (1, "x"), "d": np.bool_(True)}
+    (tmp_path / "a.yaml").write_text(yaml.dump(content))
+    read = read_yaml(tmp_path / "a.yaml")
+    assert read == {"a": 0.1, "b": [[0, 1, 2], [3, 4, 5]], "c": [1, "x"], "d": True}
+
+
+def test_intensities_of_carla_are_zero_and_those_of_our_own_simulator_stay(tmp_path):
+    """Kind: a channel that says nothing of what it is named after."""
+    frames = make_frames(1)
+    write_opv2v(frames, tmp_path / "own")
+    (scenario,) = (path for path in (tmp_path / "own").glob("*/*") if path.is_dir())
+    for path in (tmp_path / "own", scenario):
+        own = open_dataset(path)
+        assert own[0].ego.points[:, 3].any()
+        assert not own.info().notes
+    (tmp_path / "own" / "cosense.json").unlink()
+    bare = open_dataset(tmp_path / "own")
+    assert not any(agent.points[:, 3].any() for agent in bare[0].agents.values())
+    assert len(bare[0].ego.points) == len(own[0].ego.points)
+    assert "intensities are 0: those of CARLA depend on the range" in bare.info().notes[0]
+    _write_agent(tmp_path / "real" / "s" / "0", "000001", np.eye(4).tolist())
+    assert open_dataset(tmp_path / "real")[0].ego.points[0, 3] == 0.5
+
+
 def test_matrix_poses_are_v2v4real(tmp_path):
     pose = np.eye(4)
     pose[:3, 3] = [5, 1, 0]
@@ -202,8 +320,6 @@ def test_bad_trees_are_refused_with_the_file_and_the_cure(tmp_path):
         open_dataset(tmp_path, async_frames=1)
     (scenario / "2").mkdir()
     write_pcd(scenario / "2" / "000000.pcd", np.zeros((1, 4), dtype=np.float32))
-    with pytest.raises(CosenseError, match=r"2/000000\.yaml: no such file"):
-        open_dataset(tmp_path)[0]
     (scenario / "2" / "000000.yaml").write_text("{lidar_pose: [1, 2], vehicles: {}}\n")
     with pytest.raises(CosenseError, match=r"2/000000\.yaml: not as OPV2V"):
         open_dataset(tmp_path)[0]

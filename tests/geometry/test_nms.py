@@ -94,7 +94,7 @@ def test_no_boxes():
     ("boxes", "scores", "threshold", "message"),
     [
         ([[0, 0, 0, 4, 2, 2, math.nan]], [1], 0.1, "row 0 of boxes"),
-        ([[0, 0, 0, 4, 2, 2, 0]], [1, 2], 0.1, "1 boxes, but 2 scores"),
+        ([[0, 0, 0, 4, 2, 2, 0]], [1, 2], 0.1, "1 box, but 2 scores"),
         ([[0, 0, 0, 4, 2, 2, 0]] * 2, [1, math.nan], 0.1, "score 1 is NaN"),
         ([[0, 0, 0, 4, 2, 2, 0]], [1], 1.5, "iou_threshold is 1.5"),
         ([[0, 0, 0, 4, 2, 2, 0]], [1], math.nan, "iou_threshold is nan"),

@@ -149,7 +149,7 @@ def packed(raw: bytes, header: bytes = GOLDEN[:11]) -> bytes:
         (GOLDEN[:8] + b"\x00" + GOLDEN[9:], "2 x 3 cells of 0 dm"),
         (GOLDEN[:9] + b"\x00" + GOLDEN[10:], "0 x 3 cells of 32 dm"),
         (GOLDEN[:11] + b"\x02" + GOLDEN[12:], "coding of the demand map is 2, expected 0 or 1"),
-        (GOLDEN[:-1], "demand map has 1 bytes, expected 2"),
+        (GOLDEN[:-1], "demand map has 1 byte, expected 2"),
         (GOLDEN + b"\x00", "demand map has 3 bytes, expected 2"),
         (GOLDEN[:11] + b"\x01\xff", "demand map does not inflate"),
         (packed(bytes(10_000_000)), "inflates to more than 2 bytes"),

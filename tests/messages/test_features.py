@@ -308,7 +308,7 @@ BODY = GOLDEN_CHUNK[6:]
         (struct.pack("<hH", 0, 513), "513 late boxes announced, the limit is 512"),
         (GOLDEN[:16], "1 late boxes end at byte 17, the payload has 16"),
         (GOLDEN[:14] + b"\x0a" + GOLDEN[15:], "class of a late box is 10"),
-        (GOLDEN + b"\x00", "chunk at byte 12 behind the boxes has 1 bytes, a header takes 6"),
+        (GOLDEN + b"\x00", "chunk at byte 12 behind the boxes has 1 byte, a header takes 6"),
         (GOLDEN[:-1], "said to have 6 bytes, 5 are left"),
         (chunk(BODY, layer=1), "layer is 1, the model has 1"),
         (chunk(BODY, count=0), "has 0 cells, expected 1 to 600: all its chunks together have at most 600"),
@@ -336,7 +336,7 @@ def test_faults_are_named(payload, complaint):
 @pytest.mark.parametrize(
     ("payload", "complaint"),
     [
-        (chunk(bytes(3), layer=4, count=1), "has 1 cells in 3 bytes, expected all 40 in 3"),
+        (chunk(bytes(3), layer=4, count=1), "has 1 cell in 3 bytes, expected all 40 in 3"),
         (chunk(bytes(119), layer=4, count=40), "has 40 cells in 119 bytes, expected all 40 in 120"),
         (chunk(bytes(121), layer=4, count=40), "has 40 cells in 121 bytes, expected all 40 in 120"),
         (chunk(b"\x01\x00\x00\x00\x7e", layer=2, count=1), "values that are not finite"),

@@ -74,7 +74,7 @@ def test_names_come_back_with_the_offset_behind_them(name, rest):
     written = write_name(name, "agent", least_bytes=0)
     data = b"--" + written + rest
     assert read_name(data, 2, "agent", 0, len(rest)) == (name, 2 + len(written))
-    with pytest.raises(MessageError, match=f"its agent has {len(written) - 1} bytes"):
+    with pytest.raises(MessageError, match=f"its agent has {len(written) - 1} byte"):
         read_name(data, 2, "agent", 0, len(rest) + 1)
 
 

@@ -75,10 +75,10 @@ def test_the_best_boxes_are_kept_when_there_are_too_many():
 @pytest.mark.parametrize(
     ("payload", "complaint"),
     [
-        (b"\x01", "objects have 1 bytes"),
+        (b"\x01", "objects have 1 byte"),
         (struct.pack("<H", 513) + bytes(513 * 17), "513 objects announced, the limit is 512"),
-        (GOLDEN[:-1], "1 objects need 19 bytes, the payload has 18"),
-        (GOLDEN + b"\x00", "1 objects need 19 bytes, the payload has 20"),
+        (GOLDEN[:-1], "payload has 18 bytes, expected 19 for 1 object"),
+        (GOLDEN + b"\x00", "payload has 20 bytes, expected 19 for 1 object"),
         (GOLDEN[:-1] + b"\x0a", "class of a box is 10, expected 0 to 9"),
         (GOLDEN[:8] + b"\x00\x00" + GOLDEN[10:], "length, width or height 0"),
     ],

@@ -40,7 +40,7 @@ def test_streams_by_hand(stream, expected):
         (b"\x02ab", 3, "middle of a token"),
         (b"\x02abc\x20", 6, "middle of a token"),
         (b"\x02abc\xe0\x01", 13, "middle of a token"),
-        (b"\x02abc\x20\x03", 6, "byte 4 points 1 bytes before the start"),
+        (b"\x02abc\x20\x03", 6, "byte 4 points 1 byte before the start"),
         (b"\x02abc", 4, "3 bytes, not 4"),
         (b"\x02abc", 2, "3 bytes, not 2"),
         (b"", 1, "0 bytes, not 1"),

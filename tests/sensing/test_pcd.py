@@ -309,7 +309,7 @@ def test_a_broken_header_is_one_error(tmp_path, replaced, message):
             pcd_bytes([*columns_of(POINTS)[:3], ("intensity", "U1", [1, 2, 3])], "ascii").replace(
                 b".0 3\n", b".0 300\n"
             ),
-            "do not fit into 1 bytes of type U",
+            "do not fit into 1 byte of type U",
         ),
         (pcd_bytes([*columns_of(POINTS)[:3], ("rgb", "U1", [1, 2, 3])]), "field 'rgb' has SIZE 1"),
         (pcd_bytes(columns_of(POINTS))[:-1], "which takes 48 bytes, but 47 are there"),

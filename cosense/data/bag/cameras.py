@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cosense.data.bag import message_types
 from cosense.data.bag.agent_topics import AgentTopics, agents_of
 from cosense.data.bag.file import BagFile
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 
 _COMPRESSED = "/compressed"
 _TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "rgba8": cv2.COLOR_RGBA2RGB}
@@ -99,7 +99,9 @@ def _decompressed(message: Any) -> NDArray[np.uint8]:
     data = np.frombuffer(message.data, dtype=np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
-        raise CosenseError(f"image of format '{message.format}' with {len(data)} bytes cannot be decoded")
+        raise CosenseError(
+            f"image of format '{message.format}' with {counted(len(data), 'byte')} cannot be decoded"
+        )
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -114,8 +116,9 @@ def _raw(message: Any) -> NDArray[np.uint8]:
         pixels = rows[:, : message.width * channels].reshape(message.height, message.width, channels)
     except ValueError as error:
         raise CosenseError(
-            f"image of {message.width} x {message.height} pixels, rows of {message.step} bytes, has "
-            f"{len(message.data)} bytes: {error}"
+            f"image of {message.width} x {message.height} pixels, "
+            f"rows of {counted(message.step, 'byte')}, has "
+            f"{counted(len(message.data), 'byte')}: {error}"
         ) from None
     pixels = np.ascontiguousarray(pixels)
     return pixels if encoding == "rgb8" else np.asarray(cv2.cvtColor(pixels, _TO_RGB[encoding]), np.uint8)

@@ -80,7 +80,7 @@ class BagDataset(Dataset):
             )
         if not self._frames:
             raise CosenseError(
-                f"{path}: has no frame that can be used: {'; '.join(self._notes)}; other poses are chosen "
+                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); other poses are chosen "
                 "with --pose AGENT=TOPIC"
             )
         for note in self._notes:

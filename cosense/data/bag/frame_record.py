@@ -18,7 +18,7 @@ import numpy as np
 import cosense
 from cosense.config import from_mapping
 from cosense.data.dataset import NO_LABELS, CooperativeFrame
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.frame import AgentKind
 
@@ -37,7 +37,7 @@ class CameraRecord:
 
     def __post_init__(self) -> None:
         if len(self.transform) != 16:
-            raise ValueError(f"transform has {len(self.transform)} numbers, expected 16")
+            raise ValueError(f"transform has {counted(len(self.transform), 'number')}, expected 16")
 
     @property
     def T_camera_agent(self) -> Matrix:

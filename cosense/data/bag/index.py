@@ -24,7 +24,7 @@ from cosense.data.bag.frame_record import FrameRecord, record_from_text
 from cosense.data.bag.poses import PoseTrack, TransformTree, timeline_of
 from cosense.data.bag.timeline import Moment, Timeline, passes_of, with_turns
 from cosense.data.dataset import NO_LABELS
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.timed_pose import TimedPose, seconds
 from cosense.topics import FRAME, points_topic
 
@@ -178,8 +178,8 @@ class _WithoutPose:
         for agent_id, clouds in self._clouds.items():
             (moment, reason), count = next(iter(clouds.items())), len(self._index.clouds(agent_id))
             yield (
-                f"clouds of '{agent_id}' without a pose, left out: {len(clouds)} of {count}, the first of "
-                f"{seconds(moment.stamp_ns)}: {reason}"
+                f"not used: {len(clouds)} of {counted(count, 'cloud')} of '{agent_id}' without a pose, the "
+                f"first of {seconds(moment.stamp_ns)}: {reason}"
             )
 
 
@@ -197,7 +197,9 @@ def frames_of(index: BagIndex) -> tuple[list[BagFrame], list[str]]:
         notes += _notes_on_partners(index, frames)
     unlabelled = sum(frame.labels is None for frame in frames)
     if index.ground_truth is not None and unlabelled:
-        notes.append(f"{unlabelled} frames have no ground truth of that moment in {index.ground_truth}")
+        notes.append(
+            f"no ground truth in {index.ground_truth} at the moment of {counted(unlabelled, 'frame')}"
+        )
     return frames, notes
 
 
@@ -221,7 +223,7 @@ def _recorded(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
             labels = _labels(index, clouds[record.ego_id]) if is_labelled else None
             yield BagFrame(record.frame_id + again, record.sequence, clouds, labels, record)
     if lost:
-        notes.append(f"{lost} clouds that {FRAME} names, or their poses, are not in the bag")
+        notes.append(f"not in the bag: {counted(lost, 'cloud')} that {FRAME} names, or the pose")
     notes.extend(without_pose.notes())
 
 
@@ -271,11 +273,11 @@ def _in_order(index: BagIndex, agent_id: str, notes: list[str]) -> Iterator[tupl
         previous = number, cloud
         yield number, cloud
     if twice["the same"]:
-        notes.append(f"clouds of '{agent_id}' that were recorded twice: {twice['the same']}, used once")
+        notes.append(f"used once: {counted(twice['the same'], 'cloud')} of '{agent_id}' recorded twice")
     if twice["another"]:
         notes.append(
-            f"clouds of '{agent_id}' with the stamp of another one but other points, left out: "
-            f"{twice['another']}; several sensors on {index.agents[agent_id].points}, or no stamps?"
+            f"not used: {counted(twice['another'], 'cloud')} of '{agent_id}' with the stamp of another one "
+            f"but other points: several sensors on {index.agents[agent_id].points}, or no stamps?"
         )
 
 
@@ -312,10 +314,10 @@ def _notes_on_partners(index: BagIndex, frames: list[BagFrame]) -> Iterator[str]
         yield from clocks
         there = sum(agent_id in frame.clouds for frame in frames)
         if there < len(frames) and not clocks:
+            when = "" if there else f"; its clouds are {span(theirs)}, the ego's {span(own)}"
             yield (
-                f"'{agent_id}' is in {there} of {len(frames)} frames: in the others no cloud with a pose "
-                f"within tolerance_ms {index.options.tolerance_ms:g} of the ego's; its clouds are "
-                f"{span(theirs)}, the ego's {span(own)}"
+                f"'{agent_id}' is in {there} of {len(frames)} frames: it has no cloud with a pose within "
+                f"tolerance_ms {index.options.tolerance_ms:g} of the ego's in the others{when}"
             )
 
 

@@ -43,11 +43,10 @@ class PoseTrack:
             CosenseError: it is not known, and why.
         """
         before, after = self.timeline.around(moment, lambda entry: self._read(entry) is not None)
-        return _pose_between((self._of(before), self._of(after)), moment, max_gap_ns, f"'{self._topic}'")
+        return _pose_between(self._of(before), self._of(after), moment, max_gap_ns, f"'{self._topic}'")
 
-    def _of(self, indices: list[int]) -> list[TimedPose]:
-        poses = (self._read(self.timeline.values[index]) for index in indices)
-        return [pose for pose in poses if pose is not None]
+    def _of(self, stamps: list[list[Entry]]) -> list[list[TimedPose]]:
+        return [[pose for entry in entries if (pose := self._read(entry)) is not None] for entries in stamps]
 
     def _read(self, entry: Entry) -> TimedPose | None:
         """Return the pose of a message, None if it is not valid."""
@@ -159,9 +158,8 @@ class TransformTree:
             if self._moves(edge):
                 timeline = self._moving[edge]
                 before, after = timeline.around(moment)
-                pair = ([timeline.values[i] for i in before], [timeline.values[i] for i in after])
                 source = f"transform '{edge[1]}' -> '{edge[0]}'"
-                T = _pose_between(pair, moment, max_gap_ns, source).T_world_frame @ T
+                T = _pose_between(before, after, moment, max_gap_ns, source).T_world_frame @ T
             else:
                 T = self._static[edge] @ T
         return T
@@ -174,18 +172,22 @@ def timeline_of(entries: Sequence[Entry]) -> Timeline[Entry]:
 
 
 def _pose_between(
-    pair: tuple[list[TimedPose], list[TimedPose]], moment: Moment, max_gap_ns: int, source: str
+    before: list[list[TimedPose]],
+    after: list[list[TimedPose]],
+    moment: Moment,
+    max_gap_ns: int,
+    source: str,
 ) -> TimedPose:
     """Return the pose at a moment by those before and after it; of several at one stamp the first counts.
 
     Raises:
         CosenseError: it is not known, or several at one stamp contradict each other.
     """
-    for poses in pair:
+    for poses in (*before[-1:], *after[:1]):
         for other in poses[1:]:
             check_way(poses[0], other, source)
-    before, after = (poses[0] if poses else None for poses in pair)
-    return pose_between(before, after, moment.stamp_ns, max_gap_ns, source)
+    first_before, first_after = ([poses[0] for poses in side] for side in (before, after))
+    return pose_between(first_before, first_after, moment.stamp_ns, max_gap_ns, source)
 
 
 def _name(frame: str) -> str:

@@ -13,7 +13,7 @@ publishers. `passes_of` tells these from a recording that starts again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -66,28 +66,30 @@ def passes_of(stamps_ns: Sequence[int]) -> NDArray[np.int64]:
     Args:
         stamps_ns: time of measurement of each message, in the order of the recording.
     """
-    stamps = np.asarray(stamps_ns, dtype=np.int64)
+    stamps = [int(stamp) for stamp in stamps_ns]
     passes = np.zeros(len(stamps), dtype=np.int64)
     start, high = 0, -(2**62)
-    for index, stamp in enumerate(stamps.tolist()):
-        if stamp < high and _starts_again(stamps, start, index, high):
+    for index, stamp in enumerate(stamps):
+        if index and stamp < stamps[index - 1] and _starts_again(stamps, start, index, high):
             passes[index:] += 1
             start, high = index, stamp
         high = max(high, stamp)
     return passes
 
 
-def _starts_again(stamps: NDArray[np.int64], start: int, index: int, high: int) -> bool:
+def _starts_again(stamps: Sequence[int], start: int, index: int, high: int) -> bool:
     """Return whether a new pass begins at `index`, where stamps have stepped back from `high`."""
-    end = index
-    while end < len(stamps) and stamps[end] <= high:
-        end += 1
-    behind = stamps[index:end]
     back_ns = high - stamps[index]
     if back_ns >= _JUMP_NS:
-        return len(behind) > 1 or end == len(stamps)
-    overtaken = np.count_nonzero(stamps[start:index] > stamps[index])
-    return bool(2 * (behind.max() - behind[0]) >= back_ns and 2 * overtaken >= len(behind))
+        return all(stamp <= high for stamp in stamps[index : index + 2])
+    end = index + 1
+    while end < len(stamps) and stamps[end - 1] <= stamps[end] <= high:
+        end += 1
+    if 2 * (stamps[end - 1] - stamps[index]) < back_ns:
+        return False
+    count = end - index
+    overtaken = sum(stamp > stamps[index] for stamp in stamps[max(start, index - 2 * count) : index])
+    return 2 * overtaken >= count
 
 
 class Timeline(Generic[T]):
@@ -135,47 +137,52 @@ class Timeline(Generic[T]):
 
     def around(
         self, moment: Moment, is_usable: Callable[[T], bool] = lambda _: True
-    ) -> tuple[list[int], list[int]]:
-        """Return where the values before and after a moment are, however far away, to interpolate between.
+    ) -> tuple[list[list[T]], list[list[T]]]:
+        """Return what was measured before and after a moment, however far away, to interpolate between.
 
-        Each is a list: values that were measured in the same nanosecond, in the order of the recording. The
-        two are equal if values were measured at that very moment, and empty where there are none. All are of
-        one pass over the recording.
+        Each is a list of up to two stamps in their order, and each stamp a list of its values in the order of
+        the recording. A value of the very moment is in both. All are of one pass over the recording.
 
         Args:
             moment: the moment.
             is_usable: whether a value counts.
         """
         first, last = np.searchsorted(self.stamps_ns, (moment.stamp_ns, moment.stamp_ns + 1))
-        if last - first == moment.turns and is_usable(self.values[found := int(first) + moment.turn]):
-            return [found], [found]
-        pairs = [self._around(indices, moment.stamp_ns, is_usable) for indices in self._passes]
-        return min(pairs, key=lambda pair: self._late_ns(pair, moment), default=([], []))
+        if last - first == moment.turns and is_usable(value := self.values[int(first) + moment.turn]):
+            return [[value]], [[value]]
+        found = [self._around(indices, moment.stamp_ns, is_usable) for indices in self._passes]
+        nearest = min(found, key=lambda pair: self._late_ns(pair, moment), default=([], []))
+        before, after = ([[self.values[index] for index in indices] for indices in side] for side in nearest)
+        return before, after
 
     def _around(
         self, indices: NDArray[np.int64], stamp_ns: int, is_usable: Callable[[T], bool]
-    ) -> tuple[list[int], list[int]]:
+    ) -> tuple[list[list[int]], list[list[int]]]:
         """Return what `around` does, of one pass: its indices, sorted by stamp."""
         stamps_ns = self.stamps_ns[indices]
         last = int(np.searchsorted(stamps_ns, stamp_ns, "right"))
         first = int(np.searchsorted(stamps_ns, stamp_ns, "left"))
-        earlier = (int(index) for index in indices[:last][::-1])
-        later = (int(index) for index in indices[first:])
-        return self._first_moment(earlier, is_usable)[::-1], self._first_moment(later, is_usable)
+        before = self._two_moments(indices[:last][::-1], is_usable)
+        return [found[::-1] for found in before[::-1]], self._two_moments(indices[first:], is_usable)
 
-    def _first_moment(self, indices: Iterable[int], is_usable: Callable[[T], bool]) -> list[int]:
-        """Return the first of these that is usable, and those with the same stamp."""
-        found: list[int] = []
-        for index in indices:
-            if found and self.stamps_ns[index] != self.stamps_ns[found[0]]:
+    def _two_moments(self, indices: NDArray[np.int64], is_usable: Callable[[T], bool]) -> list[list[int]]:
+        """Return the first two stamps of these that have usable values, with all of them."""
+        found: list[list[int]] = []
+        for index in map(int, indices):
+            if not is_usable(self.values[index]):
+                continue
+            if found and self.stamps_ns[index] == self.stamps_ns[found[-1][0]]:
+                found[-1].append(index)
+            elif len(found) < 2:
+                found.append([index])
+            else:
                 break
-            if is_usable(self.values[index]):
-                found.append(index)
         return found
 
-    def _late_ns(self, pair: tuple[list[int], list[int]], moment: Moment) -> float:
+    def _late_ns(self, pair: tuple[list[list[int]], list[list[int]]], moment: Moment) -> float:
         """Return how far from a moment the values around it were recorded."""
-        logs_ns = [self.logs_ns[found[0]] for found in pair if found]
+        before, after = pair
+        logs_ns = [self.logs_ns[found[0]] for found in (*before[-1:], *after[:1])]
         return abs(float(np.mean(logs_ns)) - moment.log_ns) if logs_ns else np.inf
 
     def _nearest(self, moment: Moment, low_ns: int, high_ns: int) -> int | None:

@@ -1,4 +1,5 @@
 """Average precision: the area below the precision-recall curve, in the two readings that are published.
+from cosense.errors import counted
 
 Pascal VOC 2010, "all points" (Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010, and
 the development kit of that year), with sentinels at recall 0 and 1: precision is made non-increasing from the
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from cosense.errors import counted
 
 
 def average_precision(
@@ -57,7 +60,7 @@ def _precision_recall(
     scores = np.asarray(scores, dtype=np.float64).reshape(-1)
     hits = np.asarray(is_true_positive, dtype=bool).reshape(-1)
     if len(scores) != len(hits):
-        raise ValueError(f"{len(scores)} scores, but {len(hits)} marks of true positives")
+        raise ValueError(f"{counted(len(scores), 'score')}, but {len(hits)} marks of true positives")
     if np.isnan(scores).any():
         raise ValueError(f"score {int(np.argmax(np.isnan(scores)))} is NaN")
     if hits.sum() > num_ground_truth:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cosense.errors import counted
 from cosense.geometry.iou import bev_iou, iou_3d
 
 IouKind = Literal["bev", "3d"]
@@ -56,7 +57,7 @@ def match_by_detection(
         ValueError: the numbers of detections and scores differ.
     """
     if len(scores) != len(overlap):
-        raise ValueError(f"{len(overlap)} detections, but {len(scores)} scores")
+        raise ValueError(f"{counted(len(overlap), 'detection')}, but {counted(len(scores), 'score')}")
     found = np.full(len(overlap), NOT_MATCHED, dtype=np.int64)
     if overlap.size == 0:
         return found
@@ -80,7 +81,7 @@ def match_by_ground_truth(
     errors as for `match_by_detection`.
     """
     if len(scores) != len(overlap):
-        raise ValueError(f"{len(overlap)} detections, but {len(scores)} scores")
+        raise ValueError(f"{counted(len(overlap), 'detection')}, but {counted(len(scores), 'score')}")
     found = np.full(len(overlap), NOT_MATCHED, dtype=np.int64)
     if overlap.size == 0:
         return found

@@ -34,7 +34,7 @@ from cosense.cooperation.kinds import (
 from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
 from cosense.evaluation.metrics.summary import (
     FrameScore,
     average_precision_so_far,
@@ -385,7 +385,7 @@ def _skipped(index: int, error: CosenseError, skip_broken: bool, out: Path) -> d
     """Return the record of a frame that cannot be read, or stop the run there."""
     if not skip_broken:
         raise CosenseError(
-            f"{error}; {index} frames are kept in {out}: the same command goes on from there, "
+            f"{error}; {out} keeps {counted(index, 'frame')}: the same command goes on from there, "
             "--skip-broken leaves such frames out"
         ) from None
     logger.warning("frame %d is left out: %s", index, error)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosense.errors import counted
 from cosense.runs.doctor.finding import Finding
 from cosense.runs.supervisor import free_domain, ros_environment
 
@@ -112,7 +113,7 @@ def _finding_of(sent: Sent) -> Finding:
     arrived = len(sent.delays_ms)
     if arrived < sent.sent:
         cure = "see 'socket buffers' and 'shared memory'"
-        return Finding("DDS", "fail", f"{arrived} of {sent.sent} messages of {size} arrived", cure)
+        return Finding("DDS", "fail", f"{arrived} of {counted(sent.sent, 'message')} of {size} arrived", cure)
     middle = sorted(sent.delays_ms)[arrived // 2]
     return Finding(
         "DDS", "ok", f"messages of {size} take {middle:.1f} ms, {max(sent.delays_ms):.1f} ms at worst"

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from cosense.errors import counted
 from cosense.runs.doctor.finding import Finding
 
 # What supervisor.dds_environment asks for: room for a few clouds of 1 MB.
@@ -50,7 +51,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> list[Finding]:
     found = f"{free / 1e6:.0f} MB free in {folder}"
     segments = list(folder.glob("fastrtps_*"))
     if segments:
-        found += f", {len(segments)} segments of Fast DDS"
+        found += f", {counted(len(segments), 'segment')} of Fast DDS"
     if free >= _SHARED_MEMORY_BYTES:
         return [Finding("shared memory", "ok", found)]
     cure = (

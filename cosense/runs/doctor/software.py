@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cosense
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.runs.doctor.finding import Finding
 
 # Import name and name on the package index of what setup.py always asks for, but PyTorch.
@@ -83,8 +83,11 @@ def check_torch() -> list[Finding]:
         cure = "pip install a PyTorch and a NumPy that fit each other: before PyTorch 2.3 'numpy<2'"
         return [Finding("PyTorch", "fail", f"{torch.__version__} and NumPy do not fit: {error}", cure)]
     precision = "bfloat16 (AMX)" if has_bfloat16_matrix_instructions() else "float32"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{torch.__version__}, {torch.get_num_threads()} threads on {cores} cores, {precision} on the CPU"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = (
+        f"{torch.__version__}, "
+        f"{counted(torch.get_num_threads(), 'thread')} on {counted(cores, 'core')}, {precision} on the CPU"
+    )
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.scene_graph.register.planar_pose import Matched, planar_fit, refine
 from cosense.scene_graph.register.result import RegistrationResult, Status, is_too_uncertain, sigmas_of
 from cosense.scene_graph.register.usable_nodes import UsableNodes
@@ -25,13 +26,15 @@ def result_of_matches(
     if not len(i):
         return RegistrationResult(Status.NO_CANDIDATES, "nothing matches")
     if len(i) < _LEAST:
-        return RegistrationResult(Status.TOO_FEW, f"{len(i)} matches, {_LEAST} are needed", inliers=pairs)
+        return RegistrationResult(
+            Status.TOO_FEW, f"{counted(len(i), 'match')}, {_LEAST} are needed", inliers=pairs
+        )
     variance = a.sigmas_m[i] ** 2 + b.sigmas_m[j] ** 2
     T = planar_fit(b.positions[j], a.positions[i], 1 / variance)
     turns = a.yaws[i] - b.yaws[j]
     T, covariance = refine(T, Matched(b.positions[j], a.positions[i], 1 / variance, turns))
     sigma_m, sigma_rad = sigmas_of(covariance)
-    figures = f"{len(i)} matches, {sigma_m:.2f} m and {np.rad2deg(sigma_rad):.2f} degrees"
+    figures = f"{counted(len(i), 'match')}, {sigma_m:.2f} m and {np.rad2deg(sigma_rad):.2f} degrees"
     if is_too_uncertain(sigma_m, sigma_rad):
         return RegistrationResult(Status.HIGH_COVARIANCE, f"too uncertain: {figures}", inliers=pairs)
     return RegistrationResult(Status.REGISTERED, figures, T, covariance, pairs)

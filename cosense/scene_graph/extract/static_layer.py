@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
 from cosense.messages.scene_graph import NodeClass
@@ -84,7 +84,9 @@ def static_objects(
     farthest_m = max(xyz.max(initial=0.0), -xyz.min(initial=0.0))
     if not np.isfinite(farthest_m):
         bad = int(np.count_nonzero(~np.isfinite(xyz).all(axis=0)))
-        raise CosenseError(f"{bad} of {len(points)} points are not finite; drop them before a scene graph")
+        raise CosenseError(
+            f"not finite: {bad} of {counted(len(points), 'point')}; drop them before a scene graph"
+        )
     if farthest_m > _FARTHEST_M:
         points = points[(np.abs(xyz) <= _FARTHEST_M).all(axis=0)]
         xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)

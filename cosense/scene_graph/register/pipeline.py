@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.errors import counted
 from cosense.geometry.transforms import wrap_angle
 from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.register.candidates import (
@@ -136,7 +137,7 @@ def _register(
     best, alarms, other, rivals = _best_pose(chosen, everything, consistency, needed, work)
     if best is None:
         cut = Status.TIMEOUT if work.cut else Status.TOO_FEW
-        return RegistrationResult(cut, f"no {needed.inliers} matches fit together: {sizes}")
+        return RegistrationResult(cut, f"no {counted(needed.inliers, 'match')} fit together: {sizes}")
     return _judge(best, alarms, other, rivals, everything.candidates, a, b, prior, needed, work)
 
 
@@ -241,14 +242,15 @@ def _judge(
     if few and not work.cut:
         by_chance = f"which {alarms:.2g} poses would by chance"
         lacking = f"{needed.inliers} are needed" if count < needed.inliers else by_chance
-        return refuse(Status.TOO_FEW, f"{count} matches agree, {lacking}")
+        return refuse(Status.TOO_FEW, f"agreement of {counted(count, 'match')}, {lacking}")
     if not few and (margin < _MIN_MARGIN or rivals):
         return refuse(
-            Status.AMBIGUOUS, f"{count} matches agree with one pose and {other} with a different one"
+            Status.AMBIGUOUS, f"{counted(count, 'match')} for one pose and {other} for a different one"
         )
     if work.cut:
         return refuse(
-            Status.TIMEOUT, f"{count} matches agree, but not every other pose could be looked at in time"
+            Status.TIMEOUT,
+            f"agreement of {counted(count, 'match')}, but not every other pose could be looked at in time",
         )
     spread_m = _spread(candidates.q[matches])
     if spread_m < _MIN_SPREAD_M:
@@ -257,7 +259,9 @@ def _judge(
         )
     T, covariance = refine(best.T_a_b, _matched(best, candidates, a, b))
     sigma_m, sigma_rad = sigmas_of(covariance)
-    figures = f"{count} matches, margin {margin}, {sigma_m:.2f} m and {np.rad2deg(sigma_rad):.2f} degrees"
+    figures = (
+        f"{counted(count, 'match')}, margin {margin}, {sigma_m:.2f} m and {np.rad2deg(sigma_rad):.2f} degrees"
+    )
     if is_too_uncertain(sigma_m, sigma_rad):
         return refuse(Status.HIGH_COVARIANCE, f"too uncertain: {figures}")
     if prior is not None:

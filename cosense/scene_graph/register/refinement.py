@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from cosense.errors import counted
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, wrap_angle
 from cosense.messages.scene_graph import MAP_CLASSES, SceneGraph
 from cosense.scene_graph.register.result import RegistrationResult, planar
@@ -121,7 +122,7 @@ def refined(
     if surfaces is not None and fit is not None:
         before_m, after_m = (_misfit_m(surfaces, T, returns) for T in (result.T_a_b, fit[0]))
         if after_m < before_m:
-            gain = f"refined by {len(returns)} returns from {before_m:.3f} to {after_m:.3f} m off"
+            gain = f"refined by {counted(len(returns), 'return')} from {before_m:.3f} to {after_m:.3f} m off"
             reason = f"{result.reason}; {gain}"
             result = replace(result, reason=reason, T_a_b=fit[0], covariance=fit[1])
     return replace(result, time_ms=result.time_ms + (time.perf_counter() - start) * 1e3)

@@ -143,6 +143,12 @@ def rsu(frames: int = 5, start_ns: int = START_NS, late_ns: int = 20 * MS) -> li
     return [place, *(cloud(t, "rsu_lidar", topic="/rsu/points") for t in times)]
 
 
+def pose_stamped(stamp_ns: int, T: Matrix, topic: str = "/pose", frame: str = "map") -> Row:
+    """A pose that does not say what it is the pose of."""
+    message = make("geometry_msgs/msg/PoseStamped", header=header(stamp_ns, frame), pose=pose_of(T))
+    return topic, "geometry_msgs/msg/PoseStamped", message, stamp_ns
+
+
 def boxes(stamp_ns: int, frame: str, box: Sequence[float], name: str = "car", topic: str = "/labels") -> Row:
     """One labelled object as vision_msgs has it."""
     x, y, z, length, width, height, yaw = box

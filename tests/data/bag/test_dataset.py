@@ -127,9 +127,11 @@ def test_a_bag_of_somebody_else_is_joined_by_time(foreign):
         # Odometry has no pose of that moment; the truth lies between two, as the car drives straight on.
         expected = T_map_base(stamp_ns) @ T_base_lidar
         np.testing.assert_allclose(frame.ego.T_world_agent, expected, atol=VISIBLE_M)
-        np.testing.assert_array_equal(
-            frame.ego.pose_covariance, np.arange(36.0).reshape(6, 6)[np.ix_((0, 1, 5), (0, 1, 5))]
-        )
+        # An error of the heading of base_link moves the LiDAR on it sideways.
+        x, y = (T_map_base(stamp_ns)[:2, :2] @ T_base_lidar[:2, 3]).tolist()
+        moves = np.array([[1, 0, -y], [0, 1, x], [0, 0, 1]])
+        given = np.arange(36.0).reshape(6, 6)[np.ix_((0, 1, 5), (0, 1, 5))]
+        np.testing.assert_allclose(frame.ego.pose_covariance, moves @ given @ moves.T, atol=1e-9)
 
 
 def test_a_single_file_opens_too(foreign, tmp_path):
@@ -180,21 +182,28 @@ def test_clouds_without_a_pose_are_left_out_and_counted(tmp_path):
     rows = [mount(), *in_order([*car(3), cloud(START_NS - 500 * MS, "os_sensor")])]
     bag = open_dataset(write_rows(tmp_path / "bag", rows))
     assert len(bag) == 3
-    assert bag.info().notes == ["1 clouds of 'ego' have no valid pose within 50 ms and are not used"]
+    assert bag.info().notes == [
+        "not used: 1 of 4 clouds of 'ego' without a pose, the first of 1699999999.500 s: '/odom' begins at "
+        "1699999999.987 s"
+    ]
 
 
 def test_who_is_never_there_in_time_or_place_is_told(tmp_path):
     late = write_rows(tmp_path / "late", in_order([mount(), *car(3), *rsu(3, late_ns=-2_000 * MS)]))
+    never = "'rsu' is in 0 of 3 frames: it has no cloud with a pose within tolerance_ms 50 of the ego's in "
     assert open_dataset(late).info().notes == [
-        "in no frame: rsu; no cloud with a pose within 50 ms of one of the ego"
+        f"{never}the others; its clouds are of 1699999998.000 s to 1699999998.200 s, the ego's of "
+        "1700000000.000 s to 1700000000.200 s"
     ]
     lost = [row for row in rsu(3) if row[0] != "/tf_static"]
     place = transform("map", "rsu_lidar", T_map_rsu, START_NS - 1_000 * MS, static=False)
     nowhere = write_rows(tmp_path / "nowhere", in_order([mount(), *car(3), *lost, place]))
-    assert open_dataset(nowhere).info().notes == [
-        "3 clouds of 'rsu' have no valid pose within 50 ms and are not used",
-        "in no frame: rsu; no cloud with a pose within 50 ms of one of the ego",
-    ]
+    without_pose, absent = open_dataset(nowhere).info().notes
+    assert without_pose == (
+        "not used: 3 of 3 clouds of 'rsu' without a pose, the first of 1700000000.020 s: transform 'map' -> "
+        "'rsu_lidar' ends at 1699999999.000 s"
+    )
+    assert absent.startswith(never)
 
 
 def test_no_pose_at_any_time_is_one_line(tmp_path):
@@ -204,7 +213,7 @@ def test_no_pose_at_any_time_is_one_line(tmp_path):
         odometry(START_NS - 1_000 * MS, T_map_rsu),
     ]
     with pytest.raises(
-        CosenseError, match="has no frame that can be used: 3 clouds of 'ego' have no valid pose"
+        CosenseError, match=r"has no frame that can be used .not used: 3 of 3 clouds of 'ego' without a pose"
     ):
         open_dataset(write_rows(tmp_path / "bag", in_order(rows)))
 
@@ -257,7 +266,7 @@ def test_a_bag_that_lacks_a_cloud_of_its_own_frames_says_so(scene, tmp_path):
     bag = open_dataset(write_rows(tmp_path / "cut", rows))
     assert [len(frame.agents) for frame in bag] == [2, 1, 2]
     assert bag.info().notes == [
-        "1 clouds that /cosense/frame names, or their poses, are not in the bag",
+        "not in the bag: 1 cloud that /cosense/frame names, or the pose",
     ]
 
 

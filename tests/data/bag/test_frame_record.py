@@ -54,7 +54,7 @@ def test_a_frame_without_labels_says_so():
                     }
                 }
             },
-            "1 numbers, expected 16",
+            "1 number, expected 16",
         ),
         ({"frame": "a"}, "unknown key 'frame', did you mean 'frame_id'"),
     ],

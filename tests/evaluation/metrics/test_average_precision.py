@@ -57,7 +57,7 @@ def test_no_detection_gives_zero_and_no_ground_truth_nan() -> None:
 @pytest.mark.parametrize(
     ("scores", "hits", "num_ground_truth", "message"),
     [
-        ([0.9], [True, False], 2, "1 scores, but 2"),
+        ([0.9], [True, False], 2, "1 score, but 2"),
         ([0.9, 0.8], [True, True], 1, "only 1 ground truths"),
         ([float("nan")], [True], 1, "score 0 is NaN"),
     ],

@@ -65,9 +65,9 @@ def test_nothing_to_match(detections: int, objects: int) -> None:
 
 
 def test_scores_of_another_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 detections, but 1 scores"):
+    with pytest.raises(ValueError, match="2 detections, but 1 score"):
         match_frame(squares(0, 1), [0.5], squares(0), 0.5)
-    with pytest.raises(ValueError, match="2 detections, but 1 scores"):
+    with pytest.raises(ValueError, match="2 detections, but 1 score"):
         match_by_ground_truth(np.zeros((2, 1)), np.ones(1), 0.5)
 
 

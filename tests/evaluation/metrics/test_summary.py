@@ -107,7 +107,7 @@ def test_average_precision_so_far_is_that_of_the_summary() -> None:
 
 
 def test_points_of_another_frame_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 objects, but 2 numbers of points"):
+    with pytest.raises(ValueError, match="1 object, but 2 numbers of points"):
         result(Detections.empty(), objects([box(10)]), num_points=[1, 2])
 
 

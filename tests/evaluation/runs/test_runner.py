@@ -250,7 +250,7 @@ def test_broken_line_is_named(tmp_path: Path) -> None:
 def test_unreadable_frame_stops_the_run_and_keeps_the_rest(tmp_path: Path) -> None:
     frames: list[CooperativeFrame | Exception] = [two_agents(i) for i in range(4)]
     broken = [*frames[:2], CosenseError("velodyne/000002.pcd: cut off"), frames[3]]
-    with pytest.raises(CosenseError, match=r"000002.pcd: cut off; 2 frames are kept in .*--skip-broken"):
+    with pytest.raises(CosenseError, match=r"000002.pcd: cut off; .* keeps 2 frames: .*--skip-broken"):
         run(tmp_path, Scenes(broken))
     assert len(lines_without_time(tmp_path)) == 2
     # Repaired, the same command goes on.
