@@ -15,6 +15,7 @@ from cosense.data.bag.writer import write_bag
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_points
 from tests.data.bag.bags import (
+    COVARIANCE,
     MS,
     POINTS,
     START_NS,
@@ -131,7 +132,7 @@ def test_a_bag_of_somebody_else_is_joined_by_time(foreign):
         # An error of the heading of base_link moves the LiDAR on it sideways.
         x, y = (T_map_base(stamp_ns)[:2, :2] @ T_base_lidar[:2, 3]).tolist()
         moves = np.array([[1, 0, -y], [0, 1, x], [0, 0, 1]])
-        given = np.arange(36.0).reshape(6, 6)[np.ix_((0, 1, 5), (0, 1, 5))]
+        given = COVARIANCE[np.ix_((0, 1, 5), (0, 1, 5))]
         np.testing.assert_allclose(frame.ego.pose_covariance, moves @ given @ moves.T, atol=1e-9)
 
 

@@ -11,6 +11,7 @@ from cosense.data.bag.timeline import Moment
 from cosense.errors import CosenseError
 from cosense.geometry.timed_pose import TimedPose
 from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.sensing.ros_messages import PLANAR
 from tests.data.bag.bags import MS, START_NS, Row, T_base_lidar, T_map_base, T_map_rsu, odometry, transform
 
 GAP_NS = 100 * MS
@@ -104,3 +105,21 @@ def test_a_transform_that_is_not_valid_is_left_out():
     broken = transform("map", "rsu", T_map_rsu, 0, static=True)
     broken[2].transforms[0].transform.rotation.w += 1.0
     assert tree_of(broken).frames == []
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (np.diag([0.1, 0.2, 0.3]), np.diag([0.1, 0.2, 0.3])),
+        # Unknown, as drivers write it.
+        (np.full((3, 3), np.nan), np.zeros((3, 3))),
+        (np.diag([-1.0, 0.2, 0.3]), np.zeros((3, 3))),
+        # No covariance: x and y cannot vary together more than each by itself.
+        (np.array([[0.1, 9.0, 0], [9.0, 0.2, 0], [0, 0, 0.3]]), np.diag([0.1, 0.2, 0.3])),
+    ],
+)
+def test_a_covariance_that_is_none_is_not_sent_on(given, read):
+    """What no message could carry, and every cloud would fail for."""
+    row = odometry(START_NS, np.eye(4))
+    row[2].pose.covariance.reshape(6, 6)[PLANAR] = given
+    np.testing.assert_array_equal(pose_at(track_of([row]), START_NS).covariance, read)
