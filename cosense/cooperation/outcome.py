@@ -74,8 +74,13 @@ def mode_of(fusion: str, peers: Sequence[PeerReport], missing: Sequence[str], si
     return Mode("EGO", reason or "nobody else is there")
 
 
-def no_sensor(silent_ms: float | None) -> Mode:
-    """Return the mode when the ego's own message has not come for so long, None if never."""
-    if silent_ms is None:
-        return Mode("NO SENSOR", "the ego has not measured anything yet")
-    return Mode("NO SENSOR", f"the ego has not measured anything for {silent_ms / 1e3:.1f} s")
+def no_sensor(silent_ms: float | None, *, is_paused: bool = False) -> Mode:
+    """Return the mode when the ego's own message has not come.
+
+    Args:
+        silent_ms: for how long, None if never.
+        is_paused: whether the time of what is played stands still.
+    """
+    how_long = "yet" if silent_ms is None else f"for {silent_ms / 1e3:.1f} s"
+    reason = f"the ego has not measured anything {how_long}"
+    return Mode("NO SENSOR", f"{reason}; /clock stands still" if is_paused else reason)

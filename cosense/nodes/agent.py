@@ -51,6 +51,8 @@ from cosense.sensing.frame import AgentFrame
 # What waits in DDS and for its pose, beside what waits for the network.
 _DEPTH_ABOVE_QUEUE = 4
 _REQUEST_DEPTH = 16
+# A sensor that is silent for longer is worth a warning.
+_SILENT_S = 2.0
 # Streams that make a frame; the first one leads.
 _CLOUD, _POSE = "cloud", "pose"
 
@@ -95,6 +97,8 @@ class AgentNode(ManagedNode):
     def build(self) -> None:
         """Load the model and get ready to send."""
         self._sequence = self._bytes_sent = self._last_bytes = self._dropped = self._failed = 0
+        self._last_failure = ""
+        self._lately = process.Lately()
         self._stages = Stages()
         self._requests_received = self._requests_refused = 0
         self._join = StreamJoin(
@@ -128,12 +132,15 @@ class AgentNode(ManagedNode):
         # Others who see these subscriptions rely on an answer. Requests come first: they are taken before a
         # cloud that arrives behind them, and where the other subscriptions are seen this one is there too.
         if self._sends_features:
-            self.subscribe(
-                UInt8MultiArray, "~/input/requests", self._on_request, _REQUEST_DEPTH, at_once=True
-            )
+            self.subscribe(UInt8MultiArray, "~/input/requests", self._on_request, _REQUEST_DEPTH)
         depth = self._settings.queue_depth + _DEPTH_ABOVE_QUEUE
-        self.subscribe(PointCloud2, "~/input/points", partial(self._on_measured, _CLOUD), depth)
-        self.subscribe(PoseWithCovarianceStamped, "~/input/pose", partial(self._on_measured, _POSE), depth)
+        self._sensors = {
+            stream: self.subscribe(kind, topic, partial(self._on_measured, stream), depth)
+            for stream, kind, topic in (
+                (_CLOUD, PointCloud2, "~/input/points"),
+                (_POSE, PoseWithCovarianceStamped, "~/input/pose"),
+            )
+        }
         self.every(1.0, self._report)
 
     def close(self) -> None:
@@ -227,6 +234,7 @@ class AgentNode(ManagedNode):
                 watch.lap("scene graph")
         except CosenseError as error:
             self._failed += 1
+            self._last_failure = str(error)
             self._trace.write(stamp_ns, dropped=str(error))
             self.get_logger().error(f"cloud at {stamp_ns} ns: {error}", throttle_duration_sec=1.0)
             return
@@ -279,13 +287,31 @@ class AgentNode(ManagedNode):
             "model": self.model.name,
             **self._stages.summary(),
         }
-        level, message = process.OK, "detects"
-        if self._failed:
-            level, message = process.ERROR, "some clouds could not be used"
-        elif self._dropped or self._join.dropped[_POSE]:
-            level, message = process.WARN, "some clouds were dropped"
-        line = process.status(f"agent/{self._settings.agent_id}", level, message, values)
+        level, message = self._health()
+        agent_id = self._settings.agent_id
+        line = process.status(f"agent/{agent_id}", agent_id, level, message, values)
         self._diagnostics.publish(process.diagnostics([line], self.get_clock().now().nanoseconds))
+
+    def _health(self) -> tuple[bytes, str]:
+        """Return how it is at present: what has been well again for `process.LATELY_S` does not count."""
+        lately = self._lately.growth(
+            {
+                "failed": self._failed,
+                "dropped, the detector is too slow": self._dropped,
+                "dropped, no pose": self._join.dropped[_POSE],
+            }
+        )
+        if lately.pop("failed"):
+            return process.ERROR, f"a cloud could not be used: {self._last_failure}"
+        said = [
+            f"no {stream} on {listener.topic} for {silent_s:.0f} s: {listener.why_silent}"
+            for stream, listener in self._sensors.items()
+            if (silent_s := listener.silence.lasts_s) > _SILENT_S
+        ]
+        said += [
+            f"clouds {what}: {count} in {process.LATELY_S:g} s" for what, count in lately.items() if count
+        ]
+        return (process.WARN, "; ".join(said)) if said else (process.OK, "detects")
 
 
 def main() -> None:

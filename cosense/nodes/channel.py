@@ -102,7 +102,7 @@ class ChannelNode(ManagedNode):
         for agent in self._agents:
             for topic in topics.V2X:
                 sent, callback = topics.tx_topic(agent, topic), partial(self._on_message, agent, topic)
-                self.subscribe(UInt8MultiArray, sent, callback, _DEPTH, at_once=True, from_now_on=True)
+                self.subscribe(UInt8MultiArray, sent, callback, _DEPTH, from_now_on=True)
             if any(link.settings.range_m is not None for link in self._links.values()):
                 here = partial(self._on_pose, agent)
                 self.subscribe(PoseWithCovarianceStamped, topics.pose_topic(agent), here, _POSE_DEPTH)

@@ -123,7 +123,7 @@ class ChannelLog:
         elif p95_ms > _LATE_MS:
             level, message = process.WARN, "is late itself"
         values = {"late itself ms, p50 / p95": f"{p50_ms:.1f} / {p95_ms:.1f}", "too much on its way": refused}
-        return process.status("channel", level, message, values)
+        return process.status("channel", "channel", level, message, values)
 
     def _link_status(self, link: tuple[str, str], period_s: float) -> DiagnosticStatus:
         counts = self._counts[link]
@@ -137,7 +137,7 @@ class ChannelLog:
         }
         counts.new_bytes = 0
         message = f"{counts.delivered} of {counted(counts.offered, 'message')} delivered"
-        return process.status(f"channel/{'/'.join(link)}", process.OK, message, values)
+        return process.status(f"channel/{'/'.join(link)}", "channel", process.OK, message, values)
 
     def _write(self, transit: Transit, fate: dict[str, object]) -> None:
         if self._journal is not None:

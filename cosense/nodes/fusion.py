@@ -136,7 +136,6 @@ class FusionNode(ManagedNode):
         if model is not None:
             warm_up_ego(model, self._fusion)
         self._silent: list[str] = []
-        self._heard_ego_ns: int | None = None
         now = self._parameters_now
         self._synchroniser = Synchroniser(
             self._expected,
@@ -155,7 +154,7 @@ class FusionNode(ManagedNode):
 
     def listen(self) -> None:
         """Take the messages of all agents."""
-        self.subscribe(UInt8MultiArray, "~/input/own", self._on_own, _DEPTH)
+        self._own_messages = self.subscribe(UInt8MultiArray, "~/input/own", self._on_own, _DEPTH)
         self.subscribe(UInt8MultiArray, "~/input/messages", self._on_message, _DEPTH)
         self.every(_POLL_S, self._pass_on_what_is_ready)
         self.every(_LOOK_AROUND_S, self._look_at_sensor)
@@ -196,9 +195,8 @@ class FusionNode(ManagedNode):
 
     def _on_own(self, message: UInt8MultiArray) -> None:
         assert self._synchroniser is not None
-        self._heard_ego_ns = time.monotonic_ns()
         try:
-            self._synchroniser.add_ego(conversions.message_to_bytes(message), self._heard_ego_ns)
+            self._synchroniser.add_ego(conversions.message_to_bytes(message), time.monotonic_ns())
         except MessageError as error:
             self.get_logger().error(f"message of the ego itself: {error}", throttle_duration_sec=1.0)
         self._pass_on_what_is_ready()
@@ -223,9 +221,10 @@ class FusionNode(ManagedNode):
 
     def _look_at_sensor(self) -> None:
         """Say that the ego is blind, as long as it is."""
-        silent_ms = None if self._heard_ego_ns is None else (time.monotonic_ns() - self._heard_ego_ns) / 1e6
-        if silent_ms is None or silent_ms > self.get_parameter("no_sensor_after_ms").value:
-            self._outputs.report_blindness(no_sensor(silent_ms))
+        silence = self._own_messages.silence
+        if silence.lasts_s * 1e3 > self.get_parameter("no_sensor_after_ms").value or not silence.was_ended:
+            silent_ms = silence.lasts_s * 1e3 if silence.was_ended else None
+            self._outputs.report_blindness(no_sensor(silent_ms, is_paused=silence.clock_stands_still))
 
     def _fuse(self, ready: _Ready) -> None:
         """Fuse one frame, publish the result, and request what is wanted next."""
@@ -241,7 +240,7 @@ class FusionNode(ManagedNode):
             mode = mode_of(self._fusion, peers, collection.missing, ready.silent)
             result = replace(result, peers=peers)
         except CosenseError as error:
-            self._outputs.failed += 1
+            self._outputs.report_failure(str(error))
             self._trace.write(collection.stamp_ns, dropped=str(error))
             self.get_logger().error(f"frame at {collection.stamp_ns} ns: {error}", throttle_duration_sec=1.0)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.duration import Duration
@@ -42,11 +43,13 @@ class FusionOutputs:
 
     def __init__(self, node: ManagedNode, ego_id: str, fusion: str) -> None:
         self._node = node
+        self._ego_id = ego_id
         self._frame_id = topics.lidar_frame(ego_id)
         self._fusion = fusion
         self._mode = no_sensor(None)
         self._stages = Stages()
         self._rates = Rates()
+        self._lately = process.Lately()
         self.frames = self.timeouts = self.dropped = self.failed = 0
         self._detections = node.publisher(PointCloud2, "~/output/detections", qos.RESULT)
         self._boxes = None
@@ -83,16 +86,17 @@ class FusionOutputs:
         self._set_mode(mode)
         self._processing_time.publish(Float64(data=watch.total_ms - collection.waited_ms))
         self._latency.publish(Float64(data=watch.total_ms))
-        rates = self._rates.per_second({name: each.bytes for name, each in traffic.items()})
+        counts = {name: each.bytes for name, each in traffic.items()}
+        rates = self._rates.per_second(collection.stamp_ns, counts)
         statuses = [self._own_status(collection, result, mode)]
         statuses += [
-            _graph_status(peer)
+            self._graph_status(peer)
             if peer.kind == PayloadKind.SCENE_GRAPH.name
-            else _peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
+            else self._peer_status(peer, traffic.get(peer.sender), rates.get(peer.sender))
             for peer in result.peers
         ]
         statuses += [
-            process.status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
+            self._status(f"fusion/{peer}", process.STALE, "silent, not waited for", {}) for peer in silent
         ]
         self._diagnose(statuses)
 
@@ -112,7 +116,14 @@ class FusionOutputs:
     def report_blindness(self, mode: Mode) -> None:
         """Publish that there is no result, and why."""
         self._set_mode(mode)
-        self._diagnose([process.status("fusion", process.ERROR, mode.reason, {"mode": mode.name})])
+        self._diagnose([self._status("fusion", process.ERROR, mode.reason, {"mode": mode.name})])
+
+    def report_failure(self, reason: str) -> None:
+        """Publish that a frame could not be fused."""
+        self.failed += 1
+        values = {"mode": self._mode.name, "frames": self.frames, "failed": self.failed}
+        message = f"a frame could not be fused: {reason}"
+        self._diagnose([self._status("fusion", process.ERROR, message, values)])
 
     def _set_mode(self, mode: Mode) -> None:
         if mode.name != self._mode.name:
@@ -131,6 +142,10 @@ class FusionOutputs:
         elif collection.missing_graphs:
             level = process.WARN
             message = f"time-out, without the scene graph of {', '.join(collection.missing_graphs)}"
+        dropped = self._lately.growth({"dropped": self.dropped})["dropped"]
+        if dropped and level == process.OK:
+            level = process.WARN
+            message = f"frames dropped, the fusion is too slow: {dropped} in {process.LATELY_S:g} s"
         values = {
             "mode": mode.name,
             "reason": mode.reason or "none",
@@ -142,7 +157,33 @@ class FusionOutputs:
             "request bytes": sum(result.request_bytes.values()),
             **self._stages.summary(),
         }
-        return process.status("fusion", level, message, values)
+        return self._status("fusion", level, message, values)
+
+    def _graph_status(self, report: PeerReport) -> DiagnosticStatus:
+        """Return what the graph of a sender said of its pose; that it says nothing is no fault."""
+        message = "tells where it is" if report.used_for == "pose" else report.reason
+        return self._status(
+            f"fusion/{report.sender}/scene_graph", process.OK, message, {"bytes": report.bytes}
+        )
+
+    def _peer_status(
+        self, report: PeerReport, traffic: Traffic | None, bytes_per_s: float | None
+    ) -> DiagnosticStatus:
+        level = process.WARN if report.used_for == "nothing" else process.OK
+        values = {
+            "mode": report.used_for,
+            "reason": report.reason or "none",
+            "bytes": report.bytes,
+            "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
+        }
+        if traffic is not None:
+            values |= {"messages": traffic.messages, "lost": traffic.lost}
+        if bytes_per_s is not None:
+            values["bytes/s"] = f"{bytes_per_s:.0f}"
+        return self._status(f"fusion/{report.sender}", level, report.reason or "used", values)
+
+    def _status(self, name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:
+        return process.status(name, self._ego_id, level, message, values)
 
 
 class RequestOutput:
@@ -187,41 +228,25 @@ class RequestOutput:
 
 
 class Rates:
-    """How fast counters grow, over a second at least."""
+    """How fast counters grow, over a second of the recording at least."""
 
     def __init__(self) -> None:
-        self._since_s = time.monotonic()
+        self._since_ns: int | None = None
         self._counts: dict[str, int] = {}
         self._per_second: dict[str, float] = {}
 
-    def per_second(self, counts: Mapping[str, int]) -> Mapping[str, float]:
-        """Take what the counters stand at, and return by how much they have grown a second lately."""
-        now_s = time.monotonic()
-        passed_s = now_s - self._since_s
+    def per_second(self, stamp_ns: int, counts: Mapping[str, int]) -> Mapping[str, float]:
+        """Take what the counters stand at, and return by how much they have grown a second lately.
+
+        Args:
+            stamp_ns: time of the frame; one that goes back is of another recording.
+            counts: the counters by name.
+        """
+        if self._since_ns is None or stamp_ns < self._since_ns:
+            self._since_ns, self._counts = stamp_ns, dict(counts)
+        passed_s = (stamp_ns - self._since_ns) / 1e9
         if passed_s >= 1:
             grown = {name: count - self._counts.get(name, 0) for name, count in counts.items()}
             self._per_second = {name: count / passed_s for name, count in grown.items()}
-            self._since_s, self._counts = now_s, dict(counts)
+            self._since_ns, self._counts = stamp_ns, dict(counts)
         return self._per_second
-
-
-def _graph_status(report: PeerReport) -> DiagnosticStatus:
-    """Return what the graph of a sender said of its pose; that it says nothing is no fault."""
-    message = "tells where it is" if report.used_for == "pose" else report.reason
-    values = {"bytes": report.bytes}
-    return process.status(f"fusion/{report.sender}/scene_graph", process.OK, message, values)
-
-
-def _peer_status(report: PeerReport, traffic: Traffic | None, bytes_per_s: float | None) -> DiagnosticStatus:
-    level = process.WARN if report.used_for == "nothing" else process.OK
-    values = {
-        "mode": report.used_for,
-        "reason": report.reason or "none",
-        "bytes": report.bytes,
-        "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
-    }
-    if traffic is not None:
-        values |= {"messages": traffic.messages, "lost": traffic.lost}
-    if bytes_per_s is not None:
-        values["bytes/s"] = f"{bytes_per_s:.0f}"
-    return process.status(f"fusion/{report.sender}", level, report.reason or "used", values)

@@ -25,6 +25,7 @@ _DRAIN_SYNCHRONISER = SynchroniserSettings(timeout_ms=5000.0)
 # What the fusion takes at most.
 _LONGEST_DELIVERY_MS = 10_000.0
 _LONGEST_TIMEOUT_MS = 60_000.0
+_LONGEST_SILENCE_MS = 60_000.0
 # Folder, in that of the results, in which each node writes how long its frames took.
 TRACES = "trace"
 
@@ -181,6 +182,10 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         **dataclasses.asdict(synchroniser),
         "trace": str(out / TRACES),
     }
+    if is_drain:
+        # The ego measures again when the frame before is fused, and is not blind until then.
+        silence_ms = min(scenario.player.timeout_s * 1e3, _LONGEST_SILENCE_MS)
+        parameters["no_sensor_after_ms"] = silence_ms
     return ProcessSpec(
         "fusion",
         "fusion",

@@ -15,9 +15,11 @@ from tests.nodes.tiny import write_model, write_scene, write_sharing_model
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import UInt8MultiArray
 
 from cosense.cooperation.ego import Ego
@@ -29,7 +31,7 @@ from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.scene_graph import share_graph
 from cosense.methods.model import load_model
 from cosense.nodes.agent import AgentNode
-from cosense.nodes.ros import conversions, qos
+from cosense.nodes.ros import conversions, process, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
 
@@ -185,3 +187,45 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
             assert time.monotonic() < end_s
             executor.spin_once(timeout_sec=0.02)
     assert of(PayloadKind.SCENE_GRAPH) == graphs
+
+
+def test_a_wrong_topic_is_a_warning_and_what_is_well_again_is_forgotten(start, monkeypatch, tmp_path):
+    """A node that hears nothing looks like one with nothing to do, and one bad cloud like all of them."""
+    monkeypatch.setattr("cosense.nodes.agent._SILENT_S", 0.1)
+    monkeypatch.setattr("cosense.nodes.ros.process.LATELY_S", 1.5)
+    agent = start(write_model(tmp_path / "model"), "fusion:=late")
+    watcher = rclpy.create_node("watcher", use_global_arguments=False)
+    driver = watcher.create_publisher(PointCloud2, "/agent/input/point", qos.RESULT)
+    heard: list[DiagnosticStatus] = []
+    watcher.create_subscription(
+        DiagnosticArray, "/diagnostics", lambda array: heard.extend(array.status), qos.RESULT
+    )
+    executor = SingleThreadedExecutor()
+    for node in (agent, watcher):
+        executor.add_node(node)
+
+    def said(level: bytes, what: str) -> DiagnosticStatus:
+        """Wait until the diagnostics say something, and return the line."""
+        heard.clear()
+        end_s = time.monotonic() + 20
+        while not any(status.level == level and what in status.message for status in heard):
+            assert time.monotonic() < end_s, heard
+            executor.spin_once(timeout_sec=0.02)
+        return heard[-1]
+
+    line = said(process.WARN, "no cloud on /agent/input/points for")
+    assert line.hardware_id == "unit"
+    assert "nobody publishes there, did you mean '/agent/input/point'?" in line.message
+    assert "no pose on /agent/input/pose for" in line.message
+    unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
+    cloud = conversions.points_to_cloud(unit.points, unit.stamp_ns, "unit/lidar")
+    cloud.fields.clear()
+    monkeypatch.setattr("cosense.nodes.agent._SILENT_S", 100.0)
+    agent._on_measured(
+        "pose", conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, unit.stamp_ns)
+    )
+    agent._on_measured("cloud", cloud)
+    assert "a cloud could not be used: " in said(process.ERROR, "no field").message
+    assert said(process.OK, "detects").values[-1].value
+    watcher.destroy_publisher(driver)
+    watcher.destroy_node()

@@ -17,14 +17,16 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import SubscriptionEventCallbacks
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, nearest
 from cosense.nodes.ros.process import declare
 from cosense.nodes.ros.qos import compatible_with_all
+from cosense.nodes.ros.silence import Silence
 
 _LOOK_S = 0.2
 
@@ -96,13 +98,12 @@ class ManagedNode(LifecycleNode):
         depth: int,
         *,
         raw: bool = False,
-        at_once: bool = False,
         from_now_on: bool = False,
-    ) -> None:
+    ) -> Listener:
         """Listen until the node is deactivated; see `Listener`."""
-        self._listeners.append(
-            Listener(self, kind, topic, callback, depth, raw=raw, at_once=at_once, from_now_on=from_now_on)
-        )
+        listener = Listener(self, kind, topic, callback, depth, raw=raw, from_now_on=from_now_on)
+        self._listeners.append(listener)
+        return listener
 
     def every(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call again and again until the node is deactivated."""
@@ -183,11 +184,16 @@ class ManagedNode(LifecycleNode):
 
 
 class Listener:
-    """A subscription that is there as soon as its topic has a publisher, and asks for what all of them offer.
+    """A subscription that asks for what all publishers of its topic offer, also those who come later.
 
-    Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability receives
-    nothing. Our own publishers keep what they sent last: who asks for it misses nothing, however late the two
-    sides of DDS learn of each other.
+    It is there from the beginning, so that whoever looks for it finds it; a publisher that offers less makes
+    it ask for less. Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability
+    receives nothing. Our own publishers keep what they sent last: who asks for it misses nothing, however
+    late the two sides of DDS learn of each other.
+
+    Attributes:
+        topic: full name of the topic.
+        silence: how long nothing has come.
     """
 
     def __init__(
@@ -199,10 +205,9 @@ class Listener:
         depth: int,
         *,
         raw: bool,
-        at_once: bool,
         from_now_on: bool,
     ) -> None:
-        """Be ready to `look` for publishers.
+        """Subscribe.
 
         Args:
             node: node that listens.
@@ -211,27 +216,28 @@ class Listener:
             callback: gets each message.
             depth: length of the queue.
             raw: the callback gets serialised bytes.
-            at_once: be there before any publisher is, for those who wait for listeners.
             from_now_on: do not ask for what was sent before.
         """
+        self.topic = node.resolve_topic_name(topic)
+        self.silence = Silence(node)
         self._node = node
-        self._arguments = (kind, topic, callback)
-        self._topic = node.resolve_topic_name(topic)
+        self._kind = kind
+        self._callback = callback
         self._depth = depth
         self._raw = raw
         self._from_now_on = from_now_on
         self._asked: QoSProfile | None = None
         self._subscription: Subscription | None = None
-        if at_once:
-            self._subscribe(self._compatible_with_all([]))
+        self.look()
 
     def look(self) -> None:
-        """Subscribe, or subscribe anew, where there are publishers that the present subscription misses."""
-        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self._topic)]
+        """Subscribe anew where there are publishers that the present subscription misses."""
+        infos = self._node.get_publishers_info_by_topic(self.topic)
+        offers = [info.qos_profile for info in infos if info.topic_type == self._type_name]
         if self._asked is not None:
             offers.append(self._asked)
-        wanted = self._compatible_with_all(offers)
-        if offers and wanted != self._asked:
+        wanted = compatible_with_all(offers, self._depth, from_now_on=self._from_now_on)
+        if wanted != self._asked:
             self._subscribe(wanted)
 
     def close(self) -> None:
@@ -240,10 +246,40 @@ class Listener:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
-    def _compatible_with_all(self, offers: list[QoSProfile]) -> QoSProfile:
-        return compatible_with_all(offers, self._depth, from_now_on=self._from_now_on)
+    @property
+    def why_silent(self) -> str:
+        """The most likely reason why nothing comes."""
+        types = {info.topic_type for info in self._node.get_publishers_info_by_topic(self.topic)}
+        if self._type_name in types:
+            return "whoever publishes there is silent"
+        if types:
+            return f"what is published there is {' and '.join(sorted(types))}, expected {self._type_name}"
+        others = [
+            topic
+            for topic, names in self._node.get_topic_names_and_types()
+            if self._type_name in names and self._node.count_publishers(topic)
+        ]
+        if not others:
+            return f"nobody publishes any {self._type_name}"
+        return f"nobody publishes there, {nearest(self.topic, others)}"
+
+    @property
+    def _type_name(self) -> str:
+        return f"{self._kind.__module__.partition('.')[0]}/msg/{self._kind.__name__}"
+
+    def _take(self, message: Any) -> None:
+        self.silence.end()
+        self._callback(message)
 
     def _subscribe(self, wanted: QoSProfile) -> None:
         self.close()
-        self._subscription = self._node.create_subscription(*self._arguments, wanted, raw=self._raw)
+        self._subscription = self._node.create_subscription(
+            self._kind,
+            self.topic,
+            self._take,
+            wanted,
+            raw=self._raw,
+            # Of publishers that offer less `look` learns by itself, and no message is lost for it.
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None),
+        )
         self._asked = wanted

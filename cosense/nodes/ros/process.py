@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +26,8 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.ERROR,
     DiagnosticStatus.STALE,
 )
+# How long the diagnostics remember.
+LATELY_S = 10.0
 # A node, or what holds several.
 AnyNode = TypeVar("AnyNode")
 
@@ -109,15 +113,42 @@ def needed(node: Node, name: str, description: str) -> str:
     return value
 
 
-def status(name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:
-    """Return one line of diagnostics."""
+def status(
+    name: str, hardware_id: str, level: bytes, message: str, values: Mapping[str, Any]
+) -> DiagnosticStatus:
+    """Return one line of diagnostics.
+
+    Args:
+        name: what it is about.
+        hardware_id: the agent on which that is so.
+        level: OK, WARN, ERROR or STALE.
+        message: the state in words.
+        values: figures to it.
+    """
     pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    return DiagnosticStatus(level=level, name=name, message=message, hardware_id="cosense", values=pairs)
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)
 
 
 def diagnostics(statuses: list[DiagnosticStatus], stamp_ns: int) -> DiagnosticArray:
     """Return lines of diagnostics as one message."""
     return DiagnosticArray(header=header(stamp_ns, ""), status=statuses)
+
+
+class Lately:
+    """How much counters have grown lately: what is over does not count for ever."""
+
+    def __init__(self) -> None:
+        self._past: deque[tuple[float, dict[str, int]]] = deque()
+
+    def growth(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Take what the counters stand at, and return by how much each has grown in the last `LATELY_S`."""
+        now_s = time.monotonic()
+        self._past.append((now_s, dict(counts)))
+        # The newest one that is old enough is what the growth is counted from.
+        while len(self._past) > 1 and now_s - self._past[1][0] >= LATELY_S:
+            self._past.popleft()
+        before = self._past[0][1]
+        return {name: count - before.get(name, 0) for name, count in counts.items()}
 
 
 def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclpy.spin) -> None:

@@ -10,7 +10,8 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from std_msgs.msg import String
+from rclpy.qos import qos_profile_sensor_data
+from std_msgs.msg import Bool, String
 
 from cosense.errors import CosenseError
 from cosense.nodes.ros import qos
@@ -32,7 +33,7 @@ class Echo(ManagedNode):
         self.answers = self.publisher(String, "/answers", qos.RESULT)
 
     def listen(self) -> None:
-        self.subscribe(String, "/questions", self.answer, 10)
+        self.questions = self.subscribe(String, "/questions", self.answer, 10)
         self.every(0.02, self.beat)
 
     def close(self) -> None:
@@ -112,3 +113,54 @@ def test_an_error_that_nobody_foresaw_is_not_swallowed(ros):
     ros()
     with pytest.raises(ZeroDivisionError):
         Echo(ZeroDivisionError()).bring_up()
+
+
+def until(is_so, timeout_s: float = 10.0, serve=lambda: time.sleep(0.02)) -> None:
+    end_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < end_s
+        serve()
+
+
+def test_a_subscription_is_seen_before_anybody_publishes_and_says_why_nothing_comes(ros):
+    """A wrong name, a wrong type and a silent driver are told apart, and `ros2 node info` shows the topic."""
+    ros()
+    # In a process of its own, as it were: one process cannot publish two types on one topic.
+    elsewhere = rclpy.Context()
+    elsewhere.init()
+    node, driver = Echo(), rclpy.create_node("driver", context=elsewhere)
+    node.bring_up()
+    until(
+        lambda: [info.node_name for info in driver.get_subscriptions_info_by_topic("/questions")] == ["echo"]
+    )
+    assert not node.questions.silence.was_ended
+    # It publishes answers itself, which might be what is meant.
+    assert node.questions.why_silent == "nobody publishes there, known: /answers"
+    driver.create_publisher(String, "/question", 1)
+    until(lambda: node.questions.why_silent == "nobody publishes there, did you mean '/question'?")
+    wrong = driver.create_publisher(Bool, "/questions", 1)
+    until(lambda: "published there" in node.questions.why_silent)
+    assert node.questions.why_silent == (
+        "what is published there is std_msgs/msg/Bool, expected std_msgs/msg/String"
+    )
+    driver.destroy_publisher(wrong)
+    driver.create_publisher(String, "/questions", 1)
+    until(lambda: node.questions.why_silent == "whoever publishes there is silent")
+    elsewhere.shutdown()
+
+
+def test_a_driver_that_comes_late_and_is_best_effort_is_heard(ros, capfd):
+    """What it asks for at first is more than a driver offers; that is no warning for anybody here."""
+    ros()
+    node, driver = Echo(), rclpy.create_node("driver")
+    node.bring_up()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    publisher = driver.create_publisher(String, "/questions", qos_profile_sensor_data)
+
+    def ask() -> None:
+        publisher.publish(String(data="late"))
+        executor.spin_once(timeout_sec=0.02)
+
+    until(lambda: node.questions.silence.was_ended, serve=ask)
+    assert "incompatible QoS" not in capfd.readouterr().err
