@@ -21,7 +21,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,10 @@ from cosense.data.provenance import label_set_of
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
+from cosense.sensing.cloud import SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.pcd import read_raw_pcd
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class Opv2vDataset(Dataset):
             )
         self._cameras = cameras
         self._listing = Listing()
+        self._lidars: dict[Path, SensorClouds] = {}
         by_split = find_scenarios(path, self._listing)
         if not by_split:
             raise CosenseError(f"{path}: no folder scenario/agent with .pcd and .yaml files")
@@ -167,8 +169,8 @@ class Opv2vDataset(Dataset):
         self._left_out = ""
         if halves:
             self._left_out = (
-                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is missing or "
-                f"empty, first beside {halves[0]}"
+                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is "
+                f"missing or empty, first beside {halves[0]}"
             )
             _log.warning("%s: %s", path, self._left_out)
         self._has_intensity = self._right_handed or simulated is not None
@@ -200,6 +202,8 @@ class Opv2vDataset(Dataset):
         ]
         missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
         notes = [] if self._has_intensity else [_NO_INTENSITY]
+        scenario = self._frames[0][0]
+        notes += [note for name in scenario.agents for note in self._lidar(scenario.folder / name).notes]
         notes += [self._left_out] if self._left_out else []
         return DatasetInfo(
             kind=self.kind,
@@ -214,6 +218,16 @@ class Opv2vDataset(Dataset):
             notes=notes,
             missing=missing,
         )
+
+    def _lidar(self, folder: Path) -> SensorClouds:
+        """Return what is known of the clouds of an agent in a scenario, after looking at some of them."""
+        if folder not in self._lidars:
+            clouds = sorted(name for name in self._listing.names(folder) if _CLOUD.fullmatch(name))
+            recorded = spread([folder / name for name in clouds], read_raw_pcd)
+            # Our own simulator writes intensities from 0 to 1, and those of CARLA are not read.
+            name = f"{folder.parent.name}/{folder.name}"
+            self._lidars[folder] = SensorClouds(name, recorded if self._right_handed else None)
+        return self._lidars[folder]
 
     def _is_present(self, folder: Path, stamp: str) -> bool:
         return all(self._listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
@@ -256,9 +270,10 @@ class Opv2vDataset(Dataset):
                 raise CosenseError(f"{path}: has no '{key}'; the file is cut off or of another data set")
             if isinstance(content[key], Unreadable):
                 raise CosenseError(f"{path}: '{key}' is an object {content[key].tag}; write plain numbers")
-        points = read_pcd(folder / f"{stamp}.pcd").points
+        cloud = read_raw_pcd(folder / f"{stamp}.pcd")
         if not self._has_intensity:
-            points[:, 3] = 0
+            cloud = replace(cloud, intensity=None, remarks=())
+        points = self._lidar(folder).read(cloud).points
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
             if self._right_handed:

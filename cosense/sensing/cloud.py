@@ -1,7 +1,7 @@
 """Point clouds: as a file or a message holds them, and as everything else takes them.
 
-The readers of the formats hand over columns in the types in which they are stored (`RawCloud`). Which column is
-what is found here, by its name, for all formats alike; what becomes of the numbers is the matter of
+The readers of the formats hand over columns in the types in which they are stored (`RawCloud`). Which column
+is what is found here, by its name, for all formats alike; what becomes of the numbers is the matter of
 `SensorClouds`, one for each sensor, which decides for a whole sequence what its clouds do not say.
 """
 
@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, counted
 from cosense.sensing.intensity import IntensityScale
 
 logger = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 # Names of the field in drivers and tools, the usual one first; without what stands around them.
-_INTENSITY_NAMES = ("intensity", "intensities", "i", "reflectivity", "reflectance", "remission", "remissions")
-_INTENSITY_NAMES += ("scalar_intensity", "scalar_reflectance", "scalar_reflectivity", "signal")
+_USUAL_NAMES = ("intensity", "intensities", "i", "reflectivity", "reflectance", "remission", "remissions")
+_INTENSITY_NAMES = (*_USUAL_NAMES, *(f"scalar_{name}" for name in _USUAL_NAMES), "signal")
 _COLOR_NAMES = ("rgb", "rgba")
 _CHANNELS = (("red", "green", "blue"), ("r", "g", "b"))
 # Half of the points beyond this are no metres from a sensor.
@@ -143,21 +143,30 @@ class SensorClouds:
     """The clouds of one sensor: what they do not say is decided once for all of them.
 
     Args:
-        name: name of the sensor, for the log.
+        name: name of the sensor.
         sequence: clouds from all over a recorded sequence; None for a live stream, or one cloud by itself.
+        tell: takes a level of `logging` and what was assumed at that moment; the log if None.
     """
 
-    def __init__(self, name: str, sequence: Iterable[RawCloud] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        sequence: Iterable[RawCloud] | None = None,
+        tell: Callable[[int, str], None] | None = None,
+    ) -> None:
         self._name = name
-        self._notes: list[str] = []
+        self._tell = tell or logger.log
+        self._remarks: list[str] = []
         intensities = None if sequence is None else self._intensities(sequence)
         self._scale = IntensityScale(intensities)
-        self._logged = 0
+        self._told: set[str] = set()
+        self._tell_news()
 
     @property
     def notes(self) -> list[str]:
         """What was assumed of the clouds so far, one sentence each."""
-        return [*self._notes, *self._scale.notes]
+        said = (*self._remarks, *self._scale.assumed, *self._scale.cut)
+        return [f"{self._name}: {note}" for note in said]
 
     def read(self, raw: RawCloud) -> PointCloud:
         """Return a cloud with what is no number dropped and the intensity in [0, 1].
@@ -177,7 +186,7 @@ class SensorClouds:
         xyz = xyz if valid.all() else xyz[valid]
         _check_metres(raw.source, xyz)
         scaled = np.zeros(len(xyz), np.float32) if intensity is None else self._scale(intensity[valid])
-        self._log()
+        self._tell_news()
         return PointCloud(xyz, scaled)
 
     def _intensities(self, sequence: Iterable[RawCloud]) -> Iterator[NDArray]:
@@ -191,14 +200,15 @@ class SensorClouds:
         said = list(raw.remarks)
         if raw.intensity is not None and _usable(raw) is None and len(raw.intensity):
             said.append("no intensity is a finite number: they are 0")
-        self._notes += [remark for remark in said if remark not in self._notes]
+        self._remarks += [remark for remark in said if remark not in self._remarks]
 
-    def _log(self) -> None:
-        """Write what is new to the log."""
-        notes = self.notes
-        for note in notes[self._logged :]:
-            logger.info("%s: %s", self._name, note)
-        self._logged = len(notes)
+    def _tell_news(self) -> None:
+        """Tell what was not told before; that something was cut is a warning."""
+        warnings = {f"{self._name}: {note}" for note in self._scale.cut}
+        for note in self.notes:
+            if note not in self._told:
+                self._told.add(note)
+                self._tell(logging.WARNING if note in warnings else logging.INFO, note)
 
 
 def read_alone(raw: RawCloud) -> PointCloud:
@@ -235,21 +245,20 @@ def _check_metres(source: str, xyz: NDArray[np.float32]) -> None:
     median_m = float(np.median(some))
     if median_m > _FARTHEST_MEDIAN_M:
         raise CosenseError(
-            f"{source}: half of the points are {median_m:.0f} or more away from the sensor; expected metres in "
-            "its own frame: divide millimetres by 1000, and take coordinates of a map back to the sensor"
+            f"{source}: half of the points are {median_m:.0f} or more away from the sensor; expected metres "
+            "in its own frame: divide millimetres by 1000, and take coordinates of a map back to the sensor"
         )
 
 
 def _gray(source: str, columns: Sequence[NDArray]) -> NDArray | None:
-    """Return the red (N,) of a color that holds an intensity, as CARLA's is stored; None if it is a real color.
+    """Return the red (N,) of a color that holds an intensity, as CARLA's does; None if it is a real color.
 
     An intensity is in red alone, or in all channels alike.
     """
     if len(columns) == 1:
         if columns[0].dtype.itemsize != 4:
-            raise CosenseError(
-                f"{source}: a packed color has {columns[0].dtype.itemsize} bytes, expected 4; write the file again"
-            )
+            size = counted(columns[0].dtype.itemsize, "byte")
+            raise CosenseError(f"{source}: a packed color has {size}, expected 4; write it again")
         packed = np.ascontiguousarray(columns[0]).view(columns[0].dtype.str[0] + "u4")
         red, green, blue = ((packed >> shift & 255).astype(np.uint8) for shift in (16, 8, 0))
     else:

@@ -15,7 +15,12 @@ from cosense.sensing.ply import read_raw_ply
 _TABLES = {".bin": read_raw_bin, ".npy": read_raw_npy}
 _NAMED = {".pcd": read_raw_pcd, ".ply": read_raw_ply}
 SUFFIXES = (*_NAMED, *_TABLES)
-_COMPRESSED = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd", b"BZh": "bunzip2", b"PK\x03\x04": "unzip"}
+_COMPRESSED = {
+    b"\x1f\x8b": "gunzip",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"BZh": "bunzip2",
+    b"PK\x03\x04": "unzip",
+}
 
 
 def read_cloud(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> PointCloud:

@@ -1,10 +1,10 @@
 """Point clouds as bare tables of numbers: .bin as KITTI and nuScenes have it, and .npy.
 
-A .bin file is float32 without a header: x, y, z, intensity in KITTI; a ring, a time or colors may follow. How
-many columns there are is told by the values: read in rows of the right length, columns differ from each other
-(heights from widths, intensities from both); in rows of a wrong one each column is a mixture of all. Four is
-what a file has that shows nothing else. What does not look like x, y, z and an intensity is refused, and can be
-read by naming its columns.
+A .bin file is float32 without a header: x, y, z, intensity in KITTI; a ring, a time or colors may follow.
+How many columns there are is told by the values: read in rows of the right length, columns differ from each
+other (heights from widths, intensities from both); in rows of a wrong one each column is a mixture of all.
+Four is what a file has that shows nothing else. What does not look like x, y, z and an intensity is refused,
+and can be read by naming its columns.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def read_raw_npy(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> R
     if array.dtype.names is not None and array.ndim == 1:
         return _named(str(path), array.dtype.names, [array[name] for name in array.dtype.names])
     is_table = array.ndim == 2 and array.dtype.kind in "fiu" and 3 <= array.shape[1] <= _MOST_COLUMNS
-    if not is_table or columns and array.shape[1] != len(columns):
+    if not is_table or (columns and array.shape[1] != len(columns)):
         expected = f"(N, {len(columns)})" if columns else "(N, 3) to (N, 16)"
         raise CosenseError(
             f"{path}: an array of {array.dtype} with shape {array.shape}, expected numbers {expected}"
@@ -92,7 +92,9 @@ def column_names(text: str) -> tuple[str, ...]:
     names = tuple(text.replace(",", " ").split())
     for name in "xyz":
         if names.count(name) != 1:
-            raise CosenseError(f"--columns '{text}': '{name}' is there {names.count(name)} times; expected once")
+            raise CosenseError(
+                f"--columns '{text}': '{name}' is there {names.count(name)} times; expected once"
+            )
     return names
 
 
@@ -183,7 +185,7 @@ def _some_rows(values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
 def _is_cloud(rows: NDArray[np.float32]) -> bool:
     """Return whether the first columns of rows (N, columns) are like metres."""
     finite = rows[np.isfinite(rows[:, :3]).all(axis=1), :3]
-    return not len(rows) or len(finite) > 0 and float(np.median(np.abs(finite).max(axis=1))) < _FARTHEST_M
+    return not len(rows) or (len(finite) > 0 and float(np.median(np.abs(finite).max(axis=1))) < _FARTHEST_M)
 
 
 def _are_colors(channels: NDArray) -> bool:

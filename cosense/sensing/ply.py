@@ -1,7 +1,7 @@
 """Point clouds in PLY files (Turk, 1994): ascii and binary of either byte order.
 
-Only the element `vertex` is read, its properties by name. Elements after it do not matter; one with lists before
-it is refused in binary files, whose points would have to be searched for.
+Only the element `vertex` is read, its properties by name. Elements after it do not matter; one with lists
+before it is refused in binary files, whose points would have to be searched for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosense.errors import CosenseError, nearest, read_file
+from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.sensing.cloud import RawCloud, find_fields
 
 _LONGEST_HEADER_BYTES = 1 << 16
@@ -96,7 +96,7 @@ def _read_ascii(body: bytes, vertex: _Element, skipped: int, wanted: tuple[int, 
     rows = [line.split() for line in lines]
     short = next((row for row in rows if len(row) != len(vertex.names)), None)
     if short is not None:
-        raise _Broken(f"a vertex has {len(short)} numbers, expected {len(vertex.names)}")
+        raise _Broken(f"a vertex has {counted(len(short), 'number')}, expected {len(vertex.names)}")
     try:
         return [
             np.array([float(row[position]) for row in rows], np.float64).astype(types[position])
@@ -131,7 +131,7 @@ def _parse_header(content: bytes) -> tuple[str, list[_Element], int]:
 def _add_property(elements: list[_Element], words: list[str]) -> None:
     """Add a line "property TYPE NAME" or "property list TYPE TYPE NAME" to the last element."""
     is_list = words[1:2] == ["list"]
-    if not elements or len(words) != (5 if is_list else 3) or not is_list and words[1] not in _TYPES:
+    if not elements or len(words) != (5 if is_list else 3) or (not is_list and words[1] not in _TYPES):
         raise _Broken(f"'{' '.join(words)}' is no property with a type and a name")
     elements[-1].names.append(words[-1])
     elements[-1].types.append(None if is_list else _TYPES[words[1]])
