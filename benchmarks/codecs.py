@@ -257,7 +257,8 @@ def row(model: Model, codec: Codec | Feedback, room_bytes: int, counted: Sequenc
         candidates = method.fuse(moment.own.encoded, own, [received], with_boxes=False)
         detections = merge(candidates, MergeSettings(), averages_boxes=method.averages_boxes)
         name, truth, points = moment.expected
-        scores.append(score(FrameResult(name, detections, truth, points, {}, 0.0), protocol))
+        nobody = np.zeros((0, 2))
+        scores.append(score(FrameResult(name, detections, truth, points, nobody, {}, 0.0), protocol))
     ap = summarise_scores(scores, protocol)["ap"]
     return {
         "job": codec.name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
 from cosense.errors import counted
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def command(
     from cosense.evaluation.run_files import read_fused_frames
     from cosense.evaluation.tables import comparison_table
     from cosense.runs.frame_source import FrameSource
-    from cosense.runs.live_run import run_scenario
+    from cosense.runs.live_run import run_scenario, what_is_fused
     from cosense.runs.scenario import Scenario
 
     console = Console()
@@ -66,7 +67,9 @@ def command(
         frames=frames,
         record=True,
     )
-    if run_scenario(scenario, out, console):
+    with stoppable(console, lambda: what_is_fused(out)):
+        failures = run_scenario(scenario, out, console)
+    if failures:
         raise typer.Exit(1)
     entries = read_fused_frames(out / "detections.jsonl")
     alternatives: tuple[FusionKind, ...] = ("none",) if fusion == "late" else ("none", "late")
@@ -101,14 +104,13 @@ def _evaluate(
     console: Console,
 ) -> dict[str, dict[str, Any]]:
     """Return the offline metrics of the alternatives and, last, those of the live run; write the latter."""
-    from rich.progress import Progress
-
     from cosense.cli.evaluate import default_protocol
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.run_files import METRICS, write_json
     from cosense.evaluation.runs.live_metrics import evaluate_live
     from cosense.evaluation.runs.runner import evaluate
     from cosense.methods.model import load_model
+    from cosense.progress import ProgressDisplay
 
     assert scenario.fusion is not None
     assert scenario.frames is not None
@@ -126,7 +128,7 @@ def _evaluate(
         fusion=scenario.fusion,
         budget_bytes=scenario.budget_bytes,
     )
-    with Progress(console=console) as progress:
+    with ProgressDisplay(console) as progress:
 
         def offline(fusion: FusionKind) -> dict[str, Any]:
             task = progress.add_task(fusion, total=frames)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
 from cosense.cli.options import Budget, Fusion, Labels, Limit, Split, takes_bag_options
 from cosense.errors import CosenseError
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
-# The status that a shell reports for a program that Ctrl-C has stopped.
-_INTERRUPTED = 130
 
 
 @takes_bag_options
@@ -39,8 +38,8 @@ def command(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="dair_v2x_official, opencood, opencood_unsorted, simulated, or your own file.yaml. "
-            "Without it: simulated for simulated data, else opencood.",
+            help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your "
+            "own file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
             show_default=False,
         ),
     ] = None,
@@ -129,37 +128,34 @@ def command(
     parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
     parts += trust or []
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
-    try:
-        with _progress(console) as report:
-            metrics = evaluate(
-                dataset,
-                loaded,
-                counting,
-                fusion=cast("FusionKind", kind),
-                out=folder,
-                budget_bytes=budget,
-                limit=limit,
-                command=shlex.join(["cosense", *sys.argv[1:]]),
-                progress=report,
-                pose_noise=noise,
-                seed=seed,
-                selection=cast("Selection | None", selection),
-                registration=registration,
-                trust=trust or (),
-                skip_broken=skip_broken,
-                restart=restart,
-            )
-    except KeyboardInterrupt:
-        again = "the same command without --restart" if restart else "the same command"
-        console.print(f"Stopped. The frames done are in {folder}: {again} goes on from there.", markup=False)
-        raise typer.Exit(_INTERRUPTED) from None
+    again = "the same command without --restart" if restart else "the same command"
+    kept = f"The frames done are in {folder}: {again} goes on from there."
+    with stoppable(console, lambda: kept), _progress(console) as report:
+        metrics = evaluate(
+            dataset,
+            loaded,
+            counting,
+            fusion=cast("FusionKind", kind),
+            out=folder,
+            budget_bytes=budget,
+            limit=limit,
+            command=shlex.join(["cosense", *sys.argv[1:]]),
+            progress=report,
+            pose_noise=noise,
+            seed=seed,
+            selection=cast("Selection | None", selection),
+            registration=registration,
+            trust=trust or (),
+            skip_broken=skip_broken,
+            restart=restart,
+        )
     console.print(result_view(metrics))
     console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
 
 
 def default_protocol(dataset: Dataset) -> str:
     """Return the protocol that a data set is counted under when none is named."""
-    return "simulated" if dataset.label_set == "simulated" else "opencood"
+    return "simulated" if dataset.label_set == "simulated" else "opencood_participants"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:
@@ -197,10 +193,9 @@ def check_device(device: str) -> None:
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
     """Show a bar with the AP so far; yields the function to call after each frame."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from cosense.progress import ProgressDisplay
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with ProgressDisplay(console) as bar:
         task = bar.add_task("", total=None)
         last_s = 0.0
 

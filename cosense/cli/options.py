@@ -19,7 +19,7 @@ Split = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="Label set to use.", show_default="the one that is in place")
 ]
-Limit = Annotated[int | None, typer.Option(help="Use only the first frames.", show_default="all")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first frames.", show_default="all")]
 Fusion = Annotated[
     str | None,
     typer.Option(
@@ -29,7 +29,7 @@ Fusion = Annotated[
     ),
 ]
 Budget = Annotated[
-    int | None, typer.Option(help="Largest size of a message in bytes.", show_default="no limit")
+    int | None, typer.Option(min=1, help="Largest size of a message in bytes.", show_default="no limit")
 ]
 
 _PANEL = "Topics of a bag, where they are not found automatically"

@@ -228,8 +228,8 @@ def _known(option: str, given: Sequence[str] | None, known: Sequence[str]) -> li
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar; yields the function to call with the number of frames done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from cosense.progress import ProgressDisplay
 
-    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
+    with ProgressDisplay(console) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)

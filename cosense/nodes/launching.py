@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.live_run import prepare
 from cosense.runs.processes import (
@@ -18,7 +18,7 @@ from cosense.runs.processes import (
     ego_remappings,
     fusion_remappings,
 )
-from cosense.runs.scenario import Scenario, load_scenario, with_player
+from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_player
 from cosense.runs.supervisor import VITAL, dds_environment
 
 if TYPE_CHECKING:
@@ -87,23 +87,6 @@ class Arguments:
         if not Path(text).is_file():
             raise CosenseError(f"launch argument {name}:={text}: no such file; for none: {name}:=none")
         return [text]
-
-
-def find_scenario(name: str) -> Path:
-    """Return the file of a scenario, given by its path or the name of one that ships.
-
-    Raises:
-        CosenseError: there is no such scenario.
-    """
-    shipped = {path.name: path for path in (share() / "launch" / "scenarios").glob("*.yaml")}
-    path = Path(name)
-    if path.is_file():
-        return path
-    if name not in shipped:
-        raise CosenseError(
-            f"no scenario '{name}', neither a file nor one that ships: {nearest(name, shipped)}"
-        )
-    return shipped[name]
 
 
 def changed(arguments: Arguments) -> Scenario:

@@ -13,14 +13,14 @@ from cosense.evaluation.runs.live_metrics import entries_by_frame
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import frames_of
 from cosense.runs.latency import read_latency
-from cosense.runs.scenario import Scenario, load_scenario
+from cosense.runs.scenario import SCENARIO, Scenario, load_scenario
 from cosense.sensing.detections import Detections
 from cosense.viewer.pack import ReportFrame
 
 
 def is_run(path: Path) -> bool:
     """Return whether a folder holds what `cosense run` leaves behind."""
-    return (path / "scenario.yaml").is_file() and (path / "detections.jsonl").is_file()
+    return (path / SCENARIO).is_file() and (path / "detections.jsonl").is_file()
 
 
 def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame], dict[str, Any]]:
@@ -34,7 +34,7 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     Raises:
         CosenseError: there is no such frame, or the source of the run is not there any more.
     """
-    scenario = load_scenario(path / "scenario.yaml")
+    scenario = load_scenario(path / SCENARIO)
     lines = list(read_lines(path / "frames.jsonl"))
     if first >= len(lines):
         raise CosenseError(f"--frame {first}: {path} has frames 0 to {len(lines) - 1}")
@@ -70,10 +70,13 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
 def _played(scenario: Scenario, names: Sequence[str], path: Path) -> list[CooperativeFrame]:
     """Return the frames with these names, in their order."""
     found: dict[str, CooperativeFrame] = {}
-    for frame in frames_of(scenario.source, scenario.frames):
-        if not isinstance(frame, CosenseError) and frame.frame_id in names:
-            found[frame.frame_id] = frame
-        if len(found) == len(set(names)):
-            return [found[name] for name in names]
+    try:
+        for frame in frames_of(scenario.source, scenario.frames):
+            if not isinstance(frame, CosenseError) and frame.frame_id in names:
+                found[frame.frame_id] = frame
+            if len(found) == len(set(names)):
+                return [found[name] for name in names]
+    except CosenseError as error:
+        raise CosenseError(f"{path / SCENARIO}: source: {error}") from None
     lost = [name for name in names if name not in found]
     raise CosenseError(f"{path}: frame '{lost[0]}' that was played is not in the source any more")

@@ -114,7 +114,6 @@ def test_several_models_stand_side_by_side(tree: Path, model: Path, tmp_path: Pa
         ("loss", ("--unannounced",), "--unannounced: in the curve 'loss' poses are exact"),
         ("loss", ("--model", "pillars-light"), "no model 'pillars-light': did you mean 'pillars-lite'"),
         ("loss", ("--protocol", "opencod"), "did you mean 'opencood'"),
-        ("loss", ("--limit", "0"), "limit is 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(

@@ -14,6 +14,7 @@ from cosense.errors import CosenseError
 
 FILE_SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
+COMPRESSED = ".zstd"
 
 LAYOUT = f"{METADATA} (a bag of ROS 2, which may also be a single {' or '.join(FILE_SUFFIXES)} file)"
 OPTIONS = ("bag",)
@@ -32,11 +33,24 @@ def recognises(path: Path) -> type[Dataset] | None:
         raise CosenseError(
             f"{path}: a bag of ROS 1 is converted with `rosbags-convert --src {path.name} --dst NEW`"
         )
-    if path.suffix in FILE_SUFFIXES or (path / METADATA).is_file():
+    if is_bag_file(path.name) or (path / METADATA).is_file() or _has_no_metadata(path):
         from cosense.data.bag.dataset import BagDataset
 
         return BagDataset
     return None
+
+
+def is_bag_file(name: str) -> bool:
+    """Return whether a name is that of a file which holds messages, perhaps compressed."""
+    return not name.startswith(".") and name.removesuffix(COMPRESSED).endswith(FILE_SUFFIXES)
+
+
+def _has_no_metadata(folder: Path) -> bool:
+    """Return whether a folder is a bag whose recorder was killed: files with messages and no folders."""
+    if not folder.is_dir():
+        return False
+    items = list(folder.iterdir())
+    return any(is_bag_file(item.name) for item in items) and not any(item.is_dir() for item in items)
 
 
 @dataclass(frozen=True)

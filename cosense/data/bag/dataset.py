@@ -21,7 +21,7 @@ from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.index import BagFrame, BagIndex, frames_of
 from cosense.data.dair_labels import CLASS_OF_TYPE
-from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
@@ -48,7 +48,7 @@ class BagDataset(Dataset):
         CosenseError: a topic, a frame or a calibration is missing, or there are several candidates.
     """
 
-    kind = "ros2-bag"
+    layout = "ros2-bag"
 
     def __init__(
         self,
@@ -73,6 +73,16 @@ class BagDataset(Dataset):
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(str(split), self._by_split)}")
         self.split = split or list(self._by_split)[-1]
         self._frames = self._by_split[self.split]
+        recorded = [record.origin.converted(self.layout) for record, _ in self._index.records]
+        # Frames that are joined by their stamps are from what is recorded, simulated where any of it is.
+        usual = max(
+            recorded, key=lambda each: bool(each.simulator), default=Provenance(layouts=(self.layout,))
+        )
+        self._provenances = [
+            usual if frame.record is None else frame.record.origin.converted(self.layout)
+            for frame in self._frames
+        ]
+        self.kind = kind_of(self._provenances)
         self.label_set = _label_set({record.label_set for record, _ in self._index.records}, bool(labelled))
         if labels not in (None, self.label_set):
             raise CosenseError(
@@ -93,7 +103,15 @@ class BagDataset(Dataset):
         agents = {agent_id: self._read_agent(agent_id, frame) for agent_id in frame.clouds}
         is_labelled = frame.labels is not None
         truth = Objects.empty() if frame.labels is None else self._read_labels(frame.labels, frame, agents)
-        return CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, agents, truth, is_labelled)
+        return CooperativeFrame(
+            frame.frame_id,
+            frame.sequence,
+            frame.ego_id,
+            agents,
+            truth,
+            is_labelled,
+            provenance=self._provenances[index],
+        )
 
     @property
     def agents(self) -> dict[str, AgentKind]:
@@ -125,8 +143,11 @@ class BagDataset(Dataset):
             frames_per_split={name: len(frames) for name, frames in self._by_split.items()},
             agents={agent_id: agent.kind for agent_id, agent in self._index.agents.items()},
             sensors=sensors,
-            problems=problems,
-            notes=[*self._notes, *(note for name in self._index.agents for note in self._lidar(name).notes)],
+            problems=self._bag.losses + problems,
+            notes=[
+                *(self._bag.notes + self._notes),
+                *(note for name in self._index.agents for note in self._lidar(name).notes),
+            ],
         )
 
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:

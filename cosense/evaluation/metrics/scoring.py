@@ -20,6 +20,7 @@ from cosense.evaluation.metrics.matching import (
     match_by_detection,
     match_by_ground_truth,
 )
+from cosense.evaluation.metrics.participants import Places, is_ego_label, on_unlabelled
 from cosense.evaluation.protocol import ALL, Band, Protocol, ScoredClass
 from cosense.geometry.boxes import Boxes, bev_corners, box_corners
 from cosense.geometry.nms import rotated_nms
@@ -50,7 +51,11 @@ class Outcome:
 
 
 def score_frame(
-    detections: Detections, ground_truth: Objects, num_points: NDArray[np.int64], protocol: Protocol
+    detections: Detections,
+    ground_truth: Objects,
+    num_points: NDArray[np.int64],
+    protocol: Protocol,
+    participants: Places,
 ) -> dict[Question, Outcome]:
     """Match one frame under every question of the protocol.
 
@@ -59,8 +64,14 @@ def score_frame(
         ground_truth: what there is to find, in the ego frame.
         num_points: (K,) LiDAR points on each ground truth, counted by the agent that has most.
         protocol: what counts.
+        participants: (K,2) places of the vehicles that take part, in the ego frame.
     """
     detections = detections[admissible_detections(detections, protocol)]
+    left_out = np.zeros(len(detections), dtype=bool)
+    if protocol.participant_margin_m is not None:
+        left_out = on_unlabelled(detections, ground_truth, participants, protocol.participant_margin_m)
+        objects = ~is_ego_label(ground_truth, participants)
+        ground_truth, num_points = ground_truth[objects], num_points[objects]
     seen = num_points >= protocol.min_points
     if protocol.ground_truth_z_m is not None:
         admissible = _within_z(ground_truth.boxes, protocol.ground_truth_z_m, protocol.tolerance_m)
@@ -82,6 +93,7 @@ def score_frame(
                     ground_truth[columns],
                     seen[columns],
                     overlap[np.ix_(rows, columns)],
+                    left_out[rows],
                     threshold,
                     protocol.matching == "by_ground_truth",
                 )
@@ -159,15 +171,19 @@ def _outcome(
     ground_truth: Objects,
     is_seen: NDArray[np.bool_],
     overlap: NDArray[np.float64],
+    is_left_out: NDArray[np.bool_],
     iou_threshold: float,
     by_ground_truth: bool,
 ) -> Outcome:
-    """Match M detections with the objects that were seen; leave out detections of those that were not."""
+    """Match M detections with the objects that were seen.
+
+    Detections of objects that were not seen are left out, and those marked so that match none.
+    """
     match = match_by_ground_truth if by_ground_truth else match_by_detection
     found = match(overlap[:, is_seen], detections.scores, iou_threshold)
     is_match = found != NOT_MATCHED
     on_unseen = (overlap[:, ~is_seen] >= iou_threshold).any(axis=1)
-    counts = is_match | ~on_unseen
+    counts = is_match | ~(on_unseen | is_left_out)
     objects = ground_truth[is_seen]
     is_found = np.zeros(len(objects), dtype=bool)
     is_found[found[is_match]] = True

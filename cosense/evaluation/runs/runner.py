@@ -35,6 +35,7 @@ from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, counted, nearest
+from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.summary import (
     FrameScore,
     average_precision_so_far,
@@ -303,6 +304,7 @@ def run_frame(
         detections=exchange.result.detections,
         ground_truth=frame.ground_truth,
         num_points=most_points_of_one_agent(frame),
+        participants=as_places(frame.participants.values()),
         bytes_per_sender=exchange.bytes_per_sender,
         elapsed_ms=elapsed_ms,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from cosense.data.bag import message_types
@@ -45,6 +46,42 @@ def write_rows(path: Path, rows: Iterable[Row], storage: StoragePlugin = Storage
                 connections[key] = writer.add_connection(topic, type_name, typestore=store)
             writer.write(connections[key], log_ns, store.serialize_cdr(message, type_name))
     return path
+
+
+def write_mcap(path: Path, rows: Iterable[Row], **options: Any) -> Path:
+    """Write messages into one MCAP file, with a chunk for each unless the options of mcap's writer differ."""
+    store = message_types.own_types()
+    channels: dict[tuple[str, str], int] = {}
+    with path.open("wb") as stream:
+        writer = McapWriter(stream, **{"chunk_size": 1, **options})
+        writer.start(profile="ros2")
+        for topic, type_name, message, log_ns in rows:
+            if (topic, type_name) not in channels:
+                definition, _ = store.generate_msgdef(type_name, ros_version=2)
+                schema = writer.register_schema(type_name, "ros2msg", definition.encode())
+                channels[topic, type_name] = writer.register_channel(topic, "cdr", schema)
+            data = bytes(store.serialize_cdr(message, type_name))
+            writer.add_message(channels[topic, type_name], log_ns, data, log_ns)
+        writer.finish()
+    return path
+
+
+def records_of(path: Path) -> list[tuple[int, bytes]]:
+    """Return the records of an MCAP file, each with its opcode."""
+    content, at, records = path.read_bytes(), 8, []
+    while at < len(content) - 8:
+        length = int.from_bytes(content[at + 1 : at + 9], "little")
+        records.append((content[at], content[at : at + 9 + length]))
+        at += 9 + length
+    return records
+
+
+def without_record(path: Path, opcode: int, number: int) -> None:
+    """Take a record out of an MCAP file."""
+    records = records_of(path)
+    at = [index for index, record in enumerate(records) if record[0] == opcode][number]
+    magic = path.read_bytes()[:8]
+    path.write_bytes(b"".join([magic, *(data for _, data in records[:at] + records[at + 1 :]), magic]))
 
 
 def rows_of(bag: BagFile) -> list[Row]:
