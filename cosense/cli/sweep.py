@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from cosense.methods.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
-_WIDEST = 1000
 
 
 def command(
@@ -189,14 +188,9 @@ def command(
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
     """Print all points, and for a grid those that are worse than the ego alone."""
-    from cosense.evaluation.tables import sweep_table, verdict
+    from cosense.evaluation.tables import print_whole, sweep_view, verdict
 
-    table = sweep_table(content)
-    if not console.is_terminal:
-        # A file or a pipe takes the table as wide as it is.
-        usual, console.width = console.width, _WIDEST
-        console.width = max(usual, console.measure(table).maximum)
-    console.print(table)
+    print_whole(console, sweep_view(content))
     if content["curve"] == "grid":
         console.print(verdict(content["points"]), markup=False)
 
