@@ -177,7 +177,7 @@ def command(
     registrations = _known("--registration", registration, registration_names())
     text = None if values is None else " ".join(values)
     dataset = open_dataset(data, split=split, labels=labels)
-    counting = load_protocol(protocol or default_protocol(dataset))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     check_device(device)
     models = {}
     for name in model_names(model):

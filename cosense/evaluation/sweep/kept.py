@@ -88,7 +88,13 @@ def _arrays(result: PointResult) -> dict[str, NDArray]:
     frames = [
         None
         if frame is None
-        else [dict(frame.score.bytes_per_sender), frame.used_for, frame.num_sent, frame.elements]
+        else [
+            frame.score.num_on_participants,
+            dict(frame.score.bytes_per_sender),
+            frame.used_for,
+            frame.num_sent,
+            frame.elements,
+        ]
         for frame in result.frames
     ]
     arrays = {"text": _text({"point": asdict(result.point), "questions": questions, "frames": frames})}
@@ -113,9 +119,9 @@ def _result(arrays: Mapping[str, NDArray]) -> PointResult:
         if frame is None:
             frames.append(None)
             continue
-        bytes_per_sender, used_for, num_sent, elements = frame
+        num_on_participants, bytes_per_sender, used_for, num_sent, elements = frame
         outcomes: dict[Question, Outcome] = {question: of[counted] for question, of in answers.items()}
-        score = FrameScore(outcomes, bytes_per_sender, float("nan"))
+        score = FrameScore(outcomes, num_on_participants, bytes_per_sender, float("nan"))
         frames.append(CountedFrame(score, tuple(used_for), num_sent, tuple(elements)))
         counted += 1
     return PointResult(Point(**text["point"]), frames)

@@ -1,4 +1,4 @@
-"""What was computed once is kept: a sweep goes on where it was stopped, and further values cost only themselves."""
+"""What was computed once is kept: a stopped sweep goes on, and further values cost only themselves."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Folder:
 def test_a_sweep_that_was_stopped_ends_like_one_that_was_not(
     scenes: Scenes, model: Model, tmp_path: Path, stops: tuple[int, ...]
 ) -> None:
-    """Ctrl-C, once or twice, within a sequence or another: the same numbers to the last bit, no frame twice."""
+    """Ctrl-C, once or twice, within a sequence or between: the same numbers to the last bit."""
     (tmp_path / "whole").mkdir()
     (tmp_path / "stopped").mkdir()
     whole, stopped = (Folder(tmp_path / name, scenes, model) for name in ("whole", "stopped"))

@@ -296,7 +296,7 @@ def test_the_nearest_agents_come_first(model: Model) -> None:
 
 
 def test_papers_count_the_numbers_of_the_selected_cells(model: Model) -> None:
-    nothing = FrameScore({}, {}, 0.0)
+    nothing = FrameScore({}, 0, {}, 0.0)
     frames = [CountedFrame(nothing, elements=(64,)), None, CountedFrame(nothing, elements=(192,))]
     assert PointResult(ALONE, frames).where2comm_log2 == 9.0
     assert PointResult(ALONE).where2comm_log2 is None
