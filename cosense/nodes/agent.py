@@ -316,7 +316,7 @@ class AgentNode(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    process.run(AgentNode)
+    process.run(AgentNode, "agent")
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def _message_type(type_name: str) -> Any:
 
 def main() -> None:
     """Run the node."""
-    process.run(RecorderNode)
+    process.run(RecorderNode, "recorder")
 
 
 if __name__ == "__main__":
