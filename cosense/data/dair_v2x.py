@@ -32,9 +32,9 @@ from cosense.data.dair_index import (
     read_splits,
 )
 from cosense.data.dair_labels import read_intrinsic, read_objects, read_transform, read_world_objects
-from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles, Provenance
 from cosense.data.files import Listing, missing_files, read_image
-from cosense.data.provenance import label_set_of
+from cosense.data.provenance import SIMULATED, SIMULATOR, has_mark, is_simulated_tree
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
@@ -89,7 +89,7 @@ class DairV2xDataset(Dataset):
         CosenseError: a broken index, an unknown split or label set, or no frame has its files.
     """
 
-    kind = "dair-v2x-c"
+    layout = "dair-v2x-c"
     split_files: tuple[str, ...] = ("cooperative-split-data.json", "example-cooperative-split-data.json")
 
     def __init__(
@@ -106,6 +106,9 @@ class DairV2xDataset(Dataset):
             raise CosenseError(f"async_frames={async_frames}: expected 0 or a number of frames")
         self.path = path
         self.split = split or "all"
+        self._listing = Listing()
+        self._entries = {side: read_side(path, side) for side in SIDES}
+        self._is_simulated = is_simulated_tree(path) or has_mark(self._listed_clouds())
         folders = self._label_folders()
         self.label_set = next(iter(folders)) if labels is None else labels
         if self.label_set not in folders:
@@ -115,8 +118,13 @@ class DairV2xDataset(Dataset):
         self._cameras = cameras
         self.async_frames = async_frames
         self._apply_offset = apply_offset
-        self._listing = Listing()
-        self._entries = {side: read_side(path, side) for side in SIDES}
+        earlier = f"{async_frames} frame{'s' if async_frames > 1 else ''}"
+        self._provenance = Provenance(
+            SIMULATOR if self._is_simulated else "",
+            (self.layout,),
+            (f"roadside unit {earlier} earlier",) if async_frames else (),
+        )
+        self.kind = str(self._provenance)
         self._splits = read_splits(path, self.split_files)
         self._sort_pairs(async_frames)
         self._frames = self._usable
@@ -145,7 +153,9 @@ class DairV2xDataset(Dataset):
             "infrastructure": self._read_agent("infrastructure", pair.infrastructure_id, T_world_unit),
         }
         truth = self._ground_truth(pair, T_world_vehicle)
-        return CooperativeFrame(pair.vehicle_id, pair.sequence, "vehicle", agents, truth)
+        return CooperativeFrame(
+            pair.vehicle_id, pair.sequence, "vehicle", agents, truth, provenance=self._provenance
+        )
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`."""
@@ -191,7 +201,19 @@ class DairV2xDataset(Dataset):
         """Return the folder of the cooperative labels of each label set, the one in place first."""
         if (self.path / "cooperative" / "label_world_backup").is_dir():
             return {"complemented": "label_world", "original": "label_world_backup"}
-        return {label_set_of(self.path, "original"): "label_world"}
+        return {self._made_here("original"): "label_world"}
+
+    def _made_here(self, default: str) -> str:
+        """Return the name of the one label set: that of our own trees, else the default."""
+        return SIMULATED if self._is_simulated else default
+
+    def _listed_clouds(self) -> Iterator[Path]:
+        """Yield the clouds that the indices of both sides name and that are there."""
+        for side, entries in self._entries.items():
+            for frame, entry in entries.items():
+                cloud = self.path / SIDES[side] / (entry.get("pointcloud_path") or f"velodyne/{frame}.pcd")
+                if self._listing.has(cloud):
+                    yield cloud
 
     def _vehicle_label_backup(self) -> Path | None:
         """Return the folder of the original vehicle labels where the complemented ones are in place."""

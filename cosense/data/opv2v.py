@@ -11,6 +11,8 @@ has them, and `ass_id` says which labels of two agents are one object; files are
 The ego is the vehicle with the lowest id. The ground truth of a frame is the union of the labels of all its
 agents, without the ego itself. An agent takes part in the moments for which it has both files.
 
+Others use the layout too, so it alone does not say what made a scenario: see provenance.py.
+
 The "intensity" of CARLA's LiDAR is a function of the range alone and says nothing of the material: it is read
 as 0. Trees in this layout that our own simulator has written have intensities of the material, and keep them.
 """
@@ -30,10 +32,9 @@ from numpy.typing import NDArray
 
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
-from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
 from cosense.data.files import Listing, Unreadable, missing_files, read_image, read_yaml
-from cosense.data.provenance import FILE_NAME as PROVENANCE
-from cosense.data.provenance import label_set_of
+from cosense.data.provenance import SIMULATED, SIMULATOR, is_simulated_tree, simulator_of_scenario
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
@@ -133,14 +134,6 @@ class Opv2vDataset(Dataset):
         self.path = path
         self.split = split or "all"
         split = None if split == "all" else split
-        # A simulated tree says so at its root; this may be one of its splits or scenarios.
-        above = (path, *path.resolve().parents[:2])
-        simulated = next((folder for folder in above if (folder / PROVENANCE).is_file()), None)
-        self.label_set = label_set_of(simulated or path, "original")
-        if labels not in (None, self.label_set):
-            raise CosenseError(
-                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
-            )
         self._cameras = cameras
         self._listing = Listing()
         by_split = find_scenarios(path, self._listing)
@@ -163,16 +156,29 @@ class Opv2vDataset(Dataset):
         if not self._frames:
             raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
         self._right_handed = _has_matrix_pose(self._frames[0])
+        layout = "v2v4real" if self._right_handed else "opv2v"
+        self._provenances = {
+            s.folder: Provenance(self._simulator(s), (layout,)) for s in self._scenarios if s.stamps
+        }
+        self.kind = kind_of(self._provenances.values())
+        is_ours = {made.simulator == SIMULATOR for made in self._provenances.values()}
+        if True in is_ours:
+            # An unfinished tree says so at its root; this may be one of its splits or scenarios.
+            for folder in (path, *path.resolve().parents[:2]):
+                is_simulated_tree(folder)
+        self.label_set = SIMULATED if is_ours == {True} else "original"
+        if labels not in (None, self.label_set):
+            raise CosenseError(
+                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
+            )
         halves = [half for scenario in self._scenarios for half in self._halves(scenario)]
         self._left_out = ""
         if halves:
             self._left_out = (
-                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is missing or "
-                f"empty, first beside {halves[0]}"
+                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is "
+                f"missing or empty, first beside {halves[0]}"
             )
             _log.warning("%s: %s", path, self._left_out)
-        self._has_intensity = self._right_handed or simulated is not None
-        self.kind = "v2v4real" if self._right_handed else "opv2v"
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -189,7 +195,15 @@ class Opv2vDataset(Dataset):
         if not self._right_handed:
             labelled.pop(ego_id, None)
         ground_truth = _as_objects(labelled, invert(agents[ego_id].T_world_agent))
-        return CooperativeFrame(f"{scenario.name}/{stamp}", scenario.name, ego_id, agents, ground_truth)
+        return CooperativeFrame(
+            f"{scenario.name}/{stamp}",
+            scenario.name,
+            ego_id,
+            agents,
+            ground_truth,
+            provenance=self._provenances[scenario.folder],
+            absent=self._absent(scenario, stamp, agents),
+        )
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`."""
@@ -199,7 +213,8 @@ class Opv2vDataset(Dataset):
             if not scenario.stamps
         ]
         missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
-        notes = [] if self._has_intensity else [_NO_INTENSITY]
+        has_intensity = all(map(self._has_intensity, self._provenances))
+        notes = [] if has_intensity else [_NO_INTENSITY]
         notes += [self._left_out] if self._left_out else []
         return DatasetInfo(
             kind=self.kind,
@@ -214,6 +229,41 @@ class Opv2vDataset(Dataset):
             notes=notes,
             missing=missing,
         )
+
+    def _simulator(self, scenario: Scenario) -> str:
+        """Return what simulated a scenario; empty where it was recorded, or where nothing says it."""
+        simulator = simulator_of_scenario(scenario.folder, scenario.agents, scenario.stamps[0])
+        return "" if self._right_handed and simulator != SIMULATOR else simulator
+
+    def _has_intensity(self, scenario: Path) -> bool:
+        return self._right_handed or self._provenances[scenario].simulator == SIMULATOR
+
+    def _absent(self, scenario: Scenario, stamp: str, agents: Mapping[str, AgentFrame]) -> dict[str, Matrix]:
+        """Return T_world_agent of the vehicles that have no cloud of a moment, but a file with their pose."""
+        found = {}
+        for name in scenario.agents:
+            path = scenario.folder / name / f"{stamp}.yaml"
+            if name in agents or _kind(name) != "vehicle" or not self._listing.has(path):
+                continue
+            try:
+                found[name] = self._pose(read_yaml(path)["lidar_pose"])
+            except (CosenseError, KeyError, TypeError, ValueError):
+                continue
+        return found
+
+    def _pose(self, lidar_pose: Any) -> Matrix:
+        """Return T_world_agent (4,4).
+
+        Raises:
+            ValueError: the numbers are not a pose.
+        """
+        if self._right_handed:
+            T_world_agent = np.asarray(lidar_pose, dtype=np.float64).reshape(4, 4)
+        else:
+            T_world_agent = mirrored(matrix_from_pose(lidar_pose))
+        if not np.all(np.isfinite(T_world_agent)):
+            raise ValueError(f"lidar_pose is {lidar_pose}")
+        return T_world_agent
 
     def _is_present(self, folder: Path, stamp: str) -> bool:
         return all(self._listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
@@ -257,17 +307,13 @@ class Opv2vDataset(Dataset):
             if isinstance(content[key], Unreadable):
                 raise CosenseError(f"{path}: '{key}' is an object {content[key].tag}; write plain numbers")
         points = read_pcd(folder / f"{stamp}.pcd").points
-        if not self._has_intensity:
+        if not self._has_intensity(folder.parent):
             points[:, 3] = 0
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
-            if self._right_handed:
-                T_world_agent = np.asarray(content["lidar_pose"], dtype=np.float64).reshape(4, 4)
-            else:
-                T_world_agent = mirrored(matrix_from_pose(content["lidar_pose"]))
+            T_world_agent = self._pose(content["lidar_pose"])
+            if not self._right_handed:
                 points = points * np.array([1, -1, 1, 1], dtype=np.float32)
-            if not np.all(np.isfinite(T_world_agent)):
-                raise ValueError(f"lidar_pose is {content['lidar_pose']}")
             vehicles = (content.get("vehicles") or {}) | (content.get(NON_VEHICLES) or {})
             labelled = self._labelled(vehicles, folder.name, T_world_agent, is_ego)
             images = self._listing.names(folder) if self._cameras else frozenset()

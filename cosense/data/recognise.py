@@ -23,7 +23,7 @@ import cosense.data
 from cosense import plugins
 from cosense.data.bag import BagOptions
 from cosense.data.dataset import Dataset
-from cosense.data.provenance import label_set_of
+from cosense.data.provenance import is_simulated_tree
 from cosense.errors import CosenseError
 
 
@@ -105,7 +105,7 @@ def _find(path: Path) -> tuple[ModuleType, Any, Path]:
     looked_for = "; ".join(plugins.constant(module, "LAYOUT", str) for module in _modules())
     if path.is_file():
         raise CosenseError(f"{path}: not a data set that cosense knows. It opens {looked_for}")
-    label_set_of(path, "")  # raises where this is a simulated tree that was never finished
+    is_simulated_tree(path)  # raises where this is a simulated tree that was never finished
     found = []
     for child in sorted(path.iterdir()):
         module, reader = _recognised(child) if child.is_dir() else (None, None)

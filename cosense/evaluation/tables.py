@@ -210,6 +210,13 @@ def _cost_line(metrics: Mapping[str, Any]) -> str:
             f"{use} {counted(count, 'time')}" for use, count in uses.items()
         )
         line += "."
+    of_participants = metrics.get("detections_on_participants", {})
+    if of_participants.get("number"):
+        boxes = f"{of_participants['number']} box{'es' if of_participants['number'] > 1 else ''}"
+        line += (
+            f" {boxes} on cooperating vehicles without a label: the protocol counts them as "
+            f"{of_participants['count_as']}."
+        )
     if metrics.get("frames_skipped"):
         line += f" {counted(metrics['frames_skipped'], 'frame')} could not be read."
     return line

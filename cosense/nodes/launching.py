@@ -172,7 +172,8 @@ def _bag_options(arguments: Arguments) -> BagOptions:
     """Return what a bag does not say by itself; the topics of several agents have commas between."""
     points, pose = (by_agent(arguments.text(name), f"{name}:=") for name in ("points", "pose"))
     ego, world, truth = (arguments.text(name) or None for name in ("ego", "world", "ground_truth"))
-    return BagOptions(points, pose, ego, world, truth, arguments.number("tolerance_ms", float))
+    tolerance_ms, pose_gap_ms = (arguments.number(name, float) for name in ("tolerance_ms", "pose_gap_ms"))
+    return BagOptions(points, pose, ego, world, truth, tolerance_ms, pose_gap_ms)
 
 
 def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:

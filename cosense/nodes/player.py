@@ -175,9 +175,12 @@ class PlayerNode(ManagedNode):
         """Wait until each agent, and the recorder where there is one, listens to all it needs."""
 
         def missing() -> list[str]:
-            nobody_fuses = self._is_drain and not self.count_publishers(topics.DETECTIONS)
             found = self._sensors.missing_listeners(recorded=self._is_recorded)
-            return found + [topics.DETECTIONS] * nobody_fuses
+            if self._is_drain and not self.count_publishers(topics.DETECTIONS):
+                found.append(f"{topics.DETECTIONS} (nobody fuses)")
+            elif self._is_recorded and self.count_subscribers(topics.DETECTIONS) < 2:
+                found.append(f"{topics.DETECTIONS} (the recorder)")
+            return found
 
         if not self._spin_until(lambda: not missing(), self._startup_timeout_s):
             raise CosenseError(

@@ -108,7 +108,11 @@ def read_pcd(path: str | os.PathLike[str]) -> PointCloud:
 
 
 def write_pcd(
-    path: str | os.PathLike[str], points: NDArray[np.floating], encoding: Encoding = "binary"
+    path: str | os.PathLike[str],
+    points: NDArray[np.floating],
+    encoding: Encoding = "binary",
+    *,
+    comment: str = "",
 ) -> None:
     """Write a point cloud as PCD v0.7 with float32 fields.
 
@@ -116,6 +120,7 @@ def write_pcd(
         path: path of the file.
         points: (N,4), x, y, z in metres and intensity in [0, 1].
         encoding: one of `ENCODINGS`.
+        comment: a line for the header, which readers pass over.
 
     Raises:
         CosenseError: unknown encoding, or the file cannot be written.
@@ -128,8 +133,10 @@ def write_pcd(
         raise ValueError(f"points have shape {points.shape}, expected (N, 4)")
     if ((points[:, 3] < 0) | (points[:, 3] > 1)).any():
         raise ValueError("an intensity is outside of [0, 1], and would be read back as another one")
+    remark = f"# {comment}\n" if comment else ""
     header = (
-        "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS x y z intensity\nSIZE 4 4 4 4\n"
+        f"# .PCD v0.7 - Point Cloud Data file format\n{remark}"
+        "VERSION 0.7\nFIELDS x y z intensity\nSIZE 4 4 4 4\n"
         f"TYPE F F F F\nCOUNT 1 1 1 1\nWIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\n"
         f"POINTS {len(points)}\nDATA {encoding}\n"
     )

@@ -62,7 +62,8 @@ def test_a_bag_is_evaluated_to_the_very_same_numbers(scene, model, tmp_path):
             del metrics[data][key]
         assert metrics[data]["dataset"].pop("path") == str(data)
         metrics[data]["dataset"].pop("bag", None)
-        assert metrics[data]["dataset"].pop("kind") == ("opv2v" if data == scene else "ros2-bag")
+        later = "" if data == scene else ", converted to ros2-bag"
+        assert metrics[data]["dataset"].pop("kind") == f"simulated by cosense (layout of opv2v{later})"
     assert metrics[scene]["num_ground_truth"] == FRAMES
     assert metrics[scene] == metrics[bag]
 

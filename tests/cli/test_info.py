@@ -45,7 +45,8 @@ def test_says_what_the_folder_is(tree):
 
 def test_json_has_the_same_facts(tree):
     content = json.loads(_info(tree, "--json", "--split", "val").output)
-    assert (content["format"], content["label_set"], content["split"]) == ("dair-v2x-c", "simulated", "val")
+    assert content["format"] == "simulated by cosense (layout of dair-v2x-c)"
+    assert (content["label_set"], content["split"]) == ("simulated", "val")
     assert content["frames_per_split"] == {"val": 6, "all": 6}
     assert content["first_frame"]["objects"] == {"car": 1, "bus": 1, "pedestrian": 1}
     assert (content["problems"], content["missing"], content["verified"]) == ([], {}, False)

@@ -29,7 +29,7 @@ def test_a_dair_v2x_tree(tmp_path: Path) -> None:
     )
     assert "3 frames in 2 sequences" in output
     dataset = open_dataset(tree)
-    assert dataset.kind == "dair-v2x-c"
+    assert dataset.kind == "simulated by cosense (layout of dair-v2x-c)"
     assert dataset.label_set == "simulated"
     assert [dataset[i].sequence for i in range(len(dataset))] == ["t_junction_000000"] * 2 + [
         "car_park_000001"

@@ -8,6 +8,7 @@ Ground truth is a vision_msgs/Detection3DArray, or the cubes of a MarkerArray as
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.index import BagFrame, BagIndex, frames_of
 from cosense.data.dair_labels import CLASS_OF_TYPE
-from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
@@ -31,6 +32,7 @@ from cosense.sensing.ros_messages import cloud_to_points, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
+_log = logging.getLogger(__name__)
 
 
 class BagDataset(Dataset):
@@ -47,7 +49,7 @@ class BagDataset(Dataset):
         CosenseError: a topic, a frame or a calibration is missing, or there are several candidates.
     """
 
-    kind = "ros2-bag"
+    layout = "ros2-bag"
 
     def __init__(
         self,
@@ -71,6 +73,16 @@ class BagDataset(Dataset):
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(str(split), self._by_split)}")
         self.split = split or list(self._by_split)[-1]
         self._frames = self._by_split[self.split]
+        recorded = [record.origin.converted(self.layout) for record, _ in self._index.records]
+        # Frames that are joined by their stamps are from what is recorded, simulated where any of it is.
+        usual = max(
+            recorded, key=lambda each: bool(each.simulator), default=Provenance(layouts=(self.layout,))
+        )
+        self._provenances = [
+            usual if frame.record is None else frame.record.origin.converted(self.layout)
+            for frame in self._frames
+        ]
+        self.kind = kind_of(self._provenances)
         self.label_set = _label_set({record.label_set for record, _ in self._index.records}, bool(labelled))
         if labels not in (None, self.label_set):
             raise CosenseError(
@@ -78,9 +90,11 @@ class BagDataset(Dataset):
             )
         if not self._frames:
             raise CosenseError(
-                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); choose other poses with "
-                "--pose AGENT=TOPIC or more --tolerance-ms"
+                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); other poses are chosen "
+                "with --pose AGENT=TOPIC"
             )
+        for note in self._notes:
+            _log.warning("%s: %s", path, note)
         self[0]  # raises at once if something is missing that every frame needs
 
     def __len__(self) -> int:
@@ -91,7 +105,15 @@ class BagDataset(Dataset):
         agents = {agent_id: self._read_agent(agent_id, frame) for agent_id in frame.clouds}
         is_labelled = frame.labels is not None
         truth = Objects.empty() if frame.labels is None else self._read_labels(frame.labels, frame, agents)
-        return CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, agents, truth, is_labelled)
+        return CooperativeFrame(
+            frame.frame_id,
+            frame.sequence,
+            frame.ego_id,
+            agents,
+            truth,
+            is_labelled,
+            provenance=self._provenances[index],
+        )
 
     @property
     def agents(self) -> dict[str, AgentKind]:
@@ -123,14 +145,13 @@ class BagDataset(Dataset):
             frames_per_split={name: len(frames) for name, frames in self._by_split.items()},
             agents={agent_id: agent.kind for agent_id, agent in self._index.agents.items()},
             sensors=sensors,
-            problems=problems,
-            notes=list(self._notes),
+            problems=self._bag.losses + problems,
+            notes=self._bag.notes + self._notes,
         )
 
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
         entry = frame.clouds[agent_id]
         pose = self._index.pose(agent_id, entry)
-        assert pose is not None, "frames have only clouds with a pose"
         try:
             points = cloud_to_points(self._bag.read(entry))
         except CosenseError as error:
@@ -142,9 +163,9 @@ class BagDataset(Dataset):
             agent_id=agent_id,
             kind=self._index.agents[agent_id].kind,
             stamp_ns=entry.stamp_ns,
-            T_world_agent=pose[0],
+            T_world_agent=pose.T_world_frame,
             points=points,
-            pose_covariance=pose[1],
+            pose_covariance=pose.covariance,
             cameras=tuple(camera for camera in cameras if camera is not None),
         )
 
@@ -179,14 +200,13 @@ class BagDataset(Dataset):
     def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
         """Return T_camera_agent (4,4) from the transforms."""
         lidar_frame = self._index.agents[agent_id].lidar_frame
-        tolerance_ns = self._index.tolerance_ns
-        T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, cloud.moment, tolerance_ns)
-        if T_camera_agent is None:
+        try:
+            return self._index.tree.at(topics.frame, lidar_frame, cloud.moment, self._index.pose_gap_ns)
+        except CosenseError as error:
             raise CosenseError(
-                f"{self.path}: camera '{topics.image}' has no calibration: no transform from its frame "
-                f"'{topics.frame}' to '{lidar_frame}'; record /tf_static too, or leave the cameras out"
-            )
-        return T_camera_agent
+                f"{self.path}: camera '{topics.image}' has no calibration: {error}; record /tf_static too, "
+                "or leave the cameras out"
+            ) from None
 
     def _read_labels(self, entry: Entry, frame: BagFrame, agents: dict[str, AgentFrame]) -> Objects:
         """Return the ground truth in the frame of the ego."""
@@ -204,14 +224,11 @@ class BagDataset(Dataset):
         for agent_id, agent in agents.items():
             if given_in == self._index.agents[agent_id].lidar_frame:
                 return objects.transformed(T_ego_world @ agent.T_world_agent)
-        tolerance_ns = self._index.tolerance_ns
-        T_ego_given = self._index.tree.at(own.lidar_frame, given_in, entry.moment, tolerance_ns)
-        if T_ego_given is None:
-            raise self._error(
-                entry,
-                f"the ground truth is in frame '{given_in}', and no transform leads to '{own.lidar_frame}'",
-            )
-        return objects.transformed(T_ego_given)
+        try:
+            T = self._index.tree.at(own.lidar_frame, given_in, entry.moment, self._index.pose_gap_ns)
+        except CosenseError as error:
+            raise self._error(entry, f"the ground truth is in frame '{given_in}': {error}") from None
+        return objects.transformed(T)
 
     def _error(self, entry: Entry, reason: object) -> CosenseError:
         return CosenseError(f"{self.path}: {entry.topic} of {entry.stamp_ns} ns: {reason}")
