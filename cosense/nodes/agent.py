@@ -326,7 +326,7 @@ class AgentNode(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    process.run(AgentNode)
+    process.run(AgentNode, "agent")
 
 
 if __name__ == "__main__":
