@@ -32,6 +32,16 @@ Budget = Annotated[
     int | None, typer.Option(min=1, help="Largest size of a message in bytes.", show_default="no limit")
 ]
 
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your own "
+        "file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
+        show_default=False,
+    ),
+]
+
 _PANEL = "Topics of a bag, where they are not found automatically"
 
 
