@@ -20,7 +20,6 @@ as 0. Trees in this layout that our own simulator has written have intensities o
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,11 +33,20 @@ from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, 
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
 from cosense.data.files import Listing, Unreadable, broken_files, missing_files, read_image, read_yaml
+from cosense.data.opv2v_scenarios import (
+    FRAME_FILE,
+    Scenario,
+    all_stamps,
+    find_scenarios,
+    kind_of_agent,
+    roles_of,
+    scan,
+)
 from cosense.data.provenance import SIMULATED, SIMULATOR, is_simulated_tree, simulator_of_scenario
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
-from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import read_pcd
 
@@ -52,9 +60,6 @@ NON_VEHICLES = "cosense_non_vehicles"
 V2V4REAL_PERIOD_NS = 100_000_000
 
 _NO_INTENSITY = "intensities are 0: those of CARLA depend on the range alone and say nothing of the material"
-_AGENT = re.compile(r"-?\d+")
-_CLOUD = re.compile(r"(\d+)\.pcd")
-_FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
 _IMAGE = re.compile(r"(\d+)_(camera\d+)\.png")
 _CLASS_OF_TYPE = CLASS_OF_TYPE | {
     "policecar": ObjectClass.CAR,
@@ -68,46 +73,12 @@ _CLASS_OF_TYPE = CLASS_OF_TYPE | {
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """A folder of agents that drove together.
-
-    Attributes:
-        name: name of the folder.
-        split: name of the split that the scenario belongs to.
-        folder: path of the folder.
-        agents: folder names of the agents, the ego first.
-        stamps: file names without suffix of the frames that can be used.
-    """
-
-    name: str
-    split: str
-    folder: Path
-    agents: tuple[str, ...]
-    stamps: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Labelled:
     """A labelled object: pose of its centre, size (l, w, h) in metres, class."""
 
     T_world_object: Matrix
     size: NDArray[np.float64]
     label: ObjectClass
-
-
-def find_scenarios(root: Path, listing: Listing) -> dict[str, list[Path]]:
-    """Return the scenario folders of each split below `root`; "all" where the tree has no level of splits."""
-    if _is_scenario(root, listing):
-        return {"all": [root]}
-    found: dict[str, list[Path]] = {}
-    for child in _folders(root):
-        if _is_scenario(child, listing):
-            found.setdefault("all", []).append(child)
-            continue
-        scenarios = [folder for folder in _folders(child) if _is_scenario(folder, listing)]
-        if scenarios:
-            found[child.name] = scenarios
-    return found
 
 
 def recognises(path: Path) -> type[Dataset] | None:
@@ -142,7 +113,7 @@ class Opv2vDataset(Dataset):
         if split is not None and split not in by_split:
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(split, by_split)}")
         self._by_split = {
-            name: [_scan(folder, name, self._listing) for folder in folders]
+            name: [scan(folder, name, self._listing) for folder in folders]
             for name, folders in by_split.items()
         }
         self._scenarios = [
@@ -226,7 +197,7 @@ class Opv2vDataset(Dataset):
             frames_per_split={
                 name: sum(len(s.stamps) for s in found) for name, found in self._by_split.items()
             },
-            agents=_roles(self._scenarios),
+            agents=roles_of(self._scenarios),
             sensors=self._sensors(self._scenarios),
             problems=problems,
             notes=notes,
@@ -246,7 +217,7 @@ class Opv2vDataset(Dataset):
         found = {}
         for name in scenario.agents:
             path = scenario.folder / name / f"{stamp}.yaml"
-            if name in agents or _kind(name) != "vehicle" or not self._listing.has(path):
+            if name in agents or kind_of_agent(name) != "vehicle" or not self._listing.has(path):
                 continue
             try:
                 found[name] = self._pose(read_yaml(path)["lidar_pose"])
@@ -276,7 +247,7 @@ class Opv2vDataset(Dataset):
         for agent in scenario.agents:
             folder = scenario.folder / agent
             names = self._listing.names(folder) | self._listing.empty(folder)
-            stamps = {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
+            stamps = {match[1] for match in map(FRAME_FILE.fullmatch, names) if match}
             for stamp in sorted(stamps):
                 if not self._is_present(folder, stamp):
                     yield folder / min(names & {f"{stamp}.pcd", f"{stamp}.yaml"})
@@ -284,7 +255,7 @@ class Opv2vDataset(Dataset):
     def _all_files(self) -> Iterator[Path]:
         """Yield the files that every agent should have of each moment for which any agent has one."""
         for scenario in self._scenarios:
-            stamps = _all_stamps(scenario, self._listing)
+            stamps = all_stamps(scenario, self._listing)
             for agent in scenario.agents:
                 for ending in (".pcd", ".yaml", *self._image_endings(scenario, agent)):
                     yield from (scenario.folder / agent / f"{stamp}{ending}" for stamp in stamps)
@@ -325,7 +296,7 @@ class Opv2vDataset(Dataset):
             raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None
         frame = AgentFrame(
             agent_id=folder.name,
-            kind=_kind(folder.name),
+            kind=kind_of_agent(folder.name),
             stamp_ns=stamp_ns,
             T_world_agent=T_world_agent,
             points=points,
@@ -390,43 +361,6 @@ def _read_cameras(
     )
 
 
-def _kind(agent: str) -> AgentKind:
-    return "infrastructure" if agent.startswith("-") else "vehicle"
-
-
-def _folders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
-
-
-def _is_scenario(folder: Path, listing: Listing) -> bool:
-    return any(
-        _AGENT.fullmatch(name) and any(map(_CLOUD.fullmatch, listing.names(folder / name)))
-        for name in listing.names(folder)
-    )
-
-
-def _scan(folder: Path, split: str, listing: Listing) -> Scenario:
-    """Return a scenario with the stamps for which the ego has a cloud and labels."""
-    agents = sorted(
-        (n for n in listing.names(folder) if _AGENT.fullmatch(n) and listing.names(folder / n)), key=int
-    )
-    vehicles = [agent for agent in agents if _kind(agent) == "vehicle"]
-    units = [agent for agent in agents if _kind(agent) == "infrastructure"]
-    stamps: list[str] = []
-    if vehicles:
-        names = listing.names(folder / vehicles[0])
-        clouds = [match[1] for match in map(_CLOUD.fullmatch, names) if match]
-        stamps = sorted((stamp for stamp in clouds if f"{stamp}.yaml" in names), key=int)
-    return Scenario(folder.name, split, folder, (*vehicles, *units), tuple(stamps))
-
-
-def _all_stamps(scenario: Scenario, listing: Listing) -> set[str]:
-    """Return the stamps for which any agent has any file."""
-    names = (name for agent in scenario.agents for name in listing.names(scenario.folder / agent))
-    return {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
-
-
 def _have_matrix_poses(frames: Iterable[tuple[Scenario, str]]) -> bool:
     """Return whether the poses of the first frame that can be read are 4x4 matrices, as in V2V4Real."""
     broken: CosenseError | None = None
@@ -447,16 +381,3 @@ def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
     if not isinstance(pose, list) or len(pose) not in (4, 6):
         raise CosenseError(f"{path}: 'lidar_pose' is {pose!r}, expected 6 numbers (OPV2V) or 4x4 (V2V4Real)")
     return len(pose) == 4
-
-
-def _roles(scenarios: list[Scenario]) -> dict[str, str]:
-    """Return the agents of a single scenario, else how many of each kind the scenarios have."""
-    if len(scenarios) == 1:
-        return {agent: _kind(agent) for agent in scenarios[0].agents}
-    roles: dict[str, str] = {}
-    kinds: tuple[AgentKind, ...] = ("vehicle", "infrastructure")
-    for kind in kinds:
-        counts = [sum(_kind(agent) == kind for agent in s.agents) for s in scenarios]
-        if max(counts, default=0):
-            roles[f"{min(counts)} to {max(counts)} a scenario"] = kind
-    return roles
