@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from cosense.config import YAML_LOADER, load_yaml
 from cosense.data.dataset import Dataset, MissingFiles
 from cosense.errors import CosenseError, read_file
-from cosense.sensing.kitti import read_kitti_bin
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.cloud_files import SUFFIXES, read_raw_cloud
 
 
 def read_json(path: Path) -> Any:
@@ -130,8 +129,9 @@ def is_cut_off(encoded: bytes) -> bool:
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {
-    **{".pcd": read_pcd, ".bin": read_kitti_bin, ".json": read_json, ".yaml": read_yaml},
-    **{".png": read_image, ".jpg": read_image, ".jpeg": read_image},
+    **dict.fromkeys(SUFFIXES, read_raw_cloud),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), read_image),
+    **{".json": read_json, ".yaml": read_yaml},
 }
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +33,25 @@ from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, 
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
 from cosense.data.files import Listing, Unreadable, broken_files, missing_files, read_image, read_yaml
-from cosense.data.opv2v_scenarios import (
-    FRAME_FILE,
+from cosense.data.opv2v_index import (
+    CLOUD,
     Scenario,
     all_stamps,
+    find_halves,
     find_scenarios,
+    is_present,
     kind_of_agent,
+    read_scenario,
     roles_of,
-    scan,
 )
 from cosense.data.provenance import SIMULATED, SIMULATOR, is_simulated_tree, simulator_of_scenario
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
+from cosense.sensing.cloud import SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.pcd import read_raw_pcd
 
 _log = logging.getLogger(__name__)
 
@@ -107,13 +110,14 @@ class Opv2vDataset(Dataset):
         split = None if split == "all" else split
         self._cameras = cameras
         self._listing = Listing()
+        self._lidars: dict[Path, SensorClouds] = {}
         by_split = find_scenarios(path, self._listing)
         if not by_split:
             raise CosenseError(f"{path}: no folder scenario/agent with .pcd and .yaml files")
         if split is not None and split not in by_split:
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(split, by_split)}")
         self._by_split = {
-            name: [scan(folder, name, self._listing) for folder in folders]
+            name: [read_scenario(folder, name, self._listing) for folder in folders]
             for name, folders in by_split.items()
         }
         self._scenarios = [
@@ -142,7 +146,7 @@ class Opv2vDataset(Dataset):
             raise CosenseError(
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
             )
-        halves = [half for scenario in self._scenarios for half in self._halves(scenario)]
+        halves = [half for scenario in self._scenarios for half in find_halves(scenario, self._listing)]
         self._left_out = ""
         if halves:
             self._left_out = (
@@ -156,7 +160,9 @@ class Opv2vDataset(Dataset):
 
     def __getitem__(self, index: int) -> CooperativeFrame:
         scenario, stamp = self._frames[index]
-        present = [name for name in scenario.agents if self._is_present(scenario.folder / name, stamp)]
+        present = [
+            name for name in scenario.agents if is_present(scenario.folder / name, stamp, self._listing)
+        ]
         ego_id = present[0]
         agents: dict[str, AgentFrame] = {}
         labelled: dict[str, _Labelled] = {}
@@ -189,6 +195,8 @@ class Opv2vDataset(Dataset):
         problems += broken_files(self, wanted, self._listing) if verify else []
         has_intensity = all(map(self._has_intensity, self._provenances))
         notes = [] if has_intensity else [_NO_INTENSITY]
+        scenario = self._frames[0][0]
+        notes += [note for name in scenario.agents for note in self._lidar(scenario.folder / name).notes]
         notes += [self._left_out] if self._left_out else []
         return DatasetInfo(
             kind=self.kind,
@@ -203,6 +211,16 @@ class Opv2vDataset(Dataset):
             notes=notes,
             missing=missing,
         )
+
+    def _lidar(self, folder: Path) -> SensorClouds:
+        """Return what is known of the clouds of an agent in a scenario, after looking at some of them."""
+        if folder not in self._lidars:
+            clouds = sorted(name for name in self._listing.names(folder) if CLOUD.fullmatch(name))
+            recorded = spread([folder / name for name in clouds], read_raw_pcd)
+            # Our own simulator writes intensities from 0 to 1, and those of CARLA are not read.
+            name = f"{folder.parent.name}/{folder.name}"
+            self._lidars[folder] = SensorClouds(name, recorded if self._right_handed else None)
+        return self._lidars[folder]
 
     def _simulator(self, scenario: Scenario) -> str:
         """Return what simulated a scenario; empty where it was recorded, or where nothing says it."""
@@ -239,19 +257,6 @@ class Opv2vDataset(Dataset):
             raise ValueError(f"lidar_pose is {lidar_pose}")
         return T_world_agent
 
-    def _is_present(self, folder: Path, stamp: str) -> bool:
-        return all(self._listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
-
-    def _halves(self, scenario: Scenario) -> Iterator[Path]:
-        """Yield a file of each agent and moment for which it has not both with content."""
-        for agent in scenario.agents:
-            folder = scenario.folder / agent
-            names = self._listing.names(folder) | self._listing.empty(folder)
-            stamps = {match[1] for match in map(FRAME_FILE.fullmatch, names) if match}
-            for stamp in sorted(stamps):
-                if not self._is_present(folder, stamp):
-                    yield folder / min(names & {f"{stamp}.pcd", f"{stamp}.yaml"})
-
     def _all_files(self) -> Iterator[Path]:
         """Yield the files that every agent should have of each moment for which any agent has one."""
         for scenario in self._scenarios:
@@ -280,9 +285,10 @@ class Opv2vDataset(Dataset):
                 raise CosenseError(f"{path}: has no '{key}'; the file is cut off or of another data set")
             if isinstance(content[key], Unreadable):
                 raise CosenseError(f"{path}: '{key}' is an object {content[key].tag}; write plain numbers")
-        points = read_pcd(folder / f"{stamp}.pcd").points
+        cloud = read_raw_pcd(folder / f"{stamp}.pcd")
         if not self._has_intensity(folder.parent):
-            points[:, 3] = 0
+            cloud = replace(cloud, intensity=None, remarks=())
+        points = self._lidar(folder).read(cloud).points
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
             T_world_agent = self._pose(content["lidar_pose"])

@@ -1,12 +1,10 @@
-"""Which scenarios a tree in the layout of OPV2V holds, and who takes part in them when.
-
-A scenario is a folder of agents, an agent a folder whose name is a number, negative for a roadside unit.
-"""
+"""Trees in the layout of OPV2V: which scenarios they hold, who takes part in them, and when."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +12,8 @@ from cosense.data.files import Listing
 from cosense.sensing.frame import AgentKind
 
 _AGENT = re.compile(r"-?\d+")
-_CLOUD = re.compile(r"(\d+)\.pcd")
-# The files without which an agent takes no part in a moment, by its stamp.
-FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
+CLOUD = re.compile(r"(\d+)\.pcd")
+_FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,6 @@ def find_scenarios(root: Path, listing: Listing) -> dict[str, list[Path]]:
 
 
 def kind_of_agent(agent: str) -> AgentKind:
-    """Return the kind of an agent by the name of its folder."""
     return "infrastructure" if agent.startswith("-") else "vehicle"
 
 
@@ -65,12 +61,12 @@ def _folders(folder: Path) -> list[Path]:
 
 def _is_scenario(folder: Path, listing: Listing) -> bool:
     return any(
-        _AGENT.fullmatch(name) and any(map(_CLOUD.fullmatch, listing.names(folder / name)))
+        _AGENT.fullmatch(name) and any(map(CLOUD.fullmatch, listing.names(folder / name)))
         for name in listing.names(folder)
     )
 
 
-def scan(folder: Path, split: str, listing: Listing) -> Scenario:
+def read_scenario(folder: Path, split: str, listing: Listing) -> Scenario:
     """Return a scenario with the stamps for which the ego has a cloud and labels."""
     agents = sorted(
         (n for n in listing.names(folder) if _AGENT.fullmatch(n) and listing.names(folder / n)), key=int
@@ -80,7 +76,7 @@ def scan(folder: Path, split: str, listing: Listing) -> Scenario:
     stamps: list[str] = []
     if vehicles:
         names = listing.names(folder / vehicles[0])
-        clouds = [match[1] for match in map(_CLOUD.fullmatch, names) if match]
+        clouds = [match[1] for match in map(CLOUD.fullmatch, names) if match]
         stamps = sorted((stamp for stamp in clouds if f"{stamp}.yaml" in names), key=int)
     return Scenario(folder.name, split, folder, (*vehicles, *units), tuple(stamps))
 
@@ -88,7 +84,7 @@ def scan(folder: Path, split: str, listing: Listing) -> Scenario:
 def all_stamps(scenario: Scenario, listing: Listing) -> set[str]:
     """Return the stamps for which any agent has any file."""
     names = (name for agent in scenario.agents for name in listing.names(scenario.folder / agent))
-    return {match[1] for match in map(FRAME_FILE.fullmatch, names) if match}
+    return {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
 
 
 def roles_of(scenarios: list[Scenario]) -> dict[str, str]:
@@ -102,3 +98,19 @@ def roles_of(scenarios: list[Scenario]) -> dict[str, str]:
         if max(counts, default=0):
             roles[f"{min(counts)} to {max(counts)} a scenario"] = kind
     return roles
+
+
+def is_present(folder: Path, stamp: str, listing: Listing) -> bool:
+    """Return whether an agent has both files of a moment, with content."""
+    return all(listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
+
+
+def find_halves(scenario: Scenario, listing: Listing) -> Iterator[Path]:
+    """Yield a file of each agent and moment for which it has not both with content."""
+    for agent in scenario.agents:
+        folder = scenario.folder / agent
+        names = listing.names(folder) | listing.empty(folder)
+        stamps = {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
+        for stamp in sorted(stamps):
+            if not is_present(folder, stamp, listing):
+                yield folder / min(names & {f"{stamp}.pcd", f"{stamp}.yaml"})
