@@ -48,7 +48,9 @@ from cosense.viewer.pack import ReportFrame
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "tour"
 IMAGES = ROOT / "docs" / "images"
-FRAMES, SHOWN, KILL_AT = 50, 5, 14
+FRAMES, SHOWN = 60, 5
+# Killed again before it is back, the unit is away for longer than its boxes last.
+KILL_AT = (14, 20, 26)
 UNIT = "infrastructure"
 PROTOCOL = load_protocol("simulated")
 _SAME_FRAME_NS = 50_000_000
@@ -89,7 +91,8 @@ def run() -> None:
 
     def pull_the_plug(progress: Progress) -> None:
         pid = progress.running.get(f"agent-{UNIT}")
-        if progress.fused >= KILL_AT and not killed and pid is not None:
+        due = sum(progress.fused >= frame for frame in KILL_AT)
+        if len(killed) < due and pid is not None and pid not in killed:
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
@@ -104,9 +107,9 @@ def draw_message(page: ReportFrame, stamp_ns: int, path: Path) -> None:
     with (OUT / "run.mcap").open("rb") as file:
         for _, channel, message in make_reader(file).iter_messages(topics=list(wanted)):
             grid = deserialize_message(message.data, OccupancyGrid)
-            # The unit measures when its own clock says so.
+            # The unit measures when its own clock says so, and sees old clouds again when it is back.
             if abs(to_ns(grid.header.stamp) - stamp_ns) < _SAME_FRAME_NS:
-                found[wanted[channel.topic]] = grid
+                found.setdefault(wanted[channel.topic], grid)
     frame = page.frame
     T_unit_ego = invert(frame.T_ego_agent(UNIT))
     objects = bev_corners(transform_boxes(T_unit_ego, frame.ground_truth.boxes))

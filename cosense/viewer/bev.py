@@ -36,7 +36,7 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import ground_height
 from cosense.viewer import colors
-from cosense.viewer.annotations import Extent, field_of_view, fitting_extent, seen_by
+from cosense.viewer.annotations import Extent, extent_around, field_of_view, fitting_extent, seen_by
 
 Style = Literal["-", "--", ":"]
 OUTCOME_STYLES: Mapping[str, tuple[Style, str]] = {"missed": ("--", ""), "false": ("-", "xx")}
@@ -111,12 +111,17 @@ def draw_comparison(
         title: text at the top left.
         notes: one text for each panel, e.g. AP and bytes.
     """
-    extent_m = fitting_extent(frame)
-    figure, all_axes = layout(list(panels), extent_m, title)
     num_points = most_points_of_one_agent(frame)
-    results = [detections[detections.scores >= MIN_SCORE] for detections in panels.values()]
     places = as_places(frame.participants.values())
+    results = [detections[detections.scores >= MIN_SCORE] for detections in panels.values()]
     verdicts = [verdict_of(shown, frame.ground_truth, num_points, protocol, places) for shown in results]
+    # Whatever is in the counts is in the picture.
+    counted = [
+        shown.boxes[verdict.found != NOT_COUNTED, :2]
+        for shown, verdict in zip(results, verdicts, strict=True)
+    ]
+    extent_m = extent_around(frame, np.vstack([frame.ground_truth.boxes[:, :2], *counted]))
+    figure, all_axes = layout(list(panels), extent_m, title)
     for index, (axes, shown, verdict) in enumerate(zip(all_axes, results, verdicts, strict=True)):
         agents = list(frame.agents) if index else [frame.ego_id]
         draw_surroundings(axes, frame, agents, extent_m)

@@ -20,7 +20,7 @@ from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
 from cosense.viewer import bev, colors
-from cosense.viewer.annotations import fitting_extent
+from cosense.viewer.annotations import Extent, extent_around, fitting_extent
 from tests.viewer.scenes import detections_of, false_alarm, found, street
 
 FRAME = street()
@@ -31,10 +31,10 @@ class Picture:
     """A PNG that can be asked in metres."""
 
     def __init__(
-        self, path: Path, panels: tuple[str, ...] = ("",), panel: int = 0, frame: CooperativeFrame = FRAME
+        self, path: Path, panels: tuple[str, ...] = ("",), panel: int = 0, extent_m: Extent | None = None
     ) -> None:
         self.rgb = imread(path)[..., :3]
-        figure, axes = bev.layout(list(panels), fitting_extent(frame))
+        figure, axes = bev.layout(list(panels), extent_m or fitting_extent(FRAME))
         self.to_pixel = axes[panel].transData
         assert self.rgb.shape[:2] == tuple(reversed(figure.canvas.get_width_height()))
 
@@ -147,11 +147,20 @@ def test_comparison_tells_found_added_missed_and_false(comparison: Path) -> None
     for picture in (above, below):
         assert picture.has(colors.OUTCOMES["found"], *side, 4)
         assert not picture.has(colors.OUTCOMES["added"], *side, 4), "the ego found it by itself"
-    assert above.has(colors.OUTCOMES["false"], -45, 8.5)
-    assert above.has(colors.OUTCOMES["false"], -45, 7), "crossed out"
-    assert not below.has(colors.OUTCOMES["false"], -45, 8.5)
+    assert above.has(colors.OUTCOMES["false"], 8, 7.5)
+    assert above.has(colors.OUTCOMES["false"], 8, 6), "crossed out"
+    assert not below.has(colors.OUTCOMES["false"], 8, 7.5)
     assert below.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4)
     assert not above.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4), "the ego is alone there"
+
+
+def test_what_is_counted_is_in_the_picture(tmp_path: Path) -> None:
+    """Kind: a count that nobody can find in the picture."""
+    far = detections_of(cars_at((-95, 30, 0)))
+    bev.draw_comparison(FRAME, {"alone": far}, tmp_path / "c.png", PROTOCOL)
+    places = np.vstack([FRAME.ground_truth.boxes[:, :2], far.boxes[:, :2]])
+    picture = Picture(tmp_path / "c.png", ("alone",), extent_m=extent_around(FRAME, places))
+    assert picture.has(colors.OUTCOMES["false"], -95, 31.5)
 
 
 def test_each_colour_of_the_palette_is_in_the_file_as_it_is(comparison: Path) -> None:
@@ -214,7 +223,7 @@ def test_what_is_missing_is_not_drawn(frame: CooperativeFrame, tmp_path: Path) -
     bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png")
     panels = {"one": found(FRAME, [0])}
     bev.draw_comparison(frame, panels, tmp_path / "comparison.png", PROTOCOL)
-    assert Picture(tmp_path / "bev.png", frame=frame).has(colors.AGENTS[0], 0, 0, 4)
+    assert Picture(tmp_path / "bev.png", extent_m=fitting_extent(frame)).has(colors.AGENTS[0], 0, 0, 4)
 
 
 def test_text_is_drawn_as_it_is(tmp_path: Path) -> None:

@@ -357,7 +357,7 @@ def test_alone_and_together_show_other_boxes(opened: dict[str, dict[str, Any]]) 
     assert alone["answer"] == f"2 of {NUM_COUNTED} objects found · 1 false alarm"
     assert alone["counts"] == [2, 0, NUM_COUNTED - 2, 1, left_out]
     (only_alone,) = [box for box in alone["boxes"] if box[2] == "false alarm"]
-    assert only_alone[0] == pytest.approx(-45.0)
+    assert only_alone[0] == pytest.approx(8.0)
     assert only_alone not in together["boxes"]
     assert [box[2] for box in together["boxes"]].count("found only together") == 1
     assert not any(box[2] == "found only together" for box in alone["boxes"])

@@ -250,7 +250,8 @@ function resultOf(frame, view, score) {
   return { detections, found: new Set(detections.map((d) => d.truth).filter((truth) => truth >= 0)) };
 }
 
-// How many objects are found by the ego itself too, found only together, missed, and how many are none.
+// How many objects are found by the ego itself too, found only together, missed, how many boxes are false alarms, and
+// how many boxes and objects do not count.
 function countsOf(frame, view, score) {
   const { detections, found } = resultOf(frame, view, score);
   const alone = frame.alone ? resultOf(frame, "alone", score).found : found;
@@ -261,6 +262,7 @@ function countsOf(frame, view, score) {
     added,
     missed: objects - found.size,
     false: detections.filter((d) => d.truth === FALSE_ALARM).length,
+    uncounted: detections.filter((d) => d.truth < FALSE_ALARM).length + frame.truth.length - objects,
     objects,
   };
 }
