@@ -45,9 +45,11 @@ MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 DPI = 150
 _LEGEND_POINTS, _LEGEND_SHARE = 10.0, 0.98  # usual font size, and largest share of the width
+# What fits into a row of the legend, what boxes and areas take of it, and the mark of an entry.
+_ROW_CHARACTERS, _USUAL_CHARACTERS, _ENTRY_CHARACTERS = 180, 126, 5
 _COVER_ALL_COLORS = 1  # Pillow's quantizer MAXCOVERAGE, whose name lies elsewhere in older versions
 WIDTH_INCH, LEFT_INCH, RIGHT_INCH = 12.0, 0.42, 0.24
-HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH = 0.46, 0.36, 0.26, 0.42
+HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH, LEGEND_ROW_INCH = 0.46, 0.36, 0.26, 0.42, 0.22
 
 SEEN_CELL_M = 0.25
 HATCH_PERIOD_CELLS = 8
@@ -76,7 +78,7 @@ def draw_bev(
         title: text at the top left.
     """
     extent_m = fitting_extent(frame)
-    figure, (axes,) = layout([""], extent_m, title)
+    figure, (axes,) = layout([""], extent_m, title, legend_rows(frame))
     draw_surroundings(axes, frame, list(frame.agents), extent_m)
     draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
     handles = [_box_handle(colors.GROUND_TRUTH, "ground truth")] if len(frame.ground_truth) else []
@@ -121,7 +123,7 @@ def draw_comparison(
         for shown, verdict in zip(results, verdicts, strict=True)
     ]
     extent_m = extent_around(frame, np.vstack([frame.ground_truth.boxes[:, :2], *counted]))
-    figure, all_axes = layout(list(panels), extent_m, title)
+    figure, all_axes = layout(list(panels), extent_m, title, legend_rows(frame))
     for index, (axes, shown, verdict) in enumerate(zip(all_axes, results, verdicts, strict=True)):
         agents = list(frame.agents) if index else [frame.ego_id]
         draw_surroundings(axes, frame, agents, extent_m)
@@ -138,13 +140,15 @@ def draw_comparison(
     save(figure, path)
 
 
-def layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figure, list[Axes]]:
+def layout(
+    captions: list[str], extent_m: Extent, title: str = "", legend_rows: int = 1
+) -> tuple[Figure, list[Axes]]:
     """Return a figure of stacked axes of equal scale, each with its caption, and room for the legend."""
     width = WIDTH_INCH - LEFT_INCH - RIGHT_INCH
     axes_height = width * (extent_m[3] - extent_m[1]) / (extent_m[2] - extent_m[0])
     header = HEADER_INCH if title else RIGHT_INCH
     panel = axes_height + TICKS_INCH + (CAPTION_INCH if any(captions) else 0)
-    height = header + panel * len(captions) + LEGEND_INCH
+    height = header + panel * len(captions) + LEGEND_INCH + LEGEND_ROW_INCH * (legend_rows - 1)
     figure = Figure(figsize=(WIDTH_INCH, height), dpi=DPI, facecolor=colors.BACKGROUND)
     left, y = LEFT_INCH / WIDTH_INCH, 1 - 0.54 * HEADER_INCH / height
     figure.text(left, y, _plain(title), color=colors.TEXT, fontsize=14, fontweight="bold", va="center")
@@ -322,8 +326,14 @@ def _box_handle(color: str, label: str, style: Style = "-", hatch: str = "") -> 
     return Patch(ec=color, fc=colors.rgba(color, 0.18), lw=1.6, ls=style, hatch=hatch, label=label)
 
 
+def legend_rows(frame: CooperativeFrame) -> int:
+    """Return how many rows the names of the agents and the usual boxes and areas take."""
+    agents = sum(len(_name(frame, agent_id)) + _ENTRY_CHARACTERS for agent_id in frame.agents)
+    return -(-(agents + _USUAL_CHARACTERS) // _ROW_CHARACTERS)
+
+
 def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]) -> None:
-    """Explain clouds, boxes and ground in one row at the bottom."""
+    """Explain clouds, boxes and ground at the bottom."""
     clouds = [
         Line2D([], [], color=color, marker="o", markersize=5, linestyle="", label=_name(frame, agent_id))
         for agent_id, color in colors.agent_colors(frame.agents).items()
@@ -341,7 +351,7 @@ def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]
         drawn = figure.legend(
             handles=handles,
             loc="lower center",
-            ncol=len(handles),
+            ncol=-(-len(handles) // legend_rows(frame)),
             frameon=False,
             labelcolor=colors.TEXT,
             fontsize=points,

@@ -71,18 +71,22 @@ def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path:
     assert picture.has(colors.SOURCES[Source.LATE], -30 - 3.5, 30, 1), "heads along -x"
 
 
-def test_the_legend_stays_within_the_picture_whatever_the_names(tmp_path: Path) -> None:
-    names = [f"a roadside unit with a very long name {number}" for number in range(6)]
-    agent = FRAME.ego
-    agents = {name: dataclasses.replace(agent, agent_id=name) for name in names}
+@pytest.mark.parametrize("number", [2, 4, 12])
+def test_the_legend_stays_within_the_picture_and_can_be_read_whatever_the_names(number: int) -> None:
+    """Kind: long names, and many of them."""
+    names = [f"a roadside unit with a very long name {index}" for index in range(number)]
+    agents = {name: dataclasses.replace(FRAME.ego, agent_id=name) for name in names}
     frame = dataclasses.replace(FRAME, ego_id=names[0], agents=agents)
-    figure, _ = bev.layout([""], fitting_extent(frame))
+    figure, (axes,) = bev.layout([""], fitting_extent(frame), legend_rows=bev.legend_rows(frame))
     bev.draw_legend(figure, frame, [])
     FigureCanvasAgg(figure).draw()
     (legend,) = figure.legends
-    left, right = legend.get_window_extent().intervalx
-    assert 0 <= left < right <= figure.bbox.width
-    assert right - left > 0.9 * figure.bbox.width
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert 0 <= box.y0 < box.y1 < axes.get_window_extent().y0
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(set(texts[:number])) == number, "shortened names differ"
+    assert min(text.get_fontsize() for text in legend.get_texts()) > 6
 
 
 def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Path) -> None:
