@@ -140,7 +140,7 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
     ("parameter", "said"),
     [
         ("budget_bytes:=2000000", "budget_bytes.*expected something like 0 from 0 to 1.04858e"),
-        ("pose_tolerance_ms:=50", "pose_tolerance_ms.*expected something like 50.0 from 0 to 1000"),
+        ("pose_gap_ms:=50", "pose_gap_ms.*expected something like 1100.0 from 0 to 60000"),
     ],
 )
 def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_path, parameter, said):
