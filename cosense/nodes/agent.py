@@ -13,6 +13,7 @@ from the next message on.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ from cosense.nodes.ros.markers import detections_to_markers
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
 from cosense.nodes.warm_up import warm_up_sender
+from cosense.sensing.cloud import SensorClouds
 from cosense.sensing.frame import AgentFrame
 
 # What waits in DDS, beside what waits for the network.
@@ -103,6 +105,7 @@ class AgentNode(ManagedNode):
         self._last_failure = ""
         self._lately = process.Lately()
         self._stages = Stages()
+        self._lidar = SensorClouds(self._settings.agent_id, tell=self._tell_of_clouds)
         self._requests_received = self._requests_refused = 0
         self._without_pose = self._poses_refused = 0
         self._why_without_pose = ""
@@ -224,6 +227,13 @@ class AgentNode(ManagedNode):
             self.get_logger().warning(str(error), throttle_duration_sec=1.0)
             return []
 
+    def _tell_of_clouds(self, level: int, note: str) -> None:
+        """Write to the log what is assumed of the clouds."""
+        if level >= logging.WARNING:
+            self.get_logger().warning(note)
+        else:
+            self.get_logger().info(note)
+
     def _process(self, work: Work) -> None:
         """Run the network on one cloud and send what comes out."""
         assert self._sender is not None
@@ -233,7 +243,7 @@ class AgentNode(ManagedNode):
         self._sender.budget_bytes = self._budget_bytes
         watch.lap("wait for the detector")
         try:
-            points = conversions.cloud_to_points(work.cloud)
+            points = self._lidar.read(conversions.cloud_to_raw(work.cloud)).points
             own = self._perceiver.perceive(
                 AgentFrame(
                     self._settings.agent_id,
@@ -343,7 +353,7 @@ class AgentNode(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    process.run(AgentNode)
+    process.run(AgentNode, "agent")
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetIn
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
+from cosense.sensing.cloud import RawCloud, SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.ros_messages import cloud_to_points, pose_to_matrix
+from cosense.sensing.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
@@ -63,6 +64,7 @@ class BagDataset(Dataset):
         self.path = path
         self.options = bag or BagOptions()
         self._bag = BagFile(path)
+        self._lidars: dict[str, SensorClouds] = {}
         self._index = BagIndex(self._bag, self.options, cameras=cameras)
         frames, self._notes = frames_of(self._index)
         labelled = [frame for frame in frames if frame.labels is not None]
@@ -146,14 +148,17 @@ class BagDataset(Dataset):
             agents={agent_id: agent.kind for agent_id, agent in self._index.agents.items()},
             sensors=sensors,
             problems=self._bag.losses + problems,
-            notes=self._bag.notes + self._notes,
+            notes=[
+                *(self._bag.notes + self._notes),
+                *(note for name in self._index.agents for note in self._lidar(name).notes),
+            ],
         )
 
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
         entry = frame.clouds[agent_id]
         pose = self._index.pose(agent_id, entry)
         try:
-            points = cloud_to_points(self._bag.read(entry))
+            points = self._lidar(agent_id).read(self._raw_cloud(entry)).points
         except CosenseError as error:
             raise self._error(entry, error) from None
         cameras = (
@@ -168,6 +173,16 @@ class BagDataset(Dataset):
             pose_covariance=pose.covariance,
             cameras=tuple(camera for camera in cameras if camera is not None),
         )
+
+    def _raw_cloud(self, entry: Entry) -> RawCloud:
+        return cloud_to_raw(self._bag.read(entry))
+
+    def _lidar(self, agent_id: str) -> SensorClouds:
+        """Return what is known of the clouds of an agent, after looking at some from all over the bag."""
+        if agent_id not in self._lidars:
+            recorded = self._index.recorded(self._index.agents[agent_id].points)
+            self._lidars[agent_id] = SensorClouds(agent_id, spread(recorded, self._raw_cloud))
+        return self._lidars[agent_id]
 
     def _read_camera(self, topics: CameraTopics, agent_id: str, frame: BagFrame) -> Camera | None:
         """Return the image that belongs to the agent's cloud, None if there is none.
