@@ -232,8 +232,8 @@ def test_a_wrong_topic_is_a_warning_and_what_is_well_again_is_forgotten(start, m
     watcher.destroy_node()
 
 
-def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_were_measured(start, tmp_path):
-    """Poses that lie between the clouds, and come twice: half of the clouds were lost, the others were off."""
+def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_are(start, tmp_path):
+    """Poses that lie between the clouds, and come twice: half of the clouds were lost, others were off."""
     agent = start(write_model(tmp_path / "model"), "fusion:=late")
     sent: list[bytes] = []
     agent._messages.publish = lambda message: sent.append(conversions.message_to_bytes(message))
@@ -242,6 +242,7 @@ def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_were_me
     def at(stamp_ms: int) -> np.ndarray:
         return transform_from_planar(0.01 * stamp_ms, 0.0, 0.0) @ unit.T_world_agent
 
+    assert agent._health()[0] == process.OK
     clouds, poses = range(100, 900, 100), range(33, 1000, 200)
     for stamp_ms in sorted([*clouds, *poses]):
         stamp_ns = stamp_ms * 1_000_000

@@ -53,7 +53,7 @@ class Mailbox(Generic[T]):
         """Add items that came at one time and return the old ones that were pushed out, none of the new."""
         with self._changed:
             self._items.extend(items)
-            excess = len(self._items) - max(self._depth, len(items))
+            excess = len(self._items) - max(self._depth, len(items)) if items else 0
             dropped = [self._items.popleft() for _ in range(excess)]
             self._changed.notify()
             return dropped

@@ -40,6 +40,7 @@ def test_what_comes_together_is_kept_together():
     mailbox: Mailbox[int] = Mailbox(1)
     assert mailbox.put_together([]) == []
     assert mailbox.put_together([1, 2, 3]) == []
+    assert mailbox.put_together([]) == []
     assert mailbox.get(0) == 1
     assert mailbox.put_together([4, 5]) == [2, 3]
     assert mailbox.put_together([6]) == [4, 5]
