@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Show what a data set is: format, label set, frames of each split, agents, sensors, and what is missing.
 
-    Example: cosense info /data/DAIR-V2X-C --verify
+    Example: cosense info results/demo/sequence --verify
     """
     from cosense.data import open_dataset
 

@@ -95,15 +95,13 @@ def command(
 
     Examples:
 
-        cosense register street.pcd corner.pcd --out together.png
+        cosense register results/demo/sequence:vehicle:0 results/demo/sequence:vehicle:10 --out together.png
 
-        cosense register data/DAIR-V2X-C:vehicle data/DAIR-V2X-C:infrastructure --frame 3
-
-        cosense register drive.mcap:ego:0 drive.mcap:ego:20 --prior 15 0 0 --json
-
-        cosense register mine.json theirs.json
+        cosense register results/demo/run.mcap:vehicle:0 results/demo/run.mcap:vehicle:10 --prior 7 0 0 --json
 
         cosense register street.pcd corner.pcd --refine
+
+        cosense register mine.json theirs.json
     """
     from cosense.scene_graph.register.descriptors import graph_registration
 

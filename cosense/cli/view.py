@@ -54,7 +54,7 @@ def command(
     With a model, comparison.png and the report also show what the ego finds alone. For a folder that `cosense
     run` has written, the detections are those of the live run.
 
-    Example: cosense view path/to/DAIR-V2X-C --frame 120 --model cosense-lite --budget 2000
+    Example: cosense view results/demo/sequence --frame 5 --model cosense-lite --budget 2000
     """
     from rich.console import Console
 
