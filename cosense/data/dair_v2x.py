@@ -33,7 +33,7 @@ from cosense.data.dair_index import (
 )
 from cosense.data.dair_labels import read_intrinsic, read_objects, read_transform, read_world_objects
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles, Provenance
-from cosense.data.files import Listing, missing_files, read_image
+from cosense.data.files import Listing, broken_files, missing_files, read_image
 from cosense.data.provenance import SIMULATED, SIMULATOR, has_mark, is_simulated_tree
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.transforms import Matrix, invert
@@ -170,8 +170,9 @@ class DairV2xDataset(Dataset):
             )
         missing = self._missing(self._partial)
         if verify:
-            wanted = (path for pair in self._frames for path in self._all_files(pair))
+            wanted = [path for pair in self._frames for path in self._all_files(pair)]
             missing += missing_files(self.path, wanted, self._listing)
+            problems += broken_files(self, wanted, self._listing)
         return DatasetInfo(
             kind=self.kind,
             path=self.path,

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
-from cosense.data.files import Listing, Unreadable, missing_files, read_image, read_yaml
+from cosense.data.files import Listing, Unreadable, broken_files, missing_files, read_image, read_yaml
 from cosense.data.opv2v_index import (
     CLOUD,
     Scenario,
@@ -130,7 +130,7 @@ class Opv2vDataset(Dataset):
         self._frames = [(scenario, stamp) for scenario in self._scenarios for stamp in scenario.stamps]
         if not self._frames:
             raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
-        self._right_handed = _has_matrix_pose(self._frames[0])
+        self._right_handed = _have_matrix_poses(self._frames)
         layout = "v2v4real" if self._right_handed else "opv2v"
         self._provenances = {
             s.folder: Provenance(self._simulator(s), (layout,)) for s in self._scenarios if s.stamps
@@ -189,7 +189,10 @@ class Opv2vDataset(Dataset):
             for scenario in self._scenarios
             if not scenario.stamps
         ]
-        missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
+        wanted = list(self._all_files()) if verify else []
+        missing = missing_files(self.path, wanted, self._listing)
+        problems += [str(item) for item in missing]
+        problems += broken_files(self, wanted, self._listing) if verify else []
         has_intensity = all(map(self._has_intensity, self._provenances))
         notes = [] if has_intensity else [_NO_INTENSITY]
         scenario = self._frames[0][0]
@@ -204,7 +207,7 @@ class Opv2vDataset(Dataset):
             },
             agents=roles_of(self._scenarios),
             sensors=self._sensors(self._scenarios),
-            problems=problems + [str(item) for item in missing],
+            problems=problems,
             notes=notes,
             missing=missing,
         )
@@ -364,8 +367,19 @@ def _read_cameras(
     )
 
 
+def _have_matrix_poses(frames: Iterable[tuple[Scenario, str]]) -> bool:
+    """Return whether the poses of the first frame that can be read are 4x4 matrices, as in V2V4Real."""
+    broken: CosenseError | None = None
+    for frame in frames:
+        try:
+            return _has_matrix_pose(frame)
+        except CosenseError as error:
+            broken = broken or error
+    assert broken is not None, "there is a frame"
+    raise broken
+
+
 def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
-    """Return whether poses are 4x4 matrices, as in V2V4Real."""
     scenario, stamp = frame
     path = scenario.folder / scenario.agents[0] / f"{stamp}.yaml"
     content = read_yaml(path)

@@ -9,6 +9,7 @@ Ground truth is a vision_msgs/Detection3DArray, or the cubes of a MarkerArray as
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from cosense.config import to_mapping
-from cosense.data.bag import BagOptions
+from cosense.data.bag import BagOptions, message_types
 from cosense.data.bag.agent_topics import AgentTopics
-from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
+from cosense.data.bag.cameras import CameraTopics, image_of, image_topics, pixels_of
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.index import BagFrame, BagIndex, frames_of
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
+from cosense.data.files import broken_frames
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
@@ -97,7 +99,7 @@ class BagDataset(Dataset):
             )
         for note in self._notes:
             _log.warning("%s: %s", path, note)
-        self[0]  # raises at once if something is missing that every frame needs
+        self._check()
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -117,6 +119,23 @@ class BagDataset(Dataset):
             provenance=self._provenances[index],
         )
 
+    def _check(self) -> None:
+        """Raise at once if something is missing that every frame needs: not one of three can be read."""
+        for agent_id, cameras in self._index.cameras.items():
+            lidar_frame = self._index.agents[agent_id].lidar_frame
+            for camera in cameras:
+                if not self._index.records and not self._index.tree.is_connected(camera.frame, lidar_frame):
+                    self._mounting(camera, agent_id, self._index.recorded(camera.image)[0])
+        errors = []
+        for index in sorted({0, len(self) // 2, len(self) - 1}):
+            try:
+                self[index]
+            except CosenseError as error:
+                errors.append(error)
+            else:
+                return
+        raise errors[0]
+
     @property
     def agents(self) -> dict[str, AgentKind]:
         """The kinds of all agents in the frames that have the same ego as the first frame; the ego first."""
@@ -129,13 +148,8 @@ class BagDataset(Dataset):
         return {**super().description(), "bag": to_mapping(self.options)}
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """See `Dataset.info`; `verify` reads every frame."""
-        problems = []
-        for index in range(len(self)) if verify else ():
-            try:
-                self[index]
-            except CosenseError as error:
-                problems.append(str(error))
+        """See `Dataset.info`; `verify` reads every message of a type that is known, and every frame."""
+        problems = list(dict.fromkeys((*self._broken_messages(), *broken_frames(self)))) if verify else []
         sensors = [f"{name}: {_sensors(agent)}" for name, agent in self._index.agents.items()]
         images = image_topics(self._bag)
         sensors += [f"images {', '.join(images)}"] if images else []
@@ -153,6 +167,18 @@ class BagDataset(Dataset):
                 *(note for name in self._index.agents for note in self._lidar(name).notes),
             ],
         )
+
+    def _broken_messages(self) -> Iterator[str]:
+        """Read every message, also those that no frame has, and yield what is wrong with the broken ones."""
+        for topic, type_name in sorted(self._bag.types.items()):
+            is_image = type_name in (message_types.IMAGE, message_types.COMPRESSED_IMAGE)
+            for entry in self._bag.scan([topic])[topic]:
+                try:
+                    message = self._bag.read(entry)
+                    if is_image:
+                        pixels_of(message)
+                except CosenseError as error:
+                    yield str(self._error(entry, error))
 
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
         entry = frame.clouds[agent_id]
