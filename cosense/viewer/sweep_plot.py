@@ -244,6 +244,7 @@ def _style(axes: Axes) -> None:
 def _draw_title(figure: Figure, content: Mapping[str, Any], height: float) -> None:
     data = content["dataset"]
     parts = [
+        data["kind"],
         ", ".join(content["models"]),
         f"{Path(data['path']).name} ({data['split']}), {counted(content['frames'], 'frame')}",
         f"protocol {content['protocol']}",
