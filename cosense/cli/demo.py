@@ -116,7 +116,7 @@ def _evaluate(
     assert scenario.frames is not None
     frames = scenario.frames
     model = load_model(scenario.model)
-    protocol = load_protocol(default_protocol(dataset))
+    protocol = load_protocol(default_protocol(dataset.label_set))
     invocation = shlex.join(["cosense", *sys.argv[1:]])
     live = evaluate_live(
         dataset,
@@ -158,11 +158,13 @@ def _draw(
     out: Path,
 ) -> None:
     """Draw the frame that gains most from cooperation, and the report of all frames."""
+    from cosense.cli.evaluate import default_protocol
+    from cosense.cooperation.outcome import FusionResult
+    from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.run_files import FRAMES, frame_result
     from cosense.evaluation.runs.live_metrics import entries_by_frame
     from cosense.json_lines import read_lines
     from cosense.sensing.detections import Detections
-    from cosense.viewer.annotations import outcome_of
     from cosense.viewer.bev import MIN_SCORE, draw_comparison
     from cosense.viewer.html_report import write_report
     from cosense.viewer.pack import ReportFrame
@@ -171,21 +173,24 @@ def _draw(
         result.frame_id: result.detections
         for result in map(frame_result, read_lines(out / "offline" / "none" / FRAMES))
     }
+    protocol = load_protocol(default_protocol(dataset.label_set))
     pages, gains = [], []
     played = [dataset[index] for index in range(frames)]
     fused = entries_by_frame([frame.ego.stamp_ns for frame in played], entries)
     for frame, entry in zip(played, fused, strict=True):
-        together = entry.result.detections if entry else Detections.empty()
-        pages.append(ReportFrame(frame, together, entry.result.peers if entry else ()))
+        result = entry.result if entry else FusionResult(Detections.empty(), [])
+        page = ReportFrame(frame, result, alone[frame.frame_id])
+        pages.append(page)
         found = [
-            outcome_of(detections[detections.scores >= MIN_SCORE], frame.ground_truth).truth_found.sum()
-            for detections in (alone[frame.frame_id], together)
+            page.verdict(detections[detections.scores >= MIN_SCORE], protocol).is_found.sum()
+            for detections in (alone[frame.frame_id], result.detections)
         ]
         gains.append(found[1] - found[0])
     best = pages[gains.index(max(gains))]
     live = list(metrics.values())[-1]
     notes = [f"AP@0.5 {100 * (run['ap']['0.5'] or 0):.1f}" for run in (metrics["none"], live)]
     notes[1] += f"   ·   {(live['bytes_per_frame']['mean'] or 0) / 1000:.2f} kB a frame"
-    panels = {"Ego alone": alone[best.frame.frame_id], "Together": best.detections}
-    draw_comparison(best.frame, panels, out / "bev.png", notes=notes)
-    write_report(out / "report.html", pages, live)
+    assert best.result is not None
+    panels = {"Ego alone": alone[best.frame.frame_id], "Together": best.result.detections}
+    draw_comparison(best.frame, panels, out / "bev.png", protocol, notes=notes)
+    write_report(out / "report.html", pages, live, protocol)

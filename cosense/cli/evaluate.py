@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Budget, Fusion, Labels, Limit, Split, takes_bag_options
+from cosense.cli.options import Budget, Fusion, Labels, Limit, ProtocolName, Split, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from cosense.cooperation.kinds import FusionKind
     from cosense.data.bag import BagOptions
-    from cosense.data.dataset import Dataset
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
     from cosense.methods.selection import Selection
@@ -35,14 +34,7 @@ def command(
     *,
     data: Annotated[Path, typer.Option(help="Root of the data set, or a bag.", show_default=False)],
     model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "cosense-lite",
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your "
-            "own file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
-            show_default=False,
-        ),
-    ] = None,
+    protocol: ProtocolName = None,
     fusion: Fusion = None,
     budget: Budget = None,
     selection: Annotated[
@@ -116,7 +108,7 @@ def command(
     console = Console()
 
     dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag_options)
-    counting = load_protocol(protocol or default_protocol(dataset))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     noise = parse_pose_noise(pose_noise)
     if unannounced and noise == PoseNoise():
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
@@ -153,9 +145,9 @@ def command(
     console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
 
 
-def default_protocol(dataset: Dataset) -> str:
-    """Return the protocol that a data set is counted under when none is named."""
-    return "simulated" if dataset.label_set == "simulated" else "opencood_participants"
+def default_protocol(label_set: str) -> str:
+    """Return the protocol that labels of a data set are counted under when none is named."""
+    return "simulated" if label_set == "simulated" else "opencood_participants"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:

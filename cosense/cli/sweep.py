@@ -139,7 +139,7 @@ def command(
     more_models = [name for name in more_models or [] if name not in more_registrations]
     registrations = _known("--registration", [*(registration or []), *more_registrations], known)
     dataset = open_dataset(data, split=split, labels=labels)
-    counting = load_protocol(protocol or default_protocol(dataset))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     check_device(device)
     models = {}
     for name in model_names(model, more_models):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
@@ -19,14 +19,16 @@ from cosense.runs.processes import (
     fusion_remappings,
 )
 from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_player
-from cosense.runs.supervisor import VITAL, dds_environment
+from cosense.runs.supervisor import VITAL, JournalTail, dds_environment
 
 if TYPE_CHECKING:
     from launch import LaunchContext
-    from launch.actions import DeclareLaunchArgument
+    from launch.actions import DeclareLaunchArgument, Shutdown
+    from launch.events.process import ProcessExited
     from launch_ros.actions import Node
 
 SWITCH = ("false", "true")
+OnExit: TypeAlias = "Callable[[ProcessExited, LaunchContext], Shutdown | None]"
 
 
 def share() -> Path:
@@ -130,11 +132,12 @@ def _bag_options(arguments: Arguments) -> BagOptions:
     """Return what a bag does not say by itself; the topics of several agents have commas between."""
     points, pose = (by_agent(arguments.text(name), f"{name}:=") for name in ("points", "pose"))
     ego, world, truth = (arguments.text(name) or None for name in ("ego", "world", "ground_truth"))
-    return BagOptions(points, pose, ego, world, truth, arguments.number("tolerance_ms", float))
+    tolerance_ms, pose_gap_ms = (arguments.number(name, float) for name in ("tolerance_ms", "pose_gap_ms"))
+    return BagOptions(points, pose, ego, world, truth, tolerance_ms, pose_gap_ms)
 
 
 def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
-    """Return the nodes of a scenario; the launch ends with its player.
+    """Return the nodes of a scenario; the launch ends with its player, as a run of the supervisor does.
 
     Args:
         scenario: description of the run.
@@ -147,7 +150,10 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
     from launch_ros.actions import Node
 
     ready = prepare(scenario, out.resolve())
-    nodes = [node(spec, ends_launch=spec.name in VITAL and not spec.respawn) for spec in ready.processes]
+    nodes = []
+    for spec in ready.processes:
+        needed_until = None if spec.name in VITAL else JournalTail(out.resolve() / "detections.jsonl")
+        nodes.append(node(spec, on_exit=None if spec.respawn else _end_launch(needed_until)))
     if rviz:
         time = [{"use_sim_time": True}]
         words = ["-d", str(ready.layout)]
@@ -155,15 +161,31 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
     return nodes
 
 
-def node(spec: ProcessSpec, params_files: Sequence[str] = (), *, ends_launch: bool = False) -> Node:
+def _end_launch(needed_until: JournalTail | None) -> OnExit:
+    """Return what happens when a process ends: everything else is stopped, since somebody would wait for it.
+
+    Args:
+        needed_until: journal of a run that goes on without the process once a frame is in it, None where it
+            never does.
+    """
+    from launch.actions import Shutdown
+
+    def end(exited: ProcessExited, context: LaunchContext) -> Shutdown | None:
+        if needed_until is not None and needed_until.read()[0] > 0:
+            return None
+        return Shutdown(reason=f"{exited.process_name} has ended")
+
+    return end
+
+
+def node(spec: ProcessSpec, params_files: Sequence[str] = (), on_exit: OnExit | None = None) -> Node:
     """Return a process as `ros2 launch` starts it.
 
     Args:
         spec: description of the process.
         params_files: files of parameters; the parameters of the process win over theirs.
-        ends_launch: stop everything when it ends.
+        on_exit: what happens when it ends.
     """
-    from launch.actions import Shutdown
     from launch_ros.actions import Node
 
     return Node(
@@ -175,7 +197,7 @@ def node(spec: ProcessSpec, params_files: Sequence[str] = (), *, ends_launch: bo
         additional_env={**dds_environment(), **spec.environment},
         output="screen",
         respawn=spec.respawn,
-        on_exit=[Shutdown()] if ends_launch else None,
+        on_exit=on_exit,
     )
 
 

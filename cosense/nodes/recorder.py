@@ -91,7 +91,6 @@ class RecorderNode(ManagedNode):
     def listen(self) -> None:
         """Record whatever is published."""
         self._looked_at.clear()
-        self._recorded.clear()
         if self._follows_clock:
             self.subscribe(Clock, topics.CLOCK, self._on_clock, _QUEUE_DEPTH, with_time=True)
         self.every(_LOOK_FOR_TOPICS_S, self._look_for_topics)
@@ -139,15 +138,14 @@ class RecorderNode(ManagedNode):
     def _record(self, topic: str, type_name: str, offers: Sequence[TopicEndpointInfo]) -> None:
         if type_name == message_types.IMAGE:
             return
-        if topic in self._recorded:
+        recorded_as = self._recorded.get(topic, type_name)
+        if recorded_as != type_name:
             raise CosenseError(
-                f"not as {type_name}: in a bag it has one type, and it is {self._recorded[topic]} already"
+                f"not as {type_name}: in a bag it has one type, and it is {recorded_as} already"
             )
         kind = message_class(type_name)
         metadata = {"offered_qos_profiles": qos.as_rosbag2_writes(offer.qos_profile for offer in offers)}
-        # ROS 2 Humble does not know them.
-        type_hash = str(getattr(offers[0], "topic_type_hash", ""))
-        if type_hash.startswith("RIHS"):
+        if type_hash := _type_hash(offers[0]):
             metadata["topic_type_hash"] = type_hash
         channel = self._add_channel(topic, type_name, definition_of(kind), metadata)
         keep = partial(self._write, channel)
@@ -156,12 +154,30 @@ class RecorderNode(ManagedNode):
             keep = self._writing_transforms(channel, child=f"{agent[1]}/lidar")
         self.subscribe(kind, topic, keep, _QUEUE_DEPTH, raw=True, with_time=True)
         self._recorded[topic] = type_name
+        # The subscription has the definition that is installed here.
+        here = {
+            _type_hash(info)
+            for info in self.get_subscriptions_info_by_topic(topic)
+            if info.node_name == self.get_name()
+        }
+        others = {_type_hash(offer) for offer in offers} - here
+        if "" not in here | others and others:
+            self.get_logger().warning(
+                f"{topic}: {type_name} is defined otherwise where it is published than here; the bag has the "
+                "definition that is installed here, and its messages may read wrong"
+            )
 
     def _on_clock(self, clock: Clock, published_ns: int) -> None:
         now_ns = conversions.to_ns(clock.clock) + self._shift_ns
         if not self._times_ns:
             self._write_early(self._writer, now_ns)
         elif now_ns < self._times_ns[-1] - _JITTER_NS:
+            if self.count_publishers(topics.CLOCK) > 1:
+                self.get_logger().warning(
+                    "/clock has several publishers: the times of recording mix theirs; give this run a "
+                    "ROS_DOMAIN_ID of its own",
+                    once=True,
+                )
             seam_ns = self._times_ns[-1] + _SEAM_NS
             self._shift_ns += seam_ns - now_ns
             now_ns = seam_ns
@@ -245,6 +261,12 @@ class RecorderNode(ManagedNode):
             schema = self._schemas[type_name]
             self._channels[topic] = self._writer.register_channel(topic, "cdr", schema, metadata)
         return self._channels[topic]
+
+
+def _type_hash(endpoint: TopicEndpointInfo) -> str:
+    """Return the hash of the type, empty where it is not known, as in ROS 2 Humble."""
+    text = str(getattr(endpoint, "topic_type_hash", ""))
+    return text if text.startswith("RIHS") else ""
 
 
 def _to_transform(data: bytes, child: str) -> bytes:

@@ -73,9 +73,23 @@ def message_to_pose(message: Any) -> tuple[Matrix, NDArray[np.float64]]:
     """
     pose, covariance = message.pose, np.zeros((3, 3))
     if hasattr(pose, "covariance"):
-        covariance = np.asarray(pose.covariance, dtype=np.float64).reshape(6, 6)[PLANAR]
+        covariance = _covariance(np.asarray(pose.covariance, dtype=np.float64).reshape(6, 6)[PLANAR])
         pose = pose.pose
     return pose_to_matrix(pose.position, pose.orientation), covariance
+
+
+def _covariance(given: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a covariance as it was given, as far as it is one.
+
+    A variance that is negative or not finite is how some drivers say that nothing is known. Correlations that
+    no variances allow are left out.
+    """
+    variances = np.diag(given)
+    if not np.isfinite(given).all() or (variances < 0).any():
+        return np.zeros_like(given)
+    # A zero that rounding has made negative is no fault.
+    is_one = np.linalg.eigvalsh((given + given.T) / 2).min() >= -1e-9 * max(1.0, variances.max())
+    return given if is_one else np.diag(variances)
 
 
 def pose_to_matrix(position: Any, orientation: Any) -> Matrix:

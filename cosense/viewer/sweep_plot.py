@@ -50,7 +50,7 @@ X_LABELS = {
 }
 # Red means worse than the ego alone, green better; no difference has the colour of the ground.
 DIFFERENCE = LinearSegmentedColormap.from_list(
-    "difference", [colors.OUTCOMES["missed"], colors.SEEN_BY_EGO, colors.OUTCOMES["found"]]
+    "difference", [colors.OUTCOMES["missed"], colors.SEEN_BY_EGO, colors.AGREEMENT]
 )
 
 

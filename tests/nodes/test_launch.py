@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -95,11 +96,34 @@ def test_a_scenario_gives_exactly_the_processes_of_cosense_run(name, tmp_path):
     assert {node.name for node in nodes} == {None}
 
 
-def test_the_launch_ends_with_the_player(tmp_path):
-    nodes = start("scenario.launch.py", scenario="v2i.yaml", out=str(tmp_path))
-    ending = {node.executable: node.on_exit for node in nodes if node.on_exit}
-    assert list(ending) == ["ego", "player"]
-    assert {type(action) for actions in ending.values() for action in actions} == {Shutdown}
+def write_scenario(folder: Path, **more: object) -> Path:
+    """Write a scenario of a small data set and a small model."""
+    source = {"data": str(write_scene(folder / "scene", 1))}
+    small = {"source": source, "model": str(write_model(folder / "tiny")), "fusion": "late"}
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(small | more))
+    return path
+
+
+def test_the_launch_ends_with_the_player_and_with_anybody_who_dies_before_the_first_frame(tmp_path):
+    """Who waits for whom: the player for the recorder and the agents, everybody for the player."""
+    out, path = tmp_path / "run", write_scenario(tmp_path)
+    nodes = start("scenario.launch.py", scenario=str(path), out=str(out), record="true")
+    exited = SimpleNamespace(process_name="somebody-1")
+
+    def ending() -> list[str]:
+        return [node.executable for node in nodes if isinstance(node.on_exit(exited, None), Shutdown)]
+
+    assert ending() == ["recorder", "fusion", "agent", "agent", "player"]
+    (out / "detections.jsonl").write_text("{}\n")
+    assert ending() == ["fusion", "player"]
+    assert nodes[-1].on_exit(exited, None).reason == "somebody-1 has ended"
+
+
+def test_who_is_started_again_ends_no_launch(tmp_path):
+    path = write_scenario(tmp_path, respawn=True)
+    nodes = start("scenario.launch.py", scenario=str(path), out=str(tmp_path / "run"))
+    assert [node.executable for node in nodes if node.on_exit is not None] == ["player"]
 
 
 def test_arguments_win_over_the_scenario(tmp_path):

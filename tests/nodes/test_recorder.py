@@ -137,6 +137,33 @@ def test_a_type_is_recorded_as_it_is_installed_with_what_its_publisher_offers(re
     assert b"here" in message.data
 
 
+def test_a_type_that_is_defined_otherwise_where_it_is_published_is_named(record, monkeypatch, capfd):
+    """Two versions of a package: the bytes are those of one machine, the definition that of the other."""
+    kind, newer = (foreign_type(like, "own_msgs", "State") for like in (String, Float64))
+    for name, module in installed(kind).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    recording = record()
+    context = rclpy.Context()
+    context.init()
+    other = rclpy.create_node("other", context=context, use_global_arguments=False)
+    other.create_publisher(newer, "/state", qos.RESULT)
+    recording.spin(lambda: "/state" in recording.recorder._recorded)
+    recording.close()
+    context.try_shutdown()
+    assert "/state: own_msgs/msg/State is defined otherwise where it is published" in capfd.readouterr().err
+
+
+def test_a_clock_with_two_publishers_is_named(record, capfd):
+    """A simulator or `ros2 bag play --clock` in the same domain."""
+    recording = record("-p", "use_sim_time:=true")
+    ticks = [recording.publisher(Clock, "/clock") for _ in range(2)]
+    for seconds, publisher in ((5.0, ticks[0]), (1.0, ticks[1])):
+        publisher.publish(clock(seconds))
+        recording.spin(longest_s=0.2)
+    recording.close()
+    assert capfd.readouterr().err.count("/clock has several publishers") == 1
+
+
 def test_the_time_of_recording_is_that_of_the_clock_and_goes_on_where_it_goes_back(record):
     """Latched before the first clock, between two ticks, late to be found, and a second scenario."""
     recording = record("-p", "use_sim_time:=true")

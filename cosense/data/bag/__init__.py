@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cosense.data.dataset import Dataset
 from cosense.errors import CosenseError
+from cosense.geometry.timed_pose import DEFAULT_POSE_GAP_MS
 
 FILE_SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
@@ -59,11 +60,13 @@ class BagOptions:
 
     Attributes:
         points: LiDAR topic of each agent; with it, only the agents named here take part.
-        pose: pose topic of each agent, or "tf" for the transforms.
+        pose: pose topic of each agent, TOPIC@FRAME to say whose pose it is, "tf" for the transforms.
         ego: name of the agent whose view is evaluated.
-        world: frame of the poses that are taken from the transforms.
+        world: frame in which all agents are placed.
         ground_truth: topic of the labels.
-        tolerance_ms: largest time between measurements that are taken to belong together.
+        tolerance_ms: largest time between the clouds of two agents, images and labels of one frame.
+        pose_gap_ms: largest time between two poses for what is between them to be known. The default is for
+            poses of 1 Hz, which may come a little late.
     """
 
     points: dict[str, str] = field(default_factory=dict)
@@ -72,10 +75,12 @@ class BagOptions:
     world: str | None = None
     ground_truth: str | None = None
     tolerance_ms: float = 50.0
+    pose_gap_ms: float = DEFAULT_POSE_GAP_MS
 
     def __post_init__(self) -> None:
-        if not self.tolerance_ms >= 0:
-            raise ValueError(f"tolerance_ms is {self.tolerance_ms}, expected at least 0")
+        for name in ("tolerance_ms", "pose_gap_ms"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
 
 
 def by_agent(text: str, option: str) -> dict[str, str]:

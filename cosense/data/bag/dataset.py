@@ -8,6 +8,7 @@ Ground truth is a vision_msgs/Detection3DArray, or the cubes of a MarkerArray as
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from cosense.sensing.ros_messages import cloud_to_points, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
+_log = logging.getLogger(__name__)
 
 
 class BagDataset(Dataset):
@@ -88,9 +90,11 @@ class BagDataset(Dataset):
             )
         if not self._frames:
             raise CosenseError(
-                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); choose other poses with "
-                "--pose AGENT=TOPIC or more --tolerance-ms"
+                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); other poses are chosen "
+                "with --pose AGENT=TOPIC"
             )
+        for note in self._notes:
+            _log.warning("%s: %s", path, note)
         self[0]  # raises at once if something is missing that every frame needs
 
     def __len__(self) -> int:
@@ -148,7 +152,6 @@ class BagDataset(Dataset):
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
         entry = frame.clouds[agent_id]
         pose = self._index.pose(agent_id, entry)
-        assert pose is not None, "frames have only clouds with a pose"
         try:
             points = cloud_to_points(self._bag.read(entry))
         except CosenseError as error:
@@ -160,9 +163,9 @@ class BagDataset(Dataset):
             agent_id=agent_id,
             kind=self._index.agents[agent_id].kind,
             stamp_ns=entry.stamp_ns,
-            T_world_agent=pose[0],
+            T_world_agent=pose.T_world_frame,
             points=points,
-            pose_covariance=pose[1],
+            pose_covariance=pose.covariance,
             cameras=tuple(camera for camera in cameras if camera is not None),
         )
 
@@ -197,14 +200,13 @@ class BagDataset(Dataset):
     def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
         """Return T_camera_agent (4,4) from the transforms."""
         lidar_frame = self._index.agents[agent_id].lidar_frame
-        tolerance_ns = self._index.tolerance_ns
-        T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, cloud.moment, tolerance_ns)
-        if T_camera_agent is None:
+        try:
+            return self._index.tree.at(topics.frame, lidar_frame, cloud.moment, self._index.pose_gap_ns)
+        except CosenseError as error:
             raise CosenseError(
-                f"{self.path}: camera '{topics.image}' has no calibration: no transform from its frame "
-                f"'{topics.frame}' to '{lidar_frame}'; record /tf_static too, or leave the cameras out"
-            )
-        return T_camera_agent
+                f"{self.path}: camera '{topics.image}' has no calibration: {error}; record /tf_static too, "
+                "or leave the cameras out"
+            ) from None
 
     def _read_labels(self, entry: Entry, frame: BagFrame, agents: dict[str, AgentFrame]) -> Objects:
         """Return the ground truth in the frame of the ego."""
@@ -222,14 +224,11 @@ class BagDataset(Dataset):
         for agent_id, agent in agents.items():
             if given_in == self._index.agents[agent_id].lidar_frame:
                 return objects.transformed(T_ego_world @ agent.T_world_agent)
-        tolerance_ns = self._index.tolerance_ns
-        T_ego_given = self._index.tree.at(own.lidar_frame, given_in, entry.moment, tolerance_ns)
-        if T_ego_given is None:
-            raise self._error(
-                entry,
-                f"the ground truth is in frame '{given_in}', and no transform leads to '{own.lidar_frame}'",
-            )
-        return objects.transformed(T_ego_given)
+        try:
+            T = self._index.tree.at(own.lidar_frame, given_in, entry.moment, self._index.pose_gap_ns)
+        except CosenseError as error:
+            raise self._error(entry, f"the ground truth is in frame '{given_in}': {error}") from None
+        return objects.transformed(T)
 
     def _error(self, entry: Entry, reason: object) -> CosenseError:
         return CosenseError(f"{self.path}: {entry.topic} of {entry.stamp_ns} ns: {reason}")

@@ -20,6 +20,7 @@ from cosense.evaluation.metrics.scoring import (
     Question,
     admissible_detections,
     in_band,
+    main_threshold,
     pool,
     pooled_average_precision,
     questions,
@@ -32,7 +33,6 @@ from cosense.sensing.objects import ObjectClass, Objects
 
 # Vehicles above this length exceed the limit for large boxes of the protocol `opencood`.
 LONG_VEHICLE_M = 6.0
-_MAIN_IOU = 0.5
 _RESAMPLES = 300
 _INTERVAL_PERCENT = (2.5, 97.5)
 
@@ -123,8 +123,7 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
 def main_question(protocol: Protocol) -> Question:
     """Return what runs are compared by: the main class, at an IoU of 0.5 where the protocol has that."""
     scored = protocol.main_class
-    thresholds = scored.iou_thresholds
-    return ALL, scored.name, protocol.iou[0], _MAIN_IOU if _MAIN_IOU in thresholds else thresholds[0]
+    return ALL, scored.name, protocol.iou[0], main_threshold(scored)
 
 
 def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -> tuple[float, float]:

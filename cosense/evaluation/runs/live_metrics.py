@@ -11,11 +11,12 @@ from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import Dataset
 from cosense.evaluation.metrics.participants import as_places
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import FrameResult, FusedFrame
 from cosense.evaluation.runs.pose_noise import PoseNoise
-from cosense.evaluation.runs.runner import RunSettings, most_points_of_one_agent, run_description
+from cosense.evaluation.runs.runner import RunSettings, run_description
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 

@@ -25,10 +25,11 @@ from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.participants import as_places
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
-from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent
+from cosense.evaluation.runs.runner import check_labels
 from cosense.evaluation.runs.sequences import goes_on
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features

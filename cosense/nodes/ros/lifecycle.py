@@ -30,6 +30,8 @@ from cosense.nodes.ros.qos import compatible_with_all
 from cosense.nodes.ros.silence import Silence
 
 _LOOK_S = 0.2
+# Also for who joins late and gets what was sent before.
+_LONGEST_ON_ITS_WAY_NS = 10_000_000_000
 # ROS 2 Humble does not tell when a message was published.
 _TELLS_WHEN = hasattr(Subscription, "CallbackType")
 
@@ -285,7 +287,11 @@ class Listener:
 
     def _take_with_time(self, message: Any, info: Any) -> None:
         self.silence.end()
-        self._callback(message, info["source_timestamp"])
+        published_ns, came_ns = info["source_timestamp"], info["received_timestamp"]
+        # Not told, or by the clock of a machine that is wrong.
+        if not 0 <= came_ns - published_ns <= _LONGEST_ON_ITS_WAY_NS:
+            published_ns = came_ns
+        self._callback(message, published_ns)
 
     def _take_now(self, message: Any) -> None:
         self.silence.end()

@@ -21,6 +21,8 @@ Row = tuple[str, str, Any, int]
 MS = 1_000_000
 START_NS = 1_700_000_000_000_000_000
 SPEED_M_S = 10.0
+# Of (x, y, z, roll, pitch, yaw), with correlations.
+COVARIANCE = 1e-3 * (np.diag(np.arange(1.0, 7.0)) + 0.5)
 # x, y, z, intensity in [0, 1] of three points in the frame of whatever LiDAR.
 POINTS = np.array([[5.0, 1.0, -1.0, 1.0], [8.0, -2.0, 0.5, 0.2], [-3.0, 4.0, 0.0, 0.0]], dtype=np.float32)
 T_base_lidar = transform_from_planar(1.2, 0.0, np.pi / 2, z=1.8)
@@ -133,7 +135,7 @@ def pose_of(T: Matrix) -> Any:
 def odometry(
     stamp_ns: int, T: Matrix, child: str = "base_link", topic: str = "/odom", frame: str = "map"
 ) -> Row:
-    pose = make("geometry_msgs/msg/PoseWithCovariance", pose=pose_of(T), covariance=np.arange(36.0))
+    pose = make("geometry_msgs/msg/PoseWithCovariance", pose=pose_of(T), covariance=COVARIANCE.reshape(-1))
     message = make("nav_msgs/msg/Odometry", header=header(stamp_ns, frame), child_frame_id=child, pose=pose)
     return topic, "nav_msgs/msg/Odometry", message, stamp_ns
 
@@ -178,6 +180,12 @@ def rsu(frames: int = 5, start_ns: int = START_NS, late_ns: int = 20 * MS) -> li
     place = transform("map", "rsu_lidar", T_map_rsu, 0, static=True, log_ns=start_ns)
     times = [start_ns + late_ns + 100 * MS * n for n in range(frames)]
     return [place, *(cloud(t, "rsu_lidar", topic="/rsu/points") for t in times)]
+
+
+def pose_stamped(stamp_ns: int, T: Matrix, topic: str = "/pose", frame: str = "map") -> Row:
+    """A pose that does not say what it is the pose of."""
+    message = make("geometry_msgs/msg/PoseStamped", header=header(stamp_ns, frame), pose=pose_of(T))
+    return topic, "geometry_msgs/msg/PoseStamped", message, stamp_ns
 
 
 def boxes(stamp_ns: int, frame: str, box: Sequence[float], name: str = "car", topic: str = "/labels") -> Row:
