@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,17 +18,9 @@ from safetensors.torch import load, save
 from torch import nn
 
 from cosense.errors import CosenseError, nearest
+from cosense.shipped import shipped_folders
 
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"
-
-
-def shipped_folders(name: str) -> list[Path]:
-    """Return where something ships, e.g. "models": in the repository, ROS 2 workspaces, the prefix."""
-    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    prefixes.append(Path(sysconfig.get_path("data")))
-    folders = [Path(__file__).resolve().parents[1] / name]
-    folders += [prefix / "share" / "cosense" / name for prefix in prefixes]
-    return [folder for folder in folders if folder.is_dir()]
 
 
 def find_model(name_or_folder: str | Path, config: str = CONFIG) -> Path:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import OpaqueFunction
 
 from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS
-from cosense.nodes.launching import SWITCH, Arguments, argument, replayed, run
+from cosense.nodes.launching import SWITCH, Arguments, argument, described, replayed, run
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -22,7 +21,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and what they start."""
-    return LaunchDescription(
+    return described(
+        __file__,
         [
             argument("bag", "bag or data set to play"),
             argument("points", "LiDAR topics as AGENT=TOPIC,AGENT=TOPIC; else found by type", ""),
@@ -46,6 +46,6 @@ def generate_launch_description() -> LaunchDescription:
             argument("record", "write run.mcap", "false", SWITCH),
             argument("out", "folder for detections.jsonl, run.mcap and the layouts", "results/replay"),
             argument("rviz", "also start RViz", "false", SWITCH),
-            OpaqueFunction(function=start),
-        ]
+        ],
+        start,
     )

@@ -47,7 +47,7 @@ def command(
     from cosense.cooperation.kinds import fusion_for
     from cosense.data import open_dataset
     from cosense.evaluation.run_files import read_fused_frames
-    from cosense.evaluation.tables import comparison_table
+    from cosense.evaluation.tables import comparison_view, print_whole
     from cosense.runs.frame_source import FrameSource
     from cosense.runs.live_run import run_scenario, what_is_fused
     from cosense.runs.scenario import Scenario
@@ -75,7 +75,7 @@ def command(
     alternatives: tuple[FusionKind, ...] = ("none",) if fusion == "late" else ("none", "late")
     console.rule(f"{', '.join(alternatives)} offline, {fusion} as the live run above gave it")
     metrics = _evaluate(dataset, entries, scenario, alternatives, out, console)
-    console.print(comparison_table(list(metrics.values())))
+    print_whole(console, comparison_view(list(metrics.values())))
     _draw(dataset, entries, metrics, frames, out)
     for name in ("bev.png", "report.html", "metrics.json", "run.mcap"):
         console.print(f"{out / name}", soft_wrap=True, markup=False)

@@ -102,7 +102,7 @@ def command(
     from cosense.evaluation.run_files import FRAMES, METRICS
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import evaluate
-    from cosense.evaluation.tables import result_view
+    from cosense.evaluation.tables import print_whole, result_view
     from cosense.methods.model import load_model
 
     console = Console()
@@ -141,7 +141,7 @@ def command(
             skip_broken=skip_broken,
             restart=restart,
         )
-    console.print(result_view(metrics))
+    print_whole(console, result_view(metrics, counting))
     console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
 
 

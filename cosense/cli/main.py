@@ -1,6 +1,7 @@
 """The `cosense` program: each module of this folder that defines `command` is a verb, named like the module.
 
-`command` is a function with typer annotations; its docstring is the help. It imports what is heavy inside the
+`command` is a function with typer annotations; its docstring is the help. A class `Command` beside it, where
+there is one, reads the words of its command line. It imports what is heavy inside the
 function, so that `cosense --help` answers at once. Verbs may also lie outside of the package (plugins.py).
 """
 
@@ -71,7 +72,7 @@ def _add_verbs() -> None:
             app.command(name, help=f"Cannot be used: {escape(str(error))}")(_refusal(str(error)))
             continue
         if hasattr(module, "command"):
-            app.command(name)(module.command)
+            app.command(name, cls=getattr(module, "Command", None))(module.command)
 
 
 def _refusal(message: str) -> Callable[[], None]:

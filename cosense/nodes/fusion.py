@@ -313,7 +313,7 @@ class FusionNode(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    process.run(FusionNode)
+    process.run(FusionNode, "fusion")
 
 
 if __name__ == "__main__":

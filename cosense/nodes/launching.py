@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, nearest
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.live_run import prepare
 from cosense.runs.processes import (
@@ -22,7 +24,7 @@ from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_p
 from cosense.runs.supervisor import VITAL, JournalTail, dds_environment
 
 if TYPE_CHECKING:
-    from launch import LaunchContext
+    from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
     from launch.actions import DeclareLaunchArgument, Shutdown
     from launch.events.process import ProcessExited
     from launch_ros.actions import Node
@@ -36,6 +38,46 @@ def share() -> Path:
     from ament_index_python.packages import get_package_share_directory
 
     return Path(get_package_share_directory("cosense"))
+
+
+def described(
+    file: str,
+    arguments: Sequence[DeclareLaunchArgument],
+    start: Callable[[LaunchContext], list[LaunchDescriptionEntity]],
+) -> LaunchDescription:
+    """Return what a launch file describes.
+
+    Args:
+        file: the launch file.
+        arguments: what it can be given.
+        start: makes what is started of the arguments.
+    """
+    from launch import LaunchDescription
+    from launch.actions import OpaqueFunction
+
+    def check_and_start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        _check_names(Path(file), [each.name for each in arguments])
+        return start(context)
+
+    return LaunchDescription([*arguments, OpaqueFunction(function=check_and_start)])
+
+
+def _check_names(file: Path, known: Sequence[str]) -> None:
+    """Refuse arguments that a launch file does not know, where it is the one that `ros2 launch` was given.
+
+    Where somebody else's file includes it, the arguments on the command line are those of that file.
+
+    Raises:
+        CosenseError: there is no such argument.
+    """
+    words = sys.argv
+    for place, word in enumerate(words):
+        is_ours = words[place - 1] == "cosense" and word == file.name
+        if is_ours or (word.endswith(file.name) and Path(word).resolve() == file.resolve()):
+            for given in words[place + 1 :]:
+                name, is_argument, _ = given.partition(":=")
+                if is_argument and name not in known:
+                    raise CosenseError(f"unknown launch argument {given}, {nearest(name, known)}")
 
 
 def argument(
@@ -145,10 +187,13 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
         rviz: start RViz too.
 
     Raises:
-        CosenseError: the data, an agent or a model is missing.
+        CosenseError: the data, an agent or a model is missing, or RViz.
     """
     from launch_ros.actions import Node
 
+    # What is found missing once the first processes run would leave these behind.
+    if rviz:
+        _check_rviz()
     ready = prepare(scenario, out.resolve())
     nodes = []
     for spec in ready.processes:
@@ -159,6 +204,19 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
         words = ["-d", str(ready.layout)]
         nodes.append(Node(package="rviz2", executable="rviz2", arguments=words, parameters=time))
     return nodes
+
+
+def _check_rviz() -> None:
+    """Raise CosenseError with the cure where RViz is not installed."""
+    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+    try:
+        get_package_share_directory("rviz2")
+    except PackageNotFoundError:
+        package = f"ros-{os.environ.get('ROS_DISTRO', 'jazzy')}-rviz2"
+        raise CosenseError(
+            f"launch argument rviz:=true: rviz2 is not installed; sudo apt install {package}, or rviz:=false"
+        ) from None
 
 
 def _end_launch(needed_until: JournalTail | None) -> OnExit:

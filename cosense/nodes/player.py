@@ -274,7 +274,7 @@ def _read_ahead(
 
 def main() -> None:
     """Run the node."""
-    process.run(PlayerNode, PlayerNode.play)
+    process.run(PlayerNode, "player", work=PlayerNode.play)
 
 
 if __name__ == "__main__":

@@ -288,7 +288,7 @@ def _to_transform(data: bytes, child: str) -> bytes:
 
 def main() -> None:
     """Run the node."""
-    process.run(RecorderNode)
+    process.run(RecorderNode, "recorder")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
 from cosense.messages.fields import MAX_NAME_BYTES
-from cosense.model_folders import CONFIG, shipped_folders
+from cosense.model_folders import CONFIG
 from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
+from cosense.shipped import shipped_folders
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_interrupted_run_says_how_to_go_on_and_does(
     assert metrics["dataset"]["split"] == "test"
     assert 0 < metrics["bytes_per_frame"]["mean"] <= 2000
     assert metrics["command"].startswith(f"cosense evaluate --data {tree}")
-    for part in (metrics["protocol_hash"], "average precision", "recall of", "metrics.json"):
+    for part in (metrics["protocol_hash"], "AP in %", "recall in %", "metrics.json"):
         assert part in result.stdout
 
 

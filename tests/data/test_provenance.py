@@ -1,4 +1,4 @@
-"""What made a data set is named first, on every path by which simulated data reach a user, and never wrongly."""
+"""What made data is named first, on every path by which simulated data reach a user, and never wrongly."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_partial_copy_of_our_dair_tree_is_still_ours(trees: Path, tmp_path: Pa
 
 
 def test_a_partial_copy_of_our_opv2v_tree_is_still_ours(trees: Path, tmp_path: Path) -> None:
-    """Kind: as above: a scenario, and then its agents alone, each file stripped of one mark after the other."""
+    """Kind: as above: a scenario, then its agents alone, with one mark taken after the other."""
     (scenario,) = (path for path in (trees / "opv2v").glob("*/*") if path.is_dir())
     copied = shutil.copytree(scenario, tmp_path / "scenario")
     assert open_dataset(copied).kind == OPV2V

@@ -47,7 +47,7 @@ NEEDED = {
 
 @pytest.fixture(autouse=True)
 def ros2_launch() -> Iterator[None]:
-    with stand_in(REPOSITORY):
+    with stand_in(REPOSITORY, "rviz2"):
         yield
 
 
@@ -336,6 +336,34 @@ def test_texts_that_look_like_numbers_stay_texts(tmp_path, params):
     assert yaml.safe_load(yaml.dump(parameters))["agent_id"] == "-1"
 
 
+@pytest.mark.parametrize("name", ["scenario.launch.py", "replay.launch.py"])
+def test_what_is_not_installed_is_said_before_anything_starts(name, tmp_path, monkeypatch):
+    """What launch finds missing when the first processes run leaves them behind."""
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    monkeypatch.chdir(tmp_path)
+    cure = "rviz2 is not installed; sudo apt install ros-humble-rviz2, or rviz:=false"
+    with stand_in(REPOSITORY), pytest.raises(CosenseError, match=cure):
+        start(name, **NEEDED[name], rviz="true")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("as_path", [False, True])
+def test_an_argument_that_does_not_exist_is_refused_with_the_nearest_that_does(name, as_path, monkeypatch):
+    """ROS 2 takes any argument and hands it to whoever may want it."""
+    (needed,) = NEEDED[name]
+    file = [str(LAUNCH / name)] if as_path else ["cosense", name]
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", *file, f"{needed}:=x", f"{needed[:-1]}:=y"])
+    with pytest.raises(CosenseError, match=f"{needed[:-1]}:=y, did you mean '{needed}'"):
+        start(name, **NEEDED[name])
+
+
+def test_arguments_of_a_file_that_includes_ours_are_its_own(monkeypatch):
+    """They are on the command line as well, and look like ours with a mistake in them."""
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "robot", "agent.launch.py", "agent:=x"])
+    assert len(start("agent.launch.py", agent_id="unit", params_file="none")) == 1
+
+
 EXECUTABLES = ("agent", "channel", "ego", "fusion", "player", "recorder")
 
 
@@ -344,4 +372,6 @@ def test_ros2_run_finds_every_node(name):
     script = REPOSITORY / "scripts" / name
     assert os.access(script, os.X_OK)
     assert f"from cosense.nodes.{name} import main" in script.read_text()
+    # However long the imports take: Ctrl-C is no traceback of theirs.
+    assert script.read_text().index("SIG_DFL") < script.read_text().index("cosense.nodes")
     assert importlib.util.find_spec(f"cosense.nodes.{name}") is not None

@@ -94,7 +94,13 @@ def test_in_slow_motion_the_fusion_waits_longer_by_the_clock_and_all_know_the_ti
         "player"
     }
     # In mode drain the clock stands still while a frame waits.
-    assert not any(spec.parameters.get("use_sim_time") for spec in by_name(SCENARIO).values())
+    assert [name for name, spec in by_name(SCENARIO).items() if spec.parameters.get("use_sim_time")] == [
+        "recorder"
+    ]
+    # The ego is not blind while a slow network makes it wait.
+    silence_ms = by_name(SCENARIO)["fusion"].parameters["no_sensor_after_ms"]
+    assert silence_ms == 1e3 * PlayerSettings().timeout_s
+    assert "no_sensor_after_ms" not in specs["fusion"].parameters
 
 
 def test_agents_of_one_scenario_may_run_on_several_machines():

@@ -21,7 +21,7 @@ def test_a_kept_sweep_is_drawn_and_shown(tmp_path: Path, curve: str) -> None:
         point.pop("range_m", None)
     draw_sweep(content, tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").stat().st_size > 10_000
-    assert sweep_table(content).row_count == len(content["points"])
+    assert len(sweep_table(content).rows) == len(content["points"])
 
 
 def test_points_of_one_fusion_are_one_line() -> None:

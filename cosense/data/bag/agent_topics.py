@@ -212,7 +212,7 @@ def _clouds(bag: BagFile, options: BagOptions, named: Mapping[str, str]) -> dict
 
 def _is_lidar(bag: BagFile, topic: str, options: BagOptions) -> bool:
     cloud = bag.first(topic)
-    fields = {item.name for item in cloud.fields}
+    fields = {item.name.lower() for item in cloud.fields}
     is_of_sensor = cloud.header.frame_id.lstrip("/") not in (*_WORLDS, options.world)
     return is_of_sensor and {"x", "y", "z"} <= fields and not fields >= _BOX_FIELDS
 

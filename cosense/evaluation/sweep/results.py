@@ -28,6 +28,34 @@ JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
 TOLERATED_LOSS = 0.5
 
 
+def run_description(
+    dataset: Dataset, models: Mapping[str, Model], protocol: Protocol, counted: Sequence[bool], seed: int
+) -> dict[str, Any]:
+    """Return everything that decides what a point gives, but the point itself, ready for JSON."""
+    return {
+        "dataset": dataset.description(),
+        "frames": len(counted),
+        "frames_counted": sum(counted),
+        "protocol": f"{protocol.name} {protocol.hash}",
+        "seed": seed,
+        "models": _identities(models),
+        "versions": versions(),
+    }
+
+
+def _identities(models: Mapping[str, Model]) -> dict[str, dict[str, str]]:
+    """Return what tells two models of one name apart."""
+    return {
+        name: {
+            "weights_sha256": model.detector.weights_sha256,
+            "fingerprint": model.detector.fingerprint.hex(),
+            "device": str(model.detector.device),
+            "dtype": str(model.detector.dtype),
+        }
+        for name, model in models.items()
+    }
+
+
 def sweep_content(
     results: Sequence[PointResult],
     dataset: Dataset,
@@ -60,15 +88,7 @@ def sweep_content(
         "protocol_hash": protocol.hash,
         "dataset": dataset.description(),
         "frames": len(results[0].scores),
-        "models": {
-            name: {
-                "weights_sha256": model.detector.weights_sha256,
-                "fingerprint": model.detector.fingerprint.hex(),
-                "device": str(model.detector.device),
-                "dtype": str(model.detector.dtype),
-            }
-            for name, model in models.items()
-        },
+        "models": _identities(models),
         "versions": versions(),
         "points": points,
     }

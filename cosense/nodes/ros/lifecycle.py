@@ -184,9 +184,10 @@ class ManagedNode(LifecycleNode):
                 self.get_logger().error(str(error))
             return FAILURE
         except Exception as error:
-            # rclpy would swallow it.
+            # rclpy would swallow it. Where rclpy has been stopped meanwhile, that is what has failed.
             self._failure = error
-            self.get_logger().fatal(traceback.format_exc())
+            if self.context.ok():
+                self.get_logger().fatal(traceback.format_exc())
             return ERROR
         return SUCCESS
 

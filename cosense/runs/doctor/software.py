@@ -163,7 +163,7 @@ def check_models() -> list[Finding]:
 
 def _models_with(config: str) -> dict[str, Path]:
     """Return the folder of each model that has a configuration of this name."""
-    from cosense.model_folders import shipped_folders
+    from cosense.shipped import shipped_folders
 
     folders: dict[str, Path] = {}
     for parent in shipped_folders("models"):

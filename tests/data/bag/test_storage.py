@@ -272,9 +272,9 @@ def test_what_lies_beside_an_open_database_counts_and_nothing_is_written(tmp_pat
     if journal == "WAL":
         with sqlite3.connect(source) as database:
             database.execute(
-                f"CREATE TABLE late AS SELECT * FROM messages WHERE timestamp > {START_NS + 1500 * MS}"
+                f"CREATE TABLE late AS SELECT * FROM messages WHERE timestamp > {START_NS + 1510 * MS}"
             )
-            database.execute(f"DELETE FROM messages WHERE timestamp > {START_NS + 1500 * MS}")
+            database.execute(f"DELETE FROM messages WHERE timestamp > {START_NS + 1510 * MS}")
         assert len(open_dataset(source)) == 16
     copied_while_open(source, tmp_path / "killed", journal)
     before = files_of(tmp_path / "killed")

@@ -200,7 +200,7 @@ def test_a_protocol_without_the_rule_keeps_the_hash_that_it_had_before() -> None
 
 
 def test_both_senders_of_the_v2xset_frame_have_no_label(shared_data: Path) -> None:
-    """Kind: the frame that was reported: boxes on 4288 and 4297 are senders, of which 4297 is out of range."""
+    """Kind: the frame that was reported: boxes on 4288 and 4297 are senders, 4297 out of range."""
     frame = open_dataset(shared_data / "v2xset_frame")[0]
     places = frame.participants
     assert list(places) == ["4279", "4288", "4297"]
