@@ -14,6 +14,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from cosense.cli.evaluate import default_protocol
+from cosense.cli.register import read_input
 from cosense.data import open_dataset
 from cosense.data.bag.frame_record import record_from_text, record_of, record_to_text
 from cosense.data.bag.writer import write_bag
@@ -214,6 +215,17 @@ def test_a_bag_keeps_it_also_when_others_record_it_again(trees: Path, tmp_path: 
     for name in ("first.mcap", "second.mcap", "third"):
         bag = open_dataset(tmp_path / name)
         assert (bag.kind, bag.label_set, str(bag[0].provenance)) == (kind, "simulated", kind)
+
+
+def test_a_cloud_by_itself_and_an_agent_of_a_data_set_say_it_to_a_registration(
+    trees: Path, tmp_path: Path
+) -> None:
+    """Kind: one file of a tree: `cosense register A.pcd B.pcd`, its picture and its JSON."""
+    agent = read_input(f"{trees / 'dair'}:vehicle", 0, "A")
+    cloud = read_input(str(next((trees / "dair").rglob("*.pcd"))), 0, "B")
+    write_pcd(tmp_path / "theirs.pcd", np.ones((3, 4), dtype=np.float32))
+    assert (agent.kind, cloud.kind) == (DAIR, "simulated by cosense")
+    assert read_input(str(tmp_path / "theirs.pcd"), 0, "A").kind == ""
 
 
 def test_lines_of_older_bags_are_known_by_their_labels(trees: Path) -> None:

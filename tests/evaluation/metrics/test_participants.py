@@ -173,10 +173,12 @@ def test_the_result_says_what_was_left_out_and_what_counts_as_false_alarm(tmp_pa
         ("opencood_participants", "the protocol counts them as nothing"),
         ("opencood", "the protocol counts them as false alarms"),
     ):
+        protocol = load_protocol(name)
         metrics = evaluate(
-            Scenes([seen_sender()]), point_is_car(), load_protocol(name), fusion="none", out=tmp_path / name
+            Scenes([seen_sender()]), point_is_car(), protocol, fusion="none", out=tmp_path / name
         )
-        assert f"1 box on cooperating vehicles without a label: {words}." in printed(result_view(metrics))
+        said = printed(result_view(metrics, protocol))
+        assert f"1 box on cooperating vehicles without a label: {words}." in said
 
 
 def test_results_under_the_older_protocol_are_told_apart(tmp_path: Path) -> None:
