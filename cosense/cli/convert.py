@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Labels, takes_bag_options
+from cosense.cli.options import Labels, Limit, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def command(
     raw_images: Annotated[
         bool, typer.Option("--raw-images", help="Also write images, uncompressed.")
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Write only the first frames.", show_default="all")
-    ] = None,
+    limit: Limit = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a bag that exists already.")] = False,
     bag_options: BagOptions,
@@ -65,7 +63,9 @@ def command(
         bag=bag_options,
     )
     images: Counter[str] = Counter()
-    kept = f"A bag gets its name only once it is complete, so there is no {out}: start again, or use --limit."
+    kept = (
+        f"A bag gets its name only once it is complete, so there is no {out}: start again, or use --frames."
+    )
     with stoppable(console, lambda: kept):
         count = write_bag(
             _frames(source, limit, skip_broken, images, console),

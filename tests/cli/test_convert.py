@@ -70,14 +70,14 @@ def test_a_bag_is_evaluated_to_the_very_same_numbers(scene, model, tmp_path):
 
 def test_images_are_only_written_when_asked_for(scene, tmp_path):
     for option, there in ((), False), (("--cameras",), True), (("--raw-images",), True):
-        run("convert", scene, tmp_path / "bag.mcap", "--force", "--limit", 1, *option)
+        run("convert", scene, tmp_path / "bag.mcap", "--force", "--frames", 1, *option)
         frame = open_dataset(tmp_path / "bag.mcap", cameras=True)[0]
         assert bool(frame.ego.cameras) == there
 
 
 def test_images_that_are_not_there_are_left_out_and_it_says_so(scene, tmp_path):
     """An option for a sensor that the data lacks, wholly, on one side, or because nobody unpacked it."""
-    assert "note" not in run("convert", scene, tmp_path / "a.mcap", "--limit", 1, "--cameras")
+    assert "note" not in run("convert", scene, tmp_path / "a.mcap", "--frames", 1, "--cameras")
     tree = tmp_path / "tree"
     write_dair_v2x(make_frames(2, cameras=True), tree)
     shutil.rmtree(tree / "infrastructure-side" / "image")
@@ -152,7 +152,7 @@ def test_an_agent_that_is_named_twice_is_one_line(foreign, tmp_path):
 def test_another_ego_is_another_run(scene, model, tmp_path):
     bag, out = tmp_path / "bag.mcap", tmp_path / "results"
     run("convert", scene, bag)
-    arguments = ("evaluate", "--data", bag, "--model", model, "--limit", 1, "--out", out)
+    arguments = ("evaluate", "--data", bag, "--model", model, "--frames", 1, "--out", out)
     run(*arguments)
     with pytest.raises(CosenseError, match="--restart"):
         run(*arguments, "--ego=-1")
