@@ -116,6 +116,16 @@ def test_a_partial_copy_of_our_opv2v_tree_is_still_ours(trees: Path, tmp_path: P
     assert (dataset.kind, dataset.label_set) == (OPV2V, "simulated")
 
 
+def test_clouds_of_ours_that_are_copied_alone_are_still_ours(trees: Path, tmp_path: Path) -> None:
+    """Kind: as above: nothing is left of the tree but the clouds of one agent, or one of them."""
+    shutil.copytree(trees / "dair" / "vehicle-side" / "velodyne", tmp_path / "velodyne")
+    write_pcd(tmp_path / "theirs.pcd", np.ones((3, 4), dtype=np.float32))
+    for path in tmp_path / "velodyne", next((tmp_path / "velodyne").iterdir()):
+        dataset = open_dataset(path)
+        assert dataset.kind == str(dataset[0].provenance) == "simulated by cosense (layout of clouds)"
+    assert open_dataset(tmp_path / "theirs.pcd").kind == "clouds"
+
+
 def test_our_marks_change_no_point(tmp_path: Path) -> None:
     """Kind: a mark that readers stumble over."""
     points = np.random.default_rng(0).random((5, 4), dtype=np.float32)
