@@ -34,12 +34,14 @@ class Input:
             none.
         world: data set and sequence that the pose refers to; None where there is no pose.
         graph: graph of a file; None where it has yet to be built from the cloud.
+        kind: what made the cloud, empty where nothing says it.
     """
 
     given: str
     agent: AgentFrame
     world: tuple[Path, str] | None
     graph: SceneGraph | None = None
+    kind: str = ""
 
 
 def command(
@@ -119,7 +121,7 @@ def command(
     graph_a, graph_b, result, sent_bytes = registered(
         sides, graphs_of(sides, model), belief, registration, refine=refine
     )
-    content = content_of(result, (graph_a, graph_b), sent_bytes)
+    content = content_of(sides, result, (graph_a, graph_b), sent_bytes)
     if out is not None and result.registered:
         draw(sides, (graph_a, graph_b), result, out)
     if as_json:
@@ -144,6 +146,7 @@ def read_input(given: str, frame: int, name: str, columns: str = "") -> Input:
     Raises:
         CosenseError: there is no such path, agent or frame, or not one point.
     """
+    from cosense.data.provenance import MARK, has_mark
     from cosense.data.recognise import reader_of
     from cosense.scene_graph.graph_file import SUFFIX
     from cosense.sensing.cloud_files import SUFFIXES
@@ -152,7 +155,8 @@ def read_input(given: str, frame: int, name: str, columns: str = "") -> Input:
     if path.is_file() and path.suffix == SUFFIX:
         return _graph(path, words, name)
     if path.is_file() and (path.suffix.lower() in SUFFIXES or reader_of(path) is None):
-        source = Input(given, _cloud(path, words, name, columns), None)
+        made_here = MARK if has_mark([path]) else ""
+        source = Input(given, _cloud(path, words, name, columns), None, kind=made_here)
     else:
         source = _of_data_set(path, words, given, frame, columns)
     if not len(source.agent.points):
@@ -233,7 +237,8 @@ def _of_data_set(path: Path, words: list[str], given: str, frame: int, columns: 
     if not words and len(names) > 1:
         raise CosenseError(f"{given}: whose cloud? Say {path}:{names[0]}, or another one of {names}")
     agent = content.agents[words[0] if words else names[0]]
-    return Input(given, agent, (dataset.path.resolve(), content.sequence))
+    world = dataset.path.resolve(), content.sequence
+    return Input(given, agent, world, kind=str(content.provenance))
 
 
 def prior_of(
@@ -303,11 +308,15 @@ def registered(
 
 
 def content_of(
-    result: RegistrationResult, graphs: tuple[SceneGraph, SceneGraph], sent_bytes: int
+    sides: tuple[Input, Input],
+    result: RegistrationResult,
+    graphs: tuple[SceneGraph, SceneGraph],
+    sent_bytes: int,
 ) -> dict[str, Any]:
     """Return the content of `--json`; nodes are named by their ids in the graph of their agent."""
     ids_a, ids_b = (graph.ids[column] for graph, column in zip(graphs, result.inliers.T, strict=True))
     return {
+        "data": {name: side.kind or None for name, side in zip("AB", sides, strict=True)},
         "status": result.status.value,
         "reason": result.reason,
         "T_a_b": None if result.T_a_b is None else result.T_a_b.tolist(),
@@ -340,6 +349,8 @@ def draw(
     assert result.T_a_b is not None
     a, b = (Path(side.given).name for side in sides)
     title = f"B is {b}, in the frame of A, {a}; in agreement: {counted(len(result.inliers), 'node')}"
+    kinds = " and ".join(dict.fromkeys(side.kind for side in sides if side.kind))
+    title = f"{kinds}: {title}" if kinds else title
     draw_registration(_together(sides, result.T_a_b), graphs, result.inliers, out, title=title)
 
 
@@ -369,7 +380,9 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
-    facts = {"status": content["status"], "reason": content["reason"]}
+    kinds = {name: kind for name, kind in content["data"].items() if kind}
+    facts = {"data": "; ".join(f"{name} is {kind}" for name, kind in kinds.items())} if kinds else {}
+    facts |= {"status": content["status"], "reason": content["reason"]}
     if result.T_a_b is not None and result.covariance is not None:
         facts["T_a_b"] = np.array2string(result.T_a_b, precision=3, suppress_small=True)
         facts["covariance"] = np.array2string(result.covariance, precision=3)

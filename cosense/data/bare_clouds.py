@@ -21,6 +21,7 @@ import numpy as np
 
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo, Provenance
 from cosense.data.files import Listing
+from cosense.data.provenance import SIMULATOR, has_mark
 from cosense.errors import CosenseError, counted, read_file
 from cosense.sensing.cloud import SensorClouds, spread
 from cosense.sensing.cloud_files import SUFFIXES, read_raw_cloud
@@ -69,7 +70,6 @@ class BareClouds(Dataset):
     """
 
     layout = "clouds"
-    kind = layout
     split = "all"
     label_set = NO_LABELS
 
@@ -89,6 +89,7 @@ class BareClouds(Dataset):
         self.path = path
         listing = Listing()
         self._clouds = [path] if path.is_file() else _clouds_in(path, listing)
+        self.kind = str(self._provenance(self._clouds[0]))
         folder = self._clouds[0].parent
         formats = sorted({cloud.suffix.lower() for cloud in self._clouds})
         if len(formats) > 1:
@@ -118,13 +119,16 @@ class BareClouds(Dataset):
             {_EGO: ego},
             Objects.empty(),
             is_labelled=False,
-            provenance=Provenance(layouts=(self.layout,)),
+            provenance=self._provenance(path),
         )
 
     @property
     def agents(self) -> dict[str, AgentKind]:
         """See `Dataset.agents`."""
         return {_EGO: "vehicle"}
+
+    def _provenance(self, cloud: Path) -> Provenance:
+        return Provenance(SIMULATOR if has_mark([cloud]) else "", (self.layout,))
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`; `verify` reads every cloud."""
