@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zstandard
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from cosense.data import open_dataset
@@ -214,3 +215,23 @@ def test_a_folder_of_something_else_beside_a_bag_is_no_bag(tmp_path):
     write_rows(tmp_path / "run" / "sequence", in_order([mount(), *car(FRAMES), *rsu(FRAMES)]))
     (tmp_path / "run" / "run.mcap").write_bytes(b"not looked at")
     assert stamps(tmp_path / "run") == ALL
+
+
+def test_what_is_compressed_in_another_way_or_cut_off_is_an_error(drive):
+    """Kind: compressed files that cannot be unpacked."""
+    (path,) = drive.glob("drive_1*")
+    packed = path.rename(path.with_name(f"{path.name}.lz4"))
+    metadata = metadata_of(drive)
+    metadata["relative_file_paths"][1] = packed.name
+    write_metadata(drive, metadata)
+    with pytest.raises(CosenseError, match=rf"{packed.name}: expected .mcap or .db3, as it is or compressed"):
+        open_dataset(drive)
+    whole = zstandard.ZstdCompressor().compress(packed.read_bytes())
+    packed = packed.rename(packed.with_suffix(".zstd"))
+    metadata["relative_file_paths"][1] = packed.name
+    write_metadata(drive, metadata)
+    packed.write_bytes(whole)
+    assert stamps(drive) == ALL
+    packed.write_bytes(whole[:-20])
+    with pytest.raises(CosenseError, match=rf"{packed.name}: the compressed file is cut off; copy it again"):
+        open_dataset(drive)

@@ -137,7 +137,7 @@ def test_a_recorder_that_wrote_no_message_is_one_line(tmp_path):
     with pytest.raises(CosenseError, match=r"bag.mcap: holds not one message"):
         open_dataset(path)
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(CosenseError, match=r"holds not one message \(bag.mcap: .* cut off at byte"):
+    with pytest.raises(CosenseError, match=r"holds not one message \(the recording was cut off at byte"):
         open_dataset(path)
 
 
@@ -229,7 +229,7 @@ def test_a_message_without_header_is_counted_and_left_out(tmp_path):
         )
     bag = open_dataset(path)
     assert len(bag) == FRAMES - 1
-    assert bag.info().problems == ["bag.db3: 1 message shorter than the header of its type"]
+    assert bag.info().problems == ["bag.db3: 1 message too short or broken"]
 
 
 def test_messages_of_topics_that_are_not_described_are_counted(tmp_path):
@@ -238,7 +238,7 @@ def test_messages_of_topics_that_are_not_described_are_counted(tmp_path):
     (file,) = path.glob("*.db3")
     with sqlite3.connect(file) as database:
         database.execute("DELETE FROM topics WHERE name = '/odom'")
-    assert BagFile(file).losses == ["bag.db3: 21 messages of topics that the file does not describe"]
+    assert BagFile(file).losses == ["21 messages of topics that the file does not describe"]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
