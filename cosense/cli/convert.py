@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Labels, takes_bag_options
+from cosense.cli.options import Columns, Labels, Limit, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -32,13 +32,12 @@ def command(
         str | None, typer.Option(help="Write only this split.", show_default="all frames")
     ] = None,
     labels: Labels = None,
+    columns: Columns = "",
     cameras: Annotated[bool, typer.Option("--cameras", help="Also write images, as JPEG.")] = False,
     raw_images: Annotated[
         bool, typer.Option("--raw-images", help="Also write images, uncompressed.")
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Write only the first frames.", show_default="all")
-    ] = None,
+    limit: Limit = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a bag that exists already.")] = False,
     bag_options: BagOptions,
@@ -63,9 +62,12 @@ def command(
         labels=labels,
         cameras=cameras or raw_images,
         bag=bag_options,
+        columns=columns,
     )
     images: Counter[str] = Counter()
-    kept = f"A bag gets its name only once it is complete, so there is no {out}: start again, or use --limit."
+    kept = (
+        f"A bag gets its name only once it is complete, so there is no {out}: start again, or use --frames."
+    )
     with stoppable(console, lambda: kept):
         count = write_bag(
             _frames(source, limit, skip_broken, images, console),

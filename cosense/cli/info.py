@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Labels, Split, takes_bag_options
+from cosense.cli.options import Columns, Labels, Split, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -21,24 +21,27 @@ _LINES_SHOWN = 10
 
 @takes_bag_options
 def command(
-    path: Annotated[Path, typer.Argument(help="Folder of the data set, or a bag.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="Folder of the data set, a bag, or a cloud.", show_default=False)
+    ],
     *,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Look for every file of every frame; exit status 1 if one is missing."),
+        typer.Option("--verify", help="Read every file; exit status 1 if one is missing or broken."),
     ] = False,
     split: Split = None,
     labels: Labels = None,
+    columns: Columns = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
     bag_options: BagOptions,
 ) -> None:
     """Show what a data set is: format, label set, frames of each split, agents, sensors, and what is missing.
 
-    Example: cosense info /data/DAIR-V2X-C --verify
+    Example: cosense info results/demo/sequence --verify
     """
     from cosense.data import open_dataset
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options)
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
     info = dataset.info(verify=verify)
     try:
         first, broken = _describe(dataset[0]), []
@@ -81,7 +84,7 @@ def _content(
         "first_frame": first,
         "notes": info.notes,
         "verified": verified,
-        "problems": info.problems + broken,
+        "problems": list(dict.fromkeys(info.problems + broken)),
         "missing": {item.folder: list(item.names) for item in info.missing},
     }
 
@@ -120,7 +123,7 @@ def _print(content: dict[str, Any]) -> None:
     if len(problems) > _LINES_SHOWN:
         console.print(f"{counted(len(problems) - _LINES_SHOWN, 'more problem')}; all of them with --json")
     if content["verified"] and not problems:
-        console.print("verified: every file is there", style="green")
+        console.print("verified: every file is there and can be read", style="green")
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -19,7 +19,11 @@ Split = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="Label set to use.", show_default="the one that is in place")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first frames.", show_default="all")]
+# All verbs say --frames; --limit is the earlier word of those that had another one.
+Limit = Annotated[
+    int | None,
+    typer.Option("--frames", "--limit", min=1, help="Use only the first frames.", show_default="all"),
+]
 Fusion = Annotated[
     str | None,
     typer.Option(
@@ -39,6 +43,14 @@ ProtocolName = Annotated[
         help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your own "
         "file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
         show_default=False,
+    ),
+]
+Columns = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help='Columns of .bin and .npy clouds, as "x y z intensity ring".',
+        show_default="told by their values",
     ),
 ]
 

@@ -33,13 +33,14 @@ from cosense.data.dair_index import (
 )
 from cosense.data.dair_labels import read_intrinsic, read_objects, read_transform, read_world_objects
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles, Provenance
-from cosense.data.files import Listing, missing_files, read_image
+from cosense.data.files import Listing, broken_files, missing_files, read_image
 from cosense.data.provenance import SIMULATED, SIMULATOR, has_mark, is_simulated_tree
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.transforms import Matrix, invert
+from cosense.sensing.cloud import SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.pcd import read_raw_pcd
 
 LAYOUT = f"{COOPERATIVE_INDEX} (DAIR-V2X-C)"
 OPTIONS = ("async_frames",)
@@ -118,6 +119,7 @@ class DairV2xDataset(Dataset):
         self._cameras = cameras
         self.async_frames = async_frames
         self._apply_offset = apply_offset
+        self._lidars: dict[AgentKind, SensorClouds] = {}
         earlier = f"{async_frames} frame{'s' if async_frames > 1 else ''}"
         self._provenance = Provenance(
             SIMULATOR if self._is_simulated else "",
@@ -168,8 +170,9 @@ class DairV2xDataset(Dataset):
             )
         missing = self._missing(self._partial)
         if verify:
-            wanted = (path for pair in self._frames for path in self._all_files(pair))
+            wanted = [path for pair in self._frames for path in self._all_files(pair)]
             missing += missing_files(self.path, wanted, self._listing)
+            problems += broken_files(self, wanted, self._listing)
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
@@ -195,7 +198,7 @@ class DairV2xDataset(Dataset):
                 f"{counted(self._without_predecessor, 'pair')}"
             )
         notes += [f"{SIDES[side]}/image: no images here" for side in SIDES if not self._has_images(side)]
-        return notes
+        return [*notes, *(note for side in SIDES for note in self._lidar(side).notes)]
 
     def _label_folders(self) -> dict[str, str]:
         """Return the folder of the cooperative labels of each label set, the one in place first."""
@@ -329,10 +332,19 @@ class DairV2xDataset(Dataset):
             kind=kind,
             stamp_ns=self._stamp_ns(kind, frame, "pointcloud_timestamp"),
             T_world_agent=T_world_agent,
-            points=read_pcd(file("cloud")).points,
+            points=self._lidar(kind).read(read_raw_pcd(file("cloud"))).points,
             cameras=cameras,
             objects=read_objects(labels) if self._listing.has(labels.parent) else None,
         )
+
+    def _lidar(self, side: AgentKind) -> SensorClouds:
+        """Return what is known of the clouds of one side, after looking at some from all over it."""
+        if side not in self._lidars:
+            clouds = [self._files(side, frame)("cloud") for frame in sorted(self._entries[side])]
+            recorded = spread([path for path in clouds if self._listing.has(path)], read_raw_pcd)
+            # Our own simulator writes intensities from 0 to 1.
+            self._lidars[side] = SensorClouds(side, None if self._is_simulated else recorded)
+        return self._lidars[side]
 
     def _stamp_ns(self, side: AgentKind, frame: str, key: str) -> int:
         """Return a time stamp of an index, which gives microseconds as a string."""

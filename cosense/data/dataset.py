@@ -192,7 +192,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """Describe the data set; with `verify`, also check that every file of the opened split is there."""
+        """Describe the data set; with `verify`, also read every file of the opened split."""
 
     @property
     def agents(self) -> dict[str, AgentKind]:

@@ -20,10 +20,9 @@ as 0. Trees in this layout that our own simulator has written have intensities o
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,26 @@ from numpy.typing import NDArray
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
-from cosense.data.files import Listing, Unreadable, missing_files, read_image, read_yaml
+from cosense.data.files import Listing, Unreadable, broken_files, missing_files, read_image, read_yaml
+from cosense.data.opv2v_index import (
+    CLOUD,
+    Scenario,
+    all_stamps,
+    find_halves,
+    find_scenarios,
+    is_present,
+    kind_of_agent,
+    read_scenario,
+    roles_of,
+)
 from cosense.data.provenance import SIMULATED, SIMULATOR, is_simulated_tree, simulator_of_scenario
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
-from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.cloud import SensorClouds, spread
+from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.pcd import read_raw_pcd
 
 _log = logging.getLogger(__name__)
 
@@ -52,9 +63,6 @@ NON_VEHICLES = "cosense_non_vehicles"
 V2V4REAL_PERIOD_NS = 100_000_000
 
 _NO_INTENSITY = "intensities are 0: those of CARLA depend on the range alone and say nothing of the material"
-_AGENT = re.compile(r"-?\d+")
-_CLOUD = re.compile(r"(\d+)\.pcd")
-_FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
 _IMAGE = re.compile(r"(\d+)_(camera\d+)\.png")
 _CLASS_OF_TYPE = CLASS_OF_TYPE | {
     "policecar": ObjectClass.CAR,
@@ -68,46 +76,12 @@ _CLASS_OF_TYPE = CLASS_OF_TYPE | {
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """A folder of agents that drove together.
-
-    Attributes:
-        name: name of the folder.
-        split: name of the split that the scenario belongs to.
-        folder: path of the folder.
-        agents: folder names of the agents, the ego first.
-        stamps: file names without suffix of the frames that can be used.
-    """
-
-    name: str
-    split: str
-    folder: Path
-    agents: tuple[str, ...]
-    stamps: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Labelled:
     """A labelled object: pose of its centre, size (l, w, h) in metres, class."""
 
     T_world_object: Matrix
     size: NDArray[np.float64]
     label: ObjectClass
-
-
-def find_scenarios(root: Path, listing: Listing) -> dict[str, list[Path]]:
-    """Return the scenario folders of each split below `root`; "all" where the tree has no level of splits."""
-    if _is_scenario(root, listing):
-        return {"all": [root]}
-    found: dict[str, list[Path]] = {}
-    for child in _folders(root):
-        if _is_scenario(child, listing):
-            found.setdefault("all", []).append(child)
-            continue
-        scenarios = [folder for folder in _folders(child) if _is_scenario(folder, listing)]
-        if scenarios:
-            found[child.name] = scenarios
-    return found
 
 
 def recognises(path: Path) -> type[Dataset] | None:
@@ -136,13 +110,14 @@ class Opv2vDataset(Dataset):
         split = None if split == "all" else split
         self._cameras = cameras
         self._listing = Listing()
+        self._lidars: dict[Path, SensorClouds] = {}
         by_split = find_scenarios(path, self._listing)
         if not by_split:
             raise CosenseError(f"{path}: no folder scenario/agent with .pcd and .yaml files")
         if split is not None and split not in by_split:
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(split, by_split)}")
         self._by_split = {
-            name: [_scan(folder, name, self._listing) for folder in folders]
+            name: [read_scenario(folder, name, self._listing) for folder in folders]
             for name, folders in by_split.items()
         }
         self._scenarios = [
@@ -155,7 +130,7 @@ class Opv2vDataset(Dataset):
         self._frames = [(scenario, stamp) for scenario in self._scenarios for stamp in scenario.stamps]
         if not self._frames:
             raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
-        self._right_handed = _has_matrix_pose(self._frames[0])
+        self._right_handed = _have_matrix_poses(self._frames)
         layout = "v2v4real" if self._right_handed else "opv2v"
         self._provenances = {
             s.folder: Provenance(self._simulator(s), (layout,)) for s in self._scenarios if s.stamps
@@ -171,7 +146,7 @@ class Opv2vDataset(Dataset):
             raise CosenseError(
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
             )
-        halves = [half for scenario in self._scenarios for half in self._halves(scenario)]
+        halves = [half for scenario in self._scenarios for half in find_halves(scenario, self._listing)]
         self._left_out = ""
         if halves:
             self._left_out = (
@@ -185,7 +160,9 @@ class Opv2vDataset(Dataset):
 
     def __getitem__(self, index: int) -> CooperativeFrame:
         scenario, stamp = self._frames[index]
-        present = [name for name in scenario.agents if self._is_present(scenario.folder / name, stamp)]
+        present = [
+            name for name in scenario.agents if is_present(scenario.folder / name, stamp, self._listing)
+        ]
         ego_id = present[0]
         agents: dict[str, AgentFrame] = {}
         labelled: dict[str, _Labelled] = {}
@@ -212,9 +189,14 @@ class Opv2vDataset(Dataset):
             for scenario in self._scenarios
             if not scenario.stamps
         ]
-        missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
+        wanted = list(self._all_files()) if verify else []
+        missing = missing_files(self.path, wanted, self._listing)
+        problems += [str(item) for item in missing]
+        problems += broken_files(self, wanted, self._listing) if verify else []
         has_intensity = all(map(self._has_intensity, self._provenances))
         notes = [] if has_intensity else [_NO_INTENSITY]
+        scenario = self._frames[0][0]
+        notes += [note for name in scenario.agents for note in self._lidar(scenario.folder / name).notes]
         notes += [self._left_out] if self._left_out else []
         return DatasetInfo(
             kind=self.kind,
@@ -223,12 +205,22 @@ class Opv2vDataset(Dataset):
             frames_per_split={
                 name: sum(len(s.stamps) for s in found) for name, found in self._by_split.items()
             },
-            agents=_roles(self._scenarios),
+            agents=roles_of(self._scenarios),
             sensors=self._sensors(self._scenarios),
-            problems=problems + [str(item) for item in missing],
+            problems=problems,
             notes=notes,
             missing=missing,
         )
+
+    def _lidar(self, folder: Path) -> SensorClouds:
+        """Return what is known of the clouds of an agent in a scenario, after looking at some of them."""
+        if folder not in self._lidars:
+            clouds = sorted(name for name in self._listing.names(folder) if CLOUD.fullmatch(name))
+            recorded = spread([folder / name for name in clouds], read_raw_pcd)
+            # Our own simulator writes intensities from 0 to 1, and those of CARLA are not read.
+            name = f"{folder.parent.name}/{folder.name}"
+            self._lidars[folder] = SensorClouds(name, recorded if self._right_handed else None)
+        return self._lidars[folder]
 
     def _simulator(self, scenario: Scenario) -> str:
         """Return what simulated a scenario; empty where it was recorded, or where nothing says it."""
@@ -243,7 +235,7 @@ class Opv2vDataset(Dataset):
         found = {}
         for name in scenario.agents:
             path = scenario.folder / name / f"{stamp}.yaml"
-            if name in agents or _kind(name) != "vehicle" or not self._listing.has(path):
+            if name in agents or kind_of_agent(name) != "vehicle" or not self._listing.has(path):
                 continue
             try:
                 found[name] = self._pose(read_yaml(path)["lidar_pose"])
@@ -265,23 +257,10 @@ class Opv2vDataset(Dataset):
             raise ValueError(f"lidar_pose is {lidar_pose}")
         return T_world_agent
 
-    def _is_present(self, folder: Path, stamp: str) -> bool:
-        return all(self._listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
-
-    def _halves(self, scenario: Scenario) -> Iterator[Path]:
-        """Yield a file of each agent and moment for which it has not both with content."""
-        for agent in scenario.agents:
-            folder = scenario.folder / agent
-            names = self._listing.names(folder) | self._listing.empty(folder)
-            stamps = {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
-            for stamp in sorted(stamps):
-                if not self._is_present(folder, stamp):
-                    yield folder / min(names & {f"{stamp}.pcd", f"{stamp}.yaml"})
-
     def _all_files(self) -> Iterator[Path]:
         """Yield the files that every agent should have of each moment for which any agent has one."""
         for scenario in self._scenarios:
-            stamps = _all_stamps(scenario, self._listing)
+            stamps = all_stamps(scenario, self._listing)
             for agent in scenario.agents:
                 for ending in (".pcd", ".yaml", *self._image_endings(scenario, agent)):
                     yield from (scenario.folder / agent / f"{stamp}{ending}" for stamp in stamps)
@@ -306,9 +285,10 @@ class Opv2vDataset(Dataset):
                 raise CosenseError(f"{path}: has no '{key}'; the file is cut off or of another data set")
             if isinstance(content[key], Unreadable):
                 raise CosenseError(f"{path}: '{key}' is an object {content[key].tag}; write plain numbers")
-        points = read_pcd(folder / f"{stamp}.pcd").points
+        cloud = read_raw_pcd(folder / f"{stamp}.pcd")
         if not self._has_intensity(folder.parent):
-            points[:, 3] = 0
+            cloud = replace(cloud, intensity=None, remarks=())
+        points = self._lidar(folder).read(cloud).points
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
             T_world_agent = self._pose(content["lidar_pose"])
@@ -322,7 +302,7 @@ class Opv2vDataset(Dataset):
             raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None
         frame = AgentFrame(
             agent_id=folder.name,
-            kind=_kind(folder.name),
+            kind=kind_of_agent(folder.name),
             stamp_ns=stamp_ns,
             T_world_agent=T_world_agent,
             points=points,
@@ -387,45 +367,19 @@ def _read_cameras(
     )
 
 
-def _kind(agent: str) -> AgentKind:
-    return "infrastructure" if agent.startswith("-") else "vehicle"
-
-
-def _folders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
-
-
-def _is_scenario(folder: Path, listing: Listing) -> bool:
-    return any(
-        _AGENT.fullmatch(name) and any(map(_CLOUD.fullmatch, listing.names(folder / name)))
-        for name in listing.names(folder)
-    )
-
-
-def _scan(folder: Path, split: str, listing: Listing) -> Scenario:
-    """Return a scenario with the stamps for which the ego has a cloud and labels."""
-    agents = sorted(
-        (n for n in listing.names(folder) if _AGENT.fullmatch(n) and listing.names(folder / n)), key=int
-    )
-    vehicles = [agent for agent in agents if _kind(agent) == "vehicle"]
-    units = [agent for agent in agents if _kind(agent) == "infrastructure"]
-    stamps: list[str] = []
-    if vehicles:
-        names = listing.names(folder / vehicles[0])
-        clouds = [match[1] for match in map(_CLOUD.fullmatch, names) if match]
-        stamps = sorted((stamp for stamp in clouds if f"{stamp}.yaml" in names), key=int)
-    return Scenario(folder.name, split, folder, (*vehicles, *units), tuple(stamps))
-
-
-def _all_stamps(scenario: Scenario, listing: Listing) -> set[str]:
-    """Return the stamps for which any agent has any file."""
-    names = (name for agent in scenario.agents for name in listing.names(scenario.folder / agent))
-    return {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
+def _have_matrix_poses(frames: Iterable[tuple[Scenario, str]]) -> bool:
+    """Return whether the poses of the first frame that can be read are 4x4 matrices, as in V2V4Real."""
+    broken: CosenseError | None = None
+    for frame in frames:
+        try:
+            return _has_matrix_pose(frame)
+        except CosenseError as error:
+            broken = broken or error
+    assert broken is not None, "there is a frame"
+    raise broken
 
 
 def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
-    """Return whether poses are 4x4 matrices, as in V2V4Real."""
     scenario, stamp = frame
     path = scenario.folder / scenario.agents[0] / f"{stamp}.yaml"
     content = read_yaml(path)
@@ -433,16 +387,3 @@ def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
     if not isinstance(pose, list) or len(pose) not in (4, 6):
         raise CosenseError(f"{path}: 'lidar_pose' is {pose!r}, expected 6 numbers (OPV2V) or 4x4 (V2V4Real)")
     return len(pose) == 4
-
-
-def _roles(scenarios: list[Scenario]) -> dict[str, str]:
-    """Return the agents of a single scenario, else how many of each kind the scenarios have."""
-    if len(scenarios) == 1:
-        return {agent: _kind(agent) for agent in scenarios[0].agents}
-    roles: dict[str, str] = {}
-    kinds: tuple[AgentKind, ...] = ("vehicle", "infrastructure")
-    for kind in kinds:
-        counts = [sum(_kind(agent) == kind for agent in s.agents) for s in scenarios]
-        if max(counts, default=0):
-            roles[f"{min(counts)} to {max(counts)} a scenario"] = kind
-    return roles

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.data import open_dataset
 from cosense.data.bag.file import BagFile
+from cosense.data.opv2v import Opv2vDataset
 from cosense.errors import CosenseError
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.data.bag.bags import MS, START_NS, boxes, car, cloud, in_order, mount, rows_of, rsu, write_rows
@@ -70,14 +71,14 @@ def test_a_bag_is_evaluated_to_the_very_same_numbers(scene, model, tmp_path):
 
 def test_images_are_only_written_when_asked_for(scene, tmp_path):
     for option, there in ((), False), (("--cameras",), True), (("--raw-images",), True):
-        run("convert", scene, tmp_path / "bag.mcap", "--force", "--limit", 1, *option)
+        run("convert", scene, tmp_path / "bag.mcap", "--force", "--frames", 1, *option)
         frame = open_dataset(tmp_path / "bag.mcap", cameras=True)[0]
         assert bool(frame.ego.cameras) == there
 
 
 def test_images_that_are_not_there_are_left_out_and_it_says_so(scene, tmp_path):
     """An option for a sensor that the data lacks, wholly, on one side, or because nobody unpacked it."""
-    assert "note" not in run("convert", scene, tmp_path / "a.mcap", "--limit", 1, "--cameras")
+    assert "note" not in run("convert", scene, tmp_path / "a.mcap", "--frames", 1, "--cameras")
     tree = tmp_path / "tree"
     write_dair_v2x(make_frames(2, cameras=True), tree)
     shutil.rmtree(tree / "infrastructure-side" / "image")
@@ -91,6 +92,24 @@ def test_images_that_are_not_there_are_left_out_and_it_says_so(scene, tmp_path):
             said = run("convert", given, tmp_path / out, option, "--force")
             assert f"2 frames in {tmp_path / out}" in said
             assert f"note: {given} has no images: written without" in said
+
+
+def test_ctrl_c_leaves_no_half_a_bag_and_says_so(scene, tmp_path, monkeypatch):
+    """Stopped in the middle: what is kept, here nothing, and how to go on."""
+
+    def stopped(dataset, index):
+        if index == 2:
+            raise KeyboardInterrupt
+        return read(dataset, index)
+
+    read = Opv2vDataset.__getitem__
+    monkeypatch.setattr(Opv2vDataset, "__getitem__", stopped)
+    result = RUNNER.invoke(app, ["convert", str(scene), str(tmp_path / "bag.mcap")])
+    assert result.exit_code == 130
+    assert (
+        f"Stopped. A bag gets its name only once it is complete, so there is no {tmp_path}" in result.output
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_frames_that_cannot_be_read_end_it_or_are_left_out(tmp_path):
@@ -152,7 +171,7 @@ def test_an_agent_that_is_named_twice_is_one_line(foreign, tmp_path):
 def test_another_ego_is_another_run(scene, model, tmp_path):
     bag, out = tmp_path / "bag.mcap", tmp_path / "results"
     run("convert", scene, bag)
-    arguments = ("evaluate", "--data", bag, "--model", model, "--limit", 1, "--out", out)
+    arguments = ("evaluate", "--data", bag, "--model", model, "--frames", 1, "--out", out)
     run(*arguments)
     with pytest.raises(CosenseError, match="--restart"):
         run(*arguments, "--ego=-1")

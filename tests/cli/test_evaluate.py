@@ -96,7 +96,7 @@ def test_interrupted_run_says_how_to_go_on_and_does(
     assert not (tmp_path / "metrics.json").exists()
 
     monkeypatch.setenv("COLUMNS", ENVIRONMENT["COLUMNS"])
-    result = run_here(*given[3:], "--limit", str(done + 2))
+    result = run_here(*given[3:], "--frames", str(done + 2))
     assert result.returncode == 0, result.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["frames"] == len(frames.read_text().splitlines()) == done + 2

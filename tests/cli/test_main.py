@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import cosense
+from cosense.cli.main import app
 from tests.cli.program import run_here
 
 
@@ -29,6 +31,17 @@ def test_help_lists_every_verb() -> None:
     assert result.returncode == 0
     for verb in ("demo", "evaluate", "info", "run", "simulate", "train", "view"):
         assert verb in result.stdout
+
+
+@pytest.mark.parametrize(
+    "verb", ["convert", "demo", "evaluate", "replay", "run", "simulate", "sweep", "view"]
+)
+def test_a_number_of_frames_is_asked_for_in_one_word(verb: str) -> None:
+    """Kind: two words for one thing. --limit of earlier releases is still understood where it was."""
+    (command,) = [one for name, one in get_command(app).commands.items() if name == verb]
+    options = {word for parameter in command.params for word in parameter.opts}
+    assert "--frames" in options
+    assert ("--limit" in options) == (verb in ("convert", "evaluate", "sweep"))
 
 
 def test_help_does_not_load_heavy_libraries() -> None:
@@ -60,3 +73,28 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -
     assert f"{tmp_path / 'file'}" in result.stderr
     assert "Not a directory" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("evaluate", "--data", "x", "--budget", "-5"), "'--budget -5': "),
+        (("evaluate", "--data", "x", "--budget=0"), "'--budget 0': "),
+        (("sweep", "delay", "--data", "x", "--limit", "0"), "'--limit 0': "),
+        (("simulate", "--out", "x", "--frames", "many"), "'--frames many': "),
+        (("run", "v2i", "--rate", "0"), "'--rate 0': "),
+        (("evaluate",), "'--data'"),
+        (("evalute", "--data", "x"), "'evaluate'"),
+        (("info", "x", "--verfy"), "--verify"),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_one_line_with_option_and_value(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    """What the parser of the command line refuses looks like what a verb refuses."""
+    result = run_here(*arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+    assert f"see `cosense {arguments[0]} --help`" in result.stderr or arguments[0] == "evalute"

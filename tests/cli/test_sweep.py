@@ -85,7 +85,9 @@ def test_every_curve_writes_numbers_and_a_picture(
 
 def test_several_models_stand_side_by_side(tree: Path, model: Path, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "other")
-    result = sweep("budget", tree, model, tmp_path / "out", "--model", other, "--values", "320", "--limit", 2)
+    result = sweep(
+        "budget", tree, model, tmp_path / "out", "--model", other, "--values", "320", "--frames", 2
+    )
     assert result.exit_code == 0, result.output
     content = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert list(content["models"]) == ["tiny", "other"]

@@ -9,6 +9,7 @@ Ground truth is a vision_msgs/Detection3DArray, or the cubes of a MarkerArray as
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,21 @@ from typing import Any
 import numpy as np
 
 from cosense.config import to_mapping
-from cosense.data.bag import BagOptions
+from cosense.data.bag import BagOptions, message_types
 from cosense.data.bag.agent_topics import AgentTopics
-from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
+from cosense.data.bag.cameras import CameraTopics, image_of, image_topics, pixels_of
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.index import BagFrame, BagIndex, frames_of
 from cosense.data.dair_labels import CLASS_OF_TYPE
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
+from cosense.data.files import broken_frames
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
+from cosense.sensing.cloud import RawCloud, SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.ros_messages import cloud_to_points, pose_to_matrix
+from cosense.sensing.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
@@ -63,6 +66,7 @@ class BagDataset(Dataset):
         self.path = path
         self.options = bag or BagOptions()
         self._bag = BagFile(path)
+        self._lidars: dict[str, SensorClouds] = {}
         self._index = BagIndex(self._bag, self.options, cameras=cameras)
         frames, self._notes = frames_of(self._index)
         labelled = [frame for frame in frames if frame.labels is not None]
@@ -95,7 +99,7 @@ class BagDataset(Dataset):
             )
         for note in self._notes:
             _log.warning("%s: %s", path, note)
-        self[0]  # raises at once if something is missing that every frame needs
+        self._check()
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -115,6 +119,23 @@ class BagDataset(Dataset):
             provenance=self._provenances[index],
         )
 
+    def _check(self) -> None:
+        """Raise at once if something is missing that every frame needs: not one of three can be read."""
+        for agent_id, cameras in self._index.cameras.items():
+            lidar_frame = self._index.agents[agent_id].lidar_frame
+            for camera in cameras:
+                if not self._index.records and not self._index.tree.is_connected(camera.frame, lidar_frame):
+                    self._mounting(camera, agent_id, self._index.recorded(camera.image)[0])
+        errors = []
+        for index in sorted({0, len(self) // 2, len(self) - 1}):
+            try:
+                self[index]
+            except CosenseError as error:
+                errors.append(error)
+            else:
+                return
+        raise errors[0]
+
     @property
     def agents(self) -> dict[str, AgentKind]:
         """The kinds of all agents in the frames that have the same ego as the first frame; the ego first."""
@@ -127,13 +148,8 @@ class BagDataset(Dataset):
         return {**super().description(), "bag": to_mapping(self.options)}
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """See `Dataset.info`; `verify` reads every frame."""
-        problems = []
-        for index in range(len(self)) if verify else ():
-            try:
-                self[index]
-            except CosenseError as error:
-                problems.append(str(error))
+        """See `Dataset.info`; `verify` reads every message of a type that is known, and every frame."""
+        problems = list(dict.fromkeys((*self._broken_messages(), *broken_frames(self)))) if verify else []
         sensors = [f"{name}: {_sensors(agent)}" for name, agent in self._index.agents.items()]
         images = image_topics(self._bag)
         sensors += [f"images {', '.join(images)}"] if images else []
@@ -146,14 +162,29 @@ class BagDataset(Dataset):
             agents={agent_id: agent.kind for agent_id, agent in self._index.agents.items()},
             sensors=sensors,
             problems=self._bag.losses + problems,
-            notes=self._bag.notes + self._notes,
+            notes=[
+                *(self._bag.notes + self._notes),
+                *(note for name in self._index.agents for note in self._lidar(name).notes),
+            ],
         )
+
+    def _broken_messages(self) -> Iterator[str]:
+        """Read every message, also those that no frame has, and yield what is wrong with the broken ones."""
+        for topic, type_name in sorted(self._bag.types.items()):
+            is_image = type_name in (message_types.IMAGE, message_types.COMPRESSED_IMAGE)
+            for entry in self._bag.scan([topic])[topic]:
+                try:
+                    message = self._bag.read(entry)
+                    if is_image:
+                        pixels_of(message)
+                except CosenseError as error:
+                    yield str(self._error(entry, error))
 
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
         entry = frame.clouds[agent_id]
         pose = self._index.pose(agent_id, entry)
         try:
-            points = cloud_to_points(self._bag.read(entry))
+            points = self._lidar(agent_id).read(self._raw_cloud(entry)).points
         except CosenseError as error:
             raise self._error(entry, error) from None
         cameras = (
@@ -168,6 +199,16 @@ class BagDataset(Dataset):
             pose_covariance=pose.covariance,
             cameras=tuple(camera for camera in cameras if camera is not None),
         )
+
+    def _raw_cloud(self, entry: Entry) -> RawCloud:
+        return cloud_to_raw(self._bag.read(entry))
+
+    def _lidar(self, agent_id: str) -> SensorClouds:
+        """Return what is known of the clouds of an agent, after looking at some from all over the bag."""
+        if agent_id not in self._lidars:
+            recorded = self._index.recorded(self._index.agents[agent_id].points)
+            self._lidars[agent_id] = SensorClouds(agent_id, spread(recorded, self._raw_cloud))
+        return self._lidars[agent_id]
 
     def _read_camera(self, topics: CameraTopics, agent_id: str, frame: BagFrame) -> Camera | None:
         """Return the image that belongs to the agent's cloud, None if there is none.

@@ -30,7 +30,7 @@ T_map_rsu = transform_from_planar(30.0, -6.0, 2.0, z=5.0)
 _POINT = np.dtype(
     {
         "names": ["x", "y", "z", "intensity", "ring"],
-        "formats": [">f4", ">f4", ">f4", ">u2", "u1"],
+        "formats": [">f4", ">f4", ">f4", "u1", "u1"],
         "offsets": [0, 4, 8, 16, 20],
         "itemsize": 32,
     }
@@ -102,9 +102,9 @@ def cloud(stamp_ns: int, frame_id: str, log_ns: int | None = None, topic: str = 
     records = np.zeros((1, 3), _POINT)
     for column, name in enumerate("xyz"):
         records[name] = POINTS[:, column]
-    records["intensity"] = np.round(POINTS[:, 3] * 65535)
+    records["intensity"] = np.round(POINTS[:, 3] * 255)
     rows = np.concatenate([records.view(np.uint8).reshape(1, -1), np.full((1, 16), 7, np.uint8)], axis=1)
-    types = {">f4": 7, ">u2": 4, "|u1": 2}
+    types = {">f4": 7, "|u1": 2}
     fields = [
         make("sensor_msgs/msg/PointField", name=name, offset=offset, datatype=types[kind.str], count=1)
         for name, (kind, offset) in ((name, _POINT.fields[name][:2]) for name in _POINT.names)

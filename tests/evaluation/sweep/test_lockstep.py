@@ -130,6 +130,7 @@ def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, model: Mode
     alone, lost, whole = content(scenes, model, results)["points"]
     assert (lost["ap"], lost["recall"]) == (alone["ap"], alone["recall"])
     assert (lost["difference"], lost["difference_interval"]) == (0.0, [0.0, 0.0])
+    assert lost["difference_intervals"] == {key: [0.0, 0.0] for key in lost["ap"]}, "at every threshold"
     assert whole["ap"] != alone["ap"]
     # What was sent counts, whether it has arrived or not.
     assert lost["num_messages_sent"] == whole["num_messages_sent"] == len(scenes)
