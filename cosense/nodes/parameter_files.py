@@ -25,7 +25,7 @@ NODES: Mapping[str, tuple[Callable[[], ManagedNode], Mapping[str, str]]] = {
     "agent": (AgentNode, {"agent_id": "vehicle"}),
     "fusion": (FusionNode, {"ego_id": "vehicle"}),
     "channel": (ChannelNode, {"agents": "vehicle,infrastructure"}),
-    "player": (PlayerNode, {"agents": "vehicle", "ego": "vehicle", "data": "DATA"}),
+    "player": (PlayerNode, {"agents": "vehicle", "ego": "vehicle"}),
     "recorder": (RecorderNode, {"path": "run.mcap"}),
 }
 # Alone the fusion can only do what it cannot do beside the ego's agent.

@@ -56,11 +56,6 @@ class PlayerNode(ManagedNode):
         super().__init__("player")
         self._source = declare_source(self)
         self._frames = process.declare(self, "frames", 0, "how many to play, 0 for all", low=0, high=10**9)
-        if self._source.data is None and not self._frames:
-            raise CosenseError(
-                "parameter 'frames' of node 'player' is 0, and a simulation never ends by itself: set 'frames', "
-                "or 'data' to a data set"
-            )
         self._agents = process.needed(self, "agents", "who is played, with commas between").split(",")
         self._ego = process.needed(self, "ego", "whose ground truth is published")
         self._skews_ns = declare_skews_ns(self, self._agents)
@@ -84,6 +79,11 @@ class PlayerNode(ManagedNode):
 
     def build(self) -> None:
         """Open the source and announce the sensors."""
+        if self._source.data is None and not self._frames:
+            raise CosenseError(
+                "parameter 'frames' of node 'player' is 0, and a simulation never ends by itself: set "
+                "'frames', or 'data' to a data set"
+            )
         self._dataset = None if self._source.data is None else open_source(self._source)
         label_set = "simulated" if self._dataset is None else self._dataset.label_set
         self._sensors = SensorOutputs(

@@ -103,6 +103,6 @@ def test_a_simulation_without_an_end_is_refused():
     rclpy.init(args=["--ros-args", "-p", "agents:=vehicle", "-p", "ego:=vehicle"])
     try:
         with pytest.raises(CosenseError, match="'frames' of node 'player' is 0, and a simulation never ends"):
-            PlayerNode()
+            PlayerNode().bring_up()
     finally:
         rclpy.try_shutdown()
