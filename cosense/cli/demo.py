@@ -40,7 +40,7 @@ def command(
 
     Writes metrics.json, bev.png, report.html and run.mcap to --out.
 
-    Example: cosense demo --data path/to/v2xset
+    Example: cosense demo --data results/demo/sequence --frames 10
     """
     from rich.console import Console
 

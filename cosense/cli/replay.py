@@ -58,7 +58,7 @@ def command(
     Topics and frames are found by their types. If that is ambiguous, the error lists the candidates and the
     option that chooses among them.
 
-    Example: cosense replay demo.mcap --budget 2000 --record --out results/replay
+    Example: cosense replay results/demo/run.mcap --budget 2000 --record --out results/replay
     """
     from rich.console import Console
 

@@ -73,3 +73,28 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -
     assert f"{tmp_path / 'file'}" in result.stderr
     assert "Not a directory" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("evaluate", "--data", "x", "--budget", "-5"), "'--budget -5': "),
+        (("evaluate", "--data", "x", "--budget=0"), "'--budget 0': "),
+        (("sweep", "delay", "--data", "x", "--limit", "0"), "'--limit 0': "),
+        (("simulate", "--out", "x", "--frames", "many"), "'--frames many': "),
+        (("run", "v2i", "--rate", "0"), "'--rate 0': "),
+        (("evaluate",), "'--data'"),
+        (("evalute", "--data", "x"), "'evaluate'"),
+        (("info", "x", "--verfy"), "--verify"),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_one_line_with_option_and_value(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    """What the parser of the command line refuses looks like what a verb refuses."""
+    result = run_here(*arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+    assert f"see `cosense {arguments[0]} --help`" in result.stderr or arguments[0] == "evalute"
