@@ -2,8 +2,8 @@
 
     python benchmarks/tour.py
 
-Runs launch/scenarios/v2i.yaml, kills the roadside unit on the way, and draws what was fused, why a message held
-what it did, and what the ego knew. Leaves results/tour/ and docs/images/tour-*.png.
+Runs launch/scenarios/v2i.yaml, kills the roadside unit on the way, and draws what was fused, why a message
+held what it did, and what the ego knew. Leaves results/tour/ and docs/images/tour-*.png.
 """
 
 from __future__ import annotations
