@@ -69,7 +69,7 @@ def test_a_picture_is_titled_by_what_made_its_frame(
     """Kind: a screenshot of simulated data that reads as a result on recorded data."""
     titles = []
 
-    def layout(captions: list[str], extent_m: tuple, title: str = "") -> tuple:
+    def layout(captions: list[str], extent_m: tuple, title: str, legend_rows: int) -> tuple:
         titles.append(title)
         raise InterruptedError
 
@@ -89,10 +89,14 @@ def test_a_box_on_a_participant_without_a_label_is_no_false_alarm_in_a_picture(t
     away[:3, 3] += T_world_ego[:3, :3] @ np.array([-50.0, 30.0, 0.0])
     frame = dataclasses.replace(FRAME, absent={"other": away})
     detections = detections_of(cars_at((-50, 30, 0)))
+    places = FRAME.ground_truth.boxes[:, :2]
+    around = extent_around(FRAME, np.vstack([places, detections.boxes[:, :2]]))
+    extents = {"opencood_participants": fitting_extent(FRAME), "opencood": around}
     for name, color in ("opencood_participants", colors.TEXT), ("opencood", colors.OUTCOMES["false"]):
+        extent_m = extents[name]
         path = tmp_path / f"{name}.png"
         bev.draw_comparison(frame, {"": detections}, path, load_protocol(name))
-        corner = Picture(path, panels=("",), frame=frame).has(color, -53, 30, radius=6)
+        corner = Picture(path, panels=("",), extent_m=extent_m).has(color, -53, 30, radius=6)
         assert corner, name
 
 
