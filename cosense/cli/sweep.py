@@ -216,7 +216,8 @@ def command(
     done = sum(point in kept and len(kept[point].frames) == len(counted) for point in points)
     there = f", {done} of them are in {folder / KEPT} already" if done else ""
     console.print(
-        f"{number_of(len(points), 'setting')}{there}, {sum(counted)} of {len(counted)} frames count",
+        f"{number_of(len(points), 'setting')}{there}, {sum(counted)} of "
+        f"{number_of(len(counted), 'frame')} count",
         **_PLAIN,
     )
     notes = applied(points, seen)
