@@ -96,3 +96,13 @@ def test_a_fusion_that_is_gone_ends_the_wait_for_its_answers(play, tmp_path):
     with pytest.raises(CosenseError, match=r"nobody has fused it within 0\.1 s, and nobody fuses any more"):
         play(data, tmp_path / "frames.jsonl", "1", fuses_for_s=1.5)
     assert 1 <= len(list(read_lines(tmp_path / "frames.jsonl"))) < 60
+
+
+def test_a_simulation_without_an_end_is_refused():
+    """What a scenario refuses is refused where the node is started by hand, too."""
+    rclpy.init(args=["--ros-args", "-p", "agents:=vehicle", "-p", "ego:=vehicle"])
+    try:
+        with pytest.raises(CosenseError, match="'frames' of node 'player' is 0, and a simulation never ends"):
+            PlayerNode().bring_up()
+    finally:
+        rclpy.try_shutdown()
