@@ -17,6 +17,7 @@ from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import write_pcd
 from cosense.simulation.opv2v_writer import write_opv2v
+from tests.sensing.test_pcd import pcd_bytes
 from tests.simulation.hand_made import forget_origin, make_frames
 
 
