@@ -100,4 +100,4 @@ def rows() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    write("datasets", rows())
+    write("datasets", rows(), "drawn at random, unless the job names a data set")

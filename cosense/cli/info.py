@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Labels, Split, takes_bag_options
+from cosense.cli.options import Columns, Labels, Split, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ _LINES_SHOWN = 10
 
 @takes_bag_options
 def command(
-    path: Annotated[Path, typer.Argument(help="Folder of the data set, or a bag.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="Folder of the data set, a bag, or a cloud.", show_default=False)
+    ],
     *,
     verify: Annotated[
         bool,
@@ -29,6 +31,7 @@ def command(
     ] = False,
     split: Split = None,
     labels: Labels = None,
+    columns: Columns = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
     bag_options: BagOptions,
 ) -> None:
@@ -38,7 +41,7 @@ def command(
     """
     from cosense.data import open_dataset
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options)
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
     info = dataset.info(verify=verify)
     try:
         first, broken = _describe(dataset[0]), []

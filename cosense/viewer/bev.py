@@ -24,10 +24,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import KDTree
 
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.evaluation.metrics.matching import NOT_MATCHED
 from cosense.evaluation.metrics.participants import as_places
-from cosense.evaluation.metrics.scoring import NOT_COUNTED, Verdict, most_points_of_one_agent, verdict_of
+from cosense.evaluation.metrics.scoring import (
+    NOT_COUNTED,
+    PARTICIPANT,
+    Verdict,
+    most_points_of_one_agent,
+    verdict_of,
+)
 from cosense.evaluation.protocol import Protocol
 from cosense.geometry.boxes import Boxes, bev_corners
 from cosense.geometry.transforms import transform_points, yaw_of
@@ -55,6 +61,7 @@ OBSTACLE_HEIGHT_M = 0.3
 DENSE_CLOUD = 20_000  # with more points, the ground is drawn fainter, so that boxes stand out
 FIELD_RADIUS_M = 9.0
 TICK_M = 0.8  # length of the heading's tick beyond the front, shorter for small objects
+TITLE_POINTS, TITLE_LENGTH = 14.0, 90  # usual font size, and how many letters have room in it
 NAME_LENGTH = 28  # longest name of an agent in a picture
 LABEL_M = (11.0, 4.0)  # half width and half height that an agent's name covers
 OUTLINE = withStroke(linewidth=2.5, foreground=colors.BACKGROUND)
@@ -73,10 +80,10 @@ def draw_bev(
         frame: any number of agents, possibly without points or ground truth.
         detections: boxes in the ego frame; those below `MIN_SCORE` are left out.
         path: path of the PNG file; its folders are created.
-        title: text at the top left.
+        title: text at the top left, after what made the frame.
     """
     extent_m = fitting_extent(frame)
-    figure, (axes,) = layout([""], extent_m, title)
+    figure, (axes,) = layout([""], extent_m, _with_kind(frame, title))
     draw_surroundings(axes, frame, list(frame.agents), extent_m)
     draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
     handles = [_box_handle(colors.GROUND_TRUTH, "ground truth")] if len(frame.ground_truth) else []
@@ -108,11 +115,11 @@ def draw_comparison(
             Those below `MIN_SCORE` are left out.
         path: path of the PNG file; its folders are created.
         protocol: what counts as found, missed or false alarm; everything else is drawn grey.
-        title: text at the top left.
+        title: text at the top left, after what made the frame.
         notes: one text for each panel, e.g. AP and bytes.
     """
     extent_m = fitting_extent(frame)
-    figure, all_axes = layout(list(panels), extent_m, title)
+    figure, all_axes = layout(list(panels), extent_m, _with_kind(frame, title))
     num_points = most_points_of_one_agent(frame)
     results = [detections[detections.scores >= MIN_SCORE] for detections in panels.values()]
     places = as_places(frame.participants.values())
@@ -129,8 +136,16 @@ def draw_comparison(
         _box_handle(colors.OUTCOMES[name], colors.OUTCOME_NAMES[name], *OUTCOME_STYLES.get(name, ()))
         for name in names
     ]
+    if any((verdict.found == PARTICIPANT).any() for verdict in verdicts):
+        handles.append(_box_handle(colors.TEXT, "participant", ":"))
     draw_legend(figure, frame, [*handles, _box_handle(colors.MUTED, "not counted", ":")])
     save(figure, path)
+
+
+def _with_kind(frame: CooperativeFrame, title: str) -> str:
+    """Return a title that says first what made the frame, where that is known."""
+    kind = str(frame.provenance) if frame.provenance != Provenance() else ""
+    return ": ".join(filter(None, [kind, title]))
 
 
 def layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figure, list[Axes]]:
@@ -142,7 +157,8 @@ def layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figu
     height = header + panel * len(captions) + LEGEND_INCH
     figure = Figure(figsize=(WIDTH_INCH, height), dpi=DPI, facecolor=colors.BACKGROUND)
     left, y = LEFT_INCH / WIDTH_INCH, 1 - 0.54 * HEADER_INCH / height
-    figure.text(left, y, _plain(title), color=colors.TEXT, fontsize=14, fontweight="bold", va="center")
+    points = min(TITLE_POINTS, TITLE_POINTS * TITLE_LENGTH / max(len(title), 1))
+    figure.text(left, y, _plain(title), color=colors.TEXT, fontsize=points, fontweight="bold", va="center")
     all_axes = []
     for index, caption in enumerate(captions):
         bottom = height - header - (index + 1) * panel + TICKS_INCH
@@ -251,8 +267,10 @@ def _draw_outcome(
     is_added = np.isin(verdict.found, added_objects)
     is_alarm = verdict.found == NOT_MATCHED
     others = detections.boxes[verdict.found == NOT_COUNTED]
+    participants = detections.boxes[verdict.found == PARTICIPANT]
     for boxes in (truth[~verdict.is_counted], others):
         draw_boxes(axes, boxes, colors.MUTED, width=0.8, style=":")
+    draw_boxes(axes, participants, colors.TEXT, width=1.2, style=":")
     draw_boxes(axes, truth[verdict.is_found], colors.GROUND_TRUTH, width=0.6, opacity=0.5)
     draw_boxes(axes, truth[verdict.is_missed], colors.OUTCOMES["missed"], width=1.7, style="--")
     draw_boxes(axes, detections.boxes[is_alarm], colors.OUTCOMES["false"], width=1.7, crossed_out=True)

@@ -290,6 +290,21 @@ def test_intensities_of_carla_are_zero_and_those_of_our_own_simulator_stay(tmp_p
     assert open_dataset(tmp_path / "real")[0].ego.points[0, 3] == 0.5
 
 
+@pytest.mark.parametrize("pose", [[5.0, 1.0, 2.0, 0.0, 0.0, 0.0], None])
+def test_a_vehicle_without_a_cloud_is_on_the_road_where_its_file_says_it(tmp_path, pose):
+    """Kind: a participant that is lost: its body is there, though it has measured nothing."""
+    for agent in ("1", "2", "-1"):
+        _write_agent(tmp_path / "s" / agent, "000002", [0.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+    for agent in ("2", "-1"):
+        (tmp_path / "s" / agent / "000002.pcd").unlink()
+        _write_agent(tmp_path / "s" / agent, "000004", [0.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+        (tmp_path / "s" / agent / "000002.yaml").write_text(yaml.safe_dump({"lidar_pose": pose}))
+    frame = open_dataset(tmp_path)[0]
+    assert list(frame.agents) == ["1"]
+    # CARLA's y points to the right, ours to the left.
+    assert frame.participants == ({"1": (0, 0), "2": (5, -1)} if pose else {"1": (0, 0)})
+
+
 def test_matrix_poses_are_v2v4real(tmp_path):
     pose = np.eye(4)
     pose[:3, 3] = [5, 1, 0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.cooperation.offline import cooperate
@@ -74,6 +75,16 @@ def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, mod
         np.testing.assert_allclose(
             live.result.detections.scores, offline.detections.scores, rtol=0, atol=1e-9
         )
+
+    # Who joined the replay late got what the bag says that its topics keep.
+    with AnyReader([bag]) as reader, AnyReader([tmp_path / "first" / "run.mcap"]) as again_reader:
+        kept, kept_again = (
+            {c.topic: c.ext.offered_qos_profiles[0].durability for c in each.connections}
+            for each in (reader, again_reader)
+        )
+    assert {
+        topic: kept_again[topic] for topic in kept if topic != "/ground_truth/boxes"
+    }.items() <= kept.items()
 
     # What was recorded meanwhile is the same data set once more.
     recorded = open_dataset(tmp_path / "first" / "run.mcap", cameras=True)

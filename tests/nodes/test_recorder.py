@@ -178,7 +178,14 @@ def test_the_time_of_recording_is_that_of_the_clock_and_goes_on_where_it_goes_ba
         words.publish(String(data=f"{seconds}"))
         time.sleep(0.01)
     recording.spin(lambda: words.get_subscription_count() > 0)
+    recording.spin(longest_s=0.5)
+    # Who goes on after a pause hears nothing twice.
+    recording.recorder.trigger_deactivate()
+    recording.recorder.trigger_activate()
+    recording.publisher(String, "/paused").publish(String(data="and goes on"))
     found = recording.close()
+    ((_, _, last),) = found["/paused"]
+    assert last.log_time == TIME_NS + 4 * SECOND_NS
     assert "/clock" not in found
     ((_, _, early),) = found["/latched"]
     assert (early.log_time, early.publish_time) == (TIME_NS, TIME_NS)

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from PIL import Image
 
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.evaluation.protocol import load_protocol
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Detections, Source
@@ -53,6 +53,47 @@ class Picture:
 def cars_at(*places: tuple[float, float, float]) -> Boxes:
     """Return boxes of 6 x 3 m at x, y with a yaw."""
     return np.array([[x, y, 0.0, 6.0, 3.0, 1.5, yaw] for x, y, yaw in places])
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (Provenance("cosense", ("opv2v",)), "simulated by cosense (layout of opv2v): run, frame"),
+        (Provenance(layouts=("dair-v2x-c",)), "dair-v2x-c: run, frame"),
+        (Provenance(), "run, frame"),
+    ],
+)
+def test_a_picture_is_titled_by_what_made_its_frame(
+    made: Provenance, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kind: a screenshot of simulated data that reads as a result on recorded data."""
+    titles = []
+
+    def layout(captions: list[str], extent_m: tuple, title: str = "") -> tuple:
+        titles.append(title)
+        raise InterruptedError
+
+    monkeypatch.setattr(bev, "layout", layout)
+    frame, nothing = dataclasses.replace(FRAME, provenance=made), Detections.empty()
+    with pytest.raises(InterruptedError):
+        bev.draw_bev(frame, nothing, tmp_path / "bev.png", title="run, frame")
+    with pytest.raises(InterruptedError):
+        bev.draw_comparison(frame, {"": nothing}, tmp_path / "bev.png", PROTOCOL, title="run, frame")
+    assert titles == [expected] * 2
+
+
+def test_a_box_on_a_participant_without_a_label_is_no_false_alarm_in_a_picture(tmp_path: Path) -> None:
+    """Kind: the box that shows a sender: drawn as one, dotted, and not crossed out."""
+    T_world_ego = FRAME.ego.T_world_agent
+    away = T_world_ego.copy()
+    away[:3, 3] += T_world_ego[:3, :3] @ np.array([-50.0, 30.0, 0.0])
+    frame = dataclasses.replace(FRAME, absent={"other": away})
+    detections = detections_of(cars_at((-50, 30, 0)))
+    for name, color in ("opencood_participants", colors.TEXT), ("opencood", colors.OUTCOMES["false"]):
+        path = tmp_path / f"{name}.png"
+        bev.draw_comparison(frame, {"": detections}, path, load_protocol(name))
+        corner = Picture(path, panels=("",), frame=frame).has(color, -53, 30, radius=6)
+        assert corner, name
 
 
 def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path: Path) -> None:

@@ -228,7 +228,9 @@ class Scene {
   }
 }
 
-const FALSE_ALARM = -1; // instead of the object that a detection found; -2 counts neither way
+// Instead of the object that a detection found; -2 counts neither way, nor does a participant without a label.
+const FALSE_ALARM = -1;
+const PARTICIPANT = -3;
 const DASHED = [5, 3];
 const DOTTED = [1.5, 2.5];
 const NAME_LENGTH = 28;
@@ -282,12 +284,12 @@ function itemsByOutcome(frame, settings) {
     if (!settings.outcomes[outcome || "uncounted"]) continue;
     items.push({
       box: detection.box,
-      color: outcome ? palette.outcomes[outcome].color : palette.muted,
+      color: outcome ? palette.outcomes[outcome].color : detection.truth === PARTICIPANT ? palette.text : palette.muted,
       dash: outcome ? [] : DOTTED,
       crossedOut: outcome === "false",
       width: outcome === "added" ? 2.5 : outcome ? 2 : 1.2,
       alpha: 1,
-      text: [...titleOf(frame, detection), outcome ? palette.outcomes[outcome].name : "not counted"],
+      text: [...titleOf(frame, detection), outcome ? palette.outcomes[outcome].name : uncountedText(detection)],
     });
   }
   frame.truth.forEach((truth, index) => {
@@ -339,6 +341,10 @@ function titleOf(frame, detection) {
     DATA.palette.sources[detection.source].name,
     ...senderLines(frame, detection),
   ];
+}
+
+function uncountedText(detection) {
+  return detection.truth === PARTICIPANT ? "a vehicle that takes part and has no label: not counted" : "not counted";
 }
 
 function truthText(truth) {
