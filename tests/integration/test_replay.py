@@ -89,6 +89,7 @@ def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, mod
     # What was recorded meanwhile is the same data set once more.
     recorded = open_dataset(tmp_path / "first" / "run.mcap", cameras=True)
     assert (len(recorded), recorded.label_set) == (FRAMES, "simulated")
+    assert recorded.kind == "simulated by cosense (layout of opv2v, converted to ros2-bag)"
     assert recorded.info().notes == []
     original = open_dataset(bag, cameras=True)
     for expected, found in zip(original, recorded, strict=True):
@@ -118,5 +119,5 @@ def test_a_bag_of_somebody_else_is_replayed_without_ground_truth(model, tmp_path
     played = list(read_lines(tmp_path / "out" / "frames.jsonl"))
     assert [line["frame_id"] for line in played] == [frame.frame_id for frame in open_dataset(bag)]
     recorded = open_dataset(tmp_path / "out" / "run.mcap")
-    assert (len(recorded), recorded.label_set) == (len(replayed), "none")
+    assert (len(recorded), recorded.label_set, recorded.kind) == (len(replayed), "none", "ros2-bag")
     assert recorded.agents == {"shuttle": "vehicle", "rsu": "infrastructure"}

@@ -107,7 +107,7 @@ def test_what_cannot_be_recorded_is_named_once_and_ends_nothing(record, capfd):
     assert set(found) & set(others) == set()
     said = [line.split("]: ")[1] for line in capfd.readouterr().err.splitlines() if "not recorded" in line]
     assert sorted(line.split(" is not")[0] for line in said) == ["/goals", "/odd", "/words"]
-    assert "type nav9_msgs/msg/Goals is not installed here" in "".join(said)
+    assert "type nav9_msgs/msg/Goals cannot be used here" in "".join(said)
     assert "not as std_msgs/msg/Float64: in a bag it has one type" in "".join(said)
 
 
