@@ -53,11 +53,12 @@ def command(
     from cosense.runs.scenario import Scenario
 
     console = Console()
+    # A model that does not exist is refused before anything is simulated.
+    fusion = fusion_for(model)
     if data is None:
         data = _simulated(out / "sequence", frames, console)
     dataset = open_dataset(data)
     frames = min(frames, len(dataset))
-    fusion = fusion_for(model)
     console.rule(f"Every agent as a ROS 2 process: {fusion} fusion")
     scenario = Scenario(
         FrameSource(data=data),

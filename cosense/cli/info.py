@@ -73,8 +73,8 @@ def _content(
 ) -> dict[str, Any]:
     """Return all that is known of the data set, in the order in which it is printed."""
     return {
-        "path": str(info.path),
         "format": info.kind,
+        "path": str(info.path),
         "label_set": info.label_set,
         "split": dataset.split,
         "frames": len(dataset),
@@ -99,8 +99,8 @@ def _print(content: dict[str, Any]) -> None:
     table = Table.grid(padding=(0, 2))
     agents: dict[str, str] = content["agents"]
     facts = {
-        "data set": content["path"],
         "format": content["format"],
+        "data set": content["path"],
         "labels": content["label_set"],
         "frames": f"{content['frames']} of split {content['split']}",
         "splits": _pairs(content["frames_per_split"]),

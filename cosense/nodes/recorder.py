@@ -209,8 +209,8 @@ class RecorderNode(ManagedNode):
         n_kept = sum(map(len, self._early.values()))
         if n_kept < self._n_early:
             self.get_logger().warning(
-                f"{self._n_early - n_kept} messages from before /clock are not recorded: it keeps the last "
-                f"{_QUEUE_DEPTH} of each topic"
+                f"not recorded: {counted(self._n_early - n_kept, 'message')} from before /clock, of which it "
+                f"keeps the last {_QUEUE_DEPTH} of each topic"
             )
         for channel, messages in self._early.items():
             for data in messages:

@@ -27,11 +27,12 @@ from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.sender import Sender
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.geometry.timed_pose import TimedPose
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.scene_graph import share_graph
 from cosense.methods.model import load_model
-from cosense.nodes.agent import AgentNode
+from cosense.nodes.agent import AgentNode, Work
 from cosense.nodes.ros import conversions, process, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
@@ -267,3 +268,21 @@ def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_are(sta
     level, said = agent._health()
     assert level == process.WARN
     assert "cloud of 0.000 s: it came after that of 0.800 s" in said
+
+
+def test_a_stream_of_bright_clouds_is_scaled_by_one_number_that_is_said_once(start, tmp_path):
+    """Kind: a live decision per cloud would change what a material looks like from frame to frame."""
+    agent = start(write_model(tmp_path / "model"), "fusion:=late")
+    seen: list[np.ndarray] = []
+    perceive = agent._perceiver.perceive
+    agent._perceiver.perceive = lambda frame: seen.append(frame.points) or perceive(frame)
+    unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
+    points = unit.points[:50].copy()
+    for index, brightest in enumerate((4000.0, 1.0, 200.0)):
+        points[:, 3] = 0.5
+        points[0, 3] = brightest
+        cloud = conversions.points_to_cloud(points, index * 100_000_000, "unit/lidar")
+        pose = TimedPose(index * 100_000_000, unit.T_world_agent, unit.pose_covariance)
+        agent._process(Work(cloud, pose, None, time.monotonic_ns()))
+    assert [cloud[1, 3] for cloud in seen] == [np.float32(0.5 / 4095)] * 3
+    assert agent._lidar.notes == ["unit: intensities (float32, up to 4000) are divided by 4095"]

@@ -321,8 +321,8 @@ def _notes_on_partners(index: BagIndex, frames: list[BagFrame]) -> Iterator[str]
         if there < len(frames) and not clocks:
             when = "" if there else f"; its clouds are {span(theirs)}, the ego's {span(own)}"
             yield (
-                f"'{agent_id}' is in {there} of {len(frames)} frames: it has no cloud with a pose within "
-                f"tolerance_ms {index.options.tolerance_ms:g} of the ego's in the others{when}"
+                f"'{agent_id}' is in {there} of {counted(len(frames), 'frame')}: it has no cloud with a pose "
+                f"within tolerance_ms {index.options.tolerance_ms:g} of the ego's in the others{when}"
             )
 
 
