@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,12 +44,15 @@ def command(
     """
     from cosense.data import open_dataset
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
-    info = dataset.info(verify=verify)
-    try:
-        first, broken = _describe(dataset[0]), []
-    except CosenseError as error:
-        first, broken = {}, [str(error)]
+    with _warnings() as warnings:
+        dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
+        info = dataset.info(verify=verify)
+        try:
+            first, broken = _describe(dataset[0]), []
+        except CosenseError as error:
+            first, broken = {}, [str(error)]
+    said = [*info.notes, *info.problems]
+    info.notes.extend(text for text in warnings if not any(text.endswith(one) for one in said))
     content = _content(dataset, info, first, broken, verify)
     if as_json:
         typer.echo(json.dumps(content, indent=1))
@@ -54,6 +60,22 @@ def command(
         _print(content)
     if verify and content["problems"]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect what is logged of the data meanwhile: it is printed once, among the notes."""
+    texts: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("cosense.data")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield texts
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
 
 
 def _describe(frame: CooperativeFrame) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def run_scenario(
         f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
         f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(
         f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
@@ -87,6 +88,14 @@ def what_is_fused(out: Path) -> str:
         f"{counted(fused, 'fused frame')} so far in {out}{bag}: `cosense view {out}` shows them; the same "
         "command starts anew and replaces them."
     )
+
+
+def print_results(out: Path, console: Console) -> None:
+    """Print which results a run has left, and how to look at them."""
+    names = [str(out / name) for name in ("detections.jsonl", "run.mcap") if (out / name).is_file()]
+    if names:
+        text = f"{', '.join(names)} (`cosense view {out}` draws what was fused)"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
