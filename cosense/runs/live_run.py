@@ -68,6 +68,7 @@ def run_scenario(
         f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
         f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / LOGS}",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(
         f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
@@ -217,7 +218,9 @@ class _Display:
         is_due = time.monotonic() - self._last_line_s > _PLAIN_LINE_S
         has_ended = not any(progress.running.values())
         if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
-            self._console.print(f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False)
+            self._console.print(
+                f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False, soft_wrap=True
+            )
             self._last_line_s, self._last_count = time.monotonic(), progress.fused
 
 
