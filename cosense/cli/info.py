@@ -44,16 +44,16 @@ def command(
     """
     from cosense.data import open_dataset
 
-    with _warnings() as warnings:
+    with _collected_warnings() as warnings:
         dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
         info = dataset.info(verify=verify)
         try:
             first, broken = _describe(dataset[0]), []
         except CosenseError as error:
             first, broken = {}, [str(error)]
-    said = [*info.notes, *info.problems]
-    info.notes.extend(text for text in warnings if not any(text.endswith(one) for one in said))
     content = _content(dataset, info, first, broken, verify)
+    said = (*content["notes"], *content["problems"])
+    content["notes"] += [line for line in warnings if not line.endswith(said)]
     if as_json:
         typer.echo(json.dumps(content, indent=1))
     else:
@@ -62,20 +62,33 @@ def command(
         raise typer.Exit(1)
 
 
+class _Warnings(logging.Handler):
+    """Collects what is logged as a warning, each line once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        line = record.getMessage()
+        if line not in self.lines:
+            self.lines.append(line)
+
+
 @contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """Collect what is logged of the data meanwhile: it is printed once, among the notes."""
-    texts: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("cosense.data")
-    logger.addHandler(handler)
-    logger.propagate = False
+def _collected_warnings() -> Iterator[list[str]]:
+    """Collect warnings instead of printing them, unless something is refused."""
+    collector, own = _Warnings(), logging.getLogger("cosense")
+    own.addHandler(collector)
     try:
-        yield texts
+        yield collector.lines
+    except CosenseError:
+        for line in collector.lines:
+            typer.echo(line, err=True)
+        raise
     finally:
-        logger.propagate = True
-        logger.removeHandler(handler)
+        own.removeHandler(collector)
 
 
 def _describe(frame: CooperativeFrame) -> dict[str, Any]:
@@ -114,11 +127,9 @@ def _content(
 def _print(content: dict[str, Any]) -> None:
     """Print for people: one line for each fact, problems last."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table.grid(padding=(0, 2))
     agents: dict[str, str] = content["agents"]
     facts = {
         "format": content["format"],
@@ -134,9 +145,9 @@ def _print(content: dict[str, Any]) -> None:
         facts["first frame"] = first["frame"]
         facts["  points"] = _pairs(first["points"])
         facts["  objects"] = _pairs(first["objects"]) or "none"
+    width = max(map(len, facts))
     for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(value))
-    console.print(table)
+        console.print(Text(name.ljust(width), style="bold").append(f"  {value}", style="not bold"))
     for note in content["notes"]:
         console.print(f"note: {note}", markup=False)
     problems = content["problems"]

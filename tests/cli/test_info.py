@@ -55,20 +55,16 @@ def test_says_what_the_folder_is(tree):
     assert "verified: every file is there and can be read" in _info(tree, "--verify").output
 
 
-def test_what_was_assumed_is_said_once(tree, caplog):
-    """Kind: the same line as a warning of the reader and as a note."""
-    result = run_here("info", str(tree / "vehicle-side"))
-    assert result.stdout.count("poses are not known") == 1
-    assert "note: poses are not known" in result.stdout
-    assert not caplog.messages
-    assert not result.stderr
-
-
-def test_a_warning_of_a_reader_is_a_note(tree):
-    """Kind: what is said while a data set is opened was not among the notes and not in the JSON."""
-    (tree / "vehicle-side/velodyne/000000.pcd").unlink()
-    result = run_here("info", str(tree), "--json")
-    assert f"{tree}: 1 pair left out, files are missing" in json.loads(result.stdout)["notes"]
+def test_long_facts_are_whole_and_nothing_is_said_twice(tmp_path, monkeypatch):
+    """Kind: tables that are cut at 80 columns; a warning of the log that is a note, too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    path = tmp_path / ("long" * 40) / "1.bin"
+    path.parent.mkdir()
+    path.write_bytes(b"".join(bytes([0, 0, 128, 63 + index]) for index in range(4)))
+    done = run_here("info", str(path))
+    assert f"data set     {path}\n" in done.stdout
+    assert done.stdout.count("poses are not known") == 1
+    assert done.stderr == ""
 
 
 def test_json_has_the_same_facts(tree):
