@@ -84,6 +84,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -
         (("sweep", "delay", "--data", "x", "--limit", "0"), "'--limit 0': "),
         (("simulate", "--out", "x", "--frames", "many"), "'--frames many': "),
         (("run", "v2i", "--rate", "0"), "'--rate 0': "),
+        (("replay", "x", "--rate", "0"), "'--rate 0': "),
         (("evaluate",), "'--data'"),
         (("evalute", "--data", "x"), "'evaluate'"),
         (("info", "x", "--verfy"), "--verify"),
