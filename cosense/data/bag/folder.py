@@ -46,7 +46,9 @@ def find_recording(path: Path) -> Recording:
     """
     if path.is_file():
         return Recording([path])
-    names = {item.name for item in path.iterdir() if item.is_file() and is_bag_file(item.name)}
+    files = {item.name for item in path.iterdir() if item.is_file()}
+    # Hidden files are no recordings: macOS leaves one for each file on other file systems.
+    names = {name for name in files if is_bag_file(name) and not name.startswith(".")}
     # A compressed file may lie beside its decompressed copy.
     there = [path / name for name in sorted(names) if name == _plain(name) or _plain(name) not in names]
     recording = _read_listed(path, there)
