@@ -200,6 +200,7 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
     # What is found missing once the first processes run would leave these behind.
     if rviz:
         _check_rviz()
+    # The folder is claimed until the process of the launch ends.
     ready = prepare(scenario, out.resolve())
     nodes = []
     for spec in ready.processes:

@@ -31,8 +31,8 @@ from cosense.runs.processes import ProcessSpec
 _POLL_S = 0.1
 # Ctrl-C first, so that files are completed; then what cannot be ignored.
 _STOPPING = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
-# Beside Ctrl-C.
-_ASKED_TO_END = (signal.SIGTERM, signal.SIGHUP)
+# Ctrl-C, who stops a service, and a terminal that is closed; each of them may come twice.
+_ASKS_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SETTLE_S = 0.5
 # Folder, in that of the results, of one log a process.
 LOGS = "logs"
@@ -168,7 +168,7 @@ class Supervisor:
                 goes on.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
-        with _stopped_like_ctrl_c():
+        with _stopped_once():
             try:
                 for spec in self._specs:
                     self._start(spec)
@@ -229,23 +229,24 @@ class Supervisor:
 
 
 @contextmanager
-def _stopped_like_ctrl_c() -> Iterator[None]:
-    """Make one Ctrl-C of what else asks a program to end; it may come twice, as when a terminal is closed."""
+def _stopped_once() -> Iterator[None]:
+    """Raise one KeyboardInterrupt for whatever asks to end; what is done then is not disturbed again."""
     is_main = threading.current_thread() is threading.main_thread()
-    asked = [each for each in _ASKED_TO_END if is_main and signal.getsignal(each) == signal.SIG_DFL]
+    before = {each: signal.getsignal(each) for each in _ASKS_TO_END if is_main}
+    taken = {each: was for each, was in before.items() if was in (signal.SIG_DFL, signal.default_int_handler)}
 
     def interrupt(*_: object) -> None:
-        for each in asked:
+        for each in taken:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for each in asked:
+    for each in taken:
         signal.signal(each, interrupt)
     try:
         yield
     finally:
-        for each in asked:
-            signal.signal(each, signal.SIG_DFL)
+        for each, was in taken.items():
+            signal.signal(each, was)
 
 
 class JournalTail:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource, SimulatedSource
-from cosense.runs.live_run import clear_results, run_scenario
+from cosense.runs.live_run import claim, clear_results, run_scenario
 from cosense.runs.scenario import Scenario
 from tests.nodes.tiny import write_model
 
@@ -32,6 +33,15 @@ def test_what_is_in_the_way_of_a_result_is_one_error_and_stays(tmp_path, name, i
         clear_results(tmp_path)
     assert there.is_dir() == is_folder
     assert (tmp_path / "detections.jsonl").read_text() == "earlier"
+
+
+def test_a_folder_into_which_another_run_writes_is_left_alone(tmp_path):
+    """Two terminals, one default: the second run would remove what the first one writes."""
+    first = claim(tmp_path)
+    with pytest.raises(CosenseError, match="another run writes its results there; wait for its end"):
+        claim(tmp_path)
+    os.close(first)
+    os.close(claim(tmp_path))
 
 
 @pytest.mark.parametrize(

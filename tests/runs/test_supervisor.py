@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -116,17 +117,18 @@ def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tm
     assert (tmp_path / "played").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_whoever_asks_a_run_to_end_gets_what_ctrl_c_gives(tmp_path, monkeypatch, number):
-    """A service that is stopped, a terminal that is closed: its shell and the kernel each say so."""
+    """A service that is stopped, a terminal that is closed (its shell and the kernel say so), impatience."""
     finish = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: open('complete', 'w').close()"
     pids: set[int] = set()
+    before = signal.getsignal(number)
 
     def ask(progress: Progress) -> None:
         pids.update(filter(None, progress.running.values()))
-        # One that Python runs has set its own handler for Ctrl-C by now.
+        # Python has set its own handler for Ctrl-C by now.
         if progress.fused:
-            os.kill(os.getpid(), number)
+            threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
             os.kill(os.getpid(), number)
 
     scripts = {"recorder": finish, "player": f"{FUSE}; time.sleep(60)"}
@@ -135,7 +137,7 @@ def test_whoever_asks_a_run_to_end_gets_what_ctrl_c_gives(tmp_path, monkeypatch,
     assert (tmp_path / "complete").exists()
     assert len(pids) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-    assert signal.getsignal(number) == signal.SIG_DFL
+    assert signal.getsignal(number) == before
 
 
 def test_a_player_that_ends_while_the_others_are_looked_after_has_not_failed(tmp_path, monkeypatch):
