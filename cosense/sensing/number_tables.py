@@ -26,7 +26,7 @@ _MOST_COLUMNS = 16
 _DISTINCT = 0.05
 # As above for few rows, times their number: chance alone makes it about 1.
 _DISTINCT_FEW = 2.0
-# Share of the best from which a number of columns is as good: rows of a wrong one have some columns in common.
+# Share of the best from which a number of columns is as good: wrong ones have some columns in common.
 _AS_DISTINCT = 0.75
 # Fewer rows show nothing, and nor do numbers that are too few for rows of six.
 _FEWEST_ROWS = 6
