@@ -19,6 +19,7 @@ as 0. Trees in this layout that our own simulator has written have intensities o
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -147,12 +148,16 @@ class Opv2vDataset(Dataset):
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
             )
         halves = [half for scenario in self._scenarios for half in find_halves(scenario, self._listing)]
+        egos = {scenario.folder / scenario.agents[0] for scenario in self._scenarios}
+        lost = sum(half.parent in egos for half in halves)
         self._left_out = ""
         if halves:
             self._left_out = (
                 f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is "
                 f"missing or empty, first beside {halves[0]}"
             )
+            if lost:
+                self._left_out += f"; {counted(lost, 'moment')} without the ego not used"
             _log.warning("%s: %s", path, self._left_out)
 
     def __len__(self) -> int:
@@ -189,10 +194,14 @@ class Opv2vDataset(Dataset):
             for scenario in self._scenarios
             if not scenario.stamps
         ]
-        wanted = list(self._all_files()) if verify else []
-        missing = missing_files(self.path, wanted, self._listing)
-        problems += [str(item) for item in missing]
-        problems += broken_files(self, wanted, self._listing) if verify else []
+        missing = []
+        if verify:
+            wanted = list(self._all_files())
+            missing = missing_files(self.path, wanted, self._listing)
+            with_images = copy.copy(self)
+            with_images._cameras = True
+            problems += [str(item) for item in missing]
+            problems += broken_files(with_images, wanted, self._listing)
         has_intensity = all(map(self._has_intensity, self._provenances))
         notes = [] if has_intensity else [_NO_INTENSITY]
         scenario = self._frames[0][0]
@@ -299,7 +308,9 @@ class Opv2vDataset(Dataset):
             images = self._listing.names(folder) if self._cameras else frozenset()
             cameras = _read_cameras(content, folder, stamp, stamp_ns, images)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None
+            raise CosenseError(
+                f"{path}: not as OPV2V writes it, or cut off: {error!r}; download the file again"
+            ) from None
         frame = AgentFrame(
             agent_id=folder.name,
             kind=kind_of_agent(folder.name),
@@ -352,9 +363,19 @@ def _identity(key: str, associated: Any, agent: str, is_ego: bool) -> str:
 def _read_cameras(
     content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns: int, there: frozenset[str]
 ) -> tuple[Camera, ...]:
-    """Read the images that the .yaml file calibrates, of cameras that have any among the files `there`."""
+    """Read the images that the .yaml file calibrates, of cameras that have any among the files `there`.
+
+    Raises:
+        CosenseError: an image cannot be read, or the file does not calibrate its camera.
+    """
     calibrated = sorted(name for name in content if re.fullmatch(r"camera\d+", str(name)))
     names = [name for name in calibrated if any(file.endswith(f"_{name}.png") for file in there)]
+    for image in filter(None, map(_IMAGE.fullmatch, sorted(there))):
+        if image[1] == stamp and image[2] not in calibrated:
+            raise CosenseError(
+                f"{folder / stamp}.yaml: has no '{image[2]}', of which {image[0]} is; fetch the file again, "
+                "or go on without images"
+            )
     return tuple(
         Camera(
             name=name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shlex
 import shutil
 import time
@@ -22,9 +24,18 @@ from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
 from cosense.runs.processes import TRACES, ProcessSpec, processes
 from cosense.runs.scenario import SCENARIO, Scenario, resolved, with_absolute_paths
-from cosense.runs.supervisor import Failure, JournalTail, Progress, Supervisor, check_ros, ros_environment
+from cosense.runs.supervisor import (
+    LOGS,
+    Failure,
+    JournalTail,
+    Progress,
+    Supervisor,
+    check_ros,
+    ros_environment,
+)
 
 _PLAIN_LINE_S = 5.0
+_FOLDERS = (TRACES, LOGS)
 _RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", SCENARIO)
 
 
@@ -53,28 +64,32 @@ def run_scenario(
     check_ros()
     ready = prepare(scenario, out, only, where)
     scenario = ready.scenario
-    environment = ros_environment(out / "logs")
-    here = f"{', '.join(only)} of " if only else ""
-    console.print(
-        f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
-        f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
-        highlight=False,
-    )
-    console.print(
-        f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
-    )
-    if lacking := without_images(scenario.source):
+    try:
+        environment = ros_environment(out / LOGS)
+        here = f"{', '.join(only)} of " if only else ""
         console.print(
-            f"note: no images of {', '.join(lacking)} in the source: played without", highlight=False
+            f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
+            f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / LOGS}",
+            highlight=False,
+            soft_wrap=True,
         )
-    supervisor = Supervisor(ready.processes, out, environment)
-    with _Display(console, scenario.frames) as display:
-        failures = supervisor.run(display.show)
-    for failure in failures:
-        word = "[bold yellow]died:[/]" if failure.is_back else "[bold red]failed:[/]"
-        console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
-    console.print(latency_view(out), highlight=False)
-    return [failure for failure in failures if not failure.is_back]
+        console.print(
+            f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
+        )
+        if lacking := without_images(scenario.source):
+            console.print(
+                f"note: no images of {', '.join(lacking)} in the source: played without", highlight=False
+            )
+        supervisor = Supervisor(ready.processes, out, environment)
+        with _Display(console, scenario.frames) as display:
+            failures = supervisor.run(display.show)
+        for failure in failures:
+            word = "[bold yellow]died:[/]" if failure.is_back else "[bold red]failed:[/]"
+            console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
+        console.print(latency_view(out), highlight=False)
+        return [failure for failure in failures if not failure.is_back]
+    finally:
+        os.close(ready.claim)
 
 
 def what_is_fused(out: Path) -> str:
@@ -89,6 +104,14 @@ def what_is_fused(out: Path) -> str:
     )
 
 
+def print_results(out: Path, console: Console) -> None:
+    """Print which results a run has left, and how to look at them."""
+    names = [str(out / name) for name in ("detections.jsonl", "run.mcap") if (out / name).is_file()]
+    if names:
+        text = f"{', '.join(names)} (`cosense view {out}` draws what was fused)"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 @dataclass(frozen=True)
 class Ready:
     """A run that can start.
@@ -97,11 +120,13 @@ class Ready:
         scenario: the scenario with everything filled in.
         processes: processes of this machine.
         layout: file of the layout for RViz.
+        claim: descriptor of the folder of the results, see `claim`.
     """
 
     scenario: Scenario
     processes: list[ProcessSpec]
     layout: Path
+    claim: int
 
 
 def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str = "") -> Ready:
@@ -114,7 +139,8 @@ def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str 
         where: file of the scenario, for errors; empty where there is none.
 
     Raises:
-        CosenseError: the data, an agent or a model is missing, or a budget is too small; nothing is replaced.
+        CosenseError: the data, an agent or a model is missing, a budget is too small, or another run writes
+            into the folder; nothing is replaced.
     """
     try:
         scenario = resolved(with_absolute_paths(scenario))
@@ -122,16 +148,49 @@ def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str 
         _check(scenario, specs)
     except CosenseError as error:
         raise CosenseError(f"{where}: {error}" if where else str(error)) from None
+    out.mkdir(parents=True, exist_ok=True)
+    claimed = claim(out)
     clear_results(out)
     (out / SCENARIO).write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     assert scenario.ego is not None
     layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
-    return Ready(scenario, specs, layout)
+    return Ready(scenario, specs, layout, claimed)
+
+
+def claim(out: Path) -> int:
+    """Return a descriptor of a folder: until it is closed or the process ends, nobody else can claim it.
+
+    Raises:
+        CosenseError: somebody else has claimed it.
+    """
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise CosenseError(
+            f"{out}: another run writes its results there; wait for its end, or choose another folder"
+        ) from None
+    except OSError:
+        # A file system that cannot do this.
+        pass
+    return descriptor
 
 
 def clear_results(out: Path) -> None:
-    """Make the folder of a run, without what an earlier run has left there."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Remove what an earlier run has left in the folder of a run.
+
+    Raises:
+        CosenseError: something else is where a result or its folder goes; nothing is removed.
+    """
+    for name in (*_RESULTS, *_FOLDERS):
+        path, has_folder = out / name, name in _FOLDERS
+        if path.exists() and path.is_dir() != has_folder:
+            found, wanted = ("file", "folder") if has_folder else ("folder", "file")
+            raise CosenseError(
+                f"{path}: is a {found}, and a run makes a {wanted} of this name; move it, or choose another "
+                "folder for the results"
+            )
     for name in _RESULTS:
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / TRACES, ignore_errors=True)
@@ -196,7 +255,9 @@ class _Display:
         is_due = time.monotonic() - self._last_line_s > _PLAIN_LINE_S
         has_ended = not any(progress.running.values())
         if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
-            self._console.print(f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False)
+            self._console.print(
+                f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False, soft_wrap=True
+            )
             self._last_line_s, self._last_count = time.monotonic(), progress.fused
 
 

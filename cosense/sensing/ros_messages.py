@@ -56,6 +56,10 @@ def cloud_to_raw(cloud: Any) -> RawCloud:
     Raises:
         CosenseError: x, y or z is missing, or the points do not fit the data.
     """
+    if not len(cloud.fields) and not len(cloud.data):
+        # What a driver sends before its sensor is on.
+        none = np.zeros(0, np.float32)
+        return RawCloud(f"cloud of '{cloud.header.frame_id}'", (none, none, none), None)
     known = [field for field in cloud.fields if field.datatype in _TYPES and field.count <= 1]
     found = find_fields([field.name for field in known])
     if found is None:
@@ -65,6 +69,13 @@ def cloud_to_raw(cloud: Any) -> RawCloud:
         of_which = f"; datatype and count of {others} are not those of one number" if others else ""
         raise CosenseError(f"cloud has no field '{missing}', only {sorted(names)}{of_which}")
     order = ">" if cloud.is_bigendian else "<"
+    for field in (known[position] for position in found.wanted):
+        end = field.offset + np.dtype(_TYPES[field.datatype]).itemsize
+        if end > cloud.point_step:
+            raise CosenseError(
+                f"cloud has points of {cloud.point_step} bytes, and field '{field.name}' in them ends at "
+                f"byte {end}"
+            )
     try:
         dtype = np.dtype(
             {
@@ -118,12 +129,15 @@ def pose_to_matrix(position: Any, orientation: Any) -> Matrix:
     """Return the transform (4,4) with a position, or translation, and an orientation as a quaternion.
 
     Raises:
-        CosenseError: the orientation is no rotation, or a number is not finite.
+        CosenseError: the orientation is no rotation, as tf2 judges it, or a number is not finite.
     """
     translation = [position.x, position.y, position.z]
     quaternion = [orientation.x, orientation.y, orientation.z, orientation.w]
-    if not np.isfinite(translation).all() or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
-        raise CosenseError(f"pose with position {translation} and orientation {quaternion} is not valid")
+    if not np.isfinite(translation).all() or not abs(np.dot(quaternion, quaternion) - 1) < 1e-2:
+        reason = "" if any(quaternion) else ": no orientation is set"
+        raise CosenseError(
+            f"pose with position {translation} and orientation {quaternion} is not valid{reason}"
+        )
     return transform_from_quaternion(translation, quaternion)
 
 

@@ -111,6 +111,18 @@ def test_what_cannot_be_recorded_is_named_once_and_ends_nothing(record, capfd):
     assert "not as std_msgs/msg/Float64: in a bag it has one type" in "".join(said)
 
 
+def test_a_recorder_that_ros_2_is_stopped_under_says_what_it_has_and_nothing_else(record, capfd):
+    """Last words: ROS 2 is gone when the file is closed, and nobody is to read of that."""
+    recording = record()
+    recording.publisher(String, "/words").publish(String(data="x"))
+    recording.spin(longest_s=0.3)
+    rclpy.shutdown()
+    recording.recorder.close()
+    said = capfd.readouterr().err
+    assert "recorded 1 message of" in said
+    assert "rosout" not in said
+
+
 def test_a_type_is_recorded_as_it_is_installed_with_what_its_publisher_offers(record, monkeypatch):
     """Types that are newer than the ones we know: vision_msgs, nav_msgs/Goals, one's own."""
     kind = foreign_type(PoseStamped, "vision_msgs", "Detection3DArray")
@@ -217,6 +229,35 @@ def test_each_transform_is_recorded_once(record, monkeypatch, is_installed):
     assert schema.name == "tf2_msgs/msg/TFMessage"
     (offered,) = yaml.safe_load(channel.metadata["offered_qos_profiles"])
     assert offered["durability"] == "transient_local"
+
+
+def test_what_came_too_fast_is_counted(record, capfd):
+    """Kind: a burst that is longer than the queue; it was lost without a word."""
+    recording = record()
+    words = recording.publisher(String, "/words", 1000)
+    others = [recording.publisher(String, "/others", 1000) for _ in range(2)]
+    for count in (1, 200):
+        for publisher in (words, *others):
+            for _ in range(count):
+                publisher.publish(String(data="x"))
+        recording.spin(longest_s=0.3)
+    lost = 201 - len(recording.close()["/words"])
+    assert lost > 0
+    log = capfd.readouterr().err
+    assert f"not recorded: {lost} messages on /words, which came too fast or were lost on the way" in log
+    # Who counts together with others is not accused.
+    assert "on /others" not in log
+
+
+def test_a_clock_that_never_comes_is_named(record, capfd):
+    """Kind: use_sim_time where nothing is simulated; every message had the time of the end."""
+    recording = record("-p", "use_sim_time:=true")
+    recording.publisher(String, "/words").publish(String(data="x"))
+    assert len(recording.close()["/words"]) == 1
+    assert (
+        "no /clock has come: what was recorded has the time of the end; record without"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_full_disk_is_one_error_that_names_the_file(record):

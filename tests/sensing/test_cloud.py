@@ -51,6 +51,8 @@ def test_millimetres_and_coordinates_of_a_map_are_refused(factor):
         read_alone(raw(xyz * factor))
     with pytest.raises(CosenseError, match="coordinates of a map back to the sensor"):
         read_alone(raw(xyz + np.array([691_000.0, 5_335_000.0, 500.0])))
+    with pytest.raises(CosenseError, match=r"4e-07 or less away .* type or byte order of the fields"):
+        read_alone(raw(np.full((40, 3), 4e-7)))
     mostly_near = np.concatenate([xyz, xyz[:10] * 1e6])
     assert len(read_alone(raw(mostly_near))) == 50
 
@@ -71,6 +73,14 @@ def test_a_cloud_whose_intensities_are_all_nan_keeps_its_points():
     """Kind: a field that is there and never filled."""
     cloud = read_alone(raw([[1, 2, 3], [4, 5, 6]], np.full(2, np.nan)))
     assert_array_equal(cloud.points, [[1, 2, 3, 0], [4, 5, 6, 0]])
+
+
+def test_a_point_whose_intensity_is_no_number_is_kept_and_said():
+    """Kind: a return without a measured intensity; dropping it would hide an obstacle."""
+    sensor = SensorClouds("roof", [], tell=lambda *_: None)
+    cloud = sensor.read(raw([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.array([0.5, np.nan, np.inf])))
+    assert_array_equal(cloud.points, [[1, 2, 3, 0.5], [4, 5, 6, 0], [7, 8, 9, 0]])
+    assert sensor.notes == ["roof: intensities that are no finite numbers are 0"]
 
 
 def test_what_was_assumed_is_told_once_and_a_cut_is_a_warning():

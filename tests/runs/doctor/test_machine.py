@@ -40,7 +40,7 @@ def test_shared_memory_of_a_stock_container_is_small(tmp_path, monkeypatch, free
     monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(free, 0, free))
     (finding,) = check_shared_memory(tmp_path)
     assert finding.level == level
-    assert "1 segments of Fast DDS" in finding.found
+    assert "1 segment of Fast DDS" in finding.found
     assert ("--shm-size" in finding.cure) == (level == "warn")
 
 

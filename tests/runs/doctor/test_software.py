@@ -28,7 +28,7 @@ def test_models_are_loaded_and_broken_weights_are_named(tmp_path, monkeypatch):
     weights = broken / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     (bare / "weights.safetensors").unlink()
-    monkeypatch.setattr("cosense.model_folders.model_folders", lambda: [tmp_path])
+    monkeypatch.setattr("cosense.shipped.shipped_folders", lambda name: [tmp_path])
     first, second, third = software.check_models()
     assert (first.level, second.level, third.level) == ("ok", "fail", "ok")
     assert "a-good" in first.found
@@ -46,7 +46,7 @@ def test_the_models_that_ship_load():
 
 
 def test_no_models_at_all_is_a_failure(monkeypatch):
-    monkeypatch.setattr("cosense.model_folders.model_folders", list)
+    monkeypatch.setattr("cosense.shipped.shipped_folders", lambda name: [])
     (finding,) = software.check_models()
     assert finding.level == "fail"
 
