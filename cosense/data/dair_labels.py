@@ -98,8 +98,10 @@ def read_transform(path: Path) -> Matrix:
         T = transform_from(np.asarray(content["rotation"], dtype=np.float64), content["translation"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CosenseError(f"{path}: has no usable rotation and translation: {error!r}") from None
+    if not np.all(np.isfinite(T)):
+        raise CosenseError(f"{path}: rotation and translation are not all finite; fetch the file again")
     determinant = float(np.linalg.det(T[:3, :3]))
-    if not np.all(np.isfinite(T)) or abs(determinant - 1) > 0.5:
+    if abs(determinant - 1) > 0.5:
         raise CosenseError(f"{path}: the rotation has determinant {determinant:.3g}, expected 1")
     if abs(determinant - 1) > 1e-2:
         _log.warning("%s: rotation is not orthonormal, determinant %.4f; used as it is", path, determinant)

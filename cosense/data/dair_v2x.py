@@ -15,6 +15,7 @@ not released.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
@@ -172,7 +173,9 @@ class DairV2xDataset(Dataset):
         if verify:
             wanted = [path for pair in self._frames for path in self._all_files(pair)]
             missing += missing_files(self.path, wanted, self._listing)
-            problems += broken_files(self, wanted, self._listing)
+            with_images = copy.copy(self)
+            with_images._cameras = True
+            problems += broken_files(with_images, wanted, self._listing)
         return DatasetInfo(
             kind=self.kind,
             path=self.path,

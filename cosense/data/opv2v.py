@@ -19,6 +19,7 @@ as 0. Trees in this layout that our own simulator has written have intensities o
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -193,10 +194,14 @@ class Opv2vDataset(Dataset):
             for scenario in self._scenarios
             if not scenario.stamps
         ]
-        wanted = list(self._all_files()) if verify else []
-        missing = missing_files(self.path, wanted, self._listing)
-        problems += [str(item) for item in missing]
-        problems += broken_files(self, wanted, self._listing) if verify else []
+        missing = []
+        if verify:
+            wanted = list(self._all_files())
+            missing = missing_files(self.path, wanted, self._listing)
+            with_images = copy.copy(self)
+            with_images._cameras = True
+            problems += [str(item) for item in missing]
+            problems += broken_files(with_images, wanted, self._listing)
         has_intensity = all(map(self._has_intensity, self._provenances))
         notes = [] if has_intensity else [_NO_INTENSITY]
         scenario = self._frames[0][0]
@@ -358,9 +363,19 @@ def _identity(key: str, associated: Any, agent: str, is_ego: bool) -> str:
 def _read_cameras(
     content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns: int, there: frozenset[str]
 ) -> tuple[Camera, ...]:
-    """Read the images that the .yaml file calibrates, of cameras that have any among the files `there`."""
+    """Read the images that the .yaml file calibrates, of cameras that have any among the files `there`.
+
+    Raises:
+        CosenseError: an image cannot be read, or the file does not calibrate its camera.
+    """
     calibrated = sorted(name for name in content if re.fullmatch(r"camera\d+", str(name)))
     names = [name for name in calibrated if any(file.endswith(f"_{name}.png") for file in there)]
+    for image in filter(None, map(_IMAGE.fullmatch, sorted(there))):
+        if image[1] == stamp and image[2] not in calibrated:
+            raise CosenseError(
+                f"{folder / stamp}.yaml: has no '{image[2]}', of which {image[0]} is; fetch the file again, "
+                "or go on without images"
+            )
     return tuple(
         Camera(
             name=name,

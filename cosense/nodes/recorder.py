@@ -11,8 +11,9 @@ With `use_sim_time` the time of recording is that of /clock when a message was p
 wall; /clock itself is left out, as `ros2 bag play --clock` publishes it from the times of recording. Where it
 goes back, as between two scenarios, the time of recording goes on. What came before it gets its first time.
 
-After each second everything is on disk: a process that is killed loses at most that second, and the file then
-lacks only its index.
+Messages that come faster than they can be taken are lost; how many is said in the end, where a topic has one
+publisher. After each second everything is on disk: a process that is killed loses at most that second, and
+the file then lacks only its index.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +53,31 @@ _SEAM_NS = 1_000_000_000
 _JITTER_NS = 50_000_000
 # How much of /clock is remembered; it comes once a frame, or a hundred times a second.
 _TICKS = 4096
+
+
+@dataclass
+class _Numbers:
+    """Which messages of a topic have come, by the numbers that they have at their publisher.
+
+    Attributes:
+        missing: how many have not come.
+        last: the number of the last one, None before the first.
+        are_of_one: they have one publisher; nothing can be said where there are several.
+    """
+
+    missing: int = 0
+    last: int | None = None
+    are_of_one: bool = True
+
+    def add(self, number: int | None, has_one_publisher: Callable[[], bool]) -> None:
+        """Take the number of the next message, None where it is not told."""
+        if number is None:
+            return
+        if self.last is not None and number != self.last + 1:
+            self.are_of_one = self.are_of_one and has_one_publisher()
+            # A publisher that has started anew counts from the beginning.
+            self.missing += max(number - self.last - 1, 0) if self.are_of_one else 0
+        self.last = number
 
 
 class RecorderNode(ManagedNode):
@@ -89,14 +116,17 @@ class RecorderNode(ManagedNode):
         self._shift_ns = 0
         self._early: dict[int, deque[bytes]] = {}
         self._n_early = 0
+        self._numbers: dict[str, _Numbers] = {}
 
     def listen(self) -> None:
         """Record whatever is published."""
         self._looked_at.clear()
+        for numbers in self._numbers.values():
+            numbers.last = None
         if self._follows_clock:
             is_resumed = bool(self._times_ns)
             self.subscribe(
-                Clock, topics.CLOCK, self._on_clock, _QUEUE_DEPTH, with_time=True, from_now_on=is_resumed
+                Clock, topics.CLOCK, self._on_clock, _QUEUE_DEPTH, with_info=True, from_now_on=is_resumed
             )
         self.every(_LOOK_FOR_TOPICS_S, self._look_for_topics)
         self.every(_FLUSH_S, self._flush)
@@ -108,12 +138,22 @@ class RecorderNode(ManagedNode):
             return
         writer, self._writer = self._writer, None
         try:
-            # Nothing was played: there is no other time than that on the wall.
+            if self._n_early:
+                self._last_logger.warning(
+                    "no /clock has come: what was recorded has the time of the end; record without "
+                    "use_sim_time where nothing is played or simulated"
+                )
             self._write_early(writer, time.time_ns())
             writer.finish()
             self._file.close()
         except OSError as error:
             self._last_logger.error(f"{self._file.name}: has no index: {error.strerror}")
+        for topic, numbers in self._numbers.items():
+            if numbers.missing:
+                self._last_logger.warning(
+                    f"not recorded: {counted(numbers.missing, 'message')} on {topic}, which came too fast or "
+                    "were lost on the way"
+                )
         self._last_logger.info(
             f"recorded {counted(self._count, 'message')} of {counted(len(self._channels), 'topic')}"
         )
@@ -158,13 +198,19 @@ class RecorderNode(ManagedNode):
         if type_hash := _type_hash(offers[0]):
             metadata["topic_type_hash"] = type_hash
         channel = self._add_channel(topic, type_name, definition_of(kind), metadata)
-        keep = partial(self._write, channel)
+        keep: Callable[[bytes, int], None] = partial(self._write, channel)
         agent = _AGENT_POSE.fullmatch(topic)
         if agent and type_name == message_types.POSE_WITH_COVARIANCE:
             keep = self._writing_transforms(channel, child=f"{agent[1]}/lidar")
         # What was sent before a pause is in the file.
         is_resumed = topic in self._recorded
-        self.subscribe(kind, topic, keep, _QUEUE_DEPTH, raw=True, with_time=True, from_now_on=is_resumed)
+        numbers = self._numbers.setdefault(topic, _Numbers())
+
+        def take(data: bytes, published_ns: int, number: int | None) -> None:
+            keep(data, published_ns)
+            numbers.add(number, lambda: self.count_publishers(topic) < 2)
+
+        self.subscribe(kind, topic, take, _QUEUE_DEPTH, raw=True, with_info=True, from_now_on=is_resumed)
         self._recorded[topic] = type_name
         # The subscription has the definition that is installed here.
         here = {
@@ -179,7 +225,7 @@ class RecorderNode(ManagedNode):
                 "definition that is installed here, and its messages may read wrong"
             )
 
-    def _on_clock(self, clock: Clock, published_ns: int) -> None:
+    def _on_clock(self, clock: Clock, published_ns: int, _: int | None) -> None:
         if self._ticked_ns and published_ns < self._ticked_ns[-1]:
             # Overtaken by another one.
             return

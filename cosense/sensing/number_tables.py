@@ -24,8 +24,13 @@ _KITTI_COLUMNS = 4
 _MOST_COLUMNS = 16
 # Share of the variance that lies between columns below which they are taken to be mixtures.
 _DISTINCT = 0.05
-# Fewer rows show nothing.
-_FEWEST_ROWS = 50
+# As above for few rows, times their number: chance alone makes it about 1.
+_DISTINCT_FEW = 2.0
+# Share of the best from which a number of columns is as good: wrong ones have some columns in common.
+_AS_DISTINCT = 0.75
+# Fewer rows show nothing, and nor do numbers that are too few for rows of six.
+_FEWEST_ROWS = 6
+_FEWEST_NUMBERS = 36
 _FARTHEST_M = 1000.0
 _CURE = 'name the columns, as --columns "x y z intensity ring"'
 
@@ -47,11 +52,15 @@ def read_raw_bin(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> R
         )
     values = np.frombuffer(content, dtype="<f4")
     count = len(columns) or _columns_of(values)
-    if count is None or len(values) % count:
-        width = f"rows of {count}" if count else "rows of 3 to 16"
+    if columns and len(values) % len(columns):
         raise CosenseError(
-            f"{path}: {len(values)} float32 numbers are not {width} with x, y, z in metres and an intensity; "
-            f"fetch the file again, or {_CURE}"
+            f"{path}: {len(values)} float32 numbers are not rows of the {len(columns)} columns "
+            f"'{' '.join(columns)}'; name as many as a row has, or fetch the file again"
+        )
+    if count is None:
+        raise CosenseError(
+            f"{path}: {len(values)} float32 numbers are not rows of 3 to 16 with x, y, z in metres and an "
+            f"intensity; fetch the file again, or {_CURE}"
         )
     return _table(str(path), values.reshape(-1, count), columns)
 
@@ -78,7 +87,8 @@ def read_raw_npy(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> R
     if not is_table or (columns and array.shape[1] != len(columns)):
         expected = f"(N, {len(columns)})" if columns else "(N, 3) to (N, 16)"
         raise CosenseError(
-            f"{path}: an array of {array.dtype} with shape {array.shape}, expected numbers {expected}"
+            f"{path}: an array of {array.dtype} with shape {array.shape}, expected numbers {expected}; save "
+            "it in that shape"
         )
     return _table(str(path), array, columns)
 
@@ -129,13 +139,19 @@ def _named(
 
 def _columns_of(values: NDArray[np.float32]) -> int | None:
     """Return the number of columns of a flat table (numbers,), None if nothing fits."""
-    most = min(_MOST_COLUMNS, len(values) // _FEWEST_ROWS)
+    most = min(_MOST_COLUMNS, len(values) // _FEWEST_ROWS) if len(values) >= _FEWEST_NUMBERS else 0
     explained = {count: _explained(values, count) for count in range(3, most + 1)}
-    best = max(explained.values(), default=0.0)
+    distinct = {
+        count: share
+        for count, share in explained.items()
+        if share > max(_DISTINCT, _DISTINCT_FEW * count / len(values))
+    }
     count = _KITTI_COLUMNS
-    if best > _DISTINCT:
-        count = next(count for count, share in explained.items() if share >= best / 2)
-        longer = range(2 * count, most + 1, count)
+    if distinct:
+        least = _AS_DISTINCT * max(distinct.values())
+        count = next(count for count, share in distinct.items() if share >= least)
+        # Whether its parts are alike only more rows than columns can tell.
+        longer = [whole for whole in range(2 * count, most + 1, count) if len(values) > whole**2]
         count = next((whole for whole in longer if _has_other_kinds(values, count, whole)), count)
     fits = len(values) % count == 0 and _is_cloud(values.reshape(-1, count))
     return count if fits else None
@@ -169,9 +185,8 @@ def _has_other_kinds(values: NDArray[np.float32], count: int, whole: int) -> boo
         differs = np.abs(size[first] - size[other]) > np.log(3)
         differs |= np.abs(is_whole[first] - is_whole[other]) > 0.5
         differs |= np.abs(is_negative[first] - is_negative[other]) > 0.4
-        # Normals are as long as each other.
-        is_normal = np.linalg.norm(rows[:, start : start + 3], axis=1).std() < 1e-3
-        if is_normal or differs.sum() > count / 2:
+        is_normal = np.abs(np.linalg.norm(rows[:, start : start + 3], axis=1) - 1) < 1e-3
+        if is_normal.all() or differs.sum() > count / 2:
             return True
     return False
 

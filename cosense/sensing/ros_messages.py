@@ -65,6 +65,13 @@ def cloud_to_raw(cloud: Any) -> RawCloud:
         of_which = f"; datatype and count of {others} are not those of one number" if others else ""
         raise CosenseError(f"cloud has no field '{missing}', only {sorted(names)}{of_which}")
     order = ">" if cloud.is_bigendian else "<"
+    for field in (known[position] for position in found.wanted):
+        end = field.offset + np.dtype(_TYPES[field.datatype]).itemsize
+        if end > cloud.point_step:
+            raise CosenseError(
+                f"cloud has points of {cloud.point_step} bytes, and field '{field.name}' in them ends at "
+                f"byte {end}"
+            )
     try:
         dtype = np.dtype(
             {

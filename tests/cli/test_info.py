@@ -154,10 +154,13 @@ def test_verifying_names_every_broken_file_of_a_frame(tree):
 
 def test_verifying_finds_what_each_file_alone_does_not_show(tree):
     """Kind: files that can be parsed and make no frame."""
-    path = tree / "vehicle-side/calib/novatel_to_world/000002.json"
-    path.write_text("{}")
-    (problem,) = _problems(tree)
-    assert problem.startswith(f"{path}: ")
+    for name in ("novatel_to_world", "camera_intrinsic", "lidar_to_camera"):
+        path = tree / f"vehicle-side/calib/{name}/000002.json"
+        whole = path.read_text()
+        path.write_text("{}")
+        (problem,) = _problems(tree)
+        assert problem.startswith(f"{path}: ")
+        path.write_text(whole)
 
 
 @pytest.mark.parametrize(("pattern", "number"), [("*.pcd", 5), ("*.yaml", 0), ("*camera0.png", 5)])

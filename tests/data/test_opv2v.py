@@ -400,3 +400,8 @@ def test_a_missing_image_is_named_only_when_images_are_wanted(tmp_path):
     (path.parent / "000002_camera0.png").write_bytes(b"an image")
     with pytest.raises(CosenseError, match=r"000000_camera0\.png"):
         open_dataset(tmp_path, cameras=True)[0]
+    (path.parent / "000000_camera1.png").write_bytes(b"an image")
+    with pytest.raises(
+        CosenseError, match=r"000000\.yaml: has no 'camera1', of which 000000_camera1\.png is"
+    ):
+        open_dataset(tmp_path, cameras=True)[0]

@@ -231,6 +231,35 @@ def test_each_transform_is_recorded_once(record, monkeypatch, is_installed):
     assert offered["durability"] == "transient_local"
 
 
+def test_what_came_too_fast_is_counted(record, capfd):
+    """Kind: a burst that is longer than the queue; it was lost without a word."""
+    recording = record()
+    words = recording.publisher(String, "/words", 1000)
+    others = [recording.publisher(String, "/others", 1000) for _ in range(2)]
+    for count in (1, 200):
+        for publisher in (words, *others):
+            for _ in range(count):
+                publisher.publish(String(data="x"))
+        recording.spin(longest_s=0.3)
+    lost = 201 - len(recording.close()["/words"])
+    assert lost > 0
+    log = capfd.readouterr().err
+    assert f"not recorded: {lost} messages on /words, which came too fast or were lost on the way" in log
+    # Who counts together with others is not accused.
+    assert "on /others" not in log
+
+
+def test_a_clock_that_never_comes_is_named(record, capfd):
+    """Kind: use_sim_time where nothing is simulated; every message had the time of the end."""
+    recording = record("-p", "use_sim_time:=true")
+    recording.publisher(String, "/words").publish(String(data="x"))
+    assert len(recording.close()["/words"]) == 1
+    assert (
+        "no /clock has come: what was recorded has the time of the end; record without"
+        in capfd.readouterr().err
+    )
+
+
 def test_a_full_disk_is_one_error_that_names_the_file(record):
     """What ends the recording itself must be said, and must not end in a second error when it closes."""
     recording = record()

@@ -51,6 +51,8 @@ def test_millimetres_and_coordinates_of_a_map_are_refused(factor):
         read_alone(raw(xyz * factor))
     with pytest.raises(CosenseError, match="coordinates of a map back to the sensor"):
         read_alone(raw(xyz + np.array([691_000.0, 5_335_000.0, 500.0])))
+    with pytest.raises(CosenseError, match=r"4e-07 or less away .* type or byte order of the fields"):
+        read_alone(raw(np.full((40, 3), 4e-7)))
     mostly_near = np.concatenate([xyz, xyz[:10] * 1e6])
     assert len(read_alone(raw(mostly_near))) == 50
 

@@ -111,6 +111,15 @@ def test_how_many_columns_a_table_has_is_told_by_its_values(tmp_path, case, orde
     assert_allclose(cloud.intensity, columns[:, 3] if has_intensity else 0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [8, 12, 24, 40])
+def test_few_rows_tell_it_too(tmp_path, rows):
+    """Kind: points of one object or beam, whose columns too few of them would have to tell."""
+    for count in (4, 5, 6):
+        for points in (scan()[: 16 * rows : 16, :count], scan()[160 : 160 + rows, :count]):
+            cloud = read_cloud(written(tmp_path / "object.bin", points))
+            assert_array_equal(cloud.xyz, points[:, :3].astype("f4"))
+
+
 def test_what_is_like_no_cloud_is_refused_and_read_once_its_columns_are_named(tmp_path):
     """Kind: the values do not tell; a wrong guess would be worse than asking."""
     x, y, z, intensity, ring, _ = scan().T
@@ -121,7 +130,7 @@ def test_what_is_like_no_cloud_is_refused_and_read_once_its_columns_are_named(tm
     cloud = read_cloud(path, column_names("ring, i, x, y, z"))
     assert_array_equal(cloud.xyz, np.column_stack([x, y, z]).astype("f4"))
     assert_array_equal(cloud.intensity, intensity.astype("f4"))
-    with pytest.raises(CosenseError, match="are not rows of 7"):
+    with pytest.raises(CosenseError, match="are not rows of the 7 columns"):
         read_cloud(path, column_names("x y z a b c d"))
     noise = np.random.default_rng(8).bytes(64_000)
     path.write_bytes(noise)

@@ -92,8 +92,8 @@ def test_rows_with_padding_may_end_with_a_short_one():
     ("layout", "message"),
     [
         ({"width": 4}, "cloud of 4 x 2 points of 12 bytes, rows of 36, has 72 bytes: the points take 96"),
-        ({"point_step": 8}, "cloud of 3 x 2 points of 8 bytes"),
-        ({"point_step": 0}, "cloud of 3 x 2 points of 0 bytes"),
+        ({"point_step": 8}, "points of 8 bytes, and field 'z' in them ends at byte 12"),
+        ({"point_step": 0}, "points of 0 bytes, and field 'x' in them ends at byte 4"),
         ({"height": 0, "width": 0}, "points that are announced as none"),
         ({"height": 0, "width": 5}, "points that are announced as none"),
     ],

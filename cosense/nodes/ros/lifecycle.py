@@ -33,7 +33,7 @@ _LOOK_S = 0.2
 # Also for who joins late and gets what was sent before.
 _LONGEST_ON_ITS_WAY_NS = 10_000_000_000
 # ROS 2 Humble does not tell when a message was published.
-_TELLS_WHEN = hasattr(Subscription, "CallbackType")
+_TELLS_MORE = hasattr(Subscription, "CallbackType")
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -104,11 +104,11 @@ class ManagedNode(LifecycleNode):
         *,
         raw: bool = False,
         from_now_on: bool = False,
-        with_time: bool = False,
+        with_info: bool = False,
     ) -> Listener:
         """Listen until the node is deactivated; see `Listener`."""
         listener = Listener(
-            self, kind, topic, callback, depth, raw=raw, from_now_on=from_now_on, with_time=with_time
+            self, kind, topic, callback, depth, raw=raw, from_now_on=from_now_on, with_info=with_info
         )
         self._listeners.append(listener)
         return listener
@@ -215,7 +215,7 @@ class Listener:
         *,
         raw: bool,
         from_now_on: bool,
-        with_time: bool,
+        with_info: bool,
     ) -> None:
         """Subscribe.
 
@@ -227,8 +227,9 @@ class Listener:
             depth: length of the queue.
             raw: the callback gets serialised bytes.
             from_now_on: do not ask for what was sent before.
-            with_time: the callback also gets when the message was published, by the clock on the wall in
-                nanoseconds; where ROS 2 does not tell (Humble), when it came.
+            with_info: the callback also gets when the message was published, by the clock on the wall in
+                nanoseconds (where ROS 2 does not tell, as in Humble, when it came), and its number among the
+                messages of its publisher, None where that is not told.
         """
         self.topic = node.resolve_topic_name(topic)
         self.silence = Silence(node)
@@ -236,8 +237,8 @@ class Listener:
         self._kind = kind
         self._callback = callback
         self._take: Callable[..., None] = self._take_message
-        if with_time:
-            self._take = self._take_with_time if _TELLS_WHEN else self._take_now
+        if with_info:
+            self._take = self._take_with_info if _TELLS_MORE else self._take_now
         self._depth = depth
         self._raw = raw
         self._from_now_on = from_now_on
@@ -286,17 +287,17 @@ class Listener:
         self.silence.end()
         self._callback(message)
 
-    def _take_with_time(self, message: Any, info: Any) -> None:
+    def _take_with_info(self, message: Any, info: Any) -> None:
         self.silence.end()
         published_ns, came_ns = info["source_timestamp"], info["received_timestamp"]
         # Not told, or by the clock of a machine that is wrong.
         if not 0 <= came_ns - published_ns <= _LONGEST_ON_ITS_WAY_NS:
             published_ns = came_ns
-        self._callback(message, published_ns)
+        self._callback(message, published_ns, info["publication_sequence_number"])
 
     def _take_now(self, message: Any) -> None:
         self.silence.end()
-        self._callback(message, time.time_ns())
+        self._callback(message, time.time_ns(), None)
 
     def _subscribe(self, wanted: QoSProfile) -> None:
         self.close()
