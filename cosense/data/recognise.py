@@ -137,6 +137,9 @@ def _find(path: Path) -> tuple[ModuleType, Any, Path]:
             raise CosenseError(f"{path}: holds several data sets, name one of them: {names}")
         if found:
             beside = f". For the clouds by themselves that its folders hold name one of them: {names}"
+    files = [child.name for child in path.glob("*") if child.is_file() and _recognised(child, False)[0]]
+    if files:
+        beside = f". Name one of its files: {', '.join(sorted(files))}"
     looked_for = "; ".join(plugins.constant(module, "LAYOUT", str) for module in _modules())
     where = "It opens" if path.is_file() else "Looked in it and in its folders for"
     raise CosenseError(f"{path}: not a data set that cosense knows. {where} {looked_for}{beside}")

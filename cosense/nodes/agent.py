@@ -109,6 +109,8 @@ class AgentNode(ManagedNode):
         self._requests_received = self._requests_refused = 0
         self._without_pose = self._poses_refused = 0
         self._why_without_pose = ""
+        # The frame of the first message of each stream.
+        self._frames: dict[str, str] = {}
         self._join: PoseJoin[PointCloud2] = PoseJoin(
             self.resolve_topic_name("~/input/pose"), int(self._settings.pose_gap_ms * 1e6), _WAITING
         )
@@ -218,14 +220,31 @@ class AgentNode(ManagedNode):
         self, stream: str, stamp_ns: int, message: PointCloud2 | PoseWithCovarianceStamped
     ) -> list[Placed[PointCloud2]]:
         """Return what becomes of the clouds that a message decides on; an invalid pose is left out."""
-        if stream == _CLOUD:
-            return self._join.add_cloud(stamp_ns, message)
         try:
+            self._check_frame(stream, message.header.frame_id.lstrip("/"))
+            if stream == _CLOUD:
+                return self._join.add_cloud(stamp_ns, message)
             return self._join.add_pose(TimedPose(stamp_ns, *conversions.message_to_pose(message)))
         except CosenseError as error:
+            if stream == _CLOUD:
+                return [Placed(message, stamp_ns, None, str(error))]
             self._poses_refused += 1
             self.get_logger().warning(str(error), throttle_duration_sec=1.0)
             return []
+
+    def _check_frame(self, stream: str, frame: str) -> None:
+        """Refuse a message in another frame than the first one: of another sensor, or in another world."""
+        if stream == _POSE and not self._frames.get(_POSE) and frame.rpartition("/")[2] == "odom":
+            self.get_logger().warning(
+                f"poses are in '{frame}', and every robot has an odom of its own, which begins where it "
+                "started (REP 105): others can place what this agent sends only by poses in a common map"
+            )
+        first = self._frames.setdefault(stream, frame)
+        if frame != first:
+            raise CosenseError(
+                f"a {stream} in frame '{frame}', where the first one was in '{first}': give each sensor and "
+                "each localisation a topic of its own"
+            )
 
     def _tell_of_clouds(self, level: int, note: str) -> None:
         """Write to the log what is assumed of the clouds."""

@@ -56,6 +56,10 @@ def cloud_to_raw(cloud: Any) -> RawCloud:
     Raises:
         CosenseError: x, y or z is missing, or the points do not fit the data.
     """
+    if not len(cloud.fields) and not len(cloud.data):
+        # What a driver sends before its sensor is on.
+        none = np.zeros(0, np.float32)
+        return RawCloud(f"cloud of '{cloud.header.frame_id}'", (none, none, none), None)
     known = [field for field in cloud.fields if field.datatype in _TYPES and field.count <= 1]
     found = find_fields([field.name for field in known])
     if found is None:

@@ -270,6 +270,25 @@ def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_are(sta
     assert "cloud of 0.000 s: it came after that of 0.800 s" in said
 
 
+def test_what_is_in_another_frame_than_before_is_refused(start, tmp_path, capfd):
+    """Kind: two LiDARs or two localisations on one topic; all were taken for the one of the parameters."""
+    agent = start(write_model(tmp_path / "model"), "fusion:=late")
+    unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
+    pose = conversions.pose_to_message(unit.T_world_agent, unit.pose_covariance, 0)
+    assert agent._health()[0] == process.OK
+    for frame in ("a/odom", "/a/odom", "map"):
+        pose.header.frame_id = frame
+        agent._on_measured("pose", pose)
+    for frame in ("unit/left", "unit/right"):
+        agent._on_measured("cloud", conversions.points_to_cloud(unit.points[:50], 0, frame))
+    log = capfd.readouterr().err
+    assert log.count("poses are in 'a/odom', and every robot has an odom of its own") == 1
+    reason = "in frame '{}', where the first one was in '{}': give each sensor and each localisation a topic"
+    assert f"a pose {reason.format('map', 'a/odom')}" in log
+    assert f"a cloud {reason.format('unit/right', 'unit/left')}" in agent._health()[1]
+    assert (agent._poses_refused, agent._without_pose) == (1, 1)
+
+
 def test_a_stream_of_bright_clouds_is_scaled_by_one_number_that_is_said_once(start, tmp_path):
     """Kind: a live decision per cloud would change what a material looks like from frame to frame."""
     agent = start(write_model(tmp_path / "model"), "fusion:=late")

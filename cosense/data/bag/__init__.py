@@ -28,8 +28,10 @@ def recognises(path: Path) -> type[Dataset] | None:
     """Return the reader of bags for a bag, None for anything else.
 
     Raises:
-        CosenseError: the file is a bag of ROS 1.
+        CosenseError: the file is a bag of ROS 1, or only describes a bag.
     """
+    if path.name == METADATA and path.is_file():
+        raise CosenseError(f"{path}: describes a bag; name its folder, {path.parent}")
     if path.suffix == ".bag" and path.is_file():
         raise CosenseError(
             f"{path}: a bag of ROS 1 is converted with `rosbags-convert --src {path.name} --dst NEW`"
@@ -43,7 +45,7 @@ def recognises(path: Path) -> type[Dataset] | None:
 
 def is_bag_file(name: str) -> bool:
     """Return whether a name is that of a file which holds messages, perhaps compressed."""
-    return not name.startswith(".") and name.removesuffix(COMPRESSED).endswith(FILE_SUFFIXES)
+    return not name.startswith(".") and name.removesuffix(COMPRESSED).lower().endswith(FILE_SUFFIXES)
 
 
 def _has_no_metadata(folder: Path) -> bool:

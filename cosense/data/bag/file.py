@@ -130,8 +130,13 @@ class BagFile:
         return topic
 
     def first(self, topic: str) -> Any:
-        """Return the first message of a topic."""
-        return self.read(self._entries[topic][0])
+        """Return the first message of a topic; the first cloud that has fields, if any has."""
+        entries = self._entries[topic]
+        message = self.read(entries[0])
+        if hasattr(message, "fields") and not message.fields:
+            filled = (other for entry in entries if (other := self.read(entry)).fields)
+            message = next(filled, message)
+        return message
 
     def scan(self, topics: Collection[str]) -> dict[str, list[Entry]]:
         """Return the messages of these topics, of types that are known, in the order of their recording."""

@@ -90,7 +90,7 @@ def _listed(path: Path, there: list[Path], listed: list[str], counts: dict[str, 
             f"{path}: database files are missing: {METADATA} lists {', '.join(missing)}{beside}; copy the "
             f"folder again, open a single file of it, or go on with what is there: {_reindex(path)}"
         )
-    recording = Recording([by_name[_plain(name)] for name in listed], counts)
+    recording = Recording([by_name[name] for name in dict.fromkeys(map(_plain, listed))], counts)
     own = {_part(name)[0] for name in listed}
     later = sorted((f for name, f in others.items() if _part(name)[0] in own), key=lambda f: _part(f.name)[1])
     if later:

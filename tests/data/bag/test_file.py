@@ -146,3 +146,12 @@ def test_a_topic_is_of_one_thing_and_what_is_of_another_is_named(tmp_path, stora
     for found in bag:
         expected = T_map_base(found.ego.stamp_ns) @ T_base_lidar
         np.testing.assert_allclose(found.ego.T_world_agent, expected, atol=1e-6)
+
+
+def test_a_cloud_that_was_sent_before_the_sensor_was_on_is_empty(tmp_path):
+    """Kind: first messages that hold nothing; without fields, all clouds of the topic counted as none."""
+    topic, kind, first, log_ns = cloud(START_NS, "os_sensor")
+    empty = make(kind, header=first.header)
+    rows = [mount(), *(row for row in car(3) if row[:1] + row[3:] != (topic, log_ns))]
+    bag = open_dataset(write_rows(tmp_path / "bag", in_order([*rows, (topic, kind, empty, log_ns)])))
+    assert [len(frame.ego.points) for frame in bag] == [0, 3, 3]

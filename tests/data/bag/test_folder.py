@@ -238,3 +238,24 @@ def test_what_is_compressed_in_another_way_or_cut_off_is_an_error(drive):
     packed.write_bytes(whole[:-20])
     with pytest.raises(CosenseError, match=rf"{packed.name}: the compressed file is cut off; copy it again"):
         open_dataset(drive)
+
+
+def test_a_file_that_is_listed_twice_is_read_once(drive):
+    """Kind: lists that were joined by hand."""
+    metadata = metadata_of(drive)
+    metadata["relative_file_paths"] *= 2
+    write_metadata(drive, metadata)
+    assert stamps(drive) == ALL
+    assert open_dataset(drive).info().notes == []
+
+
+def test_what_lies_around_a_bag_names_the_bag(drive, tmp_path):
+    """Kind: a path that is nearly right: the list instead of the folder, or a folder with more in it."""
+    with pytest.raises(CosenseError, match=rf"metadata.yaml: describes a bag; name its folder, {drive}$"):
+        open_dataset(drive / "metadata.yaml")
+    (tmp_path / "all" / "images").mkdir(parents=True)
+    (path,) = drive.glob("drive_0*")
+    path.rename(tmp_path / "all" / f"DRIVE{path.suffix.upper()}")
+    with pytest.raises(CosenseError, match=rf"Name one of its files: DRIVE{path.suffix.upper()}$"):
+        open_dataset(tmp_path / "all")
+    assert len(open_dataset(tmp_path / "all" / f"DRIVE{path.suffix.upper()}")) == 2
