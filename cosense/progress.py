@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,8 @@ from rich.progress import (
 )
 
 PLAIN_LINE_S = 10.0
+
+Item = TypeVar("Item")
 
 
 class ProgressDisplay(Progress):
@@ -51,3 +54,12 @@ class ProgressDisplay(Progress):
         done = f"{task.completed:g} of {task.total:g}" if self._counts_steps else f"{task.percentage:.0f} %"
         line = f"{done} {task.description}".rstrip()
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def tracked(items: Iterable[Item], total: int, what: str, console: Console) -> Iterator[Item]:
+    """Yield the items, and show how many of the `total` are done and `what` they are."""
+    with ProgressDisplay(console) as progress:
+        task = progress.add_task(what, total=total)
+        for done, item in enumerate(items, start=1):
+            yield item
+            progress.update(task, completed=done)

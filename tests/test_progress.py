@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cosense import progress
-from cosense.progress import ProgressDisplay
+from cosense.progress import ProgressDisplay, tracked
 
 
 def shown(*, is_terminal: bool, counts_steps: bool = True) -> tuple[ProgressDisplay, io.StringIO]:
@@ -48,3 +48,13 @@ def test_nothing_is_shown_before_there_is_progress(is_terminal: bool) -> None:
     with display:
         display.update(display.add_task("", total=2), completed=1)
     assert ("1/2" in written.getvalue()) == is_terminal
+
+
+def test_what_is_counted_is_named_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kind: a verb that is silent for minutes in a pipe, or counts something that it does not name."""
+    now_s = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s[0])
+    written = io.StringIO()
+    for _ in tracked(range(3), 3, "frames", Console(file=written, width=80)):
+        now_s[0] += 11.0
+    assert written.getvalue().splitlines() == ["1 of 3 frames", "2 of 3 frames", "3 of 3 frames"]

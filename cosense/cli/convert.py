@@ -87,10 +87,10 @@ def _frames(
     dataset: Dataset, limit: int | None, skip_broken: bool, images: Counter[str], console: Console
 ) -> Iterator[CooperativeFrame]:
     """Yield the frames, show the progress and count the images of each agent into `images`."""
-    from rich.progress import track
+    from cosense.progress import tracked
 
     total = len(dataset) if limit is None else min(limit, len(dataset))
-    for index in track(range(total), "writing", console=console, disable=not console.is_terminal):
+    for index in tracked(range(total), total, "frames", console):
         try:
             frame = dataset[index]
         except CosenseError as error:

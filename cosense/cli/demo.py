@@ -132,7 +132,7 @@ def _evaluate(
     with ProgressDisplay(console) as progress:
 
         def offline(fusion: FusionKind) -> dict[str, Any]:
-            task = progress.add_task(fusion, total=frames)
+            task = progress.add_task(f"frames, fusion {fusion}", total=frames)
             return evaluate(
                 dataset,
                 model,

@@ -204,10 +204,10 @@ def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
 def _so_far(state: RunState) -> str:
     """Return a line with AP, kB and ms of the frames that are done."""
     if not state.scores:
-        return ""
+        return "frames"
     threshold, ap = state.average_precision()
     sent = [count for score in state.scores for count in score.bytes_per_sender.values()]
     spent_ms = [score.elapsed_ms for score in state.scores]
     kilobytes = sum(sent) / max(1, len(sent)) / 1000
     ms = sum(spent_ms) / len(spent_ms)
-    return f"AP@{threshold:g} {ap:.3f}  {kilobytes:.2f} kB/frame  {ms:.0f} ms/frame"
+    return f"frames  AP@{threshold:g} {100 * ap:.1f}  {kilobytes:.2f} kB/frame  {ms:.0f} ms/frame"

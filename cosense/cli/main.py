@@ -7,6 +7,8 @@ function, so that `cosense --help` answers at once. Verbs may also lie outside o
 
 from __future__ import annotations
 
+import inspect
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -20,11 +22,13 @@ from rich.markup import escape
 import cosense
 import cosense.cli
 from cosense import plugins
-from cosense.cli.ctrl_c import INTERRUPTED
+from cosense.cli.ctrl_c import INTERRUPTED, stoppable
 from cosense.errors import CosenseError
 
 # Words on the command line that are no option, or a value that an option does not take.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_NO_RESULT = "There is no result yet; give the same command again."
 
 app = typer.Typer(
     name="cosense",
@@ -73,7 +77,15 @@ def _add_verbs() -> None:
             app.command(name, help=f"Cannot be used: {escape(str(error))}")(_refusal(str(error)))
             continue
         if hasattr(module, "command"):
-            app.command(name, cls=getattr(module, "Command", None))(module.command)
+            help_text = _in_paragraphs(module.command)
+            # What a verb does not say itself when it is stopped, while it imports or reads for example.
+            command = stoppable(Console(stderr=True), lambda: _NO_RESULT)(module.command)
+            app.command(name, cls=getattr(module, "Command", None), help=help_text)(command)
+
+
+def _in_paragraphs(command: Callable[..., None]) -> str:
+    """Return the docstring with one line for each paragraph and item, which any width of a terminal wraps."""
+    return re.sub(r"(?<!\n)\n(?!\n|- )\s*", " ", inspect.getdoc(command) or "")
 
 
 def _refusal(message: str) -> Callable[[], None]:

@@ -30,7 +30,10 @@ def command(
     rate: Annotated[
         float | None,
         typer.Option(
-            help="Speed of mode rate: 1 is the pace of the recording, 2 is twice as fast.", show_default="1"
+            min=0.001,
+            max=1000.0,
+            help="Speed of mode rate: 1 is the pace of the recording, 2 is twice as fast.",
+            show_default="1",
         ),
     ] = None,
     model: Annotated[
@@ -69,7 +72,7 @@ def command(
     from rich.console import Console
 
     from cosense.config import from_mapping, to_mapping
-    from cosense.runs.live_run import run_scenario, what_is_fused
+    from cosense.runs.live_run import print_results, run_scenario, what_is_fused
     from cosense.runs.scenario import Scenario
 
     if rate is not None and mode == "drain":
@@ -99,5 +102,6 @@ def command(
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(scenario, out, console)
+    print_results(out, console)
     if failures:
         raise typer.Exit(1)

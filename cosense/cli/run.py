@@ -62,7 +62,7 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.runs.live_run import run_scenario, what_is_fused
+    from cosense.runs.live_run import print_results, run_scenario, what_is_fused
     from cosense.runs.scenario import find_scenario, load_scenario, with_player
 
     file = find_scenario(scenario)
@@ -82,5 +82,6 @@ def command(
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(wanted, out, console, only or (), where=str(file))
+    print_results(out, console)
     if failures:
         raise typer.Exit(1)

@@ -61,8 +61,8 @@ def command(
     """
     import torch
     from rich.console import Console
-    from rich.progress import track
 
+    from cosense.progress import tracked
     from cosense.simulation.dair_v2x_writer import write_dair_v2x
     from cosense.simulation.opv2v_writer import write_opv2v
 
@@ -79,11 +79,8 @@ def command(
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
     _check_families(plan, vehicles, infrastructure, device)
     console = Console()
-    made = track(
-        _simulate_all(plan, vehicles, infrastructure, cameras, device),
-        total=frames,
-        description="simulating",
-        console=console,
+    made = tracked(
+        _simulate_all(plan, vehicles, infrastructure, cameras, device), frames, "frames simulated", console
     )
     source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v

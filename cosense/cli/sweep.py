@@ -204,7 +204,8 @@ def command(
     points_for(num_agents=1)
     seen = survey(dataset, limit)
     points = points_for(max(seen.num_agents))
-    counted = seen.counted(max(point.delay_ms for point in points))
+    longest_ms = max(point.delay_ms for point in points)
+    counted = seen.counted(longest_ms)
     kinds = {(sent_kind(point.fusion, models[point.model]), point.budget_bytes) for point in points}
     check_first_budgets(dataset, kinds)
     folder = out or Path("results") / f"sweep-{kind}-{dataset.path.resolve().name}"
@@ -217,9 +218,10 @@ def command(
 
     done = sum(point in kept and len(kept[point].frames) == len(counted) for point in points)
     there = f", {done} of them are in {folder / KEPT} already" if done else ""
+    why = "" if all(counted) else f": those with {longest_ms:g} ms of their sequence before them"
     console.print(
         f"{number_of(len(points), 'setting')}{there}, {sum(counted)} of "
-        f"{number_of(len(counted), 'frame')} count",
+        f"{number_of(len(counted), 'frame')} count{why}",
         **_PLAIN,
     )
     notes = applied(points, seen)
@@ -289,5 +291,5 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     from cosense.progress import ProgressDisplay
 
     with ProgressDisplay(console) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task("frames", total=total)
         yield lambda done: bar.update(task, completed=done)

@@ -213,6 +213,6 @@ def _protocol(name: str | None, label_set: str) -> Protocol:
 
 def _tracked(wanted: range, console: Console) -> Iterable[int]:
     """Show a bar while going through frames."""
-    from rich.progress import track
+    from cosense.progress import tracked
 
-    return track(wanted, description="frames", console=console, transient=True)
+    return tracked(wanted, len(wanted), "frames", console)

@@ -228,7 +228,7 @@ def check_budget(agent_id: str, kind: PayloadKind | None, budget_bytes: int | No
     if budget_bytes < smallest:
         raise CosenseError(
             f"budget of {budget_bytes} bytes is too small for agent '{agent_id}': "
-            f"an empty {kind.name} message takes {smallest}"
+            f"an empty {kind.name} message takes {smallest} bytes; give that or more"
         )
 
 

@@ -164,7 +164,7 @@ def choose_split(
             "it is in AIR-THU/DAIR-V2X, data/split_datas (or give split='FILE.json:NAME')"
         )
     if split not in splits:
-        raise CosenseError(f"{path}: unknown split '{split}', {nearest(split, splits)}")
+        raise CosenseError(f"{path}: unknown split '{split}', {nearest(split, [*splits, 'all'])}")
     return splits[split]
 
 

@@ -282,9 +282,11 @@ def _cost_line(metrics: Mapping[str, Any]) -> str:
     sent, spent = metrics["bytes_per_frame"], metrics["ms_per_frame"]
     line = (
         f"Each collaborator sent {_kilobytes(sent['mean'])} kB a frame (p50 {_kilobytes(sent['p50'])} kB, "
-        f"p95 {_kilobytes(sent['p95'])} kB). All agents together took {_number(spent['p50'])} ms a frame "
-        f"(p95 {_number(spent['p95'])} ms)."
+        f"p95 {_kilobytes(sent['p95'])} kB). All agents together took "
+        if sent["mean"]
+        else "Nobody sent anything. The ego took "
     )
+    line += f"{_number(spent['p50'])} ms a frame (p95 {_number(spent['p95'])} ms)."
     uses = {use: count for use, count in metrics.get("messages_used_for", {}).items() if count}
     if uses:
         line += " Messages were used for " + ", ".join(

@@ -104,6 +104,14 @@ def what_is_fused(out: Path) -> str:
     )
 
 
+def print_results(out: Path, console: Console) -> None:
+    """Print which results a run has left, and how to look at them."""
+    names = [str(out / name) for name in ("detections.jsonl", "run.mcap") if (out / name).is_file()]
+    if names:
+        text = f"{', '.join(names)} (`cosense view {out}` draws what was fused)"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 @dataclass(frozen=True)
 class Ready:
     """A run that can start.

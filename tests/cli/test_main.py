@@ -84,6 +84,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -
         (("sweep", "delay", "--data", "x", "--limit", "0"), "'--limit 0': "),
         (("simulate", "--out", "x", "--frames", "many"), "'--frames many': "),
         (("run", "v2i", "--rate", "0"), "'--rate 0': "),
+        (("replay", "x", "--rate", "0"), "'--rate 0': "),
         (("evaluate",), "'--data'"),
         (("evalute", "--data", "x"), "'evaluate'"),
         (("info", "x", "--verfy"), "--verify"),
@@ -99,6 +100,29 @@ def test_a_word_that_makes_no_sense_is_one_line_with_option_and_value(
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("error: ")
     assert f"see `cosense {arguments[0]} --help`" in result.stderr or arguments[0] == "evalute"
+
+
+def test_ctrl_c_before_a_verb_has_begun_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kind: a stop in silence. Reading a data set may take long, and a verb has nothing to keep then."""
+
+    def stopped(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cosense.data.open_dataset", stopped)
+    result = run_here("info", "anything")
+    assert result.returncode == 130
+    assert result.stderr == "Stopped. There is no result yet; give the same command again.\n"
+
+
+def test_help_is_wrapped_by_the_terminal_alone() -> None:
+    """Kind: lines that break where the source breaks, and once more where the terminal ends."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    register, sweep = ((commands[name].help or "").split("\n") for name in ("register", "sweep"))
+    (whole,) = [line for line in register if line.startswith("Clouds are")]
+    assert "holds the nodes" in whole
+    assert whole.endswith("is the registration alone.")
+    (item,) = [line for line in sweep if line.startswith("- rate:")]
+    assert item.endswith("2000, 5000, 10000, 20000, 50000, 200000, 500000")
 
 
 @pytest.mark.parametrize("room", ["cosense.cli", "cosense.nodes"])

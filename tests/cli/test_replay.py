@@ -43,7 +43,6 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     ("words", "complaint"),
     [
         ("--mode drian", "mode: 'drian' is not allowed, did you mean 'drain'"),
-        ("--rate 0", "rate is 0.0"),
         ("--mode drain --rate 2", "--rate 2: mode drain has no pace of its own; leave out one of the two"),
         ("--registration icp", "registration: 'icp' is not allowed"),
         ("--pose ego=/odm", "no topic '/odm', did you mean '/odom'"),

@@ -134,6 +134,8 @@ def test_every_figure_has_its_unit(runs: list[dict[str, Any]]) -> None:
     text = result(metrics)
     assert "sent 2 kB a frame (p50 1.9 kB, p95 2.1 kB)" in text
     assert "took 1900 ms a frame (p95 2100 ms)" in text
+    silent = runs[0] | {"bytes_per_frame": dict.fromkeys(spread, 0.0), "ms_per_frame": spread}
+    assert "Nobody sent anything. The ego took 1900 ms a frame (p95 2100 ms)." in result(silent)
     for part in ("AP in %, BEV", "AP in %, 3D", "recall in %", "vehicle, 50-100 m"):
         assert part in text
     assert "AP in %, kB a frame and collaborator" in printed(comparison_view(runs))
