@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -56,10 +57,18 @@ class ProgressDisplay(Progress):
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def tracked(items: Iterable[Item], total: int, what: str, console: Console) -> Iterator[Item]:
-    """Yield the items, and show how many of the `total` are done and `what` they are."""
+@contextmanager
+def tracked(items: Iterable[Item], total: int, what: str, console: Console) -> Iterator[Iterator[Item]]:
+    """Give the items, and show how many of the `total` are done and `what` they are.
+
+    The bar ends with the block, so that an error of whoever uses the items stands on a line of its own.
+    """
     with ProgressDisplay(console) as progress:
         task = progress.add_task(what, total=total)
-        for done, item in enumerate(items, start=1):
-            yield item
-            progress.update(task, completed=done)
+
+        def shown() -> Iterator[Item]:
+            for done, item in enumerate(items, start=1):
+                yield item
+                progress.update(task, completed=done)
+
+        yield shown()

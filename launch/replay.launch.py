@@ -32,6 +32,7 @@ def generate_launch_description() -> LaunchDescription:
             argument("ground_truth", "topic of the labels; else found by name", ""),
             argument("tolerance_ms", "how far apart in time clouds that belong together may be", "50.0"),
             argument("pose_gap_ms", "how far apart in time the poses around a cloud may be", "1100.0"),
+            argument("columns", "of .bin and .npy clouds, as 'x y z intensity ring'; else by values", ""),
             argument("rate", "how many times faster than it was recorded", "1.0"),
             argument(
                 "mode", "rate, or drain: next frame when the one before is fused", "rate", ("rate", "drain")

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from cosense import progress
+from cosense.errors import CosenseError
 from cosense.progress import ProgressDisplay, tracked
 
 
@@ -55,6 +56,24 @@ def test_what_is_counted_is_named_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> 
     now_s = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now_s[0])
     written = io.StringIO()
-    for _ in tracked(range(3), 3, "frames", Console(file=written, width=80)):
-        now_s[0] += 11.0
+    with tracked(range(3), 3, "frames", Console(file=written, width=80)) as items:
+        for _ in items:
+            now_s[0] += 11.0
     assert written.getvalue().splitlines() == ["1 of 3 frames", "2 of 3 frames", "3 of 3 frames"]
+
+
+def test_the_bar_has_ended_when_an_error_leaves_the_block() -> None:
+    """Kind: an error behind the bar, which is then drawn anew below it."""
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=80)
+
+    def broken_at_the_second() -> None:
+        with tracked(range(3), 3, "frames", console) as items:
+            for item in items:
+                if item == 1:
+                    raise CosenseError("broken")
+
+    # The traceback, which is still there, holds the items.
+    with pytest.raises(CosenseError, match="broken") as _caught:
+        broken_at_the_second()
+    assert written.getvalue().endswith("\n\x1b[?25h"), "the cursor is shown again, on a new line"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +53,7 @@ def command(
 
     from cosense.data import open_dataset
     from cosense.data.bag.writer import check_out, write_bag
+    from cosense.progress import tracked
 
     console = Console()
     check_out(out, force=force)
@@ -68,9 +69,13 @@ def command(
     kept = (
         f"A bag gets its name only once it is complete, so there is no {out}: start again, or use --frames."
     )
-    with stoppable(console, lambda: kept):
+    total = len(source) if limit is None else min(limit, len(source))
+    with (
+        stoppable(console, lambda: kept),
+        tracked(range(total), total, "frames", console) as indices,
+    ):
         count = write_bag(
-            _frames(source, limit, skip_broken, images, console),
+            _frames(source, indices, skip_broken, images, console),
             out,
             label_set=source.label_set,
             raw_images=raw_images,
@@ -84,13 +89,10 @@ def command(
 
 
 def _frames(
-    dataset: Dataset, limit: int | None, skip_broken: bool, images: Counter[str], console: Console
+    dataset: Dataset, indices: Iterable[int], skip_broken: bool, images: Counter[str], console: Console
 ) -> Iterator[CooperativeFrame]:
-    """Yield the frames, show the progress and count the images of each agent into `images`."""
-    from cosense.progress import tracked
-
-    total = len(dataset) if limit is None else min(limit, len(dataset))
-    for index in tracked(range(total), total, "frames", console):
+    """Yield the frames, and count the images of each agent into `images`."""
+    for index in indices:
         try:
             frame = dataset[index]
         except CosenseError as error:

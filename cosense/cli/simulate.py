@@ -79,13 +79,14 @@ def command(
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
     _check_families(plan, vehicles, infrastructure, device)
     console = Console()
-    made = tracked(
-        _simulate_all(plan, vehicles, infrastructure, cameras, device), frames, "frames simulated", console
-    )
+    made = _simulate_all(plan, vehicles, infrastructure, cameras, device)
     source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
-    with stoppable(console, lambda: _left_behind(out)):
-        count = write(made, out, source=source, **({} if split is None else {"split": split}))
+    with (
+        stoppable(console, lambda: _left_behind(out)),
+        tracked(made, frames, "frames", console) as shown,
+    ):
+        count = write(shown, out, source=source, **({} if split is None else {"split": split}))
     console.print(f"{out}: {counted(count, 'frame')} in {counted(len(plan), 'sequence')}", soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from cosense.cli.options import Budget, Columns, Fusion, Labels, ProtocolName, S
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
@@ -84,6 +84,7 @@ def command(
                 f"{option} {given[option]}: without --model nobody looks for boxes, as --model cosense-lite"
             )
     from cosense.data import open_dataset
+    from cosense.progress import tracked
     from cosense.viewer.pack import ReportFrame
 
     dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
@@ -94,7 +95,8 @@ def command(
     facts: dict[str, Any]
     if model is None:
         facts = {"dataset": dataset.description(), "protocol": counting.name, "protocol_hash": counting.hash}
-        pages = [ReportFrame(dataset[index]) for index in _tracked(wanted, console)]
+        with tracked(wanted, len(wanted), "frames", console) as indices:
+            pages = [ReportFrame(dataset[index]) for index in indices]
     else:
         pages, facts = _detected(dataset, wanted, model, fusion, budget, counting, console)
     facts = {
@@ -123,6 +125,7 @@ def _detected(
     from cosense.evaluation.runs.runner import RunSettings, check_first_budgets, run_description
     from cosense.evaluation.runs.sequences import SequenceCooperation, readable
     from cosense.methods.model import load_model
+    from cosense.progress import tracked
     from cosense.viewer.pack import ReportFrame
 
     loaded = load_model(model)
@@ -136,10 +139,11 @@ def _detected(
         if earlier is not None:
             together.step(earlier, [earlier.ego, *earlier.others], index)
     pages = []
-    for index in _tracked(wanted, console):
-        frame = dataset[index]
-        result = together.step(frame, [frame.ego, *frame.others], index).result
-        pages.append(ReportFrame(frame, result))
+    with tracked(wanted, len(wanted), "frames", console) as indices:
+        for index in indices:
+            frame = dataset[index]
+            result = together.step(frame, [frame.ego, *frame.others], index).result
+            pages.append(ReportFrame(frame, result))
     if kind != "none":
         pages = _with_ego_alone(pages, loaded)
     return pages, run_description(dataset, loaded, protocol, settings)
@@ -209,10 +213,3 @@ def _protocol(name: str | None, label_set: str) -> Protocol:
     from cosense.evaluation.protocol import load_protocol
 
     return load_protocol(name or default_protocol(label_set))
-
-
-def _tracked(wanted: range, console: Console) -> Iterable[int]:
-    """Show a bar while going through frames."""
-    from cosense.progress import tracked
-
-    return tracked(wanted, len(wanted), "frames", console)

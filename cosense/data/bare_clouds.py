@@ -103,11 +103,12 @@ class BareClouds(Dataset):
         if len(formats) > 1:
             raise CosenseError(f"{path}: has clouds that end in {' and '.join(formats)}; name one file")
         _check_right_handed(self._clouds[0], listing)
-        empty = [name for name in listing.empty(folder) if Path(name).suffix.lower() in SUFFIXES]
+        empty = [name for name in sorted(listing.empty(folder)) if Path(name).suffix.lower() in SUFFIXES]
+        self._empty = [] if path.is_file() else [folder / name for name in empty]
         self._stamps_ns, assumed = _stamps_of(self._clouds)
         self._notes = [_NO_POSES, assumed]
-        if empty and not path.is_file():
-            self._notes.append(f"{counted(len(empty), 'empty file')} left out, first {min(empty)}")
+        if self._empty:
+            self._notes.append(f"{counted(len(empty), 'empty file')} left out, first {empty[0]}")
         self._read = partial(read_raw_cloud, columns=column_names(columns) if columns else ())
         self._lidar = SensorClouds(_EGO, spread(self._clouds, self._read))
         for note in self._notes:
@@ -141,7 +142,7 @@ class BareClouds(Dataset):
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`; `verify` reads every cloud."""
         problems = []
-        for path in self._clouds if verify else ():
+        for path in [*self._empty, *self._clouds] if verify else ():
             try:
                 self._lidar.read(self._read(path))
             except CosenseError as error:

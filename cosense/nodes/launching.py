@@ -163,7 +163,11 @@ def replayed(arguments: Arguments) -> Scenario:
     """
     try:
         scenario = Scenario(
-            source=FrameSource(data=Path(arguments.text("bag")), bag=_bag_options(arguments)),
+            source=FrameSource(
+                data=Path(arguments.text("bag")),
+                bag=_bag_options(arguments),
+                columns=arguments.text("columns"),
+            ),
             model=arguments.text("model"),
             fusion=arguments.text("fusion") or None,
             registration=arguments.text("registration"),

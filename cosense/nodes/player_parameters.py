@@ -72,6 +72,7 @@ def declare_source(node: Node) -> FrameSource:
     labels = process.declare(node, "labels", "", "label set of the data set; empty for its default")
     cameras = process.declare(node, "cameras", False, "also play images")
     bag = process.declare_json(node, "bag", "JSON object: what a bag does not say by itself, see BagOptions")
+    columns = process.declare(node, "columns", "", "of .bin and .npy clouds, as 'x y z i'; empty: by values")
     simulate = SimulatedSource(
         family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
         seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
@@ -85,5 +86,6 @@ def declare_source(node: Node) -> FrameSource:
             labels=labels or None,
             cameras=cameras,
             bag=from_mapping(BagOptions, bag, "parameter 'bag'"),
+            columns=columns,
         )
     return FrameSource(simulate=simulate, cameras=cameras)

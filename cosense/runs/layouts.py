@@ -133,7 +133,7 @@ def _agent_display(agent: str, color: str, *, is_ego: bool) -> Config:
     if not is_ego:
         # Made only while somebody looks: off until they are wanted.
         parts += [_map_display(agent, name, label, scheme) for name, (label, scheme) in MAPS.items()]
-    name = f"{agent} (ego)" if is_ego else agent
+    name = f"{agent} (ego)" if is_ego and agent != "ego" else agent
     return {"Class": "rviz_common/Group", "Name": name, "Enabled": True, "Value": True, "Displays": parts}
 
 

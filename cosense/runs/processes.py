@@ -242,6 +242,7 @@ def _player(
         "labels": source.labels or "",
         "cameras": source.cameras,
         "bag": json.dumps(dataclasses.asdict(source.bag)),
+        "columns": source.columns,
         "frames": scenario.frames or 0,
         "agents": ",".join(agent.id for agent in played),
         "ego": _ego(scenario),

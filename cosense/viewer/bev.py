@@ -328,7 +328,7 @@ def _name(frame: CooperativeFrame, agent_id: str) -> str:
     name = agent_id
     if len(name) > NAME_LENGTH:
         name = f"{name[: NAME_LENGTH // 2]}…{name[1 - NAME_LENGTH // 2 :]}"
-    return _plain(f"{name} (ego)" if agent_id == frame.ego_id else name)
+    return _plain(f"{name} (ego)" if agent_id == frame.ego_id != "ego" else name)
 
 
 def _draw_scale_bar(axes: Axes, extent_m: Extent) -> None:

@@ -137,7 +137,9 @@ def test_empty_and_broken_clouds_are_named(tmp_path):
     assert len(dataset) == 2
     info = dataset.info(verify=True)
     assert "1 empty file left out, first 0.pcd" in info.notes
-    assert [problem.partition(": ")[0] for problem in info.problems] == [str(tmp_path / "2.pcd")]
+    named = [problem.partition(": ")[0] for problem in info.problems]
+    assert named == [str(tmp_path / name) for name in ("0.pcd", "2.pcd")]
+    assert dataset.info().problems == []
 
 
 def test_what_must_not_be_guessed_is_refused_with_the_cure(tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -187,6 +188,15 @@ def test_a_replay_of_somebody_elses_bag_is_told_which_topics_are_meant(tmp_path)
         FrameSource(data=bag, bag=options), model=str(model), player=PlayerSettings(mode="rate", rate=1.0)
     )
     assert [seen(node) for node in nodes] == expected(wanted, tmp_path / "run")
+
+
+def test_a_replay_is_told_the_columns_of_a_cloud(tmp_path):
+    rows = np.tile(np.float32([7, 1, 2, 3, -0.5]), (20, 1))
+    (tmp_path / "scan.bin").write_bytes(rows.tobytes())
+    given = {"bag": str(tmp_path / "scan.bin"), "columns": "ring x y z i", "out": str(tmp_path / "run")}
+    nodes = start("replay.launch.py", model=str(write_model(tmp_path / "tiny")), **given)
+    (player,) = (seen(node)[2] for node in nodes if node.executable == "player")
+    assert (player["columns"], player["agents"]) == ("ring x y z i", "ego")
 
 
 def test_a_replay_plays_a_recording_in_its_own_time(tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cosense.data.bag.frame_record import FrameRecord, record_from_text
@@ -96,6 +97,15 @@ def test_a_fusion_that_is_gone_ends_the_wait_for_its_answers(play, tmp_path):
     with pytest.raises(CosenseError, match=r"nobody has fused it within 0\.1 s, and nobody fuses any more"):
         play(data, tmp_path / "frames.jsonl", "1", fuses_for_s=1.5)
     assert 1 <= len(list(read_lines(tmp_path / "frames.jsonl"))) < 60
+
+
+def test_columns_of_a_cloud_are_those_that_are_named(play, tmp_path):
+    """Kind: what an option chooses must reach the process that reads."""
+    rows = np.tile(np.float32([7, 1, 2, 3, -0.5]), (20, 1))
+    (tmp_path / "scan.bin").write_bytes(rows.tobytes())
+    columns = {"ego": "ego", "columns": "'ring x y z i'"}
+    record = play(tmp_path / "scan.bin", tmp_path / "frames.jsonl", "ego", **columns)
+    assert record.frame_id == "scan"
 
 
 def test_a_simulation_without_an_end_is_refused():

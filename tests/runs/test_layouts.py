@@ -55,6 +55,7 @@ def test_every_agent_has_its_group_and_what_costs_time_is_off():
     top = rviz_layout(AGENTS, EGO)["Visualization Manager"]["Displays"]
     groups = {display["Name"]: display for display in top if display["Class"] == "rviz_common/Group"}
     assert list(groups) == ["vehicle", "4279 (ego)", "unit"]
+    assert '"ego (ego)"' not in json.dumps(rviz_layout(["ego"], "ego"))
     for group in groups.values():
         on = {part["Class"] for part in group["Displays"] if part["Enabled"]}
         assert on == {"rviz_default_plugins/PointCloud2"}

@@ -134,6 +134,15 @@ def test_the_legend_stays_within_the_picture_and_can_be_read_whatever_the_names(
     assert min(text.get_fontsize() for text in legend.get_texts()) > 6
 
 
+def test_an_ego_whose_name_says_so_is_named_once() -> None:
+    """Kind: a name and a role that are one word, as in clouds by themselves: "ego (ego)"."""
+    for name, shown in (("ego", "ego"), ("car", "car (ego)")):
+        frame = dataclasses.replace(FRAME, ego_id=name, agents={name: FRAME.ego})
+        figure, _ = bev.layout([""], fitting_extent(frame), legend_rows=bev.legend_rows(frame))
+        bev.draw_legend(figure, frame, [])
+        assert figure.legends[0].get_texts()[0].get_text() == shown
+
+
 def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Path) -> None:
     boxes = cars_at((-50, 30, 0), (-40, 30, 0), (-30, 30, 0))
     detections = dataclasses.replace(detections_of(boxes), scores=np.array([1.0, 0.35, 0.1], np.float32))

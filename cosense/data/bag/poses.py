@@ -36,8 +36,7 @@ class PoseTrack:
         self.timeline = timeline_of(entries)
         self._topic = topic
         self._message = read
-        self._poses: dict[int, TimedPose | None] = {}
-        self._invalid = ""
+        self._poses: dict[int, TimedPose | str] = {}
 
     def at(self, moment: Moment, max_gap_ns: int) -> TimedPose:
         """Return the pose at a moment; see `pose_between`.
@@ -45,24 +44,32 @@ class PoseTrack:
         Raises:
             CosenseError: it is not known, and why.
         """
-        before, after = self.timeline.around(moment, lambda entry: self._read(entry) is not None)
+        refused: list[str] = []
+
+        def is_valid(entry: Entry) -> bool:
+            pose = self._read(entry)
+            if isinstance(pose, str):
+                refused.append(pose)
+            return isinstance(pose, TimedPose)
+
+        before, after = self.timeline.around(moment, is_valid)
         source = f"'{self._topic}'"
         try:
             return pose_between(self._of(before), self._of(after), moment.stamp_ns, max_gap_ns, source)
         except CosenseError as error:
-            raise CosenseError(f"{error}{self._invalid}") from None
+            reason = f" ({refused[0]})" if refused else ""
+            raise CosenseError(f"{error}{reason}") from None
 
     def _of(self, entries: list[Entry]) -> list[TimedPose]:
-        return [pose for entry in entries if (pose := self._read(entry)) is not None]
+        return [pose for entry in entries if isinstance(pose := self._read(entry), TimedPose)]
 
-    def _read(self, entry: Entry) -> TimedPose | None:
-        """Return the pose of a message, None if it is not valid."""
+    def _read(self, entry: Entry) -> TimedPose | str:
+        """Return the pose of a message, or why it is not valid."""
         if id(entry) not in self._poses:
             try:
-                pose = TimedPose(entry.stamp_ns, *message_to_pose(self._message(entry)))
+                self._poses[id(entry)] = TimedPose(entry.stamp_ns, *message_to_pose(self._message(entry)))
             except CosenseError as error:
-                pose, self._invalid = None, f" ({error})"
-            self._poses[id(entry)] = pose
+                self._poses[id(entry)] = str(error)
         return self._poses[id(entry)]
 
 

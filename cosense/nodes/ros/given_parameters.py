@@ -140,12 +140,18 @@ def _given(option: str, value: str) -> Iterator[_Given]:
 def _in_file(path: Path, nodes: str, content: Any) -> Iterator[_Given]:
     """Yield the parameters of the section of some nodes, and of those below it."""
     if not isinstance(content, Mapping):
+        what = f"'{nodes.lstrip('/')}'" if nodes else "it"
         raise CosenseError(
-            f"{path}: '{nodes.lstrip('/')}' is {content!r}; expected the names of nodes, below each of them "
+            f"{path}: {what} is {content!r}; expected the names of nodes, below each of them "
             f"'{_PARAMETERS}:', and below that the parameters"
         )
     for key, value in content.items():
         if key == _PARAMETERS:
+            if not isinstance(value, Mapping | None):
+                raise CosenseError(
+                    f"{path}: '{nodes.lstrip('/')}/{key}' is {value!r}; expected the names of parameters, "
+                    "each with its value"
+                )
             for name in _flat(value):
                 yield _Given(f"{path}: {nodes}", name, nodes, str(path))
         else:

@@ -169,8 +169,10 @@ def run(make_node: Callable[[], AnyNode], *names: str, work: Callable[[AnyNode],
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     node = None
+    has_started = False
     try:
         _start_ros(names)
+        has_started = True
         # One that came before rclpy took over is lost on it.
         if not interrupts:
             node = make_node()
@@ -179,12 +181,13 @@ def run(make_node: Callable[[], AnyNode], *names: str, work: Callable[[AnyNode],
             work(node)
     except ExternalShutdownException:
         pass
-    except CosenseError as error:
+    # The other one: a parameter that every node has, such as `use_sim_time`, has a value of another type.
+    except (CosenseError, InvalidParameterTypeException) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Exception:
         # Whatever rclpy is asked for fails as soon as it has to stop.
-        if rclpy.ok():
+        if rclpy.ok() or not has_started:
             raise
     finally:
         if node is not None:

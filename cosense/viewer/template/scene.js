@@ -199,7 +199,7 @@ class Scene {
     context.restore();
     const [column, row] = this.toPixel(x, y);
     const name = shortened(agent.id);
-    this.drawText(agent.ego ? `${name} (ego)` : name, column, row - 1.7 * size, color, 13);
+    this.drawText(agent.ego && name !== "ego" ? `${name} (ego)` : name, column, row - 1.7 * size, color, 13);
   }
 
   drawScaleBar() {

@@ -98,7 +98,7 @@ def test_a_pose_that_is_not_valid_does_not_count():
     rows = [odometry(START_NS + 20 * MS * n, T_map_base(START_NS + 20 * MS * n)) for n in range(4)]
     for row, value in zip(rows[:2], (0.0, np.nan), strict=True):
         row[2].pose.pose.orientation.w = value
-    with pytest.raises(CosenseError, match=r"'/odom' has no valid pose \(pose .* nan\] is not valid\)"):
+    with pytest.raises(CosenseError, match=r"'/odom' has no valid pose \(pose .*\] is not valid\)"):
         pose_at(track_of(rows[:2]), START_NS)
     with pytest.raises(
         CosenseError, match=r"'/odom' has no valid pose \(.* is not valid: no orientation is set"

@@ -241,6 +241,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def keep_back(source: Path, from_ns: int) -> None:
+    """Move the messages from a time on into a table of their own."""
+    with contextlib.closing(sqlite3.connect(source)) as database, database:
+        database.execute(f"CREATE TABLE late AS SELECT * FROM messages WHERE timestamp > {from_ns}")
+        database.execute(f"DELETE FROM messages WHERE timestamp > {from_ns}")
+
+
 def copied_while_open(source: Path, target: Path, journal: str) -> None:
     """Make a database whose last messages are only in its -wal, or half written with a -journal beside it."""
     database = sqlite3.connect(source, isolation_level=None)
@@ -266,11 +273,7 @@ def test_what_lies_beside_an_open_database_counts_and_nothing_is_written(tmp_pat
     source = tmp_path / "bag" / "bag.db3"
     write_rows(tmp_path / "bag", drive(20), StoragePlugin.SQLITE3)
     if journal == "WAL":
-        with sqlite3.connect(source) as database:
-            database.execute(
-                f"CREATE TABLE late AS SELECT * FROM messages WHERE timestamp > {START_NS + 1510 * MS}"
-            )
-            database.execute(f"DELETE FROM messages WHERE timestamp > {START_NS + 1510 * MS}")
+        keep_back(source, START_NS + 1510 * MS)
         assert len(open_dataset(source)) == 16
     copied_while_open(source, tmp_path / "killed", journal)
     before = files_of(tmp_path / "killed")
@@ -285,11 +288,8 @@ def test_what_lies_beside_an_open_database_counts_and_nothing_is_written(tmp_pat
 def test_what_lies_beside_the_database_of_a_link_counts_too(tmp_path, link):
     """Kind: recordings behind links, as data version control keeps them; -wal lies beside the target."""
     source = tmp_path / "bag" / "bag.db3"
-    write_rows(tmp_path / "bag", drive(20), StoragePlugin.SQLITE3)
-    with contextlib.closing(sqlite3.connect(source)) as database, database:
-        late = f"SELECT * FROM messages WHERE timestamp > {START_NS + 1510 * MS}"
-        database.execute(f"CREATE TABLE late AS {late}")
-        database.execute(f"DELETE FROM messages WHERE timestamp > {START_NS + 1510 * MS}")
+    write_rows(tmp_path / "bag", drive(6), StoragePlugin.SQLITE3)
+    keep_back(source, START_NS + 310 * MS)
     copied_while_open(source, tmp_path / "killed", "WAL")
     linked = tmp_path / "linked.db3"
     if link == "to both":
@@ -298,7 +298,7 @@ def test_what_lies_beside_the_database_of_a_link_counts_too(tmp_path, link):
             linked.with_name(f"linked.db3{ending}").symlink_to(cached)
     else:
         linked.symlink_to(tmp_path / "killed" / "bag.db3")
-    check(linked, 20)
+    check(linked, 6)
 
 
 def test_a_journal_that_was_not_copied_is_a_problem(tmp_path):

@@ -144,7 +144,7 @@ def test_broken_clouds_are_named():
         conversions.cloud_to_points(cloud)
     cloud = conversions.points_to_cloud(POINTS, 0, "")
     cloud.fields[2].offset = 14
-    with pytest.raises(CosenseError, match="cloud of 2 x 1 points"):
+    with pytest.raises(CosenseError, match="points of 16 bytes, and field 'z' in them ends at byte 18"):
         conversions.cloud_to_points(cloud)
 
 

@@ -80,6 +80,14 @@ def test_a_file_that_has_nothing_for_anybody_here_is_a_warning(tmp_path):
     assert warning.endswith("mine.yaml: nothing in it is for /unit/agent, it has /**/agnet")
 
 
+@pytest.mark.parametrize("value", ["[1, 2]", "7", "budget_bytes"])
+def test_parameters_without_names_are_refused(tmp_path, value):
+    """A list, or one name without its value: neither is a table, and nobody would read it."""
+    with pytest.raises(CosenseError, match=r"'agent/ros__parameters' is .*; expected the names"):
+        check(*file(tmp_path, f"agent: {{ros__parameters: {value}}}"))
+    assert check(*file(tmp_path, "agent: {ros__parameters: }")) == []
+
+
 @pytest.mark.parametrize("text", ["agent: {budget_bytes: 3}", "- 3", "agent: 7"])
 def test_a_file_without_the_key_of_ros_is_refused(tmp_path, text):
     with pytest.raises(

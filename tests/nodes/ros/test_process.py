@@ -90,6 +90,25 @@ def test_a_node_that_is_stopped_ends_in_order_whatever_it_does_just_then(
     assert not [word for word in ("Traceback", "ERROR", "FATAL") if word in said]
 
 
+def test_what_fails_before_ros_2_has_started_is_not_taken_for_its_end(arguments, monkeypatch):
+    """A fault of our own while the arguments are looked at: it is neither silent nor a success."""
+    arguments()
+    monkeypatch.setattr(process, "check_given", lambda *_: {}["nothing"])
+    with pytest.raises(KeyError):
+        process.run(lambda: pytest.fail("a node was made"), "agent")
+
+
+def test_a_value_of_another_type_for_a_parameter_of_every_node_is_one_line(arguments, capfd):
+    """Parameters that rclpy declares by itself, before any of ours."""
+    arguments("--ros-args", "-p", "use_sim_time:=maybe")
+    with pytest.raises(SystemExit) as ended:
+        process.run(lambda: ManagedNode("agent"), "agent")
+    said = capfd.readouterr().err
+    assert ended.value.code == 2
+    assert "error: Trying to set parameter 'use_sim_time' to 'maybe'" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
