@@ -108,7 +108,7 @@ def test_an_empty_cloud_has_nothing_in_it() -> None:
 def test_points_that_are_no_numbers_are_refused(detector: BevDetector, value: float) -> None:
     points = cloud()
     points[17, 1] = value
-    with pytest.raises(CosenseError, match="1 of 4000 points are not finite"):
+    with pytest.raises(CosenseError, match="not finite: 1 of 4000 points"):
         detector.detect(frame_of(points))
 
 

@@ -13,6 +13,8 @@ from tests.integration.warm import ForkedProcess
 def warm_processes() -> Iterator[None]:
     """Fork the processes that a supervisor starts from a parent that has imported everything."""
     with pytest.MonkeyPatch.context() as patch:
+        # Each run finds a domain of its own, also where the environment names one.
+        patch.delenv("ROS_DOMAIN_ID", raising=False)
         patch.setattr("cosense.runs.supervisor.start_process", ForkedProcess)
         yield
 

@@ -50,6 +50,10 @@ def test_frame_that_we_did_not_make(tmp_path, shared_data) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     metrics = metrics_of(tmp_path)
-    assert (metrics["frames"], metrics["frames_not_fused"], metrics["protocol"]) == (1, 0, "opencood")
+    assert (metrics["frames"], metrics["frames_not_fused"], metrics["protocol"]) == (
+        1,
+        0,
+        "opencood_participants",
+    )
     alone = json.loads((tmp_path / "offline" / "none" / "metrics.json").read_text())
     assert metrics["ap"]["0.5"] > alone["ap"]["0.5"]

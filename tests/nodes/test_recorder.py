@@ -113,7 +113,8 @@ def test_what_cannot_be_recorded_is_named_once_and_ends_nothing(record, capfd):
 
 def test_a_recorder_that_ros_2_is_stopped_under_says_what_it_has_and_nothing_else(record, capfd):
     """Last words: ROS 2 is gone when the file is closed, and nobody is to read of that."""
-    recording = record()
+    # A logger of its own: those of one name in a process share what they are published with.
+    recording = record("-r", "__node:=last_words")
     recording.publisher(String, "/words").publish(String(data="x"))
     recording.spin(longest_s=0.3)
     rclpy.shutdown()
