@@ -6,6 +6,8 @@ ego's boxes go over its in-vehicle topic as always, and say which features belon
 
 from __future__ import annotations
 
+from rclpy.executors import SingleThreadedExecutor
+
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.feature_store import FeatureStore
 from cosense.nodes.fusion import FusionNode, OwnFeatures
@@ -33,7 +35,10 @@ class Ego:
 
     def spin(self) -> None:
         """Serve both nodes until the end."""
-        process.serve(self._agent, self._fusion)
+        executor = SingleThreadedExecutor()
+        for node in (self._agent, self._fusion):
+            executor.add_node(node)
+        executor.spin()
 
     def close(self) -> None:
         """Let both finish their frames."""

@@ -14,7 +14,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
@@ -30,8 +30,6 @@ OK, WARN, ERROR, STALE = (
 )
 # How long the diagnostics remember.
 LATELY_S = 10.0
-# A node that waits for messages looks this often whether it has to stop.
-_LOOKS_EVERY_S = 1.0
 # A node, or what holds several.
 AnyNode = TypeVar("AnyNode")
 
@@ -155,19 +153,7 @@ class Lately:
         return {name: count - before.get(name, 0) for name, count in counts.items()}
 
 
-def serve(*nodes: Node) -> None:
-    """Let nodes work until the end.
-
-    A signal that comes just as rclpy's own `spin` begins to wait may wake nobody; this one looks again.
-    """
-    executor = SingleThreadedExecutor()
-    for node in nodes:
-        executor.add_node(node)
-    while rclpy.ok():
-        executor.spin_once(timeout_sec=_LOOKS_EVERY_S)
-
-
-def run(make_node: Callable[[], AnyNode], *names: str, work: Callable[[AnyNode], None] = serve) -> None:
+def run(make_node: Callable[[], AnyNode], *names: str, work: Callable[[AnyNode], None] = rclpy.spin) -> None:
     """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM, whatever it does just then.
 
     Bad input ends the process with one line and status 2, a thread that fails with status 1. `close` of the

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
+import rclpy
 from rclpy.signals import uninstall_signal_handlers
 from std_msgs.msg import String
 
@@ -40,6 +41,7 @@ def arguments(monkeypatch, tmp_path) -> Iterator[Callable[..., None]]:
     uninstall_signal_handlers()
     before = signal.getsignal(signal.SIGINT)
     yield lambda *words: monkeypatch.setattr("sys.argv", ["program", *words])
+    # Left in place they would not be installed again over those that the next test sets.
     uninstall_signal_handlers()
     signal.signal(signal.SIGINT, before)
 
@@ -81,7 +83,7 @@ def test_a_node_that_is_stopped_ends_in_order_whatever_it_does_just_then(
 
     def work(node: Node) -> None:
         reach("work")
-        process.serve(node)
+        rclpy.spin(node)
 
     monkeypatch.setattr(process, "check_given", lambda *_: reach("start of rclpy") or [])
     process.run(Node, "agent", work=work)
