@@ -1,17 +1,19 @@
-"""The ground around a LiDAR, so that one network serves a car's roof and a mast of seven metres, on any road.
+"""The ground around a LiDAR: one network serves a car's roof and a mast of seven metres, on any road.
 
-A network measures heights from the ground, and boxes are moved back afterwards. The mounting heights of sensors
-differ by five metres, their mounts are tilted by degrees, and roads climb; the ground is what they have in
-common, and it takes no calibration to find it.
+A network measures heights from the ground, and boxes are moved back afterwards. The mounting heights of
+sensors differ by five metres, their mounts are tilted by degrees, and roads climb; the ground is what they
+have in common, and it takes no calibration to find it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from cosense.geometry.boxes import Boxes
 
 _BIN_M = 0.1
 # Large clouds are thinned to about this many points.
@@ -29,13 +31,17 @@ _LEAST_RETURNS, _QUANTILE = 2, 0.05
 _STEEPEST = float(np.tan(np.deg2rad(10.0)))
 _PLANE_CELL_M, _PLANE_BIN_M, _PLANE_REACH_M = 5.0, 0.2, 45.0
 _FEWEST_CELLS, _HYPOTHESES = 8, 200
-_ON_PLANE_M, _BELOW_PLANE_M = 0.4, 0.6
+# A roof is less than 4 m above its road; what is lower than that is another road.
+_ON_PLANE_M, _BELOW_M = 0.4, (0.6, 4.0)
 _COST_BELOW, _COST_OF_SLOPE = 0.5, 0.05
+_OWN_ROAD_M = 20.0
 _REFINE_M = (0.5, 0.3, 0.2)
 _RELIEF_M, _RELIEF_BIN_M = 3.0, 0.1
 _SURE_RETURNS = 5
+_STEP_M, _CONE_SLOPE = 0.3, 0.12
+_CONE_M = _CONE_SLOPE * _CELL_M * np.hypot(*np.mgrid[-6:7, -6:7])
 # Gaussians in cells, and how far from the surface so far a cell still counts.
-_SMOOTHING = ((6.0, 0.5), (6.0, 0.5), (3.0, 0.35), (3.0, 0.35), (1.5, 0.25), (1.5, 0.25), (0.7, 0.2))
+_SMOOTHING = ((6.0, 1.2), (6.0, 0.6), (3.0, 0.5), (3.0, 0.35), (1.5, 0.3), (1.5, 0.25), (0.7, 0.2))
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,9 @@ def ground_height(points: NDArray[np.float32], settings: GroundSettings = ANY_SI
     points = points[:: max(1, len(points) // _ENOUGH)]
     distance2 = points[:, 0] ** 2 + points[:, 1] ** 2
     z = points[:, 2]
-    used = (distance2 > nearest_m**2) & (distance2 < farthest_m**2) & (z > lowest_m) & (z < highest_m)
+    used = (distance2 > nearest_m**2) & (z > lowest_m) & (z < highest_m)
+    within = used & (distance2 < farthest_m**2)
+    used = within if within.any() else used
     z, distance2 = z[used], distance2[used]
     if len(z) == 0:
         return 0.0
@@ -161,13 +169,17 @@ class GroundSurface:
         """Return level ground at a height in the frame of the cloud."""
         return cls(GroundPlane(height_m), np.zeros((_CELLS, _CELLS), np.float32))
 
+    def raised(self, by_m: float) -> GroundSurface:
+        """Return the same ground, higher by some metres."""
+        return replace(self, plane=replace(self.plane, height_m=self.plane.height_m + by_m))
+
     @property
     def height_m(self) -> float:
         """z of the ground below the sensor."""
         return float(self.at(np.zeros(1), np.zeros(1))[0])
 
     def at(self, x: NDArray, y: NDArray) -> NDArray:
-        """Return z of the ground at K places x (K,), y (K,): bilinear between cells, constant relief outside."""
+        """Return z of the ground at places x (K,), y (K,), bilinear between the centres of cells."""
         # The last cell is approached, never reached, so that it always has a next one.
         column, row = (np.clip((axis + _REACH_M) / _CELL_M - 0.5, 0, _CELLS - 1.001) for axis in (x, y))
         first, second = np.floor(column), np.floor(row)
@@ -181,6 +193,12 @@ class GroundSurface:
     def heights(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the heights (N,) of a cloud (N,>=3) above the ground."""
         return np.asarray(points[:, 2] - self.at(points[:, 0], points[:, 1]), dtype=np.float32)
+
+    def above(self, boxes: Boxes) -> Boxes:
+        """Return boxes (M,7) with z counted from the ground below their centres."""
+        lowered = boxes.copy()
+        lowered[:, 2] -= self.at(boxes[:, 0], boxes[:, 1])
+        return lowered
 
 
 def _plane(
@@ -196,8 +214,8 @@ def _plane(
     highest_m = -settings.sensor_height_m[0] + _PLANE_REACH_M * _STEEPEST
     cell, low_m, _ = _lowest_layers(x, y, z, cells, (lowest_m, highest_m), _PLANE_BIN_M)
     center = (np.stack(np.divmod(cell, cells), axis=1) + 0.5) * _PLANE_CELL_M - _REACH_M
-    near = np.hypot(*center.T) < _PLANE_REACH_M
-    places, low_m = np.column_stack([center, np.ones(len(center))])[near], low_m[near] + _PLANE_BIN_M / 2
+    within = np.hypot(*center.T) < _PLANE_REACH_M
+    places, low_m = np.column_stack([center, np.ones(len(center))])[within], low_m[within]
     level = np.array([0.0, 0.0, level_m])
     if len(places) < _FEWEST_CELLS:
         return GroundPlane(level_m)
@@ -208,9 +226,11 @@ def _plane(
     planes = np.linalg.solve(places[triples], low_m[triples][..., None])[..., 0]
     planes = np.concatenate([level[None], planes[_allowed(planes, settings)]])
     residual = low_m - planes @ places.T
-    score = np.maximum(0, 1 - (residual / _ON_PLANE_M) ** 2).sum(axis=1)
-    score -= _COST_BELOW * (residual < -_BELOW_PLANE_M).sum(axis=1)
-    score -= _COST_OF_SLOPE * len(places) * np.hypot(planes[:, 0], planes[:, 1]) / _STEEPEST
+    below = (residual < -_BELOW_M[0]) & (residual > -_BELOW_M[1])
+    fit = np.maximum(0, 1 - (residual / _ON_PLANE_M) ** 2) - _COST_BELOW * below
+    # The road around the sensor is its own; another one, below a bridge or beside a wall, is farther.
+    near = 1 / (1 + (places[:, :2] ** 2).sum(axis=1) / _OWN_ROAD_M**2)
+    score = fit @ near - _COST_OF_SLOPE * near.sum() * np.hypot(planes[:, 0], planes[:, 1]) / _STEEPEST
     best = planes[score.argmax()]
     for width_m in _REFINE_M:
         weight = _weight(low_m - places @ best, width_m)
@@ -233,9 +253,11 @@ def _allowed(planes: NDArray[np.float64], settings: GroundSettings) -> NDArray[n
 def _relief(x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the relief, see `GroundSurface`, of a cloud whose z counts from the plane."""
     cell, low_m, count = _lowest_layers(x, y, z, _CELLS, (-_RELIEF_M, _RELIEF_M), _RELIEF_BIN_M)
-    measured, sure = np.zeros(_CELLS**2), np.zeros(_CELLS**2)
-    measured[cell], sure[cell] = low_m, np.minimum(1.0, count / _SURE_RETURNS)
-    measured, sure = measured.reshape(_CELLS, _CELLS), sure.reshape(_CELLS, _CELLS)
+    measured, sure = np.zeros((_CELLS, _CELLS)), np.zeros((_CELLS, _CELLS))
+    measured.flat[cell], sure.flat[cell] = low_m, np.minimum(1.0, count / _SURE_RETURNS)
+    # Higher than a slope from any cell around allows: the top of something that hides its ground.
+    lowest = np.where(sure > 0, measured, np.inf)
+    sure[lowest > ndimage.grey_erosion(lowest, structure=-_CONE_M, mode="constant", cval=np.inf) + _STEP_M] = 0
     relief = np.zeros((_CELLS, _CELLS))
     for sigma_cells, width_m in _SMOOTHING:
         residual = measured - relief

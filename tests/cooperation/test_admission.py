@@ -17,6 +17,7 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.scene_graph.correction.pose_correction import as_sent
 from cosense.sensing.detections import Source
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import GroundPlane
 from tests.cooperation.networks import (
     MS,
     NO_POINTS,
@@ -56,7 +57,7 @@ def sent(
     if covariance is not None:
         agent = dataclasses.replace(agent, pose_covariance=covariance)
     section = Section(0, np.array(cells, np.int64), np.ones((len(cells), 3), np.int8))
-    payload = encode_features(-6.0, boxes() if told is None else told, [section], SPECS, 1 << 20)
+    payload = encode_features(GroundPlane(-6.0), boxes() if told is None else told, [section], SPECS, 1 << 20)
     return message(agent, PayloadKind.FEATURES, payload, fingerprint)
 
 

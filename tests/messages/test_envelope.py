@@ -33,7 +33,7 @@ MESSAGE = Message(
 )
 # Written by hand from docs/wire_format.md. A change of this is a new version of the format.
 GOLDEN = bytes.fromhex(
-    "43534e53 01 03 00 04 756e6974"
+    "43534e53 02 03 00 04 756e6974"
     "07000000 01be18f877439116"
     "000000000000f83f 00000000000000c0 000000000000d03f"
     "00000000 00000000 0000803f 00000000"
