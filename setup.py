@@ -21,6 +21,7 @@ DEPENDENCIES = [
     "typer>=0.12",
     "rosbags>=0.11",
     "mcap>=1.6",
+    "zstandard>=0.20",
 ]
 EXTRAS = {
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.

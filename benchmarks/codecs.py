@@ -39,9 +39,9 @@ from cosense.cooperation.perceived import Perceiver
 from cosense.cooperation.requests import write_requests
 from cosense.cooperation.sender import Sender
 from cosense.data import open_dataset
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score, summarise_scores
 from cosense.evaluation.protocol import load_protocol
-from cosense.evaluation.runs.runner import most_points_of_one_agent
 from cosense.messages.chunks import ReceivedLayer
 from cosense.messages.envelope import decode
 from cosense.messages.objects import decode_objects
@@ -257,7 +257,8 @@ def row(model: Model, codec: Codec | Feedback, room_bytes: int, counted: Sequenc
         candidates = method.fuse(moment.own.encoded, own, [received], with_boxes=False)
         detections = merge(candidates, MergeSettings(), averages_boxes=method.averages_boxes)
         name, truth, points = moment.expected
-        scores.append(score(FrameResult(name, detections, truth, points, {}, 0.0), protocol))
+        nobody = np.zeros((0, 2))
+        scores.append(score(FrameResult(name, detections, truth, points, nobody, {}, 0.0), protocol))
     ap = summarise_scores(scores, protocol)["ap"]
     return {
         "job": codec.name,

@@ -70,7 +70,7 @@ def enlarge(tree: Path, pairs: int) -> None:
         for entry in entries:
             for key, value in entry.items():
                 if key.endswith("_path"):
-                    (root / value).touch()
+                    (root / value).write_bytes(b"-")
 
 
 def rows() -> list[dict[str, Any]]:
@@ -86,12 +86,12 @@ def rows() -> list[dict[str, Any]]:
                 dataset = open_dataset(tree, cameras=cameras)
                 job = f"read {name}, a frame {'with' if cameras else 'without'} images"
                 found.append({"job": job, "ms": measure(lambda dataset=dataset: dataset[0], 10)})
+            checked_ms = measure(lambda tree=tree: open_dataset(tree).info(verify=True), 2) / WRITTEN
+            found.append({"job": f"verify {name}, a frame with two images", "ms": checked_ms})
         write_dair_v2x(frames(1), Path(folder) / "large")
         enlarge(Path(folder) / "large", PAIRS)
         opened_ms = measure(lambda: open_dataset(Path(folder) / "large"), 3)
-        checked_ms = measure(lambda: open_dataset(Path(folder) / "large").info(verify=True), 3)
     found.append({"job": f"open {PAIRS} pairs", "ms": opened_ms})
-    found.append({"job": f"open and verify {PAIRS} pairs", "ms": checked_ms})
     real = Path(os.environ.get("COSENSE_SHARED_DATA", DEFAULT_DATA)) / "v2xset_frame"
     if real.is_dir():
         dataset = open_dataset(real)

@@ -36,9 +36,8 @@ from cosense.scene_graph.baselines.icp import normals_of
 from cosense.scene_graph.extract.builder import build
 from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Prior, RegistrationResult
+from cosense.sensing.cloud_files import read_cloud
 from cosense.sensing.frame import AgentFrame
-from cosense.sensing.kitti import read_kitti_bin
-from cosense.sensing.pcd import read_pcd
 
 ITSELF = transform_from_planar(6.0, -3.0, np.deg2rad(70))
 AHEAD_M, DRAWS = (2.0, 5.0, 10.0), 10
@@ -130,8 +129,8 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     detector = load_model("cosense-lite").detector
     velodyne = sorted((folder / "kitti_frames" / "training" / "velodyne").glob("*.bin"))
-    kitti = {f"KITTI {path.stem}": read_kitti_bin(path).points for path in velodyne}
-    single = {path.stem: read_pcd(path).points for path in sorted((folder / "lidar_scans").glob("*.pcd"))}
+    kitti = {f"KITTI {path.stem}": read_cloud(path).points for path in velodyne}
+    single = {path.stem: read_cloud(path).points for path in sorted((folder / "lidar_scans").glob("*.pcd"))}
     clouds = {name: points[np.isfinite(points).all(axis=1)] for name, points in {**kitti, **single}.items()}
     graphs = {name: graph_of(points, detector) for name, points in clouds.items()}
     rows = []

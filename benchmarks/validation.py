@@ -45,28 +45,28 @@ SWEEPS = {
     ),
     "intermediate": (
         "data",
-        "budget --model cosense-lite --fusion intermediate --values 2000,none --limit 60",
+        "budget --model cosense-lite --fusion intermediate --values 2000,none --frames 60",
     ),
     "selection": (
         "data",
         "budget --model cosense-lite --fusion hybrid --selection ranked,random,confidence,supply_demand "
-        "--values 500,2000,20000 --limit 60",
+        "--values 500,2000,20000 --frames 60",
     ),
     "selection-features": (
         "data",
         "budget --model cosense-lite --fusion intermediate "
-        "--selection ranked,random,confidence,supply_demand --values 2000,5000 --limit 60",
+        "--selection ranked,random,confidence,supply_demand --values 2000,5000 --frames 60",
     ),
     "baselines": (
         "data",
         "budget --model cosdh,max-fusion,attention-fusion --fusion intermediate,hybrid "
-        "--values 2000,20000,none --limit 60",
+        "--values 2000,20000,none --frames 60",
     ),
-    "pose-noise": ("sequences", "pose-noise --model cosense-lite --limit 96"),
+    "pose-noise": ("sequences", "pose-noise --model cosense-lite --frames 96"),
     "registration": (
         "sequences",
         "pose-noise --model cosense-lite --fusion hybrid "
-        "--registration none,scene_graph,icp,boxes,spectral --values 0,0.2,0.4,0.6 --limit 96",
+        "--registration none,scene_graph,icp,boxes,spectral --values 0,0.2,0.4,0.6 --frames 96",
     ),
     "registration-unannounced": (
         "unseen",
@@ -82,10 +82,10 @@ SWEEPS = {
         "many",
         "pose-noise --model cosense-lite --fusion hybrid --registration none,scene_graph --values 0,0.4,0.6",
     ),
-    "delay": ("sequences", "delay --model cosense-lite --limit 96"),
-    "loss": ("sequences", "loss --model cosense-lite --limit 96"),
+    "delay": ("sequences", "delay --model cosense-lite --frames 96"),
+    "loss": ("sequences", "loss --model cosense-lite --frames 96"),
     "agents": ("many", "agents --model cosense-lite"),
-    "grid": ("sequences", "grid --model cosense-lite --limit 144"),
+    "grid": ("sequences", "grid --model cosense-lite --frames 144"),
 }
 
 

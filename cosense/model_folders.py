@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,17 +18,9 @@ from safetensors.torch import load, save
 from torch import nn
 
 from cosense.errors import CosenseError, nearest
+from cosense.shipped import shipped_folders
 
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"
-
-
-def model_folders() -> list[Path]:
-    """Return the folders that are searched: the repository's, those of ROS 2 workspaces, the prefix's."""
-    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    prefixes.append(Path(sysconfig.get_path("data")))
-    folders = [Path(__file__).resolve().parents[1] / "models"]
-    folders += [prefix / "share" / "cosense" / "models" for prefix in prefixes]
-    return [folder for folder in folders if folder.is_dir()]
 
 
 def find_model(name_or_folder: str | Path, config: str = CONFIG) -> Path:
@@ -44,10 +34,10 @@ def find_model(name_or_folder: str | Path, config: str = CONFIG) -> Path:
         CosenseError: no such model; names the nearest.
     """
     given = Path(name_or_folder)
-    for folder in (given, *(folder / given for folder in model_folders())):
+    for folder in (given, *(folder / given for folder in shipped_folders("models"))):
         if (folder / config).is_file():
             return folder
-    known = {path.parent.name for folder in model_folders() for path in folder.glob(f"*/{config}")}
+    known = {path.parent.name for folder in shipped_folders("models") for path in folder.glob(f"*/{config}")}
     raise CosenseError(f"no model '{name_or_folder}': {nearest(given.name, known)}")
 
 

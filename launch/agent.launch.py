@@ -9,10 +9,9 @@ The vehicle that fuses what it receives runs fusion.launch.py instead.
 from __future__ import annotations
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import OpaqueFunction
 
 from cosense.cooperation.kinds import LIVE_FUSIONS
-from cosense.nodes.launching import SWITCH, Arguments, agent_process, argument, node, share
+from cosense.nodes.launching import SWITCH, Arguments, agent_process, argument, described, node, share
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -26,7 +25,8 @@ def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and what they start."""
     params_file = str(share() / "launch" / "params" / "agent.yaml")
     as_in_file = "else as in params_file"
-    return LaunchDescription(
+    return described(
+        __file__,
         [
             argument("agent_id", "name under which it sends"),
             argument("kind", f"what carries the sensor; {as_in_file}", "", ("", "vehicle", "infrastructure")),
@@ -41,6 +41,6 @@ def generate_launch_description() -> LaunchDescription:
             ),
             argument("params_file", "YAML file of all parameters, or none", params_file),
             argument("use_sim_time", "take the time from /clock", "false", SWITCH),
-            OpaqueFunction(function=start),
-        ]
+        ],
+        start,
     )

@@ -7,7 +7,6 @@ ros2 launch cosense fusion.launch.py ego_id:=car_1 with_agent:=false
 from __future__ import annotations
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import OpaqueFunction
 
 from cosense.cooperation.kinds import LIVE_FUSIONS
 from cosense.errors import CosenseError
@@ -16,6 +15,7 @@ from cosense.nodes.launching import (
     Arguments,
     agent_process,
     argument,
+    described,
     ego_process,
     fusion_process,
     node,
@@ -43,7 +43,8 @@ def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and what they start."""
     params = share() / "launch" / "params"
     as_in_file = "else as in the file of parameters"
-    return LaunchDescription(
+    return described(
+        __file__,
         [
             argument("ego_id", "name of this vehicle"),
             argument(
@@ -68,6 +69,6 @@ def generate_launch_description() -> LaunchDescription:
             ),
             argument("agent_params_file", "that of its agent, or none", str(params / "agent.yaml")),
             argument("use_sim_time", "take the time from /clock", "false", SWITCH),
-            OpaqueFunction(function=start),
-        ]
+        ],
+        start,
     )

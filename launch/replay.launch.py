@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import OpaqueFunction
 
 from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS
-from cosense.nodes.launching import SWITCH, Arguments, argument, replayed, run
+from cosense.nodes.launching import SWITCH, Arguments, argument, described, replayed, run
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -22,15 +21,17 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and what they start."""
-    return LaunchDescription(
+    return described(
+        __file__,
         [
             argument("bag", "bag or data set to play"),
             argument("points", "LiDAR topics as AGENT=TOPIC,AGENT=TOPIC; else found by type", ""),
-            argument("pose", "topics of poses as AGENT=TOPIC, or AGENT=tf; else found by type", ""),
+            argument("pose", "topics of poses as AGENT=TOPIC or TOPIC@FRAME, or AGENT=tf; else found", ""),
             argument("ego", "agent whose view counts; else by the rules of datasets/ros2_bag.md", ""),
-            argument("world", "frame of the poses from transforms; else map, world or odom", ""),
+            argument("world", "frame in which all are placed; else that of the poses", ""),
             argument("ground_truth", "topic of the labels; else found by name", ""),
-            argument("tolerance_ms", "how far apart in time what belongs together may be", "50.0"),
+            argument("tolerance_ms", "how far apart in time clouds that belong together may be", "50.0"),
+            argument("pose_gap_ms", "how far apart in time the poses around a cloud may be", "1100.0"),
             argument("rate", "how many times faster than it was recorded", "1.0"),
             argument(
                 "mode", "rate, or drain: next frame when the one before is fused", "rate", ("rate", "drain")
@@ -45,6 +46,6 @@ def generate_launch_description() -> LaunchDescription:
             argument("record", "write run.mcap", "false", SWITCH),
             argument("out", "folder for detections.jsonl, run.mcap and the layouts", "results/replay"),
             argument("rviz", "also start RViz", "false", SWITCH),
-            OpaqueFunction(function=start),
-        ]
+        ],
+        start,
     )

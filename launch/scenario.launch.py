@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import OpaqueFunction
 
-from cosense.nodes.launching import SWITCH, Arguments, argument, changed, run
+from cosense.nodes.launching import SWITCH, Arguments, argument, changed, described, run
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -22,7 +21,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and what they start."""
-    return LaunchDescription(
+    return described(
+        __file__,
         [
             argument("scenario", "YAML file that says who takes part, or the name of one that ships"),
             argument("data", "data set to play instead of the scenario's own source", ""),
@@ -36,6 +36,6 @@ def generate_launch_description() -> LaunchDescription:
             argument("record", "write run.mcap; else as the scenario says", "", ("", *SWITCH)),
             argument("out", "folder for detections.jsonl, run.mcap and the layouts", "results/run"),
             argument("rviz", "also start RViz", "false", SWITCH),
-            OpaqueFunction(function=start),
-        ]
+        ],
+        start,
     )

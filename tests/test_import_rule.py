@@ -42,11 +42,11 @@ MAY_IMPORT = {
     "nodes": {*STUDY, "runs", "viewer"},
     "cli": {*STUDY, "training", "runs", "viewer"},
 }
-FOR_ALL = {"", "config", "errors", "json_lines", "model_folders", "plugins", "topics"}
+FOR_ALL = {"", "config", "errors", "json_lines", "model_folders", "plugins", "progress", "shipped", "topics"}
 # Import names of the dependencies that setup.py always installs.
 ALWAYS_THERE = {
     *("cosense", "numpy", "torch", "scipy", "cv2", "yaml", "safetensors", "matplotlib", "PIL"),
-    *("rich", "typer", "rosbags", "mcap"),
+    *("rich", "typer", "rosbags", "mcap", "zstandard"),
     *sys.stdlib_module_names,
 }
 # Parts of a dependency that it installs only on request.
@@ -133,6 +133,8 @@ def test_every_room_has_its_rule():
         "json_lines",
         "model_folders",
         "plugins",
+        "progress",
+        "shipped",
         "topics",
     }
 

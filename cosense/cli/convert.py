@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cosense.cli.options import Labels, takes_bag_options
+from cosense.cli.ctrl_c import stoppable
+from cosense.cli.options import Labels, Limit, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -34,9 +36,7 @@ def command(
     raw_images: Annotated[
         bool, typer.Option("--raw-images", help="Also write images, uncompressed.")
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Write only the first frames.", show_default="all")
-    ] = None,
+    limit: Limit = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a bag that exists already.")] = False,
     bag_options: BagOptions,
@@ -62,27 +62,39 @@ def command(
         cameras=cameras or raw_images,
         bag=bag_options,
     )
-    count = write_bag(
-        _frames(source, limit, skip_broken, console),
-        out,
-        label_set=source.label_set,
-        raw_images=raw_images,
-        force=force,
+    images: Counter[str] = Counter()
+    kept = (
+        f"A bag gets its name only once it is complete, so there is no {out}: start again, or use --frames."
     )
+    with stoppable(console, lambda: kept):
+        count = write_bag(
+            _frames(source, limit, skip_broken, images, console),
+            out,
+            label_set=source.label_set,
+            raw_images=raw_images,
+            force=force,
+        )
     console.print(f"{counted(count, 'frame')} in {out}", soft_wrap=True, markup=False, highlight=False)
+    lacking = [agent for agent, number in images.items() if not number]
+    if (cameras or raw_images) and lacking:
+        whose = "" if len(lacking) == len(images) else f" of {', '.join(lacking)}"
+        console.print(f"note: {dataset} has no images{whose}: written without", soft_wrap=True, markup=False)
 
 
 def _frames(
-    dataset: Dataset, limit: int | None, skip_broken: bool, console: Console
+    dataset: Dataset, limit: int | None, skip_broken: bool, images: Counter[str], console: Console
 ) -> Iterator[CooperativeFrame]:
-    """Yield the frames and show the progress."""
+    """Yield the frames, show the progress and count the images of each agent into `images`."""
     from rich.progress import track
 
     total = len(dataset) if limit is None else min(limit, len(dataset))
     for index in track(range(total), "writing", console=console, disable=not console.is_terminal):
         try:
-            yield dataset[index]
+            frame = dataset[index]
         except CosenseError as error:
             if not skip_broken:
                 raise
             console.print(f"left out: {error}", soft_wrap=True, markup=False, style="yellow")
+            continue
+        images.update({agent_id: len(agent.cameras) for agent_id, agent in frame.agents.items()})
+        yield frame

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
 from cosense.errors import counted
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def command(
     from cosense.cooperation.kinds import fusion_for
     from cosense.data import open_dataset
     from cosense.evaluation.run_files import read_fused_frames
-    from cosense.evaluation.tables import comparison_table
+    from cosense.evaluation.tables import comparison_view, print_whole
     from cosense.runs.frame_source import FrameSource
-    from cosense.runs.live_run import run_scenario
+    from cosense.runs.live_run import run_scenario, what_is_fused
     from cosense.runs.scenario import Scenario
 
     console = Console()
@@ -66,13 +67,15 @@ def command(
         frames=frames,
         record=True,
     )
-    if run_scenario(scenario, out, console):
+    with stoppable(console, lambda: what_is_fused(out)):
+        failures = run_scenario(scenario, out, console)
+    if failures:
         raise typer.Exit(1)
     entries = read_fused_frames(out / "detections.jsonl")
     alternatives: tuple[FusionKind, ...] = ("none",) if fusion == "late" else ("none", "late")
     console.rule(f"{', '.join(alternatives)} offline, {fusion} as the live run above gave it")
     metrics = _evaluate(dataset, entries, scenario, alternatives, out, console)
-    console.print(comparison_table(list(metrics.values())))
+    print_whole(console, comparison_view(list(metrics.values())))
     _draw(dataset, entries, metrics, frames, out)
     for name in ("bev.png", "report.html", "metrics.json", "run.mcap"):
         console.print(f"{out / name}", soft_wrap=True, markup=False)
@@ -101,20 +104,19 @@ def _evaluate(
     console: Console,
 ) -> dict[str, dict[str, Any]]:
     """Return the offline metrics of the alternatives and, last, those of the live run; write the latter."""
-    from rich.progress import Progress
-
     from cosense.cli.evaluate import default_protocol
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.run_files import METRICS, write_json
     from cosense.evaluation.runs.live_metrics import evaluate_live
     from cosense.evaluation.runs.runner import evaluate
     from cosense.methods.model import load_model
+    from cosense.progress import ProgressDisplay
 
     assert scenario.fusion is not None
     assert scenario.frames is not None
     frames = scenario.frames
     model = load_model(scenario.model)
-    protocol = load_protocol(default_protocol(dataset))
+    protocol = load_protocol(default_protocol(dataset.label_set))
     invocation = shlex.join(["cosense", *sys.argv[1:]])
     live = evaluate_live(
         dataset,
@@ -126,7 +128,7 @@ def _evaluate(
         fusion=scenario.fusion,
         budget_bytes=scenario.budget_bytes,
     )
-    with Progress(console=console) as progress:
+    with ProgressDisplay(console) as progress:
 
         def offline(fusion: FusionKind) -> dict[str, Any]:
             task = progress.add_task(fusion, total=frames)
@@ -156,11 +158,13 @@ def _draw(
     out: Path,
 ) -> None:
     """Draw the frame that gains most from cooperation, and the report of all frames."""
+    from cosense.cli.evaluate import default_protocol
+    from cosense.cooperation.outcome import FusionResult
+    from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.run_files import FRAMES, frame_result
     from cosense.evaluation.runs.live_metrics import entries_by_frame
     from cosense.json_lines import read_lines
     from cosense.sensing.detections import Detections
-    from cosense.viewer.annotations import outcome_of
     from cosense.viewer.bev import MIN_SCORE, draw_comparison
     from cosense.viewer.html_report import write_report
     from cosense.viewer.pack import ReportFrame
@@ -169,21 +173,24 @@ def _draw(
         result.frame_id: result.detections
         for result in map(frame_result, read_lines(out / "offline" / "none" / FRAMES))
     }
+    protocol = load_protocol(default_protocol(dataset.label_set))
     pages, gains = [], []
     played = [dataset[index] for index in range(frames)]
     fused = entries_by_frame([frame.ego.stamp_ns for frame in played], entries)
     for frame, entry in zip(played, fused, strict=True):
-        together = entry.result.detections if entry else Detections.empty()
-        pages.append(ReportFrame(frame, together, entry.result.peers if entry else ()))
+        result = entry.result if entry else FusionResult(Detections.empty(), [])
+        page = ReportFrame(frame, result, alone[frame.frame_id])
+        pages.append(page)
         found = [
-            outcome_of(detections[detections.scores >= MIN_SCORE], frame.ground_truth).truth_found.sum()
-            for detections in (alone[frame.frame_id], together)
+            page.verdict(detections[detections.scores >= MIN_SCORE], protocol).is_found.sum()
+            for detections in (alone[frame.frame_id], result.detections)
         ]
         gains.append(found[1] - found[0])
     best = pages[gains.index(max(gains))]
     live = list(metrics.values())[-1]
     notes = [f"AP@0.5 {100 * (run['ap']['0.5'] or 0):.1f}" for run in (metrics["none"], live)]
     notes[1] += f"   ·   {(live['bytes_per_frame']['mean'] or 0) / 1000:.2f} kB a frame"
-    panels = {"Ego alone": alone[best.frame.frame_id], "Together": best.detections}
-    draw_comparison(best.frame, panels, out / "bev.png", notes=notes)
-    write_report(out / "report.html", pages, live)
+    assert best.result is not None
+    panels = {"Ego alone": alone[best.frame.frame_id], "Together": best.result.detections}
+    draw_comparison(best.frame, panels, out / "bev.png", protocol, notes=notes)
+    write_report(out / "report.html", pages, live, protocol)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cosense.cli.options import Budget, Fusion, Labels, Limit, Split, takes_bag_options
+from cosense.cli.ctrl_c import stoppable
+from cosense.cli.options import Budget, Fusion, Labels, Limit, ProtocolName, Split, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
 
     from cosense.cooperation.kinds import FusionKind
     from cosense.data.bag import BagOptions
-    from cosense.data.dataset import Dataset
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
     from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
-# The status that a shell reports for a program that Ctrl-C has stopped.
-_INTERRUPTED = 130
 
 
 @takes_bag_options
@@ -36,14 +34,7 @@ def command(
     *,
     data: Annotated[Path, typer.Option(help="Root of the data set, or a bag.", show_default=False)],
     model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "cosense-lite",
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            help="dair_v2x_official, opencood, opencood_unsorted, simulated, or your own file.yaml. "
-            "Without it: simulated for simulated data, else opencood.",
-            show_default=False,
-        ),
-    ] = None,
+    protocol: ProtocolName = None,
     fusion: Fusion = None,
     budget: Budget = None,
     selection: Annotated[
@@ -111,13 +102,13 @@ def command(
     from cosense.evaluation.run_files import FRAMES, METRICS
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import evaluate
-    from cosense.evaluation.tables import result_view
+    from cosense.evaluation.tables import print_whole, result_view
     from cosense.methods.model import load_model
 
     console = Console()
 
     dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag_options)
-    counting = load_protocol(protocol or default_protocol(dataset))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     noise = parse_pose_noise(pose_noise)
     if unannounced and noise == PoseNoise():
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
@@ -129,37 +120,34 @@ def command(
     parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
     parts += trust or []
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
-    try:
-        with _progress(console) as report:
-            metrics = evaluate(
-                dataset,
-                loaded,
-                counting,
-                fusion=cast("FusionKind", kind),
-                out=folder,
-                budget_bytes=budget,
-                limit=limit,
-                command=shlex.join(["cosense", *sys.argv[1:]]),
-                progress=report,
-                pose_noise=noise,
-                seed=seed,
-                selection=cast("Selection | None", selection),
-                registration=registration,
-                trust=trust or (),
-                skip_broken=skip_broken,
-                restart=restart,
-            )
-    except KeyboardInterrupt:
-        again = "the same command without --restart" if restart else "the same command"
-        console.print(f"Stopped. The frames done are in {folder}: {again} goes on from there.", markup=False)
-        raise typer.Exit(_INTERRUPTED) from None
-    console.print(result_view(metrics))
+    again = "the same command without --restart" if restart else "the same command"
+    kept = f"The frames done are in {folder}: {again} goes on from there."
+    with stoppable(console, lambda: kept), _progress(console) as report:
+        metrics = evaluate(
+            dataset,
+            loaded,
+            counting,
+            fusion=cast("FusionKind", kind),
+            out=folder,
+            budget_bytes=budget,
+            limit=limit,
+            command=shlex.join(["cosense", *sys.argv[1:]]),
+            progress=report,
+            pose_noise=noise,
+            seed=seed,
+            selection=cast("Selection | None", selection),
+            registration=registration,
+            trust=trust or (),
+            skip_broken=skip_broken,
+            restart=restart,
+        )
+    print_whole(console, result_view(metrics, counting))
     console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
 
 
-def default_protocol(dataset: Dataset) -> str:
-    """Return the protocol that a data set is counted under when none is named."""
-    return "simulated" if dataset.label_set == "simulated" else "opencood"
+def default_protocol(label_set: str) -> str:
+    """Return the protocol that labels of a data set are counted under when none is named."""
+    return "simulated" if label_set == "simulated" else "opencood_participants"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:
@@ -197,10 +185,9 @@ def check_device(device: str) -> None:
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[RunState], None]]:
     """Show a bar with the AP so far; yields the function to call after each frame."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from cosense.progress import ProgressDisplay
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with ProgressDisplay(console) as bar:
         task = bar.add_task("", total=None)
         last_s = 0.0
 

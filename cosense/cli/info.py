@@ -25,7 +25,7 @@ def command(
     *,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Look for every file of every frame; exit status 1 if one is missing."),
+        typer.Option("--verify", help="Read every file; exit status 1 if one is missing or broken."),
     ] = False,
     split: Split = None,
     labels: Labels = None,
@@ -81,7 +81,7 @@ def _content(
         "first_frame": first,
         "notes": info.notes,
         "verified": verified,
-        "problems": info.problems + broken,
+        "problems": list(dict.fromkeys(info.problems + broken)),
         "missing": {item.folder: list(item.names) for item in info.missing},
     }
 
@@ -120,7 +120,7 @@ def _print(content: dict[str, Any]) -> None:
     if len(problems) > _LINES_SHOWN:
         console.print(f"{counted(len(problems) - _LINES_SHOWN, 'more problem')}; all of them with --json")
     if content["verified"] and not problems:
-        console.print("verified: every file is there", style="green")
+        console.print("verified: every file is there and can be read", style="green")
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The `cosense` program: each module of this folder that defines `command` is a verb, named like the module.
 
-`command` is a function with typer annotations; its docstring is the help. It imports what is heavy inside the
+`command` is a function with typer annotations; its docstring is the help. A class `Command` beside it, where
+there is one, reads the words of its command line. It imports what is heavy inside the
 function, so that `cosense --help` answers at once. Verbs may also lie outside of the package (plugins.py).
 """
 
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from itertools import pairwise
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,7 +19,11 @@ from rich.markup import escape
 import cosense
 import cosense.cli
 from cosense import plugins
+from cosense.cli.ctrl_c import INTERRUPTED
 from cosense.errors import CosenseError
+
+# Words on the command line that are no option, or a value that an option does not take.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="cosense",
@@ -66,7 +72,7 @@ def _add_verbs() -> None:
             app.command(name, help=f"Cannot be used: {escape(str(error))}")(_refusal(str(error)))
             continue
         if hasattr(module, "command"):
-            app.command(name)(module.command)
+            app.command(name, cls=getattr(module, "Command", None))(module.command)
 
 
 def _refusal(message: str) -> Callable[[], None]:
@@ -82,15 +88,38 @@ _add_verbs()
 
 
 def main() -> None:
-    """Run the program; bad input and errors of the file system end with one line on stderr and status 2."""
+    """Run the program.
+
+    Bad options, bad input and errors of the file system end with one line on stderr and status 2, Ctrl-C with
+    status 130.
+    """
     try:
-        app()
+        status = app(args=sys.argv[1:] or ["--help"], prog_name="cosense", standalone_mode=False)
+    except _UsageError as error:
+        _refuse(_usage(error))
     except CosenseError as error:
         _refuse(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        Console(stderr=True).print("Stopped.")
+        sys.exit(INTERRUPTED)
     except OSError as error:
         if not error.strerror:
             raise
         _refuse(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    # A number where a verb has ended with a status of its own.
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with the words on the command line, as one line with the verb to ask for help."""
+    message = " ".join(error.format_message().split())
+    options = getattr(getattr(error, "param", None), "opts", ())
+    for word, following in pairwise([*sys.argv, ""]):
+        name, equals, value = word.partition("=")
+        if name in options:
+            message = message.replace(f"'{name}'", f"'{name} {value if equals else following}'", 1)
+    verb = error.ctx.command_path if error.ctx else "cosense"
+    return f"{message} (see `{verb} --help`)"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,11 @@ Split = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="Label set to use.", show_default="the one that is in place")
 ]
-Limit = Annotated[int | None, typer.Option(help="Use only the first frames.", show_default="all")]
+# All verbs say --frames; --limit is the earlier word of those that had another one.
+Limit = Annotated[
+    int | None,
+    typer.Option("--frames", "--limit", min=1, help="Use only the first frames.", show_default="all"),
+]
 Fusion = Annotated[
     str | None,
     typer.Option(
@@ -29,7 +33,17 @@ Fusion = Annotated[
     ),
 ]
 Budget = Annotated[
-    int | None, typer.Option(help="Largest size of a message in bytes.", show_default="no limit")
+    int | None, typer.Option(min=1, help="Largest size of a message in bytes.", show_default="no limit")
+]
+
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your own "
+        "file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
+        show_default=False,
+    ),
 ]
 
 _PANEL = "Topics of a bag, where they are not found automatically"
@@ -50,21 +64,30 @@ def read_bag_options(
     pose: Annotated[
         list[str] | None,
         _option(
-            "Pose or odometry topic of an agent, or AGENT=tf for the transforms. May be repeated.",
+            "Pose or odometry topic of an agent, AGENT=TOPIC@FRAME to say whose pose it is, or AGENT=tf for "
+            "the transforms. May be repeated.",
             metavar="AGENT=TOPIC",
         ),
     ] = None,
     ego: Annotated[str | None, _option("Agent whose view is evaluated.")] = None,
-    world: Annotated[str | None, _option("World frame of poses that come from transforms.")] = None,
+    world: Annotated[str | None, _option("Frame in which all agents are placed.")] = None,
     ground_truth: Annotated[str | None, _option("Topic of the labels.", metavar="TOPIC")] = None,
     tolerance_ms: Annotated[
         float,
         typer.Option(
             min=0.0,
-            help="Largest time in milliseconds between clouds, poses, images and labels of one frame.",
+            help="Largest time in milliseconds between clouds of two agents, images and labels of a frame.",
             rich_help_panel=_PANEL,
         ),
     ] = 50.0,
+    pose_gap_ms: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Largest time in milliseconds between two poses for the way between them to be known.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = 1100.0,
 ) -> BagOptions:
     """Return the options of a bag from those of the command line.
 
@@ -80,6 +103,7 @@ def read_bag_options(
         world=world,
         ground_truth=ground_truth,
         tolerance_ms=tolerance_ms,
+        pose_gap_ms=pose_gap_ms,
     )
 
 

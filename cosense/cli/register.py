@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cosense.scene_graph.register.result import Prior, RegistrationResult
     from cosense.sensing.frame import AgentFrame
 
-CLOUDS = (".pcd", ".bin")
 PICTURE = ".png"
 NO_MODEL = "none"
 
@@ -178,16 +177,14 @@ def _cloud(path: Path, words: list[str], name: str) -> AgentFrame:
     import numpy as np
 
     from cosense.scene_graph.graph_file import SUFFIX
+    from cosense.sensing.cloud_files import SUFFIXES, read_cloud
     from cosense.sensing.frame import AgentFrame
-    from cosense.sensing.kitti import read_kitti_bin
-    from cosense.sensing.pcd import read_pcd
 
-    if path.suffix not in CLOUDS:
-        kinds = f"neither a cloud ({' or '.join(CLOUDS)}) nor a scene graph ({SUFFIX})"
+    if path.suffix.lower() not in SUFFIXES:
+        kinds = f"neither a cloud ({' or '.join(SUFFIXES)}) nor a scene graph ({SUFFIX})"
         raise CosenseError(f"{path}: {kinds} nor a data set or bag")
     _no_words(path, words)
-    read = read_pcd if path.suffix == ".pcd" else read_kitti_bin
-    return AgentFrame(name, "vehicle", 0, np.eye(4), read(path).points)
+    return AgentFrame(name, "vehicle", 0, np.eye(4), read_cloud(path).points)
 
 
 def _no_words(path: Path, words: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
 from cosense.cli.options import Budget, takes_bag_options
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def command(
     from rich.console import Console
 
     from cosense.config import from_mapping, to_mapping
-    from cosense.runs.live_run import run_scenario
+    from cosense.runs.live_run import run_scenario, what_is_fused
     from cosense.runs.scenario import Scenario
 
     scenario = from_mapping(
@@ -83,5 +84,8 @@ def command(
         },
         "cosense replay",
     )
-    if run_scenario(scenario, out, Console()):
+    console = Console()
+    with stoppable(console, lambda: what_is_fused(out)):
+        failures = run_scenario(scenario, out, console)
+    if failures:
         raise typer.Exit(1)

@@ -8,10 +8,17 @@ from typing import Annotated
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
+from cosense.errors import CosenseError
+
 
 def command(
     scenario: Annotated[
-        Path, typer.Argument(help="YAML file that describes who takes part.", show_default=False)
+        str,
+        typer.Argument(
+            help="YAML file that describes who takes part, or the name of one that ships, as v2i.",
+            show_default=False,
+        ),
     ],
     data: Annotated[
         Path | None,
@@ -39,6 +46,8 @@ def command(
     rate: Annotated[
         float | None,
         typer.Option(
+            min=0.001,
+            max=1000.0,
             help="Play at the pace of the recording, times this factor; 1 is real time.",
             show_default="as in the scenario",
         ),
@@ -53,11 +62,14 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.runs.live_run import run_scenario
-    from cosense.runs.scenario import load_scenario, with_player
+    from cosense.runs.live_run import run_scenario, what_is_fused
+    from cosense.runs.scenario import find_scenario, load_scenario, with_player
 
-    wanted = load_scenario(scenario)
+    file = find_scenario(scenario)
+    wanted = load_scenario(file)
     if data is not None:
+        if not data.exists():
+            raise CosenseError(f"--data {data}: no such file or folder")
         wanted = dataclasses.replace(
             wanted, source=dataclasses.replace(wanted.source, data=data), agents=(), ego=None
         )
@@ -67,5 +79,8 @@ def command(
         wanted = dataclasses.replace(wanted, frames=frames)
     if rate is not None:
         wanted = with_player(wanted, rate=rate)
-    if run_scenario(wanted, out, Console(), only or ()):
+    console = Console()
+    with stoppable(console, lambda: what_is_fused(out)):
+        failures = run_scenario(wanted, out, console, only or (), where=str(file))
+    if failures:
         raise typer.Exit(1)

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
 from cosense.errors import CosenseError, counted, nearest
 
 if TYPE_CHECKING:
     from cosense.simulation import SimulatedFrame
-
-# Exit status that shells use for a program stopped by Ctrl-C.
-_INTERRUPTED = 130
 
 
 class Layout(str, Enum):
@@ -89,11 +87,8 @@ def command(
     )
     source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
-    try:
+    with stoppable(console, lambda: _left_behind(out)):
         count = write(made, out, source=source, **({} if split is None else {"split": split}))
-    except KeyboardInterrupt:
-        console.print(_left_behind(out), soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED) from None
     console.print(f"{out}: {counted(count, 'frame')} in {counted(len(plan), 'sequence')}", soft_wrap=True)
 
 
@@ -164,8 +159,11 @@ def _left_behind(out: Path) -> str:
     try:
         frames = len(open_dataset(out))
     except CosenseError:
-        return f"Stopped before a frame was finished: {out} holds no data set, remove it or name another."
-    return f"Stopped: {out} is a complete data set of the frames so far, {frames}."
+        return f"No frame was finished: {out} holds no data set, remove it or name another."
+    return (
+        f"{out} is a complete data set of the frames so far, {frames}; the same command with another --out "
+        "makes all of them."
+    )
 
 
 def _simulate_all(

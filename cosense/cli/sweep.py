@@ -10,19 +10,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
+from cosense.cli.ctrl_c import stoppable
 from cosense.cli.options import Labels, Limit, Split
 from cosense.errors import CosenseError, nearest
+from cosense.errors import counted as number_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.kinds import FusionKind
-    from cosense.evaluation.sweep.lockstep import Point
+    from cosense.evaluation.sweep.lockstep import Point, PointResult
     from cosense.methods.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
-_WIDEST = 1000
+_PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
+
+
+class Command(TyperCommand):
+    """A verb whose options that may be repeated take several words as well: --model A B."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write each further word as an option of its own, but the name of the curve."""
+        from cosense.evaluation.sweep.curves import CURVES
+
+        several = [parameter for parameter in self.params if getattr(parameter, "multiple", False)]
+        repeated = {name for parameter in several for name in parameter.opts}
+        words: list[str] = []
+        option, has_value = "", False
+        for word in args:
+            if word.startswith("--"):
+                name, equals, _ = word.partition("=")
+                option, has_value = name if name in repeated else "", bool(equals)
+            elif option and has_value and word not in CURVES:
+                words.append(option)
+            elif option:
+                has_value = True
+            words.append(word)
+        return super().parse_args(ctx, words)
 
 
 def command(
@@ -33,7 +59,6 @@ def command(
         ),
     ],
     data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
-    more_models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(help="Name below models/, or a folder; several as A B.", show_default=_DEFAULT_MODEL),
@@ -41,28 +66,27 @@ def command(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for sweep.csv, sweep.json and sweep.png; without it one below results/.",
+            help="Folder for sweep.csv, sweep.json, sweep.png and sweep.npz; without it one below results/.",
             show_default=False,
         ),
     ] = None,
     values: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Other values for the curve, as 0,0.3; for grid noise/delay/loss, as 0,0.2/0,100/0,0.5.",
+            help="Other values for the curve, as 0,0.3 or 0 0.3; for grid noise/delay/loss, as "
+            "0,0.2/0,100/0,0.5.",
             show_default=False,
         ),
     ] = None,
     fusion: Annotated[
         list[str] | None,
-        typer.Option(
-            help="late, early, intermediate, hybrid; may be given several times.", show_default=False
-        ),
+        typer.Option(help="late, early, intermediate, hybrid; several as A B.", show_default=False),
     ] = None,
     selection: Annotated[
         list[str] | None,
         typer.Option(
-            help="ranked, supply_demand, confidence, random; may be given several times. Without it the rule "
-            "of the model's method.",
+            help="ranked, supply_demand, confidence, random; several as A B. Without it the rule of the "
+            "model's method.",
             show_default=False,
         ),
     ] = None,
@@ -88,12 +112,14 @@ def command(
     labels: Labels = None,
     limit: Limit = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of pose noise, radio and bootstrap.")] = 0,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away the points in --out.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Measure how average precision depends on one thing, on the same frames for every value of it.
 
     Bytes are those of the messages sent, with late boxes and requests. All settings go over the frames
-    together, so that each cloud is encoded once.
+    together, so that each cloud is encoded once. What is done of each point is kept in sweep.npz: the same
+    command goes on where it was stopped, and one with further values computes these alone.
 
     The curves and their values:
 
@@ -117,9 +143,24 @@ def command(
     from cosense.data import open_dataset
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.runner import check_first_budgets
-    from cosense.evaluation.sweep.curves import DEFAULT_BUDGET_BYTES, check_curve, points_of, read_values
+    from cosense.evaluation.sweep.curves import (
+        DEFAULT_BUDGET_BYTES,
+        applied,
+        check_curve,
+        points_of,
+        read_values,
+    )
+    from cosense.evaluation.sweep.kept import KEPT, read_kept, write_kept
     from cosense.evaluation.sweep.lockstep import survey, sweep
-    from cosense.evaluation.sweep.results import CSV, JSON, PNG, make_folder, sweep_content, write_sweep
+    from cosense.evaluation.sweep.results import (
+        CSV,
+        JSON,
+        PNG,
+        make_folder,
+        run_description,
+        sweep_content,
+        write_sweep,
+    )
     from cosense.methods.model import load_model
     from cosense.methods.selection import SELECTIONS
     from cosense.scene_graph.registrations import registration_names
@@ -133,16 +174,13 @@ def command(
         raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
     fusions = _known("--fusion", fusion, FUSION_KINDS)
     selections = _known("--selection", selection, SELECTIONS)
-    known = registration_names()
-    # Words that follow without an option of their own may be models or registrations.
-    more_registrations = [name for name in more_models or [] if registration and name in known]
-    more_models = [name for name in more_models or [] if name not in more_registrations]
-    registrations = _known("--registration", [*(registration or []), *more_registrations], known)
+    registrations = _known("--registration", registration, registration_names())
+    text = None if values is None else " ".join(values)
     dataset = open_dataset(data, split=split, labels=labels)
-    counting = load_protocol(protocol or default_protocol(dataset))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     check_device(device)
     models = {}
-    for name in model_names(model, more_models):
+    for name in model_names(model):
         loaded = load_model(name, device)
         if loaded.name in models:
             raise CosenseError(f"--model: two models are named '{loaded.name}', rename the folder of one")
@@ -152,7 +190,7 @@ def command(
         return points_of(
             kind,
             models,
-            read_values(kind, values, num_agents),
+            read_values(kind, text, num_agents),
             fusions=cast("list[FusionKind]", fusions),
             selections=cast("list[Selection]", selections),
             registrations=registrations,
@@ -168,10 +206,35 @@ def command(
     kinds = {(sent_kind(point.fusion, models[point.model]), point.budget_bytes) for point in points}
     check_first_budgets(dataset, kinds)
     folder = out or Path("results") / f"sweep-{kind}-{dataset.path.resolve().name}"
+    run = run_description(dataset, models, counting, counted, seed)
+    run, kept = (run, {}) if restart else read_kept(folder / KEPT, run)
     make_folder(folder)
-    console.print(f"{len(points)} settings, {sum(counted)} of {len(counted)} frames count", markup=False)
-    with _progress(console, len(counted)) as report:
-        results = sweep(dataset, models, points, counting, counted, seed=seed, progress=report)
+
+    def keep(results: Sequence[PointResult]) -> None:
+        write_kept(folder / KEPT, run, {**kept, **{result.point: result for result in results}}.values())
+
+    done = sum(point in kept and len(kept[point].frames) == len(counted) for point in points)
+    there = f", {done} of them are in {folder / KEPT} already" if done else ""
+    console.print(
+        f"{number_of(len(points), 'setting')}{there}, {sum(counted)} of {len(counted)} frames count",
+        **_PLAIN,
+    )
+    notes = applied(points, seen)
+    for note in notes:
+        console.print(f"note: {note}", **_PLAIN)
+    said = f"What is done of each point is in {folder / KEPT}: the same command goes on from there."
+    with stoppable(console, lambda: said), _progress(console, len(counted)) as report:
+        results = sweep(
+            dataset,
+            models,
+            points,
+            counting,
+            counted,
+            seed=seed,
+            progress=report,
+            earlier=kept,
+            keep=keep,
+        )
     content = sweep_content(
         results,
         dataset,
@@ -181,6 +244,8 @@ def command(
         seed=seed,
         command=shlex.join(["cosense", *sys.argv[1:]]),
     )
+    if notes:
+        content["notes"] = notes
     write_sweep(content, folder)
     draw_sweep(content, folder / PNG)
     _print(console, content)
@@ -189,26 +254,16 @@ def command(
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
     """Print all points, and for a grid those that are worse than the ego alone."""
-    from cosense.evaluation.tables import sweep_table, verdict
+    from cosense.evaluation.tables import print_whole, sweep_view, verdict
 
-    table = sweep_table(content)
-    if not console.is_terminal:
-        # A file or a pipe takes the table as wide as it is.
-        usual, console.width = console.width, _WIDEST
-        console.width = max(usual, console.measure(table).maximum)
-    console.print(table)
+    print_whole(console, sweep_view(content))
     if content["curve"] == "grid":
         console.print(verdict(content["points"]), markup=False)
 
 
-def model_names(named: Sequence[str] | None, more: Sequence[str] | None) -> list[str]:
-    """Return the models, each given with an option of its own, after one option, or with commas.
-
-    Args:
-        named: values of the option.
-        more: words that followed without an option.
-    """
-    parts = [*(named or []), *(more or [])] or [_DEFAULT_MODEL]
+def model_names(named: Sequence[str] | None) -> list[str]:
+    """Return the models, each given with an option of its own, after one option, or with commas."""
+    parts = named or [_DEFAULT_MODEL]
     return list(dict.fromkeys(name for part in parts for name in part.split(",")))
 
 
@@ -228,8 +283,8 @@ def _known(option: str, given: Sequence[str] | None, known: Sequence[str]) -> li
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar; yields the function to call with the number of frames done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from cosense.progress import ProgressDisplay
 
-    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
+    with ProgressDisplay(console) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)

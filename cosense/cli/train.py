@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cosense.cli.ctrl_c import stoppable
 from cosense.errors import CosenseError
+
+if TYPE_CHECKING:
+    from cosense.training.run_config import RunConfig
 
 
 def command(
@@ -34,7 +38,10 @@ def command(
     ] = False,
     minutes: Annotated[
         float | None,
-        typer.Option(help="Train this long instead of the epochs, steps or minutes that the file says."),
+        typer.Option(
+            help="End after this long, preparing scenes included, instead of after the epochs, steps or "
+            "minutes that the file says."
+        ),
     ] = None,
 ) -> None:
     """Train a detector, what agents share on top of one (a method), or a node encoder of scene graphs.
@@ -63,8 +70,18 @@ def command(
     task, run = read_run(config)
     if minutes is not None:
         run = dataclasses.replace(run, minutes=minutes, epochs=None, steps=None)
-    figures = train(task, run, folder, resume=resume, command=shlex.join(["cosense", *sys.argv[1:]]))
     console = Console()
+    with stoppable(console, lambda: _kept(folder, run)):
+        figures = train(task, run, folder, resume=resume, command=shlex.join(["cosense", *sys.argv[1:]]))
     for name, value in figures.items():
         console.print(f"{name}: {value:.3f}")
     console.print(f"weights, card and logs are in {folder}")
+
+
+def _kept(folder: Path, run: RunConfig) -> str:
+    """Return what a run that was stopped has left behind, and how to go on."""
+    from cosense.training.loop import CHECKPOINT
+
+    if (folder / CHECKPOINT).is_file():
+        return f"The checkpoint is in {folder}: the same command with --resume goes on from there."
+    return f"Nothing was learned yet; the samples so far are in {run.cache}: the same command goes on."

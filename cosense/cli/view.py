@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from functools import partial
+import shlex
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from cosense.cli.options import Fusion, Labels, Split
+from cosense.cli.options import Budget, Fusion, Labels, ProtocolName, Split, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from rich.console import Console
 
     from cosense.cooperation.kinds import FusionKind
-    from cosense.data.dataset import CooperativeFrame
-    from cosense.evaluation.runs.sequences import SequenceCooperation
+    from cosense.data.bag import BagOptions
+    from cosense.data.dataset import Dataset
+    from cosense.evaluation.protocol import Protocol
+    from cosense.methods.model import Model
     from cosense.viewer.pack import ReportFrame
 
+# Frames before the first one shown, so that agents remember what the ego asked for and how things move.
+_WARM_UP = 3
 
+
+@takes_bag_options
 def command(
+    *,
     path: Annotated[Path, typer.Argument(help="Data set, or the folder of a live run.", show_default=False)],
     frame: Annotated[
         int, typer.Option(min=0, help="Frame of the picture, and first frame of the report.")
@@ -30,99 +41,170 @@ def command(
         str | None, typer.Option(help="Model that finds boxes.", show_default="clouds and ground truth only")
     ] = None,
     fusion: Fusion = None,
+    budget: Budget = None,
+    protocol: ProtocolName = None,
     split: Split = None,
     labels: Labels = None,
     out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
+    bag_options: BagOptions,
 ) -> None:
     """Draw frames from above: clouds, ground truth, detections, and the area that no agent sees.
 
-    With fusion, comparison.png also shows what the ego finds alone. For a folder that `cosense run` has
-    written, the detections are those of the live run.
+    With a model, comparison.png and the report also show what the ego finds alone. For a folder that `cosense
+    run` has written, the detections are those of the live run.
 
-    Example: cosense view path/to/DAIR-V2X-C --frame 120 --model pillars-lite
+    Example: cosense view path/to/DAIR-V2X-C --frame 120 --model cosense-lite --budget 2000
     """
     from rich.console import Console
-    from rich.progress import track
 
-    from cosense.cooperation.kinds import check_fusion, default_fusion
-    from cosense.cooperation.offline import Cooperation, cooperate
-    from cosense.data import open_dataset
-    from cosense.evaluation.runs.sequences import SequenceCooperation
-    from cosense.methods.model import load_model
     from cosense.runs.finished import is_run
+
+    console = Console()
+    given = {"--model": model, "--fusion": fusion, "--budget": budget, "--split": split, "--labels": labels}
+    if is_run(path):
+        for option, value in given.items():
+            if value is not None:
+                raise CosenseError(
+                    f"{option} {value}: the scenario of the live run {path} decides, leave it out"
+                )
+        run = _run(path, frame, frames, protocol, console)
+        _write(*run, title=path.resolve().name, out=out, console=console)
+        return
+    for option in ("--fusion", "--budget"):
+        if model is None and given[option] is not None:
+            raise CosenseError(
+                f"{option} {given[option]}: without --model nobody looks for boxes, as --model cosense-lite"
+            )
+    from cosense.data import open_dataset
+    from cosense.viewer.pack import ReportFrame
+
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options)
+    if frame >= len(dataset):
+        raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
+    counting = _protocol(protocol, dataset.label_set)
+    wanted = range(frame, min(frame + frames, len(dataset)))
+    facts: dict[str, Any]
+    if model is None:
+        facts = {"dataset": dataset.description(), "protocol": counting.name, "protocol_hash": counting.hash}
+        pages = [ReportFrame(dataset[index]) for index in _tracked(wanted, console)]
+    else:
+        pages, facts = _detected(dataset, wanted, model, fusion, budget, counting, console)
+    facts = {
+        "command": shlex.join(["cosense", *sys.argv[1:]]),
+        **facts,
+        "frames": f"{len(pages)} of {len(dataset)}, from frame {frame} on",
+    }
+    _write(pages, facts, counting, title=path.resolve().name, out=out, console=console)
+
+
+def _detected(
+    dataset: Dataset,
+    wanted: range,
+    model: str,
+    fusion: str | None,
+    budget_bytes: int | None,
+    protocol: Protocol,
+    console: Console,
+) -> tuple[list[ReportFrame], dict[str, Any]]:
+    """Return frames with what the ego finds together and alone, as `evaluate` finds it, and what was run.
+
+    Agents remember the frames before the first that is wanted: what the ego asked for, how boxes move.
+    """
+    from cosense.cooperation.kinds import check_fusion, default_fusion, sent_kind
+    from cosense.evaluation.runs.pose_noise import PoseNoise
+    from cosense.evaluation.runs.runner import RunSettings, check_first_budgets, run_description
+    from cosense.evaluation.runs.sequences import SequenceCooperation, readable
+    from cosense.methods.model import load_model
+    from cosense.viewer.pack import ReportFrame
+
+    loaded = load_model(model)
+    kind = cast("FusionKind", fusion or default_fusion(loaded))
+    check_fusion(kind, loaded)
+    settings = RunSettings(kind, budget_bytes, PoseNoise(), 0)
+    check_first_budgets(dataset, [(sent_kind(kind, loaded), budget_bytes)])
+    together = SequenceCooperation(lambda: settings.start(loaded))
+    for index in range(max(0, wanted.start - _WARM_UP), wanted.start):
+        earlier = readable(dataset, index)
+        if earlier is not None:
+            together.step(earlier, [earlier.ego, *earlier.others], index)
+    pages = []
+    for index in _tracked(wanted, console):
+        frame = dataset[index]
+        result = together.step(frame, [frame.ego, *frame.others], index).result
+        pages.append(ReportFrame(frame, result))
+    if kind != "none":
+        pages = _with_ego_alone(pages, loaded)
+    return pages, run_description(dataset, loaded, protocol, settings)
+
+
+def _with_ego_alone(pages: Sequence[ReportFrame], model: Model) -> list[ReportFrame]:
+    """Return the pages with what the ego finds without the others, where there are others."""
+    from cosense.cooperation.offline import cooperate
+
+    return [
+        replace(page, alone=cooperate([page.frame.ego], model, "none").detections)
+        if page.frame.others
+        else page
+        for page in pages
+    ]
+
+
+def _run(
+    path: Path, frame: int, frames: int, protocol: str | None, console: Console
+) -> tuple[list[ReportFrame], dict[str, Any], Protocol]:
+    """Return frames of a live run, what is said about it, and what counts."""
+    from cosense.methods.model import load_model
+    from cosense.runs.finished import pages_of_run
+
+    pages, facts = pages_of_run(path, frame, frames)
+    counting = _protocol(protocol, facts["dataset"]["label_set"])
+    try:
+        pages = _with_ego_alone(pages, load_model(facts["model"]))
+    except CosenseError as error:
+        console.print(f"The ego alone is not shown: {error}", markup=False, soft_wrap=True)
+    return pages, {**facts, "protocol": counting.name, "protocol_hash": counting.hash}, counting
+
+
+def _write(
+    pages: Sequence[ReportFrame],
+    facts: Mapping[str, Any],
+    protocol: Protocol,
+    *,
+    title: str,
+    out: Path,
+    console: Console,
+) -> None:
+    """Draw the first frame, write the report of all, and print which files there are now."""
+    from cosense.sensing.detections import Detections
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.html_report import write_report
 
-    console = Console()
-    if is_run(path):
-        _view_run(path, frame, frames, out, console)
-        return
-    dataset = open_dataset(path, split=split, labels=labels)
-    if frame >= len(dataset):
-        raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
-    loaded = load_model(model) if model else None
-    cooperation, kind = None, ""
-    if loaded is not None:
-        kind = fusion or default_fusion(loaded)
-        check_fusion(kind, loaded)
-        cooperation = SequenceCooperation(partial(Cooperation, loaded, cast("FusionKind", kind)))
-    wanted = range(frame, min(frame + frames, len(dataset)))
-    pages = [
-        _page(dataset[index], cooperation, index)
-        for index in track(wanted, description="frames", console=console, transient=True)
-    ]
     first = pages[0]
-    title = f"{path.resolve().name}, {first.frame.frame_id}"
+    together = first.result.detections if first.result else Detections.empty()
+    title = f"{title}, {first.frame.frame_id}"
     written = [out / "bev.png", out / "report.html"]
-    draw_bev(first.frame, first.detections, written[0], title=title)
-    if loaded is not None and first.peers:
+    draw_bev(first.frame, together, written[0], title=title)
+    if first.result and first.alone is not None:
         written.append(out / "comparison.png")
-        panels = {
-            "Ego alone": cooperate([first.frame.ego], loaded, "none", sequence=frame).detections,
-            f"With {kind} fusion": first.detections,
-        }
-        draw_comparison(first.frame, panels, written[-1], notes=["", f"{_received_bytes(first):,} bytes"])
-    metrics: dict[str, object] = {
-        "dataset": {
-            "kind": dataset.kind,
-            "path": str(dataset.path),
-            "split": dataset.split,
-            "label_set": dataset.label_set,
-        },
-        "frames": len(pages),
-    }
-    if loaded is not None:
-        weights = loaded.detector.weights_sha256
-        metrics |= {"model": loaded.name, "weights_sha256": weights, "fusion": kind}
-    write_report(written[1], pages, metrics)
+        sent = sum(first.result.bytes_per_sender.values())
+        panels = {"Ego alone": first.alone, "Together": together}
+        draw_comparison(
+            first.frame, panels, written[-1], protocol, title=title, notes=["", f"{sent:,} bytes"]
+        )
+    write_report(written[1], pages, facts, protocol)
     for name in written:
         console.print(str(name), soft_wrap=True, markup=False)
 
 
-def _view_run(path: Path, frame: int, frames: int, out: Path, console: Console) -> None:
-    """Draw a live run."""
-    from cosense.runs.finished import pages_of_run
-    from cosense.viewer.bev import draw_bev
-    from cosense.viewer.html_report import write_report
+def _protocol(name: str | None, label_set: str) -> Protocol:
+    from cosense.cli.evaluate import default_protocol
+    from cosense.evaluation.protocol import load_protocol
 
-    pages, notes = pages_of_run(path, frame, frames)
-    first = pages[0]
-    title = f"{path.resolve().name}, {first.frame.frame_id}"
-    draw_bev(first.frame, first.detections, out / "bev.png", title=title)
-    write_report(out / "report.html", pages, notes)
-    for name in ("bev.png", "report.html"):
-        console.print(str(out / name), soft_wrap=True, markup=False)
+    return load_protocol(name or default_protocol(label_set))
 
 
-def _page(frame: CooperativeFrame, cooperation: SequenceCooperation | None, index: int) -> ReportFrame:
-    from cosense.sensing.detections import Detections
-    from cosense.viewer.pack import ReportFrame
+def _tracked(wanted: range, console: Console) -> Iterable[int]:
+    """Show a bar while going through frames."""
+    from rich.progress import track
 
-    if cooperation is None:
-        return ReportFrame(frame, Detections.empty())
-    result = cooperation.step(frame, list(frame.agents.values()), index).result
-    return ReportFrame(frame, result.detections, result.peers)
-
-
-def _received_bytes(page: ReportFrame) -> int:
-    return sum(peer.bytes for peer in page.peers)
+    return track(wanted, description="frames", console=console, transient=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.geometry.boxes import Boxes
+from cosense.geometry.boxes import Boxes, footprints_contain
 from cosense.geometry.iou import bev_iou
 from cosense.geometry.nms import rotated_nms
 from cosense.geometry.transforms import wrap_angle
@@ -114,11 +114,5 @@ def is_ego_body(boxes: Boxes, roof_below_sensor_m: float) -> NDArray[np.bool_]:
     The origin of the ego frame is its sensor: the footprint of such a box contains the origin, and its top is
     at most `roof_below_sensor_m` below.
     """
-    x, y, z, length, width, height, yaw = boxes.T
-    along = x * np.cos(yaw) + y * np.sin(yaw)
-    across = y * np.cos(yaw) - x * np.sin(yaw)
-    return np.asarray(
-        (np.abs(along) <= length / 2)
-        & (np.abs(across) <= width / 2)
-        & (z + height / 2 >= -roof_below_sensor_m)
-    )
+    around = footprints_contain(boxes, [[0.0, 0.0]])[:, 0]
+    return np.asarray(around & (boxes[:, 2] + boxes[:, 5] / 2 >= -roof_below_sensor_m))

@@ -51,7 +51,13 @@ class Mode:
         return f"{self.name}: {self.reason}" if self.reason else self.name
 
 
-def mode_of(fusion: str, peers: Sequence[PeerReport], missing: Sequence[str], silent: Sequence[str]) -> Mode:
+def mode_of(
+    fusion: str,
+    peers: Sequence[PeerReport],
+    missing: Sequence[str],
+    silent: Sequence[str],
+    behind_ms: float = 0.0,
+) -> Mode:
     """Return the mode of one frame.
 
     Args:
@@ -59,6 +65,7 @@ def mode_of(fusion: str, peers: Sequence[PeerReport], missing: Sequence[str], si
         peers: what became of each message.
         missing: senders that were waited for in vain.
         silent: senders that were not waited for any more.
+        behind_ms: by how much the ego itself is late.
     """
     # That a graph says nothing about a pose makes nothing worse.
     peers = [peer for peer in peers if peer.kind != PayloadKind.SCENE_GRAPH.name]
@@ -66,6 +73,8 @@ def mode_of(fusion: str, peers: Sequence[PeerReport], missing: Sequence[str], si
     reasons = [f"'{peer.sender}': {peer.reason}" for peer in peers if peer.reason]
     reasons += [f"'{sender}' has sent nothing in time" for sender in missing]
     reasons += [f"'{sender}' is silent" for sender in silent if sender not in missing]
+    if behind_ms:
+        reasons.append(f"the ego is {behind_ms:.0f} ms behind the others")
     reason = "; ".join(reasons)
     if "features" in used_for:
         return Mode("HYBRID")

@@ -11,6 +11,10 @@ Stamps that go back or stand still start another recording, and what belongs to 
 its stamps may be the same. Either the ego or another agent is the first to go back; who has gone back keeps
 what it sent since then. A message that was merely overtaken has a lower sequence number than the last one.
 
+A message from the future has a wrong stamp, or the ego is late: a busy machine reads its clock late. The
+stamp of the ego's newest frame has passed, too. One message proves nothing and is kept; a sender whose last
+messages all come from the future has a clock that is ahead.
+
 No clock and no ROS 2 in here: the caller says what time it is.
 """
 
@@ -31,6 +35,10 @@ _KEPT_BESIDE = 16
 _EGO = "ego"
 # A message that comes later than this many newer ones of its sender is forgotten.
 _KEPT_PER_SENDER = 8
+# So many messages from the future in a row are the sender's clock, not a moment in which the ego was late.
+_EVIDENCE = 3
+# With its stamp, and by how much (ms) that was ahead of the ego's time when the message came.
+_Kept = tuple[int, Received, float]
 # More messages than this in a row are not lost by a radio.
 _LARGEST_GAP = 1000
 
@@ -90,7 +98,7 @@ class Traffic:
 @dataclass
 class _Sender:
     is_expected: bool = False
-    messages: deque[tuple[int, Received]] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
+    messages: deque[_Kept] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
     moments: int = 0
     misses: int = 0
     latest: Message | None = None
@@ -98,7 +106,7 @@ class _Sender:
     # Which of the two is of the next recording already, while the other is not.
     ahead: Literal["sender", "ego"] | None = None
 
-    def add(self, message: Message, received: Received) -> None:
+    def add(self, message: Message, received: Received, ahead_ms: float) -> None:
         """Keep a message; one that goes back forgets those before it."""
         if (
             self.latest is not None
@@ -111,7 +119,7 @@ class _Sender:
         # A larger gap, or a number that goes back, is a sender that has started anew.
         self.traffic += Traffic(1, gap if 0 < gap < _LARGEST_GAP else 0, received.bytes)
         self.latest = message
-        self.messages.append((message.stamp_ns, received))
+        self.messages.append((message.stamp_ns, received, ahead_ms))
 
     def follow_ego(self) -> None:
         """Forget what is of the recording that the ego has left."""
@@ -121,8 +129,19 @@ class _Sender:
             self.messages.clear()
             self.ahead = "ego"
 
+    @property
+    def clock_ahead_ms(self) -> float | None:
+        """By how much its clock is ahead, as far as its last messages prove; None where they are too few."""
+        return min(ms for *_, ms in self.messages) if len(self.messages) >= _EVIDENCE else None
+
+    def beyond_ms(self, stamp_ns: int, settings: SynchroniserSettings) -> float:
+        """Return by how much the ego is late where what was sent of a moment is forgotten already, else 0."""
+        oldest_ns = min((sent_ns for sent_ns, *_ in self.messages), default=stamp_ns) - stamp_ns
+        is_beyond = len(self.messages) == _KEPT_PER_SENDER and oldest_ns > settings.tolerance_ns
+        return oldest_ns / 1e6 if is_beyond else 0.0
+
     def has_sent(self, stamp_ns: int, settings: SynchroniserSettings) -> bool:
-        return any(abs(sent_ns - stamp_ns) <= settings.tolerance_ns for sent_ns, _ in self.messages)
+        return any(abs(sent_ns - stamp_ns) <= settings.tolerance_ns for sent_ns, *_ in self.messages)
 
     def is_known(self, settings: SynchroniserSettings) -> bool:
         return self.is_expected or self.moments >= settings.misses_until_silent
@@ -158,15 +177,16 @@ class _Senders:
         newest_ego_ns: int | None,
         settings: SynchroniserSettings,
         max_senders: int,
-    ) -> bool:
-        """Keep a message; returns False where there are too many senders already."""
+        ahead_ms: float,
+    ) -> _Sender | None:
+        """Keep a message and return its sender, None where there are too many senders already."""
         if message.sender not in self._senders and not self._make_room(settings, max_senders):
-            return False
+            return None
         sender = self._senders.setdefault(message.sender, _Sender())
-        sender.add(message, received)
+        sender.add(message, received, ahead_ms)
         if newest_ego_ns is None or message.stamp_ns >= newest_ego_ns - settings.tolerance_ns:
             sender.misses = 0
-        return True
+        return sender
 
     def follow_ego(self) -> None:
         """Forget what is of the recording that the ego has left."""
@@ -178,8 +198,14 @@ class _Senders:
         return [
             name
             for name, sender in self._senders.items()
-            if sender.is_waited_for(settings) and not sender.has_sent(stamp_ns, settings)
+            if sender.is_waited_for(settings)
+            and not sender.has_sent(stamp_ns, settings)
+            and not sender.beyond_ms(stamp_ns, settings)
         ]
+
+    def behind_ms(self, stamp_ns: int, settings: SynchroniserSettings) -> float:
+        """Return by how much the ego is behind those who are beyond a moment, else 0."""
+        return max((each.beyond_ms(stamp_ns, settings) for each in self._senders.values()), default=0.0)
 
     def take(
         self, stamp_ns: int, settings: SynchroniserSettings, window: Window
@@ -196,10 +222,11 @@ class _Senders:
             if sender.has_sent(stamp_ns, settings):
                 sender.moments += 1
                 sender.ahead = None
+            is_wrong = (sender.clock_ahead_ms or 0.0) > window.max_ahead_ms
             usable = [
                 item
                 for item in sender.messages
-                if -window.max_ahead_ms <= (stamp_ns - item[0]) / 1e6 <= window.max_age_ms
+                if not is_wrong and -window.max_ahead_ms <= (stamp_ns - item[0]) / 1e6 <= window.max_age_ms
             ]
             if usable:
                 messages.append(min(usable, key=lambda item: abs(item[0] - stamp_ns))[1])
@@ -230,6 +257,7 @@ class Collection:
         waited_ms: time since the ego's message arrived.
         own_graph: the ego's own SCENE_GRAPH message, None where there is none.
         missing_graphs: senders whose scene graphs were waited for in vain, the ego itself as "ego".
+        behind_ms: by how much the ego is late, as far as the messages of others show, 0 if it is not.
     """
 
     own: Message
@@ -239,6 +267,7 @@ class Collection:
     waited_ms: float
     own_graph: Message | None = None
     missing_graphs: list[str] = field(default_factory=list)
+    behind_ms: float = 0.0
 
     @property
     def stamp_ns(self) -> int:
@@ -288,6 +317,8 @@ class Synchroniser:
         self._open: list[_Open] = []
         self._closed: list[Collection] = []
         self._newest_ego_ns: int | None = None
+        self._ego_arrived_ns = 0
+        self._behind_ms = 0.0
 
     @property
     def silent(self) -> list[str]:
@@ -315,7 +346,7 @@ class Synchroniser:
             raise MessageError(received.fault)
         if message.kind is PayloadKind.SCENE_GRAPH:
             if self._with_graphs:
-                self._keep(self._own_graphs, replace(message, sender=_EGO), received)
+                self._keep(self._own_graphs, replace(message, sender=_EGO), received, 0.0)
             return
         stamp_ns = message.stamp_ns
         if self._newest_ego_ns is not None and stamp_ns <= self._newest_ego_ns:
@@ -323,39 +354,54 @@ class Synchroniser:
             self._open.clear()
             for senders in (self._messages, self._graphs, self._own_graphs):
                 senders.follow_ego()
-        self._newest_ego_ns = stamp_ns
+        self._newest_ego_ns, self._ego_arrived_ns = stamp_ns, now_ns
         self._open.append(_Open(message, now_ns))
 
-    def add(self, data: bytes, clock_ns: int = 0) -> None:
+    def add(self, data: bytes, clock_ns: int = 0, now_ns: int | None = None) -> None:
         """Take a message of another agent; scene graphs are left alone where nobody wants them.
-
-        What was measured later than now has a wrong stamp. It would soon pass for a fresh message of another
-        moment, so it is refused here and not by its age in the fusion.
 
         Args:
             data: encoded.
             clock_ns: present time on the clock of the ego's stamps; 0 where it is not known.
+            now_ns: present time as of `add_ego`, where it goes as fast as that clock; else None.
         """
         received = receive(data)
         message = received.message
         if message is None:
             self._beside.append(received)
             return
-        ahead_ms = (message.stamp_ns - clock_ns) / 1e6
-        if clock_ns and ahead_ms > self.window.max_ahead_ms:
-            if message.sender in self._refused or len(self._refused) < self.window.max_senders:
-                reason = f"its clock is {ahead_ms:.0f} ms ahead, the limit is {self.window.max_ahead_ms:.0f}"
-                self._refused[message.sender] = PeerReport(
-                    message.sender, received.bytes, "nothing", reason, kind=message.kind.name
-                )
-            return
         is_graph = message.kind is PayloadKind.SCENE_GRAPH
         if is_graph and not self._with_graphs:
             return
+        senders = self._graphs if is_graph else self._messages
+        sender = None
         # Another kind must not stand for the message of its sender, nor be counted with it.
-        is_fused = is_graph or message.kind in self.window.kinds
-        if not (is_fused and self._keep(self._graphs if is_graph else self._messages, message, received)):
+        if is_graph or message.kind in self.window.kinds:
+            ahead_ms = (message.stamp_ns - self._present_ns(clock_ns, now_ns)) / 1e6 if clock_ns else 0.0
+            sender = self._keep(senders, message, received, ahead_ms)
+        if sender is None:
             self._beside.append(received)
+        else:
+            self._judge_clock(message, received, sender)
+
+    def _present_ns(self, clock_ns: int, now_ns: int | None) -> int:
+        """Return the ego's time: its clock, or what its newest frame shows if that is later."""
+        if self._newest_ego_ns is None:
+            return clock_ns
+        passed_ns = 0 if now_ns is None else now_ns - self._ego_arrived_ns
+        return max(clock_ns, self._newest_ego_ns + passed_ns)
+
+    def _judge_clock(self, message: Message, received: Received, sender: _Sender) -> None:
+        """Note who is to blame for a message from the future: its sender's clock, or the ego."""
+        clock_ahead_ms, limit_ms = sender.clock_ahead_ms, self.window.max_ahead_ms
+        self._refused.pop(message.sender, None)
+        if clock_ahead_ms is not None and clock_ahead_ms > limit_ms:
+            reason = f"its clock is {clock_ahead_ms:.0f} ms ahead, the limit is {limit_ms:.0f}"
+            self._refused[message.sender] = PeerReport(
+                message.sender, received.bytes, "nothing", reason, kind=message.kind.name
+            )
+        elif clock_ahead_ms is not None and (ahead_ms := sender.messages[-1][2]) > limit_ms:
+            self._behind_ms = max(self._behind_ms, ahead_ms)
 
     def ready(self, now_ns: int) -> list[Collection]:
         """Return and forget the moments that are complete or out of time, in the order in which they came."""
@@ -367,8 +413,9 @@ class Synchroniser:
             closed.append(self._close(self._open.pop(0), now_ns))
         return closed
 
-    def _keep(self, senders: _Senders, message: Message, received: Received) -> bool:
-        return senders.add(message, received, self._newest_ego_ns, self.settings, self.window.max_senders)
+    def _keep(self, senders: _Senders, message: Message, got: Received, ahead_ms: float) -> _Sender | None:
+        limits = self.settings, self.window.max_senders
+        return senders.add(message, got, self._newest_ego_ns, *limits, ahead_ms)
 
     def _is_done(self, moment: _Open, now_ns: int) -> bool:
         if now_ns - moment.arrived_ns >= self.settings.timeout_ms * 1e6:
@@ -382,6 +429,7 @@ class Synchroniser:
         def taken(senders: _Senders) -> tuple[list[Received], list[str]]:
             return senders.take(moment.own.stamp_ns, self.settings, self.window)
 
+        behind_ms = max(self._behind_ms, self._messages.behind_ms(moment.own.stamp_ns, self.settings))
         messages, missing = taken(self._messages)
         own_graphs, own_missing = taken(self._own_graphs)
         graphs, missing_graphs = taken(self._graphs)
@@ -393,7 +441,9 @@ class Synchroniser:
             waited_ms=(now_ns - moment.arrived_ns) / 1e6,
             own_graph=own_graphs[0].message if own_graphs else None,
             missing_graphs=own_missing + missing_graphs,
+            behind_ms=behind_ms,
         )
+        self._behind_ms = 0.0
         self._beside.clear()
         self._refused.clear()
         return collection

@@ -32,14 +32,15 @@ from cosense.data.dair_index import (
     read_splits,
 )
 from cosense.data.dair_labels import read_intrinsic, read_objects, read_transform, read_world_objects
-from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles
-from cosense.data.files import Listing, missing_files, read_image
-from cosense.data.provenance import label_set_of
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, MissingFiles, Provenance
+from cosense.data.files import Listing, broken_files, missing_files, read_image
+from cosense.data.provenance import SIMULATED, SIMULATOR, has_mark, is_simulated_tree
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.transforms import Matrix, invert
+from cosense.sensing.cloud import SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.pcd import read_raw_pcd
 
 LAYOUT = f"{COOPERATIVE_INDEX} (DAIR-V2X-C)"
 OPTIONS = ("async_frames",)
@@ -80,7 +81,7 @@ class DairV2xDataset(Dataset):
         path: folder that holds `cooperative/`, `vehicle-side/` and `infrastructure-side/`.
         split: name of a split, or "FILE.json:NAME"; None or "all" for every pair.
         labels: label set; None for the one in place.
-        cameras: also read images.
+        cameras: also read images, of the sides that have any.
         async_frames: take the infrastructure's frame this many frames earlier (VIC-Async-k); pairs without
             such a frame in the same batch are left out.
         apply_offset: correct the roadside unit's pose by `system_error_offset`.
@@ -89,7 +90,7 @@ class DairV2xDataset(Dataset):
         CosenseError: a broken index, an unknown split or label set, or no frame has its files.
     """
 
-    kind = "dair-v2x-c"
+    layout = "dair-v2x-c"
     split_files: tuple[str, ...] = ("cooperative-split-data.json", "example-cooperative-split-data.json")
 
     def __init__(
@@ -106,6 +107,9 @@ class DairV2xDataset(Dataset):
             raise CosenseError(f"async_frames={async_frames}: expected 0 or a number of frames")
         self.path = path
         self.split = split or "all"
+        self._listing = Listing()
+        self._entries = {side: read_side(path, side) for side in SIDES}
+        self._is_simulated = is_simulated_tree(path) or has_mark(self._listed_clouds())
         folders = self._label_folders()
         self.label_set = next(iter(folders)) if labels is None else labels
         if self.label_set not in folders:
@@ -115,8 +119,14 @@ class DairV2xDataset(Dataset):
         self._cameras = cameras
         self.async_frames = async_frames
         self._apply_offset = apply_offset
-        self._listing = Listing()
-        self._entries = {side: read_side(path, side) for side in SIDES}
+        self._lidars: dict[AgentKind, SensorClouds] = {}
+        earlier = f"{async_frames} frame{'s' if async_frames > 1 else ''}"
+        self._provenance = Provenance(
+            SIMULATOR if self._is_simulated else "",
+            (self.layout,),
+            (f"roadside unit {earlier} earlier",) if async_frames else (),
+        )
+        self.kind = str(self._provenance)
         self._splits = read_splits(path, self.split_files)
         self._sort_pairs(async_frames)
         self._frames = self._usable
@@ -145,7 +155,9 @@ class DairV2xDataset(Dataset):
             "infrastructure": self._read_agent("infrastructure", pair.infrastructure_id, T_world_unit),
         }
         truth = self._ground_truth(pair, T_world_vehicle)
-        return CooperativeFrame(pair.vehicle_id, pair.sequence, "vehicle", agents, truth)
+        return CooperativeFrame(
+            pair.vehicle_id, pair.sequence, "vehicle", agents, truth, provenance=self._provenance
+        )
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`."""
@@ -158,8 +170,9 @@ class DairV2xDataset(Dataset):
             )
         missing = self._missing(self._partial)
         if verify:
-            wanted = (path for pair in self._frames for path in self._all_files(pair))
+            wanted = [path for pair in self._frames for path in self._all_files(pair)]
             missing += missing_files(self.path, wanted, self._listing)
+            problems += broken_files(self, wanted, self._listing)
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
@@ -185,13 +198,25 @@ class DairV2xDataset(Dataset):
                 f"{counted(self._without_predecessor, 'pair')}"
             )
         notes += [f"{SIDES[side]}/image: no images here" for side in SIDES if not self._has_images(side)]
-        return notes
+        return [*notes, *(note for side in SIDES for note in self._lidar(side).notes)]
 
     def _label_folders(self) -> dict[str, str]:
         """Return the folder of the cooperative labels of each label set, the one in place first."""
         if (self.path / "cooperative" / "label_world_backup").is_dir():
             return {"complemented": "label_world", "original": "label_world_backup"}
-        return {label_set_of(self.path, "original"): "label_world"}
+        return {self._made_here("original"): "label_world"}
+
+    def _made_here(self, default: str) -> str:
+        """Return the name of the one label set: that of our own trees, else the default."""
+        return SIMULATED if self._is_simulated else default
+
+    def _listed_clouds(self) -> Iterator[Path]:
+        """Yield the clouds that the indices of both sides name and that are there."""
+        for side, entries in self._entries.items():
+            for frame, entry in entries.items():
+                cloud = self.path / SIDES[side] / (entry.get("pointcloud_path") or f"velodyne/{frame}.pcd")
+                if self._listing.has(cloud):
+                    yield cloud
 
     def _vehicle_label_backup(self) -> Path | None:
         """Return the folder of the original vehicle labels where the complemented ones are in place."""
@@ -261,7 +286,7 @@ class DairV2xDataset(Dataset):
         for side, frame in pair.frames.items():
             file = self._files(side, frame)
             yield file("cloud")
-            if self._cameras:
+            if self._cameras and self._has_images(side):
                 yield file("image")
         yield self._label_file(pair)
 
@@ -292,7 +317,7 @@ class DairV2xDataset(Dataset):
         file = self._files(kind, frame)
         labels = file("label")
         cameras: tuple[Camera, ...] = ()
-        if self._cameras:
+        if self._cameras and self._has_images(kind):
             cameras = (
                 Camera(
                     name="camera",
@@ -307,10 +332,19 @@ class DairV2xDataset(Dataset):
             kind=kind,
             stamp_ns=self._stamp_ns(kind, frame, "pointcloud_timestamp"),
             T_world_agent=T_world_agent,
-            points=read_pcd(file("cloud")).points,
+            points=self._lidar(kind).read(read_raw_pcd(file("cloud"))).points,
             cameras=cameras,
             objects=read_objects(labels) if self._listing.has(labels.parent) else None,
         )
+
+    def _lidar(self, side: AgentKind) -> SensorClouds:
+        """Return what is known of the clouds of one side, after looking at some from all over it."""
+        if side not in self._lidars:
+            clouds = [self._files(side, frame)("cloud") for frame in sorted(self._entries[side])]
+            recorded = spread([path for path in clouds if self._listing.has(path)], read_raw_pcd)
+            # Our own simulator writes intensities from 0 to 1.
+            self._lidars[side] = SensorClouds(side, None if self._is_simulated else recorded)
+        return self._lidars[side]
 
     def _stamp_ns(self, side: AgentKind, frame: str, key: str) -> int:
         """Return a time stamp of an index, which gives microseconds as a string."""

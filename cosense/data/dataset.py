@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,49 @@ NO_LABELS = "none"
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """What made some frames, and what has become of them since.
+
+    As text it names what made them first, so that a title that begins with it cannot be mistaken for a result
+    on recorded data: "simulated by cosense (layout of dair-v2x-c, converted to ros2-bag)".
+
+    Attributes:
+        simulator: program that simulated them, e.g. "cosense" or "CARLA"; empty where they were recorded, and
+            where nothing says what made them.
+        layouts: formats that they have been in, the oldest first.
+        changes: what was done to them on purpose, e.g. "pose errors of unit".
+    """
+
+    simulator: str = ""
+    layouts: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        layouts = list(self.layouts)
+        details = []
+        if self.simulator:
+            head = f"simulated by {self.simulator}"
+            details += [f"layout of {layout}" for layout in layouts[:1]]
+        else:
+            head = layouts[0] if layouts else "of unknown origin"
+        details += [f"converted to {layout}" for layout in layouts[1:]] + [*self.changes]
+        return f"{head} ({', '.join(details)})" if details else head
+
+    def converted(self, layout: str) -> Provenance:
+        """Return what frames are that were written in another format."""
+        return self if self.layouts[-1:] == (layout,) else replace(self, layouts=(*self.layouts, layout))
+
+    def changed(self, *changes: str) -> Provenance:
+        """Return what frames are to which something was done."""
+        return replace(self, changes=tuple(dict.fromkeys((*self.changes, *changes))))
+
+
+def kind_of(provenances: Iterable[Provenance]) -> str:
+    """Return in words what made some frames; where they differ, each once, the simulated ones first."""
+    return " and ".join(dict.fromkeys(map(str, sorted(provenances, key=lambda each: not each.simulator))))
+
+
+@dataclass(frozen=True)
 class CooperativeFrame:
     """The measurements of all agents at (nearly) one moment, with the ground truth of the ego.
 
@@ -27,6 +71,8 @@ class CooperativeFrame:
         agents: measurements of each agent by agent id, the ego first.
         ground_truth: all objects that the agents together could know of, in the ego frame.
         is_labelled: False where nobody has labelled the frame, so that empty ground truth means nothing.
+        provenance: what made the frame.
+        absent: T_world_agent (4,4) of vehicles that take part and have no cloud of this moment, by agent id.
     """
 
     frame_id: str
@@ -35,6 +81,8 @@ class CooperativeFrame:
     agents: dict[str, AgentFrame]
     ground_truth: Objects
     is_labelled: bool = True
+    provenance: Provenance = Provenance()
+    absent: Mapping[str, Matrix] = field(default_factory=dict)
 
     @property
     def ego(self) -> AgentFrame:
@@ -43,6 +91,18 @@ class CooperativeFrame:
     @property
     def others(self) -> list[AgentFrame]:
         return [agent for agent_id, agent in self.agents.items() if agent_id != self.ego_id]
+
+    @property
+    def participants(self) -> dict[str, tuple[float, float]]:
+        """Where the vehicles that take part are: (x, y) of their sensors in the ego frame, by agent id.
+
+        The ego is among them, roadside units are not: they have no body on the road. The data say so, not the
+        messages: neither pose errors nor what somebody claims moves a participant.
+        """
+        poses = {name: agent.T_world_agent for name, agent in self.agents.items() if agent.kind == "vehicle"}
+        T_ego_world = invert(self.ego.T_world_agent)
+        places = {name: (T_ego_world @ T)[:2, 3] for name, T in {**poses, **self.absent}.items()}
+        return {name: (float(x), float(y)) for name, (x, y) in places.items()}
 
     def T_ego_agent(self, agent_id: str) -> Matrix:
         """Return (4,4) from an agent's frame to the ego's, computed from the measured poses."""
@@ -76,7 +136,7 @@ class DatasetInfo:
     """What `cosense info` prints.
 
     Attributes:
-        kind: format, e.g. "dair-v2x-c".
+        kind: what made it and its format, see `Dataset`.
         path: root of the data set.
         label_set: name of the labels that serve as ground truth: "original", "complemented", "simulated", ...
         frames_per_split: number of usable frames in each split.
@@ -105,7 +165,8 @@ class Dataset(ABC):
     see `cosense.data.recognise`.
 
     Attributes:
-        kind: format, e.g. "dair-v2x-c".
+        kind: what made it and its format as text, see `Provenance`: "dair-v2x-c" is recorded, or its origin
+            is unknown; else "simulated by cosense (layout of dair-v2x-c)".
         path: root of the data set.
         split: name of the split that was opened, "all" for every frame.
         label_set: name of the labels that serve as ground truth.
@@ -131,7 +192,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """Describe the data set; with `verify`, also check that every file of the opened split is there."""
+        """Describe the data set; with `verify`, also read every file of the opened split."""
 
     @property
     def agents(self) -> dict[str, AgentKind]:

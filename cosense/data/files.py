@@ -1,4 +1,4 @@
-"""Reads the small files of a data set, and finds out quickly whether the large ones are there.
+"""Reads the small files of a data set, and finds out whether all of them are there, and whole.
 
 YAML of other programs may hold objects of Python: tuples and numbers and arrays of numpy, which PyYAML writes
 for whoever dumps them as they are. These are read as lists and numbers, without running anything; an object
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ import yaml
 from numpy.typing import NDArray
 
 from cosense.config import YAML_LOADER, load_yaml
-from cosense.data.dataset import MissingFiles
+from cosense.data.dataset import Dataset, MissingFiles
 from cosense.errors import CosenseError, read_file
+from cosense.sensing.cloud_files import SUFFIXES, read_raw_cloud
 
 
 def read_json(path: Path) -> Any:
@@ -112,10 +113,61 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)") from None
     except OSError as error:
         raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
+    if is_cut_off(encoded.tobytes()):
+        raise CosenseError(f"{path}: the image is cut off; download the file again")
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
     if image is None:
         raise CosenseError(f"{path}: not readable as an image; download the file again")
     return np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8, copy=False)
+
+
+def is_cut_off(encoded: bytes) -> bool:
+    """Return whether the end of a JPEG or PNG is missing; some versions of OpenCV fill the rest with grey."""
+    if encoded.startswith(b"\x89PNG"):
+        return b"IEND" not in encoded
+    return encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9") < encoded.rfind(b"\xff\xda")
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    **dict.fromkeys(SUFFIXES, read_raw_cloud),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), read_image),
+    **{".json": read_json, ".yaml": read_yaml},
+}
+
+
+def broken_files(dataset: Dataset, paths: Iterable[Path], listing: Listing) -> list[str]:
+    """Read every file and every frame of a data set, and return one line for each that cannot be read.
+
+    Args:
+        dataset: the data set.
+        paths: its files; what is missing among them is no part of the answer.
+        listing: says which are there.
+    """
+    lines: dict[str, None] = {}
+    missing = set()
+    for path in dict.fromkeys(paths):
+        read = _READERS.get(path.suffix.lower())
+        if not listing.has(path):
+            missing.add(str(path))
+        if read is None or str(path) in missing:
+            continue
+        try:
+            read(path)
+            if read is read_yaml and not read_file(path).endswith(b"\n"):
+                raise CosenseError(f"{path}: ends within a line, it is cut off; download the file again")
+        except CosenseError as error:
+            lines[str(error)] = None
+    lines.update((line, None) for line in broken_frames(dataset) if line.split(": ")[0] not in missing)
+    return list(lines)
+
+
+def broken_frames(dataset: Dataset) -> Iterator[str]:
+    """Read every frame of a data set and yield what is wrong with those that cannot be read."""
+    for index in range(len(dataset)):
+        try:
+            dataset[index]
+        except CosenseError as error:
+            yield str(error)
 
 
 class Listing:

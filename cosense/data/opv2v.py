@@ -11,6 +11,8 @@ has them, and `ass_id` says which labels of two agents are one object; files are
 The ego is the vehicle with the lowest id. The ground truth of a frame is the union of the labels of all its
 agents, without the ego itself. An agent takes part in the moments for which it has both files.
 
+Others use the layout too, so it alone does not say what made a scenario: see provenance.py.
+
 The "intensity" of CARLA's LiDAR is a function of the range alone and says nothing of the material: it is read
 as 0. Trees in this layout that our own simulator has written have intensities of the material, and keep them.
 """
@@ -18,10 +20,9 @@ as 0. Trees in this layout that our own simulator has written have intensities o
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,27 @@ from numpy.typing import NDArray
 
 from cosense.data.carla import T_camera_agent_from_extrinsic, matrix_from_pose, mirrored
 from cosense.data.dair_labels import CLASS_OF_TYPE
-from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
-from cosense.data.files import Listing, Unreadable, missing_files, read_image, read_yaml
-from cosense.data.provenance import FILE_NAME as PROVENANCE
-from cosense.data.provenance import label_set_of
+from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
+from cosense.data.files import Listing, Unreadable, broken_files, missing_files, read_image, read_yaml
+from cosense.data.opv2v_index import (
+    CLOUD,
+    Scenario,
+    all_stamps,
+    find_halves,
+    find_scenarios,
+    is_present,
+    kind_of_agent,
+    read_scenario,
+    roles_of,
+)
+from cosense.data.provenance import SIMULATED, SIMULATOR, is_simulated_tree, simulator_of_scenario
 from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
-from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.cloud import SensorClouds, spread
+from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.pcd import read_raw_pcd
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +63,6 @@ NON_VEHICLES = "cosense_non_vehicles"
 V2V4REAL_PERIOD_NS = 100_000_000
 
 _NO_INTENSITY = "intensities are 0: those of CARLA depend on the range alone and say nothing of the material"
-_AGENT = re.compile(r"-?\d+")
-_CLOUD = re.compile(r"(\d+)\.pcd")
-_FRAME_FILE = re.compile(r"(\d+)\.(pcd|yaml)")
 _IMAGE = re.compile(r"(\d+)_(camera\d+)\.png")
 _CLASS_OF_TYPE = CLASS_OF_TYPE | {
     "policecar": ObjectClass.CAR,
@@ -67,46 +76,12 @@ _CLASS_OF_TYPE = CLASS_OF_TYPE | {
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """A folder of agents that drove together.
-
-    Attributes:
-        name: name of the folder.
-        split: name of the split that the scenario belongs to.
-        folder: path of the folder.
-        agents: folder names of the agents, the ego first.
-        stamps: file names without suffix of the frames that can be used.
-    """
-
-    name: str
-    split: str
-    folder: Path
-    agents: tuple[str, ...]
-    stamps: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Labelled:
     """A labelled object: pose of its centre, size (l, w, h) in metres, class."""
 
     T_world_object: Matrix
     size: NDArray[np.float64]
     label: ObjectClass
-
-
-def find_scenarios(root: Path, listing: Listing) -> dict[str, list[Path]]:
-    """Return the scenario folders of each split below `root`; "all" where the tree has no level of splits."""
-    if _is_scenario(root, listing):
-        return {"all": [root]}
-    found: dict[str, list[Path]] = {}
-    for child in _folders(root):
-        if _is_scenario(child, listing):
-            found.setdefault("all", []).append(child)
-            continue
-        scenarios = [folder for folder in _folders(child) if _is_scenario(folder, listing)]
-        if scenarios:
-            found[child.name] = scenarios
-    return found
 
 
 def recognises(path: Path) -> type[Dataset] | None:
@@ -121,7 +96,7 @@ class Opv2vDataset(Dataset):
         path: root of the tree, or the folder of one split or scenario.
         split: folder name of a split; None or "all" opens every one.
         labels: None, or the name of the one label set that the tree has.
-        cameras: also read the images.
+        cameras: also read the images, of the cameras that have any.
 
     Raises:
         CosenseError: unknown split or label set, no frames, or two scenarios with one name.
@@ -133,23 +108,16 @@ class Opv2vDataset(Dataset):
         self.path = path
         self.split = split or "all"
         split = None if split == "all" else split
-        # A simulated tree says so at its root; this may be one of its splits or scenarios.
-        above = (path, *path.resolve().parents[:2])
-        simulated = next((folder for folder in above if (folder / PROVENANCE).is_file()), None)
-        self.label_set = label_set_of(simulated or path, "original")
-        if labels not in (None, self.label_set):
-            raise CosenseError(
-                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
-            )
         self._cameras = cameras
         self._listing = Listing()
+        self._lidars: dict[Path, SensorClouds] = {}
         by_split = find_scenarios(path, self._listing)
         if not by_split:
             raise CosenseError(f"{path}: no folder scenario/agent with .pcd and .yaml files")
         if split is not None and split not in by_split:
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(split, by_split)}")
         self._by_split = {
-            name: [_scan(folder, name, self._listing) for folder in folders]
+            name: [read_scenario(folder, name, self._listing) for folder in folders]
             for name, folders in by_split.items()
         }
         self._scenarios = [
@@ -162,24 +130,39 @@ class Opv2vDataset(Dataset):
         self._frames = [(scenario, stamp) for scenario in self._scenarios for stamp in scenario.stamps]
         if not self._frames:
             raise CosenseError(f"{path}: split '{self.split}' has no frame with a vehicle's .pcd and .yaml")
-        self._right_handed = _has_matrix_pose(self._frames[0])
-        halves = [half for scenario in self._scenarios for half in self._halves(scenario)]
+        self._right_handed = _have_matrix_poses(self._frames)
+        layout = "v2v4real" if self._right_handed else "opv2v"
+        self._provenances = {
+            s.folder: Provenance(self._simulator(s), (layout,)) for s in self._scenarios if s.stamps
+        }
+        self.kind = kind_of(self._provenances.values())
+        is_ours = {made.simulator == SIMULATOR for made in self._provenances.values()}
+        if True in is_ours:
+            # An unfinished tree says so at its root; this may be one of its splits or scenarios.
+            for folder in (path, *path.resolve().parents[:2]):
+                is_simulated_tree(folder)
+        self.label_set = SIMULATED if is_ours == {True} else "original"
+        if labels not in (None, self.label_set):
+            raise CosenseError(
+                f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
+            )
+        halves = [half for scenario in self._scenarios for half in find_halves(scenario, self._listing)]
         self._left_out = ""
         if halves:
             self._left_out = (
-                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is missing or "
-                f"empty, first beside {halves[0]}"
+                f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is "
+                f"missing or empty, first beside {halves[0]}"
             )
             _log.warning("%s: %s", path, self._left_out)
-        self._has_intensity = self._right_handed or simulated is not None
-        self.kind = "v2v4real" if self._right_handed else "opv2v"
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> CooperativeFrame:
         scenario, stamp = self._frames[index]
-        present = [name for name in scenario.agents if self._is_present(scenario.folder / name, stamp)]
+        present = [
+            name for name in scenario.agents if is_present(scenario.folder / name, stamp, self._listing)
+        ]
         ego_id = present[0]
         agents: dict[str, AgentFrame] = {}
         labelled: dict[str, _Labelled] = {}
@@ -189,7 +172,15 @@ class Opv2vDataset(Dataset):
         if not self._right_handed:
             labelled.pop(ego_id, None)
         ground_truth = _as_objects(labelled, invert(agents[ego_id].T_world_agent))
-        return CooperativeFrame(f"{scenario.name}/{stamp}", scenario.name, ego_id, agents, ground_truth)
+        return CooperativeFrame(
+            f"{scenario.name}/{stamp}",
+            scenario.name,
+            ego_id,
+            agents,
+            ground_truth,
+            provenance=self._provenances[scenario.folder],
+            absent=self._absent(scenario, stamp, agents),
+        )
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
         """See `Dataset.info`."""
@@ -198,8 +189,14 @@ class Opv2vDataset(Dataset):
             for scenario in self._scenarios
             if not scenario.stamps
         ]
-        missing = missing_files(self.path, self._all_files(), self._listing) if verify else []
-        notes = [] if self._has_intensity else [_NO_INTENSITY]
+        wanted = list(self._all_files()) if verify else []
+        missing = missing_files(self.path, wanted, self._listing)
+        problems += [str(item) for item in missing]
+        problems += broken_files(self, wanted, self._listing) if verify else []
+        has_intensity = all(map(self._has_intensity, self._provenances))
+        notes = [] if has_intensity else [_NO_INTENSITY]
+        scenario = self._frames[0][0]
+        notes += [note for name in scenario.agents for note in self._lidar(scenario.folder / name).notes]
         notes += [self._left_out] if self._left_out else []
         return DatasetInfo(
             kind=self.kind,
@@ -208,30 +205,62 @@ class Opv2vDataset(Dataset):
             frames_per_split={
                 name: sum(len(s.stamps) for s in found) for name, found in self._by_split.items()
             },
-            agents=_roles(self._scenarios),
+            agents=roles_of(self._scenarios),
             sensors=self._sensors(self._scenarios),
-            problems=problems + [str(item) for item in missing],
+            problems=problems,
             notes=notes,
             missing=missing,
         )
 
-    def _is_present(self, folder: Path, stamp: str) -> bool:
-        return all(self._listing.has(folder / f"{stamp}{ending}") for ending in (".pcd", ".yaml"))
+    def _lidar(self, folder: Path) -> SensorClouds:
+        """Return what is known of the clouds of an agent in a scenario, after looking at some of them."""
+        if folder not in self._lidars:
+            clouds = sorted(name for name in self._listing.names(folder) if CLOUD.fullmatch(name))
+            recorded = spread([folder / name for name in clouds], read_raw_pcd)
+            # Our own simulator writes intensities from 0 to 1, and those of CARLA are not read.
+            name = f"{folder.parent.name}/{folder.name}"
+            self._lidars[folder] = SensorClouds(name, recorded if self._right_handed else None)
+        return self._lidars[folder]
 
-    def _halves(self, scenario: Scenario) -> Iterator[Path]:
-        """Yield a file of each agent and moment for which it has not both with content."""
-        for agent in scenario.agents:
-            folder = scenario.folder / agent
-            names = self._listing.names(folder) | self._listing.empty(folder)
-            stamps = {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
-            for stamp in sorted(stamps):
-                if not self._is_present(folder, stamp):
-                    yield folder / min(names & {f"{stamp}.pcd", f"{stamp}.yaml"})
+    def _simulator(self, scenario: Scenario) -> str:
+        """Return what simulated a scenario; empty where it was recorded, or where nothing says it."""
+        simulator = simulator_of_scenario(scenario.folder, scenario.agents, scenario.stamps[0])
+        return "" if self._right_handed and simulator != SIMULATOR else simulator
+
+    def _has_intensity(self, scenario: Path) -> bool:
+        return self._right_handed or self._provenances[scenario].simulator == SIMULATOR
+
+    def _absent(self, scenario: Scenario, stamp: str, agents: Mapping[str, AgentFrame]) -> dict[str, Matrix]:
+        """Return T_world_agent of the vehicles that have no cloud of a moment, but a file with their pose."""
+        found = {}
+        for name in scenario.agents:
+            path = scenario.folder / name / f"{stamp}.yaml"
+            if name in agents or kind_of_agent(name) != "vehicle" or not self._listing.has(path):
+                continue
+            try:
+                found[name] = self._pose(read_yaml(path)["lidar_pose"])
+            except (CosenseError, KeyError, TypeError, ValueError):
+                continue
+        return found
+
+    def _pose(self, lidar_pose: Any) -> Matrix:
+        """Return T_world_agent (4,4).
+
+        Raises:
+            ValueError: the numbers are not a pose.
+        """
+        if self._right_handed:
+            T_world_agent = np.asarray(lidar_pose, dtype=np.float64).reshape(4, 4)
+        else:
+            T_world_agent = mirrored(matrix_from_pose(lidar_pose))
+        if not np.all(np.isfinite(T_world_agent)):
+            raise ValueError(f"lidar_pose is {lidar_pose}")
+        return T_world_agent
 
     def _all_files(self) -> Iterator[Path]:
         """Yield the files that every agent should have of each moment for which any agent has one."""
         for scenario in self._scenarios:
-            stamps = _all_stamps(scenario, self._listing)
+            stamps = all_stamps(scenario, self._listing)
             for agent in scenario.agents:
                 for ending in (".pcd", ".yaml", *self._image_endings(scenario, agent)):
                     yield from (scenario.folder / agent / f"{stamp}{ending}" for stamp in stamps)
@@ -256,26 +285,24 @@ class Opv2vDataset(Dataset):
                 raise CosenseError(f"{path}: has no '{key}'; the file is cut off or of another data set")
             if isinstance(content[key], Unreadable):
                 raise CosenseError(f"{path}: '{key}' is an object {content[key].tag}; write plain numbers")
-        points = read_pcd(folder / f"{stamp}.pcd").points
-        if not self._has_intensity:
-            points[:, 3] = 0
+        cloud = read_raw_pcd(folder / f"{stamp}.pcd")
+        if not self._has_intensity(folder.parent):
+            cloud = replace(cloud, intensity=None, remarks=())
+        points = self._lidar(folder).read(cloud).points
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
-            if self._right_handed:
-                T_world_agent = np.asarray(content["lidar_pose"], dtype=np.float64).reshape(4, 4)
-            else:
-                T_world_agent = mirrored(matrix_from_pose(content["lidar_pose"]))
+            T_world_agent = self._pose(content["lidar_pose"])
+            if not self._right_handed:
                 points = points * np.array([1, -1, 1, 1], dtype=np.float32)
-            if not np.all(np.isfinite(T_world_agent)):
-                raise ValueError(f"lidar_pose is {content['lidar_pose']}")
             vehicles = (content.get("vehicles") or {}) | (content.get(NON_VEHICLES) or {})
             labelled = self._labelled(vehicles, folder.name, T_world_agent, is_ego)
-            cameras = _read_cameras(content, folder, stamp, stamp_ns) if self._cameras else ()
+            images = self._listing.names(folder) if self._cameras else frozenset()
+            cameras = _read_cameras(content, folder, stamp, stamp_ns, images)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None
         frame = AgentFrame(
             agent_id=folder.name,
-            kind=_kind(folder.name),
+            kind=kind_of_agent(folder.name),
             stamp_ns=stamp_ns,
             T_world_agent=T_world_agent,
             points=points,
@@ -322,9 +349,12 @@ def _identity(key: str, associated: Any, agent: str, is_ego: bool) -> str:
     return key if is_ego or associated is None else f"{agent}:{key}"
 
 
-def _read_cameras(content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns: int) -> tuple[Camera, ...]:
-    """Read the images that the .yaml file calibrates."""
-    names = sorted(name for name in content if re.fullmatch(r"camera\d+", str(name)))
+def _read_cameras(
+    content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns: int, there: frozenset[str]
+) -> tuple[Camera, ...]:
+    """Read the images that the .yaml file calibrates, of cameras that have any among the files `there`."""
+    calibrated = sorted(name for name in content if re.fullmatch(r"camera\d+", str(name)))
+    names = [name for name in calibrated if any(file.endswith(f"_{name}.png") for file in there)]
     return tuple(
         Camera(
             name=name,
@@ -337,45 +367,19 @@ def _read_cameras(content: Mapping[str, Any], folder: Path, stamp: str, stamp_ns
     )
 
 
-def _kind(agent: str) -> AgentKind:
-    return "infrastructure" if agent.startswith("-") else "vehicle"
-
-
-def _folders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
-
-
-def _is_scenario(folder: Path, listing: Listing) -> bool:
-    return any(
-        _AGENT.fullmatch(name) and any(map(_CLOUD.fullmatch, listing.names(folder / name)))
-        for name in listing.names(folder)
-    )
-
-
-def _scan(folder: Path, split: str, listing: Listing) -> Scenario:
-    """Return a scenario with the stamps for which the ego has a cloud and labels."""
-    agents = sorted(
-        (n for n in listing.names(folder) if _AGENT.fullmatch(n) and listing.names(folder / n)), key=int
-    )
-    vehicles = [agent for agent in agents if _kind(agent) == "vehicle"]
-    units = [agent for agent in agents if _kind(agent) == "infrastructure"]
-    stamps: list[str] = []
-    if vehicles:
-        names = listing.names(folder / vehicles[0])
-        clouds = [match[1] for match in map(_CLOUD.fullmatch, names) if match]
-        stamps = sorted((stamp for stamp in clouds if f"{stamp}.yaml" in names), key=int)
-    return Scenario(folder.name, split, folder, (*vehicles, *units), tuple(stamps))
-
-
-def _all_stamps(scenario: Scenario, listing: Listing) -> set[str]:
-    """Return the stamps for which any agent has any file."""
-    names = (name for agent in scenario.agents for name in listing.names(scenario.folder / agent))
-    return {match[1] for match in map(_FRAME_FILE.fullmatch, names) if match}
+def _have_matrix_poses(frames: Iterable[tuple[Scenario, str]]) -> bool:
+    """Return whether the poses of the first frame that can be read are 4x4 matrices, as in V2V4Real."""
+    broken: CosenseError | None = None
+    for frame in frames:
+        try:
+            return _has_matrix_pose(frame)
+        except CosenseError as error:
+            broken = broken or error
+    assert broken is not None, "there is a frame"
+    raise broken
 
 
 def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
-    """Return whether poses are 4x4 matrices, as in V2V4Real."""
     scenario, stamp = frame
     path = scenario.folder / scenario.agents[0] / f"{stamp}.yaml"
     content = read_yaml(path)
@@ -383,16 +387,3 @@ def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
     if not isinstance(pose, list) or len(pose) not in (4, 6):
         raise CosenseError(f"{path}: 'lidar_pose' is {pose!r}, expected 6 numbers (OPV2V) or 4x4 (V2V4Real)")
     return len(pose) == 4
-
-
-def _roles(scenarios: list[Scenario]) -> dict[str, str]:
-    """Return the agents of a single scenario, else how many of each kind the scenarios have."""
-    if len(scenarios) == 1:
-        return {agent: _kind(agent) for agent in scenarios[0].agents}
-    roles: dict[str, str] = {}
-    kinds: tuple[AgentKind, ...] = ("vehicle", "infrastructure")
-    for kind in kinds:
-        counts = [sum(_kind(agent) == kind for agent in s.agents) for s in scenarios]
-        if max(counts, default=0):
-            roles[f"{min(counts)} to {max(counts)} a scenario"] = kind
-    return roles

@@ -23,7 +23,7 @@ import cosense.data
 from cosense import plugins
 from cosense.data.bag import BagOptions
 from cosense.data.dataset import Dataset
-from cosense.data.provenance import label_set_of
+from cosense.data.provenance import is_simulated_tree
 from cosense.errors import CosenseError
 
 
@@ -43,7 +43,7 @@ def open_dataset(
         split: name of a split, e.g. "val", "all" for every frame, None for the default of the data set: every
             frame, but only the labelled ones of a bag that has both. DAIR-V2X also takes "FILE.json:NAME".
         labels: label set, e.g. "original" or "complemented"; None for the one that is in place.
-        cameras: also read images.
+        cameras: also read images; where there are none, frames come without.
         async_frames: DAIR-V2X and V2X-Seq: take the infrastructure's frame this many frames earlier.
         bag: choices of topics and frames where a bag is ambiguous.
 
@@ -105,7 +105,7 @@ def _find(path: Path) -> tuple[ModuleType, Any, Path]:
     looked_for = "; ".join(plugins.constant(module, "LAYOUT", str) for module in _modules())
     if path.is_file():
         raise CosenseError(f"{path}: not a data set that cosense knows. It opens {looked_for}")
-    label_set_of(path, "")  # raises where this is a simulated tree that was never finished
+    is_simulated_tree(path)  # raises where this is a simulated tree that was never finished
     found = []
     for child in sorted(path.iterdir()):
         module, reader = _recognised(child) if child.is_dir() else (None, None)

@@ -13,7 +13,6 @@ from cosense.data.dair_index import COOPERATIVE_INDEX, Pair, is_sequential
 from cosense.data.dair_labels import read_objects
 from cosense.data.dair_v2x import DairV2xDataset
 from cosense.data.dataset import Dataset
-from cosense.data.provenance import label_set_of
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.objects import Objects
 
@@ -29,11 +28,11 @@ def recognises(path: Path) -> type[Dataset] | None:
 class V2xSeqSpdDataset(DairV2xDataset):
     """One tree of V2X-Seq-SPD; arguments and errors as for `DairV2xDataset`."""
 
-    kind = "v2x-seq-spd"
+    layout = "v2x-seq-spd"
     split_files = ("cooperative-split-data-spd.json", "cooperative-split-data.json")
 
     def _label_folders(self) -> dict[str, str]:
-        return {label_set_of(self.path, "original"): "label"}
+        return {self._made_here("original"): "label"}
 
     def _ground_truth(self, pair: Pair, T_world_vehicle: Matrix) -> Objects:
         return read_objects(self._label_file(pair))

@@ -73,7 +73,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way of counting; there are no defaults, every file says everything.
+    """One way of counting; every file says everything.
 
     Attributes:
         name: name of the protocol and of its file.
@@ -95,6 +95,10 @@ class Protocol:
         min_points: LiDAR points that ground truth needs from at least one agent. An object with fewer counts
             neither as found nor as missed, and neither do detections that match it.
         bands: parts of the scene by name, each with an AP of its own for the main class.
+        participant_margin_m: where the labels leave out a vehicle that takes part, a detection of a vehicle
+            around its sensor counts neither as found nor as a false alarm; its footprint may end this far
+            from the sensor. A label of the ego itself is left out too. None to count what the labels say:
+            every detection without a label is a false alarm. Files that are older than the rule count so.
     """
 
     name: str
@@ -114,6 +118,7 @@ class Protocol:
     nms_iou: float | None
     min_points: int
     bands: dict[str, Band]
+    participant_margin_m: float | None = None
 
     def __post_init__(self) -> None:
         if not self.classes or not self.iou:
@@ -125,6 +130,8 @@ class Protocol:
             raise ValueError(f"band '{ALL}' is the whole range already, choose another name")
         if self.nms_iou is not None and not 0 <= self.nms_iou <= 1:
             raise ValueError(f"nms_iou is {self.nms_iou}, expected a fraction in [0, 1] or null")
+        if self.participant_margin_m is not None and not self.participant_margin_m >= 0:
+            raise ValueError(f"participant_margin_m is {self.participant_margin_m}, expected metres or null")
         if self.average_precision == "dair" and not self.global_sort:
             raise ValueError("average_precision 'dair' always sorts globally")
         for range_m in (self.range_m, *(band.range_m for band in self.bands.values() if band.range_m)):
@@ -139,9 +146,14 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Return 12 hexadecimal digits of the SHA-256 of everything but the description."""
+        """Return 12 hexadecimal digits of the SHA-256 of everything but the description.
+
+        Without a rule on participants a protocol counts as before there was one, and has the same hash.
+        """
         content: dict[str, Any] = to_mapping(self)
         del content["description"]
+        if self.participant_margin_m is None:
+            del content["participant_margin_m"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

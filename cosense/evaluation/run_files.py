@@ -94,6 +94,7 @@ class FrameResult:
         detections: boxes in the ego frame.
         ground_truth: objects in the ego frame.
         num_points: (K,) LiDAR points on each ground truth, counted by the agent that has most.
+        participants: (K,2) places of the vehicles that take part, the ego and those out of reach among them.
         bytes_per_sender: length of all encoded messages of each collaborator; empty without collaboration.
         elapsed_ms: time between the sensor data of all agents and the detections; NaN where none came.
     """
@@ -102,6 +103,7 @@ class FrameResult:
     detections: Detections
     ground_truth: Objects
     num_points: NDArray[np.int64]
+    participants: NDArray[np.float64]
     bytes_per_sender: Mapping[str, int]
     elapsed_ms: float
 
@@ -124,6 +126,7 @@ def frame_record(result: FrameResult) -> dict[str, Any]:
             "ids": truth.ids.tolist(),
             "num_points": result.num_points.tolist(),
         },
+        "participants": result.participants.tolist(),
         "bytes_per_sender": dict(result.bytes_per_sender),
         "elapsed_ms": result.elapsed_ms,
     }
@@ -141,6 +144,7 @@ def frame_result(record: Mapping[str, Any]) -> FrameResult:
             np.array(truth["ids"], dtype=np.str_),
         ),
         num_points=np.array(truth["num_points"], dtype=np.int64),
+        participants=np.array(record["participants"], dtype=np.float64).reshape(-1, 2),
         bytes_per_sender=record["bytes_per_sender"],
         elapsed_ms=record["elapsed_ms"],
     )

@@ -1,16 +1,23 @@
-"""The numbers as tables for a terminal: one run in full, several side by side, and all points of a sweep."""
+"""The numbers as tables: one run in full, several side by side, and all points of a sweep.
+
+A file or a pipe gets each table as wide as it is; on a narrower terminal a table goes on below itself.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from cosense.errors import counted
+from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.sweep.results import TOLERATED_LOSS
 
 # What distinguishes runs, in the order of the columns: heading, keys into metrics.json.
@@ -34,7 +41,7 @@ _SETTINGS = (
     ("model", "model"),
     ("fusion", "fusion"),
     ("selection", "selection"),
-    ("budget", "budget_bytes"),
+    ("budget B", "budget_bytes"),
     ("noise m °", "pose_noise"),
     ("delay ms", "delay_ms"),
     ("loss", "loss"),
@@ -45,30 +52,101 @@ _SETTINGS = (
     ("registration", "registration"),
 )
 _ABSENT = "–"
+_NUMBER = re.compile(r"[-+]?\d[\d.]*|–|none")
+# As wide as a table may be in a file or a pipe.
+_WIDEST = 1000
 
 
-def comparison_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
-    """Return several runs side by side, a row each; what all have in common is in the title.
+@dataclass(frozen=True)
+class WholeTable:
+    """A table of which nothing is cut off or abbreviated: columns that do not fit go below the others.
+
+    Attributes:
+        headings: one for each column.
+        rows: the cells of each row.
+        num_keys: number of columns at the left that say what a row is; they are there in every part.
+        marked: indices of the rows that are to be seen.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    num_keys: int = 1
+    marked: frozenset[int] = frozenset()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return self._part(range(self.num_keys, len(self.headings))).__rich_measure__(console, options)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left = list(range(self.num_keys, len(self.headings)))
+        while left:
+            counts = range(1, len(left) + 1)
+            fitting = [count for count in counts if self._fits(left[:count], console, options)]
+            count = max(fitting, default=1)
+            yield self._part(left[:count])
+            left = left[count:]
+
+    def _fits(self, columns: Sequence[int], console: Console, options: ConsoleOptions) -> bool:
+        unlimited = options.update(max_width=_WIDEST)
+        return Measurement.get(console, unlimited, self._part(columns)).maximum <= options.max_width
+
+    def _part(self, columns: Sequence[int]) -> Table:
+        """Return a table of the keys and some of the other columns."""
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        chosen = [*range(self.num_keys), *columns]
+        for column in chosen:
+            is_number = all(_NUMBER.fullmatch(row[column]) for row in self.rows)
+            table.add_column(
+                Text(self.headings[column]),
+                justify="right" if is_number else "left",
+                no_wrap=column >= self.num_keys,
+                overflow="fold",
+            )
+        for index, row in enumerate(self.rows):
+            style = "bold red" if index in self.marked else None
+            table.add_row(*(Text(row[column]) for column in chosen), style=style)
+        return table
+
+
+def print_whole(console: Console, view: RenderableType) -> None:
+    """Print tables so that nothing of them is lost: in a file or a pipe as wide as they are."""
+    usual = console.width
+    if not console.is_terminal:
+        console.width = _WIDEST
+    console.print(view)
+    console.width = usual
+
+
+def comparison_view(metrics: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return several runs side by side, a row each; what all have in common is above them.
 
     Args:
         metrics: contents of one or more metrics.json files.
     """
-    title, headings, rows = _compare(metrics)
-    table = Table(title=Text(title), title_justify="left")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in dict(_IDENTITY) else "right")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+    title, table = comparison(metrics)
+    return Group(Text(title), table, Text("AP in %, kB a frame and collaborator."))
 
 
-def result_view(metrics: Mapping[str, Any]) -> RenderableType:
-    """Return all numbers of one run: AP by class and band, recall by class, bytes and time."""
+def result_view(metrics: Mapping[str, Any], protocol: Protocol) -> RenderableType:
+    """Return all numbers of one run: AP by class and band, recall by class, bytes and time.
+
+    Args:
+        metrics: content of metrics.json.
+        protocol: what was counted.
+    """
     title = _title({heading: _identity(metrics, keys) for heading, keys in _IDENTITY})
-    return Group(Text(title), _ap_table(metrics), _recall_table(metrics), _cost_line(metrics))
+    tables = [*_ap_tables(metrics), _recall_table(metrics)]
+    notes = []
+    if any(_ABSENT in row for table in tables for row in table.rows):
+        notes.append(f"{_ABSENT} is where there is nothing to find, or no such threshold for the class.")
+    if protocol.max_extent_m is not None and metrics["recall_long_vehicles"]["num_ground_truth"]:
+        notes.append(
+            f"{protocol.name} drops detections that extend over more than {protocol.max_extent_m:g} m along "
+            "x or y: buses and other vehicles of that length count as missed, whatever the model finds."
+        )
+    return Group(Text(title), *tables, *map(Text, notes), Text(_cost_line(metrics)))
 
 
-def sweep_table(content: Mapping[str, Any]) -> Table:
+def sweep_view(content: Mapping[str, Any]) -> RenderableType:
     """Return all points, a row each: what they gain over the ego alone, with the 95 % interval.
 
     Points that are worse than the ego alone by more than is tolerated are marked.
@@ -76,6 +154,21 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
     Args:
         content: content of sweep.json.
     """
+    is_announced = all(point.get("is_announced", True) for point in content["points"])
+    title = (
+        f"{content['curve']}{'' if is_announced else ' unannounced'}: {counted(content['frames'], 'frame')}, "
+        f"{content['protocol']} {content['protocol_hash']}, seed {content['seed']}, "
+        f"models {', '.join(content['models'])}"
+    )
+    meaning = (
+        "AP in %, bytes a frame and collaborator, gain over the ego alone in points of AP with the limits of "
+        "its 95 % interval."
+    )
+    return Group(Text(title), sweep_table(content), Text(meaning))
+
+
+def sweep_table(content: Mapping[str, Any]) -> WholeTable:
+    """Return the table of `sweep_view`."""
     points: Sequence[Mapping[str, Any]] = content["points"]
     settings = [
         entry
@@ -83,19 +176,8 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
         if entry[1] == "fusion" or len({p.get(entry[1]) for p in points if p["fusion"] != "none"}) > 1
     ]
     thresholds = list(points[0]["ap"])[-2:]
-    is_announced = all(point.get("is_announced", True) for point in points)
-    title = (
-        f"{content['curve']}{'' if is_announced else ' unannounced'}: {counted(content['frames'], 'frame')}, "
-        f"{content['protocol']} {content['protocol_hash']}, seed {content['seed']}, "
-        f"models {', '.join(content['models'])}"
-    )
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading, key in settings:
-        table.add_column(
-            heading, justify="left" if key in ("model", "fusion", "selection", "registration") else "right"
-        )
-    for heading in (*(f"AP@{threshold}" for threshold in thresholds), "bytes", "gain", "low", "high"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = [heading for heading, _ in settings] + [f"AP@{threshold}" for threshold in thresholds]
+    rows = []
     for point in points:
         cells = [_setting(point.get(key)) for _, key in settings]
         cells += [_percent(point["ap"][threshold]) for threshold in thresholds]
@@ -103,8 +185,9 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
         cells += [
             _signed(gain) for gain in (point["difference"], *(point["difference_interval"] or (None, None)))
         ]
-        table.add_row(*map(Text, cells), style="bold red" if falls_below(point) else None)
-    return table
+        rows.append(cells)
+    marked = frozenset(index for index, point in enumerate(points) if falls_below(point))
+    return WholeTable([*headings, "bytes", "gain", "low", "high"], rows, len(settings), marked)
 
 
 def falls_below(point: Mapping[str, Any]) -> bool:
@@ -132,14 +215,15 @@ def verdict(points: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _compare(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list[list[str]]]:
-    """Return title, headings and rows."""
+def comparison(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, WholeTable]:
+    """Return what runs have in common, in words, and the table of what they do not."""
     values = {heading: [_identity(run, keys) for run in metrics] for heading, keys in _IDENTITY}
     common = {heading: cells[0] for heading, cells in values.items() if len(set(cells)) == 1}
     columns = {heading: cells for heading, cells in values.items() if heading not in common}
     if not columns:
         columns["fusion"] = values["fusion"]
         del common["fusion"]
+    num_keys = len(columns)
     thresholds = list(dict.fromkeys(threshold for run in metrics for threshold in run["ap"]))
     middle = thresholds[len(thresholds) // 2]
     wanted = [("ap", "AP", threshold) for threshold in thresholds]
@@ -151,58 +235,53 @@ def _compare(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list
     # A live run measures from the ego's message to its boxes, an offline one all agents' networks too.
     if len({run.get("live", False) for run in metrics}) == 1:
         columns["ms/frame"] = [_number(run["ms_per_frame"]["p50"]) for run in metrics]
-    return _title(common), list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+    return _title(common), WholeTable(list(columns), list(zip(*columns.values(), strict=True)), num_keys)
 
 
-def _ap_table(metrics: Mapping[str, Any]) -> Table:
-    table = Table()
-    table.add_column("average precision")
-    table.add_column("objects", justify="right")
+def _ap_tables(metrics: Mapping[str, Any]) -> list[WholeTable]:
+    """Return a table for each kind of overlap."""
     entries = list(metrics["ap_per_class"].items())
     main = entries[0][0]
-    entries[1:1] = [(f"{main}, {band}", entry) for band, entry in metrics["ap_per_band"].items()]
-    columns = list(
-        dict.fromkeys(
-            (kind, threshold)
-            for _, entry in entries
-            for kind in ("bev", "3d")
-            for threshold in entry.get(kind, {})
-        )
-    )
-    columns.sort()
-    columns.sort(key=lambda column: column[0], reverse=True)
-    for kind, threshold in columns:
-        table.add_column(f"{'BEV' if kind == 'bev' else '3D'}@{threshold}", justify="right")
-    for name, entry in entries:
-        cells = [
-            _percent(entry[kind][threshold]) if threshold in entry.get(kind, {}) else ""
-            for kind, threshold in columns
-        ]
-        table.add_row(name, str(entry["num_ground_truth"]), *cells)
-    return table
+    bands = metrics["ap_per_band"].items()
+    entries[1:1] = [(f"{main}, {band}{' m' if band[0].isdigit() else ''}", entry) for band, entry in bands]
+    kinds = {"BEV": "bev", "3D": "3d"}
+    return [
+        _by_threshold(f"AP in %, {name}", {of: (entry, entry[kind]) for of, entry in entries})
+        for name, kind in kinds.items()
+        if any(kind in entry for _, entry in entries)
+    ]
 
 
-def _recall_table(metrics: Mapping[str, Any]) -> Table:
-    table = Table()
-    table.add_column("recall of")
-    table.add_column("objects", justify="right")
+def _recall_table(metrics: Mapping[str, Any]) -> WholeTable:
     entries = {name: entry for name, entry in metrics["recall"].items() if entry["num_ground_truth"]}
     entries["vehicles above 6 m"] = metrics["recall_long_vehicles"]
-    thresholds = sorted({key for entry in entries.values() for key in entry} - {"num_ground_truth"})
-    for threshold in thresholds:
-        table.add_column(f"@{threshold}", justify="right")
-    for name, entry in entries.items():
-        cells = [_percent(entry[key]) if key in entry else "" for key in thresholds]
-        table.add_row(name, str(entry["num_ground_truth"]), *cells)
-    return table
+    return _by_threshold(
+        "recall in %",
+        {
+            name: (entry, {key: value for key, value in entry.items() if key != "num_ground_truth"})
+            for name, entry in entries.items()
+        },
+    )
+
+
+def _by_threshold(
+    heading: str, entries: Mapping[str, tuple[Mapping[str, Any], Mapping[str, float | None]]]
+) -> WholeTable:
+    """Return a table with a row for each name: the number of objects, and a share for each IoU threshold."""
+    thresholds = sorted({threshold for _, shares in entries.values() for threshold in shares})
+    rows = [
+        [name, str(entry["num_ground_truth"]), *(_percent(shares.get(threshold)) for threshold in thresholds)]
+        for name, (entry, shares) in entries.items()
+    ]
+    return WholeTable([heading, "objects", *(f"@{threshold}" for threshold in thresholds)], rows)
 
 
 def _cost_line(metrics: Mapping[str, Any]) -> str:
     sent, spent = metrics["bytes_per_frame"], metrics["ms_per_frame"]
     line = (
-        f"Each collaborator sent {_kilobytes(sent['mean'])} kB a frame (p50 {_kilobytes(sent['p50'])}, "
-        f"p95 {_kilobytes(sent['p95'])}). All agents together took {_number(spent['p50'])} ms a frame "
-        f"(p95 {_number(spent['p95'])})."
+        f"Each collaborator sent {_kilobytes(sent['mean'])} kB a frame (p50 {_kilobytes(sent['p50'])} kB, "
+        f"p95 {_kilobytes(sent['p95'])} kB). All agents together took {_number(spent['p50'])} ms a frame "
+        f"(p95 {_number(spent['p95'])} ms)."
     )
     uses = {use: count for use, count in metrics.get("messages_used_for", {}).items() if count}
     if uses:
@@ -210,6 +289,13 @@ def _cost_line(metrics: Mapping[str, Any]) -> str:
             f"{use} {counted(count, 'time')}" for use, count in uses.items()
         )
         line += "."
+    of_participants = metrics.get("detections_on_participants", {})
+    if of_participants.get("number"):
+        boxes = f"{of_participants['number']} box{'es' if of_participants['number'] > 1 else ''}"
+        line += (
+            f" {boxes} on cooperating vehicles without a label: the protocol counts them as "
+            f"{of_participants['count_as']}."
+        )
     if metrics.get("frames_skipped"):
         line += f" {counted(metrics['frames_skipped'], 'frame')} could not be read."
     return line

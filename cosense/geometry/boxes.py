@@ -89,6 +89,17 @@ def transform_boxes(T_dst_src: Matrix, boxes: ArrayLike) -> Boxes:
     return moved
 
 
+def footprints_contain(boxes: ArrayLike, xy: ArrayLike, margin_m: float = 0.0) -> NDArray[np.bool_]:
+    """Return (M,K): whether the footprint of each box (M,7), wider by a margin, contains each place (K,2)."""
+    boxes = as_boxes(boxes)
+    offset = np.reshape(xy, (-1, 2))[None] - boxes[:, None, :2]
+    cos, sin = np.cos(boxes[:, 6, None]), np.sin(boxes[:, 6, None])
+    along = offset[..., 0] * cos + offset[..., 1] * sin
+    across = offset[..., 1] * cos - offset[..., 0] * sin
+    reach = boxes[:, None, 3:5] / 2 + margin_m
+    return np.asarray((np.abs(along) <= reach[..., 0]) & (np.abs(across) <= reach[..., 1]))
+
+
 def points_in_boxes(xyz: NDArray, boxes: ArrayLike) -> NDArray[np.bool_]:
     """Return (M,N): whether each box contains each of the points (N,3); its surface counts as inside."""
     boxes = as_boxes(boxes)

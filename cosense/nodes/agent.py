@@ -13,6 +13,7 @@ from the next message on.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
 from cosense.nodes.stream_join import StreamJoin
 from cosense.nodes.warm_up import warm_up_sender
+from cosense.sensing.cloud import SensorClouds
 from cosense.sensing.frame import AgentFrame
 
 # What waits in DDS and for its pose, beside what waits for the network.
@@ -100,6 +102,7 @@ class AgentNode(ManagedNode):
         self._last_failure = ""
         self._lately = process.Lately()
         self._stages = Stages()
+        self._lidar = SensorClouds(self._settings.agent_id, tell=self._tell_of_clouds)
         self._requests_received = self._requests_refused = 0
         self._join = StreamJoin(
             _CLOUD,
@@ -200,6 +203,13 @@ class AgentNode(ManagedNode):
                 self._dropped += 1
                 self._trace.write(dropped.stamp_ns, dropped="the detector was too slow")
 
+    def _tell_of_clouds(self, level: int, note: str) -> None:
+        """Write to the log what is assumed of the clouds."""
+        if level >= logging.WARNING:
+            self.get_logger().warning(note)
+        else:
+            self.get_logger().info(note)
+
     def _process(self, work: Work) -> None:
         """Run the network on one cloud and send what comes out."""
         assert self._sender is not None
@@ -210,7 +220,7 @@ class AgentNode(ManagedNode):
         watch.lap("wait for the detector")
         try:
             T_world_agent, covariance = conversions.message_to_pose(work.pose)
-            points = conversions.cloud_to_points(work.cloud)
+            points = self._lidar.read(conversions.cloud_to_raw(work.cloud)).points
             own = self._perceiver.perceive(
                 AgentFrame(
                     self._settings.agent_id,
@@ -316,7 +326,7 @@ class AgentNode(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    process.run(AgentNode)
+    process.run(AgentNode, "agent")
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def _radio(text: str, agents: list[str]) -> RadioSettings:
 
 def main() -> None:
     """Run the node."""
-    process.run(ChannelNode)
+    process.run(ChannelNode, "channel")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Ego:
 
 def main() -> None:
     """Run both nodes."""
-    process.run(Ego, Ego.spin)
+    process.run(Ego, "agent", "fusion", work=Ego.spin)
 
 
 if __name__ == "__main__":

@@ -203,7 +203,10 @@ class FusionNode(ManagedNode):
 
     def _on_message(self, message: UInt8MultiArray) -> None:
         assert self._synchroniser is not None
-        self._synchroniser.add(conversions.message_to_bytes(message), self.get_clock().now().nanoseconds)
+        # The clock on the wall goes as fast as that of the stamps where nothing is played.
+        now_ns = None if self.get_parameter("use_sim_time").value else time.monotonic_ns()
+        data = conversions.message_to_bytes(message)
+        self._synchroniser.add(data, self.get_clock().now().nanoseconds, now_ns)
         self._pass_on_what_is_ready()
 
     def _pass_on_what_is_ready(self) -> None:
@@ -237,7 +240,7 @@ class FusionNode(ManagedNode):
             graph = self._own_graph(collection)
             result, requests = self._fused(collection, graph)
             peers = [*result.peers, *collection.refused]
-            mode = mode_of(self._fusion, peers, collection.missing, ready.silent)
+            mode = mode_of(self._fusion, peers, collection.missing, ready.silent, collection.behind_ms)
             result = replace(result, peers=peers)
         except CosenseError as error:
             self._outputs.report_failure(str(error))
@@ -310,7 +313,7 @@ class FusionNode(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    process.run(FusionNode)
+    process.run(FusionNode, "fusion")
 
 
 if __name__ == "__main__":

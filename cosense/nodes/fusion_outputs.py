@@ -142,6 +142,9 @@ class FusionOutputs:
         elif collection.missing_graphs:
             level = process.WARN
             message = f"time-out, without the scene graph of {', '.join(collection.missing_graphs)}"
+        elif collection.behind_ms:
+            level = process.WARN
+            message = f"the ego itself is late, by {collection.behind_ms:.0f} ms: its machine or its clock"
         dropped = self._lately.growth({"dropped": self.dropped})["dropped"]
         if dropped and level == process.OK:
             level = process.WARN

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
@@ -18,15 +20,17 @@ from cosense.runs.processes import (
     ego_remappings,
     fusion_remappings,
 )
-from cosense.runs.scenario import Scenario, load_scenario, with_player
-from cosense.runs.supervisor import VITAL, dds_environment
+from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_player
+from cosense.runs.supervisor import VITAL, JournalTail, dds_environment
 
 if TYPE_CHECKING:
-    from launch import LaunchContext
-    from launch.actions import DeclareLaunchArgument
+    from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+    from launch.actions import DeclareLaunchArgument, Shutdown
+    from launch.events.process import ProcessExited
     from launch_ros.actions import Node
 
 SWITCH = ("false", "true")
+OnExit: TypeAlias = "Callable[[ProcessExited, LaunchContext], Shutdown | None]"
 
 
 def share() -> Path:
@@ -34,6 +38,46 @@ def share() -> Path:
     from ament_index_python.packages import get_package_share_directory
 
     return Path(get_package_share_directory("cosense"))
+
+
+def described(
+    file: str,
+    arguments: Sequence[DeclareLaunchArgument],
+    start: Callable[[LaunchContext], list[LaunchDescriptionEntity]],
+) -> LaunchDescription:
+    """Return what a launch file describes.
+
+    Args:
+        file: the launch file.
+        arguments: what it can be given.
+        start: makes what is started of the arguments.
+    """
+    from launch import LaunchDescription
+    from launch.actions import OpaqueFunction
+
+    def check_and_start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        _check_names(Path(file), [each.name for each in arguments])
+        return start(context)
+
+    return LaunchDescription([*arguments, OpaqueFunction(function=check_and_start)])
+
+
+def _check_names(file: Path, known: Sequence[str]) -> None:
+    """Refuse arguments that a launch file does not know, where it is the one that `ros2 launch` was given.
+
+    Where somebody else's file includes it, the arguments on the command line are those of that file.
+
+    Raises:
+        CosenseError: there is no such argument.
+    """
+    words = sys.argv
+    for place, word in enumerate(words):
+        is_ours = words[place - 1] == "cosense" and word == file.name
+        if is_ours or (word.endswith(file.name) and Path(word).resolve() == file.resolve()):
+            for given in words[place + 1 :]:
+                name, is_argument, _ = given.partition(":=")
+                if is_argument and name not in known:
+                    raise CosenseError(f"unknown launch argument {given}, {nearest(name, known)}")
 
 
 def argument(
@@ -89,23 +133,6 @@ class Arguments:
         return [text]
 
 
-def find_scenario(name: str) -> Path:
-    """Return the file of a scenario, given by its path or the name of one that ships.
-
-    Raises:
-        CosenseError: there is no such scenario.
-    """
-    shipped = {path.name: path for path in (share() / "launch" / "scenarios").glob("*.yaml")}
-    path = Path(name)
-    if path.is_file():
-        return path
-    if name not in shipped:
-        raise CosenseError(
-            f"no scenario '{name}', neither a file nor one that ships: {nearest(name, shipped)}"
-        )
-    return shipped[name]
-
-
 def changed(arguments: Arguments) -> Scenario:
     """Return the scenario of `scenario:=` with what the other arguments say otherwise.
 
@@ -147,11 +174,12 @@ def _bag_options(arguments: Arguments) -> BagOptions:
     """Return what a bag does not say by itself; the topics of several agents have commas between."""
     points, pose = (by_agent(arguments.text(name), f"{name}:=") for name in ("points", "pose"))
     ego, world, truth = (arguments.text(name) or None for name in ("ego", "world", "ground_truth"))
-    return BagOptions(points, pose, ego, world, truth, arguments.number("tolerance_ms", float))
+    tolerance_ms, pose_gap_ms = (arguments.number(name, float) for name in ("tolerance_ms", "pose_gap_ms"))
+    return BagOptions(points, pose, ego, world, truth, tolerance_ms, pose_gap_ms)
 
 
 def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
-    """Return the nodes of a scenario; the launch ends with its player.
+    """Return the nodes of a scenario; the launch ends with its player, as a run of the supervisor does.
 
     Args:
         scenario: description of the run.
@@ -159,12 +187,18 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
         rviz: start RViz too.
 
     Raises:
-        CosenseError: the data, an agent or a model is missing.
+        CosenseError: the data, an agent or a model is missing, or RViz.
     """
     from launch_ros.actions import Node
 
+    # What is found missing once the first processes run would leave these behind.
+    if rviz:
+        _check_rviz()
     ready = prepare(scenario, out.resolve())
-    nodes = [node(spec, ends_launch=spec.name in VITAL and not spec.respawn) for spec in ready.processes]
+    nodes = []
+    for spec in ready.processes:
+        needed_until = None if spec.name in VITAL else JournalTail(out.resolve() / "detections.jsonl")
+        nodes.append(node(spec, on_exit=None if spec.respawn else _end_launch(needed_until)))
     if rviz:
         time = [{"use_sim_time": True}]
         words = ["-d", str(ready.layout)]
@@ -172,15 +206,44 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
     return nodes
 
 
-def node(spec: ProcessSpec, params_files: Sequence[str] = (), *, ends_launch: bool = False) -> Node:
+def _check_rviz() -> None:
+    """Raise CosenseError with the cure where RViz is not installed."""
+    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+    try:
+        get_package_share_directory("rviz2")
+    except PackageNotFoundError:
+        package = f"ros-{os.environ.get('ROS_DISTRO', 'jazzy')}-rviz2"
+        raise CosenseError(
+            f"launch argument rviz:=true: rviz2 is not installed; sudo apt install {package}, or rviz:=false"
+        ) from None
+
+
+def _end_launch(needed_until: JournalTail | None) -> OnExit:
+    """Return what happens when a process ends: everything else is stopped, since somebody would wait for it.
+
+    Args:
+        needed_until: journal of a run that goes on without the process once a frame is in it, None where it
+            never does.
+    """
+    from launch.actions import Shutdown
+
+    def end(exited: ProcessExited, context: LaunchContext) -> Shutdown | None:
+        if needed_until is not None and needed_until.read()[0] > 0:
+            return None
+        return Shutdown(reason=f"{exited.process_name} has ended")
+
+    return end
+
+
+def node(spec: ProcessSpec, params_files: Sequence[str] = (), on_exit: OnExit | None = None) -> Node:
     """Return a process as `ros2 launch` starts it.
 
     Args:
         spec: description of the process.
         params_files: files of parameters; the parameters of the process win over theirs.
-        ends_launch: stop everything when it ends.
+        on_exit: what happens when it ends.
     """
-    from launch.actions import Shutdown
     from launch_ros.actions import Node
 
     return Node(
@@ -192,7 +255,7 @@ def node(spec: ProcessSpec, params_files: Sequence[str] = (), *, ends_launch: bo
         additional_env={**dds_environment(), **spec.environment},
         output="screen",
         respawn=spec.respawn,
-        on_exit=[Shutdown()] if ends_launch else None,
+        on_exit=on_exit,
     )
 
 

@@ -104,7 +104,7 @@ class PlayerNode(ManagedNode):
         """Play everything; where a lifecycle manager deactivates the node, it pauses.
 
         Raises:
-            CosenseError: nobody listens, or there is nothing to play.
+            CosenseError: nobody listens, nobody fuses any more, or there is nothing to play.
         """
         played = passed_over = 0
         for frame in self._read_frames():
@@ -167,6 +167,11 @@ class PlayerNode(ManagedNode):
         for publisher, message in messages:
             publisher.publish(message)
         if self._is_drain and not self._spin_until(lambda: stamp_ns not in self._awaited, self._timeout_s):
+            if not self.count_publishers(topics.DETECTIONS):
+                raise CosenseError(
+                    f"frame {frame.frame_id}: nobody has fused it within {self._timeout_s:g} s, and nobody "
+                    "fuses any more; see the log of the ego"
+                )
             self.get_logger().warning(
                 f"frame {frame.frame_id}: no detections within {self._timeout_s:g} s, going on without"
             )
@@ -175,9 +180,12 @@ class PlayerNode(ManagedNode):
         """Wait until each agent, and the recorder where there is one, listens to all it needs."""
 
         def missing() -> list[str]:
-            nobody_fuses = self._is_drain and not self.count_publishers(topics.DETECTIONS)
             found = self._sensors.missing_listeners(recorded=self._is_recorded)
-            return found + [topics.DETECTIONS] * nobody_fuses
+            if self._is_drain and not self.count_publishers(topics.DETECTIONS):
+                found.append(f"{topics.DETECTIONS} (nobody fuses)")
+            elif self._is_recorded and self.count_subscribers(topics.DETECTIONS) < 2:
+                found.append(f"{topics.DETECTIONS} (the recorder)")
+            return found
 
         if not self._spin_until(lambda: not missing(), self._startup_timeout_s):
             raise CosenseError(
@@ -266,7 +274,7 @@ def _read_ahead(
 
 def main() -> None:
     """Run the node."""
-    process.run(PlayerNode, PlayerNode.play)
+    process.run(PlayerNode, "player", work=PlayerNode.play)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ which a bag of all this is the same data set again. Names: topics.py.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,9 @@ class SensorOutputs:
             small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
             needed |= dict.fromkeys(small, 1)
             if self._is_ego_here:
-                needed |= dict.fromkeys((self._ground_truth, self._record), 1)
+                needed |= dict.fromkeys((self._ground_truth, self._record, self._time), 1)
+            if self._tf is not None:
+                needed[self._tf] = 1
         return [p.topic_name for p, count in needed.items() if p.get_subscription_count() < count]
 
     def publish_time(self, stamp_ns: int) -> None:
@@ -113,7 +115,10 @@ class SensorOutputs:
         }
         made = [message for agent in agents.values() for message in self._messages_of(agent)]
         if self._is_ego_here:
-            record = record_of(dataclasses.replace(frame, agents=agents), self._label_set)
+            played = dataclasses.replace(
+                frame, agents=agents, provenance=frame.provenance.changed(*self._changes(agents))
+            )
+            record = record_of(played, self._label_set)
             made.append((self._record, String(data=record_to_text(record))))
             ego_frame = topics.lidar_frame(self._ego)
             truth = objects_to_markers(frame.ground_truth, frame.ego.stamp_ns, ego_frame)
@@ -133,6 +138,14 @@ class SensorOutputs:
             for name in self._agents
             if name in frame.agents
         }
+
+    def _changes(self, agents: Iterable[str]) -> Iterator[str]:
+        """Yield in words what is added to the measurements of some agents on purpose."""
+        for agent_id in agents:
+            if any(self._pose_errors.get(agent_id, ())):
+                yield f"pose error of {agent_id}"
+            if self._skews_ns.get(agent_id):
+                yield f"clock error of {agent_id}"
 
     def _as_it_believes(self, agent: AgentFrame) -> AgentFrame:
         """Return an agent with the stamp that its own clock gives, and where it believes to be."""

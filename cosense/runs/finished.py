@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cosense.data.dataset import CooperativeFrame
+from cosense.cooperation.outcome import FusionResult
+from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.errors import CosenseError
 from cosense.evaluation.run_files import read_fused_frames
 from cosense.evaluation.runs.live_metrics import entries_by_frame
 from cosense.json_lines import read_lines
-from cosense.runs.frame_source import frames_of
+from cosense.runs.frame_source import frames_of, open_source
 from cosense.runs.latency import read_latency
-from cosense.runs.scenario import Scenario, load_scenario
+from cosense.runs.scenario import SCENARIO, Scenario, load_scenario
 from cosense.sensing.detections import Detections
 from cosense.viewer.pack import ReportFrame
 
 
 def is_run(path: Path) -> bool:
     """Return whether a folder holds what `cosense run` leaves behind."""
-    return (path / "scenario.yaml").is_file() and (path / "detections.jsonl").is_file()
+    return (path / SCENARIO).is_file() and (path / "detections.jsonl").is_file()
 
 
 def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame], dict[str, Any]]:
@@ -34,27 +35,27 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     Raises:
         CosenseError: there is no such frame, or the source of the run is not there any more.
     """
-    scenario = load_scenario(path / "scenario.yaml")
+    scenario = load_scenario(path / SCENARIO)
     lines = list(read_lines(path / "frames.jsonl"))
     if first >= len(lines):
         raise CosenseError(f"--frame {first}: {path} has frames 0 to {len(lines) - 1}")
     entries = read_fused_frames(path / "detections.jsonl")
     fused = entries_by_frame([line["stamp_ns"] for line in lines], entries)
     wanted = slice(first, first + count)
+    names = [line["frame_id"] for line in lines[wanted]]
+    dataset = open_source(scenario.source) if scenario.source.data else None
     pages = [
-        ReportFrame(frame, entry.result.detections, entry.result.peers)
-        if entry
-        else ReportFrame(frame, Detections.empty())
-        for frame, entry in zip(
-            _played(scenario, [line["frame_id"] for line in lines[wanted]], path), fused[wanted], strict=True
-        )
+        ReportFrame(frame, entry.result if entry else FusionResult(Detections.empty(), []))
+        for frame, entry in zip(_played(scenario, dataset, names, path), fused[wanted], strict=True)
     ]
     latency = read_latency(path)
     modes = [entry.mode for entry in entries]
     notes: dict[str, Any] = {
         "command": f"cosense view {path}",
+        "dataset": dataset.description() if dataset else {"kind": "simulated", "label_set": "simulated"},
         "model": scenario.model,
         "fusion": scenario.fusion,
+        "budget_bytes": scenario.budget_bytes,
         "live": True,
         "frames": len(lines),
         "frames_fused": len(entries),
@@ -67,13 +68,18 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     return pages, notes
 
 
-def _played(scenario: Scenario, names: Sequence[str], path: Path) -> list[CooperativeFrame]:
+def _played(
+    scenario: Scenario, dataset: Dataset | None, names: Sequence[str], path: Path
+) -> list[CooperativeFrame]:
     """Return the frames with these names, in their order."""
     found: dict[str, CooperativeFrame] = {}
-    for frame in frames_of(scenario.source, scenario.frames):
-        if not isinstance(frame, CosenseError) and frame.frame_id in names:
-            found[frame.frame_id] = frame
-        if len(found) == len(set(names)):
-            return [found[name] for name in names]
+    try:
+        for frame in frames_of(scenario.source, scenario.frames, dataset):
+            if not isinstance(frame, CosenseError) and frame.frame_id in names:
+                found[frame.frame_id] = frame
+            if len(found) == len(set(names)):
+                return [found[name] for name in names]
+    except CosenseError as error:
+        raise CosenseError(f"{path / SCENARIO}: source: {error}") from None
     lost = [name for name in names if name not in found]
     raise CosenseError(f"{path}: frame '{lost[0]}' that was played is not in the source any more")

@@ -98,6 +98,14 @@ def frames_of(
             yield error
 
 
+def without_images(source: FrameSource) -> list[str]:
+    """Return the agents that have no images in the first frame that can be read, though they are wanted."""
+    for frame in frames_of(source, None) if source.cameras and source.data is not None else ():
+        if not isinstance(frame, CosenseError):
+            return [agent.agent_id for agent in frame.agents.values() if not agent.cameras]
+    return []
+
+
 def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:
     """Return the kinds of the agents that take part, and the ego."""
     if source.data is None and source.simulate is not None:

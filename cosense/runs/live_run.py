@@ -16,19 +16,21 @@ from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
 from cosense.cooperation.kinds import check_fusion, sent_kind
-from cosense.errors import counted
-from cosense.runs.frame_source import frames_of
+from cosense.errors import CosenseError, counted
+from cosense.runs.frame_source import frames_of, without_images
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
 from cosense.runs.processes import TRACES, ProcessSpec, processes
-from cosense.runs.scenario import Scenario, resolved
-from cosense.runs.supervisor import Failure, Progress, Supervisor, check_ros, ros_environment
+from cosense.runs.scenario import SCENARIO, Scenario, resolved, with_absolute_paths
+from cosense.runs.supervisor import Failure, JournalTail, Progress, Supervisor, check_ros, ros_environment
 
 _PLAIN_LINE_S = 5.0
-_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", "scenario.yaml")
+_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", SCENARIO)
 
 
-def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence[str] = ()) -> list[Failure]:
+def run_scenario(
+    scenario: Scenario, out: Path, console: Console, only: Sequence[str] = (), where: str = ""
+) -> list[Failure]:
     """Run a scenario to its end; show the processes that died and return those that were not started again.
 
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
@@ -42,12 +44,14 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
         out: folder for the results.
         console: output for the progress.
         only: agents of this machine, where several machines share a scenario; empty for all.
+        where: file of the scenario, for errors; empty where there is none.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C, once everything is stopped.
         CosenseError: ROS 2, the data, an agent or a model is missing, or a budget is too small.
     """
     check_ros()
-    ready = prepare(scenario, out, only)
+    ready = prepare(scenario, out, only, where)
     scenario = ready.scenario
     environment = ros_environment(out / "logs")
     here = f"{', '.join(only)} of " if only else ""
@@ -59,6 +63,10 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
     console.print(
         f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
     )
+    if lacking := without_images(scenario.source):
+        console.print(
+            f"note: no images of {', '.join(lacking)} in the source: played without", highlight=False
+        )
     supervisor = Supervisor(ready.processes, out, environment)
     with _Display(console, scenario.frames) as display:
         failures = supervisor.run(display.show)
@@ -67,6 +75,18 @@ def run_scenario(scenario: Scenario, out: Path, console: Console, only: Sequence
         console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
     console.print(latency_view(out), highlight=False)
     return [failure for failure in failures if not failure.is_back]
+
+
+def what_is_fused(out: Path) -> str:
+    """Return what a run that was stopped has left in its folder, and how to go on."""
+    fused = JournalTail(out / "detections.jsonl").read()[0]
+    if not fused:
+        return "No frame was fused yet; the same command starts the run anew."
+    bag = ", run.mcap too" if (out / "run.mcap").is_file() else ""
+    return (
+        f"{counted(fused, 'fused frame')} so far in {out}{bag}: `cosense view {out}` shows them; the same "
+        "command starts anew and replaces them."
+    )
 
 
 @dataclass(frozen=True)
@@ -84,17 +104,26 @@ class Ready:
     layout: Path
 
 
-def prepare(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> Ready:
+def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str = "") -> Ready:
     """Fill in and check a scenario, and make the folder of its results in place of those of an earlier run.
+
+    Args:
+        scenario: description of the run.
+        out: folder for the results.
+        only: agents of this machine, where several machines share a scenario; empty for all.
+        where: file of the scenario, for errors; empty where there is none.
 
     Raises:
         CosenseError: the data, an agent or a model is missing, or a budget is too small; nothing is replaced.
     """
-    scenario = resolved(scenario)
-    specs = processes(scenario, out, only)
-    _check(scenario, specs)
+    try:
+        scenario = resolved(with_absolute_paths(scenario))
+        specs = processes(scenario, out, only)
+        _check(scenario, specs)
+    except CosenseError as error:
+        raise CosenseError(f"{where}: {error}" if where else str(error)) from None
     clear_results(out)
-    (out / "scenario.yaml").write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
+    (out / SCENARIO).write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     assert scenario.ego is not None
     layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
     return Ready(scenario, specs, layout)
@@ -114,7 +143,10 @@ def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
     from cosense.methods.model import load_model
     from cosense.trust.base import find_checks
 
-    find_checks(scenario.trust)
+    try:
+        find_checks(scenario.trust)
+    except CosenseError as error:
+        raise CosenseError(f"trust: {error}") from None
     agents = [spec.parameters for spec in specs if spec.executable in ("agent", "ego")]
     models = {name: load_model(name, scenario.device) for name in {agent["model"] for agent in agents}}
     for agent in agents:

@@ -145,7 +145,8 @@ def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[
 
 
 def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
-    parameters = {"path": str(out / "run.mcap")}
+    # Also in mode "drain": what is recorded has the time of the recording that is played.
+    parameters = {"path": str(out / "run.mcap"), "use_sim_time": True}
     return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
 
 

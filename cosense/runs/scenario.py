@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +18,10 @@ from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
 from cosense.messages.fields import MAX_NAME_BYTES
+from cosense.model_folders import CONFIG
 from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
+from cosense.shipped import shipped_folders
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ class PlayerSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected {low:g} to {high:g}")
 
 
+# The file in the folder of a run that says what ran.
+SCENARIO = "scenario.yaml"
+_SHIPPED = "launch/scenarios"
 # Keys of earlier releases, with what they are called now.
 _RENAMED = {"method": "fusion", "collect": "synchroniser", "gate": "admission", "link": "radio"}
 
@@ -179,8 +186,28 @@ def _check_renamed(mapping: dict[str, Any], path: Path) -> None:
         )
 
 
+def find_scenario(given: str | Path) -> Path:
+    """Return the file of a scenario, given by its path or the name of one that ships, as v2i or v2i.yaml.
+
+    Raises:
+        CosenseError: there is no such scenario.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    if (path / SCENARIO).is_file():
+        raise CosenseError(f"{path}: is the folder of a run; to run it again name {path / SCENARIO}")
+    shipped = {file.name: file for folder in shipped_folders(_SHIPPED) for file in folder.glob("*.yaml")}
+    name = path.name if path.suffix else f"{path.name}.yaml"
+    if len(path.parts) > 1 or name not in shipped:
+        raise CosenseError(
+            f"no scenario '{given}', neither a file nor one that ships: {nearest(name, shipped)}"
+        )
+    return shipped[name]
+
+
 def load_scenario(path: Path) -> Scenario:
-    """Read a scenario.
+    """Read a scenario; paths in it may be relative to its file, or to the working folder.
 
     Raises:
         CosenseError: the file is missing, or a key or value is wrong.
@@ -190,7 +217,36 @@ def load_scenario(path: Path) -> Scenario:
         _check_renamed(mapping, path)
         if mapping.get("agents") == "all":
             mapping = {key: value for key, value in mapping.items() if key != "agents"}
-    return from_mapping(Scenario, mapping, where=str(path))
+    return _with_paths(from_mapping(Scenario, mapping, where=str(path)), lambda name: _beside(path, name))
+
+
+def with_absolute_paths(scenario: Scenario) -> Scenario:
+    """Return the scenario as it reads from any folder: the data and models that are folders by full path."""
+    return _with_paths(scenario, lambda name: Path(os.path.abspath(name)))
+
+
+def _with_paths(scenario: Scenario, place: Callable[[Path], Path]) -> Scenario:
+    """Return the scenario with each path replaced by `place` of it."""
+
+    def model(name: str) -> str:
+        """Leave the name of a model that ships alone."""
+        moved = place(Path(name))
+        return str(moved) if (moved / CONFIG).is_file() else name
+
+    source, agents = scenario.source, scenario.agents
+    if source.data is not None:
+        source = dataclasses.replace(source, data=place(source.data))
+    agents = tuple(
+        dataclasses.replace(agent, model=None if agent.model is None else model(agent.model))
+        for agent in agents
+    )
+    return dataclasses.replace(scenario, source=source, agents=agents, model=model(scenario.model))
+
+
+def _beside(scenario: Path, name: Path) -> Path:
+    """Return a path that a scenario names: beside its file where there is such a one, else as it is."""
+    there = scenario.parent / name
+    return there if there.exists() else name
 
 
 def with_player(scenario: Scenario, **changes: Any) -> Scenario:
@@ -226,15 +282,20 @@ def resolved(scenario: Scenario) -> Scenario:
     Raises:
         CosenseError: no frame can be read, or an agent or a model does not exist.
     """
-    there, source_ego = agents_of(scenario.source)
+    try:
+        there, source_ego = agents_of(scenario.source)
+    except CosenseError as error:
+        raise CosenseError(f"source: {error}") from None
     agents = scenario.agents or tuple(AgentSpec(agent_id, kind) for agent_id, kind in there.items())
-    for agent in agents:
+    for index, agent in enumerate(agents):
         if agent.id not in there:
-            raise CosenseError(f"no agent '{agent.id}' in the source, {nearest(agent.id, there)}")
+            raise CosenseError(
+                f"agents[{index}]: id: no agent '{agent.id}' in the source, {nearest(agent.id, there)}"
+            )
     ego = scenario.ego or source_ego
     if ego != source_ego:
         raise CosenseError(
-            f"ego '{ego}' is not the ego of the source, which is '{source_ego}'; that of a bag is chosen by "
+            f"ego: '{ego}' is not the ego of the source, which is '{source_ego}'; that of a bag is chosen by "
             "'source: {bag: {ego: ...}}'"
         )
     if ego not in [agent.id for agent in agents]:

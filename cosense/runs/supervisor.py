@@ -193,7 +193,9 @@ class Supervisor:
         has_played = self._processes["player"].poll() is not None
         for spec in self._specs:
             process = self._processes[spec.name]
-            is_fine = process.poll() is None or (process.returncode == 0 and has_played)
+            # The player may end while this looks after the others.
+            may_end = has_played or spec.name == "player"
+            is_fine = process.poll() is None or (process.returncode == 0 and may_end)
             if not is_fine and spec.name not in self._failed:
                 self._bury(spec, process.returncode, may_respawn=not has_played)
         has_begun = self._beginning.read()[0] > 0

@@ -159,7 +159,9 @@ class GroundSurface:
             The surface; level, at the height that `ground_height` returns, where a cloud shows too little.
         """
         x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _SURFACE_POINTS), :3].T)
-        used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (x * x + y * y > settings.reach_m[0] ** 2)
+        distance = np.hypot(x, y)
+        used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (distance > settings.reach_m[0])
+        used &= z > -settings.sensor_height_m[1] - _STEEPEST * distance
         x, y, z = x[used], y[used], z[used]
         plane = _plane(x, y, z, ground_height(points, settings), settings)
         return cls(plane, _relief(x, y, z - plane.at(x, y)))
@@ -257,7 +259,9 @@ def _relief(x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float3
     measured.flat[cell], sure.flat[cell] = low_m, np.minimum(1.0, count / _SURE_RETURNS)
     # Higher than a slope from any cell around allows: the top of something that hides its ground.
     lowest = np.where(sure > 0, measured, np.inf)
-    sure[lowest > ndimage.grey_erosion(lowest, structure=-_CONE_M, mode="constant", cval=np.inf) + _STEP_M] = 0
+    sure[
+        lowest > ndimage.grey_erosion(lowest, structure=-_CONE_M, mode="constant", cval=np.inf) + _STEP_M
+    ] = 0
     relief = np.zeros((_CELLS, _CELLS))
     for sigma_cells, width_m in _SMOOTHING:
         residual = measured - relief

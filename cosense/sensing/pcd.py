@@ -1,16 +1,16 @@
 """Point clouds in PCD files: versions .5 to .7 in ascii, binary and binary_compressed.
 
 Fields are found by name, in any order, type and size, with any padding between them. What the header claims
-is checked against the size of the file, so that a broken header causes an error and takes no memory.
-VIEWPOINT is not applied: the points stay in the frame in which they are stored, as all readers of DAIR-V2X
-leave them.
+is checked against the size of the file, so that a broken header causes an error and takes no memory. A COUNT
+of 0 is a field that takes no room; where the size of the file says that it takes one place, as some writers
+mean it, it does. VIEWPOINT is not applied: the points stay in the frame in which they are stored, as all
+readers of DAIR-V2X leave them.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,38 +19,15 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.sensing import lzf
-
-logger = logging.getLogger(__name__)
+from cosense.sensing.cloud import PointCloud, RawCloud, find_fields, read_alone
 
 Encoding = Literal["binary", "ascii", "binary_compressed"]
 ENCODINGS: tuple[str, ...] = get_args(Encoding)
 
 _LONGEST_HEADER_BYTES = 1 << 16
 _TYPES = {"F": (2, 4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
-_INTENSITY_NAMES = ("intensity", "i", "reflectivity")
-_COLOR_NAMES = ("rgb", "rgba")
 _PADDING = "_"
-
-
-@dataclass(frozen=True)
-class PointCloud:
-    """One scan.
-
-    Attributes:
-        xyz: (N,3) float32 in metres, all finite.
-        intensity: (N,) float32 in [0, 1]; zero if the file has none.
-    """
-
-    xyz: NDArray[np.float32]
-    intensity: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.xyz)
-
-    @property
-    def points(self) -> NDArray[np.float32]:
-        """(N,4) float32: x, y, z, intensity."""
-        return np.column_stack([self.xyz, self.intensity])
+_NO_VIEWPOINT = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -74,15 +51,21 @@ class _Header:
     points: int
     encoding: str
     data_start: int
+    remarks: tuple[str, ...]
 
     @property
     def point_bytes(self) -> int:
         return sum(field.size_bytes for field in self.fields)
 
-    def find(self, *names: str) -> _Field | None:
-        """Return the field with the first of these names that exists, None if none does."""
-        by_name = {field.name: field for field in reversed(self.fields)}
-        return next((by_name[name] for name in names if name in by_name), None)
+    @property
+    def point_words(self) -> int:
+        return sum(field.count for field in self.fields)
+
+    def with_room(self) -> _Header:
+        """Return the header as writers mean it whose fields with a COUNT of 0 take one place."""
+        counts = [max(1, field.count) for field in self.fields]
+        kinds = [(field.name, field.dtype, count) for field, count in zip(self.fields, counts, strict=True)]
+        return replace(self, fields=_laid_out(kinds))
 
 
 class _Broken(Exception):
@@ -90,10 +73,16 @@ class _Broken(Exception):
 
 
 def read_pcd(path: str | os.PathLike[str]) -> PointCloud:
-    """Read a point cloud; points with a coordinate or an intensity that is not finite are dropped.
+    """Read a point cloud by itself; points with a coordinate or an intensity that is not finite are dropped.
 
-    The intensity is the field `intensity`, `i` or `reflectivity`, else the red channel of `rgb` (where
-    OPV2V stores it), else zero; for its scale see `to_unit_range`.
+    Raises:
+        CosenseError: as `read_raw_pcd`, or the coordinates are no metres.
+    """
+    return read_alone(read_raw_pcd(path))
+
+
+def read_raw_pcd(path: str | os.PathLike[str]) -> RawCloud:
+    """Read a point cloud as it is stored.
 
     Raises:
         CosenseError: the file is missing, is no PCD file, is truncated, or lacks x, y or z.
@@ -101,14 +90,17 @@ def read_pcd(path: str | os.PathLike[str]) -> PointCloud:
     content = read_file(Path(path))
     try:
         header = _parse_header(content)
-        xyz, intensity = _read_columns(header, memoryview(content)[header.data_start :])
+        return _read_cloud(header, memoryview(content)[header.data_start :], str(path))
     except _Broken as broken:
         raise CosenseError(f"{path}: {broken}; fetch or write the file again") from None
-    return point_cloud(xyz, intensity, path)
 
 
 def write_pcd(
-    path: str | os.PathLike[str], points: NDArray[np.floating], encoding: Encoding = "binary"
+    path: str | os.PathLike[str],
+    points: NDArray[np.floating],
+    encoding: Encoding = "binary",
+    *,
+    comment: str = "",
 ) -> None:
     """Write a point cloud as PCD v0.7 with float32 fields.
 
@@ -116,6 +108,7 @@ def write_pcd(
         path: path of the file.
         points: (N,4), x, y, z in metres and intensity in [0, 1].
         encoding: one of `ENCODINGS`.
+        comment: a line for the header, which readers pass over.
 
     Raises:
         CosenseError: unknown encoding, or the file cannot be written.
@@ -128,8 +121,10 @@ def write_pcd(
         raise ValueError(f"points have shape {points.shape}, expected (N, 4)")
     if ((points[:, 3] < 0) | (points[:, 3] > 1)).any():
         raise ValueError("an intensity is outside of [0, 1], and would be read back as another one")
+    remark = f"# {comment}\n" if comment else ""
     header = (
-        "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS x y z intensity\nSIZE 4 4 4 4\n"
+        f"# .PCD v0.7 - Point Cloud Data file format\n{remark}"
+        "VERSION 0.7\nFIELDS x y z intensity\nSIZE 4 4 4 4\n"
         f"TYPE F F F F\nCOUNT 1 1 1 1\nWIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\n"
         f"POINTS {len(points)}\nDATA {encoding}\n"
     )
@@ -146,42 +141,6 @@ def write_pcd(
         Path(path).write_bytes(header.encode() + body)
     except OSError as error:
         raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def point_cloud(xyz: list[NDArray], intensity: NDArray | None, path: str | os.PathLike[str]) -> PointCloud:
-    """Join columns (N,) to a cloud; points that are not finite are dropped, intensities scaled to [0, 1].
-
-    Args:
-        xyz: the columns x, y and z in metres.
-        intensity: the intensities at their original scale, None for zeros.
-        path: the file that they are from, for the log.
-    """
-    with np.errstate(over="ignore"):
-        columns = np.empty((len(xyz[0]), 3), dtype=np.float32)
-        for axis, column in enumerate(xyz):
-            columns[:, axis] = column
-    valid = np.isfinite(columns).all(axis=1)
-    if intensity is None:
-        return PointCloud(columns[valid], np.zeros(np.count_nonzero(valid), dtype=np.float32))
-    valid &= np.isfinite(intensity)
-    return PointCloud(columns[valid], to_unit_range(intensity[valid], path))
-
-
-def to_unit_range(intensity: NDArray, path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Return intensities (N,) in [0, 1].
-
-    Files do not state their scale: in DAIR-V2X it is 0 to 255 on the vehicle and 0 to 1 on the roadside. Real
-    numbers up to 1 are taken to be scaled already; integers, and real numbers beyond 1, are divided by 255.
-
-    Args:
-        intensity: (N,) intensities of one cloud.
-        path: source of the cloud, for the log.
-    """
-    highest = intensity.max(initial=0)
-    if intensity.dtype.kind == "f" and highest <= 1:
-        return np.clip(intensity, 0, 1).astype(np.float32)
-    logger.info("%s: intensity up to %g divided by 255", path, highest)
-    return (np.clip(intensity.astype(np.float64), 0, 255) / 255).astype(np.float32)
 
 
 def _parse_header(content: bytes) -> _Header:
@@ -206,7 +165,19 @@ def _parse_header(content: bytes) -> _Header:
         points = _counts(entries, "WIDTH", 1, least=0)[0] * height
     else:
         raise _Broken("the header has neither POINTS nor WIDTH")
-    return _Header(_parse_fields(entries), points, encoding, start)
+    return _Header(_parse_fields(entries), points, encoding, start, _remarks(entries))
+
+
+def _remarks(entries: dict[str, list[str]]) -> tuple[str, ...]:
+    """Return what has to be said of a VIEWPOINT that is not the origin."""
+    words = entries.get("VIEWPOINT", [])
+    try:
+        is_origin = tuple(map(float, words)) in ((), _NO_VIEWPOINT)
+    except ValueError:
+        is_origin = False
+    if is_origin:
+        return ()
+    return (f"VIEWPOINT is {' '.join(words)} and not applied: the points are taken as they are stored",)
 
 
 def _parse_fields(entries: dict[str, list[str]]) -> tuple[_Field, ...]:
@@ -215,17 +186,25 @@ def _parse_fields(entries: dict[str, list[str]]) -> tuple[_Field, ...]:
     if not names:
         raise _Broken("the header names no FIELDS")
     sizes = _counts(entries, "SIZE", len(names), least=1) if "SIZE" in entries else [4] * len(names)
-    counts = _counts(entries, "COUNT", len(names), least=1) if "COUNT" in entries else [1] * len(names)
+    counts = _counts(entries, "COUNT", len(names), least=0) if "COUNT" in entries else [1] * len(names)
     types = [kind.upper() for kind in entries.get("TYPE", ["F"] * len(names))]
     if len(types) != len(names):
         raise _Broken(f"TYPE has {counted(len(types), 'entry')} for {len(names)} FIELDS")
-    fields: list[_Field] = []
-    offset_bytes, column = 0, 0
+    kinds = []
     for name, kind, size, count in zip(names, types, sizes, counts, strict=True):
         if size not in _TYPES.get(kind, ()):
             raise _Broken(f"field '{name}' has TYPE {kind} and SIZE {size}, expected F 4, U 1 or the like")
-        fields.append(_Field(name.lower(), np.dtype(f"<{kind.lower()}{size}"), count, offset_bytes, column))
-        offset_bytes += size * count
+        kinds.append((name.lower(), np.dtype(f"<{kind.lower()}{size}"), count))
+    return _laid_out(kinds)
+
+
+def _laid_out(kinds: list[tuple[str, np.dtype, int]]) -> tuple[_Field, ...]:
+    """Return the fields of these names, types and counts, one after the other."""
+    fields: list[_Field] = []
+    offset_bytes, column = 0, 0
+    for name, dtype, count in kinds:
+        fields.append(_Field(name, dtype, count, offset_bytes, column))
+        offset_bytes += dtype.itemsize * count
         column += count
     return tuple(fields)
 
@@ -242,29 +221,29 @@ def _counts(entries: dict[str, list[str]], key: str, length: int, least: int) ->
     return [int(word) for word in words]
 
 
-def _read_columns(header: _Header, body: memoryview) -> tuple[list[NDArray], NDArray | None]:
-    """Return x, y, z and the intensity, each (N,) in the type of its field; no intensity is None."""
-    fields = [field for field in map(header.find, "xyz") if field is not None]
-    if len(fields) < 3:
-        names = " ".join(field.name for field in header.fields)
-        raise _Broken(f"FIELDS are '{names}', expected x, y and z among them")
+def _read_cloud(header: _Header, body: memoryview, source: str) -> RawCloud:
+    """Return the cloud in the body of a file."""
+    if any(field.count == 0 for field in header.fields) and _fits(header.with_room(), body):
+        header = header.with_room()
+    with_room = [field for field in header.fields if field.count]
+    found = find_fields([field.name for field in with_room])
+    if found is None:
+        names = " ".join(field.name for field in with_room)
+        raise _Broken(f"FIELDS with content are '{names}', expected x, y and z among them")
+    fields = [with_room[position] for position in found.wanted]
     if header.points == 0:
-        return [np.zeros(0, dtype=np.float32)] * 3, None
-    intensity = header.find(*_INTENSITY_NAMES)
-    color = header.find(*_COLOR_NAMES) if intensity is None else None
-    fields += [field for field in (intensity, color) if field is not None]
+        return found.assembled(source, [np.zeros(0, field.dtype) for field in fields], header.remarks)
     read = {"ascii": _read_ascii, "binary": _read_binary, "binary_compressed": _read_compressed}
-    columns = read[header.encoding](header, body, fields)
-    if color is not None:
-        columns[3] = _red(columns[3], color)
-    return columns[:3], columns[3] if len(columns) == 4 else None
+    return found.assembled(source, read[header.encoding](header, body, fields), header.remarks)
 
 
-def _red(color: NDArray, field: _Field) -> NDArray:
-    """Return the red channel of packed 0xAARRGGBB, in [0, 1]; a field of floats holds the same bits."""
-    if field.dtype.itemsize != 4:
-        raise _Broken(f"field '{field.name}' has SIZE {field.dtype.itemsize}, expected 4")
-    return (np.ascontiguousarray(color).view(np.uint32) >> 16 & 255).astype(np.float32) / 255
+def _fits(header: _Header, body: memoryview) -> bool:
+    """Return whether the body has exactly the size that a header claims."""
+    if header.encoding == "ascii":
+        return len(bytes(body).split()) == header.points * header.point_words
+    if header.encoding == "binary":
+        return len(body) == header.points * header.point_bytes
+    return len(body) >= 8 and int(np.frombuffer(body[4:8], "<u4")[0]) == header.points * header.point_bytes
 
 
 def _read_binary(header: _Header, body: memoryview, wanted: list[_Field]) -> list[NDArray]:
@@ -306,7 +285,7 @@ def _read_compressed(header: _Header, body: memoryview, wanted: list[_Field]) ->
 
 def _read_ascii(header: _Header, body: memoryview, wanted: list[_Field]) -> list[NDArray]:
     words = bytes(body).split()
-    per_point = sum(field.count for field in header.fields)
+    per_point = header.point_words
     needed = header.points * per_point
     if needed > len(words) or len(words) % per_point:
         raise _Broken(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, transform_from_quaternion
-from cosense.sensing.pcd import to_unit_range
+from cosense.sensing.cloud import RawCloud, find_fields, read_alone
 
 POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
 # Type numbers of sensor_msgs/msg/PointField.
@@ -36,30 +36,52 @@ def cloud_fields(dtype: np.dtype) -> list[tuple[str, int, int]]:
 
 
 def cloud_to_points(cloud: Any) -> NDArray[np.float32]:
-    """Return points (N,4), x, y, z in metres and intensity in [0, 1]; rows that are not finite are dropped.
+    """Return points (N,4), x, y, z in metres and intensity in [0, 1], of a cloud that belongs to no stream.
 
-    The intensity is 0 in a cloud without intensities. Integer intensities are divided by the largest number
-    of their type; for real numbers, `cosense.sensing.pcd.to_unit_range` decides whether they go to 1 or 255.
+    Raises:
+        CosenseError: as `cloud_to_raw`, or the coordinates are no metres.
+    """
+    return read_alone(cloud_to_raw(cloud)).points
+
+
+def cloud_to_raw(cloud: Any) -> RawCloud:
+    """Return a cloud as it is sent; the fields are found by their names.
+
+    Drivers differ in what they write into row_step. Where rows of that length fit the data, it counts; where
+    they do not, as with 0, the number of points or the size of the whole cloud, the points follow each other.
 
     Args:
         cloud: sensor_msgs/msg/PointCloud2.
 
     Raises:
-        CosenseError: x, y or z is missing, or the length of the data does not fit.
+        CosenseError: x, y or z is missing, or the points do not fit the data.
     """
-    records = _records(cloud, ("x", "y", "z"))
-    names = records.dtype.names or ()
-    points = np.zeros((len(records), 4), dtype=np.float32)
-    for column, name in enumerate(("x", "y", "z")):
-        points[:, column] = records[name]
-    if "intensity" not in names:
-        return points[np.isfinite(points).all(1)]
-    intensity = records["intensity"]
-    if np.issubdtype(intensity.dtype, np.integer):
-        intensity = intensity / np.float32(np.iinfo(intensity.dtype).max)
-    finite = np.isfinite(points).all(1) & np.isfinite(intensity)
-    points[finite, 3] = to_unit_range(intensity[finite], f"cloud of '{cloud.header.frame_id}'")
-    return points if finite.all() else points[finite]
+    known = [field for field in cloud.fields if field.datatype in _TYPES and field.count <= 1]
+    found = find_fields([field.name for field in known])
+    if found is None:
+        names = [field.name.lower() for field in known]
+        missing = next(name for name in "xyz" if name not in names)
+        others = {field.name: (field.datatype, field.count) for field in cloud.fields if field not in known}
+        of_which = f"; datatype and count of {others} are not those of one number" if others else ""
+        raise CosenseError(f"cloud has no field '{missing}', only {sorted(names)}{of_which}")
+    order = ">" if cloud.is_bigendian else "<"
+    try:
+        dtype = np.dtype(
+            {
+                "names": [f"{position}" for position in found.wanted],
+                "formats": [order + _TYPES[known[position].datatype] for position in found.wanted],
+                "offsets": [known[position].offset for position in found.wanted],
+                "itemsize": cloud.point_step,
+            }
+        )
+        points = _points_of(cloud, dtype)
+    except ValueError as error:
+        raise CosenseError(
+            f"cloud of {cloud.width} x {cloud.height} points of {cloud.point_step} bytes, rows of "
+            f"{cloud.row_step}, has {len(cloud.data)} bytes: {error}"
+        ) from None
+    columns = [points[name] for name in dtype.names or ()]
+    return found.assembled(f"cloud of '{cloud.header.frame_id}'", columns)
 
 
 def message_to_pose(message: Any) -> tuple[Matrix, NDArray[np.float64]]:
@@ -73,9 +95,23 @@ def message_to_pose(message: Any) -> tuple[Matrix, NDArray[np.float64]]:
     """
     pose, covariance = message.pose, np.zeros((3, 3))
     if hasattr(pose, "covariance"):
-        covariance = np.asarray(pose.covariance, dtype=np.float64).reshape(6, 6)[PLANAR]
+        covariance = _covariance(np.asarray(pose.covariance, dtype=np.float64).reshape(6, 6)[PLANAR])
         pose = pose.pose
     return pose_to_matrix(pose.position, pose.orientation), covariance
+
+
+def _covariance(given: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a covariance as it was given, as far as it is one.
+
+    A variance that is negative or not finite is how some drivers say that nothing is known. Correlations that
+    no variances allow are left out.
+    """
+    variances = np.diag(given)
+    if not np.isfinite(given).all() or (variances < 0).any():
+        return np.zeros_like(given)
+    # A zero that rounding has made negative is no fault.
+    is_one = np.linalg.eigvalsh((given + given.T) / 2).min() >= -1e-9 * max(1.0, variances.max())
+    return given if is_one else np.diag(variances)
 
 
 def pose_to_matrix(position: Any, orientation: Any) -> Matrix:
@@ -91,27 +127,25 @@ def pose_to_matrix(position: Any, orientation: Any) -> Matrix:
     return transform_from_quaternion(translation, quaternion)
 
 
-def _records(cloud: Any, needed: tuple[str, ...]) -> NDArray:
-    """Return the points of a cloud as a structured array (N,) with all its fields."""
-    known = {field.name: field for field in cloud.fields if field.datatype in _TYPES and field.count <= 1}
-    missing = [name for name in needed if name not in known]
-    if missing:
-        raise CosenseError(f"cloud has no field '{missing[0]}', only {sorted(known)}")
-    order = ">" if cloud.is_bigendian else "<"
-    try:
-        dtype = np.dtype(
-            {
-                "names": list(known),
-                "formats": [order + _TYPES[field.datatype] for field in known.values()],
-                "offsets": [field.offset for field in known.values()],
-                "itemsize": cloud.point_step,
-            }
-        )
-        rows = np.frombuffer(cloud.data, dtype=np.uint8).reshape(cloud.height, cloud.row_step)
-        packed = np.ascontiguousarray(rows[:, : cloud.width * cloud.point_step])
-        return packed.view(dtype).reshape(-1) if packed.size else np.zeros(0, dtype)
-    except ValueError as error:
-        raise CosenseError(
-            f"cloud of {cloud.width} x {cloud.height} points of {cloud.point_step} bytes, rows of "
-            f"{cloud.row_step}, has {len(cloud.data)} bytes: {error}"
-        ) from None
+def _points_of(cloud: Any, dtype: np.dtype) -> NDArray:
+    """Return the points of a cloud as a structured array (N,).
+
+    Raises:
+        ValueError: they do not fit the data.
+    """
+    data = np.frombuffer(cloud.data, dtype=np.uint8)
+    height, width, step = cloud.height, cloud.width, cloud.point_step
+    if not height * width and len(data):
+        # One of the two may be left out of a cloud in one row.
+        height, width = 1, max(height, width)
+        if width * step != len(data):
+            raise ValueError("points that are announced as none")
+    if not height * width:
+        return np.zeros(0, dtype)
+    row_bytes = width * step
+    last_row = (height - 1) * cloud.row_step
+    if cloud.row_step >= row_bytes and last_row + row_bytes <= len(data):
+        return np.ndarray((height, width), dtype, data, strides=(cloud.row_step, step)).reshape(-1)
+    if height * row_bytes > len(data):
+        raise ValueError(f"the points take {height * row_bytes} bytes")
+    return np.ndarray(height * width, dtype, data)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cosense.data.dair_index import COOPERATIVE_INDEX, SIDES
 from cosense.data.dair_labels import TYPE_OF_CLASS
+from cosense.data.provenance import MARK
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import box_corners
 from cosense.geometry.transforms import Matrix, invert, transform_from, transform_points, wrap_angle, yaw_of
@@ -151,7 +152,7 @@ class _DairV2xTree:
     def _write_side(self, agent: AgentFrame, frame_id: str, sequence: str) -> dict[str, Any]:
         """Write cloud, image, calibration of the camera and labels of one side; return its index entry."""
         root = self.out / SIDES[agent.kind]
-        write_pcd(root / "velodyne" / f"{frame_id}.pcd", agent.points)
+        write_pcd(root / "velodyne" / f"{frame_id}.pcd", agent.points, comment=MARK)
         camera = agent.cameras[0] if agent.cameras else _NOMINAL_CAMERA
         if agent.cameras:
             write_image(camera.image, root / "image" / f"{frame_id}.jpg", _JPEG)

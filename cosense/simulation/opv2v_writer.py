@@ -24,6 +24,7 @@ import yaml
 from cosense.data.carla import extrinsic_from_T_camera_agent, mirrored, pose_from_matrix
 from cosense.data.dair_labels import TYPE_OF_CLASS
 from cosense.data.opv2v import NON_VEHICLES
+from cosense.data.provenance import MARK
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert, transform_from, transform_from_planar
 from cosense.sensing.frame import AgentFrame
@@ -106,7 +107,7 @@ class _Opv2vTree:
     def finish(self) -> None:
         """Write the protocol of each scenario, which readers of OPV2V expect."""
         for folder in sorted((self.out / self._split).iterdir()):
-            (folder / "data_protocol.yaml").write_text("description: simulated by cosense\n")
+            (folder / "data_protocol.yaml").write_text(f"description: {MARK}\n")
 
     def _write_agent(
         self,
@@ -120,7 +121,8 @@ class _Opv2vTree:
             raise CosenseError(f"{folder}: agent {agent.agent_id} is not in the first frame of its sequence")
         folder = folder / str(self._numbers[agent.agent_id])
         folder.mkdir(parents=True, exist_ok=True)
-        write_pcd(folder / f"{stamp}.pcd", agent.points * np.array([1, -1, 1, 1], dtype=np.float32))
+        mirrored_points = agent.points * np.array([1, -1, 1, 1], dtype=np.float32)
+        write_pcd(folder / f"{stamp}.pcd", mirrored_points, comment=MARK)
         pose = pose_from_matrix(mirrored(agent.T_world_agent))
         is_unit = agent.kind == "infrastructure"
         dx, dy = offset_m if is_unit else (0.0, 0.0)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import CooperativeFrame, Provenance
+from cosense.data.provenance import SIMULATOR
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.simulation.actors import Actors, actors_at, parked_actors
@@ -145,7 +146,14 @@ class Stage:
         keep = np.array([name in seen and name != EGO for name in now.objects.ids])
         T_ego_scene = invert(agents[EGO].T_world_agent) @ self.T_world_scene
         truth = now.objects[keep].transformed(T_ego_scene)
-        frame = CooperativeFrame(f"{self.sequence}_{number:06d}", self.sequence, EGO, agents, truth)
+        frame = CooperativeFrame(
+            f"{self.sequence}_{number:06d}",
+            self.sequence,
+            EGO,
+            agents,
+            truth,
+            provenance=Provenance(SIMULATOR),
+        )
         traffic.step()
         return SimulatedFrame(frame, self.offset_m)
 

@@ -14,6 +14,7 @@ from cosense.config import to_mapping
 from cosense.errors import counted
 from cosense.training.tasks.base import Task
 
+CARD = "card.md"
 _WIDTH = 118
 
 
@@ -39,7 +40,7 @@ def write_card(
         f"cosense {cosense.__version__}, torch "
         f"{torch.__version__}."
     )
-    (out / "card.md").write_text(
+    (out / CARD).write_text(
         f"# {out.resolve().name}\n\n"
         f"{_wrapped(how)}\n\n"
         f"Command: `{command}`\n\n"

@@ -7,6 +7,9 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+TRAINING, VALIDATION = "training", "validation"
+LOGS = (f"{TRAINING}.csv", f"{VALIDATION}.csv")
+
 
 class Log:
     """Appends rows to <folder>/<table>.csv; the columns of a table are those of its first row."""

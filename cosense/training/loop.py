@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from cosense.config import to_mapping
 from cosense.errors import CosenseError
-from cosense.training.card import write_card
-from cosense.training.log import Log
+from cosense.model_folders import WEIGHTS
+from cosense.progress import ProgressDisplay
+from cosense.training.card import CARD, write_card
+from cosense.training.log import LOGS, TRAINING, VALIDATION, Log
 from cosense.training.run_config import RunConfig
 from cosense.training.tasks.base import Task
 from cosense.training.torchrun import Processes, joined_processes
@@ -57,25 +60,64 @@ def train(task: type[Task], config: RunConfig, out: Path, *, resume: bool, comma
     Raises:
         CosenseError: bad configuration or data, nothing to learn from or to resume from.
     """
-    with joined_processes(config.device) as processes, Progress(disable=not processes.is_first) as progress:
+    if resume:
+        read_checkpoint(out / CHECKPOINT, config)
+    else:
+        check_folder(out)
+    console = Console()
+    with (
+        joined_processes(config.device) as processes,
+        ProgressDisplay(console, counts_steps=False, disable=not processes.is_first) as progress,
+    ):
         trained = task(config, processes.device)
         with processes.first_before_others():
-            _load(trained, progress)
-        run = Run(trained, out, processes, progress)
+            prepared_s = _load(trained, progress)
+        run = Run(trained, out, processes, progress, prepared_s)
         if resume:
             run.resume()
         run.train()
         return run.finish(command) if processes.is_first else {}
 
 
-def _load(task: Task, progress: Progress) -> None:
+def check_folder(out: Path) -> None:
+    """Refuse a folder with what another run has learned.
+
+    Raises:
+        CosenseError: it holds a checkpoint, weights, a card or a log.
+    """
+    for name in (CHECKPOINT, WEIGHTS, CARD, *LOGS):
+        if (out / name).exists():
+            raise CosenseError(
+                f"{out / name}: is of an earlier run, which nothing overwrites; go on from its checkpoint "
+                "with --resume, or name another folder with --out"
+            )
+
+
+def _load(task: Task, progress: Progress) -> float:
+    """Load the samples of a task; return the wall time that it took in seconds.
+
+    Raises:
+        CosenseError: nothing to learn from, or it takes all the minutes of the run.
+    """
     bar = progress.add_task("samples")
+    started = time.monotonic()
+    minutes = task.config.minutes
 
     def show(what: str, done: int, of: int) -> None:
         progress.update(bar, description=what, completed=done, total=of)
+        check(f"{what}: {done} of {of}")
+
+    def check(doing: str) -> None:
+        if minutes is not None and time.monotonic() - started >= 60 * minutes:
+            raise CosenseError(
+                f"minutes is {minutes:g}, and preparing samples took them all ({doing}); what is done is "
+                f"kept in {task.config.cache}: start again, or give more minutes"
+            )
 
     task.load(show)
+    check("all are there")
     progress.remove_task(bar)
+    return time.monotonic() - started
 
 
 def learning_rate(progress: float, peak: float) -> float:
@@ -94,8 +136,17 @@ class Run:
         elapsed_s: wall time spent on them in seconds, validation included.
     """
 
-    def __init__(self, task: Task, out: Path, processes: Processes, progress: Progress) -> None:
+    def __init__(
+        self, task: Task, out: Path, processes: Processes, progress: Progress, prepared_s: float = 0.0
+    ) -> None:
         """Prepare a run that writes into the folder `out`, created where it is missing.
+
+        Args:
+            task: networks to train, with their samples loaded.
+            out: folder of the run.
+            processes: this process among all.
+            progress: shows how far the run is.
+            prepared_s: wall time that the samples took, in seconds; a run by the clock is so much shorter.
 
         Raises:
             CosenseError: the task has no samples.
@@ -103,6 +154,7 @@ class Run:
         if not task.samples:
             raise CosenseError(f"data: nothing to learn from in {to_mapping(task.config)['data']}")
         self.task, self.out, self.processes, self.progress = task, out, processes, progress
+        self._prepared_s = prepared_s
         self.config: RunConfig = task.config
         out.mkdir(parents=True, exist_ok=True)
         self.optimizer = torch.optim.AdamW(
@@ -119,6 +171,8 @@ class Run:
         batches = task.batches(self.step, processes.rank, processes.count)
         started = time.monotonic() - self.elapsed_s
         self._saved_s = self._validated_s = self.elapsed_s
+        if self.step and self._done() >= 1:
+            logger.info("step %d: the run has its length; --minutes prolongs one by the clock", self.step)
         bar = self.progress.add_task("train", total=1.0)
         try:
             while (done := processes.agree(self._done())) < 1:
@@ -151,7 +205,7 @@ class Run:
         """Log, save and validate after a step where it is time to."""
         if self.step % _LOG_EVERY_STEPS == 0:
             when = {"minutes": self.elapsed_s / 60, "epoch": self.step / self._epoch_steps}
-            self.log.write("training", self.step, when | {k: float(v) for k, v in values.items()})
+            self.log.write(TRAINING, self.step, when | {k: float(v) for k, v in values.items()})
         if self.elapsed_s - self._saved_s >= 60 * self.config.checkpoint_minutes:
             self._saved_s = self.elapsed_s
             self.save()
@@ -169,7 +223,7 @@ class Run:
         """Return the share of the run that is done."""
         config = self.config
         if config.minutes is not None:
-            return self.elapsed_s / (60 * config.minutes)
+            return self.elapsed_s / (60 * config.minutes - self._prepared_s)
         if config.epochs is not None:
             return self.step / math.ceil(config.epochs * self._epoch_steps)
         assert config.steps is not None
@@ -177,8 +231,9 @@ class Run:
 
     def _validate(self) -> dict[str, float]:
         figures = self.task.validate()
-        self.log.write("validation", self.step, figures)
-        logger.info("step %d: %s", self.step, figures)
+        self.log.write(VALIDATION, self.step, figures)
+        said = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        logger.info("step %d: %s", self.step, said)
         return figures
 
     def finish(self, command: str) -> dict[str, float]:
@@ -216,16 +271,7 @@ class Run:
             CosenseError: there is none, it is broken, or it is of another run.
         """
         path = self.out / CHECKPOINT
-        saved = _read(path)
-        if not isinstance(saved, dict) or not saved.keys() >= _PARTS:
-            raise CosenseError(f"{path}: is no checkpoint of cosense train; {_CURE}")
-        wanted = to_mapping(self.config)
-        for key, value in wanted.items():
-            made_with = saved["config"].get(key)
-            if key not in _MAY_CHANGE and made_with != value:
-                raise CosenseError(
-                    f"{path}: was made with {key} {made_with!r}, the run has {value!r}; {_CURE}"
-                )
+        saved = read_checkpoint(path, self.config)
         try:
             self.task.load_state_dict(saved["task"])
             self.optimizer.load_state_dict(saved["optimizer"])
@@ -235,6 +281,22 @@ class Run:
         self.step, self.elapsed_s = saved["step"], saved["elapsed_s"]
         if self.processes.is_first:
             self.log.rewind(self.step)
+
+
+def read_checkpoint(path: Path, config: RunConfig) -> dict[str, Any]:
+    """Return the content of a checkpoint.
+
+    Raises:
+        CosenseError: there is none, it is broken, or it is of a run with another configuration.
+    """
+    saved = _read(path)
+    if not isinstance(saved, dict) or not saved.keys() >= _PARTS:
+        raise CosenseError(f"{path}: is no checkpoint of cosense train; {_CURE}")
+    for key, value in to_mapping(config).items():
+        made_with = saved["config"].get(key)
+        if key not in _MAY_CHANGE and made_with != value:
+            raise CosenseError(f"{path}: was made with {key} {made_with!r}, the run has {value!r}; {_CURE}")
+    return saved
 
 
 def _read(path: Path) -> Any:

@@ -75,7 +75,7 @@ class RunConfig:
         cache: folder of simulated samples and of what is computed from them.
         seed: source of the initial weights, the order of the samples and every other random choice.
         epochs: length of the run in passes over the samples,
-        minutes: or in wall time, where the learning rate follows the clock,
+        minutes: or in wall time, preparing samples included, where the learning rate follows the clock,
         steps: or in steps of the optimiser.
         batch_size: samples per step and process.
         learning_rate: its peak.

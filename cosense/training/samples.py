@@ -21,7 +21,7 @@ from cosense.data import open_dataset
 from cosense.data.dataset import CooperativeFrame
 from cosense.detectors.head import detected_class
 from cosense.errors import CosenseError
-from cosense.evaluation.runs.runner import most_points_of_one_agent
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.geometry.boxes import Boxes, points_in_boxes
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects

@@ -1,22 +1,15 @@
-"""What pictures and the report add to a frame: which objects were found, and which area each agent sees."""
+"""What pictures and the report add to a frame: a fitting extent, and which area each agent sees."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
-from cosense.evaluation.metrics.matching import NOT_MATCHED, iou_matrix, match_by_detection
-from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import invert, transform_points
-from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.objects import Objects
 from cosense.sensing.visibility import visible_places
 
-MATCH_IOU = 0.5  # overlap of the footprints, as in AP@0.5
 SECTOR_RAD = np.deg2rad(5.0)
 MIN_SECTOR_GAP_RAD = np.deg2rad(30.0)  # narrower gaps are nearby walls or mirrors, not the end of the field
 
@@ -27,33 +20,6 @@ ASPECT = (2.0, 2.5)  # smallest and largest ratio of width to height
 MIN_HEIGHT_M = 44.0
 REACH_M = np.array([100.0, 40.0])
 MARGIN_M = 10.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Which detections are right and which objects were found: footprints with an IoU of a half match.
-
-    Attributes:
-        detection_found: (M,) bool, True for each detection of an object; the others are false alarms.
-        truth_found: (K,) bool, True for each object that was found; the others were missed.
-    """
-
-    detection_found: NDArray[np.bool_]
-    truth_found: NDArray[np.bool_]
-
-
-def match(detections: Detections, ground_truth: Objects) -> NDArray[np.int64]:
-    """Return (M,): index of the object of any class that each detection found, or `NOT_MATCHED`."""
-    overlap = iou_matrix(detections.boxes, ground_truth.boxes, "bev")
-    return match_by_detection(overlap, detections.scores, MATCH_IOU)
-
-
-def outcome_of(detections: Detections, ground_truth: Objects) -> Outcome:
-    """Return which detections are right and which objects were found."""
-    found = match(detections, ground_truth)
-    truth_found = np.zeros(len(ground_truth), dtype=bool)
-    truth_found[found[found != NOT_MATCHED]] = True
-    return Outcome(found != NOT_MATCHED, truth_found)
 
 
 def fitting_extent(frame: CooperativeFrame) -> Extent:
@@ -75,11 +41,6 @@ def extent_around(frame: CooperativeFrame, objects: NDArray[np.float64]) -> Exte
     centre = np.round((low + high) / 2)
     x_min, y_min, x_max, y_max = (float(value) for value in (*(centre - half), *(centre + half)))
     return x_min, y_min, x_max, y_max
-
-
-def within(boxes: Boxes, extent_m: Extent) -> NDArray[np.bool_]:
-    """Return (M,): whether the centre of each box lies within the extent."""
-    return np.all((boxes[:, :2] >= extent_m[:2]) & (boxes[:, :2] <= extent_m[2:]), axis=1)
 
 
 def seen_by(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.bool_]:

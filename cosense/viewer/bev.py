@@ -22,17 +22,24 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial import KDTree
 
 from cosense.data.dataset import CooperativeFrame
+from cosense.evaluation.metrics.matching import NOT_MATCHED
+from cosense.evaluation.metrics.participants import as_places
+from cosense.evaluation.metrics.scoring import NOT_COUNTED, Verdict, most_points_of_one_agent, verdict_of
+from cosense.evaluation.protocol import Protocol
 from cosense.geometry.boxes import Boxes, bev_corners
 from cosense.geometry.transforms import transform_points, yaw_of
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
-from cosense.sensing.objects import Objects
 from cosense.viewer import colors
-from cosense.viewer.annotations import Extent, field_of_view, fitting_extent, outcome_of, seen_by, within
+from cosense.viewer.annotations import Extent, field_of_view, fitting_extent, seen_by
+
+Style = Literal["-", "--", ":"]
+OUTCOME_STYLES: Mapping[str, tuple[Style, str]] = {"missed": ("--", ""), "false": ("-", "xx")}
 
 MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
@@ -48,6 +55,7 @@ OBSTACLE_HEIGHT_M = 0.3
 DENSE_CLOUD = 20_000  # with more points, the ground is drawn fainter, so that boxes stand out
 FIELD_RADIUS_M = 9.0
 TICK_M = 0.8  # length of the heading's tick beyond the front, shorter for small objects
+NAME_LENGTH = 28  # longest name of an agent in a picture
 LABEL_M = (11.0, 4.0)  # half width and half height that an agent's name covers
 OUTLINE = withStroke(linewidth=2.5, foreground=colors.BACKGROUND)
 
@@ -87,7 +95,9 @@ def draw_comparison(
     frame: CooperativeFrame,
     panels: Mapping[str, Detections],
     path: Path,
+    protocol: Protocol,
     *,
+    title: str = "",
     notes: Sequence[str] = (),
 ) -> None:
     """Draw one panel for each result, below each other: objects found, objects missed, false alarms.
@@ -95,26 +105,31 @@ def draw_comparison(
     Args:
         frame: any number of agents, possibly without points or ground truth.
         panels: detections in the ego frame by caption; the first is the ego alone, with only its own cloud.
+            Those below `MIN_SCORE` are left out.
         path: path of the PNG file; its folders are created.
+        protocol: what counts as found, missed or false alarm; everything else is drawn grey.
+        title: text at the top left.
         notes: one text for each panel, e.g. AP and bytes.
     """
     extent_m = fitting_extent(frame)
-    figure, all_axes = layout(list(panels), extent_m)
-    for index, (axes, detections) in enumerate(zip(all_axes, panels.values(), strict=True)):
-        agents = [frame.ego_id] if index == 0 else list(frame.agents)
+    figure, all_axes = layout(list(panels), extent_m, title)
+    num_points = most_points_of_one_agent(frame)
+    results = [detections[detections.scores >= MIN_SCORE] for detections in panels.values()]
+    places = as_places(frame.participants.values())
+    verdicts = [verdict_of(shown, frame.ground_truth, num_points, protocol, places) for shown in results]
+    for index, (axes, shown, verdict) in enumerate(zip(all_axes, results, verdicts, strict=True)):
+        agents = list(frame.agents) if index else [frame.ego_id]
         draw_surroundings(axes, frame, agents, extent_m)
-        truth = frame.ground_truth[within(frame.ground_truth.boxes, extent_m)]
-        shown = detections[(detections.scores >= MIN_SCORE) & within(detections.boxes, extent_m)]
-        summary = _draw_outcome(axes, truth, shown)
+        summary = _draw_outcome(axes, frame, shown, verdict, verdicts[0])
         draw_agents(axes, frame, agents, extent_m)
         text = "   ·   ".join(filter(None, [summary, *notes[index : index + 1]]))
         axes.set_title(_plain(text), loc="right", color=colors.TEXT, fontsize=11, pad=6)
+    names = [name for name in colors.OUTCOMES if name != "added" or len(panels) > 1]
     handles = [
-        _box_handle(colors.OUTCOMES["found"], "found"),
-        _box_handle(colors.OUTCOMES["missed"], "missed", style="--"),
-        _box_handle(colors.OUTCOMES["false"], "false alarm"),
+        _box_handle(colors.OUTCOMES[name], colors.OUTCOME_NAMES[name], *OUTCOME_STYLES.get(name, ()))
+        for name in names
     ]
-    draw_legend(figure, frame, handles)
+    draw_legend(figure, frame, [*handles, _box_handle(colors.MUTED, "not counted", ":")])
     save(figure, path)
 
 
@@ -206,9 +221,10 @@ def draw_boxes(
     *,
     width: float,
     opacity: NDArray | float = 1.0,
-    style: Literal["-", "--"] = "-",
+    style: Style = "-",
+    crossed_out: bool = False,
 ) -> None:
-    """Draw footprints, each with a tick from its centre to beyond its front."""
+    """Draw footprints, each with a tick from its centre to beyond its front, or crossed out."""
     corners = bev_corners(boxes)
     edges = np.tile(colors.rgba(color), (len(boxes), 1))
     edges[:, 3] = opacity
@@ -216,25 +232,36 @@ def draw_boxes(
     heading = np.column_stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])])
     reach = boxes[:, 3:4] / 2 + np.minimum(TICK_M, 0.4 * boxes[:, 3:4])
     ticks = np.stack([boxes[:, :2], boxes[:, :2] + heading * reach], axis=1)
+    lines = [*corners[:, [0, 2]], *corners[:, [1, 3]]] if crossed_out else list(ticks)
     outlines = PolyCollection(list(corners), facecolors=faces, edgecolors=edges, linestyles=style)
-    for collection in (outlines, LineCollection(list(ticks), colors=edges)):
+    for collection in (outlines, LineCollection(lines, colors=color if crossed_out else edges)):
         collection.set(linewidths=width, zorder=3)
         axes.add_collection(collection)
 
 
-def _draw_outcome(axes: Axes, truth: Objects, detections: Detections) -> str:
-    """Draw boxes that are right, missed or false alarms, and return the counts in words."""
-    outcome = outcome_of(detections, truth)
-    missed = truth.boxes[~outcome.truth_found]
-    target = truth.boxes[outcome.truth_found]
-    right = detections.boxes[outcome.detection_found]
-    wrong = detections.boxes[~outcome.detection_found]
-    draw_boxes(axes, target, colors.GROUND_TRUTH, width=0.6, opacity=0.5)
-    draw_boxes(axes, missed, colors.OUTCOMES["missed"], width=1.7, style="--")
-    draw_boxes(axes, wrong, colors.OUTCOMES["false"], width=1.7)
-    draw_boxes(axes, right, colors.OUTCOMES["found"], width=1.7)
-    alarms = "1 false alarm" if len(wrong) == 1 else f"{len(wrong)} false alarms"
-    return f"{len(right)} of {len(truth)} found, {alarms}"
+def _draw_outcome(
+    axes: Axes, frame: CooperativeFrame, detections: Detections, verdict: Verdict, alone: Verdict
+) -> str:
+    """Draw boxes that are right, missed or false alarms, and return the counts in words.
+
+    What the ego alone has not found has a colour of its own.
+    """
+    truth = frame.ground_truth.boxes
+    added_objects = np.flatnonzero(verdict.is_found & ~alone.is_found)
+    is_added = np.isin(verdict.found, added_objects)
+    is_alarm = verdict.found == NOT_MATCHED
+    others = detections.boxes[verdict.found == NOT_COUNTED]
+    for boxes in (truth[~verdict.is_counted], others):
+        draw_boxes(axes, boxes, colors.MUTED, width=0.8, style=":")
+    draw_boxes(axes, truth[verdict.is_found], colors.GROUND_TRUTH, width=0.6, opacity=0.5)
+    draw_boxes(axes, truth[verdict.is_missed], colors.OUTCOMES["missed"], width=1.7, style="--")
+    draw_boxes(axes, detections.boxes[is_alarm], colors.OUTCOMES["false"], width=1.7, crossed_out=True)
+    draw_boxes(axes, detections.boxes[(verdict.found >= 0) & ~is_added], colors.OUTCOMES["found"], width=1.7)
+    draw_boxes(axes, detections.boxes[is_added], colors.OUTCOMES["added"], width=2.2)
+    found = f"{verdict.is_found.sum()} of {verdict.is_counted.sum()} found"
+    if len(added_objects):
+        found += f", {len(added_objects)} of them only together"
+    return f"{found}, {is_alarm.sum()} false alarm{'' if is_alarm.sum() == 1 else 's'}"
 
 
 def draw_agents(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
@@ -270,7 +297,11 @@ def _freer_side(boxes: Boxes, x: float, y: float) -> int:
 
 
 def _name(frame: CooperativeFrame, agent_id: str) -> str:
-    return _plain(f"{agent_id} (ego)" if agent_id == frame.ego_id else agent_id)
+    """Return the name of an agent in a picture; of a long one, beginning and end."""
+    name = agent_id
+    if len(name) > NAME_LENGTH:
+        name = f"{name[: NAME_LENGTH // 2]}…{name[1 - NAME_LENGTH // 2 :]}"
+    return _plain(f"{name} (ego)" if agent_id == frame.ego_id else name)
 
 
 def _draw_scale_bar(axes: Axes, extent_m: Extent) -> None:
@@ -282,8 +313,8 @@ def _draw_scale_bar(axes: Axes, extent_m: Extent) -> None:
     length.set_zorder(6)
 
 
-def _box_handle(color: str, label: str, style: Literal["-", "--"] = "-") -> Patch:
-    return Patch(ec=color, fc=colors.rgba(color, 0.18), lw=1.6, ls=style, label=label)
+def _box_handle(color: str, label: str, style: Style = "-", hatch: str = "") -> Patch:
+    return Patch(ec=color, fc=colors.rgba(color, 0.18), lw=1.6, ls=style, hatch=hatch, label=label)
 
 
 def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]) -> None:
@@ -325,11 +356,27 @@ def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG of 256 colours, which takes a tenth of the bytes of true colour.
 
-    The colours are chosen to cover the range, not by number of pixels: a single box must keep its own.
+    Every colour of the palette that is in the picture keeps its exact value. The others are those that cover
+    the rest of the picture best: shades of clouds and the edges of lines.
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     path.parent.mkdir(parents=True, exist_ok=True)
-    reduced = picture.quantize(256, _COVER_ALL_COLORS, kmeans=1)
-    reduced.save(path, optimize=True, dpi=(DPI, DPI))
+    reduced(picture).save(path, optimize=True, dpi=(DPI, DPI))
+
+
+def reduced(picture: NDArray[np.uint8]) -> Image.Image:
+    """Return a picture (H,W,3) with a palette of 256 colours, those of `colors.ALL` among them."""
+    fixed = np.array([np.round(np.multiply(colors.rgba(color)[:3], 255)) for color in colors.ALL], np.uint8)
+    free = Image.fromarray(picture).quantize(256 - len(fixed), _COVER_ALL_COLORS, kmeans=1)
+    palette = np.vstack([fixed, np.array(free.getpalette(), np.uint8).reshape(-1, 3)])[:256]
+    codes = picture.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    is_used = np.zeros(1 << 24, bool)
+    is_used[codes] = True
+    used = np.flatnonzero(is_used)
+    nearest = np.zeros(1 << 24, np.uint8)
+    nearest[used] = KDTree(palette).query(np.stack([used >> 16, used >> 8 & 255, used & 255], axis=1))[1]
+    indexed = Image.fromarray(nearest[codes])
+    indexed.putpalette(palette.tobytes())
+    return indexed

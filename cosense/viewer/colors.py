@@ -1,7 +1,8 @@
 """The one palette: pictures, the HTML report and the RViz markers show the same thing in the same colour.
 
-All colours are made for a dark background and can be distinguished with the common colour-vision deficiencies
-(lightened from Okabe and Ito, 2008). Where red and green meet, in `OUTCOMES`, the line style differs as well.
+A colour has one meaning, wherever it is. All are made for a dark background, and those that meet can be
+distinguished with the common colour-vision deficiencies (lightened from Okabe and Ito, 2008). In `OUTCOMES`
+the line differs as well: what was missed is dashed, a false alarm is crossed out.
 """
 
 from __future__ import annotations
@@ -15,16 +16,28 @@ AGENTS = ("#56B4E9", "#D58BB8", "#E8DF5A", "#6FD0B4", "#B9A3F2", "#C9A27E")
 SOURCES = {Source.EGO: "#56B4E9", Source.LATE: "#F5A02C", Source.FUSED: "#2FD08F"}
 SOURCE_NAMES = {Source.EGO: "detected by the ego", Source.LATE: "received as a box", Source.FUSED: "fused"}
 GROUND_TRUTH = "#FFFFFF"
-OUTCOMES = {"found": "#2FD08F", "missed": "#FF5C4D", "false": "#F5A02C"}
+AGREEMENT = SOURCES[Source.FUSED]  # what joins things that two agents have in common
+OUTCOMES = {"found": "#A9BCCB", "added": "#B8F53D", "missed": "#FF5C4D", "false": "#F062E6"}
+OUTCOME_NAMES = {
+    "found": "found",
+    "added": "found only together",
+    "missed": "missed",
+    "false": "false alarm",
+}
 
 BACKGROUND = "#0B0F14"
-SEEN_BY_EGO = "#1D2733"
-SEEN_BY_OTHERS = "#2B2230"
+SEEN_BY_EGO = "#17263A"
+SEEN_BY_OTHERS = "#3B2828"
 SEEN_BY_NOBODY = "#0B0F14"
 HATCH = "#1C242D"
 FRAME = "#2B3640"
 TEXT = "#DCE3EA"
 MUTED = "#7F8C99"
+
+ALL = (
+    *(BACKGROUND, SEEN_BY_EGO, SEEN_BY_OTHERS, HATCH, FRAME, TEXT, MUTED, GROUND_TRUTH),
+    *dict.fromkeys([*AGENTS, *SOURCES.values(), *OUTCOMES.values()]),
+)
 
 
 def agent_colors(agent_ids: Iterable[str]) -> dict[str, str]:

@@ -7,23 +7,26 @@ the others from above. The map of what is seen is run-length coded. Everything i
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import CooperativeFrame
+from cosense.evaluation.metrics.participants import as_places
+from cosense.evaluation.metrics.scoring import Verdict, most_points_of_one_agent, verdict_of
+from cosense.evaluation.protocol import Protocol
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import transform_points, yaw_of
-from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.objects import ObjectClass
-from cosense.viewer.annotations import MARGIN_M, Extent, field_of_view, match, seen_by
+from cosense.viewer.annotations import MARGIN_M, Extent, field_of_view, seen_by
 
 SEEN_CELL_M = 0.5
 REACH_M = 320.0  # farther places do not fit into int16 centimetres
@@ -40,13 +43,24 @@ class ReportFrame:
 
     Attributes:
         frame: the measurements, with or without ground truth.
-        detections: boxes in the ego frame.
-        peers: reports on the messages of the others.
+        result: what the ego knows, boxes in its frame; None where nobody has looked for boxes.
+        alone: what the ego finds without the others, None where that is not known.
     """
 
     frame: CooperativeFrame
-    detections: Detections
-    peers: Sequence[PeerReport] = ()
+    result: FusionResult | None = None
+    alone: Detections | None = None
+
+    @cached_property
+    def num_points(self) -> NDArray[np.int64]:
+        """(K,) LiDAR points on each object, counted by the agent that has most."""
+        return most_points_of_one_agent(self.frame)
+
+    def verdict(self, detections: Detections, protocol: Protocol) -> Verdict:
+        """Return what a protocol says of detections in this frame."""
+        frame = self.frame
+        places = as_places(frame.participants.values())
+        return verdict_of(detections, frame.ground_truth, self.num_points, protocol, places)
 
 
 def pack_grid(extent_m: Extent) -> BevGrid:
@@ -56,16 +70,18 @@ def pack_grid(extent_m: Extent) -> BevGrid:
     return BevGrid((x_min, y_min, 0.0, x_max, y_max, 0.0), SEEN_CELL_M)
 
 
-def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int) -> dict[str, Any]:
+def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int, protocol: Protocol) -> dict[str, Any]:
     """Return one frame, ready for JSON.
 
     Args:
         page: page of the report.
         grid: cells of the map of what is seen; points outside are left out.
         max_points: largest number of points of all agents together.
+        protocol: what counts as found, missed or false alarm.
     """
-    frame, detections = page.frame, page.detections
-    found = match(detections, frame.ground_truth)
+    frame, result = page.frame, page.result or FusionResult(Detections.empty(), [])
+    truth = frame.ground_truth
+    is_counted = page.verdict(Detections.empty(), protocol).is_counted
     return {
         "id": frame.frame_id,
         "sequence": frame.sequence,
@@ -75,36 +91,41 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int) -> dict[str, A
         ],
         "seen": pack_runs(_seen(frame, grid)),
         "truth": [
-            {"box": box, "label": _label(label), "id": str(object_id)}
-            for box, label, object_id in zip(
-                _pack_boxes(frame.ground_truth.boxes),
-                frame.ground_truth.labels,
-                frame.ground_truth.ids,
-                strict=True,
+            {"box": box, "label": _label(label), "id": str(object_id), "counted": bool(counted)}
+            for box, label, object_id, counted in zip(
+                _pack_boxes(truth.boxes), truth.labels, truth.ids, is_counted, strict=True
             )
         ],
-        "detections": [
-            {
-                "box": box,
-                "score": round(float(score), 3),
-                "label": _label(label),
-                "source": Source(source).name.lower(),
-                "truth": int(truth),
-            }
-            for box, score, label, source, truth in zip(
-                _pack_boxes(detections.boxes),
-                detections.scores,
-                detections.labels,
-                detections.sources,
-                found,
-                strict=True,
-            )
-        ],
+        "detections": _pack_detections(page, result.detections, protocol),
+        "alone": None if page.alone is None else _pack_detections(page, page.alone, protocol),
         "peers": [
             {"sender": peer.sender, "bytes": peer.bytes, "used_for": peer.used_for, "reason": peer.reason}
-            for peer in page.peers
+            for peer in result.peers
         ],
+        "bytes": result.bytes_per_sender,
     }
+
+
+def _pack_detections(page: ReportFrame, detections: Detections, protocol: Protocol) -> list[dict[str, Any]]:
+    """Return boxes, each with the index of the object that it found, -1 for a false alarm, -2 for neither."""
+    found = page.verdict(detections, protocol).found
+    return [
+        {
+            "box": box,
+            "score": round(float(score), 3),
+            "label": _label(label),
+            "source": Source(source).name.lower(),
+            "truth": int(truth),
+        }
+        for box, score, label, source, truth in zip(
+            _pack_boxes(detections.boxes),
+            detections.scores,
+            detections.labels,
+            detections.sources,
+            found,
+            strict=True,
+        )
+    ]
 
 
 def pack_runs(values: NDArray) -> str:

@@ -17,7 +17,7 @@ from cosense.messages.scene_graph import SceneGraph
 from cosense.viewer import bev, colors
 from cosense.viewer.annotations import extent_around
 
-MATCH_COLOR = colors.OUTCOMES["found"]
+MATCH_COLOR = colors.AGREEMENT
 
 
 def draw_registration(

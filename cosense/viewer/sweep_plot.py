@@ -14,6 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
 from cosense.errors import counted
 from cosense.evaluation.sweep.curves import AXES, GRID_AXES, line_of
@@ -50,7 +51,7 @@ X_LABELS = {
 }
 # Red means worse than the ego alone, green better; no difference has the colour of the ground.
 DIFFERENCE = LinearSegmentedColormap.from_list(
-    "difference", [colors.OUTCOMES["missed"], colors.SEEN_BY_EGO, colors.OUTCOMES["found"]]
+    "difference", [colors.OUTCOMES["missed"], colors.SEEN_BY_EGO, colors.AGREEMENT]
 )
 
 
@@ -87,7 +88,7 @@ def _draw_lines(content: Mapping[str, Any]) -> Figure:
     thresholds = shown_thresholds(content)
     lines = lines_of(content)
     rows = -(-len(lines) // 4)
-    height = PANEL_INCH[1] + 0.3 + 0.26 * rows
+    height = PANEL_INCH[1] + 0.52 + 0.26 * rows
     figure = Figure((PANEL_INCH[0] * len(thresholds), height), facecolor=colors.BACKGROUND)
     panels = figure.subplots(1, len(thresholds), squeeze=False)[0]
     for axes, threshold in zip(panels, thresholds, strict=True):
@@ -99,9 +100,25 @@ def _draw_lines(content: Mapping[str, Any]) -> Figure:
     _draw_title(figure, content, height)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="lower center", ncol=min(4, len(labels)), frameon=False, labelcolor=colors.TEXT
+        handles,
+        labels,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.22 / height),
+        ncol=min(4, len(labels)),
+        frameon=False,
+        labelcolor=colors.TEXT,
     )
-    figure.tight_layout(rect=(0, (0.12 + 0.26 * rows) / height, 1, 1 - 0.34 / height))
+    with_bands = [
+        f"AP@{threshold}"
+        for threshold in thresholds
+        if any(threshold in (point["difference_intervals"] or {}) for point in content["points"])
+    ]
+    if with_bands:
+        explained = (
+            f"Bands ({', '.join(with_bands)}): 95 % interval of the difference to the ego alone, same frames"
+        )
+        figure.text(0.012, 0.1 / height, explained, color=colors.MUTED, fontsize=9)
+    figure.tight_layout(rect=(0, (0.34 + 0.26 * rows) / height, 1, 1 - 0.34 / height))
     return figure
 
 
@@ -110,6 +127,9 @@ def _draw_panel(
 ) -> None:
     models = list(content["models"])
     palette = _line_colors(lines)
+    alone = {
+        point["model"]: point for points in lines.values() for point in points if point["fusion"] == "none"
+    }
     for index, (name, points) in enumerate(lines.items()):
         style = STYLES[models.index(points[0]["model"]) % len(STYLES)]
         aps = [np.nan if point["ap"][threshold] is None else 100 * point["ap"][threshold] for point in points]
@@ -120,6 +140,9 @@ def _draw_panel(
             continue
         xs = [_place(content["curve"], point) for point in points]
         order = np.argsort(xs, kind="stable")
+        reference = alone[points[0]["model"]]
+        ends = [interval_of(points[position], reference, threshold) for position in order]
+        _draw_band(axes, np.array(xs)[order], np.array(ends), palette[name])
         axes.plot(
             np.array(xs)[order],
             np.array(aps)[order],
@@ -135,6 +158,27 @@ def _draw_panel(
         _use_log_bytes(axes, [_place(content["curve"], point) for point in compared])
     elif content["curve"] == "agents":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def interval_of(point: Mapping[str, Any], alone: Mapping[str, Any], threshold: str) -> tuple[float, float]:
+    """Return where a point is in 95 of 100 cases, in % of AP, NaN where that is not known.
+
+    It is the interval of the difference to the ego alone on the same frames, drawn from the ego's line: where
+    it stays above that line, the setting is better.
+    """
+    known = point["difference_intervals"] or {}
+    if threshold not in known:
+        return np.nan, np.nan
+    low, high = known[threshold]
+    return 100 * alone["ap"][threshold] + low, 100 * alone["ap"][threshold] + high
+
+
+def _draw_band(axes: Axes, places: NDArray[np.float64], ends: NDArray[np.float64], color: str) -> None:
+    """Draw intervals (N,2) at N places as a band; a single one as a line."""
+    low, high = ends.T
+    if len(places) > 1:
+        axes.fill_between(places, low, high, color=color, alpha=0.18, lw=0)
+    axes.vlines(places, low, high, color=color, alpha=0.7, lw=1.2)
 
 
 def _use_log_bytes(axes: Axes, places: Sequence[float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from cosense.cli.main import app
 from cosense.data import open_dataset
 from cosense.data.bag.file import BagFile
 from cosense.errors import CosenseError
+from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.data.bag.bags import MS, START_NS, boxes, car, cloud, in_order, mount, rows_of, rsu, write_rows
 from tests.nodes.tiny import write_model, write_scene
+from tests.simulation.hand_made import make_frames
 
 RUNNER = CliRunner()
 FRAMES = 6
@@ -59,16 +62,35 @@ def test_a_bag_is_evaluated_to_the_very_same_numbers(scene, model, tmp_path):
             del metrics[data][key]
         assert metrics[data]["dataset"].pop("path") == str(data)
         metrics[data]["dataset"].pop("bag", None)
-        assert metrics[data]["dataset"].pop("kind") == ("opv2v" if data == scene else "ros2-bag")
+        later = "" if data == scene else ", converted to ros2-bag"
+        assert metrics[data]["dataset"].pop("kind") == f"simulated by cosense (layout of opv2v{later})"
     assert metrics[scene]["num_ground_truth"] == FRAMES
     assert metrics[scene] == metrics[bag]
 
 
 def test_images_are_only_written_when_asked_for(scene, tmp_path):
     for option, there in ((), False), (("--cameras",), True), (("--raw-images",), True):
-        run("convert", scene, tmp_path / "bag.mcap", "--force", "--limit", 1, *option)
+        run("convert", scene, tmp_path / "bag.mcap", "--force", "--frames", 1, *option)
         frame = open_dataset(tmp_path / "bag.mcap", cameras=True)[0]
         assert bool(frame.ego.cameras) == there
+
+
+def test_images_that_are_not_there_are_left_out_and_it_says_so(scene, tmp_path):
+    """An option for a sensor that the data lacks, wholly, on one side, or because nobody unpacked it."""
+    assert "note" not in run("convert", scene, tmp_path / "a.mcap", "--frames", 1, "--cameras")
+    tree = tmp_path / "tree"
+    write_dair_v2x(make_frames(2, cameras=True), tree)
+    shutil.rmtree(tree / "infrastructure-side" / "image")
+    said = run("convert", tree, tmp_path / "b.mcap", "--cameras")
+    assert f"note: {tree} has no images of infrastructure: written without" in said
+    agents = open_dataset(tmp_path / "b.mcap", cameras=True)[1].agents.values()
+    assert [len(agent.cameras) for agent in agents] == [1, 0]
+    write_dair_v2x(make_frames(2), tmp_path / "plain")
+    for given, out in ((tmp_path / "plain", "c.mcap"), (tmp_path / "c.mcap", "d.mcap")):
+        for option in ("--cameras", "--raw-images"):
+            said = run("convert", given, tmp_path / out, option, "--force")
+            assert f"2 frames in {tmp_path / out}" in said
+            assert f"note: {given} has no images: written without" in said
 
 
 def test_frames_that_cannot_be_read_end_it_or_are_left_out(tmp_path):
@@ -130,7 +152,7 @@ def test_an_agent_that_is_named_twice_is_one_line(foreign, tmp_path):
 def test_another_ego_is_another_run(scene, model, tmp_path):
     bag, out = tmp_path / "bag.mcap", tmp_path / "results"
     run("convert", scene, bag)
-    arguments = ("evaluate", "--data", bag, "--model", model, "--limit", 1, "--out", out)
+    arguments = ("evaluate", "--data", bag, "--model", model, "--frames", 1, "--out", out)
     run(*arguments)
     with pytest.raises(CosenseError, match="--restart"):
         run(*arguments, "--ego=-1")

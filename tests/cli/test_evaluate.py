@@ -96,15 +96,15 @@ def test_interrupted_run_says_how_to_go_on_and_does(
     assert not (tmp_path / "metrics.json").exists()
 
     monkeypatch.setenv("COLUMNS", ENVIRONMENT["COLUMNS"])
-    result = run_here(*given[3:], "--limit", str(done + 2))
+    result = run_here(*given[3:], "--frames", str(done + 2))
     assert result.returncode == 0, result.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["frames"] == len(frames.read_text().splitlines()) == done + 2
-    assert metrics["protocol"] == "opencood"
+    assert metrics["protocol"] == "opencood_participants"
     assert metrics["dataset"]["split"] == "test"
     assert 0 < metrics["bytes_per_frame"]["mean"] <= 2000
     assert metrics["command"].startswith(f"cosense evaluate --data {tree}")
-    for part in (metrics["protocol_hash"], "average precision", "recall of", "metrics.json"):
+    for part in (metrics["protocol_hash"], "AP in %", "recall in %", "metrics.json"):
         assert part in result.stdout
 
 
@@ -130,10 +130,8 @@ def test_bad_option_is_refused_before_anything_is_written(
 
 
 def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
-    dataset = open_dataset(tree)
-    assert default_protocol(dataset) == "opencood"
-    dataset.label_set = "simulated"
-    assert default_protocol(dataset) == "simulated"
+    assert default_protocol(open_dataset(tree).label_set) == "opencood_participants"
+    assert default_protocol("simulated") == "simulated"
 
 
 def test_fusion_follows_the_model_when_none_is_named(model: Path) -> None:

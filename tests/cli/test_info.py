@@ -9,9 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
+from cosense.data.bag import message_types
+from cosense.data.bag.file import BagFile
+from cosense.data.bag.writer import write_bag
 from cosense.errors import CosenseError
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
+from cosense.simulation.opv2v_writer import write_opv2v
 from tests.cli.program import run_here
+from tests.data.bag.bags import rows_of, write_rows
 from tests.simulation.hand_made import make_frames
 
 
@@ -40,12 +45,13 @@ def test_says_what_the_folder_is(tree):
         assert fact in result.output
     assert "car 1, bus 1, pedestrian 1" in result.output
     assert "verified" not in result.output
-    assert "verified: every file is there" in _info(tree, "--verify").output
+    assert "verified: every file is there and can be read" in _info(tree, "--verify").output
 
 
 def test_json_has_the_same_facts(tree):
     content = json.loads(_info(tree, "--json", "--split", "val").output)
-    assert (content["format"], content["label_set"], content["split"]) == ("dair-v2x-c", "simulated", "val")
+    assert content["format"] == "simulated by cosense (layout of dair-v2x-c)"
+    assert (content["label_set"], content["split"]) == ("simulated", "val")
     assert content["frames_per_split"] == {"val": 6, "all": 6}
     assert content["first_frame"]["objects"] == {"car": 1, "bus": 1, "pedestrian": 1}
     assert (content["problems"], content["missing"], content["verified"]) == ([], {}, False)
@@ -87,3 +93,77 @@ def test_brackets_of_an_error_reach_the_reader(tmp_path):
     result = run_here("info", str(tmp_path))
     assert result.returncode == 2
     assert "[split/]scenario/agent/*.pcd" in result.stderr
+
+
+SIDES = [("vehicle", "000001"), ("infrastructure", "100001")]
+
+
+def _problems(path, *arguments: object) -> list[str]:
+    result = _info(path, "--verify", "--json", *arguments)
+    content = json.loads(result.stdout)
+    assert result.exit_code == (1 if content["problems"] else 0)
+    return content["problems"]
+
+
+def _cut(path, fraction: float = 0.6) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vehicle-side/velodyne/000003.pcd",
+        "infrastructure-side/velodyne/100004.pcd",
+        "infrastructure-side/image/100002.jpg",
+        "vehicle-side/label/lidar/000001.json",
+        "vehicle-side/calib/camera_intrinsic/000005.json",
+        "cooperative/label_world/000002.json",
+    ],
+)
+def test_verifying_reads_every_file_and_names_a_truncated_one(tree, name):
+    """Kind: files that are there and are not whole, as an interrupted download leaves them."""
+    assert _problems(tree) == []
+    _cut(tree / name)
+    (problem,) = _problems(tree)
+    assert problem.startswith(f"{tree / name}: ")
+
+
+def test_verifying_names_every_broken_file_of_a_frame(tree):
+    broken = [tree / f"{side}-side/velodyne/{frame}.pcd" for side, frame in SIDES]
+    broken += [tree / f"{side}-side/image/{frame}.jpg" for side, frame in SIDES]
+    for path in broken:
+        _cut(path)
+    assert sorted(line.split(": ")[0] for line in _problems(tree)) == sorted(map(str, broken))
+
+
+def test_verifying_finds_what_each_file_alone_does_not_show(tree):
+    """Kind: files that can be parsed and make no frame."""
+    path = tree / "vehicle-side/calib/novatel_to_world/000002.json"
+    path.write_text("{}")
+    (problem,) = _problems(tree)
+    assert problem.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("pattern", ["*.pcd", "*.yaml", "*camera0.png"])
+@pytest.mark.parametrize("number", [0, 5])
+def test_verifying_reads_every_file_of_a_tree_of_opv2v(tmp_path, pattern, number):
+    """Kind: a truncated PCD, PNG or YAML passed; a cut YAML may still be YAML, with other numbers."""
+    write_opv2v(make_frames(4, cameras=True), tmp_path / "tree")
+    assert _problems(tmp_path / "tree") == []
+    path = sorted((tmp_path / "tree").rglob(pattern))[number]
+    _cut(path, 0.999 if path.suffix == ".yaml" else 0.6)
+    (problem,) = _problems(tmp_path / "tree")
+    assert problem.startswith(f"{path}: ")
+
+
+def test_verifying_a_bag_reads_messages_that_no_frame_has(tmp_path):
+    """Kind: images and clouds beside the frames."""
+    frames = [made.frame for made in make_frames(3, cameras=True)]
+    write_bag(frames, tmp_path / "bag.mcap", label_set="simulated")
+    assert _problems(tmp_path / "bag.mcap") == []
+    rows = rows_of(BagFile(tmp_path / "bag.mcap"))
+    image = [row for row in rows if row[1] == message_types.COMPRESSED_IMAGE][1]
+    image[2].data = image[2].data[: len(image[2].data) // 2]
+    (problem,) = _problems(write_rows(tmp_path / "cut", rows))
+    assert image[0] in problem
+    assert "cannot be decoded" in problem

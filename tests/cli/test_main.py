@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import cosense
+from cosense.cli.main import app
 from tests.cli.program import run_here
 
 
@@ -29,6 +31,17 @@ def test_help_lists_every_verb() -> None:
     assert result.returncode == 0
     for verb in ("demo", "evaluate", "info", "run", "simulate", "train", "view"):
         assert verb in result.stdout
+
+
+@pytest.mark.parametrize(
+    "verb", ["convert", "demo", "evaluate", "replay", "run", "simulate", "sweep", "view"]
+)
+def test_a_number_of_frames_is_asked_for_in_one_word(verb: str) -> None:
+    """Kind: two words for one thing. --limit of earlier releases is still understood where it was."""
+    (command,) = [one for name, one in get_command(app).commands.items() if name == verb]
+    options = {word for parameter in command.params for word in parameter.opts}
+    assert "--frames" in options
+    assert ("--limit" in options) == (verb in ("convert", "evaluate", "sweep"))
 
 
 def test_help_does_not_load_heavy_libraries() -> None:

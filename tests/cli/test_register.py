@@ -210,7 +210,7 @@ def test_bad_input_names_the_value_and_the_cure(clouds: Path, tree: Path, tmp_pa
     assert "leave out ':vehicle'" in refusal(f"{a}:vehicle", a)
     assert "no model 'cosense-lit': did you mean 'cosense-lite'?" in refusal(a, a, "--model", "cosense-lit")
     (tmp_path / "notes.txt").write_text("")
-    assert ".pcd or .bin" in refusal(tmp_path / "notes.txt", a)
+    assert ".pcd or .ply" in refusal(tmp_path / "notes.txt", a)
     assert "--prior" in refusal(a, a, "--prior", "nan", 0, 0)
     assert "--prior-sigma" in refusal(a, a, "--prior", 0, 0, 0, "--prior-sigma", 0, 1)
     assert "--out x.json: expected the name of a picture" in refusal(a, a, "--out", "x.json")
@@ -225,6 +225,7 @@ def test_an_agent_without_returns_is_named(tmp_path: Path) -> None:
 
 def test_values_out_of_all_bounds_end_with_a_status(clouds: Path, tmp_path: Path) -> None:
     huge = np.random.default_rng(0).uniform(-1e30, 1e30, (2000, 4)).astype(np.float32)
+    huge[:1200, :3] *= 1e-28
     huge[:, 3] = 0.5
     write_pcd(tmp_path / "huge.pcd", huge)
     assert content(clouds / "a.pcd", tmp_path / "huge.pcd", "--model", "none")["status"] == "too_few"

@@ -29,7 +29,7 @@ def test_a_dair_v2x_tree(tmp_path: Path) -> None:
     )
     assert "3 frames in 2 sequences" in output
     dataset = open_dataset(tree)
-    assert dataset.kind == "dair-v2x-c"
+    assert dataset.kind == "simulated by cosense (layout of dair-v2x-c)"
     assert dataset.label_set == "simulated"
     assert [dataset[i].sequence for i in range(len(dataset))] == ["t_junction_000000"] * 2 + [
         "car_park_000001"
@@ -118,7 +118,7 @@ def test_ctrl_c_says_what_is_left(
     result = CliRunner().invoke(app, ["simulate", "--out", str(tree), "--layout", layout])
     assert result.exit_code == 130
     if done:
-        assert f"{tree} is a complete data set of the frames so far, 2." in result.output
+        assert f"{tree} is a complete data set of the frames so far, 2; the same command" in result.output
         assert open_dataset(tree).info(verify=True).problems == []
     else:
         assert f"{tree} holds no data set, remove it" in result.output

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,9 @@ def test_every_curve_writes_numbers_and_a_picture(
 ) -> None:
     result = sweep(curve, tree, model, tmp_path, *more)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep.csv", "sweep.json", "sweep.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"sweep.{ending}" for ending in ("csv", "json", "npz", "png")
+    ]
     content = json.loads((tmp_path / "sweep.json").read_text())
     assert (content["curve"], len(content["points"])) == (curve, points)
     assert content["frames"] == (3 if curve in ("delay", "grid") else 4)
@@ -81,7 +85,9 @@ def test_every_curve_writes_numbers_and_a_picture(
 
 def test_several_models_stand_side_by_side(tree: Path, model: Path, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "other")
-    result = sweep("budget", tree, model, tmp_path / "out", other, "--values", "320", "--limit", 2)
+    result = sweep(
+        "budget", tree, model, tmp_path / "out", "--model", other, "--values", "320", "--frames", 2
+    )
     assert result.exit_code == 0, result.output
     content = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert list(content["models"]) == ["tiny", "other"]
@@ -91,8 +97,8 @@ def test_several_models_stand_side_by_side(tree: Path, model: Path, tmp_path: Pa
         for name in ("tiny", "other")
     )
     assert of_tiny == of_other
-    assert model_names(["a,b"], ["c", "a"]) == ["a", "b", "c"]
-    assert model_names(None, None) == ["cosense-lite"]
+    assert model_names(["a,b", "c", "a"]) == ["a", "b", "c"]
+    assert model_names(None) == ["cosense-lite"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,6 @@ def test_several_models_stand_side_by_side(tree: Path, model: Path, tmp_path: Pa
         ("loss", ("--unannounced",), "--unannounced: in the curve 'loss' poses are exact"),
         ("loss", ("--model", "pillars-light"), "no model 'pillars-light': did you mean 'pillars-lite'"),
         ("loss", ("--protocol", "opencod"), "did you mean 'opencood'"),
-        ("loss", ("--limit", "0"), "limit is 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(
@@ -124,6 +129,71 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(
     assert isinstance(result.exception, CosenseError), result.output
     assert re.search(message, str(result.exception))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (("--values", "0,100"), [0.0, 100.0]),
+        (("--values", "0", "100"), [0.0, 100.0]),
+        (("--values", "0 100"), [0.0, 100.0]),
+        (("--values=0,", "100"), [0.0, 100.0]),
+        (("--values", "0,55"), [0.0, 55.0]),
+    ],
+)
+def test_lists_are_given_with_commas_or_spaces_and_what_is_not_applied_as_given_is_said(
+    tree: Path, model: Path, tmp_path: Path, words: tuple[str, ...], written: list[float]
+) -> None:
+    """A list written as people write it; a value that the frames of the data round is named."""
+    given = ["delay", *words, "--fusion", "late", "--data", tree, "--model", model, "--out", tmp_path]
+    result = CliRunner().invoke(app, [str(word) for word in ("sweep", *given)])
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "sweep.json").read_text())
+    assert [point["delay_ms"] for point in content["points"] if point["fusion"] == "late"] == written
+    note = "delay of 55 ms: a frame comes every 100 ms, so messages are 100 ms old when they are fused"
+    assert content.get("notes", []) == ([note] if 55.0 in written else [])
+    assert (f"note: {note}" in result.output) == (55.0 in written)
+
+
+def test_words_after_an_option_belong_to_it(tree: Path, model: Path, tmp_path: Path) -> None:
+    """An unknown word is looked up among the values of its own option, whatever other options there are."""
+    for words, message in (
+        (("--registration", "none", "scene_grph"), "--registration 'scene_grph' is unknown, did you mean 's"),
+        (("--fusion", "late", "hybird"), "--fusion 'hybird' is unknown, did you mean 'hybrid'"),
+        (("--selection", "ranked", "rndom"), "--selection 'rndom' is unknown, did you mean 'random'"),
+        (("--values", "0", "much"), "'much' is no loss"),
+    ):
+        result = sweep("loss", tree, model, tmp_path / "out", *words)
+        assert isinstance(result.exception, CosenseError), result.output
+        assert message in str(result.exception)
+
+
+def test_a_stopped_sweep_says_how_to_go_on(
+    tree: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle, then the same command, then one with further values."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cosense.cli.sweep._progress", _ctrl_c_after_two_frames)
+        result = sweep("loss", tree, model, tmp_path, "--values", "0", "--fusion", "late")
+    assert result.exit_code == 130
+    said = (
+        f"Stopped. What is done of each point is in {tmp_path / 'sweep.npz'}: the same command goes on from"
+    )
+    assert said in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.npz"]
+    monkeypatch.setenv("COLUMNS", "400")
+    assert sweep("loss", tree, model, tmp_path, "--values", "0", "--fusion", "late").exit_code == 0
+    result = sweep("loss", tree, model, tmp_path, "--values", "0,1", "--fusion", "late")
+    assert f"3 settings, 2 of them are in {tmp_path / 'sweep.npz'} already, 4 of 4 frames" in result.output
+
+
+@contextmanager
+def _ctrl_c_after_two_frames(console: Any, total: int) -> Iterator[Callable[[int], None]]:
+    def progress(done: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    yield progress
 
 
 def test_the_help_names_the_values_of_every_curve() -> None:

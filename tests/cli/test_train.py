@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cosense.config import from_mapping
 from cosense.methods.model import load_model
+from cosense.training.run_config import DataConfig
+from cosense.training.samples import load_samples
 from tests.cli.program import run_here
 from tests.detectors.networks import TINY, mapping_of
 
@@ -24,6 +28,8 @@ def config(tmp_path: Path) -> Path:
     scenes = {"scenes": {"families": ["curved_road"], "first_seed": 5, "sequences": 1}}
     run = {"train": "detector", "model": str(model), "data": scenes, "validation": scenes}
     path = tmp_path / "run.yaml"
+    # The minutes of a run count from its start, with what it does until the scene is there.
+    load_samples(from_mapping(DataConfig, scenes, "scenes"), tmp_path / "cache")
     path.write_text(
         yaml.safe_dump(
             {**run, "cache": str(tmp_path / "cache"), "minutes": 0.02, "batch_size": 1, "workers": 0}
@@ -76,3 +82,40 @@ def test_a_run_of_no_time_is_refused_by_the_name_of_its_option(config: Path) -> 
     assert result.returncode == 2
     assert "--minutes 0: expected more than 0" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_folder_with_a_run_in_it_is_not_trained_into_again(config: Path, tmp_path: Path) -> None:
+    """The same command twice: what took hours is never overwritten, and the error has both ways to go on."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("checkpoint.pt", "weights.safetensors", "card.md", "training.csv", "validation.csv"):
+        (out / name).write_text("hours of work")
+        result = run_here("train", str(config), "--out", str(out))
+        assert result.returncode == 2
+        assert f"{out / name}: is of an earlier run, which nothing overwrites" in result.stderr
+        assert "--resume, or name another folder with --out" in result.stderr
+        assert {path.name: path.read_text() for path in out.iterdir()} == {name: "hours of work"}
+        (out / name).unlink()
+
+
+def test_going_on_from_nothing_is_refused_before_any_scene_is_made(config: Path, tmp_path: Path) -> None:
+    """A wish that cannot be fulfilled costs no minutes of preparation and leaves no files."""
+    shutil.rmtree(tmp_path / "cache")
+    result = run_here("train", str(config), "--out", str(tmp_path / "out"), "--resume")
+    assert result.returncode == 2
+    assert f"{tmp_path / 'out' / 'checkpoint.pt'}: no checkpoint to resume from" in result.stderr
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_minutes_that_preparing_the_scenes_takes_up_end_the_run(config: Path, tmp_path: Path) -> None:
+    """A time limit holds from the start, and what was done until then is kept for the next try."""
+    shutil.rmtree(tmp_path / "cache")
+    result = run_here("train", str(config), "--out", str(tmp_path / "out"), "--minutes", "0.0001")
+    assert result.returncode == 2
+    assert "minutes is 0.0001, and preparing samples took them all (simulate or read scenes: 1 of 1)" in (
+        result.stderr
+    )
+    assert f"kept in {tmp_path / 'cache'}: start again, or give more minutes" in result.stderr
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert not (tmp_path / "out").exists()

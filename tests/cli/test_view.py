@@ -14,10 +14,15 @@ import yaml
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
+from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.outcome import FusionResult
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.evaluation.run_files import FusedFrame, to_values
+from cosense.evaluation.protocol import load_protocol
+from cosense.evaluation.run_files import FusedFrame, frame_result, to_values
+from cosense.evaluation.runs.runner import evaluate
+from cosense.json_lines import read_lines
+from cosense.methods.model import load_model
 from cosense.sensing.detections import Detections
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.detectors.networks import TINY, write_model
@@ -85,6 +90,46 @@ def test_a_model_that_shares_features_fuses_them(tree: Path, tmp_path: Path) -> 
     assert not (tmp_path / "other").exists()
 
 
+def test_what_is_shown_is_what_evaluate_measures_alone_and_together(tree: Path, tmp_path: Path) -> None:
+    """Kind: a picture beside a figure shows something else than was measured.
+
+    The message is the one that is sent under the budget, with what the ego has asked for a frame before, also
+    where the report begins in the middle; the boxes of the ego alone are those of `evaluate --fusion none`.
+    """
+    model, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "out"
+    result = view(tree, "--frame", 1, "--model", model, "--budget", 400, "--out", out)
+    assert result.exit_code == 0, result.output
+    shown = frames_of(out / "report.html")
+    dataset, loaded, protocol = open_dataset(tree), load_model(model), load_protocol("opencood")
+    budgets: dict[FusionKind, int | None] = {"none": None, "hybrid": 400}
+    for kind, budget in budgets.items():
+        folder = tmp_path / kind
+        evaluate(dataset, loaded, protocol, fusion=kind, budget_bytes=budget, out=folder)
+        for page, record in zip(shown, list(read_lines(folder / "frames.jsonl"))[1:], strict=True):
+            boxes = page["alone" if kind == "none" else "detections"]
+            expected = frame_result(record).detections
+            assert [box["score"] for box in boxes] == pytest.approx(expected.scores, abs=1e-3)
+            assert [box["box"][0] for box in boxes] == pytest.approx(expected.boxes[:, 0], abs=1e-3)
+            assert kind == "none" or page["bytes"] == record["bytes_per_sender"]
+            assert all(peer["bytes"] <= 400 for peer in page["peers"])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--fusion", "late"), "--fusion late: without --model nobody looks for boxes"),
+        (("--budget", 2000), "--budget 2000: without --model nobody looks for boxes"),
+        (("--protocol", "opencod"), "unknown protocol 'opencod', did you mean 'opencood'"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    tree: Path, tmp_path: Path, options: tuple[object, ...], expected: str
+) -> None:
+    """Kind: what was asked for is left out in silence."""
+    assert expected in str(view(tree, *options, "--out", tmp_path / "out").exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_frame_that_is_not_there_is_named(tree: Path, tmp_path: Path) -> None:
     result = view(tree, "--frame", 3, "--out", tmp_path)
     assert isinstance(result.exception, CosenseError)
@@ -112,7 +157,10 @@ def test_a_live_run_is_drawn_as_it_was_fused(tree: Path, tmp_path: Path) -> None
     assert view(run, "--out", tmp_path / "out").exit_code == 0
     report = tmp_path / "out" / "report.html"
     assert [len(page["detections"]) > 0 for page in frames_of(report)] == [True, False, True]
-    assert "EGO: 2" in report.read_text()
+    assert "EGO 2" in report.read_text()
+    assert [page["alone"] is not None for page in frames_of(report)] == [True] * 3
+    refused = view(run, "--model", "pillars-lite", "--out", tmp_path / "other")
+    assert "--model pillars-lite: the scenario of the live run" in str(refused.exception)
     result = view(run, "--frame", 3)
     assert isinstance(result.exception, CosenseError)
     assert "has frames 0 to 2" in str(result.exception)

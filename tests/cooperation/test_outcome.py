@@ -40,7 +40,14 @@ def test_the_mode_is_the_best_that_a_message_was_used_for(fusion, peers, missing
         assert found == Mode("EGO", "'bus' has sent nothing in time; 'van' is silent")
 
 
+def test_a_late_ego_is_named_beside_what_it_lacks():
+    found = mode_of("hybrid", [], [], [], behind_ms=296.4)
+    assert found == Mode("EGO", "the ego is 296 ms behind the others")
+
+
 def test_a_mode_reads_as_a_state_with_its_reason():
     assert str(Mode("HYBRID")) == "HYBRID"
     assert str(no_sensor(1500)) == "NO SENSOR: the ego has not measured anything for 1.5 s"
     assert str(no_sensor(None)) == "NO SENSOR: the ego has not measured anything yet"
+    paused = "NO SENSOR: the ego has not measured anything for 6.0 s; /clock stands still"
+    assert str(no_sensor(6000, is_paused=True)) == paused

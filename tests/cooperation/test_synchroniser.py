@@ -2,60 +2,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from cosense.cooperation.admission import Received, receive
-from cosense.cooperation.gate import Window
-from cosense.cooperation.synchroniser import Collection, Synchroniser, SynchroniserSettings
-from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
-
-MS = 1_000_000
-SETTINGS = SynchroniserSettings(timeout_ms=100.0, sync_tolerance_ms=50.0, misses_until_silent=3, max_open=2)
-WINDOW = Window(max_age_ms=150.0, max_ahead_ms=100.0, max_senders=3, kinds=(PayloadKind.OBJECTS,))
-
-
-def message(sender: str, stamp_ms: int, sequence: int = 0) -> bytes:
-    fingerprint, payload = bytes(8), b"\0\0"
-    return encode(
-        Message(
-            PayloadKind.OBJECTS,
-            sender,
-            sequence,
-            stamp_ms * MS,
-            np.eye(4),
-            np.zeros((3, 3)),
-            fingerprint,
-            payload,
-        )
-    )
-
-
-def is_graph(received: Received) -> bool:
-    return received.message is not None and received.message.kind is PayloadKind.SCENE_GRAPH
-
-
-def messages_of(collection: Collection) -> list[Received]:
-    return [received for received in collection.received if not is_graph(received)]
-
-
-def graphs_of(collection: Collection) -> list[Received]:
-    return [received for received in collection.received if is_graph(received)]
-
-
-def assert_received(received: list[Received], *expected: bytes) -> None:
-    """Compare what was kept with the bytes that came: poses are arrays, so field by field."""
-    assert [item.bytes for item in received] == [len(data) for data in expected]
-    for item, data in zip(received, expected, strict=True):
-        wanted = receive(data)
-        assert item.fault == wanted.fault
-        if item.message is not None:
-            assert wanted.message is not None
-            assert encode(item.message) == encode(wanted.message)
-
-
-def waiting_for(*peers: str) -> Synchroniser:
-    return Synchroniser(peers, SETTINGS, WINDOW)
+from cosense.cooperation.synchroniser import Synchroniser, SynchroniserSettings
+from cosense.messages.envelope import MessageError, PayloadKind, decode, encode
+from tests.cooperation.synchronised import (
+    MS,
+    SETTINGS,
+    WINDOW,
+    assert_received,
+    graphs_of,
+    message,
+    messages_of,
+    waiting_for,
+)
 
 
 def test_a_moment_is_complete_when_all_have_sent():
@@ -301,26 +261,6 @@ def test_a_broken_message_of_the_ego_is_an_error():
 def test_settings_refuse_nonsense(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         SynchroniserSettings(**change)
-
-
-def test_what_was_measured_later_than_now_has_a_wrong_clock():
-    c = waiting_for("a", "b")
-    # On time, 100 ms ahead as unsynchronised sensors may be, and from a clock that is wrong.
-    for sender, stamp_ms in (("a", 1000), ("b", 1100), ("wrong", 1201)):
-        c.add(message(sender, stamp_ms), clock_ns=1000 * MS)
-    c.add_ego(message("ego", 1050), 0)
-    (moment,) = c.ready(0)
-    assert len(messages_of(moment)) == 2
-    (report,) = moment.refused
-    assert (report.sender, report.kind, report.used_for) == ("wrong", "OBJECTS", "nothing")
-    assert report.reason == "its clock is 201 ms ahead, the limit is 100"
-    # It is told once, and whoever had it right is heard again.
-    c.add(message("wrong", 1150), clock_ns=1150 * MS)
-    c.add(message("a", 1150), clock_ns=1150 * MS)
-    c.add(message("b", 1150), clock_ns=1150 * MS)
-    c.add_ego(message("ego", 1150), 0)
-    (moment,) = c.ready(0)
-    assert (len(messages_of(moment)), moment.refused) == (3, [])
 
 
 def test_gaps_in_the_numbers_of_a_sender_are_what_was_lost():

@@ -21,7 +21,7 @@ from cosense.geometry.boxes import box_corners
 from cosense.geometry.transforms import invert, transform_from
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
-from tests.simulation.hand_made import make_frame, make_frames
+from tests.simulation.hand_made import forget_origin, make_frame, make_frames
 
 FRAMES = 4
 VEHICLE_CALIB = "vehicle-side/calib"
@@ -30,10 +30,10 @@ WORLD_LABEL = "cooperative/label_world"
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Path:
-    """A tree of four frames, without the file that tells that we wrote it."""
+    """A tree of four frames, without all that tells that we wrote it."""
     root = tmp_path_factory.mktemp("dair") / "cooperative-vehicle-infrastructure"
     write_dair_v2x(make_frames(FRAMES, cameras=True), root)
-    (root / "cosense.json").unlink()
+    forget_origin(root)
     (root / "cooperative-split-data.json").unlink()
     return root
 
@@ -294,6 +294,10 @@ def test_missing_images_count_only_when_images_are_wanted(tree):
     info = open_dataset(tree).info(verify=True)
     assert info.problems == []
     assert "vehicle-side/image: no images here" in info.notes
+    dataset = open_dataset(tree, cameras=True)
+    agents = dataset[0].agents.values()
+    assert len(dataset) == FRAMES
+    assert [len(agent.cameras) for agent in agents] == [0, 1]
 
 
 def test_a_missing_calibration_is_an_error_of_its_frame(tree):

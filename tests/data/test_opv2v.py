@@ -17,7 +17,7 @@ from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import write_pcd
 from cosense.simulation.opv2v_writer import write_opv2v
-from tests.simulation.hand_made import make_frames
+from tests.simulation.hand_made import forget_origin, make_frames
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,11 @@ def _hit(objects: Objects, agent: AgentFrame, T_agent_objects: np.ndarray) -> se
 
 def test_real_frame_is_described(v2xset, frame):
     info = v2xset.info(verify=True)
-    assert (info.kind, info.label_set, info.problems) == ("opv2v", "original", [])
+    assert (info.kind, info.label_set, info.problems) == (
+        "simulated by CARLA (layout of opv2v)",
+        "original",
+        [],
+    )
     assert info.frames_per_split == {"validate": 1}
     assert info.agents == dict.fromkeys(["4279", "4288", "4297"], "vehicle")
     assert (frame.frame_id, frame.ego_id, frame.sequence) == (
@@ -277,7 +281,7 @@ def test_intensities_of_carla_are_zero_and_those_of_our_own_simulator_stay(tmp_p
         own = open_dataset(path)
         assert own[0].ego.points[:, 3].any()
         assert not own.info().notes
-    (tmp_path / "own" / "cosense.json").unlink()
+    forget_origin(tmp_path / "own")
     bare = open_dataset(tmp_path / "own")
     assert not any(agent.points[:, 3].any() for agent in bare[0].agents.values())
     assert len(bare[0].ego.points) == len(own[0].ego.points)
@@ -355,5 +359,8 @@ def test_a_missing_image_is_named_only_when_images_are_wanted(tmp_path):
     content["camera0"] = {"intrinsic": np.eye(3).tolist(), "extrinsic": np.eye(4).tolist()}
     path.write_text(yaml.safe_dump(content))
     assert open_dataset(tmp_path)[0].ego.cameras == ()
+    # Images that were never unpacked are no fault of the frames.
+    assert open_dataset(tmp_path, cameras=True)[0].ego.cameras == ()
+    (path.parent / "000002_camera0.png").write_bytes(b"an image")
     with pytest.raises(CosenseError, match=r"000000_camera0\.png"):
         open_dataset(tmp_path, cameras=True)[0]

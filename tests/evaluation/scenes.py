@@ -56,9 +56,11 @@ def result(
     sent: Mapping[str, int] | None = None,
     elapsed_ms: float = 10.0,
     frame_id: str = "0",
+    participants: Sequence[tuple[float, float]] = (),
 ) -> FrameResult:
     counts = np.array(num_points if num_points is not None else [100] * len(truth), dtype=np.int64)
-    return FrameResult(frame_id, found, truth, counts, sent or {}, elapsed_ms)
+    places = np.reshape(np.array(participants, dtype=np.float64), (-1, 2))
+    return FrameResult(frame_id, found, truth, counts, places, sent or {}, elapsed_ms)
 
 
 class Points(Encoded):

@@ -14,6 +14,7 @@ from cosense.evaluation.protocol import PROTOCOLS, load_protocol, protocol_names
 FROZEN = {
     "dair_v2x_official": "8bbf1cbba815",
     "opencood": "152acf716563",
+    "opencood_participants": "3543acfaf00a",
     "opencood_unsorted": "43da692e5210",
     "simulated": "f0550a64dd71",
 }

@@ -13,6 +13,7 @@ from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.runs.processes import processes
 from cosense.runs.scenario import PlayerSettings, Scenario
 from cosense.runs.supervisor import Failure, Progress, Supervisor, ros_environment
+from tests.nodes.foreign_types import foreign_type
 
 QUIET = Console(file=io.StringIO())
 # In mode drain, on a machine that does something else meanwhile: no frame is fused without a sender.
@@ -31,7 +32,7 @@ class Stranger:
 
     def __init__(self, domain: int) -> None:
         import rclpy
-        from std_msgs.msg import UInt8MultiArray
+        from std_msgs.msg import String, UInt8MultiArray
 
         self._context = rclpy.Context()
         self._context.init(domain_id=domain)
@@ -45,6 +46,10 @@ class Stranger:
             topic: self._node.create_publisher(UInt8MultiArray, topic, 10)
             for topic in (*topics.V2X, topics.tx_topic("-1", topics.V2X_MESSAGES))
         }
+
+        # What the processes of a run cannot know.
+        goals = foreign_type(String, "nav9_msgs", "Goals")
+        self._goals = self._node.create_publisher(goals, "/goals", 10)
 
     def shout(self, topic: str, data: bytes) -> None:
         """Publish bytes on a topic of the radio as if they were a message."""

@@ -102,13 +102,14 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
             "/agent_1/messages",
             "/v2x/messages",
         )
-        per_frame += ("/detections", "/ground_truth", "/clock", "/agent_1/camera0/camera_info")
+        per_frame += ("/detections", "/ground_truth", "/agent_1/camera0/camera_info")
         per_frame += ("/agent_1/camera0/image_raw/compressed",)
         assert {topic: counts.get(topic) for topic in per_frame} == dict.fromkeys(per_frame, FRAMES)
         assert counts["/tf"] == 2 * FRAMES
         # Made only while somebody looks, and in the first frames the recorder may not be known of yet.
         assert FRAMES // 2 < counts["/markers"] <= FRAMES
-        assert "/agent_1/camera0/image_raw" not in counts
+        # `ros2 bag play --clock` publishes it from the times of recording.
+        assert not {"/agent_1/camera0/image_raw", "/clock"} & set(counts)
         recorded = [
             reader.deserialize(data, connection.msgtype)
             for connection, _, data in reader.messages()
@@ -124,6 +125,33 @@ def test_the_bag_holds_everything_and_opens_in_rosbags(live_run):
         assert [field.name for field in found.fields[:7]] == ["x", "y", "z", "l", "w", "h", "yaw"]
         boxes = np.ndarray((found.width, 7), "<f8", found.data.tobytes(), strides=(found.point_step, 8))
         np.testing.assert_array_equal(boxes, entry.result.detections.boxes)
+
+
+def test_a_bag_has_the_time_of_its_stamps_and_the_quality_of_service_of_its_topics(live_run):
+    """The time of recording: in mode drain it stands still, and two scenarios begin at zero."""
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import QosDurability
+
+    late_ns: list[int] = []
+    with AnyReader([live_run / "run.mcap"]) as reader:
+        for connection, log_ns, data in reader.messages():
+            if connection.topic in ("/agent_1/points", "/agent_minus_1/pose", "/detections"):
+                message = reader.deserialize(data, connection.msgtype)
+                stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+                late_ns.append(log_ns - stamp_ns)
+        latched = {
+            c.topic: {profile.durability for profile in c.ext.offered_qos_profiles}
+            for c in reader.connections
+        }
+    assert len(late_ns) == 3 * FRAMES
+    frame_ns = 100_000_000
+    # A tick that is read after what it belongs to makes a frame of difference.
+    assert all(abs(late) <= frame_ns for late in late_ns[: len(late_ns) // 2])
+    # The second scenario begins a second after the last stamp of the first one.
+    seam_ns = 1_000_000_000 + (FRAMES // 2 - 1) * frame_ns
+    assert all(abs(late - seam_ns) <= frame_ns for late in late_ns[len(late_ns) // 2 :])
+    for topic in ("/agent_1/points", "/ground_truth", "/detections", "/mode", "/tf"):
+        assert latched[topic] == {QosDurability.TRANSIENT_LOCAL}
 
 
 def is_gone(pid: int) -> bool:
@@ -194,7 +222,9 @@ def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_p
 
 
 @pytest.mark.clock
-def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_path, stranger):
+def test_garbage_is_reported_foreign_types_are_left_out_and_ctrl_c_ends_everything(
+    scenario, tmp_path, stranger
+):
     pids: set[int] = set()
 
     def shout_then_interrupt(progress: Progress) -> None:
@@ -213,6 +243,7 @@ def test_garbage_is_reported_and_ctrl_c_leaves_nothing_running(scenario, tmp_pat
     assert {(peer.used_for, peer.bytes) for peer in strange} == {("nothing", len(GARBAGE))}
     assert all("CRC" in peer.reason for peer in strange)
     assert all(len(entry.result.detections) > 0 for entry in journal)
+    assert (tmp_path / "run" / "logs" / "recorder.log").read_text().count("/goals is not recorded") == 1
     # Stopped politely, so the bag has its index.
     with (tmp_path / "run" / "run.mcap").open("rb") as file:
         assert [type(record).__name__ for record in StreamReader(file).records][-1] == "Footer"

@@ -128,7 +128,7 @@ def test_round_trip(layers, count, box_count, ground_m, slope, spread, seed):
 
 @settings(max_examples=150)
 @given(
-    st.integers(4, 400) | st.integers(4, 20_000) | st.just(1 << 20),
+    st.integers(6, 400) | st.integers(6, 20_000) | st.just(1 << 20),
     st.integers(0, 40),
     st.sampled_from([0.0, 0.3, 2.0, 100.0]),
     st.integers(0, 1000),
@@ -139,7 +139,7 @@ def test_any_room_is_kept_and_filled_with_the_best(room, box_count, spread, seed
     assert len(payload) <= room
     read = decode_features(payload)
     layers = read.layers(SPECS, SHAPE)
-    assert len(read.boxes) == min(box_count, (room - 4) // 13)
+    assert len(read.boxes) == min(box_count, (room - 6) // 13)
     for sent in offered:
         layer = layers[sent.layer]
         assert_best_cells(layer, sent)
@@ -179,7 +179,7 @@ def test_nothing_to_tell():
     nothing = [section(layer, 0) for layer in range(4)]
     payload = encode_features(FLAT, LateBoxes.empty(), nothing, SPECS, EMPTY_FEATURES_BYTES)
     assert payload == bytes(6)
-    assert cuts(payload) == [4]
+    assert cuts(payload) == [6]
     read = decode_features(payload)
     layers = read.layers(SPECS, SHAPE)
     assert len(read.boxes) == 0
@@ -282,9 +282,7 @@ def test_a_dense_layer_that_no_chunk_can_hold_is_refused():
     spec = LayerSpec(1, 8, 16, dense=True)
     values = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float16)
     with pytest.raises(MessageError, match=r"layer 0 takes \d+ bytes in one chunk, the limit is 65535"):
-        encode_features(
-            FLAT, LateBoxes.empty(), [Section(0, np.arange(10_000), values)], [spec], 1 << 20
-        )
+        encode_features(FLAT, LateBoxes.empty(), [Section(0, np.arange(10_000), values)], [spec], 1 << 20)
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 0}, {"channels": 0}, {"channels": 1025}, {"bits": 3}])
@@ -315,15 +313,15 @@ BODY = GOLDEN_CHUNK[6:]
     ("payload", "complaint"),
     [
         (b"\x00\x00\x00", "features have 3 bytes, expected at least 6"),
-        (struct.pack("<hH", 0, 513), "513 late boxes announced, the limit is 512"),
+        (struct.pack("<hbbH", 0, 0, 0, 513), "513 late boxes announced, the limit is 512"),
         (GOLDEN[:18], "1 late boxes end at byte 19, the payload has 18"),
-        (GOLDEN[:14] + b"\x0a" + GOLDEN[15:], "class of a late box is 10"),
+        (GOLDEN[:16] + b"\x0a" + GOLDEN[17:], "class of a late box is 10"),
         (GOLDEN + b"\x00", "chunk at byte 12 behind the boxes has 1 byte, a header takes 6"),
         (GOLDEN[:-1], "said to have 6 bytes, 5 are left"),
         (chunk(BODY, layer=1), "layer is 1, the model has 1"),
         (chunk(BODY, count=0), "has 0 cells, expected 1 to 600: all its chunks together have at most 600"),
         (chunk(BODY, count=601), "has 601 cells, expected 1 to 600"),
-        (chunk(BODY) + chunk(BODY, count=599)[4:], "has 599 cells, expected 1 to 598"),
+        (chunk(BODY) + chunk(BODY, count=599)[6:], "has 599 cells, expected 1 to 598"),
         (chunk(BODY, coding=2), "coding of the chunk of layer 0 is 2, expected 0 or 1"),
         (chunk(BODY[:-2]), "has 2 cells in 4 bytes, expected 5 to 9"),
         (chunk(BODY + bytes(4)), "has 2 cells in 10 bytes, expected 5 to 9"),
@@ -335,7 +333,7 @@ BODY = GOLDEN_CHUNK[6:]
         (chunk(b"\xff\xff\x7f\xff\xff\x7f" + bytes(3)), "has a cell at 4194303, the layer has 600"),
         (chunk(bytes(10_000_000), coding=1), "inflates to more than 9 bytes"),
         (chunk(BODY[:4], coding=1), "has 2 cells in 4 bytes"),
-        (chunk(b"\x00" * 9)[:5] + b"\x01" + chunk(b"\xff" * 9)[6:], "does not inflate"),
+        (chunk(b"\x00" * 9)[:7] + b"\x01" + chunk(b"\xff" * 9)[8:], "does not inflate"),
     ],
 )
 def test_faults_are_named(payload, complaint):
@@ -358,7 +356,7 @@ def test_faults_of_dense_and_float_layers_are_named(payload, complaint):
 
 
 def test_a_flood_of_small_streams_is_stopped_at_one_map():
-    one = chunk(bytes(600 + 900), coding=1, count=600)[4:]
+    one = chunk(bytes(600 + 900), coding=1, count=600)[6:]
     with pytest.raises(MessageError, match="has 600 cells, expected 1 to 0"):
         decode_features(bytes(6) + one * 1000).layers(GOLDEN_SPECS, SHAPE)
 

@@ -82,14 +82,16 @@ def test_round_trip_within_half_a_step(sent):
 def test_the_order_given_is_kept():
     boxes = np.tile(NEAR, (3, 1))
     boxes[:, 0] = [5, 6, 7]
-    read = decode_late_boxes(encode_late_boxes(late_boxes(boxes, [0.1, 0.9, 0.5]), GroundPlane(0.0)), GroundPlane(0.0))
+    read = decode_late_boxes(
+        encode_late_boxes(late_boxes(boxes, [0.1, 0.9, 0.5]), GroundPlane(0.0)), GroundPlane(0.0)
+    )
     assert read.detections.boxes[:, 0].tolist() == [5, 6, 7]
 
 
 def test_boxes_that_do_not_fit_the_ranges_are_left_out():
     boxes = [[328.0, *NEAR[1:]], [np.nan, *NEAR[1:]], [*NEAR[:6], np.inf], NEAR, NEAR]
     read = decode_late_boxes(
-        encode_late_boxes(late_boxes(boxes, [0.9, 0.9, 0.9, 0.8, np.nan]), 0.0), GroundPlane(0.0)
+        encode_late_boxes(late_boxes(boxes, [0.9, 0.9, 0.9, 0.8, np.nan]), GroundPlane(0.0)), GroundPlane(0.0)
     )
     np.testing.assert_allclose(read.detections.scores, [0.8], atol=1e-6)
 

@@ -234,13 +234,25 @@ def execute(description: LaunchDescription, **given: str) -> LaunchContext:
     return context
 
 
+class PackageNotFoundError(KeyError):
+    pass
+
+
 @contextmanager
-def stand_in(share: Path) -> Iterator[None]:
+def stand_in(share: Path, *installed: str) -> Iterator[None]:
     """Put the stand-ins where the real packages would be imported from.
 
     Args:
         share: share folder of our package.
+        installed: names of other packages that are installed.
     """
+    folders = {"cosense": str(share), **{name: f"/opt/ros/share/{name}" for name in installed}}
+
+    def get_package_share_directory(package_name: str) -> str:
+        if package_name not in folders:
+            raise PackageNotFoundError(package_name)
+        return folders[package_name]
+
     parts: dict[str, Sequence[Any]] = {
         "launch": (LaunchContext, LaunchDescription, LaunchDescriptionEntity),
         "launch.actions": (
@@ -252,13 +264,12 @@ def stand_in(share: Path) -> Iterator[None]:
         "launch_ros": (),
         "launch_ros.actions": (Node,),
         "ament_index_python": (),
-        "ament_index_python.packages": (),
+        "ament_index_python.packages": (PackageNotFoundError, get_package_share_directory),
     }
     modules = {name: ModuleType(name) for name in parts}
     for name, members in parts.items():
         for member in members:
             setattr(modules[name], member.__name__, member)
-    modules["ament_index_python.packages"].get_package_share_directory = {"cosense": str(share)}.__getitem__
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
     try:

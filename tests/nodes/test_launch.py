@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -46,7 +47,7 @@ NEEDED = {
 
 @pytest.fixture(autouse=True)
 def ros2_launch() -> Iterator[None]:
-    with stand_in(REPOSITORY):
+    with stand_in(REPOSITORY, "rviz2"):
         yield
 
 
@@ -95,11 +96,34 @@ def test_a_scenario_gives_exactly_the_processes_of_cosense_run(name, tmp_path):
     assert {node.name for node in nodes} == {None}
 
 
-def test_the_launch_ends_with_the_player(tmp_path):
-    nodes = start("scenario.launch.py", scenario="v2i.yaml", out=str(tmp_path))
-    ending = {node.executable: node.on_exit for node in nodes if node.on_exit}
-    assert list(ending) == ["ego", "player"]
-    assert {type(action) for actions in ending.values() for action in actions} == {Shutdown}
+def write_scenario(folder: Path, **more: object) -> Path:
+    """Write a scenario of a small data set and a small model."""
+    source = {"data": str(write_scene(folder / "scene", 1))}
+    small = {"source": source, "model": str(write_model(folder / "tiny")), "fusion": "late"}
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(small | more))
+    return path
+
+
+def test_the_launch_ends_with_the_player_and_with_anybody_who_dies_before_the_first_frame(tmp_path):
+    """Who waits for whom: the player for the recorder and the agents, everybody for the player."""
+    out, path = tmp_path / "run", write_scenario(tmp_path)
+    nodes = start("scenario.launch.py", scenario=str(path), out=str(out), record="true")
+    exited = SimpleNamespace(process_name="somebody-1")
+
+    def ending() -> list[str]:
+        return [node.executable for node in nodes if isinstance(node.on_exit(exited, None), Shutdown)]
+
+    assert ending() == ["recorder", "fusion", "agent", "agent", "player"]
+    (out / "detections.jsonl").write_text("{}\n")
+    assert ending() == ["fusion", "player"]
+    assert nodes[-1].on_exit(exited, None).reason == "somebody-1 has ended"
+
+
+def test_who_is_started_again_ends_no_launch(tmp_path):
+    path = write_scenario(tmp_path, respawn=True)
+    nodes = start("scenario.launch.py", scenario=str(path), out=str(tmp_path / "run"))
+    assert [node.executable for node in nodes if node.on_exit is not None] == ["player"]
 
 
 def test_arguments_win_over_the_scenario(tmp_path):
@@ -312,6 +336,34 @@ def test_texts_that_look_like_numbers_stay_texts(tmp_path, params):
     assert yaml.safe_load(yaml.dump(parameters))["agent_id"] == "-1"
 
 
+@pytest.mark.parametrize("name", ["scenario.launch.py", "replay.launch.py"])
+def test_what_is_not_installed_is_said_before_anything_starts(name, tmp_path, monkeypatch):
+    """What launch finds missing when the first processes run leaves them behind."""
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    monkeypatch.chdir(tmp_path)
+    cure = "rviz2 is not installed; sudo apt install ros-humble-rviz2, or rviz:=false"
+    with stand_in(REPOSITORY), pytest.raises(CosenseError, match=cure):
+        start(name, **NEEDED[name], rviz="true")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("as_path", [False, True])
+def test_an_argument_that_does_not_exist_is_refused_with_the_nearest_that_does(name, as_path, monkeypatch):
+    """ROS 2 takes any argument and hands it to whoever may want it."""
+    (needed,) = NEEDED[name]
+    file = [str(LAUNCH / name)] if as_path else ["cosense", name]
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", *file, f"{needed}:=x", f"{needed[:-1]}:=y"])
+    with pytest.raises(CosenseError, match=f"{needed[:-1]}:=y, did you mean '{needed}'"):
+        start(name, **NEEDED[name])
+
+
+def test_arguments_of_a_file_that_includes_ours_are_its_own(monkeypatch):
+    """They are on the command line as well, and look like ours with a mistake in them."""
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "robot", "agent.launch.py", "agent:=x"])
+    assert len(start("agent.launch.py", agent_id="unit", params_file="none")) == 1
+
+
 EXECUTABLES = ("agent", "channel", "ego", "fusion", "player", "recorder")
 
 
@@ -320,4 +372,6 @@ def test_ros2_run_finds_every_node(name):
     script = REPOSITORY / "scripts" / name
     assert os.access(script, os.X_OK)
     assert f"from cosense.nodes.{name} import main" in script.read_text()
+    # However long the imports take: Ctrl-C is no traceback of theirs.
+    assert script.read_text().index("SIG_DFL") < script.read_text().index("cosense.nodes")
     assert importlib.util.find_spec(f"cosense.nodes.{name}") is not None

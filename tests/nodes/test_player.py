@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from cosense.errors import CosenseError
 from cosense.json_lines import read_lines
 from tests.nodes.tiny import write_scene
 
@@ -26,11 +28,16 @@ def play(monkeypatch, tmp_path):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
 
-    def run(data: Path, journal: Path, agents: str) -> None:
+    def run(data: Path, journal: Path, agents: str, *, fuses_for_s: float | None = None) -> None:
         values = {"data": data, "journal": journal, "agents": f"'{agents}'", "ego": "'1'", "mode": "rate"}
+        if fuses_for_s is not None:
+            values |= {"mode": "drain", "timeout_s": 0.1}
         words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
         rclpy.init(args=["--ros-args", *words, "-p", "rate:=1000.0"])
         listener = rclpy.create_node("listener", use_global_arguments=False)
+        if fuses_for_s is not None:
+            fusion = listener.create_publisher(PointCloud2, topics.DETECTIONS, qos.RESULT)
+            threading.Timer(fuses_for_s, listener.destroy_publisher, [fusion]).start()
         for agent in agents.split(","):
             for kind, topic in (
                 (PointCloud2, topics.points_topic(agent)),
@@ -60,3 +67,11 @@ def test_who_is_not_in_the_first_frame_is_named_once(play, tmp_path, capfd):
 def test_who_is_left_out_on_purpose_is_not_named(play, tmp_path, capfd):
     play(write_scene(tmp_path / "data", frames=2), tmp_path / "frames.jsonl", "1")
     assert "WARN" not in capfd.readouterr().err
+
+
+def test_a_fusion_that_is_gone_ends_the_wait_for_its_answers(play, tmp_path):
+    """Who waits for whom: a player on another host than the ego, where no supervisor sees it die."""
+    data = write_scene(tmp_path / "data", frames=60)
+    with pytest.raises(CosenseError, match=r"nobody has fused it within 0\.1 s, and nobody fuses any more"):
+        play(data, tmp_path / "frames.jsonl", "1", fuses_for_s=1.5)
+    assert 1 <= len(list(read_lines(tmp_path / "frames.jsonl"))) < 60

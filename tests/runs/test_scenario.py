@@ -13,6 +13,7 @@ from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource, SimulatedSource, frames_of
+from cosense.runs.live_run import prepare
 from cosense.runs.processes import processes
 from cosense.runs.scenario import (
     AgentSpec,
@@ -23,7 +24,7 @@ from cosense.runs.scenario import (
 )
 from cosense.runs.supervisor import command
 from tests.conftest import REPOSITORY
-from tests.nodes.tiny import write_scene
+from tests.nodes.tiny import write_model, write_scene
 
 SCENARIO = Scenario(
     source=FrameSource(simulate=SimulatedSource("crossing", seed=1)),
@@ -93,7 +94,13 @@ def test_in_slow_motion_the_fusion_waits_longer_by_the_clock_and_all_know_the_ti
         "player"
     }
     # In mode drain the clock stands still while a frame waits.
-    assert not any(spec.parameters.get("use_sim_time") for spec in by_name(SCENARIO).values())
+    assert [name for name, spec in by_name(SCENARIO).items() if spec.parameters.get("use_sim_time")] == [
+        "recorder"
+    ]
+    # The ego is not blind while a slow network makes it wait.
+    silence_ms = by_name(SCENARIO)["fusion"].parameters["no_sensor_after_ms"]
+    assert silence_ms == 1e3 * PlayerSettings().timeout_s
+    assert "no_sensor_after_ms" not in specs["fusion"].parameters
 
 
 def test_agents_of_one_scenario_may_run_on_several_machines():
@@ -296,7 +303,7 @@ def test_agents_that_do_not_exist_are_named():
     with pytest.raises(CosenseError, match="no agent '-1' in the source"):
         resolved(SCENARIO)
     wrong = dataclasses.replace(SCENARIO, agents=(AgentSpec("vehicle"), AgentSpec("infrastructure")))
-    with pytest.raises(CosenseError, match="ego 'infrastructure' is not the ego of the source"):
+    with pytest.raises(CosenseError, match="ego: 'infrastructure' is not the ego of the source"):
         resolved(dataclasses.replace(wrong, ego="infrastructure"))
 
 
@@ -346,3 +353,34 @@ def test_agents_are_those_of_the_first_frame_that_can_be_read(tmp_path):
         path.write_bytes(b"broken")
     with pytest.raises(CosenseError, match=first.name):
         resolved(scenario)
+
+
+def test_paths_of_a_scenario_are_those_beside_its_file_or_in_the_working_folder(tmp_path, monkeypatch):
+    """Files that name others by relative paths, read from another folder than they were written in."""
+    elsewhere = tmp_path / "elsewhere"
+    write_scene(tmp_path / "data", frames=1)
+    for folder in (elsewhere, tmp_path / "mine", elsewhere / "data"):
+        folder.mkdir()
+    (tmp_path / "mine" / "config.yaml").touch()
+    path = write(tmp_path, "source: {data: data}\nmodel: mine\nagents: [{id: '1', model: mine}, {id: '-1'}]")
+    monkeypatch.chdir(elsewhere)
+    scenario = load_scenario(path)
+    assert (scenario.source.data, scenario.model) == (tmp_path / "data", str(tmp_path / "mine"))
+    assert [agent.model for agent in scenario.agents] == [str(tmp_path / "mine"), None]
+    # Not beside the file: as given, from the working folder; the name of a model that ships stays a name.
+    assert load_scenario(write(tmp_path, "source: {data: other}")).source.data == Path("other")
+    assert load_scenario(write(tmp_path, "source: {data: other}")).model == "cosense-lite"
+
+
+def test_what_a_run_writes_down_reads_the_same_from_any_folder(tmp_path, monkeypatch):
+    write_scene(tmp_path / "data", frames=1)
+    write_model(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    relative = Scenario(source=FrameSource(data=Path("data")), model="tiny", fusion="late")
+    prepare(relative, tmp_path / "runs" / "one")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    read = load_scenario(tmp_path / "runs" / "one" / "scenario.yaml")
+    assert (read.source.data, read.model) == (tmp_path / "data", str(tmp_path / "tiny"))
+    assert resolved(read) == read

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -110,6 +111,27 @@ def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tm
 
     assert run_scripts(scripts, tmp_path, monkeypatch, follow) == [Failure("agent-a", 0, ["bye"])]
     assert (tmp_path / "played").exists()
+
+
+def test_a_player_that_ends_while_the_others_are_looked_after_has_not_failed(tmp_path, monkeypatch):
+    """Who died when: the agent is asked how it is just when the player has played everything."""
+    started = []
+
+    class Process(subprocess.Popen):
+        def poll(self) -> int | None:
+            # The first to be started is the agent, the second the player.
+            if self is started[0] and Path("fused").exists():
+                started[1].wait()
+            return super().poll()
+
+    def start(words, environment, output):
+        started.append(Process(words, env=environment, stdout=output, stderr=output))
+        return started[-1]
+
+    monkeypatch.setattr("cosense.runs.supervisor.start_process", start)
+    play = "import os, time\nwhile not os.path.exists('fused'): time.sleep(0.01)\n"
+    scripts = {"agent-a": f"{FUSE}; time.sleep(60)", "player": play}
+    assert run_scripts(scripts, tmp_path, monkeypatch, lambda _: Path("fused").touch()) == []
 
 
 def test_who_may_respawn_is_started_again_and_is_not_vital(tmp_path, monkeypatch):

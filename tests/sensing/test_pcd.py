@@ -79,10 +79,13 @@ def test_written_points_are_read_back(tmp_path, encoding):
     assert len(cloud) == 3
 
 
+metres = st.floats(-1000, 1000, width=32) | st.sampled_from([np.nan, np.inf, -np.inf])
+
+
 @every_encoding
 @settings(max_examples=60)
 @given(
-    xyz=st.lists(st.tuples(*[st.floats(width=32)] * 3, st.floats(0, 1, width=32)), max_size=40),
+    xyz=st.lists(st.tuples(*[metres] * 3, st.floats(0, 1, width=32)), max_size=40),
 )
 def test_any_points_are_read_back(tmp_path_factory, encoding, xyz):
     points = np.array(xyz, dtype=np.float32).reshape(-1, 4)
@@ -167,6 +170,27 @@ def test_padding_that_is_left_out_of_compressed_data(tmp_path):
     assert_array_equal(read_bytes(tmp_path, content).points, POINTS)
 
 
+@every_encoding
+@pytest.mark.parametrize("has_room", [False, True])
+def test_fields_with_a_count_of_zero_are_passed_over(tmp_path, encoding, has_room):
+    """Kind: padding that drivers name (Ouster, PCL); the size of the file says whether it takes room."""
+    padding = np.zeros((3, int(has_room)))
+    columns = columns_of(POINTS)
+    fields = [*columns[:2], ("_", "F4", padding), columns[2], ("t", "U1", padding), columns[3]]
+    content = pcd_bytes(fields, encoding, COUNT="1 1 0 1 0 1")
+    assert_array_equal(read_bytes(tmp_path, content).points, POINTS)
+
+
+def test_the_first_of_two_fields_with_one_name_counts_and_a_viewpoint_is_said(tmp_path, caplog):
+    """Kind: headers that are legal, and ask for a decision."""
+    caplog.set_level(logging.INFO)
+    fields = [*columns_of(POINTS), ("x", "F4", POINTS[:, 1])]
+    content = pcd_bytes(fields, VIEWPOINT="0 0 1.8 1 0 0 0")
+    assert_array_equal(read_bytes(tmp_path, content).points, POINTS)
+    assert "field 'x' comes twice, the first is read" in caplog.text
+    assert "VIEWPOINT is 0 0 1.8 1 0 0 0 and not applied" in caplog.text
+
+
 def test_half_precision_and_names_in_capitals(tmp_path):
     fields = [(name.upper(), "F2", values) for name, _, values in columns_of(POINTS)]
     assert_allclose(read_bytes(tmp_path, pcd_bytes(fields)).points, POINTS, rtol=1e-3)
@@ -184,11 +208,13 @@ def test_names_of_intensity(tmp_path, name):
         ("F4", [0, 0.5, 1], [0, 0.5, 1]),
         ("F4", [0, 51, 255], [0, 0.2, 1]),
         ("F4", [0, 1.5, 0], [0, 1.5 / 255, 0]),
-        ("F4", [-3, 51, 300], [0, 0.2, 1]),
+        ("F4", [-3, 51, 300], [0, 51 / 1023, 300 / 1023]),
+        ("F4", [0, 4000, 1000], [0, 4000 / 4095, 1000 / 4095]),
         ("F4", [-0.5, 0.5, 0], [0, 0.5, 0]),
         ("U1", [0, 1, 0], [0, 1 / 255, 0]),
         ("U1", [0, 51, 255], [0, 0.2, 1]),
-        ("U2", [0, 51, 40000], [0, 0.2, 1]),
+        ("U2", [100, 200, 255], [100 / 255, 200 / 255, 1]),
+        ("U2", [0, 51, 40000], [0, 51 / 65535, 40000 / 65535]),
         ("I1", [0, 51, -4], [0, 0.2, 0]),
     ],
 )
@@ -202,19 +228,32 @@ def test_a_guessed_scale_is_logged(tmp_path, caplog):
     read_bytes(tmp_path, pcd_bytes(columns_of(POINTS)))
     assert not caplog.records
     read_bytes(tmp_path, pcd_bytes(columns_of(POINTS * [1, 1, 1, 200])))
-    assert "cloud.pcd: intensity up to 200 divided by 255" in caplog.text
+    assert "cloud.pcd: intensities (float32, up to 200) are divided by 255" in caplog.text
 
 
 @every_encoding
 @pytest.mark.parametrize("name", ["rgb", "rgba"])
 @pytest.mark.parametrize("kind", ["U4", "I4", "F4"])
-def test_red_is_the_intensity(tmp_path, encoding, name, kind):
-    packed = np.array([0x00FF0102, 0x0033FEFE, 0x00000001], dtype=np.uint32)
+def test_red_alone_is_an_intensity(tmp_path, encoding, name, kind):
+    """Kind: a color that is none, as OPV2V stores the intensity."""
+    packed = np.array([0x00FF0000, 0x00330000, 0x00000000], dtype=np.uint32)
     color = packed.view(np.float32) if kind == "F4" else packed
     content = pcd_bytes([(name, kind, color), *columns_of(POINTS)[:3]], encoding)
     cloud = read_bytes(tmp_path, content)
     assert_allclose(cloud.intensity, [1, 0.2, 0], rtol=1e-6)
     assert_array_equal(cloud.xyz, POINTS[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("packed", "expected"),
+    [([0xFFFFFF, 0x333333, 0], [1, 0.2, 0]), ([0xFF0102, 0x33FEFE, 1], [0, 0, 0])],
+)
+def test_gray_is_an_intensity_and_a_real_color_is_none(tmp_path, caplog, packed, expected):
+    """Kind: a color that is one says nothing of how strongly a laser is reflected."""
+    caplog.set_level(logging.INFO)
+    content = pcd_bytes([*columns_of(POINTS)[:3], ("rgb", "U4", packed)])
+    assert_allclose(read_bytes(tmp_path, content).intensity, expected, rtol=1e-6)
+    assert ("there is no field of intensities but a color" in caplog.text) == (expected[0] == 0)
 
 
 def test_opaque_colors_are_no_missing_values(tmp_path):
@@ -263,7 +302,7 @@ def test_bytes_after_the_last_point_do_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
-        ({"FIELDS": "x y a intensity"}, "FIELDS are 'x y a intensity', expected x, y and z"),
+        ({"FIELDS": "x y a intensity"}, "'x y a intensity', expected x, y and z among them"),
         ({"FIELDS": None}, "names no FIELDS"),
         ({"FIELDS": "x y z"}, "SIZE has 4 entries, expected 3"),
         ({"SIZE": "4 4 4"}, "SIZE has 3 entries, expected 4"),
@@ -271,7 +310,8 @@ def test_bytes_after_the_last_point_do_not_matter(tmp_path):
         ({"SIZE": "4 4 -4 4"}, "SIZE is '-4'"),
         ({"TYPE": "F F F"}, "TYPE has 3 entries for 4 FIELDS"),
         ({"TYPE": "F F Q F"}, "field 'z' has TYPE Q and SIZE 4"),
-        ({"COUNT": "1 1 0 1"}, "COUNT is '0', expected a whole number of at least 1"),
+        ({"COUNT": "1 1 0 1", "POINTS": "2"}, "FIELDS with content are 'x y intensity', expected x, y and z"),
+        ({"COUNT": "1 1 -1 1"}, "COUNT is '-1', expected a whole number of at least 0"),
         ({"COUNT": "1 1 1 99999999999"}, "which takes 1.* bytes, but 48 are there"),
         ({"POINTS": "-3"}, "POINTS is '-3', expected a whole number of at least 0"),
         ({"POINTS": "2.5"}, "POINTS is '2.5', expected a whole number"),
@@ -311,7 +351,10 @@ def test_a_broken_header_is_one_error(tmp_path, replaced, message):
             ),
             "do not fit into 1 byte of type U",
         ),
-        (pcd_bytes([*columns_of(POINTS)[:3], ("rgb", "U1", [1, 2, 3])]), "field 'rgb' has SIZE 1"),
+        (
+            pcd_bytes([*columns_of(POINTS)[:3], ("rgb", "U1", [1, 2, 3])]),
+            "a packed color has 1 byte, expected 4",
+        ),
         (pcd_bytes(columns_of(POINTS))[:-1], "which takes 48 bytes, but 47 are there"),
         (pcd_bytes(columns_of(POINTS), "binary_compressed")[:-1], "compressed data take"),
         (pcd_bytes(columns_of(POINTS), "binary_compressed", points=4), "takes 64 bytes, but .* to hold 48"),

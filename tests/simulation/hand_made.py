@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from cosense.data.dataset import CooperativeFrame
+from cosense.data.provenance import FILE_NAME, MARK
 from cosense.geometry.boxes import as_boxes, transform_boxes
 from cosense.geometry.transforms import invert, transform_from, transform_from_planar
 from cosense.sensing.frame import AgentFrame, Camera
@@ -90,3 +92,11 @@ def _agent(kind, stamp_ns, T_world_agent, objects, generator, with_camera) -> Ag
 def _rotation_xy(roll: float, pitch: float) -> np.ndarray:
     cr, sr, cp, sp = np.cos(roll), np.sin(roll), np.cos(pitch), np.sin(pitch)
     return np.array([[cp, sp * sr, sp * cr], [0, cr, -sr], [-sp, cp * sr, cp * cr]])
+
+
+def forget_origin(root: Path) -> None:
+    """Take from a tree, in any layout, all that tells that we wrote it."""
+    (root / FILE_NAME).unlink()
+    for path in [*root.rglob("*.pcd"), *root.rglob("*.yaml")]:
+        content = path.read_bytes().replace(f"# {MARK}\n".encode(), b"", 1)
+        path.write_bytes(content.replace(MARK.encode(), b"").replace(b"cosense_", b""))

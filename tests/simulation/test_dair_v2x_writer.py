@@ -24,7 +24,11 @@ def _assert_same_objects(read, written):
 def test_frames_come_back_as_they_were(tmp_path):
     assert write_dair_v2x(make_frames(3), tmp_path / "tree", split="train") == 3
     dataset = open_dataset(tmp_path / "tree", split="train")
-    assert (dataset.kind, dataset.label_set, len(dataset)) == ("dair-v2x-c", "simulated", 3)
+    assert (dataset.kind, dataset.label_set, len(dataset)) == (
+        "simulated by cosense (layout of dair-v2x-c)",
+        "simulated",
+        3,
+    )
     for number, simulated in enumerate(make_frames(3)):
         frame, true = dataset[number], simulated.frame
         assert (frame.ego_id, frame.sequence, list(frame.agents)) == (
@@ -82,7 +86,7 @@ def test_several_sequences_are_batches_and_async_stays_in_its_batch(tmp_path):
     write_dair_v2x(frames, tmp_path / "tree")
     dataset = open_dataset(tmp_path / "tree", async_frames=1)
     assert [frame.sequence for frame in (dataset[i] for i in range(len(dataset)))] == ["a", "a", "b", "b"]
-    assert "2 pairs have no earlier infrastructure frame in their batch" in dataset.info().notes
+    assert "no earlier infrastructure frame in the batch of 2 pairs" in dataset.info().notes
     late = dataset[0]
     assert late.ego.stamp_ns - late.agents["infrastructure"].stamp_ns == 100_012_000
     np.testing.assert_array_equal(

@@ -26,7 +26,11 @@ def _sorted(objects: Objects) -> np.ndarray:
 def test_frames_come_back_as_they_were(tmp_path):
     assert write_opv2v(make_frames(3), tmp_path / "tree") == 3
     dataset = open_dataset(tmp_path / "tree", split="validate")
-    assert (dataset.kind, dataset.label_set, len(dataset)) == ("opv2v", "simulated", 3)
+    assert (dataset.kind, dataset.label_set, len(dataset)) == (
+        "simulated by cosense (layout of opv2v)",
+        "simulated",
+        3,
+    )
     assert dataset.info(verify=True).problems == []
     for number, simulated in enumerate(make_frames(3)):
         frame, true = dataset[number], simulated.frame

@@ -171,6 +171,14 @@ def test_a_run_by_the_clock_ends_by_itself(tmp_path: Path) -> None:
     assert (tmp_path / WEIGHTS).exists()
 
 
+def test_the_minutes_of_a_run_count_from_its_start(tmp_path: Path) -> None:
+    """A run by the clock has what its preparation left it, and its schedule is a whole one all the same."""
+    task = toy_task(tmp_path, [toy_sample(0)], epochs=None, minutes=0.02)
+    training = Run(task, tmp_path, ALONE, Progress(disable=True), prepared_s=0.9)
+    training.train()
+    assert 0.3 <= training.elapsed_s < 1.2
+
+
 def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
     rates = np.array([learning_rate(progress, 1.0) for progress in np.linspace(0, 1, 101)])
     assert rates[0] == pytest.approx(0.1)

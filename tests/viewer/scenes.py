@@ -64,6 +64,11 @@ def found(frame: CooperativeFrame, indices: list[int], source: Source = Source.E
     return detections_of(boxes, [source] * len(indices))
 
 
+def false_alarm() -> Detections:
+    """Return a detection on the street where nothing is."""
+    return detections_of(np.array([[-45.0, 7.0, -1.1, 6.0, 3.0, 1.5, 0.0]]))
+
+
 def _agent(
     name: str, kind: AgentKind, T_world_agent: Matrix, azimuth_deg: NDArray, elevation_deg: NDArray
 ) -> AgentFrame:

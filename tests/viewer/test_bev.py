@@ -12,16 +12,19 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from numpy.typing import NDArray
+from PIL import Image
 
 from cosense.data.dataset import CooperativeFrame
+from cosense.evaluation.protocol import load_protocol
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
 from cosense.viewer import bev, colors
 from cosense.viewer.annotations import fitting_extent
-from tests.viewer.scenes import detections_of, found, street
+from tests.viewer.scenes import detections_of, false_alarm, found, street
 
 FRAME = street()
+PROTOCOL = load_protocol("simulated")
 
 
 class Picture:
@@ -69,7 +72,7 @@ def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path:
 
 
 def test_the_legend_stays_within_the_picture_whatever_the_names(tmp_path: Path) -> None:
-    names = [f"a roadside unit with a long name {number}" for number in range(4)]
+    names = [f"a roadside unit with a very long name {number}" for number in range(6)]
     agent = FRAME.ego
     agents = {name: dataclasses.replace(agent, agent_id=name) for name in names}
     frame = dataclasses.replace(FRAME, ego_id=names[0], agents=agents)
@@ -120,22 +123,77 @@ def test_ground_is_shaded_by_who_sees_it(picture: Picture) -> None:
     assert np.abs(nobody - colors.rgba(colors.HATCH)[:3]).max(1).min() < 0.02
 
 
-def test_comparison_tells_found_missed_and_false(tmp_path: Path) -> None:
-    false_alarm = detections_of(cars_at((-45, 10, 0)))
-    alone = Detections.concatenate([found(FRAME, [0, 1]), false_alarm])
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ego alone, with a false alarm, and together with a unit that sees car 6 in the side street."""
+    path = tmp_path_factory.mktemp("pictures") / "comparison.png"
+    alone = Detections.concatenate([found(FRAME, [0, 1]), false_alarm()])
     together = found(FRAME, [0, 1, 6], Source.LATE)
-    panels = {"Ego alone": alone, "With a roadside unit": together}
-    bev.draw_comparison(FRAME, panels, tmp_path / "c.png", notes=["0 bytes", "412 bytes"])
-    above = Picture(tmp_path / "c.png", tuple(panels), panel=0)
-    below = Picture(tmp_path / "c.png", tuple(panels), panel=1)
+    bev.draw_comparison(FRAME, dict(zip(PANELS, (alone, together), strict=True)), path, PROTOCOL)
+    return path
+
+
+PANELS = ("Ego alone", "With a roadside unit")
+
+
+def test_comparison_tells_found_added_missed_and_false(comparison: Path) -> None:
+    above, below = (Picture(comparison, PANELS, panel) for panel in (0, 1))
     side_street = FRAME.ground_truth.boxes[6]
     end = side_street[0], side_street[1] - side_street[3] / 2  # it heads along +y
+    ahead = FRAME.ground_truth.boxes[0]
+    side = ahead[0], ahead[1] + ahead[4] / 2
     assert above.has(colors.OUTCOMES["missed"], *end, 4)
-    assert below.has(colors.OUTCOMES["found"], *end, 4)
-    assert above.has(colors.OUTCOMES["false"], -45, 11.5)
-    assert not below.has(colors.OUTCOMES["false"], -45, 11.5)
+    assert below.has(colors.OUTCOMES["added"], *end, 4), "found only together"
+    for picture in (above, below):
+        assert picture.has(colors.OUTCOMES["found"], *side, 4)
+        assert not picture.has(colors.OUTCOMES["added"], *side, 4), "the ego found it by itself"
+    assert above.has(colors.OUTCOMES["false"], -45, 8.5)
+    assert above.has(colors.OUTCOMES["false"], -45, 7), "crossed out"
+    assert not below.has(colors.OUTCOMES["false"], -45, 8.5)
     assert below.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4)
     assert not above.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4), "the ego is alone there"
+
+
+def test_each_colour_of_the_palette_is_in_the_file_as_it_is(comparison: Path) -> None:
+    """Kind: colours that mean different things become one on the way into the file."""
+    picture = np.array(Image.open(comparison).convert("RGB"))
+    there = {tuple(color) for color in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
+    meant = [*colors.OUTCOMES.values(), *colors.AGENTS[:2], colors.TEXT, colors.BACKGROUND]
+    meant += [colors.SEEN_BY_EGO, colors.SEEN_BY_OTHERS, colors.SEEN_BY_NOBODY, colors.HATCH]
+    assert [color for color in meant if eight_bits(color) not in there] == []
+    below = Picture(comparison, PANELS, 1)
+    for color, place in ((colors.SEEN_BY_EGO, (-45, 3)), (colors.SEEN_BY_OTHERS, (45, -32))):
+        ground = np.round(below.around(*place, 6) * 255)
+        assert (ground == eight_bits(color)).all(axis=1).mean() > 0.5
+
+
+def test_a_palette_of_256_colours_holds_ours_whatever_else_is_in_the_picture() -> None:
+    """Kind: many shades crowd a colour out that few pixels have."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    for row, color in enumerate(colors.ALL):
+        picture[row, :2] = eight_bits(color)
+    file = np.array(bev.reduced(picture).convert("RGB"))
+    for row, color in enumerate(colors.ALL):
+        assert file[row, 0].tolist() == list(eight_bits(color)), color
+    error = np.abs(file.astype(int) - picture)
+    assert error.mean() < 20, "the other colours cover the rest"
+
+
+def eight_bits(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def test_counts_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Kind: a picture counts what nobody can see, and what the protocol beside it leaves out."""
+    titles: list[str] = []
+    monkeypatch.setattr(bev, "_plain", lambda text: titles.append(text) or text)
+    hidden = dataclasses.replace(FRAME, agents={"vehicle": FRAME.ego})
+    alone = Detections.concatenate([found(hidden, [0, 1]), false_alarm()])
+    bev.draw_comparison(hidden, {"alone": alone}, tmp_path / "c.png", PROTOCOL)
+    counted = np.flatnonzero(bev.most_points_of_one_agent(hidden) >= 5)
+    assert 2 < len(counted) < len(FRAME.ground_truth), "the corner hides some of them"
+    assert f"2 of {len(counted)} found, 1 false alarm" in titles
 
 
 def _without_points(frame: CooperativeFrame) -> CooperativeFrame:
@@ -155,7 +213,7 @@ def _without_points(frame: CooperativeFrame) -> CooperativeFrame:
 def test_what_is_missing_is_not_drawn(frame: CooperativeFrame, tmp_path: Path) -> None:
     bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png")
     panels = {"one": found(FRAME, [0])}
-    bev.draw_comparison(frame, panels, tmp_path / "comparison.png")
+    bev.draw_comparison(frame, panels, tmp_path / "comparison.png", PROTOCOL)
     assert Picture(tmp_path / "bev.png", frame=frame).has(colors.AGENTS[0], 0, 0, 4)
 
 
@@ -168,9 +226,8 @@ def test_text_is_drawn_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "bev.png").stat().st_size > 10_000
 
 
-def test_a_picture_is_small(tmp_path: Path) -> None:
-    bev.draw_comparison(FRAME, {"one": found(FRAME, [0]), "two": Detections.empty()}, tmp_path / "c.png")
-    assert (tmp_path / "c.png").stat().st_size < 250_000
+def test_a_picture_is_small(comparison: Path) -> None:
+    assert comparison.stat().st_size < 250_000
 
 
 def test_no_display_and_no_global_state() -> None:

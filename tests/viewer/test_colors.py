@@ -37,19 +37,37 @@ DICHROMATS = {
 
 GROUPS = {
     "agents": colors.AGENTS[:3],
-    "sources": colors.SOURCES.values(),
-    "outcomes": colors.OUTCOMES.values(),
+    "sources": [*colors.SOURCES.values(), colors.GROUND_TRUTH],
+    "outcomes": [*colors.OUTCOMES.values(), colors.GROUND_TRUTH],
 }
+GROUND = (colors.SEEN_BY_EGO, colors.SEEN_BY_OTHERS, colors.SEEN_BY_NOBODY)
 
 
 @pytest.mark.parametrize("kind", DICHROMATS)
 @pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS)
 def test_colours_that_stand_beside_each_other_can_be_told_apart(kind: str, group: Iterable[str]) -> None:
+    assert least_difference(kind, group) > 0.12
+
+
+@pytest.mark.parametrize("kind", DICHROMATS)
+def test_ground_that_only_others_see_can_be_told_from_that_of_the_ego(kind: str) -> None:
+    """Kind: the dark colours of areas, which differed in red and green alone."""
+    assert least_difference(kind, GROUND) > 0.06
+
+
+def least_difference(kind: str, group: Iterable[str]) -> float:
     matrix = np.array(DICHROMATS[kind])
     linear = [np.array(colors.rgba(color)[:3]) ** 2.2 for color in group]
     seen = [np.clip(matrix @ color, 0, 1) ** (1 / 2.2) for color in linear]
-    for one, other in itertools.combinations(seen, 2):
-        assert np.abs(one - other).max() > 0.12
+    return min(float(np.abs(one - other).max()) for one, other in itertools.combinations(seen, 2))
+
+
+def test_a_colour_has_one_meaning() -> None:
+    """Kind: orange was a box that was received, and a false alarm."""
+    meanings = [*colors.AGENTS, *colors.OUTCOMES.values(), colors.GROUND_TRUTH]
+    meanings += [color for source, color in colors.SOURCES.items() if source != Source.EGO]
+    assert colors.SOURCES[Source.EGO] == colors.AGENTS[0], "the ego has the same colour in all it does"
+    assert least_difference("none", meanings) > 0.12
 
 
 def test_everything_drawn_stands_out_from_the_darkest_and_the_brightest_ground() -> None:
@@ -57,5 +75,5 @@ def test_everything_drawn_stands_out_from_the_darkest_and_the_brightest_ground()
         return float(np.array(colors.rgba(color)[:3]) ** 2.2 @ [0.2126, 0.7152, 0.0722])
 
     drawn = [*colors.AGENTS, *colors.SOURCES.values(), *colors.OUTCOMES.values(), colors.GROUND_TRUTH]
-    for ground in (colors.SEEN_BY_EGO, colors.SEEN_BY_OTHERS, colors.SEEN_BY_NOBODY):
+    for ground in GROUND:
         assert min((luminance(c) + 0.05) / (luminance(ground) + 0.05) for c in drawn) > 4.5, "WCAG contrast"

@@ -17,17 +17,22 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
+from cosense.cooperation.outcome import FusionResult
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
+from cosense.evaluation.protocol import load_protocol
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
+from cosense.viewer.annotations import fitting_extent
 from cosense.viewer.html_report import write_report
-from cosense.viewer.pack import ReportFrame
-from tests.viewer.scenes import found, street
+from cosense.viewer.pack import ReportFrame, pack_frame, pack_grid
+from tests.viewer.scenes import false_alarm, found, street
 
 FRAME = street()
 NASTY = "</script><img src=x onerror=alert(1)> & <!--DATA-->"
-METRICS = {
-    "ap": {"0.5": 0.7421, "0.7": None},
+PROTOCOL = load_protocol("simulated")
+FACTS = {
+    "ap": {"0.5": 0.1234},
     "bytes_per_frame": {"mean": 1412.4, "p50": 400, "p95": 2000},
     "frames": 3,
     "protocol": "simulated",
@@ -35,15 +40,21 @@ METRICS = {
     "weights_sha256": "ab" * 32,
     "command": f"cosense evaluate {NASTY}",
 }
+# How many objects of the street any agent sees well enough to count.
+NUM_COUNTED = int((most_points_of_one_agent(FRAME) >= 5).sum())
 
 
 def pages(count: int) -> list[ReportFrame]:
-    detections = Detections.concatenate([found(FRAME, [0, 2]), found(FRAME, [6], Source.LATE)])
+    """Return frames in which the ego finds two cars, and from the second on a third one with the unit."""
     peers = [PeerReport("mast", 412, "boxes"), PeerReport("stranger", 40, "nothing", "wrong magic")]
-    return [
-        ReportFrame(dataclasses.replace(FRAME, frame_id=f"frame {i}"), detections, peers)
-        for i in range(count)
-    ]
+    own = found(FRAME, [0, 2])
+    frames = []
+    for index in range(count):
+        together = Detections.concatenate([own, *([found(FRAME, [6], Source.LATE)] if index else [])])
+        alone = Detections.concatenate([own, false_alarm()])
+        frame = dataclasses.replace(FRAME, frame_id=f"frame {index}")
+        frames.append(ReportFrame(frame, FusionResult(together, peers), alone))
+    return frames
 
 
 class Page(HTMLParser):
@@ -69,7 +80,7 @@ class Page(HTMLParser):
 
 
 def test_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
-    write_report(tmp_path / "deep" / "report.html", pages(1), METRICS)
+    write_report(tmp_path / "deep" / "report.html", pages(1), FACTS, PROTOCOL)
     page = Page(tmp_path / "deep" / "report.html")
     assert not re.search(r"https?:|@import|url\(|fetch|XMLHttpRequest|import\(", page.source)
     assert not {"link", "img", "iframe", "object"} & set(page.tags)
@@ -79,7 +90,7 @@ def test_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
 
 
 def test_data_come_back(tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", pages(3), METRICS)
+    write_report(tmp_path / "report.html", pages(3), FACTS, PROTOCOL)
     data = Page(tmp_path / "report.html").data
     assert [frame["id"] for frame in data["frames"]] == ["frame 0", "frame 1", "frame 2"]
     assert list(data["colors"]) == ["vehicle", "mast"]
@@ -90,37 +101,58 @@ def test_data_come_back(tmp_path: Path) -> None:
     assert data["frames"][0]["peers"][0]["bytes"] == 412
 
 
-def test_figures_and_metrics_are_shown_and_text_stays_text(tmp_path: Path) -> None:
-    frame = dataclasses.replace(FRAME, frame_id=NASTY)
-    page_of = ReportFrame(frame, Detections.empty(), [PeerReport(NASTY, 1, "nothing", NASTY)])
-    write_report(tmp_path / "report.html", [page_of], METRICS | {"model": NASTY})
+def test_facts_are_shown_in_words_and_text_stays_text(tmp_path: Path) -> None:
+    """Kind: names that are HTML, and a table of raw keys."""
+    result = FusionResult(Detections.empty(), [PeerReport(NASTY, 1, "nothing", NASTY)])
+    agents = {NASTY: dataclasses.replace(FRAME.ego, agent_id=NASTY)}
+    frame = dataclasses.replace(FRAME, frame_id=NASTY, ego_id=NASTY, agents=agents)
+    facts = FACTS | {"model": NASTY, "device_of_the_future": {"name": NASTY, "count": 2}}
+    write_report(tmp_path / "report.html", [ReportFrame(frame, result)], facts, PROTOCOL)
     page = Page(tmp_path / "report.html")
     assert "img" not in page.tags
     assert page.source.count("</script>") == 2
     assert page.data["frames"][0]["id"] == page.data["frames"][0]["peers"][0]["reason"] == NASTY
     assert html.escape(NASTY) in page.source
-    for figure in ("0.742", "1,412", "3f2a9c01", "ab" * 32):
-        assert any(figure in text for text in page.texts), figure
-    assert "0.000" not in page.texts, "an AP that is not defined is not zero"
+    for text in ("mean 1,412 bytes   ·   p50 400 bytes   ·   p95 2,000 bytes", "3f2a9c01", "ab" * 32):
+        assert text in page.texts
+    for name in ("Weights, SHA-256", "Device of the future", f"name: {NASTY}   ·   count: 2"):
+        assert name in page.texts, "what is not known to the table is there too"
+    assert "12.3" not in page.texts, "the figures are those of the frames in the report"
 
 
-def test_heading_and_nested_metrics(tmp_path: Path) -> None:
-    metrics = {
-        "dataset": {"kind": "dair-v2x-c", "frames": 9},
-        "model": "pillars-lite",
-        "fusion": "late",
-        "ap_per_class": {"CAR": {"bev": {"0.5": 0.71}, "3d": {"0.5": None}}},
-    }
-    write_report(tmp_path / "report.html", [], metrics)
+def test_figures_are_those_of_the_frames_alone_and_together(tmp_path: Path) -> None:
+    """Kind: the report says nothing of what cooperation adds."""
+    write_report(tmp_path / "report.html", pages(2), {}, PROTOCOL)
+    texts = Page(tmp_path / "report.html").texts
+    assert "alone → together" in texts
+    # Of the counted objects of two frames, two are found in each, and one more in the second together.
+    assert texts[texts.index(f"found of {2 * NUM_COUNTED}") - 1] == "4 → 5"
+    assert texts[texts.index("bytes a sender and frame") - 1] == f"{(412 + 40) / 2:,.0f}"
+    row = texts.index("vehicle")
+    assert texts[row + 1] == str(2 * NUM_COUNTED)
+    alone, together, gain = map(float, texts[row + 2 : row + 5])
+    # Two thirds of precision alone, one of three boxes being a false alarm with the same best scores.
+    assert together == pytest.approx(100 * 5 / (2 * NUM_COUNTED), abs=0.1)
+    assert 0 < alone < together
+    assert gain == pytest.approx(together - alone, abs=0.11)
+
+
+def test_heading_names_data_model_and_fusion(tmp_path: Path) -> None:
+    facts = {"dataset": {"kind": "dair-v2x-c", "frames": 9}, "model": "pillars-lite", "fusion": "late"}
+    write_report(tmp_path / "report.html", [], facts, PROTOCOL)
     texts = Page(tmp_path / "report.html").texts
     assert texts.count("cosense · dair-v2x-c · pillars-lite · late fusion") == 2, "title and heading"
-    assert "CAR bev 0.5: 0.71   ·   CAR 3d 0.5: –" in texts
+    assert "dair-v2x-c   ·   frames 9" in texts
 
 
-@pytest.mark.parametrize("metrics", [{}, {"ap": {}}, {"frames": 0, "ap": {"0.5": None}}], ids=str)
-def test_missing_metrics_are_left_out(metrics: dict[str, Any], tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", pages(1), metrics)
-    assert "None" not in Page(tmp_path / "report.html").source
+def test_what_is_not_defined_is_no_number(tmp_path: Path) -> None:
+    nobody = dataclasses.replace(FRAME, ground_truth=Objects.empty())
+    facts = {"budget_bytes": None, "ms_per_frame": {"mean": None}, "trust": [], "live": False}
+    write_report(tmp_path / "report.html", [ReportFrame(nobody, pages(1)[0].result)], facts, PROTOCOL)
+    page = Page(tmp_path / "report.html")
+    assert not any("AP@" in text for text in page.texts if len(text) < 20)
+    assert "None" not in page.source.replace('"None"', "")
+    assert not page.data["labelled"]
 
 
 def test_fifty_frames_of_full_clouds_fit_into_five_megabytes(tmp_path: Path) -> None:
@@ -130,7 +162,7 @@ def test_fifty_frames_of_full_clouds_fit_into_five_megabytes(tmp_path: Path) -> 
     )
     ego = dataclasses.replace(FRAME.ego, points=points.astype(np.float32))
     page = dataclasses.replace(pages(1)[0], frame=dataclasses.replace(FRAME, agents={"vehicle": ego}))
-    write_report(tmp_path / "report.html", [page] * 50, METRICS)
+    write_report(tmp_path / "report.html", [page] * 50, FACTS, PROTOCOL)
     assert 3e6 < (tmp_path / "report.html").stat().st_size < 5e6
 
 
@@ -140,65 +172,212 @@ def _without_points(page: ReportFrame) -> ReportFrame:
     return dataclasses.replace(page, frame=dataclasses.replace(page.frame, agents=agents))
 
 
+LONG_NAME = "a_roadside_unit_at_the_corner_of_a_very_long_street_number_" + "1234567890" * 4
 VARIANTS = {
     "full": pages(3),
     "no frames": [],
+    "no model": [ReportFrame(FRAME)] * 2,
     "nothing at all": [
         ReportFrame(
             dataclasses.replace(_without_points(pages(1)[0]).frame, ground_truth=Objects.empty()),
-            Detections.empty(),
+            FusionResult(Detections.empty(), []),
         )
     ],
-    "agents that come and go": [ReportFrame(street(unit=False, objects=False), found(FRAME, [0])), *pages(1)],
+    "no labels": [
+        dataclasses.replace(page, frame=dataclasses.replace(page.frame, ground_truth=Objects.empty()))
+        for page in pages(2)
+    ],
+    "agents that come and go": [
+        ReportFrame(street(unit=False, objects=False), FusionResult(found(FRAME, [0]), [])),
+        *pages(1),
+    ],
+    "sixty frames": pages(1) * 60,
+    "names": [
+        ReportFrame(
+            dataclasses.replace(
+                FRAME,
+                frame_id=LONG_NAME,
+                sequence=NASTY,
+                ego_id=NASTY,
+                agents={
+                    name: dataclasses.replace(agent, agent_id=name)
+                    for name, agent in zip((NASTY, LONG_NAME), FRAME.agents.values(), strict=True)
+                },
+            ),
+            FusionResult(found(FRAME, [0]), [PeerReport(LONG_NAME, 412, "nothing", NASTY * 5)]),
+        )
+    ]
+    * 2,
 }
+WIDTHS_PX = {"phone": (390, 844), "desk": (1280, 800)}
 
-# What the page itself has decoded, written where --dump-dom shows it.
+# What a reader does, and what the page shows then; reported to the page around it.
 PROBE = """<script>
 const sum = (values) => values.reduce((total, value) => total + value, 0);
-const frame = DATA.frames.length ? frameAt(0) : { clouds: [], detections: [], truth: [] };
 const pixels = (image) => image.getContext("2d").getImageData(0, 0, image.width, image.height).data;
-document.body.append(element("output", JSON.stringify({
-  xy: frame.clouds.map((cloud) => sum(cloud.xy)),
-  height: frame.clouds.map((cloud) => sum(cloud.height)),
-  seen: frame.seen ? pixels(frame.seen).filter((value, i) => i % 4 === 3 && value).length : 0,
-  items: DATA.frames.length ? itemsOf(frame, settings).length : 0,
-}), "probe"));
-settings.mode = "outcome";
-["ArrowRight", "End", "Home", " ", " "].forEach((key) =>
-  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })));
+const seen = (image) => pixels(image).filter((value, i) => i % 4 === 3 && value).length;
+const set = (node, value) => {
+  node.value = value;
+  node.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const choose = (name, value) => document.querySelector(`input[name=${name}][value=${value}]`).click();
+const boxes = () =>
+  itemsOf(frameAt(current), settings).map(({ box, color, text }) => [box[0], color, text[text.length - 1]]);
+const state = () => ({ answer: $("answer").textContent, boxes: boxes(),
+  counts: [...document.querySelectorAll("#outcomes .count")].map((node) => Number(node.textContent)) });
+const isShown = (node) => node.getClientRects().length && getComputedStyle(node).visibility !== "hidden";
+const outside = () => [...document.querySelectorAll("body *")].filter((node) => isShown(node) &&
+  (node.getBoundingClientRect().right > innerWidth + 0.5 || node.getBoundingClientRect().left < -0.5))
+  .map((node) => `${node.tagName} ${node.id} ${node.className}`);
+const report = { outside: outside(), width: document.documentElement.scrollWidth };
+if (DATA.frames.length) {
+  const { top, bottom } = $("transport").getBoundingClientRect();
+  const frame = frameAt(0);
+  Object.assign(report, {
+    transport: [top, bottom], compared: !$("views").hidden, mode: settings.mode,
+    position: $("frame-text").textContent,
+    xy: frame.clouds.map((cloud) => sum(cloud.xy)), height: frame.clouds.map((cloud) => sum(cloud.height)),
+    seen: [seen(frame.seen.together), seen(frame.seen.alone)],
+    frames: DATA.frames.slice(0, 3).map((_, index) => { set($("frame"), index); return state(); }),
+  });
+  if (report.compared) {
+    choose("view", "alone");
+    report.alone = state();
+    choose("view", "together");
+    set($("score"), 0.95);
+    report.strict = state();
+    set($("score"), 0);
+  }
+  if (!$("modes").hidden) { choose("mode", "source"); report.by_source = state(); choose("mode", "outcome"); }
+  ["ArrowRight", "End", "Home", " ", " "].forEach((key) =>
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })));
+}
+parent.postMessage({ name: location.hash.slice(1), report }, "*");
 </script>"""
+AROUND = """<!DOCTYPE html><body><output id="reports"></output><script>
+const reports = {};
+addEventListener("message", ({ data }) => {
+  reports[decodeURIComponent(data.name)] = data.report;
+  document.getElementById("reports").textContent = JSON.stringify(reports);
+});
+</script>"""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=2000 "
+    "--dump-dom"
+)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_browser_opens_it_without_an_error(variant: str, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    path = tmp_path / "report.html"
-    write_report(path, VARIANTS[variant], METRICS)
-    path.write_text(path.read_text(encoding="utf-8").replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-    options = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=2000 "
-        f"--dump-dom --user-data-dir={tmp_path / 'profile'}"
-    )
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Open all variants of the report in one browser, from files, and return what each page has shown."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"no browser on this machine, looked for {', '.join(BROWSERS)}")
+    folder = tmp_path_factory.mktemp("reports")
+    around = AROUND
+    for number, (name, variant) in enumerate(VARIANTS.items()):
+        path = folder / f"{number}.html"
+        write_report(path, variant, FACTS, PROTOCOL)
+        text = path.read_text(encoding="utf-8").replace("</body>", f"{PROBE}</body>")
+        path.write_text(text, encoding="utf-8")
+        for device, (width, height) in WIDTHS_PX.items():
+            if device == "phone" or name == "full":
+                around += (
+                    f'<iframe width="{width}" height="{height}" style="border: 0" '
+                    f'src="{number}.html#{name}, {device}"></iframe>'
+                )
+    (folder / "all.html").write_text(around, encoding="utf-8")
+    command = [browser, *OPTIONS.split(), f"--user-data-dir={folder / 'profile'}"]
     result = subprocess.run(
-        [chromium, *options.split(), path.as_uri()], capture_output=True, text=True, timeout=60
+        [*command, (folder / "all.html").as_uri()], capture_output=True, text=True, timeout=120
     )
-    assert "CONSOLE" not in result.stderr, result.stderr
-    probe = re.search(r'<output class="probe">(.*?)</output>', result.stdout)
-    assert probe is not None, result.stderr
-    decoded = json.loads(probe[1])
-    data = Page(path).data
-    if not data["frames"]:
-        assert "No frames in this report" in result.stdout
-        return
-    frame = data["frames"][0]
-    clouds = [np.frombuffer(base64.b64decode(agent["xy"]), "<i2") for agent in frame["agents"]]
-    heights = [np.frombuffer(base64.b64decode(agent["height"]), np.uint8) for agent in frame["agents"]]
-    assert decoded["xy"] == [int(cloud.sum()) for cloud in clouds]
-    assert decoded["height"] == [int(height.sum()) for height in heights]
-    runs = np.frombuffer(base64.b64decode(frame["seen"]), "<u2")
-    assert decoded["seen"] == int((runs & 0x3FFF)[runs >> 14 > 0].sum())
-    assert decoded["items"] == len(frame["truth"]) + len(frame["detections"])
-    assert f"1 / {len(data['frames'])}" in result.stdout
+    errors = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+    assert not errors, "\n".join(errors)
+    shown = re.search(r'<output id="reports">(.*?)</output>', result.stdout, re.DOTALL)
+    assert shown is not None, result.stderr
+    return dict(json.loads(html.unescape(shown[1])))
+
+
+def test_a_browser_opens_every_variant_without_an_error(opened: dict[str, dict[str, Any]]) -> None:
+    """Kind: no frames, one, sixty; no model, no labels, no points; agents that come and go; hostile names."""
+    assert set(opened) == {"full, desk", *(f"{name}, phone" for name in VARIANTS)}
+    assert opened["nothing at all, phone"]["position"] == "1 / 1"
+    assert opened["sixty frames, phone"]["position"] == "1 / 60"
+    assert opened["no labels, phone"]["mode"] == opened["no model, phone"]["mode"] == "source"
+    assert opened["no labels, phone"]["frames"][1]["answer"] == "3 boxes"
+    assert opened["no model, phone"]["frames"][0]["answer"] == ""
+
+
+def test_nothing_lies_outside_of_the_view(opened: dict[str, dict[str, Any]]) -> None:
+    """Kind: parts that are wider than a phone, or far below the picture that they move."""
+    for name, page in opened.items():
+        width, height = WIDTHS_PX[name.split(", ")[-1]]
+        assert page["outside"] == [], name
+        assert page["width"] <= width, name
+        if "frames" in page and name != "names, phone":
+            assert 0 <= page["transport"][0] <= page["transport"][1] <= height, f"{name}: the play bar"
+
+
+def test_the_page_shows_what_was_packed(opened: dict[str, dict[str, Any]]) -> None:
+    page = opened["full, desk"]
+    (packed,) = [pack_of(VARIANTS["full"][0])]
+    clouds = [np.frombuffer(base64.b64decode(agent["xy"]), "<i2") for agent in packed["agents"]]
+    heights = [np.frombuffer(base64.b64decode(agent["height"]), np.uint8) for agent in packed["agents"]]
+    assert page["xy"] == [int(cloud.sum()) for cloud in clouds]
+    assert page["height"] == [int(height.sum()) for height in heights]
+    runs = np.frombuffer(base64.b64decode(packed["seen"]), "<u2")
+    by_somebody, by_ego = (int((runs & 0x3FFF)[runs >> 14 >= least].sum()) for least in (1, 2))
+    assert page["seen"] == [by_somebody, by_ego]
+
+
+def test_it_opens_on_what_was_added_and_missed_and_counts_follow_the_frame(
+    opened: dict[str, dict[str, Any]],
+) -> None:
+    """Kind: the first view hides the answer to the main question."""
+    for device in WIDTHS_PX:
+        page = opened[f"full, {device}"]
+        assert page["mode"] == "outcome"
+        first, second, _ = page["frames"]
+        assert first["answer"] == f"2 of {NUM_COUNTED} objects found · 0 false alarms"
+        assert (
+            second["answer"] == f"3 of {NUM_COUNTED} objects found, 1 of them only together · 0 false alarms"
+        )
+        left_out = len(FRAME.ground_truth) - NUM_COUNTED
+        assert first["counts"] == [2, 0, NUM_COUNTED - 2, 0, left_out]
+        assert second["counts"] == [2, 1, NUM_COUNTED - 3, 0, left_out]
+
+
+def test_alone_and_together_show_other_boxes(opened: dict[str, dict[str, Any]]) -> None:
+    """Kind: the claim of the project cannot be seen in its own report."""
+    page = opened["full, phone"]
+    together, alone = page["frames"][2], page["alone"]
+    left_out = len(FRAME.ground_truth) - NUM_COUNTED
+    assert alone["answer"] == f"2 of {NUM_COUNTED} objects found · 1 false alarm"
+    assert alone["counts"] == [2, 0, NUM_COUNTED - 2, 1, left_out]
+    (only_alone,) = [box for box in alone["boxes"] if box[2] == "false alarm"]
+    assert only_alone[0] == pytest.approx(-45.0)
+    assert only_alone not in together["boxes"]
+    assert [box[2] for box in together["boxes"]].count("found only together") == 1
+    assert not any(box[2] == "found only together" for box in alone["boxes"])
+
+
+def test_counts_follow_the_score(opened: dict[str, dict[str, Any]]) -> None:
+    strict = opened["full, phone"]["strict"]
+    assert strict["answer"] == f"0 of {NUM_COUNTED} objects found · 0 false alarms"
+    assert strict["counts"][2] == NUM_COUNTED
+
+
+def test_colours_say_where_a_box_came_from_on_request(opened: dict[str, dict[str, Any]]) -> None:
+    page = opened["full, desk"]
+    by_source = {box[1] for box in page["by_source"]["boxes"]}
+    by_outcome = {box[1] for box in page["frames"][2]["boxes"]}
+    assert {"#F5A02C", "#56B4E9"} < by_source
+    assert not by_source & by_outcome - {"#FFFFFF", "#7F8C99"}, "no colour has two meanings"
+
+
+def pack_of(page: ReportFrame) -> dict[str, Any]:
+    """Return a frame as the report of the variant holds it."""
+    view = fitting_extent(page.frame)
+    return pack_frame(page, pack_grid(view), 40_000, PROTOCOL)

@@ -10,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from cosense.cooperation.outcome import FusionResult
+from cosense.evaluation.protocol import load_protocol
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections, Source
 from cosense.viewer.annotations import seen_by
 from cosense.viewer.pack import ReportFrame, pack_frame, pack_grid, pack_points, pack_runs
-from tests.viewer.scenes import detections_of, found, street
+from tests.viewer.scenes import false_alarm, found, street
 
 FRAME = street()
+PROTOCOL = load_protocol("simulated")
 GRID = pack_grid((-100.0, -40.0, 130.0, 40.0))
 
 
@@ -67,7 +70,8 @@ def test_many_points_are_thinned_evenly() -> None:
 def test_a_frame_is_packed_whole() -> None:
     detections = Detections.concatenate([found(FRAME, [2]), found(FRAME, [6], Source.LATE)])
     peers = [PeerReport("mast", 412, "boxes"), PeerReport("late", 99, "nothing", "230 ms old")]
-    packed = json.loads(json.dumps(pack_frame(ReportFrame(FRAME, detections, peers), GRID, 5000)))
+    page = ReportFrame(FRAME, FusionResult(detections, peers, {"": 40}), found(FRAME, [2]))
+    packed = json.loads(json.dumps(pack_frame(page, GRID, 5000, PROTOCOL)))
     ego, mast = packed["agents"]
     assert (ego["ego"], ego["kind"], ego["points"]) == (True, "vehicle", len(FRAME.ego.points))
     assert mast["pose"] == pytest.approx([42.0, 15.5, np.deg2rad(-135)], abs=1e-3)
@@ -77,6 +81,8 @@ def test_a_frame_is_packed_whole() -> None:
     by_source = {detection["source"]: detection for detection in packed["detections"]}
     assert (by_source["ego"]["truth"], by_source["late"]["truth"]) == (2, 6)
     assert by_source["late"]["label"] == "car"
+    assert [detection["truth"] for detection in packed["alone"]] == [2]
+    assert packed["bytes"] == {"late": 119, "mast": 432}, "with what each was asked"
     assert packed["peers"][1] == {
         "sender": "late",
         "bytes": 99,
@@ -86,7 +92,7 @@ def test_a_frame_is_packed_whole() -> None:
 
 
 def test_what_is_seen_is_packed_as_ego_others_nobody() -> None:
-    packed = pack_frame(ReportFrame(FRAME, Detections.empty()), GRID, 5000)
+    packed = pack_frame(ReportFrame(FRAME), GRID, 5000, PROTOCOL)
     by_ego, by_mast = seen_by(FRAME, GRID)
     values = runs_of(packed["seen"]).reshape(GRID.shape)
     assert ((values == 2) == by_ego).all()
@@ -96,7 +102,7 @@ def test_what_is_seen_is_packed_as_ego_others_nobody() -> None:
 def test_points_outside_the_map_are_left_out() -> None:
     far = np.array([[141.0, 0, 0, 1], [0, 51.0, 0, 1], [400.0, 0, 0, 1], [10.0, 0, 0, 1]], np.float32)
     agents = {"vehicle": dataclasses.replace(FRAME.ego, points=far)}
-    packed = pack_frame(ReportFrame(dataclasses.replace(FRAME, agents=agents), Detections.empty()), GRID, 100)
+    packed = pack_frame(ReportFrame(dataclasses.replace(FRAME, agents=agents)), GRID, 100, PROTOCOL)
     assert centimetres_of(packed["agents"][0]["xy"]).tolist() == [[1000, 0]]
     assert packed["agents"][0]["points"] == 4
 
@@ -106,7 +112,10 @@ def test_the_map_reaches_a_margin_beyond_the_view_and_no_farther_than_int16() ->
     assert pack_grid((-400.0, -40.0, 400.0, 40.0)).range_m[::3] == (-320.0, 320.0)
 
 
-def test_a_false_alarm_has_no_truth() -> None:
-    alarm = detections_of(np.array([[-60.0, 0, 0, 4, 2, 1.5, 0]]))
-    packed = pack_frame(ReportFrame(FRAME, alarm), GRID, 100)
-    assert packed["detections"][0]["truth"] == -1
+def test_a_false_alarm_has_no_truth_and_what_is_not_counted_neither() -> None:
+    """Kind: what the protocol leaves out, as a car that nobody sees, counts neither way."""
+    ego_only = dataclasses.replace(FRAME, agents={"vehicle": FRAME.ego})
+    detections = Detections.concatenate([false_alarm(), found(ego_only, [6])])
+    packed = pack_frame(ReportFrame(ego_only, FusionResult(detections, [])), GRID, 100, PROTOCOL)
+    assert [detection["truth"] for detection in packed["detections"]] == [-1, -2]
+    assert [packed["truth"][index]["counted"] for index in (0, 6)] == [True, False]

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from cosense.data.dataset import Dataset
 from cosense.errors import CosenseError
+from cosense.geometry.timed_pose import DEFAULT_POSE_GAP_MS
 
 FILE_SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
+COMPRESSED = ".zstd"
 
 LAYOUT = f"{METADATA} (a bag of ROS 2, which may also be a single {' or '.join(FILE_SUFFIXES)} file)"
 OPTIONS = ("bag",)
@@ -32,11 +34,24 @@ def recognises(path: Path) -> type[Dataset] | None:
         raise CosenseError(
             f"{path}: a bag of ROS 1 is converted with `rosbags-convert --src {path.name} --dst NEW`"
         )
-    if path.suffix in FILE_SUFFIXES or (path / METADATA).is_file():
+    if is_bag_file(path.name) or (path / METADATA).is_file() or _has_no_metadata(path):
         from cosense.data.bag.dataset import BagDataset
 
         return BagDataset
     return None
+
+
+def is_bag_file(name: str) -> bool:
+    """Return whether a name is that of a file which holds messages, perhaps compressed."""
+    return not name.startswith(".") and name.removesuffix(COMPRESSED).endswith(FILE_SUFFIXES)
+
+
+def _has_no_metadata(folder: Path) -> bool:
+    """Return whether a folder is a bag whose recorder was killed: files with messages and no folders."""
+    if not folder.is_dir():
+        return False
+    items = list(folder.iterdir())
+    return any(is_bag_file(item.name) for item in items) and not any(item.is_dir() for item in items)
 
 
 @dataclass(frozen=True)
@@ -45,11 +60,13 @@ class BagOptions:
 
     Attributes:
         points: LiDAR topic of each agent; with it, only the agents named here take part.
-        pose: pose topic of each agent, or "tf" for the transforms.
+        pose: pose topic of each agent, TOPIC@FRAME to say whose pose it is, "tf" for the transforms.
         ego: name of the agent whose view is evaluated.
-        world: frame of the poses that are taken from the transforms.
+        world: frame in which all agents are placed.
         ground_truth: topic of the labels.
-        tolerance_ms: largest time between measurements that are taken to belong together.
+        tolerance_ms: largest time between the clouds of two agents, images and labels of one frame.
+        pose_gap_ms: largest time between two poses for what is between them to be known. The default is for
+            poses of 1 Hz, which may come a little late.
     """
 
     points: dict[str, str] = field(default_factory=dict)
@@ -58,10 +75,12 @@ class BagOptions:
     world: str | None = None
     ground_truth: str | None = None
     tolerance_ms: float = 50.0
+    pose_gap_ms: float = DEFAULT_POSE_GAP_MS
 
     def __post_init__(self) -> None:
-        if not self.tolerance_ms >= 0:
-            raise ValueError(f"tolerance_ms is {self.tolerance_ms}, expected at least 0")
+        for name in ("tolerance_ms", "pose_gap_ms"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
 
 
 def by_agent(text: str, option: str) -> dict[str, str]:

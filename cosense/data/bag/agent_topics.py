@@ -4,10 +4,13 @@
   is given in a world frame (a map). The agent is named after the first word of the topic: /unit/points
   belongs to "unit"; a topic of a single word, such as /velodyne_points, belongs to "ego".
 - The pose of an agent is the topic of poses or odometry that starts with the same word, else the transforms
-  from the world to the frame of its cloud, else the only topic of poses if there is only one agent. A pose
-  that names no child frame is the pose of the LiDAR.
+  from map, world or odom to the frame of its cloud, else the odometry whose child frame the cloud's is joined
+  to, else transforms that move from another root, else the only topic of poses if there is only one agent.
+  Static transforms from another root than map, world or odom say where a sensor is mounted: no pose.
+- A pose that names no child frame is that of base_link or base_footprint where the LiDAR is fixed to one,
+  else that of the LiDAR.
 - The world is the frame of the poses, else map, world or odom if it is an ancestor of the cloud's frame, else
-  the root of the tree.
+  the root of the tree. Every robot has an odom of its own: two agents with topics in odom share no world.
 - The ego is the agent "vehicle" or "ego", else the first vehicle by name. An agent is a roadside unit if its
   name contains one of the words in `_INFRASTRUCTURE`, otherwise a vehicle.
 - Ground truth is a Detection3DArray, else a MarkerArray, with a topic name that says so.
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cosense.data.bag import FROM_TF, BagOptions, message_types
 from cosense.data.bag.file import BagFile
@@ -29,6 +32,10 @@ from cosense.topics import TF
 # Whether the transforms of a topic hold for all time.
 TRANSFORMS = {TF: False, TF_STATIC: True}
 _WORLDS = ("map", "world", "odom")
+# Frames of a vehicle whose pose a localisation gives.
+_BODIES = ("base_link", "base_footprint")
+# Poses that nobody has: where somebody is to go, or is said to start.
+_WISHED = re.compile(r"(^|[/_])(goal|initial_?pose|target|way_?points?|check_?points?)($|[/_])")
 _INFRASTRUCTURE = {"infra", "infrastructure", "rsu", "unit", "roadside", "pole", "minus"}
 _GROUND_TRUTH = re.compile(r"ground_?truth|(^|[/_])(gt|labels?|annotations?)($|[/_])")
 _BOX_FIELDS = {"l", "w", "h", "yaw"}
@@ -43,8 +50,10 @@ class AgentTopics:
         points: topic of its LiDAR.
         lidar_frame: frame of its clouds.
         pose: topic of its poses, None if they come from transforms.
-        pose_frame: frame that the poses describe; the LiDAR's if the messages name no child frame.
-        world: frame in which the poses are given.
+        pose_frame: frame that the poses describe.
+        pose_world: frame in which the poses are given.
+        world: frame in which all agents are placed.
+        note: what was assumed, "" for nothing.
     """
 
     kind: AgentKind
@@ -52,7 +61,9 @@ class AgentTopics:
     lidar_frame: str
     pose: str | None
     pose_frame: str
+    pose_world: str
     world: str
+    note: str = ""
 
 
 def find_agents(
@@ -78,30 +89,60 @@ def find_agents(
     agents = {}
     for agent_id, topic in clouds.items():
         lidar_frame = bag.first(topic).header.frame_id
-        pose = _pose_topic(bag, options, tree, agent_id, lidar_frame, clouds)
-        pose_frame = lidar_frame
+        kind = kinds[topic][1] if topic in kinds else _kind(agent_id)
+        pose, named_frame = _pose_topic(bag, options, tree, agent_id, lidar_frame, clouds)
         if pose is None:
             world = _world(bag, options, tree, agent_id, lidar_frame)
-        else:
-            message = bag.first(pose)
-            world = message.header.frame_id
-            pose_frame = getattr(message, "child_frame_id", "") or lidar_frame
-            if not tree.is_connected(pose_frame, lidar_frame):
-                raise CosenseError(
-                    f"{bag.path}: '{pose}' is the pose of frame '{pose_frame}', and no transform leads from "
-                    f"there to '{lidar_frame}' of '{topic}': record /tf_static too, or choose another topic "
-                    f"with --pose {agent_id}=TOPIC"
-                )
-        kind = kinds[topic][1] if topic in kinds else _kind(agent_id)
-        agents[agent_id] = AgentTopics(kind, topic, lidar_frame, pose, pose_frame, world)
-    worlds = {agent.world for agent in agents.values()}
-    if len(worlds) > 1:
-        found = ", ".join(f"'{name}' in '{agent.world}'" for name, agent in agents.items())
+            agents[agent_id] = AgentTopics(kind, topic, lidar_frame, None, lidar_frame, world, world)
+            continue
+        message = bag.first(pose)
+        pose_frame, note = named_frame or getattr(message, "child_frame_id", ""), ""
+        if not pose_frame and topic in kinds:
+            pose_frame = lidar_frame
+        elif not pose_frame:
+            pose_frame, note = _described(tree, agent_id, pose, lidar_frame)
+        if not tree.is_connected(pose_frame, lidar_frame):
+            raise CosenseError(
+                f"{bag.path}: '{pose}' is the pose of frame '{pose_frame}', and no transform leads from "
+                f"there to '{lidar_frame}' of '{topic}': record /tf_static too, or choose another topic "
+                f"with --pose {agent_id}=TOPIC"
+            )
+        world = message.header.frame_id
+        agents[agent_id] = AgentTopics(kind, topic, lidar_frame, pose, pose_frame, world, world, note)
+    return _in_one_world(bag, options, tree, agents)
+
+
+def _in_one_world(
+    bag: BagFile, options: BagOptions, tree: TransformTree, agents: dict[str, AgentTopics]
+) -> dict[str, AgentTopics]:
+    """Return the agents with one `world` for all: their own if it is one, else one that transforms join.
+
+    Raises:
+        CosenseError: there is none.
+    """
+    given = [agent.pose_world for agent in agents.values()]
+    candidates = [options.world] if options.world is not None else [given[0], *_WORLDS]
+    joined = (
+        world
+        for world in candidates
+        if all(world == other or tree.is_connected(world, other) for other in given)
+    )
+    world = next(joined, None)
+    found = ", ".join(f"'{name}' in '{agent.pose_world}'" for name, agent in agents.items())
+    if world is None:
+        wanted = "in one frame" if options.world is None else f"joined to --world '{options.world}'"
         raise CosenseError(
-            f"{bag.path}: the poses of the agents are not in one frame: {found}; choose other poses with "
+            f"{bag.path}: the poses of the agents are not {wanted}: {found}; choose other poses with "
             "--pose AGENT=TOPIC, or --pose AGENT=tf with --world FRAME"
         )
-    return agents
+    own = [agent for agent in agents.values() if agent.pose is not None and agent.pose_world == world]
+    if len(own) > 1 and options.world is None and world.rpartition("/")[2] == "odom":
+        raise CosenseError(
+            f"{bag.path}: the poses of the agents are odometry: {found}, and every robot has an odom of its "
+            "own, which begins where it started (REP 105); choose poses in one map with --pose AGENT=TOPIC, "
+            f"or say --world {world} if this one is the same for all"
+        )
+    return {name: replace(agent, world=world) for name, agent in agents.items()}
 
 
 def ego_of(agents: Mapping[str, AgentTopics]) -> str:
@@ -171,7 +212,7 @@ def _clouds(bag: BagFile, options: BagOptions, named: Mapping[str, str]) -> dict
 
 def _is_lidar(bag: BagFile, topic: str, options: BagOptions) -> bool:
     cloud = bag.first(topic)
-    fields = {item.name for item in cloud.fields}
+    fields = {item.name.lower() for item in cloud.fields}
     is_of_sensor = cloud.header.frame_id.lstrip("/") not in (*_WORLDS, options.world)
     return is_of_sensor and {"x", "y", "z"} <= fields and not fields >= _BOX_FIELDS
 
@@ -183,30 +224,59 @@ def _pose_topic(
     agent_id: str,
     lidar_frame: str,
     clouds: Mapping[str, str],
-) -> str | None:
-    """Return the topic of an agent's pose, None if it comes from transforms."""
+) -> tuple[str | None, str]:
+    """Return the topic of an agent's pose, None for transforms, and whose pose it is if the user says so."""
     chosen = options.pose.get(agent_id)
     if chosen == FROM_TF:
-        return None
+        return None, ""
     if chosen is not None:
-        return bag.check_topic(chosen, message_types.POSES, f"--pose {agent_id}={chosen}")
-    everywhere = bag.topics(*message_types.POSES)
+        topic, _, frame = chosen.partition("@")
+        return bag.check_topic(topic, message_types.POSES, f"--pose {agent_id}={chosen}"), frame
+    everywhere = [topic for topic in bag.topics(*message_types.POSES) if not _WISHED.search(topic)]
     word = _agent_of(clouds[agent_id])
-    own = [topic for topic in everywhere if _agent_of(topic) == word]
-    if len(own) == 1:
-        return own[0]
-    has_transforms = tree.root_of(lidar_frame) != lidar_frame.lstrip("/")
-    if not own and has_transforms:
-        return None
-    if not own and len(clouds) == len(everywhere) == 1:
-        return everywhere[0]
-    reason = "several topics could be" if own else "there is no topic and no transform for"
-    candidates = own or everywhere
+    candidates = [topic for topic in everywhere if _agent_of(topic) == word]
+    chain = tree.chain(lidar_frame)
+    is_fixed = len(tree.fixed_chain(lidar_frame)) == len(chain)
+    if not candidates:
+        worlds = {*_WORLDS, options.world}
+        if any(tree.is_connected(world, lidar_frame) for world in worlds if world) or _is_world(chain[-1]):
+            return None, ""
+        candidates = [
+            topic
+            for topic in everywhere
+            if (child := getattr(bag.first(topic), "child_frame_id", ""))
+            and tree.is_connected(child, lidar_frame)
+        ]
+    if not candidates and not is_fixed:
+        return None, ""
+    if not candidates and len(clouds) == len(everywhere) == 1:
+        candidates = everywhere
+    if len(candidates) == 1:
+        return candidates[0], ""
+    reason = "several topics could be" if candidates else "there is no topic and no transform for"
+    mounting = f" Static transforms to '{chain[-1]}' only say where it is mounted." if len(chain) > 1 else ""
     raise CosenseError(
         f"{bag.path}: {reason} the pose of '{agent_id}' (cloud in frame '{lidar_frame}'); topics of poses: "
-        f"{', '.join(candidates) or 'none'}; frames: {', '.join(tree.frames) or 'none'}. Choose with "
-        f"--pose {agent_id}=TOPIC or --pose {agent_id}=tf"
+        f"{', '.join(candidates or everywhere) or 'none'}; frames: {', '.join(tree.frames) or 'none'}."
+        f"{mounting if is_fixed else ''} Choose with --pose {agent_id}=TOPIC or --pose {agent_id}=tf"
     )
+
+
+def _described(tree: TransformTree, agent_id: str, pose: str, lidar_frame: str) -> tuple[str, str]:
+    """Return the frame whose pose a topic gives that names none, and a note on what was assumed."""
+    fixed = tree.fixed_chain(lidar_frame)
+    frame = next((name for name in fixed if name.rpartition("/")[2] in _BODIES), lidar_frame)
+    if len(fixed) == 1:
+        return frame, ""
+    other = lidar_frame if frame != lidar_frame else fixed[-1]
+    return frame, (
+        f"'{pose}' names no child frame: taken as the pose of '{frame}'; if it is that of '{other}', say "
+        f"--pose {agent_id}={pose}@{other}"
+    )
+
+
+def _is_world(frame: str) -> bool:
+    return frame.rpartition("/")[2] in _WORLDS
 
 
 def _world(bag: BagFile, options: BagOptions, tree: TransformTree, agent_id: str, lidar_frame: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cosense.data.bag import message_types
 from cosense.data.bag.agent_topics import AgentTopics, agents_of
 from cosense.data.bag.file import BagFile
+from cosense.data.files import is_cut_off
 from cosense.errors import CosenseError, counted, nearest
 
 _COMPRESSED = "/compressed"
@@ -82,7 +83,7 @@ def image_of(message: Any, info: Any) -> NDArray[np.uint8]:
     Raises:
         CosenseError: the encoding or the distortion model is unknown, or the data is broken.
     """
-    image = _decompressed(message) if hasattr(message, "format") else _raw(message)
+    image = pixels_of(message)
     distortion = np.asarray(info.d, dtype=np.float64)
     if not distortion.any():
         return image
@@ -95,9 +96,19 @@ def image_of(message: Any, info: Any) -> NDArray[np.uint8]:
     return np.asarray(cv2.undistort(image, K, distortion), dtype=np.uint8)
 
 
+def pixels_of(message: Any) -> NDArray[np.uint8]:
+    """Return an image (H,W,3), uint8 RGB, as the lens has made it.
+
+    Raises:
+        CosenseError: the encoding is unknown, or the data is broken.
+    """
+    return _decompressed(message) if hasattr(message, "format") else _raw(message)
+
+
 def _decompressed(message: Any) -> NDArray[np.uint8]:
     data = np.frombuffer(message.data, dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    is_whole = len(data) > 0 and not is_cut_off(data.tobytes())
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if is_whole else None
     if image is None:
         raise CosenseError(
             f"image of format '{message.format}' with {counted(len(data), 'byte')} cannot be decoded"

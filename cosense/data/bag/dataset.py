@@ -8,6 +8,8 @@ Ground truth is a vision_msgs/Detection3DArray, or the cubes of a MarkerArray as
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +17,25 @@ from typing import Any
 import numpy as np
 
 from cosense.config import to_mapping
-from cosense.data.bag import BagOptions
+from cosense.data.bag import BagOptions, message_types
 from cosense.data.bag.agent_topics import AgentTopics
-from cosense.data.bag.cameras import CameraTopics, image_of, image_topics
+from cosense.data.bag.cameras import CameraTopics, image_of, image_topics, pixels_of
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.index import BagFrame, BagIndex, frames_of
 from cosense.data.dair_labels import CLASS_OF_TYPE
-from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo, Provenance, kind_of
+from cosense.data.files import broken_frames
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
+from cosense.sensing.cloud import RawCloud, SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.ros_messages import cloud_to_points, pose_to_matrix
+from cosense.sensing.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
+_log = logging.getLogger(__name__)
 
 
 class BagDataset(Dataset):
@@ -47,7 +52,7 @@ class BagDataset(Dataset):
         CosenseError: a topic, a frame or a calibration is missing, or there are several candidates.
     """
 
-    kind = "ros2-bag"
+    layout = "ros2-bag"
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class BagDataset(Dataset):
         self.path = path
         self.options = bag or BagOptions()
         self._bag = BagFile(path)
+        self._lidars: dict[str, SensorClouds] = {}
         self._index = BagIndex(self._bag, self.options, cameras=cameras)
         frames, self._notes = frames_of(self._index)
         labelled = [frame for frame in frames if frame.labels is not None]
@@ -71,6 +77,16 @@ class BagDataset(Dataset):
             raise CosenseError(f"{path}: unknown split '{split}', {nearest(str(split), self._by_split)}")
         self.split = split or list(self._by_split)[-1]
         self._frames = self._by_split[self.split]
+        recorded = [record.origin.converted(self.layout) for record, _ in self._index.records]
+        # Frames that are joined by their stamps are from what is recorded, simulated where any of it is.
+        usual = max(
+            recorded, key=lambda each: bool(each.simulator), default=Provenance(layouts=(self.layout,))
+        )
+        self._provenances = [
+            usual if frame.record is None else frame.record.origin.converted(self.layout)
+            for frame in self._frames
+        ]
+        self.kind = kind_of(self._provenances)
         self.label_set = _label_set({record.label_set for record, _ in self._index.records}, bool(labelled))
         if labels not in (None, self.label_set):
             raise CosenseError(
@@ -78,10 +94,12 @@ class BagDataset(Dataset):
             )
         if not self._frames:
             raise CosenseError(
-                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); choose other poses with "
-                "--pose AGENT=TOPIC or more --tolerance-ms"
+                f"{path}: has no frame that can be used ({'; '.join(self._notes)}); other poses are chosen "
+                "with --pose AGENT=TOPIC"
             )
-        self[0]  # raises at once if something is missing that every frame needs
+        for note in self._notes:
+            _log.warning("%s: %s", path, note)
+        self._check()
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -91,7 +109,32 @@ class BagDataset(Dataset):
         agents = {agent_id: self._read_agent(agent_id, frame) for agent_id in frame.clouds}
         is_labelled = frame.labels is not None
         truth = Objects.empty() if frame.labels is None else self._read_labels(frame.labels, frame, agents)
-        return CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, agents, truth, is_labelled)
+        return CooperativeFrame(
+            frame.frame_id,
+            frame.sequence,
+            frame.ego_id,
+            agents,
+            truth,
+            is_labelled,
+            provenance=self._provenances[index],
+        )
+
+    def _check(self) -> None:
+        """Raise at once if something is missing that every frame needs: not one of three can be read."""
+        for agent_id, cameras in self._index.cameras.items():
+            lidar_frame = self._index.agents[agent_id].lidar_frame
+            for camera in cameras:
+                if not self._index.records and not self._index.tree.is_connected(camera.frame, lidar_frame):
+                    self._mounting(camera, agent_id, self._index.recorded(camera.image)[0])
+        errors = []
+        for index in sorted({0, len(self) // 2, len(self) - 1}):
+            try:
+                self[index]
+            except CosenseError as error:
+                errors.append(error)
+            else:
+                return
+        raise errors[0]
 
     @property
     def agents(self) -> dict[str, AgentKind]:
@@ -105,13 +148,8 @@ class BagDataset(Dataset):
         return {**super().description(), "bag": to_mapping(self.options)}
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """See `Dataset.info`; `verify` reads every frame."""
-        problems = []
-        for index in range(len(self)) if verify else ():
-            try:
-                self[index]
-            except CosenseError as error:
-                problems.append(str(error))
+        """See `Dataset.info`; `verify` reads every message of a type that is known, and every frame."""
+        problems = list(dict.fromkeys((*self._broken_messages(), *broken_frames(self)))) if verify else []
         sensors = [f"{name}: {_sensors(agent)}" for name, agent in self._index.agents.items()]
         images = image_topics(self._bag)
         sensors += [f"images {', '.join(images)}"] if images else []
@@ -123,16 +161,30 @@ class BagDataset(Dataset):
             frames_per_split={name: len(frames) for name, frames in self._by_split.items()},
             agents={agent_id: agent.kind for agent_id, agent in self._index.agents.items()},
             sensors=sensors,
-            problems=problems,
-            notes=list(self._notes),
+            problems=self._bag.losses + problems,
+            notes=[
+                *(self._bag.notes + self._notes),
+                *(note for name in self._index.agents for note in self._lidar(name).notes),
+            ],
         )
+
+    def _broken_messages(self) -> Iterator[str]:
+        """Read every message, also those that no frame has, and yield what is wrong with the broken ones."""
+        for topic, type_name in sorted(self._bag.types.items()):
+            is_image = type_name in (message_types.IMAGE, message_types.COMPRESSED_IMAGE)
+            for entry in self._bag.scan([topic])[topic]:
+                try:
+                    message = self._bag.read(entry)
+                    if is_image:
+                        pixels_of(message)
+                except CosenseError as error:
+                    yield str(self._error(entry, error))
 
     def _read_agent(self, agent_id: str, frame: BagFrame) -> AgentFrame:
         entry = frame.clouds[agent_id]
         pose = self._index.pose(agent_id, entry)
-        assert pose is not None, "frames have only clouds with a pose"
         try:
-            points = cloud_to_points(self._bag.read(entry))
+            points = self._lidar(agent_id).read(self._raw_cloud(entry)).points
         except CosenseError as error:
             raise self._error(entry, error) from None
         cameras = (
@@ -142,11 +194,21 @@ class BagDataset(Dataset):
             agent_id=agent_id,
             kind=self._index.agents[agent_id].kind,
             stamp_ns=entry.stamp_ns,
-            T_world_agent=pose[0],
+            T_world_agent=pose.T_world_frame,
             points=points,
-            pose_covariance=pose[1],
+            pose_covariance=pose.covariance,
             cameras=tuple(camera for camera in cameras if camera is not None),
         )
+
+    def _raw_cloud(self, entry: Entry) -> RawCloud:
+        return cloud_to_raw(self._bag.read(entry))
+
+    def _lidar(self, agent_id: str) -> SensorClouds:
+        """Return what is known of the clouds of an agent, after looking at some from all over the bag."""
+        if agent_id not in self._lidars:
+            recorded = self._index.recorded(self._index.agents[agent_id].points)
+            self._lidars[agent_id] = SensorClouds(agent_id, spread(recorded, self._raw_cloud))
+        return self._lidars[agent_id]
 
     def _read_camera(self, topics: CameraTopics, agent_id: str, frame: BagFrame) -> Camera | None:
         """Return the image that belongs to the agent's cloud, None if there is none.
@@ -179,14 +241,13 @@ class BagDataset(Dataset):
     def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
         """Return T_camera_agent (4,4) from the transforms."""
         lidar_frame = self._index.agents[agent_id].lidar_frame
-        tolerance_ns = self._index.tolerance_ns
-        T_camera_agent = self._index.tree.at(topics.frame, lidar_frame, cloud.moment, tolerance_ns)
-        if T_camera_agent is None:
+        try:
+            return self._index.tree.at(topics.frame, lidar_frame, cloud.moment, self._index.pose_gap_ns)
+        except CosenseError as error:
             raise CosenseError(
-                f"{self.path}: camera '{topics.image}' has no calibration: no transform from its frame "
-                f"'{topics.frame}' to '{lidar_frame}'; record /tf_static too, or leave the cameras out"
-            )
-        return T_camera_agent
+                f"{self.path}: camera '{topics.image}' has no calibration: {error}; record /tf_static too, "
+                "or leave the cameras out"
+            ) from None
 
     def _read_labels(self, entry: Entry, frame: BagFrame, agents: dict[str, AgentFrame]) -> Objects:
         """Return the ground truth in the frame of the ego."""
@@ -204,14 +265,11 @@ class BagDataset(Dataset):
         for agent_id, agent in agents.items():
             if given_in == self._index.agents[agent_id].lidar_frame:
                 return objects.transformed(T_ego_world @ agent.T_world_agent)
-        tolerance_ns = self._index.tolerance_ns
-        T_ego_given = self._index.tree.at(own.lidar_frame, given_in, entry.moment, tolerance_ns)
-        if T_ego_given is None:
-            raise self._error(
-                entry,
-                f"the ground truth is in frame '{given_in}', and no transform leads to '{own.lidar_frame}'",
-            )
-        return objects.transformed(T_ego_given)
+        try:
+            T = self._index.tree.at(own.lidar_frame, given_in, entry.moment, self._index.pose_gap_ns)
+        except CosenseError as error:
+            raise self._error(entry, f"the ground truth is in frame '{given_in}': {error}") from None
+        return objects.transformed(T)
 
     def _error(self, entry: Entry, reason: object) -> CosenseError:
         return CosenseError(f"{self.path}: {entry.topic} of {entry.stamp_ns} ns: {reason}")

@@ -1,28 +1,42 @@
-"""A recording of ROS 2 as a file: MCAP, SQLite, or a folder of rosbag2 with either inside.
+"""A recording of ROS 2: MCAP, SQLite, or a folder of rosbag2 with either inside.
 
-One pass over the file, when it is opened, finds out what was measured when. Small messages are kept; large
+One pass over its files, when it is opened, finds out what was measured when. Small messages are kept; large
 ones are read again, each by itself, when they are asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import shutil
 import struct
+import tempfile
+import weakref
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
-
-from cosense.data.bag import message_types
+from cosense.data.bag import METADATA, message_types
+from cosense.data.bag.folder import Recording, find_recording
+from cosense.data.bag.storage import (
+    CDR,
+    Channel,
+    StorageFile,
+    decompressed_message,
+    is_unfinished,
+    open_storage,
+)
 from cosense.data.bag.timeline import Moment, with_turns
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
+from cosense.topics import FRAME
 
-# Messages of these types are kept in memory when the bag is opened: they are small.
-_KEPT = (*message_types.POSES, message_types.TRANSFORMS, message_types.CAMERA_INFO, message_types.STRING)
+_log = logging.getLogger(__name__)
+
+# Messages of these types, and those of /cosense/frame, are kept in memory: they are small.
+_KEPT = (*message_types.POSES, message_types.TRANSFORMS, message_types.CAMERA_INFO)
 # The header follows the four bytes that declare the encoding; in an array it also follows the length.
 _STAMP_AT = 4
 _STAMP_IN_ARRAY_AT = 8
@@ -35,7 +49,7 @@ class Entry:
     Attributes:
         topic: topic of the message.
         moment: time of measurement according to its header, or of recording if it has none.
-        ordinal: position among the messages of the topic that were recorded in the same nanosecond.
+        ordinal: position among the messages of the topic, in the order of their recording.
         data: the serialised message, None if it is not kept.
     """
 
@@ -53,29 +67,32 @@ class BagFile:
     """An open bag.
 
     Args:
-        path: .mcap or .db3 file, or a folder with metadata.yaml.
+        path: .mcap or .db3 file, or a folder of them.
 
     Attributes:
-        types: message type of each topic that has messages.
+        types: message type of each topic that has messages which can be read.
+        notes: one line for each thing that was assumed.
+        losses: one line for each thing that was recorded and cannot be read.
 
     Raises:
-        CosenseError: the file cannot be read.
+        CosenseError: the files cannot be read, or are damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._readers: dict[int, Reader] = {}
-        with self._speaking():
-            connections = self._reader.connections
-            self._store = message_types.types_of(connections)
+        recording = find_recording(path)
+        self.notes = recording.notes
+        self.losses: list[str] = []
         self.types: dict[str, str] = {}
-        for topic, name in ((c.topic, c.msgtype) for c in connections if c.msgcount):
-            first = self.types.setdefault(topic, name)
-            if first != name and {first, name} & set(message_types.KNOWN):
-                raise CosenseError(
-                    f"{path}: topic '{topic}' has two types, {first} and {name}; record the two under "
-                    "different names"
-                )
+        self._entries: dict[str, list[Entry]] = {}
+        self._places: dict[str, list[tuple[StorageFile, tuple[int, int]]]] = {}
+        counts = self._scan_files(recording.files)
+        self._name_topics(counts)
+        self._compare(counts, recording)
+        with self._speaking(path):
+            self._store = message_types.types_of(counts)
+        for line in (*self.notes, *self.losses):
+            _log.warning("%s: %s", path, line)
 
     def topics(self, *types: str) -> list[str]:
         """Return the topics that have one of these types, sorted."""
@@ -104,32 +121,11 @@ class BagFile:
 
     def first(self, topic: str) -> Any:
         """Return the first message of a topic."""
-        with self._speaking(topic):
-            data = next(self._reader.messages(self._connections([topic])))[2]
-        return self.deserialize(topic, data)
+        return self.read(self._entries[topic][0])
 
     def scan(self, topics: Collection[str]) -> dict[str, list[Entry]]:
-        """Return all messages of these topics in the order in which they were recorded."""
-        entries: dict[str, list[Entry]] = {topic: [] for topic in topics}
-        for entry in self._scan(topics):
-            entries[entry.topic].append(entry)
-        for topic, found in entries.items():
-            moments = with_turns([entry.moment for entry in found])
-            entries[topic] = [replace(e, moment=m) for e, m in zip(found, moments, strict=True)]
-        return entries
-
-    def _scan(self, topics: Collection[str]) -> Iterator[Entry]:
-        connections = self._connections(topics)
-        counts: dict[str, tuple[int, int]] = {}
-        with self._speaking():
-            for connection, log_ns, data in self._reader.messages(connections) if connections else ():
-                topic, type_name = connection.topic, connection.msgtype
-                last_ns, ordinal = counts.get(topic, (-1, 0))
-                ordinal = ordinal + 1 if last_ns == log_ns else 0
-                counts[topic] = (log_ns, ordinal)
-                kept = bytes(data) if type_name in _KEPT else None
-                moment = Moment(_stamp_ns(type_name, data, log_ns), log_ns)
-                yield Entry(topic, moment, ordinal, kept)
+        """Return the messages of these topics, of types that are known, in the order of their recording."""
+        return {topic: self._entries.get(topic, []) for topic in topics}
 
     def read(self, entry: Entry) -> Any:
         """Return the message of an entry.
@@ -137,60 +133,123 @@ class BagFile:
         Raises:
             CosenseError: it cannot be read, or does not match its type.
         """
-        if entry.data is not None:
-            return self.deserialize(entry.topic, entry.data)
-        connections = self._connections([entry.topic])
-        with self._speaking(entry.topic):
-            log_ns = entry.moment.log_ns
-            found = self._reader.messages(connections, start=log_ns, stop=log_ns + 1)
-            data = [message for _, _, message in found][entry.ordinal]
-        return self.deserialize(entry.topic, data)
+        file, place = self._places[entry.topic][entry.ordinal]
+        with self._speaking(f"{file.shown}: {entry.topic}"):
+            data = decompressed_message(file.read(place)) if entry.data is None else entry.data
+            return self._store.deserialize_cdr(data, self.types[entry.topic])
 
-    def deserialize(self, topic: str, data: bytes) -> Any:
-        """Return a message from its bytes.
+    def _scan_files(self, files: list[Path]) -> Counter[Channel]:
+        """Find all messages and return how many each channel has."""
+        counts: Counter[Channel] = Counter()
+        found: dict[str, list[tuple[Entry, StorageFile, tuple[int, int]]]] = {}
+        for path in files:
+            if len(files) > 1 and not path.stat().st_size:
+                self.losses.append(f"{path.name}: is empty, the recorder was killed before it had written it")
+                continue
+            if is_unfinished(path):
+                self.notes.append(f"{path.name} was not closed; what lies beside it is read too, from a copy")
+            with self._speaking(path):
+                file = open_storage(path, self._new_folder)
+                broken = 0
+                for channel, log_ns, place, data in file.messages(_is_kept):
+                    type_name = message_types.name_of(channel.type_name)
+                    if channel.encoding != CDR or type_name not in message_types.KNOWN:
+                        continue
+                    data = decompressed_message(data)
+                    try:
+                        moment = Moment(_stamp_ns(type_name, data, log_ns), log_ns)
+                    except (struct.error, IndexError):
+                        broken += 1
+                        continue
+                    entry = Entry(channel.topic, moment, 0, bytes(data) if _is_kept(channel) else None)
+                    found.setdefault(channel.topic, []).append((entry, file, place))
+            if broken:
+                file.losses.append(f"{counted(broken, 'message')} shorter than the header of its type")
+            self.losses += [f"{path.name}: {line}" for line in file.losses]
+            counts += file.counts
+        for topic, rows in found.items():
+            rows.sort(key=lambda row: row[0].moment.log_ns)
+            moments = with_turns([entry.moment for entry, *_ in rows])
+            self._entries[topic] = [
+                replace(entry, moment=moment, ordinal=ordinal)
+                for ordinal, ((entry, *_), moment) in enumerate(zip(rows, moments, strict=True))
+            ]
+            self._places[topic] = [(file, place) for _, file, place in rows]
+        return counts
 
-        Raises:
-            CosenseError: the bytes do not match the type of the topic.
-        """
-        with self._speaking(topic):
-            return self._store.deserialize_cdr(data, self.types[topic])
+    def _new_folder(self) -> Path:
+        """Return a new folder, which is removed with the bag."""
+        folder = Path(tempfile.mkdtemp(prefix="cosense-bag-"))
+        weakref.finalize(self, _remove, folder, os.getpid())
+        return folder
 
-    def _connections(self, topics: Collection[str]) -> list[Connection]:
-        return [connection for connection in self._reader.connections if connection.topic in topics]
+    def _name_topics(self, counts: Counter[Channel]) -> None:
+        """Set the type of each topic, and say which topics cannot be read."""
+        strange: dict[str, str] = {}
+        for channel in counts:
+            if channel.encoding != CDR or not channel.type_name:
+                strange[channel.topic] = channel.encoding if channel.encoding != CDR else "no type"
+                continue
+            name = message_types.name_of(channel.type_name)
+            if name in message_types.KNOWN and channel.topic not in self._entries:
+                continue  # no message is whole
+            first = self.types.setdefault(channel.topic, name)
+            if first != name and {first, name} & set(message_types.KNOWN):
+                raise CosenseError(
+                    f"{self.path}: topic '{channel.topic}' has two types, {first} and {name}; record the two "
+                    "under different names"
+                )
+        named = ", ".join(f"{topic} ({reason})" for topic, reason in sorted(strange.items()))
+        if not self.types:
+            why = f"only messages that are not of ROS 2: {named}" if strange else "not one message"
+            lost = f" ({'; '.join(self.losses)})" if self.losses else ""
+            raise CosenseError(f"{self.path}: holds {why}{lost}; a bag of ROS 2 has messages in {CDR}")
+        if strange:
+            self.notes.append(f"not read, as they are not messages of ROS 2: {named}")
 
-    @property
-    def _reader(self) -> Reader:
-        """The reader of this process: two processes must not share the position in one open file."""
-        process = os.getpid()
-        if process not in self._readers:
-            reader = Reader(self.path)
-            reader.open()
-            self._readers = {process: reader}
-        return self._readers[process]
+    def _compare(self, counts: Counter[Channel], recording: Recording) -> None:
+        """Compare what was read with what is listed beside the files."""
+        if recording.counts is None:
+            return
+        found: Counter[str] = Counter()
+        for channel, count in counts.items():
+            found[channel.topic] += count
+        unlisted = sorted(set(found) - set(recording.counts))
+        if unlisted:
+            self.notes.append(f"{METADATA} does not list {', '.join(unlisted)}, read too")
+        for topic, count in sorted(recording.counts.items()):
+            if count > found[topic]:
+                lost = counted(count - found[topic], "more message")
+                self.losses.append(f"{METADATA} counts {lost} of {topic} than the files hold")
 
     @contextlib.contextmanager
-    def _speaking(self, topic: str | None = None) -> Iterator[None]:
+    def _speaking(self, where: Path | str) -> Iterator[None]:
         """Turn whatever goes wrong while reading into one CosenseError.
 
-        rosbags passes on the errors of its decompressors, of SQLite and of its parsers unchanged.
+        Decompressors, SQLite and parsers have errors of their own.
         """
         try:
             yield
         except (CosenseError, GeneratorExit, MemoryError):
             raise
         except Exception as error:
-            where = f"{self.path}: {topic}" if topic else str(self.path)
             reason = str(error).rstrip(".") or repr(error)
-            raise CosenseError(
-                f"{where}: not readable as a bag of ROS 2: {reason}{_cure(self.path)}"
-            ) from None
+            raise CosenseError(f"{where}: not readable as a bag of ROS 2: {reason}{_cure(where)}") from None
 
 
-def _cure(path: Path) -> str:
-    if path.suffix == ".mcap":
-        return f". If its recording was cut off: `mcap recover {path.name} -o recovered.mcap`"
-    if path.suffix == ".db3":
-        return f". If its recording was cut off: `ros2 bag reindex {path.parent} sqlite3`"
+def _is_kept(channel: Channel) -> bool:
+    return channel.topic == FRAME or message_types.name_of(channel.type_name) in _KEPT
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Remove the copies, unless this is only a child of the process that made them."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cure(where: Path | str) -> str:
+    if isinstance(where, Path) and where.suffix == ".db3":
+        return f". Keep what is whole with `sqlite3 {where.name} .recover | sqlite3 recovered.db3`"
     return ""
 
 

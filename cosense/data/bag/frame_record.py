@@ -1,10 +1,10 @@
 """The topic /cosense/frame: one line of JSON for each frame (std_msgs/String), with what no other topic says.
 
-A line says which clouds make up the frame, which agent is the ego, of what kind each agent is, where its
-cameras are, and how the frame is called in the data set that it came from. It is a topic rather than metadata
-of the file, because topics survive what people do with bags (recording while playing, other storages,
-filters), and each line is complete by itself, because bags are cut. Bags from elsewhere do not have it and
-need none.
+A line says what made the frame, which clouds make it up, which agent is the ego, of what kind each agent
+is, where its cameras are, and how the frame is called in the data set that it came from. It is a topic rather
+than metadata of the file, because topics survive what people do with bags (recording while playing, other
+storages, filters), and each line is complete by itself, because bags are cut. Bags from elsewhere do not have
+it and need none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 import cosense
 from cosense.config import from_mapping
-from cosense.data.dataset import NO_LABELS, CooperativeFrame
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Provenance
+from cosense.data.provenance import SIMULATED, SIMULATOR
 from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.frame import AgentKind
@@ -68,6 +69,8 @@ class FrameRecord:
         label_set: label set of the data set that the frame came from; "none" for a frame without labels.
         agents: the agents by id, the ego first.
         generator: version of cosense that wrote the line.
+        provenance: what made the frame, and what was done to it before it was written; None in lines that
+            are older than this key.
     """
 
     frame_id: str
@@ -76,6 +79,14 @@ class FrameRecord:
     label_set: str
     agents: dict[str, AgentRecord]
     generator: str = f"cosense {cosense.__version__}"
+    provenance: Provenance | None = None
+
+    @property
+    def origin(self) -> Provenance:
+        """What made the frame; of lines that do not say it, only our own label set tells."""
+        if self.provenance is not None:
+            return self.provenance
+        return Provenance(SIMULATOR if self.label_set == SIMULATED else "")
 
     def __post_init__(self) -> None:
         if self.ego_id not in self.agents:
@@ -101,7 +112,9 @@ def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
         for agent_id, agent in frame.agents.items()
     }
     labels = label_set if frame.is_labelled else NO_LABELS
-    return FrameRecord(frame.frame_id, frame.sequence, frame.ego_id, labels, agents)
+    return FrameRecord(
+        frame.frame_id, frame.sequence, frame.ego_id, labels, agents, provenance=frame.provenance
+    )
 
 
 def record_to_text(record: FrameRecord) -> str:

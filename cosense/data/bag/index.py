@@ -2,7 +2,8 @@
 
 Frames are those of the topic /cosense/frame where the bag has it (frame_record.py). Otherwise each cloud of
 the ego is a frame, together with the cloud of every other agent that was measured nearest to it, within the
-tolerance; a gap of more than a second, or stamps that go back, start another sequence.
+tolerance; a gap of more than a second, or a recording that starts again, starts another sequence. Clouds
+whose pose is not known are left out and counted, as are those that were recorded twice.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosense.data.bag import message_types
 from cosense.data.bag.agent_topics import TRANSFORMS, BagOptions, ego_of, find_agents, find_ground_truth
 from cosense.data.bag.cameras import find_cameras, image_topics
+from cosense.data.bag.clocks import clock_note, span
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.frame_record import FrameRecord, record_from_text
 from cosense.data.bag.poses import PoseTrack, TransformTree, timeline_of
-from cosense.data.bag.timeline import Moment, with_turns
+from cosense.data.bag.timeline import Moment, Timeline, passes_of, with_turns
 from cosense.data.dataset import NO_LABELS
-from cosense.errors import counted
-from cosense.geometry.transforms import Matrix
+from cosense.errors import CosenseError, counted
+from cosense.geometry.timed_pose import TimedPose, seconds
 from cosense.topics import FRAME, points_topic
 
 
@@ -51,6 +53,7 @@ class BagIndex:
         self.bag = bag
         self.options = options
         self.tolerance_ns = int(options.tolerance_ms * 1e6)
+        self.pose_gap_ns = int(options.pose_gap_ms * 1e6)
         self.ground_truth = find_ground_truth(bag, options)
         self._entries = self._scan(cameras)
         self.records: list[tuple[FrameRecord, int]] = [
@@ -70,7 +73,7 @@ class BagIndex:
         self.agents = find_agents(bag, options, self.tree, kinds)
         self.cameras = find_cameras(bag, self.agents) if cameras else {}
         self._tracks = {
-            agent.pose: PoseTrack(self._entries[agent.pose], bag.read)
+            agent.pose: PoseTrack(agent.pose, self._entries[agent.pose], bag.read)
             for agent in self.agents.values()
             if agent.pose is not None
         }
@@ -86,20 +89,33 @@ class BagIndex:
         found = None if timeline is None else timeline.nearest(moment, tolerance_ns)
         return None if timeline is None or found is None else timeline.values[found]
 
-    def pose(self, agent_id: str, cloud: Entry) -> tuple[Matrix, NDArray[np.float64]] | None:
-        """Return T_world_agent (4,4) and the covariance (3,3) of (x, y, yaw) at the time of a cloud.
+    def pose(self, agent_id: str, cloud: Entry) -> TimedPose:
+        """Return the pose of an agent's LiDAR in the world at the time of a cloud.
 
-        None if the bag does not have the pose.
+        Raises:
+            CosenseError: the bag does not have it, and why.
         """
-        agent = self.agents[agent_id]
+        agent, moment = self.agents[agent_id], cloud.moment
         if agent.pose is None:
-            T_world_lidar = self.tree.at(agent.world, agent.lidar_frame, cloud.moment, self.tolerance_ns)
-            return None if T_world_lidar is None else (T_world_lidar, np.zeros((3, 3)))
-        found = self._tracks[agent.pose].at(cloud.moment, self.tolerance_ns)
-        if found is None or agent.pose_frame == agent.lidar_frame:
-            return found
-        T_pose_lidar = self.tree.at(agent.pose_frame, agent.lidar_frame, cloud.moment, self.tolerance_ns)
-        return None if T_pose_lidar is None else (found[0] @ T_pose_lidar, found[1])
+            T_world_lidar = self.tree.at(agent.world, agent.lidar_frame, moment, self.pose_gap_ns)
+            return TimedPose(cloud.stamp_ns, T_world_lidar)
+        pose = self._tracks[agent.pose].at(moment, self.pose_gap_ns)
+        if agent.pose_frame != agent.lidar_frame:
+            pose = pose.seen_from(self.tree.at(agent.pose_frame, agent.lidar_frame, moment, self.pose_gap_ns))
+        if agent.pose_world != agent.world:
+            pose = pose.placed_in(self.tree.at(agent.world, agent.pose_world, moment, self.pose_gap_ns))
+        return pose
+
+    def pose_timelines(self, agent_id: str) -> list[Timeline[Any]]:
+        """Return what moves an agent: its topic of poses, or transforms."""
+        agent = self.agents[agent_id]
+        if agent.pose is not None:
+            return [self._tracks[agent.pose].timeline]
+        return list(self.tree.timelines(agent.world, agent.lidar_frame))
+
+    def clouds(self, agent_id: str) -> Timeline[Entry]:
+        """Return the clouds of an agent."""
+        return self._timelines[self.agents[agent_id].points]
 
     def _scan(self, cameras: bool) -> dict[str, list[Entry]]:
         """Return the messages of all topics that may be needed, by topic."""
@@ -115,6 +131,8 @@ class BagIndex:
 
 
 _LONGEST_GAP_NS = 1_000_000_000
+# Between poses that are farther apart an accelerating vehicle is centimetres beside the straight way.
+_COARSE_POSES_NS = 250_000_000
 
 
 @dataclass(frozen=True)
@@ -139,20 +157,45 @@ class BagFrame:
         return next(iter(self.clouds))
 
 
+class _WithoutPose:
+    """Clouds that are left out because their pose is not known."""
+
+    def __init__(self, index: BagIndex) -> None:
+        self._index = index
+        self._clouds: dict[str, dict[Moment, str]] = {}
+
+    def has_pose(self, agent_id: str, cloud: Entry) -> bool:
+        """Return whether the pose of a cloud is known; if not, count it."""
+        try:
+            self._index.pose(agent_id, cloud)
+        except CosenseError as error:
+            self._clouds.setdefault(agent_id, {}).setdefault(cloud.moment, str(error))
+            return False
+        return True
+
+    def notes(self) -> Iterator[str]:
+        """Yield for each agent how many clouds are left out, and why the first of them."""
+        for agent_id, clouds in self._clouds.items():
+            (moment, reason), count = next(iter(clouds.items())), len(self._index.clouds(agent_id))
+            yield (
+                f"not used: {len(clouds)} of {counted(count, 'cloud')} of '{agent_id}' without a pose, the "
+                f"first of {seconds(moment.stamp_ns)}: {reason}"
+            )
+
+
 def frames_of(index: BagIndex) -> tuple[list[BagFrame], list[str]]:
     """Return the frames in the order of the recording, and notes on what of the bag they leave out."""
-    notes: list[str] = []
+    notes: list[str] = [agent.note for agent in index.agents.values() if agent.note]
     egos = {record.ego_id for record, _ in index.records}
     wanted = index.options.ego
     is_as_recorded = not index.options.points and (wanted is None or egos == {wanted})
-    frames = list((_recorded if egos and is_as_recorded else _joined)(index, notes))
+    if egos and is_as_recorded:
+        frames = list(_recorded(index, notes))
+    else:
+        frames = list(_joined(index, notes))
+        notes += _notes_on_poses(index)
+        notes += _notes_on_partners(index, frames)
     unlabelled = sum(frame.labels is None for frame in frames)
-    seen = {agent_id for frame in frames for agent_id in frame.clouds}
-    if frames and len(seen) < len(index.agents):
-        notes.append(
-            f"in no frame: {', '.join(sorted(set(index.agents) - seen))}; no cloud with a pose within "
-            f"{index.options.tolerance_ms:g} ms of one of the ego"
-        )
     if index.ground_truth is not None and unlabelled:
         notes.append(
             f"no ground truth in {index.ground_truth} at the moment of {counted(unlabelled, 'frame')}"
@@ -162,13 +205,14 @@ def frames_of(index: BagIndex) -> tuple[list[BagFrame], list[str]]:
 
 def _recorded(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
     lost = 0
+    without_pose = _WithoutPose(index)
     passes: Counter[str] = Counter()
     moments = _moments(index)
     for record, _ in index.records:
         clouds = {}
         for agent_id in sorted(record.agents, key=lambda name: name != record.ego_id):
             cloud = index.nearest(points_topic(agent_id), next(moments[agent_id]), 0)
-            if cloud is not None and index.pose(agent_id, cloud) is not None:
+            if cloud is not None and without_pose.has_pose(agent_id, cloud):
                 clouds[agent_id] = cloud
         lost += len(record.agents) - len(clouds)
         if record.ego_id in clouds:
@@ -180,6 +224,7 @@ def _recorded(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
             yield BagFrame(record.frame_id + again, record.sequence, clouds, labels, record)
     if lost:
         notes.append(f"not in the bag: {counted(lost, 'cloud')} that {FRAME} names, or the pose")
+    notes.extend(without_pose.notes())
 
 
 def _moments(index: BagIndex) -> dict[str, Iterator[Moment]]:
@@ -194,32 +239,86 @@ def _moments(index: BagIndex) -> dict[str, Iterator[Moment]]:
 def _joined(index: BagIndex, notes: list[str]) -> Iterator[BagFrame]:
     ego_id = index.options.ego or ego_of(index.agents)
     sequence = 0
-    previous_ns: int | None = None
-    without_pose: Counter[str] = Counter()
-    for cloud in index.recorded(index.agents[ego_id].points):
-        if index.pose(ego_id, cloud) is None:
-            without_pose[ego_id] += 1
+    previous: tuple[int, int] | None = None
+    without_pose = _WithoutPose(index)
+    for number, cloud in _in_order(index, ego_id, notes):
+        if not without_pose.has_pose(ego_id, cloud):
             continue
-        if previous_ns is not None and not 0 <= cloud.stamp_ns - previous_ns <= _LONGEST_GAP_NS:
+        if previous is not None and (number != previous[0] or cloud.stamp_ns - previous[1] > _LONGEST_GAP_NS):
             sequence += 1
-        previous_ns = cloud.stamp_ns
+        previous = number, cloud.stamp_ns
         clouds = {ego_id: cloud}
         for agent_id, agent in index.agents.items():
             other = index.nearest(agent.points, cloud.moment, index.tolerance_ns)
-            if agent_id == ego_id or other is None:
-                continue
-            if index.pose(agent_id, other) is None:
-                without_pose[agent_id] += 1
-            else:
+            if agent_id != ego_id and other is not None and without_pose.has_pose(agent_id, other):
                 clouds[agent_id] = other
         name = f"{sequence:03d}"
         labels = _labels(index, cloud)
         yield BagFrame(f"{name}/{cloud.stamp_ns}", name, clouds, labels, None)
-    notes.extend(
-        f"not used: {counted(count, 'cloud')} of '{agent_id}' without a valid pose within "
-        f"{index.options.tolerance_ms:g} ms"
-        for agent_id, count in without_pose.items()
-    )
+    notes.extend(without_pose.notes())
+
+
+def _in_order(index: BagIndex, agent_id: str, notes: list[str]) -> Iterator[tuple[int, Entry]]:
+    """Yield the clouds of an agent, with the number of their pass over the recording; each moment once."""
+    entries = index.recorded(index.agents[agent_id].points)
+    passes = passes_of([entry.stamp_ns for entry in entries])
+    ordered = sorted(zip(passes.tolist(), entries, strict=True), key=lambda item: (item[0], item[1].stamp_ns))
+    twice: Counter[str] = Counter()
+    previous: tuple[int, Entry] | None = None
+    for number, cloud in ordered:
+        if previous is not None and (number, cloud.stamp_ns) == (previous[0], previous[1].stamp_ns):
+            first, second = (np.asarray(index.bag.read(entry).data) for entry in (previous[1], cloud))
+            twice["the same" if np.array_equal(first, second) else "another"] += 1
+            continue
+        previous = number, cloud
+        yield number, cloud
+    if twice["the same"]:
+        notes.append(f"used once: {counted(twice['the same'], 'cloud')} of '{agent_id}' recorded twice")
+    if twice["another"]:
+        notes.append(
+            f"not used: {counted(twice['another'], 'cloud')} of '{agent_id}' with the stamp of another one "
+            f"but other points: several sensors on {index.agents[agent_id].points}, or no stamps?"
+        )
+
+
+def _notes_on_poses(index: BagIndex) -> Iterator[str]:
+    """Yield what is doubtful about the poses of each agent."""
+    for agent_id, agent in index.agents.items():
+        for frame in index.tree.chain(agent.lidar_frame)[:-1]:
+            *others, parent = index.tree.parents_of(frame)
+            if others:
+                yield (
+                    f"frame '{frame}' has several parents: '{parent}', which was recorded last, counts, not "
+                    f"'{', '.join(others)}'"
+                )
+        poses = index.pose_timelines(agent_id)
+        for timeline in poses:
+            yield from clock_note(f"clouds of '{agent_id}'", index.clouds(agent_id), "its poses", timeline)
+        period_ns = min((timeline.period_ns for timeline in poses), default=0)
+        if period_ns > _COARSE_POSES_NS:
+            yield (
+                f"poses of '{agent_id}' are {period_ns / 1e6:.0f} ms apart: between two of them it is taken "
+                "to go straight on"
+            )
+
+
+def _notes_on_partners(index: BagIndex, frames: list[BagFrame]) -> Iterator[str]:
+    """Yield which agents are missing in frames of the ego, and why."""
+    ego_id = index.options.ego or ego_of(index.agents)
+    own = index.clouds(ego_id)
+    for agent_id in index.agents:
+        if agent_id == ego_id:
+            continue
+        theirs = index.clouds(agent_id)
+        clocks = list(clock_note(f"clouds of '{agent_id}'", theirs, f"those of '{ego_id}'", own))
+        yield from clocks
+        there = sum(agent_id in frame.clouds for frame in frames)
+        if there < len(frames) and not clocks:
+            when = "" if there else f"; its clouds are {span(theirs)}, the ego's {span(own)}"
+            yield (
+                f"'{agent_id}' is in {there} of {len(frames)} frames: it has no cloud with a pose within "
+                f"tolerance_ms {index.options.tolerance_ms:g} of the ego's in the others{when}"
+            )
 
 
 def _labels(index: BagIndex, cloud: Entry) -> Entry | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
+
+from cosense.data.bag.storage import Channel
+from cosense.errors import CosenseError
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
@@ -46,20 +48,42 @@ def own_types() -> Typestore:
     return store
 
 
-def types_of(connections: Iterable[Connection]) -> Typestore:
-    """Return the known types as a bag with these connections defines them, else as ROS 2 Jazzy does.
+def name_of(type_name: str) -> str:
+    """Return a type as ROS 2 calls it; recorders also write sensor_msgs/X and sensor_msgs::msg::dds_::X_."""
+    words = type_name.replace("::", "/").split("/")
+    if "dds_" in words:
+        words = [word for word in words if word != "dds_"]
+        words[-1] = words[-1].removesuffix("_")
+    return "/".join([words[0], "msg", words[1]] if len(words) == 2 else words)
+
+
+def types_of(channels: Iterable[Channel]) -> Typestore:
+    """Return the known types as a bag with these channels defines them, else as ROS 2 Jazzy does.
 
     Types change between distributions. Only those that cosense reads are looked at, so that no other broken
     definition makes a bag unreadable.
+
+    Raises:
+        CosenseError: a type is defined in two ways.
     """
     own: Typesdict = {}
-    for connection in connections:
-        definition = connection.msgdef
-        if connection.msgtype in KNOWN and definition.format == MessageDefinitionFormat.MSG:
-            own.update(get_types_from_msg(definition.data, connection.msgtype))
-        elif connection.msgtype in KNOWN and definition.format == MessageDefinitionFormat.IDL:
-            for part in definition.data.split("=" * 80 + "\n"):
-                own.update(get_types_from_idl(part.split("\n", 1)[1] if part.startswith("IDL: ") else part))
+    for channel in channels:
+        name = name_of(channel.type_name)
+        if name not in KNOWN:
+            continue
+        defined: Typesdict = {}
+        if channel.definition_format == "ros2msg" and channel.definition:
+            defined = get_types_from_msg(channel.definition, name)
+        elif channel.definition_format in ("ros2idl", "omgidl"):
+            for part in channel.definition.split("=" * 80 + "\n"):
+                text = part.split("\n", 1)[1] if part.startswith("IDL: ") else part
+                defined.update(get_types_from_idl(text))
+        for part, fields in defined.items():
+            if own.setdefault(part, fields) != fields:
+                raise CosenseError(
+                    f"type {part} is defined in two ways, once with {channel.topic}; give each part of the "
+                    "bag by itself"
+                )
     defaults = own_types().fielddefs
     if all(defaults.get(name) == fields for name, fields in own.items()):
         return own_types()

@@ -3,51 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosense.data.bag.file import Entry
 from cosense.data.bag.timeline import Moment, Timeline
 from cosense.errors import CosenseError
-from cosense.geometry.transforms import Matrix, interpolated, invert
+from cosense.geometry.timed_pose import TimedPose, check_way, pose_between
+from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.ros_messages import message_to_pose, pose_to_matrix, to_ns
 
 TF_STATIC = "/tf_static"
 
 
 class PoseTrack:
-    """The poses of one topic.
+    """The poses of one topic; those that are not valid, as before a localisation converges, do not count.
 
     Args:
-        entries: all messages of the topic.
+        topic: name of the topic.
+        entries: all its messages.
         read: function that returns the message of an entry.
+
+    Attributes:
+        timeline: the messages.
     """
 
-    def __init__(self, entries: Sequence[Entry], read: Callable[[Entry], Any]) -> None:
-        self._read = read
-        self._timeline = timeline_of(entries)
+    def __init__(self, topic: str, entries: Sequence[Entry], read: Callable[[Entry], Any]) -> None:
+        self.timeline = timeline_of(entries)
+        self._topic = topic
+        self._message = read
+        self._poses: dict[int, TimedPose | None] = {}
 
-    def at(self, moment: Moment, tolerance_ns: int) -> tuple[Matrix, NDArray[np.float64]] | None:
-        """Return T_world_frame (4,4) and the covariance (3,3) of (x, y, yaw) at a moment.
+    def at(self, moment: Moment, max_gap_ns: int) -> TimedPose:
+        """Return the pose at a moment; see `pose_between`.
 
-        It is the pose with that stamp, else interpolated between the two around it, else the nearest within
-        the tolerance. None if there is none, or if it is not valid, e.g. before a localisation has converged.
+        Raises:
+            CosenseError: it is not known, and why.
         """
-        pair = self._timeline.around(moment, tolerance_ns)
-        if pair is None:
-            return None
-        first, second = (self._timeline.values[index] for index in pair)
-        try:
-            T_first, covariance = message_to_pose(self._read(first))
-            if first is second:
-                return T_first, covariance
-            T_second, _ = message_to_pose(self._read(second))
-        except CosenseError:
-            return None
-        fraction = (moment.stamp_ns - first.stamp_ns) / (second.stamp_ns - first.stamp_ns)
-        return interpolated(T_first, T_second, fraction), covariance
+        before, after = self.timeline.around(moment, lambda entry: self._read(entry) is not None)
+        return _pose_between(self._of(before), self._of(after), moment, max_gap_ns, f"'{self._topic}'")
+
+    def _of(self, stamps: list[list[Entry]]) -> list[list[TimedPose]]:
+        return [[pose for entry in entries if (pose := self._read(entry)) is not None] for entries in stamps]
+
+    def _read(self, entry: Entry) -> TimedPose | None:
+        """Return the pose of a message, None if it is not valid."""
+        if id(entry) not in self._poses:
+            try:
+                pose = TimedPose(entry.stamp_ns, *message_to_pose(self._message(entry)))
+            except CosenseError:
+                pose = None
+            self._poses[id(entry)] = pose
+        return self._poses[id(entry)]
 
 
 class TransformTree:
@@ -58,67 +67,101 @@ class TransformTree:
     """
 
     def __init__(self, messages: Iterable[tuple[Any, int, bool]]) -> None:
-        self._parents: dict[str, str] = {}
-        static: dict[str, Matrix] = {}
-        moving: dict[str, tuple[list[int], list[int], list[Matrix]]] = {}
+        self._parents: dict[str, list[str]] = {}
+        self._static: dict[tuple[str, str], Matrix] = {}
+        moving: dict[tuple[str, str], tuple[list[int], list[int], list[TimedPose]]] = {}
         for message, log_ns, is_static in messages:
             for transform in message.transforms:
-                child = _name(transform.child_frame_id)
+                child, parent = _name(transform.child_frame_id), _name(transform.header.frame_id)
                 try:
                     T = pose_to_matrix(transform.transform.translation, transform.transform.rotation)
                 except CosenseError:
                     continue
-                self._parents[child] = _name(transform.header.frame_id)
+                parents = self._parents.setdefault(child, [])
+                if parent in parents:
+                    parents.remove(parent)
+                parents.append(parent)
                 if is_static:
-                    static[child] = T
+                    self._static[child, parent] = T
                     continue
-                stamps, logs, matrices = moving.setdefault(child, ([], [], []))
-                stamps.append(to_ns(transform.header.stamp))
+                stamp_ns = to_ns(transform.header.stamp)
+                stamps, logs, poses = moving.setdefault((child, parent), ([], [], []))
+                stamps.append(stamp_ns)
                 logs.append(log_ns)
-                matrices.append(T)
-        self._static = static
-        self._moving = {child: Timeline(*columns) for child, columns in moving.items()}
+                poses.append(TimedPose(stamp_ns, T))
+        # What also moves is not static.
+        self._moving = {edge: Timeline(*columns) for edge, columns in moving.items()}
 
     @property
     def frames(self) -> list[str]:
         """The names of all frames, sorted."""
-        return sorted({*self._parents, *self._parents.values()})
+        return sorted({*self._parents, *(parent for found in self._parents.values() for parent in found)})
 
     def root_of(self, frame: str) -> str:
         """Return the root of the tree that contains `frame`."""
-        return self._chain(_name(frame))[-1]
+        return self.chain(frame)[-1]
+
+    def chain(self, frame: str) -> list[str]:
+        """Return the frame and its ancestors, up to the root."""
+        chain = [_name(frame)]
+        while (parent := self._parent(chain[-1])) is not None and parent not in chain:
+            chain.append(parent)
+        return chain
+
+    def fixed_chain(self, frame: str) -> list[str]:
+        """Return the frame and those of its ancestors, from the nearest on, to which it is fixed."""
+        chain = self.chain(frame)
+        moves = [self._moves(edge) for edge in pairwise(chain)]
+        return chain[: [*moves, True].index(True) + 1]
+
+    def parents_of(self, frame: str) -> list[str]:
+        """Return all parents that a frame has had, the one that counts last."""
+        return self._parents.get(_name(frame), [])
 
     def is_connected(self, dst: str, src: str) -> bool:
         """Return whether two frames are connected at any time."""
         return self.root_of(dst) == self.root_of(src)
 
-    def at(self, dst: str, src: str, moment: Moment, tolerance_ns: int) -> Matrix | None:
-        """Return T_dst_src (4,4) at a moment, None if a transform on the way is unknown at that time."""
-        up_dst, up_src = self._chain(_name(dst)), self._chain(_name(src))
+    def at(self, dst: str, src: str, moment: Moment, max_gap_ns: int) -> Matrix:
+        """Return T_dst_src (4,4) at a moment.
+
+        Raises:
+            CosenseError: a transform on the way is not known at that time, and why.
+        """
+        up_dst, up_src = self._ways(dst, src)
+        T_common_dst = self._up(up_dst, moment, max_gap_ns)
+        return invert(T_common_dst) @ self._up(up_src, moment, max_gap_ns)
+
+    def timelines(self, dst: str, src: str) -> list[Timeline[TimedPose]]:
+        """Return the transforms that move on the way from one frame to another."""
+        edges = [edge for way in self._ways(dst, src) for edge in pairwise(way)]
+        return [self._moving[edge] for edge in edges if self._moves(edge)]
+
+    def _parent(self, frame: str) -> str | None:
+        return self._parents[frame][-1] if frame in self._parents else None
+
+    def _moves(self, edge: tuple[str, str]) -> bool:
+        return edge in self._moving
+
+    def _ways(self, dst: str, src: str) -> tuple[list[str], list[str]]:
+        """Return the frames from both frames up to their nearest common ancestor."""
+        up_dst, up_src = self.chain(dst), self.chain(src)
         common = next((frame for frame in up_src if frame in up_dst), None)
         if common is None:
-            return None
-        T_common_dst = self._up(up_dst[: up_dst.index(common)], moment, tolerance_ns)
-        T_common_src = self._up(up_src[: up_src.index(common)], moment, tolerance_ns)
-        return None if T_common_dst is None or T_common_src is None else invert(T_common_dst) @ T_common_src
+            raise CosenseError(f"no transform from '{src}' to '{dst}'")
+        return up_dst[: up_dst.index(common) + 1], up_src[: up_src.index(common) + 1]
 
-    def _chain(self, frame: str) -> list[str]:
-        """Return the frame and its ancestors, up to the root."""
-        chain = [frame]
-        while (parent := self._parents.get(chain[-1])) is not None and parent not in chain:
-            chain.append(parent)
-        return chain
-
-    def _up(self, frames: Sequence[str], moment: Moment, tolerance_ns: int) -> Matrix | None:
-        """Return the transform (4,4) from the first of these frames to the parent of the last."""
+    def _up(self, frames: Sequence[str], moment: Moment, max_gap_ns: int) -> Matrix:
+        """Return the transform (4,4) from the first of these frames to the last, its ancestor."""
         T = np.eye(4)
-        for frame in frames:
-            T_parent_frame = self._static.get(frame)
-            if T_parent_frame is None:
-                T_parent_frame = _between(self._moving[frame], moment, tolerance_ns)
-            if T_parent_frame is None:
-                return None
-            T = T_parent_frame @ T
+        for edge in pairwise(frames):
+            if self._moves(edge):
+                timeline = self._moving[edge]
+                before, after = timeline.around(moment)
+                source = f"transform '{edge[1]}' -> '{edge[0]}'"
+                T = _pose_between(before, after, moment, max_gap_ns, source).T_world_frame @ T
+            else:
+                T = self._static[edge] @ T
         return T
 
 
@@ -128,16 +171,23 @@ def timeline_of(entries: Sequence[Entry]) -> Timeline[Entry]:
     return Timeline(stamps_ns, [entry.moment.log_ns for entry in entries], entries)
 
 
-def _between(timeline: Timeline[Matrix], moment: Moment, tolerance_ns: int) -> Matrix | None:
-    pair = timeline.around(moment, tolerance_ns)
-    if pair is None:
-        return None
-    first, second = pair
-    T_first, T_second = timeline.values[first], timeline.values[second]
-    if first == second:
-        return T_first
-    span_ns = timeline.stamps_ns[second] - timeline.stamps_ns[first]
-    return interpolated(T_first, T_second, float((moment.stamp_ns - timeline.stamps_ns[first]) / span_ns))
+def _pose_between(
+    before: list[list[TimedPose]],
+    after: list[list[TimedPose]],
+    moment: Moment,
+    max_gap_ns: int,
+    source: str,
+) -> TimedPose:
+    """Return the pose at a moment by those before and after it; of several at one stamp the first counts.
+
+    Raises:
+        CosenseError: it is not known, or several at one stamp contradict each other.
+    """
+    for poses in (*before[-1:], *after[:1]):
+        for other in poses[1:]:
+            check_way(poses[0], other, source)
+    first_before, first_after = ([poses[0] for poses in side] for side in (before, after))
+    return pose_between(first_before, first_after, moment.stamp_ns, max_gap_ns, source)
 
 
 def _name(frame: str) -> str:

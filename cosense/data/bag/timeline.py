@@ -5,12 +5,15 @@ in a loop. A moment is therefore a stamp and its turn, which counts its earlier 
 have a stamp equally often, the first occurrences belong together, then the second, and so on. Otherwise the
 time of recording tells the passes apart; it does not suffice alone, because a busy recorder may write one
 topic long after another.
+
+Stamps that step back are not yet another pass: messages are overtaken, sent twice, or come from two
+publishers. `passes_of` tells these from a recording that starts again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,8 +22,8 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-# Neighbours that were recorded further apart belong to two passes.
-_ONE_PASS_NS = 1_000_000_000
+# No message is overtaken by one that was measured so much later.
+_JUMP_NS = 1_000_000_000
 # Two topics that were measured at the same moment reach the recorder this far apart at most.
 _JITTER_NS = 150_000_000
 
@@ -54,6 +57,41 @@ def with_turns(moments: Sequence[Moment]) -> list[Moment]:
     return counted
 
 
+def passes_of(stamps_ns: Sequence[int]) -> NDArray[np.int64]:
+    """Return (N,): how often the recording of a topic has started again before each message.
+
+    It has where stamps go back by a second or more and stay there, or where they go back by less and then
+    cover the same time once more, message by message.
+
+    Args:
+        stamps_ns: time of measurement of each message, in the order of the recording.
+    """
+    stamps = [int(stamp) for stamp in stamps_ns]
+    passes = np.zeros(len(stamps), dtype=np.int64)
+    start, high = 0, -(2**62)
+    for index, stamp in enumerate(stamps):
+        if index and stamp < stamps[index - 1] and _starts_again(stamps, start, index, high):
+            passes[index:] += 1
+            start, high = index, stamp
+        high = max(high, stamp)
+    return passes
+
+
+def _starts_again(stamps: Sequence[int], start: int, index: int, high: int) -> bool:
+    """Return whether a new pass begins at `index`, where stamps have stepped back from `high`."""
+    back_ns = high - stamps[index]
+    if back_ns >= _JUMP_NS:
+        return all(stamp <= high for stamp in stamps[index : index + 2])
+    end = index + 1
+    while end < len(stamps) and stamps[end - 1] <= stamps[end] <= high:
+        end += 1
+    if 2 * (stamps[end - 1] - stamps[index]) < back_ns:
+        return False
+    count = end - index
+    overtaken = sum(stamp > stamps[index] for stamp in stamps[max(start, index - 2 * count) : index])
+    return 2 * overtaken >= count
+
+
 class Timeline(Generic[T]):
     """Values with their stamps, in the order of the recording.
 
@@ -68,9 +106,27 @@ class Timeline(Generic[T]):
         self.stamps_ns: NDArray[np.int64] = np.asarray(stamps_ns, dtype=np.int64)[order]
         self.logs_ns: NDArray[np.int64] = np.asarray(logs_ns, dtype=np.int64)[order]
         self.values = [values[index] for index in order]
+        passes = passes_of(stamps_ns)[order]
+        self._passes = [np.flatnonzero(passes == number) for number in np.unique(passes)]
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """The first and the last stamp."""
+        return int(self.stamps_ns[0]), int(self.stamps_ns[-1])
+
+    @property
+    def delay_ns(self) -> float:
+        """How long after its stamp a value was recorded, in the median: how far two clocks are apart."""
+        return float(np.median(self.logs_ns - self.stamps_ns))
+
+    @property
+    def period_ns(self) -> float:
+        """The median time between two values, 0 for less than two."""
+        stamps_ns = np.unique(self.stamps_ns)
+        return float(np.median(np.diff(stamps_ns))) if len(stamps_ns) > 1 else 0.0
 
     def nearest(self, moment: Moment, tolerance_ns: int) -> int | None:
         """Return the index of the value measured nearest to a moment, None if none is near enough."""
@@ -79,24 +135,55 @@ class Timeline(Generic[T]):
             return int(first) + moment.turn
         return self._nearest(moment, moment.stamp_ns - tolerance_ns, moment.stamp_ns + tolerance_ns)
 
-    def around(self, moment: Moment, tolerance_ns: int) -> tuple[int, int] | None:
-        """Return the indices of the values before and after a moment, to interpolate between them.
+    def around(
+        self, moment: Moment, is_usable: Callable[[T], bool] = lambda _: True
+    ) -> tuple[list[list[T]], list[list[T]]]:
+        """Return what was measured before and after a moment, however far away, to interpolate between.
 
-        The two are equal if a value was measured at that very moment, or if only one side has a value within
-        the tolerance. None if neither side has one.
+        Each is a list of up to two stamps in their order, and each stamp a list of its values in the order of
+        the recording. A value of the very moment is in both. All are of one pass over the recording.
+
+        Args:
+            moment: the moment.
+            is_usable: whether a value counts.
         """
-        found = self.nearest(moment, tolerance_ns)
-        stamp_ns = moment.stamp_ns
-        if found is None or self.stamps_ns[found] == stamp_ns:
-            return None if found is None else (found, found)
-        if self.stamps_ns[found] < stamp_ns:
-            other = self._nearest(moment, stamp_ns, stamp_ns + tolerance_ns)
-            pair = (found, found if other is None else other)
-        else:
-            other = self._nearest(moment, stamp_ns - tolerance_ns, stamp_ns)
-            pair = (found if other is None else other, found)
-        is_one_pass = abs(int(self.logs_ns[pair[0]]) - int(self.logs_ns[pair[1]])) <= _ONE_PASS_NS
-        return pair if is_one_pass else (found, found)
+        first, last = np.searchsorted(self.stamps_ns, (moment.stamp_ns, moment.stamp_ns + 1))
+        if last - first == moment.turns and is_usable(value := self.values[int(first) + moment.turn]):
+            return [[value]], [[value]]
+        found = [self._around(indices, moment.stamp_ns, is_usable) for indices in self._passes]
+        nearest = min(found, key=lambda pair: self._late_ns(pair, moment), default=([], []))
+        before, after = ([[self.values[index] for index in indices] for indices in side] for side in nearest)
+        return before, after
+
+    def _around(
+        self, indices: NDArray[np.int64], stamp_ns: int, is_usable: Callable[[T], bool]
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Return what `around` does, of one pass: its indices, sorted by stamp."""
+        stamps_ns = self.stamps_ns[indices]
+        last = int(np.searchsorted(stamps_ns, stamp_ns, "right"))
+        first = int(np.searchsorted(stamps_ns, stamp_ns, "left"))
+        before = self._two_moments(indices[:last][::-1], is_usable)
+        return [found[::-1] for found in before[::-1]], self._two_moments(indices[first:], is_usable)
+
+    def _two_moments(self, indices: NDArray[np.int64], is_usable: Callable[[T], bool]) -> list[list[int]]:
+        """Return the first two stamps of these that have usable values, with all of them."""
+        found: list[list[int]] = []
+        for index in map(int, indices):
+            if not is_usable(self.values[index]):
+                continue
+            if found and self.stamps_ns[index] == self.stamps_ns[found[-1][0]]:
+                found[-1].append(index)
+            elif len(found) < 2:
+                found.append([index])
+            else:
+                break
+        return found
+
+    def _late_ns(self, pair: tuple[list[list[int]], list[list[int]]], moment: Moment) -> float:
+        """Return how far from a moment the values around it were recorded."""
+        before, after = pair
+        logs_ns = [self.logs_ns[found[0]] for found in (*before[-1:], *after[:1])]
+        return abs(float(np.mean(logs_ns)) - moment.log_ns) if logs_ns else np.inf
 
     def _nearest(self, moment: Moment, low_ns: int, high_ns: int) -> int | None:
         first, last = np.searchsorted(self.stamps_ns, (low_ns, high_ns + 1))

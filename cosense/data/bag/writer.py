@@ -18,7 +18,16 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import Connection, Nodetype
+from rosbags.interfaces import (
+    Connection,
+    Nodetype,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from cosense import topics
@@ -222,6 +231,19 @@ def _header(stamp_ns: int, frame_id: str) -> Any:
     return make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
 
 
+_FOR_EVER = QosTime(9_223_372_036, 854_775_807)
+# What the player offers of each topic, so that `ros2 bag play` does: who joins late gets the last messages.
+_OFFERED = Qos(
+    history=QosHistory.KEEP_LAST,
+    depth=16,
+    reliability=QosReliability.RELIABLE,
+    durability=QosDurability.TRANSIENT_LOCAL,
+    deadline=_FOR_EVER,
+    lifespan=_FOR_EVER,
+    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness_lease_duration=_FOR_EVER,
+    avoid_ros_namespace_conventions=False,
+)
 # Time between two frames if their stamps do not tell it.
 _SEAM_NS = 1_000_000_000
 # Keeps the messages of one frame in order in storages that sort by the time of recording.
@@ -307,7 +329,9 @@ def _write(frames: Iterable[CooperativeFrame], writer: Writer, label_set: str, r
         log_ns = frame.ego.stamp_ns + shift_ns
         for topic, type_name, message in messages_of(frame, label_set, raw_images=raw_images):
             if topic not in connections:
-                connections[topic] = writer.add_connection(topic, type_name, typestore=store)
+                connections[topic] = writer.add_connection(
+                    topic, type_name, typestore=store, offered_qos_profiles=[_OFFERED]
+                )
             writer.write(connections[topic], log_ns, store.serialize_cdr(message, type_name))
             log_ns += _MESSAGE_NS
     return count

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.data.dataset import CooperativeFrame
 from cosense.evaluation.metrics.average_precision import average_precision, dair_average_precision
 from cosense.evaluation.metrics.matching import (
     NOT_MATCHED,
@@ -20,11 +21,17 @@ from cosense.evaluation.metrics.matching import (
     match_by_detection,
     match_by_ground_truth,
 )
+from cosense.evaluation.metrics.participants import Places, is_ego_label, on_unlabelled
 from cosense.evaluation.protocol import ALL, Band, Protocol, ScoredClass
-from cosense.geometry.boxes import Boxes, bev_corners, box_corners
+from cosense.geometry.boxes import Boxes, bev_corners, box_corners, points_in_boxes, transform_boxes
 from cosense.geometry.nms import rotated_nms
+from cosense.geometry.transforms import invert
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
+
+# What counts neither as found an object nor as a false alarm.
+NOT_COUNTED = -2
+_MAIN_IOU = 0.5
 
 # What is asked of a frame: name of the band, name of the class, kind of overlap, IoU threshold.
 Question = tuple[str, str, IouKind, float]
@@ -50,7 +57,11 @@ class Outcome:
 
 
 def score_frame(
-    detections: Detections, ground_truth: Objects, num_points: NDArray[np.int64], protocol: Protocol
+    detections: Detections,
+    ground_truth: Objects,
+    num_points: NDArray[np.int64],
+    protocol: Protocol,
+    participants: Places,
 ) -> dict[Question, Outcome]:
     """Match one frame under every question of the protocol.
 
@@ -59,22 +70,15 @@ def score_frame(
         ground_truth: what there is to find, in the ego frame.
         num_points: (K,) LiDAR points on each ground truth, counted by the agent that has most.
         protocol: what counts.
+        participants: (K,2) places of the vehicles that take part, in the ego frame.
     """
-    detections = detections[admissible_detections(detections, protocol)]
-    seen = num_points >= protocol.min_points
-    if protocol.ground_truth_z_m is not None:
-        admissible = _within_z(ground_truth.boxes, protocol.ground_truth_z_m, protocol.tolerance_m)
-        ground_truth, seen = ground_truth[admissible], seen[admissible]
+    order, kept, seen, left_out = _candidates(detections, ground_truth, num_points, protocol, participants)
+    detections, ground_truth = detections[order], ground_truth[kept]
     overlaps = {kind: iou_matrix(detections.boxes, ground_truth.boxes, kind) for kind in protocol.iou}
     outcomes = {}
     for band_name, scored in questions(protocol):
         band = protocol.bands.get(band_name, Band())
-        rows = np.flatnonzero(
-            in_band(detections.boxes, band, protocol) & has_label(detections.labels, scored.detections)
-        )
-        columns = np.flatnonzero(
-            in_band(ground_truth.boxes, band, protocol) & has_label(ground_truth.labels, scored.ground_truth)
-        )
+        rows, columns = _within(detections, ground_truth, scored, band, protocol)
         for kind, overlap in overlaps.items():
             for threshold in scored.iou_thresholds:
                 outcomes[band_name, scored.name, kind, threshold] = _outcome(
@@ -82,10 +86,72 @@ def score_frame(
                     ground_truth[columns],
                     seen[columns],
                     overlap[np.ix_(rows, columns)],
+                    left_out[rows],
                     threshold,
                     protocol.matching == "by_ground_truth",
                 )
     return outcomes
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a protocol says of every single detection and object of one frame.
+
+    Attributes:
+        found: (M,) index of the object that each detection found, `NOT_MATCHED` for a false alarm and
+            `NOT_COUNTED` for what counts neither way.
+        is_counted: (K,) bool, which objects are to be found.
+    """
+
+    found: NDArray[np.int64]
+    is_counted: NDArray[np.bool_]
+
+    @property
+    def is_found(self) -> NDArray[np.bool_]:
+        """(K,) bool, which objects were found."""
+        is_found = np.zeros_like(self.is_counted)
+        is_found[self.found[self.found >= 0]] = True
+        return is_found
+
+    @property
+    def is_missed(self) -> NDArray[np.bool_]:
+        """(K,) bool, which objects were to be found and were not."""
+        return self.is_counted & ~self.is_found
+
+
+def verdict_of(
+    detections: Detections,
+    ground_truth: Objects,
+    num_points: NDArray[np.int64],
+    protocol: Protocol,
+    participants: Places,
+) -> Verdict:
+    """Match one frame as `score_frame` does, at an IoU of 0.5 where the class has that; see there."""
+    order, kept, seen, left_out = _candidates(detections, ground_truth, num_points, protocol, participants)
+    chosen, objects = detections[order], ground_truth[kept]
+    overlap = iou_matrix(chosen.boxes, objects.boxes, protocol.iou[0])
+    found = np.full(len(detections), NOT_COUNTED, dtype=np.int64)
+    is_counted = np.zeros(len(ground_truth), dtype=bool)
+    for scored in protocol.classes:
+        rows, columns = _within(chosen, objects, scored, Band(), protocol)
+        hits, counts = _match(
+            overlap[np.ix_(rows, columns)],
+            chosen.scores[rows],
+            seen[columns],
+            left_out[rows],
+            main_threshold(scored),
+            protocol.matching == "by_ground_truth",
+        )
+        is_hit, expected = hits != NOT_MATCHED, kept[columns[seen[columns]]]
+        found[order[rows[counts]]] = NOT_MATCHED
+        found[order[rows[is_hit]]] = expected[hits[is_hit]]
+        is_counted[expected] = True
+    return Verdict(found, is_counted)
+
+
+def main_threshold(scored: ScoredClass) -> float:
+    """Return the overlap by which a class is shown: 0.5, or the first where it has no such."""
+    return _MAIN_IOU if _MAIN_IOU in scored.iou_thresholds else scored.iou_thresholds[0]
 
 
 def questions(protocol: Protocol) -> list[tuple[str, ScoredClass]]:
@@ -107,6 +173,15 @@ def pooled_average_precision(outcome: Outcome, protocol: Protocol) -> float:
     if protocol.average_precision == "dair":
         return dair_average_precision(*arguments)
     return average_precision(*arguments, global_sort=protocol.global_sort)
+
+
+def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
+    """Return (K,) the LiDAR points on each ground truth, counted by the agent that has most."""
+    most = np.zeros(len(frame.ground_truth), dtype=np.int64)
+    for agent_id, agent in frame.agents.items():
+        boxes = transform_boxes(invert(frame.T_ego_agent(agent_id)), frame.ground_truth.boxes)
+        most = np.maximum(most, points_in_boxes(agent.points, boxes).sum(axis=1))
+    return most
 
 
 def admissible_detections(detections: Detections, protocol: Protocol) -> NDArray[np.int64]:
@@ -149,6 +224,43 @@ def has_label(labels: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.boo
     return np.isin(labels, [int(ObjectClass[name.upper()]) for name in names])
 
 
+def _candidates(
+    detections: Detections,
+    ground_truth: Objects,
+    num_points: NDArray[np.int64],
+    protocol: Protocol,
+    participants: Places,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return what may count in any class and band.
+
+    Returns:
+        (M,) indices of detections, best first; (K,) indices of objects; (K,) bool, which of these were seen;
+        (M,) bool, which of the detections are no false alarms.
+    """
+    order = admissible_detections(detections, protocol)
+    left_out = np.zeros(len(order), dtype=bool)
+    is_kept = np.ones(len(ground_truth), dtype=bool)
+    if protocol.participant_margin_m is not None:
+        margin_m = protocol.participant_margin_m
+        left_out = on_unlabelled(detections[order], ground_truth, participants, margin_m)
+        is_kept = ~is_ego_label(ground_truth, participants)
+    if protocol.ground_truth_z_m is not None:
+        is_kept &= _within_z(ground_truth.boxes, protocol.ground_truth_z_m, protocol.tolerance_m)
+    kept = np.flatnonzero(is_kept)
+    return order, kept, num_points[kept] >= protocol.min_points, left_out
+
+
+def _within(
+    detections: Detections, ground_truth: Objects, scored: ScoredClass, band: Band, protocol: Protocol
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of the detections and of the objects of one class within one band."""
+    rows = in_band(detections.boxes, band, protocol) & has_label(detections.labels, scored.detections)
+    columns = in_band(ground_truth.boxes, band, protocol) & has_label(
+        ground_truth.labels, scored.ground_truth
+    )
+    return np.flatnonzero(rows), np.flatnonzero(columns)
+
+
 def _within_z(boxes: Boxes, z_m: tuple[float, float], tolerance_m: float) -> NDArray[np.bool_]:
     bottom, top = boxes[:, 2] - boxes[:, 5] / 2, boxes[:, 2] + boxes[:, 5] / 2
     return (bottom >= z_m[0] - tolerance_m) & (top <= z_m[1] + tolerance_m)
@@ -159,15 +271,16 @@ def _outcome(
     ground_truth: Objects,
     is_seen: NDArray[np.bool_],
     overlap: NDArray[np.float64],
+    is_left_out: NDArray[np.bool_],
     iou_threshold: float,
     by_ground_truth: bool,
 ) -> Outcome:
-    """Match M detections with the objects that were seen; leave out detections of those that were not."""
-    match = match_by_ground_truth if by_ground_truth else match_by_detection
-    found = match(overlap[:, is_seen], detections.scores, iou_threshold)
+    """Match M detections with the objects that were seen.
+
+    Detections of objects that were not seen are left out, and those marked so that match none.
+    """
+    found, counts = _match(overlap, detections.scores, is_seen, is_left_out, iou_threshold, by_ground_truth)
     is_match = found != NOT_MATCHED
-    on_unseen = (overlap[:, ~is_seen] >= iou_threshold).any(axis=1)
-    counts = is_match | ~on_unseen
     objects = ground_truth[is_seen]
     is_found = np.zeros(len(objects), dtype=bool)
     is_found[found[is_match]] = True
@@ -178,3 +291,18 @@ def _outcome(
         lengths_m=objects.boxes[:, 3:5].max(axis=1, initial=0.0),
         is_found=is_found,
     )
+
+
+def _match(
+    overlap: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    is_seen: NDArray[np.bool_],
+    is_left_out: NDArray[np.bool_],
+    iou_threshold: float,
+    by_ground_truth: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return for M detections which of the seen objects each found, and (M,) bool: which of them count."""
+    match = match_by_ground_truth if by_ground_truth else match_by_detection
+    found = match(overlap[:, is_seen], scores, iou_threshold)
+    on_unseen = (overlap[:, ~is_seen] >= iou_threshold).any(axis=1)
+    return found, (found != NOT_MATCHED) | ~(on_unseen | is_left_out)

@@ -14,39 +14,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.evaluation.metrics.participants import MARGIN_M, on_unlabelled
 from cosense.evaluation.metrics.scoring import (
     Outcome,
     Question,
+    admissible_detections,
+    in_band,
+    main_threshold,
     pool,
     pooled_average_precision,
     questions,
     score_frame,
 )
-from cosense.evaluation.protocol import ALL, NEAR, Protocol
+from cosense.evaluation.protocol import ALL, NEAR, Band, Protocol
 from cosense.evaluation.run_files import FrameResult
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
 
 # Vehicles above this length exceed the limit for large boxes of the protocol `opencood`.
 LONG_VEHICLE_M = 6.0
-_MAIN_IOU = 0.5
 _RESAMPLES = 300
 _INTERVAL_PERCENT = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """What is kept of a frame for the numbers of the run."""
+    """What is kept of a frame for the numbers of the run.
+
+    Attributes:
+        outcomes: answer to each question of the protocol.
+        num_on_participants: detections within range of vehicles that take part and have no label.
+        bytes_per_sender, elapsed_ms: as in `FrameResult`.
+    """
 
     outcomes: dict[Question, Outcome]
+    num_on_participants: int
     bytes_per_sender: Mapping[str, int]
     elapsed_ms: float
 
 
 def score(result: FrameResult, protocol: Protocol) -> FrameScore:
     """Match one frame and keep what the numbers of the run need."""
-    outcomes = score_frame(result.detections, result.ground_truth, result.num_points, protocol)
-    return FrameScore(outcomes, result.bytes_per_sender, result.elapsed_ms)
+    found, truth, places = result.detections, result.ground_truth, result.participants
+    outcomes = score_frame(found, truth, result.num_points, protocol, places)
+    within = found[admissible_detections(found, protocol)]
+    within = within[in_band(within.boxes, Band(), protocol)]
+    margin_m = protocol.participant_margin_m
+    of_participants = on_unlabelled(within, truth, places, MARGIN_M if margin_m is None else margin_m)
+    return FrameScore(
+        outcomes, int(np.count_nonzero(of_participants)), result.bytes_per_sender, result.elapsed_ms
+    )
 
 
 def summarise(results: Iterable[FrameResult], protocol: Protocol) -> dict[str, Any]:
@@ -63,6 +80,8 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
     - `ap_per_class`, `ap_per_band`: average precision by kind of overlap and IoU threshold
     - `recall`: recall by class of the ground truth; `recall_long_vehicles`: recall of vehicles above 6 m
     - `num_ground_truth`, `num_detections`: objects and detections that count, over all classes
+    - `detections_on_participants`: detections of vehicles that take part and have no label, and what they
+      `count_as`
     - `bytes_per_frame`: mean, p50 and p95 of what one collaborator sends in one frame; `bytes_total`
     - `ms_per_frame`: mean, p50 and p95
     """
@@ -93,6 +112,10 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
             per_band[band] = entry
     summary |= {"ap_per_class": per_class, "ap_per_band": per_band}
     summary |= _recalls(pooled, protocol) | _counts(pooled, protocol)
+    summary["detections_on_participants"] = {
+        "number": sum(score.num_on_participants for score in scores),
+        "count_as": "false alarms" if protocol.participant_margin_m is None else "nothing",
+    }
     elapsed_ms = [score.elapsed_ms for score in scores if not math.isnan(score.elapsed_ms)]
     return summary | _bytes(scores) | {"ms_per_frame": _spread(elapsed_ms)}
 
@@ -100,8 +123,7 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
 def main_question(protocol: Protocol) -> Question:
     """Return what runs are compared by: the main class, at an IoU of 0.5 where the protocol has that."""
     scored = protocol.main_class
-    thresholds = scored.iou_thresholds
-    return ALL, scored.name, protocol.iou[0], _MAIN_IOU if _MAIN_IOU in thresholds else thresholds[0]
+    return ALL, scored.name, protocol.iou[0], main_threshold(scored)
 
 
 def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -> tuple[float, float]:
@@ -165,7 +187,9 @@ def resample(outcomes: Sequence[Outcome], draws: NDArray[np.int64]) -> Resampled
 def _pool_all(scores: Sequence[FrameScore], protocol: Protocol) -> dict[Question, Outcome]:
     if not scores:
         nothing = np.zeros(0, dtype=np.int64)
-        scores = [score(FrameResult("", Detections.empty(), Objects.empty(), nothing, {}, 0.0), protocol)]
+        nobody = np.zeros((0, 2))
+        empty = FrameResult("", Detections.empty(), Objects.empty(), nothing, nobody, {}, 0.0)
+        scores = [score(empty, protocol)]
     return {question: pool([s.outcomes[question] for s in scores]) for question in scores[0].outcomes}
 
 

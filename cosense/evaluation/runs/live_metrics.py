@@ -10,11 +10,13 @@ from typing import Any
 from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import Dataset
+from cosense.evaluation.metrics.participants import as_places
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import FrameResult, FusedFrame
 from cosense.evaluation.runs.pose_noise import PoseNoise
-from cosense.evaluation.runs.runner import RunSettings, most_points_of_one_agent, run_description
+from cosense.evaluation.runs.runner import RunSettings, run_description
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 
@@ -51,10 +53,11 @@ def evaluate_live(
     for index in range(frames):
         frame = dataset[index]
         stamps_ns.append(frame.ego.stamp_ns)
-        expected.append((frame.frame_id, frame.ground_truth, most_points_of_one_agent(frame)))
+        places = as_places(frame.participants.values())
+        expected.append((frame.frame_id, frame.ground_truth, most_points_of_one_agent(frame), places))
     fused = entries_by_frame(stamps_ns, entries)
     results = []
-    for (frame_id, ground_truth, num_points), entry in zip(expected, fused, strict=True):
+    for (frame_id, ground_truth, num_points, places), entry in zip(expected, fused, strict=True):
         result = entry.result if entry else FusionResult(Detections.empty(), [])
         results.append(
             FrameResult(
@@ -62,6 +65,7 @@ def evaluate_live(
                 detections=result.detections,
                 ground_truth=ground_truth,
                 num_points=num_points,
+                participants=places,
                 bytes_per_sender=result.bytes_per_sender,
                 elapsed_ms=entry.elapsed_ms if entry else math.nan,
             )

@@ -20,7 +20,6 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import cosense
 from cosense.cooperation.kinds import (
@@ -35,6 +34,8 @@ from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, counted, nearest
+from cosense.evaluation.metrics.participants import as_places
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import (
     FrameScore,
     average_precision_so_far,
@@ -53,8 +54,6 @@ from cosense.evaluation.run_files import (
 )
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.sequences import SequenceCooperation, readable, sequence_start
-from cosense.geometry.boxes import points_in_boxes, transform_boxes
-from cosense.geometry.transforms import invert
 from cosense.json_lines import LineWriter, read_lines
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
@@ -303,6 +302,7 @@ def run_frame(
         detections=exchange.result.detections,
         ground_truth=frame.ground_truth,
         num_points=most_points_of_one_agent(frame),
+        participants=as_places(frame.participants.values()),
         bytes_per_sender=exchange.bytes_per_sender,
         elapsed_ms=elapsed_ms,
     )
@@ -345,15 +345,6 @@ def check_first_budgets(dataset: Dataset, runs: Iterable[tuple[PayloadKind | Non
     senders = [] if first is None else [agent.agent_id for agent in first.others]
     for sender, (kind, budget_bytes) in product(senders, runs):
         check_budget(sender, kind, budget_bytes)
-
-
-def most_points_of_one_agent(frame: CooperativeFrame) -> NDArray[np.int64]:
-    """Return (K,) the LiDAR points on each ground truth, counted by the agent that has most."""
-    most = np.zeros(len(frame.ground_truth), dtype=np.int64)
-    for agent_id, agent in frame.agents.items():
-        boxes = transform_boxes(invert(frame.T_ego_agent(agent_id)), frame.ground_truth.boxes)
-        most = np.maximum(most, points_in_boxes(agent.points, boxes).sum(axis=1))
-    return most
 
 
 def _resume(state: RunState, dataset: Dataset, out: Path) -> None:

@@ -9,8 +9,9 @@ from itertools import product
 from typing import Literal, get_args
 
 from cosense.cooperation.kinds import CORRECTED_KINDS, FEATURE_KINDS, FusionKind, check_fusion
+from cosense.cooperation.offline import STAMP_TOLERANCE_NS
 from cosense.errors import CosenseError, nearest
-from cosense.evaluation.sweep.lockstep import Point
+from cosense.evaluation.sweep.lockstep import Point, Survey
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 
@@ -104,7 +105,8 @@ def read_values(curve: Curve, text: str | None, num_agents: int) -> dict[str, tu
 
     Args:
         curve: name of the curve.
-        text: values as "0,0.3", three such lists with "/" between them for "grid"; None for the usual ones.
+        text: values as "0,0.3" or "0 0.3", three such lists with "/" between them for "grid"; None for the
+            usual ones.
         num_agents: largest number of agents in any frame.
 
     Raises:
@@ -121,7 +123,7 @@ def read_values(curve: Curve, text: str | None, num_agents: int) -> dict[str, tu
             + (", as 0,0.2/0,100/0,0.5" if len(names) > 1 else "")
         )
     return {
-        name: tuple(_read(part.strip(), name, text) for part in values.split(","))
+        name: tuple(_read(part, name, text) for part in re.split(r"\s*,\s*|\s+", values.strip()))
         for name, values in zip(names, lists, strict=True)
     }
 
@@ -174,6 +176,23 @@ def points_of(
                 )
                 points += _points(start, curve, values, selections, budget_bytes)
     return list(dict.fromkeys(points))
+
+
+def applied(points: Sequence[Point], seen: Survey) -> list[str]:
+    """Return a line for each value that is not applied as it was given."""
+    notes = []
+    period_ms = (seen.period_ns or 0) / 1e6
+    for delay_ms in sorted({point.delay_ms for point in points}):
+        age_ms = seen.applied_delay_ms(delay_ms)
+        if abs(age_ms - delay_ms) > STAMP_TOLERANCE_NS / 1e6:
+            notes.append(
+                f"delay of {delay_ms:g} ms: a frame comes every {period_ms:g} ms, so messages are "
+                f"{age_ms:g} ms old when they are fused"
+            )
+    most = max(seen.num_agents)
+    for agents in sorted({point.agents for point in points if point.agents and point.agents > most}):
+        notes.append(f"agents {agents}: no frame has more than {most}, so all of them take part")
+    return notes
 
 
 def _points(

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import get_args
 
 import numpy as np
@@ -24,11 +27,13 @@ from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
+from cosense.evaluation.metrics.participants import as_places
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
-from cosense.evaluation.runs.runner import check_labels, most_points_of_one_agent
-from cosense.evaluation.runs.sequences import goes_on
+from cosense.evaluation.runs.runner import check_labels
+from cosense.evaluation.runs.sequences import goes_on, sequence_start
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
@@ -40,6 +45,8 @@ from cosense.sensing.frame import AgentFrame
 _FLOAT32_BYTES = 4
 # A message that would wait longer for its transmission is dropped: the next one says more.
 MAX_QUEUE_MS = 200.0
+# Wall time between two times that what is done is kept.
+_KEEP_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -93,25 +100,55 @@ class Point:
         )
 
 
+@dataclass(frozen=True)
+class CountedFrame:
+    """What is kept of one frame in one setting.
+
+    Attributes:
+        score: its boxes and bytes, for the numbers of the point.
+        used_for: contribution of each message that arrived.
+        num_sent: number of messages that were sent.
+        elements: how many numbers each FEATURES message that was sent holds.
+    """
+
+    score: FrameScore
+    used_for: tuple[UsedFor, ...] = ()
+    num_sent: int = 0
+    elements: tuple[int, ...] = ()
+
+
 @dataclass
 class PointResult:
     """What came out of one setting.
 
     Attributes:
         point: the setting.
-        scores: what is kept of the frames that count.
-        messages_used_for: number of messages that arrived in these frames, by contribution.
-        num_sent: number of messages that were sent in these frames.
-        elements: how many numbers each FEATURES message that was sent holds.
+        frames: an entry for each frame that is done, None for those that do not count.
     """
 
     point: Point
-    scores: list[FrameScore] = field(default_factory=list)
-    messages_used_for: Counter[UsedFor] = field(
-        default_factory=lambda: Counter(dict.fromkeys(get_args(UsedFor), 0))
-    )
-    num_sent: int = 0
-    elements: list[int] = field(default_factory=list)
+    frames: list[CountedFrame | None] = field(default_factory=list)
+
+    @property
+    def counted(self) -> list[CountedFrame]:
+        """The frames that count."""
+        return [frame for frame in self.frames if frame is not None]
+
+    @property
+    def scores(self) -> list[FrameScore]:
+        return [frame.score for frame in self.counted]
+
+    @property
+    def messages_used_for(self) -> Counter[UsedFor]:
+        """Number of messages that arrived, by contribution."""
+        uses: Counter[UsedFor] = Counter(dict.fromkeys(get_args(UsedFor), 0))
+        for frame in self.counted:
+            uses.update(frame.used_for)
+        return uses
+
+    @property
+    def num_sent(self) -> int:
+        return sum(frame.num_sent for frame in self.counted)
 
     @property
     def where2comm_log2(self) -> float | None:
@@ -120,7 +157,8 @@ class PointResult:
         Hu et al., "Where2comm: Communication-Efficient Collaborative Perception via Spatial Confidence Maps",
         NeurIPS 2022. None where no features were sent.
         """
-        mean = float(np.mean(self.elements)) if self.elements else 0.0
+        elements = [number for frame in self.counted for number in frame.elements]
+        mean = float(np.mean(elements)) if elements else 0.0
         return float(np.log2(mean * _FLOAT32_BYTES)) if mean else None
 
 
@@ -131,10 +169,12 @@ class Survey:
     Attributes:
         history_ns: time between the begin of its sequence and each frame.
         num_agents: number of agents in each frame.
+        period_ns: usual time between two frames of a sequence; None where no frame follows another.
     """
 
     history_ns: list[int]
     num_agents: list[int]
+    period_ns: int | None = None
 
     def counted(self, longest_delay_ms: float) -> list[bool]:
         """Return which frames count: those into whose sequence the longest delay reaches back.
@@ -150,6 +190,13 @@ class Survey:
                 "shorter delays with --values"
             )
         return counts
+
+    def applied_delay_ms(self, delay_ms: float) -> float:
+        """Return how old messages with this delay are when they are fused: they wait for the next frame."""
+        if not self.period_ns:
+            return delay_ms
+        periods = math.ceil((delay_ms * 1e6 - STAMP_TOLERANCE_NS) / self.period_ns)
+        return max(0, periods) * self.period_ns / 1e6
 
 
 def survey(dataset: Dataset, limit: int | None = None) -> Survey:
@@ -171,7 +218,8 @@ def survey(dataset: Dataset, limit: int | None = None) -> Survey:
         history_ns.append(frame.ego.stamp_ns - began_ns)
         num_agents.append(len(frame.agents))
         previous = frame
-    return Survey(history_ns, num_agents)
+    steps_ns = [after - before for before, after in pairwise(history_ns) if after > before]
+    return Survey(history_ns, num_agents, int(np.median(steps_ns)) if steps_ns else None)
 
 
 def sweep(
@@ -183,10 +231,13 @@ def sweep(
     *,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    earlier: Mapping[Point, PointResult] | None = None,
+    keep: Callable[[Sequence[PointResult]], None] | None = None,
 ) -> list[PointResult]:
     """Run all settings over the first frames of a data set.
 
-    What is counted is `lean(protocol)`.
+    What is counted is `lean(protocol)`. Settings that are partly done go on from there: their agents first
+    see the frames again of the sequence in which they were stopped.
 
     Args:
         dataset: its frames in their order.
@@ -197,6 +248,8 @@ def sweep(
             each other.
         seed: seed of pose noise and radio.
         progress: function that is called after each frame with the number of frames that are done.
+        earlier: what an earlier call has done of these settings, with all other arguments the same.
+        keep: function that is called with the results now and then, and however the call ends.
 
     Returns:
         one result for each point, in their order.
@@ -206,38 +259,69 @@ def sweep(
             asks of it.
     """
     counting = lean(protocol)
-    shared = SharedPerception(models)
-    runs = [_Run(point, models[point.model], seed) for point in points]
+    results = [(earlier or {}).get(point) or PointResult(point) for point in points]
+    todo = [result for result in results if len(result.frames) < len(counted)]
+    if not todo:
+        return results
+    shared = SharedPerception({name: models[name] for name in {result.point.model for result in todo}})
+    runs = [_Run(result, models[result.point.model], seed) for result in todo]
+    start = sequence_start(dataset, min(len(result.frames) for result in todo))
     previous: CooperativeFrame | None = None
-    for index, counts in enumerate(counted):
-        frame = dataset[index]
-        if not goes_on(previous, frame):
-            shared.begin()
-            for run in runs:
-                run.begin()
-        previous = frame
-        perceived = shared.perceive(frame)
-        teams = _believed_agents(frame, {point.noise for point in points}, seed, index)
-        num_points = most_points_of_one_agent(frame) if counts else None
-        for run in runs:
-            point = run.result.point
-            agents = nearest_agents(frame, teams[point.noise], point.agents)
-            sights = perceived[point.model]
-            exchange = run.step([sights[agent.agent_id].at_pose_of(agent) for agent in agents], index)
-            if num_points is None:
-                continue
-            outcome = FrameResult(
-                frame_id=frame.frame_id,
-                detections=exchange.result.detections,
-                ground_truth=frame.ground_truth,
-                num_points=num_points,
-                bytes_per_sender=exchange.bytes_per_sender,
-                elapsed_ms=float("nan"),
-            )
-            run.count(exchange, score(outcome, counting))
-        if progress:
-            progress(index + 1)
-    return [run.result for run in runs]
+    kept_s = time.monotonic()
+    try:
+        for index in range(start, len(counted)):
+            frame = dataset[index]
+            if not goes_on(previous, frame):
+                shared.begin()
+                for run in runs:
+                    run.begin()
+            previous = frame
+            _step(frame, index, runs, shared, counting, seed, counts=counted[index])
+            if progress:
+                progress(index + 1)
+            if keep and time.monotonic() - kept_s > _KEEP_EVERY_S:
+                keep(results)
+                kept_s = time.monotonic()
+    finally:
+        if keep:
+            keep(results)
+    return results
+
+
+def _step(
+    frame: CooperativeFrame,
+    index: int,
+    runs: Sequence[_Run],
+    shared: SharedPerception,
+    counting: Protocol,
+    seed: int,
+    *,
+    counts: bool,
+) -> None:
+    """Take all settings through one frame."""
+    perceived = shared.perceive(frame)
+    teams = _believed_agents(frame, {run.result.point.noise for run in runs}, seed, index)
+    num_points = most_points_of_one_agent(frame) if counts else None
+    for run in runs:
+        point = run.result.point
+        agents = nearest_agents(frame, teams[point.noise], point.agents)
+        sights = perceived[point.model]
+        exchange = run.step([sights[agent.agent_id].at_pose_of(agent) for agent in agents], index)
+        if index < len(run.result.frames):
+            continue
+        if num_points is None:
+            run.result.frames.append(None)
+            continue
+        outcome = FrameResult(
+            frame_id=frame.frame_id,
+            detections=exchange.result.detections,
+            ground_truth=frame.ground_truth,
+            num_points=num_points,
+            participants=as_places(frame.participants.values()),
+            bytes_per_sender=exchange.bytes_per_sender,
+            elapsed_ms=float("nan"),
+        )
+        run.count(exchange, score(outcome, counting))
 
 
 def lean(protocol: Protocol) -> Protocol:
@@ -262,10 +346,10 @@ def nearest_agents(
 class _Run:
     """One setting on its way through the frames."""
 
-    def __init__(self, point: Point, model: Model, seed: int) -> None:
-        self.result = PointResult(point)
+    def __init__(self, result: PointResult, model: Model, seed: int) -> None:
+        self.result = result
         self._model = model
-        self._radio = point.radio(seed)
+        self._radio = result.point.radio(seed)
         self.begin()
 
     def begin(self) -> None:
@@ -284,14 +368,16 @@ class _Run:
         return self._cooperation.step_perceived(agents, index)
 
     def count(self, exchange: Exchange, frame_score: FrameScore) -> None:
-        """Keep what a frame was like."""
-        self.result.scores.append(frame_score)
-        self.result.messages_used_for.update(peer.used_for for peer in exchange.result.peers)
-        self.result.num_sent += len(exchange.sent)
-        for _, data in exchange.sent:
-            elements = num_elements(data, self._model)
-            if elements is not None:
-                self.result.elements.append(elements)
+        """Keep what a frame was like, all of it or, where Ctrl-C comes in between, nothing."""
+        elements = [num_elements(data, self._model) for _, data in exchange.sent]
+        self.result.frames.append(
+            CountedFrame(
+                frame_score,
+                tuple(peer.used_for for peer in exchange.result.peers),
+                len(exchange.sent),
+                tuple(number for number in elements if number is not None),
+            )
+        )
 
 
 def num_elements(data: bytes, model: Model) -> int | None:

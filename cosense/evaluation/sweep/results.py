@@ -28,6 +28,34 @@ JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"
 TOLERATED_LOSS = 0.5
 
 
+def run_description(
+    dataset: Dataset, models: Mapping[str, Model], protocol: Protocol, counted: Sequence[bool], seed: int
+) -> dict[str, Any]:
+    """Return everything that decides what a point gives, but the point itself, ready for JSON."""
+    return {
+        "dataset": dataset.description(),
+        "frames": len(counted),
+        "frames_counted": sum(counted),
+        "protocol": f"{protocol.name} {protocol.hash}",
+        "seed": seed,
+        "models": _identities(models),
+        "versions": versions(),
+    }
+
+
+def _identities(models: Mapping[str, Model]) -> dict[str, dict[str, str]]:
+    """Return what tells two models of one name apart."""
+    return {
+        name: {
+            "weights_sha256": model.detector.weights_sha256,
+            "fingerprint": model.detector.fingerprint.hex(),
+            "device": str(model.detector.device),
+            "dtype": str(model.detector.dtype),
+        }
+        for name, model in models.items()
+    }
+
+
 def sweep_content(
     results: Sequence[PointResult],
     dataset: Dataset,
@@ -60,15 +88,7 @@ def sweep_content(
         "protocol_hash": protocol.hash,
         "dataset": dataset.description(),
         "frames": len(results[0].scores),
-        "models": {
-            name: {
-                "weights_sha256": model.detector.weights_sha256,
-                "fingerprint": model.detector.fingerprint.hex(),
-                "device": str(model.detector.device),
-                "dtype": str(model.detector.dtype),
-            }
-            for name, model in models.items()
-        },
+        "models": _identities(models),
         "versions": versions(),
         "points": points,
     }
@@ -130,18 +150,29 @@ def _add_differences(
 ) -> None:
     """Add to each point how much better it is than the ego alone with the same model, in points of AP.
 
-    "difference" is measured on the same frames, "difference_interval" holds it in 95 of 100 cases; both are
-    None for the ego alone itself, and where there is nothing to find.
+    "difference" is measured on the same frames, "difference_interval" holds it in 95 of 100 cases, and
+    "difference_intervals" are those at every IoU threshold; all are None for the ego alone itself, and where
+    there is nothing to find.
     """
-    question = main_question(protocol)
-    key = threshold_key(question[3])
+    band, name, kind, threshold = main_question(protocol)
+    key = threshold_key(threshold)
     draws = frame_draws(len(results[0].scores), seed)
-    resampled = [resample([score.outcomes[question] for score in result.scores], draws) for result in results]
+    resampled = {
+        threshold_key(other): [
+            resample([score.outcomes[band, name, kind, other] for score in result.scores], draws)
+            for result in results
+        ]
+        for other in protocol.main_class.iou_thresholds
+    }
     alone = {point["model"]: index for index, point in enumerate(points) if point["fusion"] == "none"}
-    for point, draw in zip(points, resampled, strict=True):
+    for index, point in enumerate(points):
         reference = alone[point["model"]]
         own, other = point["ap"][key], points[reference]["ap"][key]
-        point |= {"difference": None, "difference_interval": None}
+        point |= {"difference": None, "difference_interval": None, "difference_intervals": None}
         if point["fusion"] != "none" and own is not None and other is not None:
-            low, high = draw.difference_interval(resampled[reference])
-            point |= {"difference": 100 * (own - other), "difference_interval": [100 * low, 100 * high]}
+            intervals = {
+                name: [100 * end for end in draw[index].difference_interval(draw[reference])]
+                for name, draw in resampled.items()
+            }
+            point |= {"difference": 100 * (own - other), "difference_interval": intervals[key]}
+            point["difference_intervals"] = intervals

@@ -24,6 +24,7 @@ from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import ObjectClass
 from cosense.sensing.ros_messages import PLANAR, POINT, cloud_fields
 from cosense.sensing.ros_messages import cloud_to_points as cloud_to_points
+from cosense.sensing.ros_messages import cloud_to_raw as cloud_to_raw
 from cosense.sensing.ros_messages import message_to_pose as message_to_pose
 from cosense.sensing.ros_messages import to_ns as to_ns
 from cosense.topics import MAP_FRAME

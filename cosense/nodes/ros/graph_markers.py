@@ -20,7 +20,7 @@ from cosense.nodes.ros.conversions import header
 from cosense.nodes.ros.markers import clear, text
 from cosense.scene_graph.correction.pose_correction import RegisteredSender
 from cosense.scene_graph.nodes import edges_between
-from cosense.viewer.colors import OUTCOMES, agent_colors, rgba
+from cosense.viewer.colors import AGREEMENT, agent_colors, rgba
 
 _NODE_M, _EDGE_M, _MATCH_M, _TEXT_M = 0.8, 0.08, 0.25, 1.2
 # Where it is only believed, not found.
@@ -75,7 +75,7 @@ def graphs_to_markers(
         matched = np.stack([own.positions[result.inliers[:, 0]], places[result.inliers[:, 1]]], axis=1)
         lines = matched.reshape(-1, 3)
         if result.registered:
-            add(f"{name} agrees", Marker.LINE_LIST, lines, _MATCH_M, OUTCOMES["found"], 1.0)
+            add(f"{name} agrees", Marker.LINE_LIST, lines, _MATCH_M, AGREEMENT, 1.0)
         above = T_own_other[:3, 3] + [0.0, 0.0, _TEXT_ABOVE_M]
         said = f"{name}: {result.status.value}, {result.reason}"
         markers.append(text(said, f"{name} says", above, _TEXT_M, stamp_ns, frame_id))

@@ -11,6 +11,7 @@ With the parameter `autostart` (the default) a node goes to active by itself as 
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,10 @@ from cosense.nodes.ros.qos import compatible_with_all
 from cosense.nodes.ros.silence import Silence
 
 _LOOK_S = 0.2
+# Also for who joins late and gets what was sent before.
+_LONGEST_ON_ITS_WAY_NS = 10_000_000_000
+# ROS 2 Humble does not tell when a message was published.
+_TELLS_WHEN = hasattr(Subscription, "CallbackType")
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -94,14 +99,17 @@ class ManagedNode(LifecycleNode):
         self,
         kind: type,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[..., None],
         depth: int,
         *,
         raw: bool = False,
         from_now_on: bool = False,
+        with_time: bool = False,
     ) -> Listener:
         """Listen until the node is deactivated; see `Listener`."""
-        listener = Listener(self, kind, topic, callback, depth, raw=raw, from_now_on=from_now_on)
+        listener = Listener(
+            self, kind, topic, callback, depth, raw=raw, from_now_on=from_now_on, with_time=with_time
+        )
         self._listeners.append(listener)
         return listener
 
@@ -176,9 +184,10 @@ class ManagedNode(LifecycleNode):
                 self.get_logger().error(str(error))
             return FAILURE
         except Exception as error:
-            # rclpy would swallow it.
+            # rclpy would swallow it. Where rclpy has been stopped meanwhile, that is what has failed.
             self._failure = error
-            self.get_logger().fatal(traceback.format_exc())
+            if self.context.ok():
+                self.get_logger().fatal(traceback.format_exc())
             return ERROR
         return SUCCESS
 
@@ -201,11 +210,12 @@ class Listener:
         node: LifecycleNode,
         kind: type,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[..., None],
         depth: int,
         *,
         raw: bool,
         from_now_on: bool,
+        with_time: bool,
     ) -> None:
         """Subscribe.
 
@@ -217,12 +227,17 @@ class Listener:
             depth: length of the queue.
             raw: the callback gets serialised bytes.
             from_now_on: do not ask for what was sent before.
+            with_time: the callback also gets when the message was published, by the clock on the wall in
+                nanoseconds; where ROS 2 does not tell (Humble), when it came.
         """
         self.topic = node.resolve_topic_name(topic)
         self.silence = Silence(node)
         self._node = node
         self._kind = kind
         self._callback = callback
+        self._take: Callable[..., None] = self._take_message
+        if with_time:
+            self._take = self._take_with_time if _TELLS_WHEN else self._take_now
         self._depth = depth
         self._raw = raw
         self._from_now_on = from_now_on
@@ -267,9 +282,21 @@ class Listener:
     def _type_name(self) -> str:
         return f"{self._kind.__module__.partition('.')[0]}/msg/{self._kind.__name__}"
 
-    def _take(self, message: Any) -> None:
+    def _take_message(self, message: Any) -> None:
         self.silence.end()
         self._callback(message)
+
+    def _take_with_time(self, message: Any, info: Any) -> None:
+        self.silence.end()
+        published_ns, came_ns = info["source_timestamp"], info["received_timestamp"]
+        # Not told, or by the clock of a machine that is wrong.
+        if not 0 <= came_ns - published_ns <= _LONGEST_ON_ITS_WAY_NS:
+            published_ns = came_ns
+        self._callback(message, published_ns)
+
+    def _take_now(self, message: Any) -> None:
+        self.silence.end()
+        self._callback(message, time.time_ns())
 
     def _subscribe(self, wanted: QoSProfile) -> None:
         self.close()

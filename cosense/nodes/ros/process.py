@@ -16,9 +16,11 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
 
 from cosense.errors import CosenseError, nearest
 from cosense.nodes.ros.conversions import header
+from cosense.nodes.ros.given_parameters import check_given
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -151,18 +153,23 @@ class Lately:
         return {name: count - before.get(name, 0) for name, count in counts.items()}
 
 
-def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclpy.spin) -> None:
-    """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM.
+def run(make_node: Callable[[], AnyNode], *names: str, work: Callable[[AnyNode], None] = rclpy.spin) -> None:
+    """Start a node, let it work and stop it cleanly on Ctrl-C or SIGTERM, whatever it does just then.
 
     Bad input ends the process with one line and status 2, a thread that fails with status 1. `close` of the
     node is called in every case, so that files are complete.
+
+    Args:
+        make_node: makes what the process runs.
+        names: names of the nodes in it, as they are without remapping.
+        work: what it does until its end.
     """
     # rclpy ends everything in order on these signals. Python's own exception would come in the middle of
     # anything, also where nobody can catch it.
     signal.signal(signal.SIGINT, lambda *_: None)
-    rclpy.init()
     node = None
     try:
+        _start_ros(names)
         node = make_node()
         node.bring_up()
         work(node)
@@ -171,8 +178,8 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
     except CosenseError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except RuntimeError:
-        # rclpy raises it when it has to stop in the moment in which it begins to wait.
+    except Exception:
+        # Whatever rclpy is asked for fails as soon as it has to stop.
         if rclpy.ok():
             raise
     finally:
@@ -180,5 +187,24 @@ def run(make_node: Callable[[], AnyNode], work: Callable[[AnyNode], None] = rclp
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
-    if node.has_failed:
+    if node is not None and node.has_failed:
         sys.exit(1)
+
+
+def _start_ros(names: Sequence[str]) -> None:
+    """Start rclpy with the arguments of the process.
+
+    Raises:
+        CosenseError: an argument that nobody reads, or that rclpy cannot read.
+    """
+    for warning in check_given(sys.argv, names):
+        print(f"warning: {warning}", file=sys.stderr)
+    try:
+        others = remove_ros_args(sys.argv)[1:]
+        rclpy.init()
+    except (RuntimeError, ValueError) as error:
+        raise CosenseError(f"arguments behind --ros-args: {' '.join(str(error).split())}") from None
+    if others:
+        raise CosenseError(
+            f"unexpected argument '{others[0]}': what is meant for ROS 2 comes behind --ros-args"
+        )

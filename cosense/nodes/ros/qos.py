@@ -8,8 +8,13 @@ too old when it arrives is sorted out by its stamp, as always. `lifecycle.Listen
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any
 
+import yaml
+from rclpy.duration import Duration
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 
 
@@ -45,3 +50,35 @@ def compatible_with_all(offers: Iterable[QoSProfile], depth: int, *, from_now_on
         keeps_last=not from_now_on
         and all(offer.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
     )
+
+
+def as_rosbag2_writes(offers: Iterable[QoSProfile]) -> str:
+    """Return what publishers of a topic offer as YAML, for `ros2 bag play` to offer the same.
+
+    rosbag2 of Humble knows the policies by number only; later ones write and read names.
+    """
+    is_by_name = os.environ.get("ROS_DISTRO") != "humble"
+
+    def policy(value: IntEnum) -> str | int:
+        return value.name.lower() if is_by_name else int(value)
+
+    profiles: list[dict[str, Any]] = [
+        {
+            "history": policy(offer.history),
+            "depth": offer.depth,
+            "reliability": policy(offer.reliability),
+            "durability": policy(offer.durability),
+            "deadline": _time(offer.deadline),
+            "lifespan": _time(offer.lifespan),
+            "liveliness": policy(offer.liveliness),
+            "liveliness_lease_duration": _time(offer.liveliness_lease_duration),
+            "avoid_ros_namespace_conventions": offer.avoid_ros_namespace_conventions,
+        }
+        for offer in offers
+    ]
+    return yaml.safe_dump(profiles, sort_keys=False)
+
+
+def _time(duration: Duration) -> dict[str, int]:
+    seconds, nanoseconds = divmod(duration.nanoseconds, 1_000_000_000)
+    return {"sec": seconds, "nsec": nanoseconds}

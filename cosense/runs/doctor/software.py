@@ -163,10 +163,10 @@ def check_models() -> list[Finding]:
 
 def _models_with(config: str) -> dict[str, Path]:
     """Return the folder of each model that has a configuration of this name."""
-    from cosense.model_folders import model_folders
+    from cosense.shipped import shipped_folders
 
     folders: dict[str, Path] = {}
-    for parent in model_folders():
+    for parent in shipped_folders("models"):
         for path in sorted(parent.glob(f"*/{config}")):
             folders.setdefault(path.parent.name, path.parent)
     return folders

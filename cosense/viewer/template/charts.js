@@ -3,22 +3,16 @@
 // Small stacked bar charts over the frames; a click goes to the frame.
 
 class Chart {
-  // series: [{name, color, values}]; line: [{name, color, values}] drawn over the bars.
-  constructor(parent, title, series, lines, onSelect) {
-    this.series = series;
-    this.lines = lines;
+  // content(): {series, lines} as it is now, each [{name, color, values}]; lines are drawn over the bars.
+  constructor(parent, title, content, onSelect) {
+    this.content = content;
     this.count = DATA.frames.length;
     const figure = document.createElement("figure");
     const caption = document.createElement("figcaption");
-    caption.append(element("b", title));
-    for (const { name, color } of [...series, ...lines]) {
-      const entry = element("span", name);
-      const swatch = element("i", "");
-      swatch.style.background = color;
-      entry.prepend(swatch);
-      caption.append(entry);
-    }
+    this.legend = element("span", "");
+    caption.append(element("b", title), this.legend);
     this.canvas = document.createElement("canvas");
+    this.canvas.setAttribute("aria-label", title);
     figure.append(caption, this.canvas);
     parent.append(figure);
     this.canvas.addEventListener("pointerdown", (event) => {
@@ -31,7 +25,21 @@ class Chart {
     return 44;
   }
 
+  showLegend(entries) {
+    this.legend.replaceChildren(
+      ...entries.map(({ name, color }) => {
+        const entry = element("span", name);
+        const swatch = element("i", "");
+        swatch.style.background = color;
+        entry.prepend(swatch);
+        return entry;
+      }),
+    );
+  }
+
   draw(selected) {
+    const { series, lines } = this.content();
+    this.showLegend([...series, ...lines]);
     const ratio = window.devicePixelRatio || 1;
     const width = this.canvas.clientWidth;
     const height = this.canvas.clientHeight;
@@ -39,8 +47,8 @@ class Chart {
     this.canvas.height = Math.round(height * ratio);
     const context = this.canvas.getContext("2d");
     context.scale(ratio, ratio);
-    const totals = Array.from({ length: this.count }, (_, i) => this.series.reduce((sum, s) => sum + s.values[i], 0));
-    const top = niceCeiling(Math.max(...totals, ...this.lines.flatMap((line) => line.values), 0));
+    const totals = Array.from({ length: this.count }, (_, i) => series.reduce((sum, s) => sum + s.values[i], 0));
+    const top = niceCeiling(Math.max(...totals, ...lines.flatMap((line) => line.values), 0));
     const toRow = (value) => height - 4 - (value / top) * (height - 14);
     const step = (width - this.left) / this.count;
 
@@ -55,7 +63,7 @@ class Chart {
     const gap = step > 4 ? 1 : 0;
     for (let i = 0; i < this.count; i++) {
       let sum = 0;
-      for (const { color, values } of this.series) {
+      for (const { color, values } of series) {
         context.fillStyle = color;
         const row = toRow(sum + values[i]);
         context.fillRect(this.left + i * step + gap / 2, row, step - gap, toRow(sum) - row);
@@ -64,7 +72,7 @@ class Chart {
     }
     context.fillStyle = "rgba(255, 255, 255, 0.28)";
     context.fillRect(this.left + selected * step, 6, Math.max(step, 2), height - 10);
-    for (const { color, values } of this.lines) {
+    for (const { color, values } of lines) {
       context.strokeStyle = color;
       context.lineWidth = 1.5;
       context.beginPath();

@@ -6,12 +6,14 @@ const PLAY_PERIOD_MS = 100;
 const $ = (id) => document.getElementById(id);
 const scene = new Scene($("view"));
 const settings = {
+  view: "together",
+  mode: DATA.labelled ? "outcome" : "source",
   agents: Object.fromEntries(Object.keys(DATA.colors).map((id) => [id, true])),
   sources: Object.fromEntries(Object.keys(DATA.palette.sources).map((source) => [source, true])),
+  outcomes: Object.fromEntries([...Object.keys(DATA.palette.outcomes), "uncounted"].map((name) => [name, true])),
   truth: true,
   seen: true,
   score: DATA.min_score,
-  mode: "source",
 };
 let current = 0;
 let playing = null;
@@ -23,6 +25,20 @@ function redraw() {
   const frame = frameAt(current);
   scene.draw(frame, settings);
   counters.forEach(({ node, count }) => (node.textContent = count(frame)));
+  $("answer").textContent = answerOf(frame);
+  charts.forEach((chart) => chart.draw(current));
+}
+
+function answerOf(frame) {
+  if (!DATA.detected) return "";
+  if (!DATA.labelled) return counted(resultOf(frame, settings.view, settings.score).detections.length, "box", "boxes");
+  const { found, added, objects, false: alarms } = countsOf(frame, settings.view, settings.score);
+  const only = added ? `, ${added} of them only together` : "";
+  return `${found + added} of ${counted(objects, "object")} found${only} · ${counted(alarms, "false alarm")}`;
+}
+
+function counted(number, one, many = `${one}s`) {
+  return `${number} ${number === 1 ? one : many}`;
 }
 
 function show(index) {
@@ -31,7 +47,6 @@ function show(index) {
   $("frame").value = current;
   $("frame-text").textContent = `${current + 1} / ${DATA.frames.length}`;
   showFrameInfo(DATA.frames[current]);
-  charts.forEach((chart) => chart.draw(current));
   redraw();
 }
 
@@ -39,6 +54,7 @@ function showFrameInfo(frame) {
   const info = $("frame-info");
   info.replaceChildren(element("h2", "Frame"), element("b", frame.id));
   if (frame.sequence && frame.sequence !== frame.id) info.append(element("div", `sequence ${frame.sequence}`));
+  if (frame.peers.length) info.append(element("h2", "Messages"));
   for (const peer of frame.peers) {
     const line = document.createElement("div");
     const use = peer.used_for === "nothing" ? "not used" : peer.used_for;
@@ -58,21 +74,16 @@ function play(start) {
   $("play").textContent = playing ? "❚❚" : "▶";
 }
 
-function addToggle(parent, name, color, checked, onChange, count) {
+function addToggle(parent, name, swatch, onChange, count) {
   const label = document.createElement("label");
   const input = document.createElement("input");
   input.type = "checkbox";
-  input.checked = checked;
+  input.checked = true;
   input.addEventListener("change", () => {
     onChange(input.checked);
     redraw();
   });
-  label.append(input, element("span", name));
-  if (color) {
-    const swatch = element("span", "", "swatch");
-    swatch.style.background = color;
-    input.after(swatch);
-  }
+  label.append(input, ...(swatch ? [swatch] : []), element("span", name));
   if (count) {
     const node = element("span", "", "count");
     label.append(node);
@@ -81,32 +92,48 @@ function addToggle(parent, name, color, checked, onChange, count) {
   $(parent).append(label);
 }
 
+// A square in the colour of what it stands for, or its frame where a kind of line says more.
+function swatchOf(color, kind = "") {
+  const swatch = element("span", "", `swatch ${kind}`);
+  if (kind && kind !== "ground") swatch.style.color = color;
+  else swatch.style.background = color;
+  return swatch;
+}
+
 function addControls() {
   const { palette } = DATA;
   for (const [id, color] of Object.entries(DATA.colors)) {
-    addToggle("agents", id, color, true, (on) => (settings.agents[id] = on), (frame) => {
+    addToggle("agents", id, swatchOf(color), (on) => (settings.agents[id] = on), (frame) => {
       const agent = frame.agents.find((candidate) => candidate.id === id);
       return agent ? agent.points.toLocaleString("en") : "absent";
     });
   }
-  addToggle("boxes", "ground truth", palette.ground_truth, true, (on) => (settings.truth = on), (f) => f.truth.length);
-  for (const [source, { name, color }] of Object.entries(palette.sources)) {
-    if (!DATA.frames.some((frame) => frame.detections.some((d) => d.source === source))) continue;
-    addToggle("boxes", name, color, true, (on) => (settings.sources[source] = on), (frame) =>
-      frame.detections.filter((d) => d.source === source && d.score >= settings.score).length,
+  const kinds = { missed: "missed", false: "false" };
+  for (const [outcome, { name, color }] of Object.entries(palette.outcomes)) {
+    if (outcome === "added" && !DATA.compared) continue;
+    addToggle("outcomes", name, swatchOf(color, kinds[outcome]), (on) => (settings.outcomes[outcome] = on), (frame) =>
+      countsOf(frame, settings.view, settings.score)[outcome],
     );
   }
-  addToggle("ground", "show what is seen", "", true, (on) => (settings.seen = on));
-  $("ground").append(
-    legendLine("by the ego", palette.seen_by_ego, "swatch ground"),
-    legendLine("only by others", palette.seen_by_others, "swatch ground"),
-    legendLine("by nobody", "", "swatch ground hatched"),
+  addToggle("outcomes", "not counted", swatchOf(palette.muted, "uncounted"), (on) => (settings.outcomes.uncounted = on), (f) =>
+    f.truth.filter((truth) => !truth.counted).length,
   );
-  const { found, missed, false: wrong } = palette.outcomes;
-  $("outcomes").append(
-    legendLine("found", found, "swatch"),
-    legendLine("missed", missed, "swatch"),
-    legendLine("false alarm", wrong, "swatch"),
+  if (DATA.labelled) {
+    addToggle("sources", "ground truth", swatchOf(palette.ground_truth), (on) => (settings.truth = on), (f) =>
+      f.truth.filter((truth) => truth.counted).length,
+    );
+  }
+  for (const [source, { name, color }] of Object.entries(palette.sources)) {
+    if (!DATA.frames.some((frame) => frame.detections.some((d) => d.source === source))) continue;
+    addToggle("sources", name, swatchOf(color), (on) => (settings.sources[source] = on), (frame) =>
+      resultOf(frame, settings.view, settings.score).detections.filter((d) => d.source === source).length,
+    );
+  }
+  addToggle("ground", "show what is seen", null, (on) => (settings.seen = on));
+  $("ground").append(
+    legendLine("by the ego", swatchOf(palette.seen_by_ego, "ground")),
+    legendLine("only by others", swatchOf(palette.seen_by_others, "ground")),
+    legendLine("by nobody", element("span", "", "swatch ground hatched")),
   );
   $("score").value = settings.score;
   $("score").addEventListener("input", () => {
@@ -115,47 +142,67 @@ function addControls() {
     redraw();
   });
   showScore();
-  document.querySelectorAll("input[name=mode]").forEach((input) =>
-    input.addEventListener("change", () => {
-      settings.mode = input.value;
-      $("outcomes").hidden = input.value !== "outcome";
-      redraw();
-    }),
-  );
+  $("views").hidden = !DATA.compared;
+  $("modes").hidden = !(DATA.labelled && DATA.detected);
+  if (!DATA.detected) settings.mode = "source";
+  document.querySelector(".score").hidden = !DATA.detected;
+  $("boxes-section").hidden = !(DATA.labelled || DATA.detected);
+  for (const name of ["view", "mode"]) {
+    document.querySelectorAll(`input[name=${name}]`).forEach((input) =>
+      input.addEventListener("change", () => {
+        settings[name] = input.value;
+        showLegend();
+        redraw();
+      }),
+    );
+  }
+  showLegend();
+}
+
+function showLegend() {
+  $("outcomes").hidden = settings.mode !== "outcome";
+  $("sources").hidden = settings.mode !== "source";
 }
 
 function showScore() {
   $("score-text").textContent = settings.score.toFixed(2);
 }
 
-function legendLine(name, color, className) {
+function legendLine(name, swatch) {
   const line = element("label", "");
-  const swatch = element("span", "", className);
-  if (color) swatch.style.background = color;
   line.append(swatch, element("span", name));
   return line;
 }
 
 function addCharts() {
-  const senders = [...new Set(DATA.frames.flatMap((frame) => frame.peers.map((peer) => peer.sender)))];
-  const sum = (frame, sender) =>
-    frame.peers.filter((peer) => peer.sender === sender).reduce((bytes, peer) => bytes + peer.bytes, 0);
-  if (senders.length) {
-    const series = senders.map((sender) => ({
-      name: sender,
-      color: DATA.colors[sender] || DATA.palette.muted,
-      values: DATA.frames.map((frame) => sum(frame, sender)),
-    }));
-    charts.push(new Chart($("charts"), "Bytes received in each frame", series, [], show));
-  }
-  const series = Object.entries(DATA.palette.sources).map(([source, { name, color }]) => ({
-    name,
-    color,
-    values: DATA.frames.map((f) => f.detections.filter((d) => d.source === source && d.score >= DATA.min_score).length),
+  const { palette, frames } = DATA;
+  if (DATA.detected) charts.push(new Chart($("charts"), DATA.labelled ? "Objects found" : "Boxes", foundInEachFrame, show));
+  const senders = [...new Set(frames.flatMap((frame) => Object.keys(frame.bytes)))];
+  const series = senders.map((sender) => ({
+    name: shortened(sender),
+    color: DATA.colors[sender] || palette.muted,
+    values: frames.map((frame) => frame.bytes[sender] || 0),
   }));
-  const lines = [{ name: "ground truth", color: DATA.palette.ground_truth, values: DATA.frames.map((f) => f.truth.length) }];
-  const used = series.filter((one) => one.values.some((value) => value > 0));
-  if (used.length) charts.push(new Chart($("charts"), "Boxes in each frame", used, lines, show));
+  if (senders.length) {
+    charts.push(new Chart($("charts"), "Bytes of each sender, requests included", () => ({ series, lines: [] }), show));
+  }
+}
+
+function foundInEachFrame() {
+  const { palette, frames } = DATA;
+  if (!DATA.labelled) {
+    const results = frames.map((frame) => resultOf(frame, settings.view, settings.score).detections);
+    const series = Object.entries(palette.sources).map(([source, { name, color }]) => ({
+      name,
+      color,
+      values: results.map((detections) => detections.filter((d) => d.source === source).length),
+    }));
+    return { series: series.filter((one) => one.values.some((value) => value > 0)), lines: [] };
+  }
+  const counts = frames.map((frame) => countsOf(frame, settings.view, settings.score));
+  const shown = settings.view === "together" && DATA.compared ? ["found", "added"] : ["found"];
+  const series = shown.map((outcome) => ({ ...palette.outcomes[outcome], values: counts.map((one) => one[outcome]) }));
+  return { series, lines: [{ name: "there are", color: palette.ground_truth, values: counts.map((one) => one.objects) }] };
 }
 
 function addMouse() {
@@ -235,7 +282,7 @@ function addKeys() {
 function start() {
   if (!DATA.frames.length) {
     $("empty").hidden = false;
-    document.querySelectorAll("aside, .transport, .hint").forEach((node) => (node.hidden = true));
+    document.querySelectorAll("aside, .answer, .transport, .hint").forEach((node) => (node.hidden = true));
     return;
   }
   $("transport").hidden = DATA.frames.length === 1;
@@ -248,7 +295,6 @@ function start() {
   addKeys();
   const refit = () => {
     scene.resize();
-    charts.forEach((chart) => chart.draw(current));
     redraw();
   };
   new ResizeObserver(refit).observe($("view"));

@@ -17,8 +17,9 @@ function shortsOf(base64, Type) {
   return values;
 }
 
-// Image of what is seen, one pixel for each cell: by the ego (2), only by others (1); nobody (0) is transparent.
-function seenImage(runs, palette) {
+// Image of what is seen, one pixel for each cell: by the ego (2), only by others (1), for which a colour is
+// given; nobody (0) is transparent.
+function seenImage(runs, byOthers) {
   const [columns, rows] = DATA.seen.shape;
   const image = document.createElement("canvas");
   image.width = columns;
@@ -26,7 +27,7 @@ function seenImage(runs, palette) {
   const context = image.getContext("2d");
   const pixels = context.createImageData(columns, rows);
   const values = new Uint32Array(pixels.data.buffer);
-  const colors = [0, pixelOf(palette.seen_by_others), pixelOf(palette.seen_by_ego)];
+  const colors = [0, byOthers, pixelOf(DATA.palette.seen_by_ego)];
   let position = 0;
   for (const run of shortsOf(runs, Uint16Array)) {
     const length = run & 0x3fff;
@@ -49,7 +50,7 @@ function decodeFrame(frame) {
       xy: shortsOf(agent.xy, Int16Array),
       height: bytesOf(agent.height),
     })),
-    seen: seenImage(frame.seen, DATA.palette),
+    seen: { together: seenImage(frame.seen, pixelOf(DATA.palette.seen_by_others)), alone: seenImage(frame.seen, 0) },
   };
 }
 

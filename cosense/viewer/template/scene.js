@@ -72,17 +72,18 @@ class Scene {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = DATA.palette.seen_by_nobody;
     context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    if (settings.seen) this.drawSeen(frame);
+    if (settings.seen) this.drawSeen(frame.seen[settings.view]);
     this.drawGrid();
     for (let i = frame.agents.length - 1; i >= 0; i--) {
-      if (settings.agents[frame.agents[i].id]) this.drawCloud(frame.clouds[i], DATA.colors[frame.agents[i].id]);
+      const agent = frame.agents[i];
+      if (takesPart(agent, settings) && settings.agents[agent.id]) this.drawCloud(frame.clouds[i], DATA.colors[agent.id]);
     }
     for (const item of itemsOf(frame, settings)) this.drawBox(item);
-    for (const agent of frame.agents) this.drawAgent(agent);
+    for (const agent of frame.agents) if (takesPart(agent, settings)) this.drawAgent(agent);
     this.drawScaleBar();
   }
 
-  drawSeen(frame) {
+  drawSeen(image) {
     const [xMin, yMin, xMax, yMax] = DATA.seen.extent;
     const [left, bottom] = this.toPixel(xMin, yMin);
     const [right, top] = this.toPixel(xMax, yMax);
@@ -91,7 +92,7 @@ class Scene {
     this.context.save();
     this.context.translate(left, bottom);
     this.context.scale((right - left) / DATA.seen.shape[0], (top - bottom) / DATA.seen.shape[1]);
-    this.context.drawImage(frame.seen, 0, 0);
+    this.context.drawImage(image, 0, 0);
     this.context.restore();
   }
 
@@ -149,12 +150,20 @@ class Scene {
     context.rotate(-yaw);
     context.globalAlpha = item.alpha;
     context.strokeStyle = context.fillStyle = item.color;
-    context.lineWidth = item.width * this.pixel;
-    context.setLineDash(item.dashed ? [5 * this.pixel, 3 * this.pixel] : []);
+    // From far away, thin lines: a box is a few pixels.
+    context.lineWidth = item.width * this.pixel * Math.min(1, Math.max(0.5, scale / this.pixel / 5));
+    context.setLineDash((item.dash || []).map((length) => length * this.pixel));
     context.beginPath();
     context.rect((-length / 2) * scale, (-width / 2) * scale, length * scale, width * scale);
-    context.moveTo(0, 0);
-    context.lineTo((length / 2 + Math.min(0.8, 0.4 * length)) * scale, 0);
+    if (item.crossedOut) {
+      for (const side of [-0.5, 0.5]) {
+        context.moveTo((-length / 2) * scale, -side * width * scale);
+        context.lineTo((length / 2) * scale, side * width * scale);
+      }
+    } else {
+      context.moveTo(0, 0);
+      context.lineTo((length / 2 + Math.min(0.8, 0.4 * length)) * scale, 0);
+    }
     context.stroke();
     context.globalAlpha = item.alpha * 0.18;
     context.fillRect((-length / 2) * scale, (-width / 2) * scale, length * scale, width * scale);
@@ -189,7 +198,8 @@ class Scene {
     context.stroke();
     context.restore();
     const [column, row] = this.toPixel(x, y);
-    this.drawText(agent.ego ? `${agent.id} (ego)` : agent.id, column, row - 1.7 * size, color, 13);
+    const name = shortened(agent.id);
+    this.drawText(agent.ego ? `${name} (ego)` : name, column, row - 1.7 * size, color, 13);
   }
 
   drawScaleBar() {
@@ -218,43 +228,121 @@ class Scene {
   }
 }
 
+const FALSE_ALARM = -1; // instead of the object that a detection found; -2 counts neither way
+const DASHED = [5, 3];
+const DOTTED = [1.5, 2.5];
+const NAME_LENGTH = 28;
+
+function shortened(name) {
+  const half = NAME_LENGTH / 2;
+  return name.length > NAME_LENGTH ? `${name.slice(0, half)}…${name.slice(1 - half)}` : name;
+}
+
+// The ego alone has no others.
+function takesPart(agent, settings) {
+  return agent.ego || settings.view === "together";
+}
+
+// What the ego finds, alone or together, with the objects that are found by it.
+function resultOf(frame, view, score) {
+  const all = view === "alone" && frame.alone ? frame.alone : frame.detections;
+  const detections = all.filter((d) => d.score >= score);
+  return { detections, found: new Set(detections.map((d) => d.truth).filter((truth) => truth >= 0)) };
+}
+
+// How many objects are found by the ego itself too, found only together, missed, and how many are none.
+function countsOf(frame, view, score) {
+  const { detections, found } = resultOf(frame, view, score);
+  const alone = frame.alone ? resultOf(frame, "alone", score).found : found;
+  const added = [...found].filter((truth) => !alone.has(truth)).length;
+  const objects = frame.truth.filter((truth) => truth.counted).length;
+  return {
+    found: found.size - added,
+    added,
+    missed: objects - found.size,
+    false: detections.filter((d) => d.truth === FALSE_ALARM).length,
+    objects,
+  };
+}
+
 // The boxes in the order of drawing: ground truth below detections.
 function itemsOf(frame, settings) {
+  const items = settings.mode === "outcome" ? itemsByOutcome(frame, settings) : itemsBySource(frame, settings);
+  return items.reverse();
+}
+
+function itemsByOutcome(frame, settings) {
   const { palette } = DATA;
-  const byOutcome = settings.mode === "outcome";
-  const detections = frame.detections.filter((d) => d.score >= settings.score && settings.sources[d.source]);
-  const found = new Set(detections.map((d) => d.truth).filter((truth) => truth >= 0));
+  const { detections, found } = resultOf(frame, settings.view, settings.score);
+  const alone = frame.alone ? resultOf(frame, "alone", settings.score).found : found;
   const items = [];
-  if (settings.truth) {
-    frame.truth.forEach((truth, index) => {
-      const missed = byOutcome && !found.has(index);
-      items.push({
-        box: truth.box,
-        color: missed ? palette.outcomes.missed : palette.ground_truth,
-        dashed: missed,
-        width: missed ? 2 : 1.2,
-        alpha: byOutcome && !missed ? 0.5 : 1,
-        text: [`${truth.label}`, `ground truth ${truth.id}`, found.has(index) ? "found" : "missed"],
-      });
-    });
-  }
-  for (const detection of detections.slice().reverse()) {
-    const outcome = detection.truth >= 0 ? "found" : "false";
+  for (const detection of detections) {
+    const outcome =
+      detection.truth >= 0 ? (alone.has(detection.truth) ? "found" : "added") : detection.truth === FALSE_ALARM ? "false" : "";
+    if (!settings.outcomes[outcome || "uncounted"]) continue;
     items.push({
       box: detection.box,
-      color: byOutcome ? palette.outcomes[outcome] : palette.sources[detection.source].color,
-      dashed: false,
+      color: outcome ? palette.outcomes[outcome].color : palette.muted,
+      dash: outcome ? [] : DOTTED,
+      crossedOut: outcome === "false",
+      width: outcome === "added" ? 2.5 : outcome ? 2 : 1.2,
+      alpha: 1,
+      text: [...titleOf(frame, detection), outcome ? palette.outcomes[outcome].name : "not counted"],
+    });
+  }
+  frame.truth.forEach((truth, index) => {
+    const outcome = !truth.counted ? "uncounted" : !found.has(index) ? "missed" : alone.has(index) ? "found" : "added";
+    if (!settings.outcomes[outcome]) return;
+    const missed = outcome === "missed";
+    const lost = missed && settings.view === "together" && alone.has(index);
+    items.push({
+      box: truth.box,
+      color: missed ? palette.outcomes.missed.color : truth.counted ? palette.ground_truth : palette.muted,
+      dash: missed ? DASHED : truth.counted ? [] : DOTTED,
+      width: missed ? 2 : 1,
+      alpha: missed || !truth.counted ? 1 : 0.5,
+      text: [...truthText(truth), missed ? (lost ? "found alone, missed together" : "missed") : truth.counted ? "found" : ""],
+    });
+  });
+  return items;
+}
+
+function itemsBySource(frame, settings) {
+  const { palette } = DATA;
+  const items = [];
+  for (const detection of resultOf(frame, settings.view, settings.score).detections) {
+    if (!settings.sources[detection.source]) continue;
+    items.push({
+      box: detection.box,
+      color: palette.sources[detection.source].color,
       width: 2,
       alpha: 0.3 + 0.7 * detection.score,
-      text: [
-        `${detection.label} ${detection.score.toFixed(2)}`,
-        palette.sources[detection.source].name,
-        ...senderLines(frame, detection),
-        frame.truth.length ? (detection.truth >= 0 ? "matches ground truth" : "matches no ground truth") : "",
-      ],
+      text: titleOf(frame, detection),
+    });
+  }
+  for (const truth of settings.truth ? frame.truth : []) {
+    items.push({
+      box: truth.box,
+      color: truth.counted ? palette.ground_truth : palette.muted,
+      dash: truth.counted ? [] : DOTTED,
+      width: 1.2,
+      alpha: 1,
+      text: truthText(truth),
     });
   }
   return items;
+}
+
+function titleOf(frame, detection) {
+  return [
+    `${detection.label} ${detection.score.toFixed(2)}`,
+    DATA.palette.sources[detection.source].name,
+    ...senderLines(frame, detection),
+  ];
+}
+
+function truthText(truth) {
+  return [truth.label, `ground truth ${truth.id}`, truth.counted ? "" : "not counted by the protocol"];
 }
 
 function senderLines(frame, detection) {

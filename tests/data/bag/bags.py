@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from cosense.data.bag import message_types
@@ -20,6 +21,8 @@ Row = tuple[str, str, Any, int]
 MS = 1_000_000
 START_NS = 1_700_000_000_000_000_000
 SPEED_M_S = 10.0
+# Of (x, y, z, roll, pitch, yaw), with correlations.
+COVARIANCE = 1e-3 * (np.diag(np.arange(1.0, 7.0)) + 0.5)
 # x, y, z, intensity in [0, 1] of three points in the frame of whatever LiDAR.
 POINTS = np.array([[5.0, 1.0, -1.0, 1.0], [8.0, -2.0, 0.5, 0.2], [-3.0, 4.0, 0.0, 0.0]], dtype=np.float32)
 T_base_lidar = transform_from_planar(1.2, 0.0, np.pi / 2, z=1.8)
@@ -27,7 +30,7 @@ T_map_rsu = transform_from_planar(30.0, -6.0, 2.0, z=5.0)
 _POINT = np.dtype(
     {
         "names": ["x", "y", "z", "intensity", "ring"],
-        "formats": [">f4", ">f4", ">f4", ">u2", "u1"],
+        "formats": [">f4", ">f4", ">f4", "u1", "u1"],
         "offsets": [0, 4, 8, 16, 20],
         "itemsize": 32,
     }
@@ -47,6 +50,42 @@ def write_rows(path: Path, rows: Iterable[Row], storage: StoragePlugin = Storage
     return path
 
 
+def write_mcap(path: Path, rows: Iterable[Row], **options: Any) -> Path:
+    """Write messages into one MCAP file, with a chunk for each unless the options of mcap's writer differ."""
+    store = message_types.own_types()
+    channels: dict[tuple[str, str], int] = {}
+    with path.open("wb") as stream:
+        writer = McapWriter(stream, **{"chunk_size": 1, **options})
+        writer.start(profile="ros2")
+        for topic, type_name, message, log_ns in rows:
+            if (topic, type_name) not in channels:
+                definition, _ = store.generate_msgdef(type_name, ros_version=2)
+                schema = writer.register_schema(type_name, "ros2msg", definition.encode())
+                channels[topic, type_name] = writer.register_channel(topic, "cdr", schema)
+            data = bytes(store.serialize_cdr(message, type_name))
+            writer.add_message(channels[topic, type_name], log_ns, data, log_ns)
+        writer.finish()
+    return path
+
+
+def records_of(path: Path) -> list[tuple[int, bytes]]:
+    """Return the records of an MCAP file, each with its opcode."""
+    content, at, records = path.read_bytes(), 8, []
+    while at < len(content) - 8:
+        length = int.from_bytes(content[at + 1 : at + 9], "little")
+        records.append((content[at], content[at : at + 9 + length]))
+        at += 9 + length
+    return records
+
+
+def without_record(path: Path, opcode: int, number: int) -> None:
+    """Take a record out of an MCAP file."""
+    records = records_of(path)
+    at = [index for index, record in enumerate(records) if record[0] == opcode][number]
+    magic = path.read_bytes()[:8]
+    path.write_bytes(b"".join([magic, *(data for _, data in records[:at] + records[at + 1 :]), magic]))
+
+
 def rows_of(bag: BagFile) -> list[Row]:
     """Return all messages of a bag."""
     entries = [entry for found in bag.scan(bag.types).values() for entry in found]
@@ -63,9 +102,9 @@ def cloud(stamp_ns: int, frame_id: str, log_ns: int | None = None, topic: str = 
     records = np.zeros((1, 3), _POINT)
     for column, name in enumerate("xyz"):
         records[name] = POINTS[:, column]
-    records["intensity"] = np.round(POINTS[:, 3] * 65535)
+    records["intensity"] = np.round(POINTS[:, 3] * 255)
     rows = np.concatenate([records.view(np.uint8).reshape(1, -1), np.full((1, 16), 7, np.uint8)], axis=1)
-    types = {">f4": 7, ">u2": 4, "|u1": 2}
+    types = {">f4": 7, "|u1": 2}
     fields = [
         make("sensor_msgs/msg/PointField", name=name, offset=offset, datatype=types[kind.str], count=1)
         for name, (kind, offset) in ((name, _POINT.fields[name][:2]) for name in _POINT.names)
@@ -96,7 +135,7 @@ def pose_of(T: Matrix) -> Any:
 def odometry(
     stamp_ns: int, T: Matrix, child: str = "base_link", topic: str = "/odom", frame: str = "map"
 ) -> Row:
-    pose = make("geometry_msgs/msg/PoseWithCovariance", pose=pose_of(T), covariance=np.arange(36.0))
+    pose = make("geometry_msgs/msg/PoseWithCovariance", pose=pose_of(T), covariance=COVARIANCE.reshape(-1))
     message = make("nav_msgs/msg/Odometry", header=header(stamp_ns, frame), child_frame_id=child, pose=pose)
     return topic, "nav_msgs/msg/Odometry", message, stamp_ns
 
@@ -141,6 +180,12 @@ def rsu(frames: int = 5, start_ns: int = START_NS, late_ns: int = 20 * MS) -> li
     place = transform("map", "rsu_lidar", T_map_rsu, 0, static=True, log_ns=start_ns)
     times = [start_ns + late_ns + 100 * MS * n for n in range(frames)]
     return [place, *(cloud(t, "rsu_lidar", topic="/rsu/points") for t in times)]
+
+
+def pose_stamped(stamp_ns: int, T: Matrix, topic: str = "/pose", frame: str = "map") -> Row:
+    """A pose that does not say what it is the pose of."""
+    message = make("geometry_msgs/msg/PoseStamped", header=header(stamp_ns, frame), pose=pose_of(T))
+    return topic, "geometry_msgs/msg/PoseStamped", message, stamp_ns
 
 
 def boxes(stamp_ns: int, frame: str, box: Sequence[float], name: str = "car", topic: str = "/labels") -> Row:

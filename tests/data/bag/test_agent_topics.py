@@ -156,7 +156,8 @@ def test_agents_in_two_worlds(tmp_path):
     place = transform("site", "rsu_lidar", T_map_rsu, 0, static=True, log_ns=START_NS)
     rows = [mount(), place, *car(2), *(row for row in rsu(2) if row[0] != "/tf_static")]
     message = refusal(tmp_path, rows)
-    assert message.startswith(
+    assert "Static transforms to 'site' only say where it is mounted." in message
+    assert open_error(tmp_path / "bag", pose={"rsu": "tf"}).startswith(
         "the poses of the agents are not in one frame: 'ego' in 'map', 'rsu' in 'site'; choose other poses"
     )
 
@@ -186,7 +187,7 @@ def test_ground_truth_of_an_unknown_class_or_frame(tmp_path):
     assert message.startswith(f"/labels of {START_NS} ns: a box has the class 'lorry', known: barrow, ")
     path = write_rows(tmp_path / "other", in_order([*rows, boxes(START_NS, "moon", BOX)]))
     assert open_error(path) == (
-        f"/labels of {START_NS} ns: the ground truth is in frame 'moon', and no transform leads to "
+        f"/labels of {START_NS} ns: the ground truth is in frame 'moon': no transform from 'moon' to "
         "'os_sensor'"
     )
 

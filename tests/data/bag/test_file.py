@@ -82,31 +82,15 @@ def test_another_process_reads_with_a_file_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("empty.mcap", b"", "seems to be empty"),
-        ("text.mcap", b"hello, world", "magic"),
-        ("text.db3", b"hello, world", "file is not a database"),
+        ("empty.mcap", b"", "is empty, the recorder was killed before it had written anything"),
+        ("text.mcap", b"hello, world", "neither MCAP nor SQLite, it starts with b'hello, world'"),
+        ("text.db3", b"hello, world", "neither MCAP nor SQLite, it starts with b'hello, world'"),
     ],
 )
 def test_files_that_are_no_bags(tmp_path, name, content, complaint):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(CosenseError, match=f"{name}: not readable as a bag of ROS 2: .*{complaint}"):
+    with pytest.raises(CosenseError, match=f"{name}: {complaint}"):
         open_dataset(tmp_path / name)
-
-
-def test_a_recording_that_was_cut_off_says_how_to_recover_it(tmp_path):
-    path = write_rows(tmp_path / "bag", in_order([mount(), *car(3)]))
-    (file,) = path.glob("*.mcap")
-    (tmp_path / "cut.mcap").write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(CosenseError, match=r"`mcap recover cut.mcap -o recovered.mcap`"):
-        open_dataset(tmp_path / "cut.mcap")
-
-
-def test_a_folder_whose_file_is_gone(tmp_path):
-    path = write_rows(tmp_path / "bag", in_order([mount(), *car(3)]))
-    for file in path.glob("*.mcap"):
-        file.unlink()
-    with pytest.raises(CosenseError, match="database files are missing"):
-        open_dataset(path)
 
 
 def test_other_files_and_nothing(tmp_path):

@@ -8,8 +8,13 @@ import pytest
 from cosense.data.bag.file import Entry
 from cosense.data.bag.poses import PoseTrack, TransformTree
 from cosense.data.bag.timeline import Moment
+from cosense.errors import CosenseError
+from cosense.geometry.timed_pose import TimedPose
 from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.sensing.ros_messages import PLANAR
 from tests.data.bag.bags import MS, START_NS, Row, T_base_lidar, T_map_base, T_map_rsu, odometry, transform
+
+GAP_NS = 100 * MS
 
 
 def tree_of(*rows: Row) -> TransformTree:
@@ -36,7 +41,7 @@ def test_frames_and_roots(tree):
 
 
 def test_ways_lead_up_down_and_over_the_common_parent(tree):
-    moment = (Moment(START_NS + 130 * MS, START_NS + 130 * MS), 100 * MS)
+    moment = (Moment(START_NS + 130 * MS, START_NS + 130 * MS), GAP_NS)
     T_map_lidar = T_map_base(moment[0].stamp_ns) @ T_base_lidar
     np.testing.assert_allclose(tree.at("map", "lidar", *moment), T_map_lidar, atol=1e-9)
     np.testing.assert_allclose(tree.at("lidar", "map", *moment), invert(T_map_lidar), atol=1e-9)
@@ -47,11 +52,13 @@ def test_ways_lead_up_down_and_over_the_common_parent(tree):
 
 
 def test_no_way_and_no_moment(tree):
-    moment = (Moment(START_NS, START_NS), 50 * MS)
-    assert tree.at("map", "rover", *moment) is None
-    late = (Moment(START_NS + 451 * MS, START_NS + 451 * MS), 50 * MS)
-    assert tree.at("map", "lidar", *late) is None
-    assert tree.at("base_link", "lidar", *late) is not None
+    moment = (Moment(START_NS, START_NS), GAP_NS)
+    with pytest.raises(CosenseError, match="no transform from 'rover' to 'map'"):
+        tree.at("map", "rover", *moment)
+    late = (Moment(START_NS + 401 * MS, START_NS + 401 * MS), GAP_NS)
+    with pytest.raises(CosenseError, match=r"transform 'map' -> 'base_link' ends at 1700000000.400 s"):
+        tree.at("map", "lidar", *late)
+    np.testing.assert_allclose(tree.at("base_link", "lidar", *late), T_base_lidar, atol=1e-12)
 
 
 def test_a_circle_ends():
@@ -64,25 +71,55 @@ def test_a_circle_ends():
 def track_of(rows: list[Row]) -> PoseTrack:
     messages: dict[int, Any] = {log_ns: message for _, _, message, log_ns in rows}
     entries = [Entry("/odom", Moment(log_ns, log_ns), 0, None) for log_ns in messages]
-    return PoseTrack(entries, lambda entry: messages[entry.stamp_ns])
+    return PoseTrack("/odom", entries, lambda entry: messages[entry.stamp_ns])
+
+
+def pose_at(track: PoseTrack, stamp_ns: int, max_gap_ns: int = GAP_NS) -> TimedPose:
+    return track.at(Moment(stamp_ns, stamp_ns), max_gap_ns)
 
 
 def test_a_pose_turns_at_a_constant_rate_between_two():
     start, end = transform_from_planar(0, 0, 3.0), transform_from_planar(4, 2, -3.0)
     track = track_of([odometry(START_NS, start), odometry(START_NS + 100 * MS, end)])
-    T, _ = track.at(Moment(START_NS + 25 * MS, START_NS + 25 * MS), 100 * MS)
+    pose = pose_at(track, START_NS + 25 * MS)
     turn = 2 * np.pi - 6.0
-    np.testing.assert_allclose(T, transform_from_planar(1.0, 0.5, 3.0 + turn / 4), atol=1e-12)
+    expected = transform_from_planar(1.0, 0.5, 3.0 + turn / 4)
+    np.testing.assert_allclose(pose.T_world_frame, expected, atol=1e-12)
 
 
-def test_a_pose_that_is_not_valid_is_none():
-    broken = odometry(START_NS, np.eye(4))
-    broken[2].pose.pose.orientation.w = 0.0
-    assert track_of([broken]).at(Moment(START_NS, START_NS), 0) is None
-    assert track_of([odometry(START_NS, np.eye(4))]).at(Moment(START_NS + 1, START_NS), 0) is None
+def test_a_pose_that_is_not_valid_does_not_count():
+    """Before a localisation has converged, or where it diverges: the poses around it are used."""
+    rows = [odometry(START_NS + 20 * MS * n, T_map_base(START_NS + 20 * MS * n)) for n in range(4)]
+    for row, value in zip(rows[:2], (0.0, np.nan), strict=True):
+        row[2].pose.pose.orientation.w = value
+    with pytest.raises(CosenseError, match="'/odom' has no valid pose"):
+        pose_at(track_of(rows[:2]), START_NS)
+    with pytest.raises(CosenseError, match=r"'/odom' begins at 1700000000.040 s"):
+        pose_at(track_of(rows), START_NS)
+    rows = [odometry(START_NS - 20 * MS, T_map_base(START_NS - 20 * MS)), *rows]
+    pose = pose_at(track_of(rows), START_NS)
+    np.testing.assert_allclose(pose.T_world_frame, T_map_base(START_NS), atol=1e-9)
 
 
 def test_a_transform_that_is_not_valid_is_left_out():
     broken = transform("map", "rsu", T_map_rsu, 0, static=True)
     broken[2].transforms[0].transform.rotation.w += 1.0
     assert tree_of(broken).frames == []
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (np.diag([0.1, 0.2, 0.3]), np.diag([0.1, 0.2, 0.3])),
+        # Unknown, as drivers write it.
+        (np.full((3, 3), np.nan), np.zeros((3, 3))),
+        (np.diag([-1.0, 0.2, 0.3]), np.zeros((3, 3))),
+        # No covariance: x and y cannot vary together more than each by itself.
+        (np.array([[0.1, 9.0, 0], [9.0, 0.2, 0], [0, 0, 0.3]]), np.diag([0.1, 0.2, 0.3])),
+    ],
+)
+def test_a_covariance_that_is_none_is_not_sent_on(given, read):
+    """What no message could carry, and every cloud would fail for."""
+    row = odometry(START_NS, np.eye(4))
+    row[2].pose.covariance.reshape(6, 6)[PLANAR] = given
+    np.testing.assert_array_equal(pose_at(track_of([row]), START_NS).covariance, read)

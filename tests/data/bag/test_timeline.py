@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosense.data.bag.timeline import Moment, Timeline, with_turns
+from cosense.data.bag.timeline import Moment, Timeline, passes_of, with_turns
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -51,28 +51,52 @@ def test_where_a_turn_was_lost_the_time_of_recording_decides():
 
 
 @pytest.mark.parametrize(
-    ("stamp_ms", "log_s", "tolerance_ms", "expected"),
+    ("stamp_ms", "log_s", "expected"),
     [
-        (100, 10.1, 100, "bb"),
-        (130, 10.13, 100, "bc"),
-        (170, 20.17, 100, "yz"),
-        (130, 10.13, 50, "bb"),
-        (250, 20.25, 100, "zz"),
+        (100, 10.1, "b b"),
+        (130, 10.13, "b c"),
+        (170, 20.17, "y z"),
+        (250, 20.25, "z "),
+        (-10, 10.0, " a"),
     ],
 )
-def test_neighbours_to_interpolate_between(stamp_ms, log_s, tolerance_ms, expected):
-    pair = TIMELINE.around(Moment(stamp_ms * MS, int(log_s * S)), tolerance_ms * MS)
-    assert pair is not None
-    assert "".join(TIMELINE.values[index] for index in pair) == expected
+def test_neighbours_to_interpolate_between_are_of_one_pass(stamp_ms, log_s, expected):
+    pair = TIMELINE.around(Moment(stamp_ms * MS, int(log_s * S)))
+    assert (
+        " ".join("".join("".join(values) for values in side) for side in (pair[0][-1:], pair[1][:1]))
+        == expected
+    )
 
 
-def test_neighbours_of_two_passes_are_not_mixed():
-    timeline = Timeline([0, 100 * MS], [10 * S, 20 * S], ["first", "second"])
-    assert timeline.around(Moment(40 * MS, 10 * S + 40 * MS), 100 * MS) == (0, 0)
-    assert timeline.around(Moment(60 * MS, 20 * S - 40 * MS), 100 * MS) == (1, 1)
+def test_values_of_one_stamp_are_neighbours_together():
+    twice = Timeline([0, 0, 100 * MS, 100 * MS], [1, 2, 3, 4], list("aAbB"))
+    assert twice.around(Moment(50 * MS, 3)) == ([["a", "A"]], [["b", "B"]])
+    assert twice.around(Moment(50 * MS, 3), str.isupper) == ([["A"]], [["B"]])
+
+
+@pytest.mark.parametrize(
+    ("what", "stamps_ms", "expected"),
+    [
+        ("in order", [0, 20, 40, 60], [0, 0, 0, 0]),
+        ("one message overtaken", [0, 40, 20, 60], [0, 0, 0, 0]),
+        ("the last message overtaken", [0, 20, 60, 40], [0, 0, 0, 0]),
+        ("each message twice", [0, 0, 20, 20, 40, 40], [0] * 6),
+        ("two publishers, one late", [0, 20, 40, 0, 60, 20, 80, 40, 100, 60], [0] * 10),
+        ("a slow publisher and a late fast one", [100, 60, 80, 100, 120, 200, 140, 160, 180, 210], [0] * 10),
+        ("one message without a stamp", [5000, 5020, 0, 5040, 5060], [0] * 5),
+        ("a loop", [0, 20, 40, 60, 0, 20, 40, 60], [0] * 4 + [1] * 4),
+        ("a loop of three rounds", [0, 100, 0, 100, 0, 100], [0, 0, 1, 1, 2, 2]),
+        ("a loop that was cut", [0, 1000, 2000, 3000, 0, 1000], [0] * 4 + [1] * 2),
+        ("a clock that was set back", [0, 20, 40, 60, 80, 30, 50, 70, 90], [0] * 5 + [1] * 4),
+        ("another recording, of another length", [7000, 7100, 0, 100, 200, 300], [0] * 2 + [1] * 4),
+    ],
+)
+def test_a_recording_that_starts_again_is_told_from_messages_that_are_late(what, stamps_ms, expected):
+    """Stamps that step back: only a real jump is another pass, not an overtaken or repeated message."""
+    assert passes_of([MS * stamp for stamp in stamps_ms]).tolist() == expected, what
 
 
 def test_nothing_is_near_an_empty_timeline():
     empty: Timeline[str] = Timeline([], [], [])
     assert empty.nearest(Moment(0, 0), S) is None
-    assert empty.around(Moment(0, 0), S) is None
+    assert empty.around(Moment(0, 0)) == ([], [])

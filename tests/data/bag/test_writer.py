@@ -59,6 +59,16 @@ def test_a_folder_has_metadata_of_version_8(frames, tmp_path):
     )
 
 
+def test_topics_keep_their_last_messages_when_others_play_the_bag(frames, tmp_path):
+    """Latched topics: rosbag2 publishes with the quality of service that the bag has."""
+    write_bag(frames, tmp_path / "bag.mcap", label_set="simulated")
+    with AnyReader([tmp_path / "bag.mcap"]) as reader:
+        offered = [connection.ext.offered_qos_profiles for connection in reader.connections]
+    assert len(offered) == len(PER_FRAME)
+    for (profile,) in offered:
+        assert (profile.reliability.name, profile.durability.name) == ("RELIABLE", "TRANSIENT_LOCAL")
+
+
 def test_stamps_are_those_of_the_measurement_while_the_recording_goes_on(frames, tmp_path):
     write_bag(frames, tmp_path / "bag.mcap", label_set="simulated")
     with AnyReader([tmp_path / "bag.mcap"]) as reader:

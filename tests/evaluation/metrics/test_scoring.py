@@ -19,6 +19,7 @@ from tests.evaluation.scenes import BUS_SIZE, box, detections, objects
 OPENCOOD = load_protocol("opencood")
 OFFICIAL = load_protocol("dair_v2x_official")
 SIMULATED = load_protocol("simulated")
+NOBODY = np.zeros((0, 2))
 
 
 def outcome(
@@ -30,7 +31,7 @@ def outcome(
 ) -> Outcome:
     counts = np.array(num_points if num_points is not None else [100] * len(truth))
     name, kind = protocol.main_class.name, protocol.iou[0]
-    return score_frame(found, truth, counts, protocol)[band, name, kind, 0.5]
+    return score_frame(found, truth, counts, protocol, NOBODY)[band, name, kind, 0.5]
 
 
 def test_six_metre_rule_drops_the_detected_bus_and_keeps_it_in_the_ground_truth() -> None:
@@ -144,7 +145,7 @@ def test_objects_with_few_points_count_neither_way() -> None:
 def test_classes_do_not_mix() -> None:
     truth = objects([box(10), box(20)], [ObjectClass.VAN, ObjectClass.CYCLIST])
     found = detections([box(10), box(20)], [0.9, 0.8])
-    answers = score_frame(found, truth, np.array([50, 50]), SIMULATED)
+    answers = score_frame(found, truth, np.array([50, 50]), SIMULATED, NOBODY)
     assert answers[ALL, "vehicle", "bev", 0.5].is_true_positive.tolist() == [True, False]
     assert answers[ALL, "cyclist", "bev", 0.5].is_found.tolist() == [False]
 
@@ -158,6 +159,6 @@ def test_scores_leave_a_frame_best_first() -> None:
 
 def test_volume_and_footprint_are_answered_apart() -> None:
     truth, found = objects([box(10, z=-1)]), detections([box(10, z=0)], [0.9])
-    answers = score_frame(found, truth, np.array([50]), OFFICIAL)
+    answers = score_frame(found, truth, np.array([50]), OFFICIAL, NOBODY)
     assert answers[ALL, "vehicle", "bev", 0.5].is_true_positive.tolist() == [True]
     assert answers[ALL, "vehicle", "3d", 0.5].is_true_positive.tolist() == [False]

@@ -13,11 +13,12 @@ import pytest
 import cosense.trust
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError
+from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.run_files import FRAMES, METRICS, frame_result
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
-from cosense.evaluation.runs.runner import RunState, evaluate, most_points_of_one_agent
+from cosense.evaluation.runs.runner import RunState, evaluate
 from cosense.geometry.transforms import transform_from_planar
 from cosense.json_lines import read_lines
 from cosense.messages.envelope import envelope_bytes

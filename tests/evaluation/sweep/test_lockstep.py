@@ -15,13 +15,14 @@ from cosense.cooperation.radio import Radio, RadioSettings
 from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
-from cosense.evaluation.metrics.summary import frame_draws, resample
+from cosense.evaluation.metrics.summary import FrameScore, frame_draws, resample
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.run_files import FRAMES
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
 from cosense.evaluation.sweep.lockstep import (
+    CountedFrame,
     Point,
     PointResult,
     SharedPerception,
@@ -129,6 +130,7 @@ def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, model: Mode
     alone, lost, whole = content(scenes, model, results)["points"]
     assert (lost["ap"], lost["recall"]) == (alone["ap"], alone["recall"])
     assert (lost["difference"], lost["difference_interval"]) == (0.0, [0.0, 0.0])
+    assert lost["difference_intervals"] == {key: [0.0, 0.0] for key in lost["ap"]}, "at every threshold"
     assert whole["ap"] != alone["ap"]
     # What was sent counts, whether it has arrived or not.
     assert lost["num_messages_sent"] == whole["num_messages_sent"] == len(scenes)
@@ -295,14 +297,15 @@ def test_the_nearest_agents_come_first(model: Model) -> None:
 
 
 def test_papers_count_the_numbers_of_the_selected_cells(model: Model) -> None:
-    result = PointResult(ALONE, elements=[64, 192])
-    assert result.where2comm_log2 == 9.0
+    nothing = FrameScore({}, 0, {}, 0.0)
+    frames = [CountedFrame(nothing, elements=(64,)), None, CountedFrame(nothing, elements=(192,))]
+    assert PointResult(ALONE, frames).where2comm_log2 == 9.0
     assert PointResult(ALONE).where2comm_log2 is None
     scenes = Scenes(drive(1))
     late, hybrid = run(scenes, model, Point("tiny", "late"), Point("tiny", "hybrid"))
     assert late.where2comm_log2 is None
     # Without a limit every patch (8 x 16) and every cell of the floor (4 x 8) is sent.
-    assert hybrid.elements == [8 * 16 * 4 + 4 * 8 * 4]
+    assert [frame.elements for frame in hybrid.counted] == [(8 * 16 * 4 + 4 * 8 * 4,)]
 
 
 def test_a_network_runs_once_for_all_models_that_are_built_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

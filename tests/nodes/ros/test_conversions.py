@@ -108,7 +108,7 @@ def foreign_cloud(dtype: np.dtype, records: np.ndarray, height: int = 1, padding
         ([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")], [1.0, 51 / 255]),
         (
             [("ring", ">u2"), ("z", ">f4"), ("y", ">f4"), ("x", ">f4"), ("intensity", ">u2")],
-            [255 / 65535, 51 / 65535],
+            [1.0, 51 / 255],
         ),
     ],
 )

@@ -1,0 +1,38 @@
+"""Which reader a file gets, and which files get none."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from cosense.errors import CosenseError
+from cosense.sensing.cloud_files import read_cloud
+from cosense.sensing.pcd import write_pcd
+
+
+def test_endings_are_read_in_capitals_and_after_others(tmp_path):
+    points = np.array([[1, 2, 3, 0.5]], dtype=np.float32)
+    write_pcd(tmp_path / "A.PCD", points)
+    (tmp_path / "a.pcd.bin").write_bytes(points.tobytes())
+    for name in ("A.PCD", "a.pcd.bin"):
+        np.testing.assert_array_equal(read_cloud(tmp_path / name).points, points)
+
+
+def test_compressed_and_unknown_files_are_refused_with_the_cure(tmp_path):
+    """Kind: files as they are downloaded."""
+    write_pcd(tmp_path / "a.pcd", np.zeros((1, 4)))
+    for name in ("b.pcd.gz", "b.pcd"):
+        (tmp_path / name).write_bytes(gzip.compress((tmp_path / "a.pcd").read_bytes()))
+        with pytest.raises(CosenseError, match=rf"is compressed; unpack it first, as with `gunzip {name}`"):
+            read_cloud(tmp_path / name)
+    (tmp_path / "a.laz").write_bytes(b"LASF")
+    with pytest.raises(
+        CosenseError, match=r"a\.laz: no file of a cloud; expected one that ends in \.pcd, \.ply"
+    ):
+        read_cloud(tmp_path / "a.laz")
+    with pytest.raises(CosenseError, match=r"a\.pcd: names its fields itself"):
+        read_cloud(tmp_path / "a.pcd", ("x", "y", "z"))
+    with pytest.raises(CosenseError, match=r"none\.pcd: no such file"):
+        read_cloud(tmp_path / "none.pcd")
