@@ -159,12 +159,12 @@ class GroundSurface:
             The surface; level, at the height that `ground_height` returns, where a cloud shows too little.
         """
         x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _SURFACE_POINTS), :3].T)
-        distance = np.hypot(x, y)
-        used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (distance > settings.reach_m[0])
-        used &= z > -settings.sensor_height_m[1] - _STEEPEST * distance
+        used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (x * x + y * y > settings.reach_m[0] ** 2)
         x, y, z = x[used], y[used], z[used]
         plane = _plane(x, y, z, ground_height(points, settings), settings)
-        return cls(plane, _relief(x, y, z - plane.at(x, y)))
+        above_m = z - plane.at(x, y)
+        possible = above_m > -settings.sensor_height_m[1] - plane.height_m
+        return cls(plane, _relief(x[possible], y[possible], above_m[possible]))
 
     @classmethod
     def level(cls, height_m: float) -> GroundSurface:
