@@ -1,6 +1,7 @@
 # make demo   set up (once) and run the demonstration: results/demo/{bev.png,report.html,metrics.json,run.mcap}
 # make test   set up (once) and run every test but those of two emulated hosts, which `make test-hosts` runs
-# Further: make lint, make bench, make clean. Another PyTorch build: make demo TORCH="torch==2.13.0+cpu --index-url ..."
+# Further: make lint, make bench, make clean. Another PyTorch build, for example one without 2.4 GB of CUDA:
+# make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -33,7 +34,7 @@ demo: setup
 	$(RUN)cosense demo $(if $(DATA),--data $(DATA)) --out results/demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not hosts"
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-hosts: setup
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/integration -m hosts

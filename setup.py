@@ -26,11 +26,13 @@ DEPENDENCIES = [
 EXTRAS = {
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.
     "ros": ["ros-jazzy-rclpy[fastrtps]", "ros-jazzy-common-interfaces"],
+    # Under this very name `colcon test` looks for pytest; without it nothing is run, and that passes.
+    "test": ["pytest>=7", "pytest-timeout", "hypothesis>=6"],
     "dev": [
         "pytest>=7",
         "pytest-timeout",
-        "pytest-xdist>=3.7",
         "hypothesis>=6",
+        "pytest-xdist>=3.7",
         "ruff==0.17.*",
         "mypy>=1.10",
         "types-PyYAML",

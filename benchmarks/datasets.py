@@ -57,7 +57,7 @@ def frames(count: int) -> Iterator[SimulatedFrame]:
 
 
 def enlarge(tree: Path, pairs: int) -> None:
-    """Repeat the entries of a tree of one pair, and make an empty file for each that is named."""
+    """Repeat the entries of a tree of one pair, and make a file for each that is named."""
     for index in ("vehicle-side", "infrastructure-side", "cooperative"):
         path = tree / index / "data_info.json"
         text = json.dumps(json.loads(path.read_text())[0])
@@ -100,4 +100,4 @@ def rows() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    write("datasets", rows())
+    write("datasets", rows(), "drawn at random, unless the job names a data set")

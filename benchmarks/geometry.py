@@ -74,4 +74,4 @@ def file_rows(rng: np.random.Generator) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     generator = np.random.default_rng(0)
-    write("geometry", [*box_rows(generator), *file_rows(generator)])
+    write("geometry", [*box_rows(generator), *file_rows(generator)], "drawn at random")

@@ -145,7 +145,7 @@ def main(folder: Path) -> None:
     for name in kitti:
         rows += half_rows(name, clouds[name], detector)
     rows += three_vehicles(folder / "v2xset_frame", detector)
-    keep(write("real_clouds", rows))
+    keep(write("real_clouds", rows, "recorded by others"))
 
 
 def three_vehicles(folder: Path, detector: Detector) -> list[dict[str, Any]]:

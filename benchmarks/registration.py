@@ -166,4 +166,5 @@ def all_rate_rows() -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    keep(write("registration", [*time_rows(np.random.default_rng(0)), *all_rate_rows()]))
+    rows = [*time_rows(np.random.default_rng(0)), *all_rate_rows()]
+    keep(write("registration", rows, "drawn at random"))

@@ -57,7 +57,8 @@ def tables(report: Mapping[str, Any]) -> str:
     for row in rows:
         kinds.setdefault(tuple(row), []).append(row)
     machine = report["machine"]
-    title = f"`{report['command']}` on {machine['cpu']}, {machine['torch_threads']} thread:"
+    data = report["data"][0].upper() + report["data"][1:]
+    title = f"{data}: `{report['command']}` on {machine['cpu']}, {machine['torch_threads']} thread:"
     return "\n".join([title, *(_table(list(keys), part) for keys, part in kinds.items())])
 
 

@@ -38,11 +38,17 @@ def main() -> None:
 
 def section(report: dict[str, Any]) -> str:
     """Return one benchmark as Markdown: heading, command, machine, a table with a row for each figure."""
-    machine = paragraph(", ".join(f"{key} {value}" for key, value in report["machine"].items()) + ".")
+    machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
+    data = report["data"][0].upper() + report["data"][1:]
     headings = list(dict.fromkeys(key for row in report["rows"] for key in row))
     rows = [[cell(row.get(heading)) for heading in headings] for row in report["rows"]]
     return "\n".join(
-        [f"## {report['benchmark']}\n", command(report["command"]), machine, table(headings, rows)]
+        [
+            f"## {report['benchmark']}\n",
+            command(report["command"]),
+            paragraph(f"{data}; {machine}."),
+            table(headings, rows),
+        ]
     )
 
 

@@ -44,12 +44,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+def write(name: str, rows: Sequence[Mapping[str, Any]], data: str = "simulated by cosense") -> Path:
     """Print the rows and write them to results/benchmarks/<name>.json with the command and the machine.
 
     Args:
         name: of the benchmark, without suffix.
         rows: one mapping a figure, e.g. {"job": "iou 500x500", "ms": 4.7, "limit_ms": 30}.
+        data: what made the data that were measured on.
     """
     print(f"{name} on {_cpu_name()}, {torch.get_num_threads()} threads")
     for row in rows:
@@ -58,6 +59,7 @@ def write(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     report = {
         "benchmark": name,
         "command": command,
+        "data": data,
         "machine": machine(),
         "rows": [dict(row) for row in rows],
     }

@@ -2,8 +2,8 @@
 
     python benchmarks/tour.py
 
-Runs launch/scenarios/v2i.yaml, kills the roadside unit in the middle, lets it come back, and draws what was
-fused, why a message held what it did, and what the ego knew. Leaves results/tour/ and docs/images/tour-*.png.
+Runs launch/scenarios/v2i.yaml, kills the roadside unit on the way, and draws what was fused, why a message
+held what it did, and what the ego knew. Leaves results/tour/ and docs/images/tour-*.png.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
@@ -27,6 +28,7 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import deserialize_message
 
 from cosense import topics
+from cosense.config import to_mapping
 from cosense.cooperation.offline import cooperate
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.run_files import FusedFrame, read_fused_frames
@@ -39,7 +41,7 @@ from cosense.nodes.ros.conversions import to_ns
 from cosense.runs.finished import pages_of_run
 from cosense.runs.live_run import clear_results
 from cosense.runs.processes import processes
-from cosense.runs.scenario import load_scenario, resolved
+from cosense.runs.scenario import SCENARIO, load_scenario, resolved
 from cosense.runs.supervisor import Progress, Supervisor, ros_environment
 from cosense.viewer import colors
 from cosense.viewer.bev import MIN_SCORE, OUTLINE, draw_comparison
@@ -48,7 +50,7 @@ from cosense.viewer.pack import ReportFrame
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "tour"
 IMAGES = ROOT / "docs" / "images"
-FRAMES, SHOWN, KILL_AT = 50, 5, 14
+FRAMES, SHOWN, KILL_AT = 60, 5, 14
 UNIT = "infrastructure"
 PROTOCOL = load_protocol("simulated")
 _SAME_FRAME_NS = 50_000_000
@@ -80,11 +82,11 @@ def main() -> None:
 
 
 def run() -> None:
-    """Run the scenario, and kill the unit in the middle."""
+    """Run the scenario, and kill the unit on the way."""
     scenario = resolved(load_scenario(ROOT / "launch" / "scenarios" / "v2i.yaml"))
-    scenario = dataclasses.replace(scenario, frames=FRAMES, record=True, respawn=True)
+    scenario = dataclasses.replace(scenario, frames=FRAMES, record=True)
     clear_results(OUT)
-    (OUT / "scenario.yaml").write_text((ROOT / "launch" / "scenarios" / "v2i.yaml").read_text())
+    (OUT / SCENARIO).write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     killed: list[int] = []
 
     def pull_the_plug(progress: Progress) -> None:

@@ -59,7 +59,7 @@ def overview() -> str:
     rows.append([*disturbed(f"{100 * LOSS:.0f} % of the messages are lost", kept("loss"), loss=LOSS), ""])
     sent = [_point(noise, fusion=fusion, pose_noise=0.0) for fusion in ("late", "hybrid")]
     rows.append(["*kB sent per frame*", "0", *map(_kilobytes, (*sent, with_graphs(corrected, 0.0)))])
-    headings = ["AP@0.5 when", "ego alone", "late", "hybrid", "hybrid + graphs"]
+    headings = [f"{_made_by(noise)}: AP@0.5 when", "ego alone", "late", "hybrid", "hybrid + graphs"]
     return f"{table(headings, rows)}\n{paragraph(_worst(kept('grid')))}"
 
 
@@ -80,7 +80,8 @@ def disturbed() -> str:
             late, hybrid = (_point(content, fusion=fusion, **where) for fusion in ("late", "hybrid"))
             rows.append([words.format(value), *_aps(late), *_aps(hybrid)])
     headings = ["pose error, delay", "late AP@0.5", "@0.7", "hybrid AP@0.5", "@0.7"]
-    return "\n".join([command(noise["command"]), command(delay["command"]), table(headings, rows)])
+    title = f"{_named(noise)}:\n"
+    return "\n".join([title, command(noise["command"]), command(delay["command"]), table(headings, rows)])
 
 
 def registration() -> str:
@@ -113,7 +114,7 @@ def _corrected(content: Mapping[str, Any]) -> str:
         cells = [" / ".join(_aps(point)) for point in of_noise]
         rows.append(["nothing" if kind == "none" else kind, _kilobytes(of_noise[0]), *cells])
     headings = ["poses corrected by", "kB/frame", *(f"{noise:g} m, {noise:g}°" for noise in noises)]
-    title = f"Hybrid fusion, {content['frames']} frames, AP@0.5 / AP@0.7:\n"
+    title = f"{_named(content)}, {content['frames']} frames, hybrid fusion, AP@0.5 / AP@0.7:\n"
     return "\n".join([title, command(content["command"]), table(headings, rows)])
 
 
@@ -139,10 +140,21 @@ def sweep(content: Mapping[str, Any]) -> str:
         for name, model in content["models"].items()
     )
     title = paragraph(
-        f"{content['frames']} frames of {content['dataset']['path']}, protocol {content['protocol']} "
-        f"{content['protocol_hash']}, seed {content['seed']}, {models}:"
+        f"{_named(content)}, {content['frames']} frames of {content['dataset']['path']}, "
+        f"protocol {content['protocol']} {content['protocol_hash']}, seed {content['seed']}, {models}:"
     )
     return "\n".join([title, command(content["command"]), table(headings, rows, names=1 + len(varied))])
+
+
+def _made_by(content: Mapping[str, Any]) -> str:
+    """Return what made the data of a sweep, without their layout: "Simulated by cosense"."""
+    return _named(content).partition(" (")[0]
+
+
+def _named(content: Mapping[str, Any]) -> str:
+    """Return what made the data of a sweep as the begin of a sentence."""
+    kind = str(content["dataset"]["kind"])
+    return kind[0].upper() + kind[1:]
 
 
 def _worst(grid: Mapping[str, Any]) -> str:

@@ -105,6 +105,28 @@ def test_the_manifest_names_every_ros_package_that_is_imported() -> None:
     assert imported - ros_dependencies() == set()
 
 
+def test_colcon_finds_the_tests(setup) -> None:
+    """Without pytest under a name that colcon knows it runs unittest, finds nothing, and passes."""
+    found = [re.match(r"[\w-]+", requirement)[0] for requirement in setup["extras_require"]["test"]]
+    # What tests/conftest.py and the settings of pytest need as well.
+    assert found == ["pytest", "pytest-timeout", "hypothesis"]
+    # They run in the folder of the package; those of two hosts would need another machine.
+    settings = (REPOSITORY / "pyproject.toml").read_text()
+    assert 'testpaths = ["tests"]' in settings
+    assert "-m 'not hosts'" in settings
+
+
+def test_without_a_gpu_nobody_has_to_take_cuda() -> None:
+    """The command that takes gigabytes is the place where one learns how to do without."""
+    cure = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+    for name in ("README.md", "requirements-ros.txt"):
+        text = (REPOSITORY / name).read_text()
+        assert cure in text
+        assert text.index(cure) < (
+            text.index("requirements-ros.txt\n") if name == "README.md" else text.index("\ntorch")
+        )
+
+
 def test_colcon_installs_every_file_of_the_package(setup) -> None:
     patterns = setup["package_data"]["cosense"]
     # The setuptools of Humble takes "**" for "*".

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Labels, Limit, takes_bag_options
+from cosense.cli.options import Columns, Labels, Limit, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def command(
         str | None, typer.Option(help="Write only this split.", show_default="all frames")
     ] = None,
     labels: Labels = None,
+    columns: Columns = "",
     cameras: Annotated[bool, typer.Option("--cameras", help="Also write images, as JPEG.")] = False,
     raw_images: Annotated[
         bool, typer.Option("--raw-images", help="Also write images, uncompressed.")
@@ -61,6 +62,7 @@ def command(
         labels=labels,
         cameras=cameras or raw_images,
         bag=bag_options,
+        columns=columns,
     )
     images: Counter[str] = Counter()
     kept = (

@@ -40,7 +40,7 @@ def command(
 
     Writes metrics.json, bev.png, report.html and run.mcap to --out.
 
-    Example: cosense demo --data path/to/v2xset
+    Example: cosense demo --data results/demo/sequence --frames 10
     """
     from rich.console import Console
 
@@ -53,11 +53,12 @@ def command(
     from cosense.runs.scenario import Scenario
 
     console = Console()
+    # A model that does not exist is refused before anything is simulated.
+    fusion = fusion_for(model)
     if data is None:
         data = _simulated(out / "sequence", frames, console)
     dataset = open_dataset(data)
     frames = min(frames, len(dataset))
-    fusion = fusion_for(model)
     console.rule(f"Every agent as a ROS 2 process: {fusion} fusion")
     scenario = Scenario(
         FrameSource(data=data),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Labels, Split, takes_bag_options
+from cosense.cli.options import Columns, Labels, Split, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ _LINES_SHOWN = 10
 
 @takes_bag_options
 def command(
-    path: Annotated[Path, typer.Argument(help="Folder of the data set, or a bag.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="Folder of the data set, a bag, or a cloud.", show_default=False)
+    ],
     *,
     verify: Annotated[
         bool,
@@ -29,16 +31,17 @@ def command(
     ] = False,
     split: Split = None,
     labels: Labels = None,
+    columns: Columns = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
     bag_options: BagOptions,
 ) -> None:
     """Show what a data set is: format, label set, frames of each split, agents, sensors, and what is missing.
 
-    Example: cosense info /data/DAIR-V2X-C --verify
+    Example: cosense info results/demo/sequence --verify
     """
     from cosense.data import open_dataset
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options)
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
     info = dataset.info(verify=verify)
     try:
         first, broken = _describe(dataset[0]), []
@@ -70,8 +73,8 @@ def _content(
 ) -> dict[str, Any]:
     """Return all that is known of the data set, in the order in which it is printed."""
     return {
-        "path": str(info.path),
         "format": info.kind,
+        "path": str(info.path),
         "label_set": info.label_set,
         "split": dataset.split,
         "frames": len(dataset),
@@ -96,8 +99,8 @@ def _print(content: dict[str, Any]) -> None:
     table = Table.grid(padding=(0, 2))
     agents: dict[str, str] = content["agents"]
     facts = {
-        "data set": content["path"],
         "format": content["format"],
+        "data set": content["path"],
         "labels": content["label_set"],
         "frames": f"{content['frames']} of split {content['split']}",
         "splits": _pairs(content["frames_per_split"]),

@@ -7,6 +7,7 @@ function, so that `cosense --help` answers at once. Verbs may also lie outside o
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -93,6 +94,9 @@ def main() -> None:
     Bad options, bad input and errors of the file system end with one line on stderr and status 2, Ctrl-C with
     status 130.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        # From now on there is something to end in order.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = app(args=sys.argv[1:] or ["--help"], prog_name="cosense", standalone_mode=False)
     except _UsageError as error:

@@ -45,6 +45,14 @@ ProtocolName = Annotated[
         show_default=False,
     ),
 ]
+Columns = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help='Columns of .bin and .npy clouds, as "x y z intensity ring".',
+        show_default="told by their values",
+    ),
+]
 
 _PANEL = "Topics of a bag, where they are not found automatically"
 

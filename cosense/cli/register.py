@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cosense.cli.options import Columns
 from cosense.errors import CosenseError, counted, nearest
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ class Input:
             none.
         world: data set and sequence that the pose refers to; None where there is no pose.
         graph: graph of a file; None where it has yet to be built from the cloud.
+        kind: what made the cloud, empty where nothing says it.
     """
 
     given: str
     agent: AgentFrame
     world: tuple[Path, str] | None
     graph: SceneGraph | None = None
+    kind: str = ""
 
 
 def command(
@@ -49,6 +52,7 @@ def command(
         ),
     ],
     b: Annotated[str, typer.Argument(help="The same; its pose in A's frame is found.", show_default=False)],
+    columns: Columns = "",
     frame: Annotated[int, typer.Option(help="Of a data set: which frame; PATH:AGENT:FRAME goes before.")] = 0,
     prior: Annotated[
         tuple[float, float, float] | None,
@@ -84,31 +88,29 @@ def command(
 ) -> None:
     """Find the pose of B in the frame of A by the surroundings of both, or say why there is none.
 
-    Clouds are .pcd or KITTI's .bin: metres, z up, the sensor at the origin. A .json holds the nodes of a
-    scene graph of your own, see docs/registration.md. A and B exchange whole messages, as agents do: B's
-    scene graph and, to refine, A's request and B's reply. `bytes` counts all of them, `time_ms` is the
-    registration alone.
+    Clouds are .pcd, .ply, .npy or KITTI's .bin: metres, z up, the sensor at the origin. A .json holds the
+    nodes of a scene graph of your own, see docs/registration.md. A and B exchange whole messages, as agents
+    do: B's scene graph and, to refine, A's request and B's reply. `bytes` counts all of them, `time_ms` is
+    the registration alone.
 
     Status 0: registered. 1: refused, and there is no pose. 2: bad input.
 
     Examples:
 
-        cosense register street.pcd corner.pcd --out together.png
+        cosense register results/demo/sequence:vehicle:0 results/demo/sequence:vehicle:10 --out together.png
 
-        cosense register data/DAIR-V2X-C:vehicle data/DAIR-V2X-C:infrastructure --frame 3
-
-        cosense register drive.mcap:ego:0 drive.mcap:ego:20 --prior 15 0 0 --json
-
-        cosense register mine.json theirs.json
+        cosense register results/demo/run.mcap:vehicle:0 results/demo/run.mcap:vehicle:10 --prior 7 0 0 --json
 
         cosense register street.pcd corner.pcd --refine
+
+        cosense register mine.json theirs.json
     """
     from cosense.scene_graph.register.descriptors import graph_registration
 
     # Wrong options are refused before a network runs.
     if out is not None and out.suffix.lower() != PICTURE:
         raise CosenseError(f"--out {out}: expected the name of a picture that ends in {PICTURE}")
-    sides = read_input(a, frame, "A"), read_input(b, frame, "B")
+    sides = read_input(a, frame, "A", columns), read_input(b, frame, "B", columns)
     belief = None if prior is None else prior_of(prior, prior_sigma, sides)
     for side in sides:
         if refine and side.graph is not None:
@@ -119,7 +121,7 @@ def command(
     graph_a, graph_b, result, sent_bytes = registered(
         sides, graphs_of(sides, model), belief, registration, refine=refine
     )
-    content = content_of(result, (graph_a, graph_b), sent_bytes)
+    content = content_of(sides, result, (graph_a, graph_b), sent_bytes)
     if out is not None and result.registered:
         draw(sides, (graph_a, graph_b), result, out)
     if as_json:
@@ -132,27 +134,31 @@ def command(
         raise typer.Exit(1)
 
 
-def read_input(given: str, frame: int, name: str) -> Input:
+def read_input(given: str, frame: int, name: str, columns: str = "") -> Input:
     """Read a cloud or a scene graph, or the cloud of an agent of a data set.
 
     Args:
         given: PATH, PATH:AGENT or PATH:AGENT:FRAME.
         frame: number of the frame where `given` has none.
         name: name of the agent where `given` is a file.
+        columns: names of the columns of clouds without a header; empty to tell them by their values.
 
     Raises:
         CosenseError: there is no such path, agent or frame, or not one point.
     """
+    from cosense.data.provenance import MARK, has_mark
     from cosense.data.recognise import reader_of
     from cosense.scene_graph.graph_file import SUFFIX
+    from cosense.sensing.cloud_files import SUFFIXES
 
     path, words = split_input(given)
     if path.is_file() and path.suffix == SUFFIX:
         return _graph(path, words, name)
-    if path.is_file() and reader_of(path) is None:
-        source = Input(given, _cloud(path, words, name), None)
+    if path.is_file() and (path.suffix.lower() in SUFFIXES or reader_of(path) is None):
+        made_here = MARK if has_mark([path]) else ""
+        source = Input(given, _cloud(path, words, name, columns), None, kind=made_here)
     else:
-        source = _of_data_set(path, words, given, frame)
+        source = _of_data_set(path, words, given, frame, columns)
     if not len(source.agent.points):
         raise CosenseError(f"{given}: not one finite point; a cloud without points cannot be registered")
     return source
@@ -172,19 +178,21 @@ def split_input(given: str) -> tuple[Path, list[str]]:
     raise CosenseError(f"{given}: no such file or folder; expected PATH, PATH:AGENT or PATH:AGENT:FRAME")
 
 
-def _cloud(path: Path, words: list[str], name: str) -> AgentFrame:
+def _cloud(path: Path, words: list[str], name: str, columns: str) -> AgentFrame:
     """Read a cloud."""
     import numpy as np
 
     from cosense.scene_graph.graph_file import SUFFIX
     from cosense.sensing.cloud_files import SUFFIXES, read_cloud
     from cosense.sensing.frame import AgentFrame
+    from cosense.sensing.number_tables import column_names
 
     if path.suffix.lower() not in SUFFIXES:
         kinds = f"neither a cloud ({' or '.join(SUFFIXES)}) nor a scene graph ({SUFFIX})"
         raise CosenseError(f"{path}: {kinds} nor a data set or bag")
     _no_words(path, words)
-    return AgentFrame(name, "vehicle", 0, np.eye(4), read_cloud(path).points)
+    points = read_cloud(path, column_names(columns) if columns else ()).points
+    return AgentFrame(name, "vehicle", 0, np.eye(4), points)
 
 
 def _no_words(path: Path, words: list[str]) -> None:
@@ -211,11 +219,11 @@ def _graph(path: Path, words: list[str], name: str) -> Input:
     return Input(str(path), agent, None, replace(graph, agent_id=graph.agent_id or name))
 
 
-def _of_data_set(path: Path, words: list[str], given: str, frame: int) -> Input:
+def _of_data_set(path: Path, words: list[str], given: str, frame: int, columns: str) -> Input:
     """Read the cloud of an agent of a data set."""
     from cosense.data import open_dataset
 
-    dataset = open_dataset(path)
+    dataset = open_dataset(path, columns=columns)
     if len(words) > 1:
         if not words[1].isdecimal():
             raise CosenseError(f"{given}: frame '{words[1]}' is no number; expected PATH:AGENT:FRAME")
@@ -229,7 +237,8 @@ def _of_data_set(path: Path, words: list[str], given: str, frame: int) -> Input:
     if not words and len(names) > 1:
         raise CosenseError(f"{given}: whose cloud? Say {path}:{names[0]}, or another one of {names}")
     agent = content.agents[words[0] if words else names[0]]
-    return Input(given, agent, (dataset.path.resolve(), content.sequence))
+    world = dataset.path.resolve(), content.sequence
+    return Input(given, agent, world, kind=str(content.provenance))
 
 
 def prior_of(
@@ -299,11 +308,15 @@ def registered(
 
 
 def content_of(
-    result: RegistrationResult, graphs: tuple[SceneGraph, SceneGraph], sent_bytes: int
+    sides: tuple[Input, Input],
+    result: RegistrationResult,
+    graphs: tuple[SceneGraph, SceneGraph],
+    sent_bytes: int,
 ) -> dict[str, Any]:
     """Return the content of `--json`; nodes are named by their ids in the graph of their agent."""
     ids_a, ids_b = (graph.ids[column] for graph, column in zip(graphs, result.inliers.T, strict=True))
     return {
+        "data": {name: side.kind or None for name, side in zip("AB", sides, strict=True)},
         "status": result.status.value,
         "reason": result.reason,
         "T_a_b": None if result.T_a_b is None else result.T_a_b.tolist(),
@@ -336,6 +349,8 @@ def draw(
     assert result.T_a_b is not None
     a, b = (Path(side.given).name for side in sides)
     title = f"B is {b}, in the frame of A, {a}; in agreement: {counted(len(result.inliers), 'node')}"
+    kinds = " and ".join(dict.fromkeys(side.kind for side in sides if side.kind))
+    title = f"{kinds}: {title}" if kinds else title
     draw_registration(_together(sides, result.T_a_b), graphs, result.inliers, out, title=title)
 
 
@@ -365,7 +380,9 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
-    facts = {"status": content["status"], "reason": content["reason"]}
+    kinds = {name: kind for name, kind in content["data"].items() if kind}
+    facts = {"data": "; ".join(f"{name} is {kind}" for name, kind in kinds.items())} if kinds else {}
+    facts |= {"status": content["status"], "reason": content["reason"]}
     if result.T_a_b is not None and result.covariance is not None:
         facts["T_a_b"] = np.array2string(result.T_a_b, precision=3, suppress_small=True)
         facts["covariance"] = np.array2string(result.covariance, precision=3)

@@ -9,6 +9,7 @@ import typer
 
 from cosense.cli.ctrl_c import stoppable
 from cosense.cli.options import Budget, takes_bag_options
+from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
     from cosense.data.bag import BagOptions
@@ -19,15 +20,19 @@ def command(
     bag: Annotated[Path, typer.Argument(help="A bag of ROS 2 (or any data set).", show_default=False)],
     *,
     mode: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="drain: as fast as the agents can; no frame is lost, and the result is always the same. "
-            "rate: at the pace of the recording."
+            "rate: at the pace of the recording.",
+            show_default="drain, or rate where --rate is given",
         ),
-    ] = "drain",
+    ] = None,
     rate: Annotated[
-        float, typer.Option(help="Speed of mode rate: 1 is the pace of the recording, 2 is twice as fast.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Speed of mode rate: 1 is the pace of the recording, 2 is twice as fast.", show_default="1"
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="Model that all agents run: a name below models/, or a folder.")
     ] = "cosense-lite",
@@ -58,7 +63,7 @@ def command(
     Topics and frames are found by their types. If that is ambiguous, the error lists the candidates and the
     option that chooses among them.
 
-    Example: cosense replay demo.mcap --budget 2000 --record --out results/replay
+    Example: cosense replay results/demo/run.mcap --budget 2000 --record --out results/replay
     """
     from rich.console import Console
 
@@ -66,6 +71,8 @@ def command(
     from cosense.runs.live_run import run_scenario, what_is_fused
     from cosense.runs.scenario import Scenario
 
+    if rate is not None and mode == "drain":
+        raise CosenseError(f"--rate {rate:g}: mode drain has no pace of its own; leave out one of the two")
     scenario = from_mapping(
         Scenario,
         {
@@ -79,7 +86,10 @@ def command(
             "registration": registration,
             "budget_bytes": budget,
             "frames": frames,
-            "player": {"mode": mode, "rate": rate},
+            "player": {
+                "mode": mode or ("drain" if rate is None else "rate"),
+                "rate": 1.0 if rate is None else rate,
+            },
             "record": record,
         },
         "cosense replay",

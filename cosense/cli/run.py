@@ -58,7 +58,7 @@ def command(
     Each agent, the fusion, the player and the recorder is a process of its own; Ctrl-C stops them all. At the
     end a report lists the frames that were not fused, with the reason, and where the time was spent.
 
-    Example: cosense run launch/scenarios/v2i.yaml --record --out results/v2i
+    Example: cosense run v2i --record --out results/v2i
     """
     from rich.console import Console
 

@@ -199,6 +199,8 @@ def command(
         )
 
     # What makes no sense is refused before the data set is read.
+    if budget is not None and not any(point.budget_bytes for point in points_for(num_agents=1)):
+        raise CosenseError(f"--budget {budget}: no message of these fusions has a limit, leave it out")
     points_for(num_agents=1)
     seen = survey(dataset, limit)
     points = points_for(max(seen.num_agents))
@@ -216,7 +218,8 @@ def command(
     done = sum(point in kept and len(kept[point].frames) == len(counted) for point in points)
     there = f", {done} of them are in {folder / KEPT} already" if done else ""
     console.print(
-        f"{number_of(len(points), 'setting')}{there}, {sum(counted)} of {len(counted)} frames count",
+        f"{number_of(len(points), 'setting')}{there}, {sum(counted)} of "
+        f"{number_of(len(counted), 'frame')} count",
         **_PLAIN,
     )
     notes = applied(points, seen)

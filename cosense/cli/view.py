@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from cosense.cli.options import Budget, Fusion, Labels, ProtocolName, Split, takes_bag_options
+from cosense.cli.options import Budget, Columns, Fusion, Labels, ProtocolName, Split, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def command(
     protocol: ProtocolName = None,
     split: Split = None,
     labels: Labels = None,
+    columns: Columns = "",
     out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
     bag_options: BagOptions,
 ) -> None:
@@ -53,14 +54,21 @@ def command(
     With a model, comparison.png and the report also show what the ego finds alone. For a folder that `cosense
     run` has written, the detections are those of the live run.
 
-    Example: cosense view path/to/DAIR-V2X-C --frame 120 --model cosense-lite --budget 2000
+    Example: cosense view results/demo/sequence --frame 5 --model cosense-lite --budget 2000
     """
     from rich.console import Console
 
     from cosense.runs.finished import is_run
 
     console = Console()
-    given = {"--model": model, "--fusion": fusion, "--budget": budget, "--split": split, "--labels": labels}
+    given = {
+        "--model": model,
+        "--fusion": fusion,
+        "--budget": budget,
+        "--split": split,
+        "--labels": labels,
+        "--columns": columns or None,
+    }
     if is_run(path):
         for option, value in given.items():
             if value is not None:
@@ -78,7 +86,7 @@ def command(
     from cosense.data import open_dataset
     from cosense.viewer.pack import ReportFrame
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options)
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
     counting = _protocol(protocol, dataset.label_set)

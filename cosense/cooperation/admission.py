@@ -116,8 +116,10 @@ def _check(
     if message.kind not in kinds:
         used = " and ".join(kind.name for kind in kinds) or "no messages"
         raise MessageError(f"carries {message.kind.name}, this fusion uses {used}")
-    if message.sender == ego.sender or message.sender in senders:
-        raise MessageError("the sender is the ego itself or has sent another message for this frame")
+    if message.sender == ego.sender:
+        raise MessageError(f"the sender is the ego itself by its name, '{ego.sender}'; name each agent once")
+    if message.sender in senders:
+        raise MessageError("the sender has sent another message for this frame, which was read first")
     if len(senders) >= settings.max_senders:
         raise MessageError(f"more than {counted(settings.max_senders, 'sender')}")
 

@@ -1,8 +1,8 @@
 """Reads the small files of a data set, and finds out whether all of them are there, and whole.
 
 YAML of other programs may hold objects of Python: tuples and numbers and arrays of numpy, which PyYAML writes
-for whoever dumps them as they are. These are read as lists and numbers, without running anything; an object
-of any other kind becomes an `Unreadable`, which hurts only where somebody needs its value.
+for whoever dumps them as they are. These are read as tuples, numbers and lists, without running anything; an
+object of any other kind becomes an `Unreadable`, which hurts only where somebody needs its value.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ class _ForeignLoader(YAML_LOADER):
         """Return the value of a node with a tag that is not of YAML."""
         if isinstance(node, yaml.SequenceNode):
             values = self.construct_sequence(node, deep=True)
-            if tag in ("python/tuple", "python/list"):
+            if tag == "python/tuple":
+                # It may be a key.
+                return tuple(values)
+            if tag == "python/list":
                 return values
             if tag.endswith("collections.OrderedDict"):
                 return dict(*values)

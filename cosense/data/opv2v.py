@@ -384,6 +384,6 @@ def _has_matrix_pose(frame: tuple[Scenario, str]) -> bool:
     path = scenario.folder / scenario.agents[0] / f"{stamp}.yaml"
     content = read_yaml(path)
     pose = content.get("lidar_pose") if isinstance(content, Mapping) else None
-    if not isinstance(pose, list) or len(pose) not in (4, 6):
+    if not isinstance(pose, list | tuple) or len(pose) not in (4, 6):
         raise CosenseError(f"{path}: 'lidar_pose' is {pose!r}, expected 6 numbers (OPV2V) or 4x4 (V2V4Real)")
     return len(pose) == 4

@@ -8,6 +8,8 @@ these names:
 - `LAYOUT` says in one line what it looks for; errors quote it.
 - `OPTIONS`, where there are any, names the options of `open_dataset` that the class takes besides `split`,
   `labels` and `cameras`.
+- `IS_LAST_RESORT = True` where what it recognises may be a part of any other data set: it is asked only if
+  nobody else knows the path, nor one of its folders.
 
 Modules without `recognises` are shared by the others. A new data set edits no existing file.
 """
@@ -15,6 +17,7 @@ Modules without `recognises` are shared by the others. A new data set edits no e
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +29,9 @@ from cosense.data.dataset import Dataset
 from cosense.data.provenance import is_simulated_tree
 from cosense.errors import CosenseError
 
+# Whether those who are a last resort are asked: first the others, at a path and in its folders.
+_ROUNDS = (False, True)
+
 
 def open_dataset(
     path: str | os.PathLike[str],
@@ -35,17 +41,20 @@ def open_dataset(
     cameras: bool = False,
     async_frames: int = 0,
     bag: BagOptions | None = None,
+    columns: str = "",
 ) -> Dataset:
     """Open a data set; only indices are read, frames when they are asked for.
 
     Args:
-        path: root of a tree, or the folder that holds it; or a bag: .mcap, .db3, or a folder of rosbag2.
+        path: root of a tree, or the folder that holds it; a bag: .mcap, .db3, or a folder of rosbag2; or a
+            cloud, or a folder of clouds.
         split: name of a split, e.g. "val", "all" for every frame, None for the default of the data set: every
             frame, but only the labelled ones of a bag that has both. DAIR-V2X also takes "FILE.json:NAME".
         labels: label set, e.g. "original" or "complemented"; None for the one that is in place.
         cameras: also read images; where there are none, frames come without.
         async_frames: DAIR-V2X and V2X-Seq: take the infrastructure's frame this many frames earlier.
         bag: choices of topics and frames where a bag is ambiguous.
+        columns: names of the columns of clouds without a header, as "x y z intensity ring".
 
     Raises:
         CosenseError: nothing is recognised, the split or label set is unknown, or an option does not apply.
@@ -59,6 +68,8 @@ def open_dataset(
         given["async_frames"] = f"async_frames={async_frames}", async_frames
     if bag is not None and bag != BagOptions():
         given["bag"] = "a choice of topics", bag
+    if columns:
+        given["columns"] = f"columns '{columns}'", columns
     for option, (text, _) in given.items():
         if option not in _options(module):
             takers = " and ".join(_name(other) for other in _modules() if option in _options(other))
@@ -71,7 +82,7 @@ def open_dataset(
 
 def reader_of(path: Path) -> type[Dataset] | None:
     """Return the class that reads the data set whose root is `path`, None where none is recognised."""
-    return _recognised(path)[1]
+    return next((found[1] for found in map(partial(_recognised, path), _ROUNDS) if found[0]), None)
 
 
 def _modules() -> list[ModuleType]:
@@ -88,9 +99,16 @@ def _options(module: ModuleType) -> tuple[str, ...]:
     return getattr(module, "OPTIONS", ())
 
 
-def _recognised(path: Path) -> tuple[ModuleType, Any] | tuple[None, None]:
-    """Return the module that recognises a data set with this root, and the class that reads it."""
+def _recognised(path: Path, is_last_resort: bool) -> tuple[ModuleType, Any] | tuple[None, None]:
+    """Return the module that recognises a data set with this root, and the class that reads it.
+
+    Args:
+        path: root of a data set.
+        is_last_resort: whether the modules that are a last resort are asked, or all others.
+    """
     for module in _modules():
+        if getattr(module, "IS_LAST_RESORT", False) != is_last_resort:
+            continue
         reader = module.recognises(path)
         if reader is not None:
             return module, reader
@@ -99,23 +117,26 @@ def _recognised(path: Path) -> tuple[ModuleType, Any] | tuple[None, None]:
 
 def _find(path: Path) -> tuple[ModuleType, Any, Path]:
     """Return module, class and root of the one data set at `path` or in one of its folders."""
-    module, reader = _recognised(path)
-    if module is not None:
-        return module, reader, path
-    looked_for = "; ".join(plugins.constant(module, "LAYOUT", str) for module in _modules())
-    if path.is_file():
-        raise CosenseError(f"{path}: not a data set that cosense knows. It opens {looked_for}")
-    is_simulated_tree(path)  # raises where this is a simulated tree that was never finished
-    found = []
-    for child in sorted(path.iterdir()):
-        module, reader = _recognised(child) if child.is_dir() else (None, None)
+    beside = ""
+    for is_last_resort in _ROUNDS:
+        module, reader = _recognised(path, is_last_resort)
         if module is not None:
-            found.append((module, reader, child))
-    if len(found) > 1:
+            return module, reader, path
+        if path.is_file():
+            continue
+        is_simulated_tree(path)  # raises where this is a simulated tree that was never finished
+        found = []
+        for child in sorted(path.iterdir()):
+            module, reader = _recognised(child, is_last_resort) if child.is_dir() else (None, None)
+            if module is not None:
+                found.append((module, reader, child))
         names = ", ".join(child.name for *_, child in found)
-        raise CosenseError(f"{path}: holds several data sets, name one of them: {names}")
-    if not found:
-        raise CosenseError(
-            f"{path}: not a data set that cosense knows. Looked in it and in its folders for {looked_for}"
-        )
-    return found[0]
+        if len(found) == 1:
+            return found[0]
+        if found and not is_last_resort:
+            raise CosenseError(f"{path}: holds several data sets, name one of them: {names}")
+        if found:
+            beside = f". For the clouds by themselves that its folders hold name one of them: {names}"
+    looked_for = "; ".join(plugins.constant(module, "LAYOUT", str) for module in _modules())
+    where = "It opens" if path.is_file() else "Looked in it and in its folders for"
+    raise CosenseError(f"{path}: not a data set that cosense knows. {where} {looked_for}{beside}")

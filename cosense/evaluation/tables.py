@@ -22,7 +22,8 @@ from cosense.evaluation.sweep.results import TOLERATED_LOSS
 
 # What distinguishes runs, in the order of the columns: heading, keys into metrics.json.
 _IDENTITY = (
-    ("data", ("dataset", "path")),
+    ("data", ("dataset", "kind")),
+    ("path", ("dataset", "path")),
     ("split", ("dataset", "split")),
     ("labels", ("dataset", "label_set")),
     ("frames", ("frames",)),
@@ -155,9 +156,10 @@ def sweep_view(content: Mapping[str, Any]) -> RenderableType:
         content: content of sweep.json.
     """
     is_announced = all(point.get("is_announced", True) for point in content["points"])
+    curve = f"{content['curve']}{'' if is_announced else ' unannounced'}"
     title = (
-        f"{content['curve']}{'' if is_announced else ' unannounced'}: {counted(content['frames'], 'frame')}, "
-        f"{content['protocol']} {content['protocol_hash']}, seed {content['seed']}, "
+        f"{content['dataset']['kind']}: {curve}, {counted(content['frames'], 'frame')}, "
+        f"protocol {content['protocol']} {content['protocol_hash']}, seed {content['seed']}, "
         f"models {', '.join(content['models'])}"
     )
     meaning = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from cosense.geometry.transforms import Matrix, interpolated, invert, transform_
 # Largest time between two poses for what is between them to be known: for poses of 1 Hz, some a little late.
 DEFAULT_POSE_GAP_MS = 1100.0
 # Stamps that were computed as floating-point seconds are off by this much.
-_SAME_MOMENT_NS = 1_000
+SAME_MOMENT_NS = 1_000
 # What nothing on a road exceeds, and how far positions scatter even where nothing moves.
 _MAX_SPEED_M_S = 70.0
 _MAX_ACCELERATION_M_S2 = 10.0
@@ -77,20 +78,24 @@ def pose_between(
     errors depend on each other; where only one of them is known, it counts.
 
     Args:
-        before: the last poses at the moment or before it, in the order of time; the last but one only helps
-            to tell a jump.
+        before: the last poses at the moment or before it, in the order of time. The first one of a stamp
+            counts, and the last stamp but one helps to tell a jump.
         after: the first poses at the moment or after it, likewise.
         stamp_ns: the moment.
         max_gap_ns: largest time between two poses for what is between them to be known.
         source: what gives the poses, for the error.
 
     Raises:
-        CosenseError: the moment is before the first pose or after the last, or nothing is known of the way
-            between the two; the error gives their stamps.
+        CosenseError: the moment is before the first pose or after the last, nothing is known of the way
+            between the two, or poses contradict each other; the error gives their stamps.
     """
-    first, last = next(reversed(before), None), next(iter(after), None)
+    earlier, later = _by_stamp(before), _by_stamp(after)
+    first, last = (earlier[-1][0] if earlier else None), (later[0][0] if later else None)
+    for same in (*earlier[-1:], *later[:1]):
+        for other in same[1:]:
+            _check_way(same[0], other, source)
     for pose in (first, last):
-        if pose is not None and abs(pose.stamp_ns - stamp_ns) <= _SAME_MOMENT_NS:
+        if pose is not None and abs(pose.stamp_ns - stamp_ns) <= SAME_MOMENT_NS:
             return TimedPose(stamp_ns, pose.T_world_frame, pose.covariance)
     if last is None:
         end = "has no valid pose" if first is None else f"ends at {seconds(first.stamp_ns)}"
@@ -103,8 +108,9 @@ def pose_between(
             f"{source} has nothing between {seconds(first.stamp_ns)} and {seconds(last.stamp_ns)}, "
             f"{gap_ns / 1e6:.0f} ms, more than pose_gap_ms {max_gap_ns / 1e6:g}"
         )
-    check_way(first, last, source)
-    _check_corner([*before[-2:-1], first, last, *after[1:2]][:3], source)
+    _check_way(first, last, source)
+    others = [same[0] for same in (*earlier[-2:-1], *later[1:2])]
+    _check_corner(sorted([first, last, *others[:1]], key=lambda pose: pose.stamp_ns), source)
     fraction = (stamp_ns - first.stamp_ns) / gap_ns
     covariances = [pose.covariance for pose in (first, last) if pose.covariance.any()]
     covariance = np.zeros((3, 3))
@@ -114,7 +120,11 @@ def pose_between(
     return TimedPose(stamp_ns, T, covariance)
 
 
-def check_way(first: TimedPose, second: TimedPose, source: str) -> None:
+def _by_stamp(poses: Sequence[TimedPose]) -> list[list[TimedPose]]:
+    return [list(same) for _, same in groupby(poses, key=lambda pose: pose.stamp_ns)]
+
+
+def _check_way(first: TimedPose, second: TimedPose, source: str) -> None:
     """Refuse two poses that nothing can have taken one after the other.
 
     Raises:

@@ -7,7 +7,7 @@ files alone. Which of these processes make up a run is said without ROS 2 in `co
 import signal
 import sys
 
-if sys.argv[:1] == ["-m"]:
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # One of these modules is run, and its imports take seconds: Ctrl-C is no traceback of theirs. As soon as
     # there is something to end in order, ros/process.py does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -34,28 +34,31 @@ from cosense.cooperation.sender import Sender, check_budget
 from cosense.detectors.base import BevFeatures
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
+from cosense.geometry.timed_pose import TimedPose
 from cosense.messages.demand import DemandMap
 from cosense.messages.envelope import MessageError, PayloadKind
 from cosense.methods.model import Model, load_model
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
 from cosense.nodes.feature_store import FeatureStore
+from cosense.nodes.pose_join import Placed, PoseJoin
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.markers import detections_to_markers
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
-from cosense.nodes.stream_join import StreamJoin
 from cosense.nodes.warm_up import warm_up_sender
 from cosense.sensing.cloud import SensorClouds
 from cosense.sensing.frame import AgentFrame
 
-# What waits in DDS and for its pose, beside what waits for the network.
+# What waits in DDS, beside what waits for the network.
 _DEPTH_ABOVE_QUEUE = 4
+# Clouds that wait for their pose: those between two poses of 1 Hz.
+_WAITING = 32
 _REQUEST_DEPTH = 16
 # A sensor that is silent for longer is worth a warning.
 _SILENT_S = 2.0
-# Streams that make a frame; the first one leads.
+# Streams that make a frame.
 _CLOUD, _POSE = "cloud", "pose"
 
 
@@ -64,7 +67,7 @@ class Work:
     """A cloud with its pose, the request that was known when it came, and when that was (monotonic)."""
 
     cloud: PointCloud2
-    pose: PoseWithCovarianceStamped
+    pose: TimedPose
     request: DemandMap | None
     arrived_ns: int
 
@@ -104,10 +107,10 @@ class AgentNode(ManagedNode):
         self._stages = Stages()
         self._lidar = SensorClouds(self._settings.agent_id, tell=self._tell_of_clouds)
         self._requests_received = self._requests_refused = 0
-        self._join = StreamJoin(
-            _CLOUD,
-            {_POSE: int(self._settings.pose_tolerance_ms * 1e6)},
-            self._settings.queue_depth + _DEPTH_ABOVE_QUEUE,
+        self._without_pose = self._poses_refused = 0
+        self._why_without_pose = ""
+        self._join: PoseJoin[PointCloud2] = PoseJoin(
+            self.resolve_topic_name("~/input/pose"), int(self._settings.pose_gap_ms * 1e6), _WAITING
         )
         self.model = model = load_model(self._settings.model, self._settings.device)
         self._perceiver = Perceiver(model.detector)
@@ -124,7 +127,8 @@ class AgentNode(ManagedNode):
         self._create_publishers()
         # The first frame is the slowest by far: it is not to be one that somebody waits for.
         warm_up_sender(model, fusion)
-        self._worker = Worker(self, "detector", self._process, Mailbox(self._settings.queue_depth))
+        self._inbox: Mailbox[Work] = Mailbox(self._settings.queue_depth)
+        self._worker = Worker(self, "detector", self._process, self._inbox)
         self.get_logger().info(
             f"agent '{self._settings.agent_id}' runs {model.name} on {self._settings.device} "
             f"and sends {self._what}"
@@ -194,14 +198,34 @@ class AgentNode(ManagedNode):
 
     def _on_measured(self, stream: str, message: PointCloud2 | PoseWithCovarianceStamped) -> None:
         """Take a message of one sensor and hand on the frames that are complete with it."""
-        assert self._worker is not None
         assert self._sender is not None
-        for frame in self._join.add(stream, conversions.to_ns(message.header.stamp), message):
-            work = Work(frame[_CLOUD], frame[_POSE], self._sender.request, time.monotonic_ns())
-            dropped = self._worker.put(work)
-            if dropped is not None:
-                self._dropped += 1
-                self._trace.write(dropped.stamp_ns, dropped="the detector was too slow")
+        stamp_ns = conversions.to_ns(message.header.stamp)
+        works = []
+        for placed in self._place(stream, stamp_ns, message):
+            if placed.pose is not None:
+                works.append(Work(placed.cloud, placed.pose, self._sender.request, time.monotonic_ns()))
+                continue
+            self._without_pose += 1
+            self._why_without_pose = placed.reason
+            self._trace.write(placed.stamp_ns, dropped=placed.reason)
+            self.get_logger().warning(f"no pose: {placed.reason}", throttle_duration_sec=1.0)
+        # A pose may complete several clouds at once, and the detector has time for them until the next.
+        for work in self._inbox.put_together(works):
+            self._dropped += 1
+            self._trace.write(work.stamp_ns, dropped="the detector was too slow")
+
+    def _place(
+        self, stream: str, stamp_ns: int, message: PointCloud2 | PoseWithCovarianceStamped
+    ) -> list[Placed[PointCloud2]]:
+        """Return what becomes of the clouds that a message decides on; an invalid pose is left out."""
+        if stream == _CLOUD:
+            return self._join.add_cloud(stamp_ns, message)
+        try:
+            return self._join.add_pose(TimedPose(stamp_ns, *conversions.message_to_pose(message)))
+        except CosenseError as error:
+            self._poses_refused += 1
+            self.get_logger().warning(str(error), throttle_duration_sec=1.0)
+            return []
 
     def _tell_of_clouds(self, level: int, note: str) -> None:
         """Write to the log what is assumed of the clouds."""
@@ -219,16 +243,15 @@ class AgentNode(ManagedNode):
         self._sender.budget_bytes = self._budget_bytes
         watch.lap("wait for the detector")
         try:
-            T_world_agent, covariance = conversions.message_to_pose(work.pose)
             points = self._lidar.read(conversions.cloud_to_raw(work.cloud)).points
             own = self._perceiver.perceive(
                 AgentFrame(
                     self._settings.agent_id,
                     self._settings.kind,
                     stamp_ns,
-                    T_world_agent,
+                    work.pose.T_world_frame,
                     points,
-                    covariance,
+                    work.pose.covariance,
                 )
             )
             watch.lap("convert")
@@ -292,7 +315,9 @@ class AgentNode(ManagedNode):
             "requests received": self._requests_received,
             "requests refused": self._requests_refused,
             "dropped, detector too slow": self._dropped,
-            "dropped, no pose": self._join.dropped[_POSE],
+            "dropped, no pose": self._without_pose,
+            "clouds that came twice": self._join.repeated,
+            "poses that are not valid": self._poses_refused,
             "failed": self._failed,
             "model": self.model.name,
             **self._stages.summary(),
@@ -308,7 +333,7 @@ class AgentNode(ManagedNode):
             {
                 "failed": self._failed,
                 "dropped, the detector is too slow": self._dropped,
-                "dropped, no pose": self._join.dropped[_POSE],
+                "dropped, no pose": self._without_pose,
             }
         )
         if lately.pop("failed"):
@@ -321,6 +346,8 @@ class AgentNode(ManagedNode):
         said += [
             f"clouds {what}: {count} in {process.LATELY_S:g} s" for what, count in lately.items() if count
         ]
+        if lately["dropped, no pose"]:
+            said.append(self._why_without_pose)
         return (process.WARN, "; ".join(said)) if said else (process.OK, "detects")
 
 

@@ -13,6 +13,7 @@ from cosense.cooperation.kinds import (
     LiveFusion,
     LiveRegistration,
 )
+from cosense.geometry.timed_pose import DEFAULT_POSE_GAP_MS
 from cosense.nodes.ros import process
 from cosense.sensing.frame import AgentKind
 
@@ -28,7 +29,7 @@ class AgentParameters:
     fusion: LiveFusion
     registration: LiveRegistration
     queue_depth: int
-    pose_tolerance_ms: float
+    pose_gap_ms: float
 
 
 def declare_agent(node: Node) -> AgentParameters:
@@ -77,7 +78,12 @@ def declare_agent(node: Node) -> AgentParameters:
             low=1,
             high=1000,
         ),
-        pose_tolerance_ms=process.declare(
-            node, "pose_tolerance_ms", 50.0, "largest gap between a cloud and its pose", low=0, high=1000
+        pose_gap_ms=process.declare(
+            node,
+            "pose_gap_ms",
+            DEFAULT_POSE_GAP_MS,
+            "largest time between two poses for a cloud between them to have one",
+            low=0,
+            high=60_000,
         ),
     )

@@ -79,6 +79,11 @@ class PlayerNode(ManagedNode):
 
     def build(self) -> None:
         """Open the source and announce the sensors."""
+        if self._source.data is None and not self._frames:
+            raise CosenseError(
+                "parameter 'frames' of node 'player' is 0, and a simulation never ends by itself: set "
+                "'frames', or 'data' to a data set"
+            )
         self._dataset = None if self._source.data is None else open_source(self._source)
         label_set = "simulated" if self._dataset is None else self._dataset.label_set
         self._sensors = SensorOutputs(

@@ -92,7 +92,10 @@ class RecorderNode(ManagedNode):
         """Record whatever is published."""
         self._looked_at.clear()
         if self._follows_clock:
-            self.subscribe(Clock, topics.CLOCK, self._on_clock, _QUEUE_DEPTH, with_time=True)
+            is_resumed = bool(self._times_ns)
+            self.subscribe(
+                Clock, topics.CLOCK, self._on_clock, _QUEUE_DEPTH, with_time=True, from_now_on=is_resumed
+            )
         self.every(_LOOK_FOR_TOPICS_S, self._look_for_topics)
         self.every(_FLUSH_S, self._flush)
         self.get_logger().info(f"records to {self._file.name}")
@@ -152,7 +155,9 @@ class RecorderNode(ManagedNode):
         agent = _AGENT_POSE.fullmatch(topic)
         if agent and type_name == message_types.POSE_WITH_COVARIANCE:
             keep = self._writing_transforms(channel, child=f"{agent[1]}/lidar")
-        self.subscribe(kind, topic, keep, _QUEUE_DEPTH, raw=True, with_time=True)
+        # What was sent before a pause is in the file.
+        is_resumed = topic in self._recorded
+        self.subscribe(kind, topic, keep, _QUEUE_DEPTH, raw=True, with_time=True, from_now_on=is_resumed)
         self._recorded[topic] = type_name
         # The subscription has the definition that is installed here.
         here = {
@@ -168,6 +173,9 @@ class RecorderNode(ManagedNode):
             )
 
     def _on_clock(self, clock: Clock, published_ns: int) -> None:
+        if self._ticked_ns and published_ns < self._ticked_ns[-1]:
+            # Overtaken by another one.
+            return
         now_ns = conversions.to_ns(clock.clock) + self._shift_ns
         if not self._times_ns:
             self._write_early(self._writer, now_ns)
@@ -181,8 +189,10 @@ class RecorderNode(ManagedNode):
             seam_ns = self._times_ns[-1] + _SEAM_NS
             self._shift_ns += seam_ns - now_ns
             now_ns = seam_ns
-        self._ticked_ns.append(max([published_ns, *list(self._ticked_ns)[-1:]]))
-        self._times_ns.append(max([now_ns, *list(self._times_ns)[-1:]]))
+        else:
+            now_ns = max(now_ns, self._times_ns[-1])
+        self._ticked_ns.append(published_ns)
+        self._times_ns.append(now_ns)
 
     def _write(self, channel: int, data: bytes, published_ns: int) -> None:
         if not self._follows_clock:
@@ -199,8 +209,8 @@ class RecorderNode(ManagedNode):
         n_kept = sum(map(len, self._early.values()))
         if n_kept < self._n_early:
             self.get_logger().warning(
-                f"{self._n_early - n_kept} messages from before /clock are not recorded: it keeps the last "
-                f"{_QUEUE_DEPTH} of each topic"
+                f"not recorded: {counted(self._n_early - n_kept, 'message')} from before /clock, of which it "
+                f"keeps the last {_QUEUE_DEPTH} of each topic"
             )
         for channel, messages in self._early.items():
             for data in messages:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cosense.cooperation.outcome import FusionResult
-from cosense.data.dataset import CooperativeFrame, Dataset
+from cosense.data.dataset import CooperativeFrame, Dataset, kind_of
+from cosense.data.provenance import SIMULATED
 from cosense.errors import CosenseError
 from cosense.evaluation.run_files import read_fused_frames
 from cosense.evaluation.runs.live_metrics import entries_by_frame
@@ -52,7 +53,7 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     modes = [entry.mode for entry in entries]
     notes: dict[str, Any] = {
         "command": f"cosense view {path}",
-        "dataset": dataset.description() if dataset else {"kind": "simulated", "label_set": "simulated"},
+        "dataset": dataset.description() if dataset else _simulated(pages),
         "model": scenario.model,
         "fusion": scenario.fusion,
         "budget_bytes": scenario.budget_bytes,
@@ -66,6 +67,11 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
         },
     }
     return pages, notes
+
+
+def _simulated(pages: Sequence[ReportFrame]) -> dict[str, Any]:
+    """Return what is said of frames that the player has simulated."""
+    return {"kind": kind_of(page.frame.provenance for page in pages), "label_set": SIMULATED}
 
 
 def _played(

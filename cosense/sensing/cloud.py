@@ -27,6 +27,8 @@ _USUAL_NAMES = ("intensity", "intensities", "i", "reflectivity", "reflectance", 
 _INTENSITY_NAMES = (*_USUAL_NAMES, *(f"scalar_{name}" for name in _USUAL_NAMES), "signal")
 _COLOR_NAMES = ("rgb", "rgba")
 _CHANNELS = (("red", "green", "blue"), ("r", "g", "b"))
+# Some drivers fill beams without an echo with zeros, others with NaN.
+_NO_RETURNS = "points at exactly 0, 0, 0 are beams without a return, and left out"
 # Half of the points beyond this are no metres from a sensor.
 _FARTHEST_MEDIAN_M = 1000.0
 _ENOUGH_POINTS = 16
@@ -169,7 +171,7 @@ class SensorClouds:
         return [f"{self._name}: {note}" for note in said]
 
     def read(self, raw: RawCloud) -> PointCloud:
-        """Return a cloud with what is no number dropped and the intensity in [0, 1].
+        """Return a cloud with the intensity in [0, 1], without what is no number or no return.
 
         Raises:
             CosenseError: the coordinates are no metres in the frame of a sensor.
@@ -180,6 +182,10 @@ class SensorClouds:
             for axis, column in enumerate(raw.xyz):
                 xyz[:, axis] = column
         valid = np.isfinite(xyz).all(axis=1)
+        is_nowhere = ~xyz.any(axis=1)
+        if is_nowhere.any():
+            self._remark(_NO_RETURNS)
+            valid &= ~is_nowhere
         intensity = _usable(raw)
         if intensity is not None:
             valid &= np.isfinite(intensity)
@@ -200,7 +206,12 @@ class SensorClouds:
         said = list(raw.remarks)
         if raw.intensity is not None and _usable(raw) is None and len(raw.intensity):
             said.append("no intensity is a finite number: they are 0")
-        self._remarks += [remark for remark in said if remark not in self._remarks]
+        for remark in said:
+            self._remark(remark)
+
+    def _remark(self, remark: str) -> None:
+        if remark not in self._remarks:
+            self._remarks.append(remark)
 
     def _tell_news(self) -> None:
         """Tell what was not told before; that something was cut is a warning."""

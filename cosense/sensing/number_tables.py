@@ -144,6 +144,8 @@ def _columns_of(values: NDArray[np.float32]) -> int | None:
 def _explained(values: NDArray[np.float32], count: int) -> float:
     """Return the share of the variance that lies between columns, were there `count` of them."""
     rows = _some_rows(values, count)
+    if not len(rows):
+        return 0.0
     shares = []
     # Coordinates differ in sign and size, intensities and rings in being positive or whole numbers.
     for looked_at in (np.arcsinh(rows), np.arcsinh(np.abs(rows)), (rows == np.round(rows)).astype(float)):
@@ -158,6 +160,8 @@ def _has_other_kinds(values: NDArray[np.float32], count: int, whole: int) -> boo
     Alike are coordinates of two beams that take turns, say, and not a coordinate and a ring.
     """
     rows = _some_rows(values, whole)
+    if not len(rows):
+        return False
     size = np.log(np.median(np.abs(rows), axis=0) + 0.01)
     is_whole, is_negative = (rows == np.round(rows)).mean(axis=0), (rows < 0).mean(axis=0)
     for start in range(count, whole, count):

@@ -51,6 +51,7 @@ class _Header:
     points: int
     encoding: str
     data_start: int
+    announced: int | None
     remarks: tuple[str, ...]
 
     @property
@@ -158,14 +159,17 @@ def _parse_header(content: bytes) -> _Header:
     encoding = " ".join(entries["DATA"]).lower()
     if encoding not in ENCODINGS:
         raise _Broken(f"DATA is '{encoding}', {nearest(encoding, ENCODINGS)}")
+    announced = None
+    if "WIDTH" in entries:
+        height = _counts(entries, "HEIGHT", 1, least=0)[0] if "HEIGHT" in entries else 1
+        announced = _counts(entries, "WIDTH", 1, least=0)[0] * height
     if "POINTS" in entries:
         points = _counts(entries, "POINTS", 1, least=0)[0]
-    elif "WIDTH" in entries:
-        height = _counts(entries, "HEIGHT", 1, least=0)[0] if "HEIGHT" in entries else 1
-        points = _counts(entries, "WIDTH", 1, least=0)[0] * height
+    elif announced is not None:
+        points = announced
     else:
         raise _Broken("the header has neither POINTS nor WIDTH")
-    return _Header(_parse_fields(entries), points, encoding, start, _remarks(entries))
+    return _Header(_parse_fields(entries), points, encoding, start, announced, _remarks(entries))
 
 
 def _remarks(entries: dict[str, list[str]]) -> tuple[str, ...]:
@@ -223,6 +227,11 @@ def _counts(entries: dict[str, list[str]], key: str, length: int, least: int) ->
 
 def _read_cloud(header: _Header, body: memoryview, source: str) -> RawCloud:
     """Return the cloud in the body of a file."""
+    if header.announced is not None and header.announced > header.points:
+        whole = replace(header, points=header.announced)
+        if _fits(whole, body):
+            said = f"POINTS is {header.points}, and WIDTH times HEIGHT {whole.points}, as many as are there"
+            header = replace(whole, remarks=(*header.remarks, said))
     if any(field.count == 0 for field in header.fields) and _fits(header.with_room(), body):
         header = header.with_room()
     with_room = [field for field in header.fields if field.count]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,10 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
-from cosense.errors import counted
+from cosense.data import open_dataset
+from cosense.data.provenance import MARK
+from cosense.errors import CosenseError, counted
+from cosense.training.run_config import DataConfig, SceneConfig
 from cosense.training.tasks.base import Task
 
 CARD = "card.md"
@@ -32,6 +35,7 @@ def write_card(
         figures: last validation.
     """
     config = task.config
+    learned, validated = data_of(config.data), data_of(config.validation)
     facts = {"samples": len(task.samples), "validation samples": len(task.unseen), "steps": steps}
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in {**facts, **figures}.items())
     how = (
@@ -42,12 +46,27 @@ def write_card(
     )
     (out / CARD).write_text(
         f"# {out.resolve().name}\n\n"
+        f"{_wrapped(f'Data to learn from: {learned}. Data of the figures: {validated}.')}\n\n"
         f"{_wrapped(how)}\n\n"
         f"Command: `{command}`\n\n"
         f"| figure | value |\n|---|---|\n{rows}\n\n"
         f"{_wrapped(task.figures_mean)}\n\n"
         f"## Configuration of the run\n\n```yaml\n{yaml.safe_dump(to_mapping(config), sort_keys=False)}```\n"
     )
+
+
+def data_of(config: DataConfig | Sequence[SceneConfig]) -> str:
+    """Return in words what made the data that a configuration names."""
+    if not isinstance(config, DataConfig):
+        return MARK
+    kinds = [MARK] if config.scenes is not None else []
+    for path in config.paths:
+        try:
+            kinds.append(open_dataset(path, split=config.split).kind)
+        except CosenseError:
+            # It was there when training began; a card is written all the same.
+            kinds.append(str(path))
+    return " and ".join(dict.fromkeys(kinds))
 
 
 def _wrapped(text: str) -> str:

@@ -24,10 +24,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import KDTree
 
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.evaluation.metrics.matching import NOT_MATCHED
 from cosense.evaluation.metrics.participants import as_places
-from cosense.evaluation.metrics.scoring import NOT_COUNTED, Verdict, most_points_of_one_agent, verdict_of
+from cosense.evaluation.metrics.scoring import (
+    NOT_COUNTED,
+    PARTICIPANT,
+    Verdict,
+    most_points_of_one_agent,
+    verdict_of,
+)
 from cosense.evaluation.protocol import Protocol
 from cosense.geometry.boxes import Boxes, bev_corners
 from cosense.geometry.transforms import transform_points, yaw_of
@@ -36,7 +42,7 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
 from cosense.viewer import colors
-from cosense.viewer.annotations import Extent, field_of_view, fitting_extent, seen_by
+from cosense.viewer.annotations import Extent, extent_around, field_of_view, fitting_extent, seen_by
 
 Style = Literal["-", "--", ":"]
 OUTCOME_STYLES: Mapping[str, tuple[Style, str]] = {"missed": ("--", ""), "false": ("-", "xx")}
@@ -45,9 +51,11 @@ MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 DPI = 150
 _LEGEND_POINTS, _LEGEND_SHARE = 10.0, 0.98  # usual font size, and largest share of the width
+# What fits into a row of the legend, what boxes and areas take of it, and the mark of an entry.
+_ROW_CHARACTERS, _USUAL_CHARACTERS, _ENTRY_CHARACTERS = 180, 126, 5
 _COVER_ALL_COLORS = 1  # Pillow's quantizer MAXCOVERAGE, whose name lies elsewhere in older versions
 WIDTH_INCH, LEFT_INCH, RIGHT_INCH = 12.0, 0.42, 0.24
-HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH = 0.46, 0.36, 0.26, 0.42
+HEADER_INCH, CAPTION_INCH, TICKS_INCH, LEGEND_INCH, LEGEND_ROW_INCH = 0.46, 0.36, 0.26, 0.42, 0.22
 
 SEEN_CELL_M = 0.25
 HATCH_PERIOD_CELLS = 8
@@ -55,6 +63,7 @@ OBSTACLE_HEIGHT_M = 0.3
 DENSE_CLOUD = 20_000  # with more points, the ground is drawn fainter, so that boxes stand out
 FIELD_RADIUS_M = 9.0
 TICK_M = 0.8  # length of the heading's tick beyond the front, shorter for small objects
+TITLE_POINTS, TITLE_LENGTH = 14.0, 90  # usual font size, and how many letters have room in it
 NAME_LENGTH = 28  # longest name of an agent in a picture
 LABEL_M = (11.0, 4.0)  # half width and half height that an agent's name covers
 OUTLINE = withStroke(linewidth=2.5, foreground=colors.BACKGROUND)
@@ -73,10 +82,10 @@ def draw_bev(
         frame: any number of agents, possibly without points or ground truth.
         detections: boxes in the ego frame; those below `MIN_SCORE` are left out.
         path: path of the PNG file; its folders are created.
-        title: text at the top left.
+        title: text at the top left, after what made the frame.
     """
     extent_m = fitting_extent(frame)
-    figure, (axes,) = layout([""], extent_m, title)
+    figure, (axes,) = layout([""], extent_m, _with_kind(frame, title), legend_rows(frame))
     draw_surroundings(axes, frame, list(frame.agents), extent_m)
     draw_boxes(axes, frame.ground_truth.boxes, colors.GROUND_TRUTH, width=0.9)
     handles = [_box_handle(colors.GROUND_TRUTH, "ground truth")] if len(frame.ground_truth) else []
@@ -108,15 +117,20 @@ def draw_comparison(
             Those below `MIN_SCORE` are left out.
         path: path of the PNG file; its folders are created.
         protocol: what counts as found, missed or false alarm; everything else is drawn grey.
-        title: text at the top left.
+        title: text at the top left, after what made the frame.
         notes: one text for each panel, e.g. AP and bytes.
     """
-    extent_m = fitting_extent(frame)
-    figure, all_axes = layout(list(panels), extent_m, title)
     num_points = most_points_of_one_agent(frame)
-    results = [detections[detections.scores >= MIN_SCORE] for detections in panels.values()]
     places = as_places(frame.participants.values())
+    results = [detections[detections.scores >= MIN_SCORE] for detections in panels.values()]
     verdicts = [verdict_of(shown, frame.ground_truth, num_points, protocol, places) for shown in results]
+    # Whatever is in the counts is in the picture.
+    counted = [
+        shown.boxes[verdict.found >= NOT_MATCHED, :2]
+        for shown, verdict in zip(results, verdicts, strict=True)
+    ]
+    extent_m = extent_around(frame, np.vstack([frame.ground_truth.boxes[:, :2], *counted]))
+    figure, all_axes = layout(list(panels), extent_m, _with_kind(frame, title), legend_rows(frame))
     for index, (axes, shown, verdict) in enumerate(zip(all_axes, results, verdicts, strict=True)):
         agents = list(frame.agents) if index else [frame.ego_id]
         draw_surroundings(axes, frame, agents, extent_m)
@@ -129,20 +143,31 @@ def draw_comparison(
         _box_handle(colors.OUTCOMES[name], colors.OUTCOME_NAMES[name], *OUTCOME_STYLES.get(name, ()))
         for name in names
     ]
+    if any((verdict.found == PARTICIPANT).any() for verdict in verdicts):
+        handles.append(_box_handle(colors.TEXT, "participant", ":"))
     draw_legend(figure, frame, [*handles, _box_handle(colors.MUTED, "not counted", ":")])
     save(figure, path)
 
 
-def layout(captions: list[str], extent_m: Extent, title: str = "") -> tuple[Figure, list[Axes]]:
+def _with_kind(frame: CooperativeFrame, title: str) -> str:
+    """Return a title that says first what made the frame, where that is known."""
+    kind = str(frame.provenance) if frame.provenance != Provenance() else ""
+    return ": ".join(filter(None, [kind, title]))
+
+
+def layout(
+    captions: list[str], extent_m: Extent, title: str = "", legend_rows: int = 1
+) -> tuple[Figure, list[Axes]]:
     """Return a figure of stacked axes of equal scale, each with its caption, and room for the legend."""
     width = WIDTH_INCH - LEFT_INCH - RIGHT_INCH
     axes_height = width * (extent_m[3] - extent_m[1]) / (extent_m[2] - extent_m[0])
     header = HEADER_INCH if title else RIGHT_INCH
     panel = axes_height + TICKS_INCH + (CAPTION_INCH if any(captions) else 0)
-    height = header + panel * len(captions) + LEGEND_INCH
+    height = header + panel * len(captions) + LEGEND_INCH + LEGEND_ROW_INCH * (legend_rows - 1)
     figure = Figure(figsize=(WIDTH_INCH, height), dpi=DPI, facecolor=colors.BACKGROUND)
     left, y = LEFT_INCH / WIDTH_INCH, 1 - 0.54 * HEADER_INCH / height
-    figure.text(left, y, _plain(title), color=colors.TEXT, fontsize=14, fontweight="bold", va="center")
+    points = min(TITLE_POINTS, TITLE_POINTS * TITLE_LENGTH / max(len(title), 1))
+    figure.text(left, y, _plain(title), color=colors.TEXT, fontsize=points, fontweight="bold", va="center")
     all_axes = []
     for index, caption in enumerate(captions):
         bottom = height - header - (index + 1) * panel + TICKS_INCH
@@ -251,8 +276,10 @@ def _draw_outcome(
     is_added = np.isin(verdict.found, added_objects)
     is_alarm = verdict.found == NOT_MATCHED
     others = detections.boxes[verdict.found == NOT_COUNTED]
+    participants = detections.boxes[verdict.found == PARTICIPANT]
     for boxes in (truth[~verdict.is_counted], others):
         draw_boxes(axes, boxes, colors.MUTED, width=0.8, style=":")
+    draw_boxes(axes, participants, colors.TEXT, width=1.2, style=":")
     draw_boxes(axes, truth[verdict.is_found], colors.GROUND_TRUTH, width=0.6, opacity=0.5)
     draw_boxes(axes, truth[verdict.is_missed], colors.OUTCOMES["missed"], width=1.7, style="--")
     draw_boxes(axes, detections.boxes[is_alarm], colors.OUTCOMES["false"], width=1.7, crossed_out=True)
@@ -317,8 +344,14 @@ def _box_handle(color: str, label: str, style: Style = "-", hatch: str = "") -> 
     return Patch(ec=color, fc=colors.rgba(color, 0.18), lw=1.6, ls=style, hatch=hatch, label=label)
 
 
+def legend_rows(frame: CooperativeFrame) -> int:
+    """Return how many rows the names of the agents and the usual boxes and areas take."""
+    agents = sum(len(_name(frame, agent_id)) + _ENTRY_CHARACTERS for agent_id in frame.agents)
+    return -(-(agents + _USUAL_CHARACTERS) // _ROW_CHARACTERS)
+
+
 def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]) -> None:
-    """Explain clouds, boxes and ground in one row at the bottom."""
+    """Explain clouds, boxes and ground at the bottom."""
     clouds = [
         Line2D([], [], color=color, marker="o", markersize=5, linestyle="", label=_name(frame, agent_id))
         for agent_id, color in colors.agent_colors(frame.agents).items()
@@ -336,7 +369,7 @@ def draw_legend(figure: Figure, frame: CooperativeFrame, boxes: Sequence[Artist]
         drawn = figure.legend(
             handles=handles,
             loc="lower center",
-            ncol=len(handles),
+            ncol=-(-len(handles) // legend_rows(frame)),
             frameon=False,
             labelcolor=colors.TEXT,
             fontsize=points,

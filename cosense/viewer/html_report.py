@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cosense.data.dataset import Provenance, kind_of
 from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import main_threshold
 from cosense.evaluation.metrics.summary import summarise, threshold_key
@@ -60,7 +61,7 @@ def write_report(
     }
     summaries = _summaries(pages, protocol)
     parts = {
-        "TITLE": html.escape(_title(facts)),
+        "TITLE": html.escape(_title(pages, facts)),
         "TILES": "\n".join(_tiles(pages, summaries, protocol)),
         "RESULTS": _results(summaries, protocol),
         "FACTS": "\n".join(_rows(facts)),
@@ -113,11 +114,14 @@ def _palette() -> dict[str, Any]:
     }
 
 
-def _title(metrics: Mapping[str, Any]) -> str:
-    parts = [metrics.get("dataset", {}).get("kind"), metrics.get("model")]
-    if metrics.get("fusion"):
-        parts.append("ego alone" if metrics["fusion"] == "none" else f"{metrics['fusion']} fusion")
-    return " · ".join(filter(None, ["cosense", *parts]))
+def _title(pages: Sequence[ReportFrame], facts: Mapping[str, Any]) -> str:
+    """Return what made the frames, and then what ran on them."""
+    known = [page.frame.provenance for page in pages if page.frame.provenance != Provenance()]
+    kind = kind_of(known) or facts.get("dataset", {}).get("kind")
+    parts = [kind, facts.get("model")]
+    if facts.get("fusion"):
+        parts.append("ego alone" if facts["fusion"] == "none" else f"{facts['fusion']} fusion")
+    return " · ".join(filter(None, parts)) or "cosense"
 
 
 def _summaries(pages: Sequence[ReportFrame], protocol: Protocol) -> dict[str, dict[str, Any]]:

@@ -107,7 +107,7 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int, protocol: Prot
 
 
 def _pack_detections(page: ReportFrame, detections: Detections, protocol: Protocol) -> list[dict[str, Any]]:
-    """Return boxes, each with the index of the object that it found, -1 for a false alarm, -2 for neither."""
+    """Return boxes, each with the index of the object that it found, or why it found none (see `Verdict`)."""
     found = page.verdict(detections, protocol).found
     return [
         {

@@ -43,7 +43,7 @@ def draw_registration(
     ]
     matched = np.stack([places[0][matches[:, 0], :2], places[1][matches[:, 1], :2]], axis=1)
     extent_m = extent_around(frame, matched.reshape(-1, 2))
-    figure, (axes,) = bev.layout([""], extent_m, title)
+    figure, (axes,) = bev.layout([""], extent_m, title, bev.legend_rows(frame))
     bev.draw_surroundings(axes, frame, list(frame.agents), extent_m)
     palette = colors.agent_colors(frame.agents)
     # The dots of the ego are larger: they are visible below those of the other agent.

@@ -24,6 +24,7 @@ from cosense.sensing.detections import Source
 from cosense.viewer import colors
 
 DPI = 150
+LETTERS_PER_INCH = 12.0  # of the title, in its usual size
 PANEL_INCH = (6.2, 4.6)
 CELL_INCH = (0.62, 0.42)
 GRID_COLUMNS = 3
@@ -288,6 +289,7 @@ def _style(axes: Axes) -> None:
 def _draw_title(figure: Figure, content: Mapping[str, Any], height: float) -> None:
     data = content["dataset"]
     parts = [
+        data["kind"],
         ", ".join(content["models"]),
         f"{Path(data['path']).name} ({data['split']}), {counted(content['frames'], 'frame')}",
         f"protocol {content['protocol']}",
@@ -295,7 +297,9 @@ def _draw_title(figure: Figure, content: Mapping[str, Any], height: float) -> No
     budgets = {point["budget_bytes"] for point in content["points"] if point["budget_bytes"]}
     if content["curve"] != "budget" and len(budgets) == 1:
         parts.append(f"budget {budgets.pop()} bytes")
-    figure.text(0.012, 1 - 0.24 / height, "  ·  ".join(parts), color=colors.TEXT, fontsize=10)
+    title = "  ·  ".join(parts)
+    points = min(10.0, 10.0 * LETTERS_PER_INCH * figure.get_figwidth() / len(title))
+    figure.text(0.012, 1 - 0.24 / height, title, color=colors.TEXT, fontsize=points)
 
 
 def _bytes_label(value: float, _: int) -> str:

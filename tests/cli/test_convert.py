@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.data import open_dataset
 from cosense.data.bag.file import BagFile
+from cosense.data.opv2v import Opv2vDataset
 from cosense.errors import CosenseError
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.data.bag.bags import MS, START_NS, boxes, car, cloud, in_order, mount, rows_of, rsu, write_rows
@@ -91,6 +92,24 @@ def test_images_that_are_not_there_are_left_out_and_it_says_so(scene, tmp_path):
             said = run("convert", given, tmp_path / out, option, "--force")
             assert f"2 frames in {tmp_path / out}" in said
             assert f"note: {given} has no images: written without" in said
+
+
+def test_ctrl_c_leaves_no_half_a_bag_and_says_so(scene, tmp_path, monkeypatch):
+    """Stopped in the middle: what is kept, here nothing, and how to go on."""
+
+    def stopped(dataset, index):
+        if index == 2:
+            raise KeyboardInterrupt
+        return read(dataset, index)
+
+    read = Opv2vDataset.__getitem__
+    monkeypatch.setattr(Opv2vDataset, "__getitem__", stopped)
+    result = RUNNER.invoke(app, ["convert", str(scene), str(tmp_path / "bag.mcap")])
+    assert result.exit_code == 130
+    assert (
+        f"Stopped. A bag gets its name only once it is complete, so there is no {tmp_path}" in result.output
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_frames_that_cannot_be_read_end_it_or_are_left_out(tmp_path):

@@ -20,10 +20,17 @@ from tests.data.bag.bags import rows_of, write_rows
 from tests.simulation.hand_made import make_frames
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    write_dair_v2x(make_frames(6, cameras=True), folder / "dair", split="val")
+    write_opv2v(make_frames(4, cameras=True), folder / "opv2v")
+    return folder
+
+
 @pytest.fixture
-def tree(tmp_path):
-    write_dair_v2x(make_frames(6, cameras=True), tmp_path / "tree", split="val")
-    return tmp_path / "tree"
+def tree(tmp_path, written):
+    return shutil.copytree(written / "dair", tmp_path / "tree")
 
 
 def _info(*arguments: object):
@@ -112,17 +119,14 @@ def _cut(path, fraction: float = 0.6) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "vehicle-side/velodyne/000003.pcd",
         "infrastructure-side/velodyne/100004.pcd",
         "infrastructure-side/image/100002.jpg",
-        "vehicle-side/label/lidar/000001.json",
         "vehicle-side/calib/camera_intrinsic/000005.json",
         "cooperative/label_world/000002.json",
     ],
 )
 def test_verifying_reads_every_file_and_names_a_truncated_one(tree, name):
     """Kind: files that are there and are not whole, as an interrupted download leaves them."""
-    assert _problems(tree) == []
     _cut(tree / name)
     (problem,) = _problems(tree)
     assert problem.startswith(f"{tree / name}: ")
@@ -144,12 +148,10 @@ def test_verifying_finds_what_each_file_alone_does_not_show(tree):
     assert problem.startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("pattern", ["*.pcd", "*.yaml", "*camera0.png"])
-@pytest.mark.parametrize("number", [0, 5])
-def test_verifying_reads_every_file_of_a_tree_of_opv2v(tmp_path, pattern, number):
+@pytest.mark.parametrize(("pattern", "number"), [("*.pcd", 5), ("*.yaml", 0), ("*camera0.png", 5)])
+def test_verifying_reads_every_file_of_a_tree_of_opv2v(tmp_path, written, pattern, number):
     """Kind: a truncated PCD, PNG or YAML passed; a cut YAML may still be YAML, with other numbers."""
-    write_opv2v(make_frames(4, cameras=True), tmp_path / "tree")
-    assert _problems(tmp_path / "tree") == []
+    shutil.copytree(written / "opv2v", tmp_path / "tree")
     path = sorted((tmp_path / "tree").rglob(pattern))[number]
     _cut(path, 0.999 if path.suffix == ".yaml" else 0.6)
     (problem,) = _problems(tmp_path / "tree")

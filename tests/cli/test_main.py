@@ -13,6 +13,7 @@ from typer.main import get_command
 import cosense
 from cosense.cli.main import app
 from tests.cli.program import run_here
+from tests.conftest import REPOSITORY
 
 
 def run_cosense(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -73,3 +74,43 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(tmp_path: Path) -
     assert f"{tmp_path / 'file'}" in result.stderr
     assert "Not a directory" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("evaluate", "--data", "x", "--budget", "-5"), "'--budget -5': "),
+        (("evaluate", "--data", "x", "--budget=0"), "'--budget 0': "),
+        (("sweep", "delay", "--data", "x", "--limit", "0"), "'--limit 0': "),
+        (("simulate", "--out", "x", "--frames", "many"), "'--frames many': "),
+        (("run", "v2i", "--rate", "0"), "'--rate 0': "),
+        (("evaluate",), "'--data'"),
+        (("evalute", "--data", "x"), "'evaluate'"),
+        (("info", "x", "--verfy"), "--verify"),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_one_line_with_option_and_value(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    """What the parser of the command line refuses looks like what a verb refuses."""
+    result = run_here(*arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+    assert f"see `cosense {arguments[0]} --help`" in result.stderr or arguments[0] == "evalute"
+
+
+@pytest.mark.parametrize("room", ["cosense.cli", "cosense.nodes"])
+@pytest.mark.parametrize("before", ["default_int_handler", "SIG_IGN"])
+def test_ctrl_c_while_a_program_is_imported_is_no_traceback(room, before):
+    """Imports take seconds; in the background of a script, where it is ignored, Ctrl-C stays ignored."""
+    lines = (
+        f"import signal, sys; signal.signal(signal.SIGINT, signal.{before}); sys.argv[0] = '-m'",
+        f"import {room}",
+        "print(signal.getsignal(signal.SIGINT).name)",
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", "; ".join(lines)], cwd=REPOSITORY, capture_output=True, check=True, text=True
+    )
+    assert found.stdout.strip() == ("SIG_IGN" if before == "SIG_IGN" else "SIG_DFL")

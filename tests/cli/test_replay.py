@@ -26,9 +26,7 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
         "cosense.runs.live_run.run_scenario",
         lambda scenario, out, console: seen.append((scenario, out)) or [],
     )
-    arguments = (
-        f"replay {foreign} --mode rate --rate 2 --model pillars-lite --fusion late --budget 300".split()
-    )
+    arguments = f"replay {foreign} --rate 2 --model pillars-lite --fusion late --budget 300".split()
     arguments += ["--registration", "scene_graph", "--ego", "ego", "--pose", "ego=/odom"]
     arguments += ["--record", "--frames", "3", "--out", str(tmp_path / "out")]
     assert RUNNER.invoke(app, arguments).exit_code == 0
@@ -46,6 +44,7 @@ def test_options_become_a_scenario(foreign, monkeypatch, tmp_path):
     [
         ("--mode drian", "mode: 'drian' is not allowed, did you mean 'drain'"),
         ("--rate 0", "rate is 0.0"),
+        ("--mode drain --rate 2", "--rate 2: mode drain has no pace of its own; leave out one of the two"),
         ("--registration icp", "registration: 'icp' is not allowed"),
         ("--pose ego=/odm", "no topic '/odm', did you mean '/odom'"),
         ("--ego eog", "--ego: no agent 'eog', did you mean 'ego'"),

@@ -17,7 +17,7 @@ RUNNER = CliRunner()
 def test_help_has_an_example():
     result = RUNNER.invoke(app, ["run", "--help"])
     assert result.exit_code == 0
-    assert "cosense run launch/scenarios/v2i.yaml" in result.output
+    assert "cosense run v2i --record" in result.output
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,30 @@ def test_scenarios_that_ship_go_by_their_name_from_any_folder(tmp_path, monkeypa
     (tmp_path / name).write_text("source: {data: here}")
     assert RUNNER.invoke(app, ["run", name]).exit_code == 0
     assert seen[-1][0].source.data == Path("here")
+
+
+@pytest.mark.parametrize("verb", ["run", "replay"])
+def test_ctrl_c_says_what_was_fused_and_how_to_go_on(tmp_path: Path, monkeypatch, verb: str):
+    """Stopped before and after the first frame."""
+    pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+    out = tmp_path / "out"
+    lines = []
+
+    def stopped(supervisor, on_progress):
+        (out / "detections.jsonl").write_text("".join(lines))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cosense.runs.supervisor.Supervisor.run", stopped)
+    write_scene(tmp_path / "data", frames=1)
+    (tmp_path / "mine.yaml").write_text(f"source: {{data: data}}\nmodel: {write_model(tmp_path / 'tiny')}")
+    words = [str(tmp_path / "mine.yaml")] if verb == "run" else [str(tmp_path / "data"), "--model"]
+    words += [] if verb == "run" else [str(tmp_path / "tiny")]
+    result = RUNNER.invoke(app, [verb, *words, "--out", str(out)])
+    assert result.exit_code == 130, result.output
+    assert "Stopped. No frame was fused yet; the same command starts the run anew." in result.output
+    lines += ["{}\n", "{}\n", "{"]
+    result = RUNNER.invoke(app, [verb, *words, "--out", str(out)])
+    assert result.exit_code == 130
+    assert (
+        f"Stopped. 2 fused frames so far in {out}: `cosense view {out}` shows them; the same" in result.output
+    )

@@ -15,6 +15,7 @@ from cosense.config import from_mapping
 from cosense.methods.model import load_model
 from cosense.training.run_config import DataConfig
 from cosense.training.samples import load_samples
+from cosense.training.tasks.pillars import PillarsTask
 from tests.cli.program import run_here
 from tests.detectors.networks import TINY, mapping_of
 
@@ -119,3 +120,29 @@ def test_minutes_that_preparing_the_scenes_takes_up_end_the_run(config: Path, tm
     assert f"kept in {tmp_path / 'cache'}: start again, or give more minutes" in result.stderr
     assert len(list((tmp_path / "cache").iterdir())) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("has_learned", [True, False])
+def test_ctrl_c_says_what_was_learned_and_how_to_go_on(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_learned: bool
+) -> None:
+    """Stopped while it prepares scenes, and after its first steps."""
+    out = tmp_path / "out"
+
+    def stopped(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PillarsTask, "after_backward" if has_learned else "load", stopped)
+    result = run_here("train", str(config), "--out", str(out))
+    assert result.returncode == 130
+    said = " ".join(result.stdout.split())
+    if has_learned:
+        assert (
+            f"Stopped. The checkpoint is in {out}: the same command with --resume goes on from there." in said
+        )
+        monkeypatch.undo()
+        assert run_here("train", str(config), "--out", str(out)).returncode == 2
+        assert run_here("train", str(config), "--out", str(out), "--resume").returncode == 0
+    else:
+        assert f"Stopped. Nothing was learned yet; the samples so far are in {tmp_path / 'cache'}" in said
+        assert not out.exists()

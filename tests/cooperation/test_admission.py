@@ -183,8 +183,11 @@ def test_a_second_message_of_a_sender_is_not_used_but_a_good_one_after_a_broken_
     got, reports = receive(sent(), sent(cells=[5]), sent(name="ego"))
     assert len(got) == 1
     assert [report.used_for for report in reports] == ["features", "nothing", "nothing"]
+    # One reason for each cause.
     assert "has sent another message" in reports[1].reason
+    assert "the ego" not in reports[1].reason
     assert "is the ego itself" in reports[2].reason
+    assert "another message" not in reports[2].reason
     agent = frame("unit", T_WORLD_UNIT, NOW, points=NO_POINTS)
     got, reports = receive(message(agent, PayloadKind.FEATURES, b"\x01"), sent())
     assert [report.used_for for report in reports] == ["nothing", "features"]

@@ -341,7 +341,7 @@ def test_the_gate_is_a_setting():
     few = AdmissionSettings(max_senders=1)
     second = from_unit("patches", agent=dataclasses.replace(UNIT, agent_id="second"))
     peers = fuse("patches", from_unit("patches"), second, admission=few).peers
-    assert [report.reason for report in peers] == ["", "more than 1 senders"]
+    assert [report.reason for report in peers] == ["", "more than 1 sender"]
 
 
 def test_the_egos_body_is_no_obstacle():

@@ -17,6 +17,7 @@ from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.pcd import write_pcd
 from cosense.simulation.opv2v_writer import write_opv2v
+from tests.sensing.test_pcd import pcd_bytes
 from tests.simulation.hand_made import forget_origin, make_frames
 
 
@@ -210,7 +211,8 @@ def test_frames_whose_ego_has_half_of_its_files_are_not_used_and_counted(tmp_pat
 
 
 FOREIGN = {
-    "a tuple": ("!!python/tuple [0.5, 2]", [0.5, 2]),
+    "a tuple": ("!!python/tuple [0.5, 2]", (0.5, 2)),
+    "a tuple as a key": ("{!!python/tuple [1, 2]: 3}", {(1, 2): 3}),
     "an ordered mapping": ("!!python/object/apply:collections.OrderedDict [[[a, 1]]]", {"a": 1}),
     "a number of numpy": (
         "!!python/object/apply:numpy.core.multiarray.scalar\n"
@@ -269,7 +271,7 @@ def test_what_numpy_and_yaml_really_write_is_read(tmp_path):
     content = {"a": np.float64(0.1), "b": np.arange(6.0).reshape(2, 3), "c": (1, "x"), "d": np.bool_(True)}
     (tmp_path / "a.yaml").write_text(yaml.dump(content))
     read = read_yaml(tmp_path / "a.yaml")
-    assert read == {"a": 0.1, "b": [[0, 1, 2], [3, 4, 5]], "c": [1, "x"], "d": True}
+    assert read == {"a": 0.1, "b": [[0, 1, 2], [3, 4, 5]], "c": (1, "x"), "d": True}
 
 
 def test_intensities_of_carla_are_zero_and_those_of_our_own_simulator_stay(tmp_path):
@@ -288,6 +290,38 @@ def test_intensities_of_carla_are_zero_and_those_of_our_own_simulator_stay(tmp_p
     assert "intensities are 0: those of CARLA depend on the range" in bare.info().notes[0]
     _write_agent(tmp_path / "real" / "s" / "0", "000001", np.eye(4).tolist())
     assert open_dataset(tmp_path / "real")[0].ego.points[0, 3] == 0.5
+
+
+@pytest.mark.parametrize("pose", [[5.0, 1.0, 2.0, 0.0, 0.0, 0.0], None])
+def test_a_vehicle_without_a_cloud_is_on_the_road_where_its_file_says_it(tmp_path, pose):
+    """Kind: a participant that is lost: its body is there, though it has measured nothing."""
+    for agent in ("1", "2", "-1"):
+        _write_agent(tmp_path / "s" / agent, "000002", [0.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+    for agent in ("2", "-1"):
+        (tmp_path / "s" / agent / "000002.pcd").unlink()
+        _write_agent(tmp_path / "s" / agent, "000004", [0.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+        (tmp_path / "s" / agent / "000002.yaml").write_text(yaml.safe_dump({"lidar_pose": pose}))
+    frame = open_dataset(tmp_path)[0]
+    assert list(frame.agents) == ["1"]
+    # CARLA's y points to the right, ours to the left.
+    assert frame.participants == ({"1": (0, 0), "2": (5, -1)} if pose else {"1": (0, 0)})
+
+
+def test_a_material_keeps_its_value_through_a_recorded_scenario(tmp_path):
+    """Kind: a decision per frame; here the second frame is two hundred times brighter than the first."""
+    folder = tmp_path / "s" / "0"
+    for stamp, brightest in (("000001", 1.0), ("000002", 200.0)):
+        _write_agent(folder, stamp, np.eye(4).tolist())
+        values = np.array([0.5, brightest], dtype=np.float32)
+        columns = [(name, "F4", np.ones(2)) for name in "xyz"] + [("reflectivity", "F4", values)]
+        (folder / f"{stamp}.pcd").write_bytes(pcd_bytes(columns))
+    for order in ((0, 1), (1, 0)):
+        dataset = open_dataset(tmp_path)
+        assert [dataset[index].ego.points[0, 3] for index in order] == [np.float32(0.5 / 255)] * 2
+    assert dataset.info().notes == [
+        "s/0: the intensity is the field 'reflectivity'",
+        "s/0: intensities (float32, up to 200) are divided by 255",
+    ]
 
 
 def test_matrix_poses_are_v2v4real(tmp_path):

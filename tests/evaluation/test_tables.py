@@ -28,6 +28,7 @@ from tests.evaluation.scenes import BUS_SIZE, Scenes, box, objects, point_is_car
 POINT = {"model": "tiny", "fusion": "hybrid", "budget_bytes": 300, "ap": {"0.3": 0.5, "0.5": 0.4, "0.7": 0.1}}
 SWEEP = {
     **{"curve": "budget", "frames": 8, "protocol": "simulated", "protocol_hash": "f0550a64dd71", "seed": 0},
+    "dataset": {"kind": "simulated by cosense (layout of dair-v2x-c)"},
     "models": ["a-model-with-quite-a-long-name", "another-model-with-a-long-name"],
     "points": [
         POINT | more | {"bytes_per_frame": {"mean": 1234.0}, "difference_interval": interval}

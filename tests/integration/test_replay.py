@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
 
 from cosense.cooperation.offline import cooperate
@@ -75,9 +76,20 @@ def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, mod
             live.result.detections.scores, offline.detections.scores, rtol=0, atol=1e-9
         )
 
+    # Who joined the replay late got what the bag says that its topics keep.
+    with AnyReader([bag]) as reader, AnyReader([tmp_path / "first" / "run.mcap"]) as again_reader:
+        kept, kept_again = (
+            {c.topic: c.ext.offered_qos_profiles[0].durability for c in each.connections}
+            for each in (reader, again_reader)
+        )
+    assert {
+        topic: kept_again[topic] for topic in kept if topic != "/ground_truth/boxes"
+    }.items() <= kept.items()
+
     # What was recorded meanwhile is the same data set once more.
     recorded = open_dataset(tmp_path / "first" / "run.mcap", cameras=True)
     assert (len(recorded), recorded.label_set) == (FRAMES, "simulated")
+    assert recorded.kind == "simulated by cosense (layout of opv2v, converted to ros2-bag)"
     assert recorded.info().notes == []
     original = open_dataset(bag, cameras=True)
     for expected, found in zip(original, recorded, strict=True):
@@ -107,5 +119,5 @@ def test_a_bag_of_somebody_else_is_replayed_without_ground_truth(model, tmp_path
     played = list(read_lines(tmp_path / "out" / "frames.jsonl"))
     assert [line["frame_id"] for line in played] == [frame.frame_id for frame in open_dataset(bag)]
     recorded = open_dataset(tmp_path / "out" / "run.mcap")
-    assert (len(recorded), recorded.label_set) == (len(replayed), "none")
+    assert (len(recorded), recorded.label_set, recorded.kind) == (len(replayed), "none", "ros2-bag")
     assert recorded.agents == {"shuttle": "vehicle", "rsu": "infrastructure"}

@@ -27,10 +27,12 @@ from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.sender import Sender
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
+from cosense.geometry.timed_pose import TimedPose
+from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.scene_graph import share_graph
 from cosense.methods.model import load_model
-from cosense.nodes.agent import AgentNode
+from cosense.nodes.agent import AgentNode, Work
 from cosense.nodes.ros import conversions, process, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
@@ -140,7 +142,7 @@ def test_who_looks_sees_supply_demand_and_selection(start, tmp_path):
     ("parameter", "said"),
     [
         ("budget_bytes:=2000000", "budget_bytes.*expected something like 0 from 0 to 1.04858e"),
-        ("pose_tolerance_ms:=50", "pose_tolerance_ms.*expected something like 50.0 from 0 to 1000"),
+        ("pose_gap_ms:=50", "pose_gap_ms.*expected something like 1100.0 from 0 to 60000"),
     ],
 )
 def test_a_parameter_out_of_bounds_or_of_another_type_is_one_error(start, tmp_path, parameter, said):
@@ -229,3 +231,58 @@ def test_a_wrong_topic_is_a_warning_and_what_is_well_again_is_forgotten(start, m
     assert said(process.OK, "detects").values[-1].value
     watcher.destroy_publisher(driver)
     watcher.destroy_node()
+
+
+def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_are(start, tmp_path):
+    """Poses that lie between the clouds, and come twice: half of the clouds were lost, others were off."""
+    agent = start(write_model(tmp_path / "model"), "fusion:=late")
+    sent: list[bytes] = []
+    agent._messages.publish = lambda message: sent.append(conversions.message_to_bytes(message))
+    unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
+
+    def at(stamp_ms: int) -> np.ndarray:
+        return transform_from_planar(0.01 * stamp_ms, 0.0, 0.0) @ unit.T_world_agent
+
+    assert agent._health()[0] == process.OK
+    clouds, poses = range(100, 900, 100), range(33, 1000, 200)
+    for stamp_ms in sorted([*clouds, *poses]):
+        stamp_ns = stamp_ms * 1_000_000
+        if stamp_ms in clouds:
+            points = conversions.points_to_cloud(unit.points[:50], stamp_ns, "unit/lidar")
+            agent._on_measured("cloud", points)
+            continue
+        for _ in range(2):
+            pose = conversions.pose_to_message(at(stamp_ms), unit.pose_covariance, stamp_ns)
+            agent._on_measured("pose", pose)
+        # The detector has the time until the next pose for all clouds that this one completes.
+        end_s = time.monotonic() + 20
+        while len(sent) < sum(cloud_ms < stamp_ms for cloud_ms in clouds):
+            assert time.monotonic() < end_s, len(sent)
+            time.sleep(0.005)
+    for stamp_ms, message in zip(clouds, map(decode, sent), strict=True):
+        assert message.stamp_ns == stamp_ms * 1_000_000
+        np.testing.assert_allclose(message.T_world_agent, at(stamp_ms), atol=1e-6)
+    agent._on_measured("cloud", conversions.points_to_cloud(unit.points, 0, "unit/lidar"))
+    pose = conversions.pose_to_message(at(1200), unit.pose_covariance, 1_200_000_000)
+    agent._on_measured("pose", pose)
+    level, said = agent._health()
+    assert level == process.WARN
+    assert "cloud of 0.000 s: it came after that of 0.800 s" in said
+
+
+def test_a_stream_of_bright_clouds_is_scaled_by_one_number_that_is_said_once(start, tmp_path):
+    """Kind: a live decision per cloud would change what a material looks like from frame to frame."""
+    agent = start(write_model(tmp_path / "model"), "fusion:=late")
+    seen: list[np.ndarray] = []
+    perceive = agent._perceiver.perceive
+    agent._perceiver.perceive = lambda frame: seen.append(frame.points) or perceive(frame)
+    unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
+    points = unit.points[:50].copy()
+    for index, brightest in enumerate((4000.0, 1.0, 200.0)):
+        points[:, 3] = 0.5
+        points[0, 3] = brightest
+        cloud = conversions.points_to_cloud(points, index * 100_000_000, "unit/lidar")
+        pose = TimedPose(index * 100_000_000, unit.T_world_agent, unit.pose_covariance)
+        agent._process(Work(cloud, pose, None, time.monotonic_ns()))
+    assert [cloud[1, 3] for cloud in seen] == [np.float32(0.5 / 4095)] * 3
+    assert agent._lidar.notes == ["unit: intensities (float32, up to 4000) are divided by 4095"]

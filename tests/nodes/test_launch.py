@@ -208,7 +208,7 @@ def test_an_agent_on_a_vehicle_has_its_own_sensors_and_the_topics_of_all(params)
 
 def test_the_ego_is_one_process_with_the_files_of_both_nodes(params, tmp_path):
     of_agent = tmp_path / "agent.yaml"
-    of_agent.write_text("/**:\n  ros__parameters:\n    pose_tolerance_ms: 20.0\n")
+    of_agent.write_text("/**:\n  ros__parameters:\n    pose_gap_ms: 20.0\n")
     files = {"params_file": params, "agent_params_file": str(of_agent)}
     (node,) = start("fusion.launch.py", ego_id="car", model="cosense-lite", fusion="hybrid", **files)
     assert (node.executable, node.namespace) == ("ego", "/car")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cosense.data.bag.frame_record import FrameRecord, record_from_text
 from cosense.errors import CosenseError
 from cosense.json_lines import read_lines
 from tests.nodes.tiny import write_scene
@@ -14,6 +15,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import String
 
 from cosense import topics
 from cosense.nodes.player import PlayerNode
@@ -28,8 +30,13 @@ def play(monkeypatch, tmp_path):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
 
-    def run(data: Path, journal: Path, agents: str, *, fuses_for_s: float | None = None) -> None:
+    def run(
+        data: Path, journal: Path, agents: str, *, fuses_for_s: float | None = None, **more: str
+    ) -> FrameRecord:
+        """Return the first line of /cosense/frame that was heard."""
         values = {"data": data, "journal": journal, "agents": f"'{agents}'", "ego": "'1'", "mode": "rate"}
+        values |= more
+        lines = []
         if fuses_for_s is not None:
             values |= {"mode": "drain", "timeout_s": 0.1}
         words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
@@ -44,10 +51,14 @@ def play(monkeypatch, tmp_path):
                 (PoseWithCovarianceStamped, topics.pose_topic(agent)),
             ):
                 listener.create_subscription(kind, topic, lambda message: None, qos.REPLAY)
+        listener.create_subscription(String, topics.FRAME, lambda line: lines.append(line.data), qos.REPLAY)
         player = PlayerNode()
         player.bring_up()
         player.play()
+        while not lines:
+            rclpy.spin_once(listener, timeout_sec=5.0)
         player.close()
+        return record_from_text(lines[0], topics.FRAME)
 
     yield run
     rclpy.try_shutdown()
@@ -69,9 +80,29 @@ def test_who_is_left_out_on_purpose_is_not_named(play, tmp_path, capfd):
     assert "WARN" not in capfd.readouterr().err
 
 
+def test_what_is_played_with_errors_says_so_in_each_frame(play, tmp_path):
+    """Kind: a bag that is recorded of a run with wrong poses or clocks, and read as if they were measured."""
+    data = write_scene(tmp_path / "data", frames=1)
+    wrong = {"pose_errors": '\'{"-1": [1.0, 0.0, 0.0], "1": [0, 0, 0]}\'', "clock_skews_ms": "'{\"-1\": 5}'"}
+    record = play(data, tmp_path / "frames.jsonl", "1,-1", **wrong)
+    assert str(record.origin) == (
+        "simulated by cosense (layout of opv2v, pose error of -1, clock error of -1)"
+    )
+
+
 def test_a_fusion_that_is_gone_ends_the_wait_for_its_answers(play, tmp_path):
     """Who waits for whom: a player on another host than the ego, where no supervisor sees it die."""
     data = write_scene(tmp_path / "data", frames=60)
     with pytest.raises(CosenseError, match=r"nobody has fused it within 0\.1 s, and nobody fuses any more"):
         play(data, tmp_path / "frames.jsonl", "1", fuses_for_s=1.5)
     assert 1 <= len(list(read_lines(tmp_path / "frames.jsonl"))) < 60
+
+
+def test_a_simulation_without_an_end_is_refused():
+    """What a scenario refuses is refused where the node is started by hand, too."""
+    rclpy.init(args=["--ros-args", "-p", "agents:=vehicle", "-p", "ego:=vehicle"])
+    try:
+        with pytest.raises(CosenseError, match="'frames' of node 'player' is 0, and a simulation never ends"):
+            PlayerNode().bring_up()
+    finally:
+        rclpy.try_shutdown()

@@ -107,7 +107,7 @@ def test_what_cannot_be_recorded_is_named_once_and_ends_nothing(record, capfd):
     assert set(found) & set(others) == set()
     said = [line.split("]: ")[1] for line in capfd.readouterr().err.splitlines() if "not recorded" in line]
     assert sorted(line.split(" is not")[0] for line in said) == ["/goals", "/odd", "/words"]
-    assert "type nav9_msgs/msg/Goals is not installed here" in "".join(said)
+    assert "type nav9_msgs/msg/Goals cannot be used here" in "".join(said)
     assert "not as std_msgs/msg/Float64: in a bag it has one type" in "".join(said)
 
 
@@ -178,7 +178,14 @@ def test_the_time_of_recording_is_that_of_the_clock_and_goes_on_where_it_goes_ba
         words.publish(String(data=f"{seconds}"))
         time.sleep(0.01)
     recording.spin(lambda: words.get_subscription_count() > 0)
+    recording.spin(longest_s=0.5)
+    # Who goes on after a pause hears nothing twice.
+    recording.recorder.trigger_deactivate()
+    recording.recorder.trigger_activate()
+    recording.publisher(String, "/paused").publish(String(data="and goes on"))
     found = recording.close()
+    ((_, _, last),) = found["/paused"]
+    assert last.log_time == TIME_NS + 4 * SECOND_NS
     assert "/clock" not in found
     ((_, _, early),) = found["/latched"]
     assert (early.log_time, early.publish_time) == (TIME_NS, TIME_NS)

@@ -55,6 +55,18 @@ def test_millimetres_and_coordinates_of_a_map_are_refused(factor):
     assert len(read_alone(raw(mostly_near))) == 50
 
 
+def test_beams_without_a_return_are_left_out_and_said():
+    """Kind: organised clouds; half of the points would lie in the sensor."""
+    told: list[str] = []
+    sensor = SensorClouds("roof", tell=lambda _, note: told.append(note))
+    xyz = [[0, 0, 0], [1, 2, 3], [0, 0, 1], [np.nan] * 3]
+    for _ in range(2):
+        assert_array_equal(
+            sensor.read(raw(xyz, np.array([9, 51, 255, 0], "u1"))).intensity, np.float32([0.2, 1])
+        )
+    assert told == ["roof: points at exactly 0, 0, 0 are beams without a return, and left out"]
+
+
 def test_a_cloud_whose_intensities_are_all_nan_keeps_its_points():
     """Kind: a field that is there and never filled."""
     cloud = read_alone(raw([[1, 2, 3], [4, 5, 6]], np.full(2, np.nan)))

@@ -66,7 +66,7 @@ def found(frame: CooperativeFrame, indices: list[int], source: Source = Source.E
 
 def false_alarm() -> Detections:
     """Return a detection on the street where nothing is."""
-    return detections_of(np.array([[-45.0, 7.0, -1.1, 6.0, 3.0, 1.5, 0.0]]))
+    return detections_of(np.array([[8.0, 6.0, -1.1, 6.0, 3.0, 1.5, 0.0]]))
 
 
 def _agent(

@@ -14,13 +14,13 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from PIL import Image
 
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.evaluation.protocol import load_protocol
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import Objects
 from cosense.viewer import bev, colors
-from cosense.viewer.annotations import fitting_extent
+from cosense.viewer.annotations import Extent, extent_around, fitting_extent
 from tests.viewer.scenes import detections_of, false_alarm, found, street
 
 FRAME = street()
@@ -31,10 +31,10 @@ class Picture:
     """A PNG that can be asked in metres."""
 
     def __init__(
-        self, path: Path, panels: tuple[str, ...] = ("",), panel: int = 0, frame: CooperativeFrame = FRAME
+        self, path: Path, panels: tuple[str, ...] = ("",), panel: int = 0, extent_m: Extent | None = None
     ) -> None:
         self.rgb = imread(path)[..., :3]
-        figure, axes = bev.layout(list(panels), fitting_extent(frame))
+        figure, axes = bev.layout(list(panels), extent_m or fitting_extent(FRAME))
         self.to_pixel = axes[panel].transData
         assert self.rgb.shape[:2] == tuple(reversed(figure.canvas.get_width_height()))
 
@@ -55,6 +55,51 @@ def cars_at(*places: tuple[float, float, float]) -> Boxes:
     return np.array([[x, y, 0.0, 6.0, 3.0, 1.5, yaw] for x, y, yaw in places])
 
 
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (Provenance("cosense", ("opv2v",)), "simulated by cosense (layout of opv2v): run, frame"),
+        (Provenance(layouts=("dair-v2x-c",)), "dair-v2x-c: run, frame"),
+        (Provenance(), "run, frame"),
+    ],
+)
+def test_a_picture_is_titled_by_what_made_its_frame(
+    made: Provenance, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kind: a screenshot of simulated data that reads as a result on recorded data."""
+    titles = []
+
+    def layout(captions: list[str], extent_m: tuple, title: str, legend_rows: int) -> tuple:
+        titles.append(title)
+        raise InterruptedError
+
+    monkeypatch.setattr(bev, "layout", layout)
+    frame, nothing = dataclasses.replace(FRAME, provenance=made), Detections.empty()
+    with pytest.raises(InterruptedError):
+        bev.draw_bev(frame, nothing, tmp_path / "bev.png", title="run, frame")
+    with pytest.raises(InterruptedError):
+        bev.draw_comparison(frame, {"": nothing}, tmp_path / "bev.png", PROTOCOL, title="run, frame")
+    assert titles == [expected] * 2
+
+
+def test_a_box_on_a_participant_without_a_label_is_no_false_alarm_in_a_picture(tmp_path: Path) -> None:
+    """Kind: the box that shows a sender: drawn as one, dotted, and not crossed out."""
+    T_world_ego = FRAME.ego.T_world_agent
+    away = T_world_ego.copy()
+    away[:3, 3] += T_world_ego[:3, :3] @ np.array([-50.0, 30.0, 0.0])
+    frame = dataclasses.replace(FRAME, absent={"other": away})
+    detections = detections_of(cars_at((-50, 30, 0)))
+    places = FRAME.ground_truth.boxes[:, :2]
+    around = extent_around(FRAME, np.vstack([places, detections.boxes[:, :2]]))
+    extents = {"opencood_participants": fitting_extent(FRAME), "opencood": around}
+    for name, color in ("opencood_participants", colors.TEXT), ("opencood", colors.OUTCOMES["false"]):
+        extent_m = extents[name]
+        path = tmp_path / f"{name}.png"
+        bev.draw_comparison(frame, {"": detections}, path, load_protocol(name))
+        corner = Picture(path, panels=("",), extent_m=extent_m).has(color, -53, 30, radius=6)
+        assert corner, name
+
+
 def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path: Path) -> None:
     boxes = cars_at((-50, 30, 0), (-30, 30, np.pi), (70, -30, 0))
     detections = dataclasses.replace(
@@ -71,18 +116,22 @@ def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path:
     assert picture.has(colors.SOURCES[Source.LATE], -30 - 3.5, 30, 1), "heads along -x"
 
 
-def test_the_legend_stays_within_the_picture_whatever_the_names(tmp_path: Path) -> None:
-    names = [f"a roadside unit with a very long name {number}" for number in range(6)]
-    agent = FRAME.ego
-    agents = {name: dataclasses.replace(agent, agent_id=name) for name in names}
+@pytest.mark.parametrize("number", [2, 4, 12])
+def test_the_legend_stays_within_the_picture_and_can_be_read_whatever_the_names(number: int) -> None:
+    """Kind: long names, and many of them."""
+    names = [f"a roadside unit with a very long name {index}" for index in range(number)]
+    agents = {name: dataclasses.replace(FRAME.ego, agent_id=name) for name in names}
     frame = dataclasses.replace(FRAME, ego_id=names[0], agents=agents)
-    figure, _ = bev.layout([""], fitting_extent(frame))
+    figure, (axes,) = bev.layout([""], fitting_extent(frame), legend_rows=bev.legend_rows(frame))
     bev.draw_legend(figure, frame, [])
     FigureCanvasAgg(figure).draw()
     (legend,) = figure.legends
-    left, right = legend.get_window_extent().intervalx
-    assert 0 <= left < right <= figure.bbox.width
-    assert right - left > 0.9 * figure.bbox.width
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert 0 <= box.y0 < box.y1 < axes.get_window_extent().y0
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(set(texts[:number])) == number, "shortened names differ"
+    assert min(text.get_fontsize() for text in legend.get_texts()) > 6
 
 
 def test_a_doubtful_box_is_fainter_and_a_worthless_one_is_left_out(tmp_path: Path) -> None:
@@ -147,11 +196,20 @@ def test_comparison_tells_found_added_missed_and_false(comparison: Path) -> None
     for picture in (above, below):
         assert picture.has(colors.OUTCOMES["found"], *side, 4)
         assert not picture.has(colors.OUTCOMES["added"], *side, 4), "the ego found it by itself"
-    assert above.has(colors.OUTCOMES["false"], -45, 8.5)
-    assert above.has(colors.OUTCOMES["false"], -45, 7), "crossed out"
-    assert not below.has(colors.OUTCOMES["false"], -45, 8.5)
+    assert above.has(colors.OUTCOMES["false"], 8, 7.5)
+    assert above.has(colors.OUTCOMES["false"], 8, 6), "crossed out"
+    assert not below.has(colors.OUTCOMES["false"], 8, 7.5)
     assert below.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4)
     assert not above.has(colors.AGENTS[1], *FRAME.T_ego_agent("mast")[:2, 3], 4), "the ego is alone there"
+
+
+def test_what_is_counted_is_in_the_picture(tmp_path: Path) -> None:
+    """Kind: a count that nobody can find in the picture."""
+    far = detections_of(cars_at((-95, 30, 0)))
+    bev.draw_comparison(FRAME, {"alone": far}, tmp_path / "c.png", PROTOCOL)
+    places = np.vstack([FRAME.ground_truth.boxes[:, :2], far.boxes[:, :2]])
+    picture = Picture(tmp_path / "c.png", ("alone",), extent_m=extent_around(FRAME, places))
+    assert picture.has(colors.OUTCOMES["false"], -95, 31.5)
 
 
 def test_each_colour_of_the_palette_is_in_the_file_as_it_is(comparison: Path) -> None:
@@ -214,7 +272,7 @@ def test_what_is_missing_is_not_drawn(frame: CooperativeFrame, tmp_path: Path) -
     bev.draw_bev(frame, Detections.empty(), tmp_path / "bev.png")
     panels = {"one": found(FRAME, [0])}
     bev.draw_comparison(frame, panels, tmp_path / "comparison.png", PROTOCOL)
-    assert Picture(tmp_path / "bev.png", frame=frame).has(colors.AGENTS[0], 0, 0, 4)
+    assert Picture(tmp_path / "bev.png", extent_m=fitting_extent(frame)).has(colors.AGENTS[0], 0, 0, 4)
 
 
 def test_text_is_drawn_as_it_is(tmp_path: Path) -> None:

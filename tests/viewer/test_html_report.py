@@ -18,6 +18,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from cosense.cooperation.outcome import FusionResult
+from cosense.data.dataset import Provenance
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.protocol import load_protocol
 from cosense.messages.reports import PeerReport
@@ -141,8 +142,18 @@ def test_heading_names_data_model_and_fusion(tmp_path: Path) -> None:
     facts = {"dataset": {"kind": "dair-v2x-c", "frames": 9}, "model": "pillars-lite", "fusion": "late"}
     write_report(tmp_path / "report.html", [], facts, PROTOCOL)
     texts = Page(tmp_path / "report.html").texts
-    assert texts.count("cosense · dair-v2x-c · pillars-lite · late fusion") == 2, "title and heading"
+    assert texts.count("dair-v2x-c · pillars-lite · late fusion") == 2, "title and heading"
     assert "dair-v2x-c   ·   frames 9" in texts
+
+
+def test_the_heading_begins_with_what_made_the_frames(tmp_path: Path) -> None:
+    """Kind: simulated data titled by their layout: the frames know better than whoever writes the report."""
+    made = Provenance("cosense", ("dair-v2x-c",)).changed("pose error of unit")
+    frame = dataclasses.replace(FRAME, provenance=made)
+    write_report(tmp_path / "report.html", [ReportFrame(frame)], {"model": "cosense-lite"}, PROTOCOL)
+    texts = Page(tmp_path / "report.html").texts
+    title = "simulated by cosense (layout of dair-v2x-c, pose error of unit) · cosense-lite"
+    assert texts.count(title) == 2, "title and heading"
 
 
 def test_what_is_not_defined_is_no_number(tmp_path: Path) -> None:
@@ -357,7 +368,7 @@ def test_alone_and_together_show_other_boxes(opened: dict[str, dict[str, Any]]) 
     assert alone["answer"] == f"2 of {NUM_COUNTED} objects found · 1 false alarm"
     assert alone["counts"] == [2, 0, NUM_COUNTED - 2, 1, left_out]
     (only_alone,) = [box for box in alone["boxes"] if box[2] == "false alarm"]
-    assert only_alone[0] == pytest.approx(-45.0)
+    assert only_alone[0] == pytest.approx(8.0)
     assert only_alone not in together["boxes"]
     assert [box[2] for box in together["boxes"]].count("found only together") == 1
     assert not any(box[2] == "found only together" for box in alone["boxes"])

@@ -6,7 +6,8 @@
 - The pose of an agent is the topic of poses or odometry that starts with the same word, else the transforms
   from map, world or odom to the frame of its cloud, else the odometry whose child frame the cloud's is joined
   to, else transforms that move from another root, else the only topic of poses if there is only one agent.
-  Static transforms from another root than map, world or odom say where a sensor is mounted: no pose.
+  Static transforms from another root than map, world or odom, or one in which somebody else moves, say where
+  a sensor is mounted: no pose.
 - A pose that names no child frame is that of base_link or base_footprint where the LiDAR is fixed to one,
   else that of the LiDAR.
 - The world is the frame of the poses, else map, world or odom if it is an ancestor of the cloud's frame, else
@@ -87,10 +88,12 @@ def find_agents(
             if name not in clouds:
                 raise CosenseError(f"{bag.path}: --{argument}: no agent '{name}', {nearest(name, clouds)}")
     agents = {}
+    lidar_frames = {agent_id: bag.first(topic).header.frame_id for agent_id, topic in clouds.items()}
+    worlds = _worlds(bag, options, tree, lidar_frames.values())
     for agent_id, topic in clouds.items():
-        lidar_frame = bag.first(topic).header.frame_id
+        lidar_frame = lidar_frames[agent_id]
         kind = kinds[topic][1] if topic in kinds else _kind(agent_id)
-        pose, named_frame = _pose_topic(bag, options, tree, agent_id, lidar_frame, clouds)
+        pose, named_frame = _pose_topic(bag, options, tree, agent_id, lidar_frame, clouds, worlds)
         if pose is None:
             world = _world(bag, options, tree, agent_id, lidar_frame)
             agents[agent_id] = AgentTopics(kind, topic, lidar_frame, None, lidar_frame, world, world)
@@ -104,8 +107,8 @@ def find_agents(
         if not tree.is_connected(pose_frame, lidar_frame):
             raise CosenseError(
                 f"{bag.path}: '{pose}' is the pose of frame '{pose_frame}', and no transform leads from "
-                f"there to '{lidar_frame}' of '{topic}': record /tf_static too, or choose another topic "
-                f"with --pose {agent_id}=TOPIC"
+                f"there to '{lidar_frame}' of '{topic}': record /tf_static too, choose another topic with "
+                f"--pose {agent_id}=TOPIC, or say --pose {agent_id}={pose}@{lidar_frame} if it is its pose"
             )
         world = message.header.frame_id
         agents[agent_id] = AgentTopics(kind, topic, lidar_frame, pose, pose_frame, world, world, note)
@@ -142,7 +145,24 @@ def _in_one_world(
             "own, which begins where it started (REP 105); choose poses in one map with --pose AGENT=TOPIC, "
             f"or say --world {world} if this one is the same for all"
         )
+    if len(own) > 1 and not world:
+        note = f"poses without a frame are taken to be of one world: {found}"
+        first = next(iter(agents))
+        agents = agents | {first: replace(agents[first], note=agents[first].note or note)}
     return {name: replace(agent, world=world) for name, agent in agents.items()}
+
+
+def _worlds(
+    bag: BagFile, options: BagOptions, tree: TransformTree, lidar_frames: Collection[str]
+) -> set[str]:
+    """Return the frames in which agents are placed, besides those that are so by their names."""
+    messages = [bag.first(topic) for topic in bag.topics(*message_types.POSES)]
+    odometry = [message for message in messages if getattr(message, "child_frame_id", "")]
+    moving = [frame for frame in lidar_frames if tree.fixed_chain(frame) != tree.chain(frame)]
+    found = {message.header.frame_id for message in odometry} | {tree.root_of(frame) for frame in moving}
+    own = {message.child_frame_id.lstrip("/") for message in odometry}
+    worlds = {*_WORLDS, *(frame.lstrip("/") for frame in found if frame), options.world or "map"}
+    return {frame for frame in worlds if frame not in own and frame.rpartition("/")[2] not in _BODIES}
 
 
 def ego_of(agents: Mapping[str, AgentTopics]) -> str:
@@ -224,6 +244,7 @@ def _pose_topic(
     agent_id: str,
     lidar_frame: str,
     clouds: Mapping[str, str],
+    worlds: Collection[str],
 ) -> tuple[str | None, str]:
     """Return the topic of an agent's pose, None for transforms, and whose pose it is if the user says so."""
     chosen = options.pose.get(agent_id)
@@ -238,8 +259,7 @@ def _pose_topic(
     chain = tree.chain(lidar_frame)
     is_fixed = len(tree.fixed_chain(lidar_frame)) == len(chain)
     if not candidates:
-        worlds = {*_WORLDS, options.world}
-        if any(tree.is_connected(world, lidar_frame) for world in worlds if world) or _is_world(chain[-1]):
+        if any(tree.is_connected(world, lidar_frame) for world in worlds) or _is_world(chain[-1]):
             return None, ""
         candidates = [
             topic
@@ -258,7 +278,8 @@ def _pose_topic(
     raise CosenseError(
         f"{bag.path}: {reason} the pose of '{agent_id}' (cloud in frame '{lidar_frame}'); topics of poses: "
         f"{', '.join(candidates or everywhere) or 'none'}; frames: {', '.join(tree.frames) or 'none'}."
-        f"{mounting if is_fixed else ''} Choose with --pose {agent_id}=TOPIC or --pose {agent_id}=tf"
+        f"{'' if candidates or not is_fixed else mounting} Choose with --pose {agent_id}=TOPIC or "
+        f"--pose {agent_id}=tf"
     )
 
 

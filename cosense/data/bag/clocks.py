@@ -27,10 +27,9 @@ def clock_note(name: str, timeline: Timeline[Any], other_name: str, other: Timel
     (first, last), (other_first, other_last) = timeline.span_ns, other.span_ns
     away_ns = max(other_first - last, first - other_last)
     if away_ns > _TWO_CLOCKS_NS:
-        yield (
-            f"{name} are {span(timeline)}, {other_name} {span(other)}: two clocks, or not recorded at one "
-            f"time; {_CURE}"
-        )
+        unset = any(timeline.span_ns == (0, 0) for timeline in (timeline, other))
+        reason = "no stamps are set" if unset else "two clocks, or not recorded at one time"
+        yield f"{name} are {span(timeline)}, {other_name} {span(other)}: {reason}; {_CURE}"
         return
     apart_ns = other.delay_ns - timeline.delay_ns
     if abs(apart_ns) > _TWO_CLOCKS_NS:

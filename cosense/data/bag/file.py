@@ -155,17 +155,17 @@ class BagFile:
                     type_name = message_types.name_of(channel.type_name)
                     if channel.encoding != CDR or type_name not in message_types.KNOWN:
                         continue
-                    data = decompressed_message(data)
                     try:
+                        data = decompressed_message(data)
                         moment = Moment(_stamp_ns(type_name, data, log_ns), log_ns)
-                    except (struct.error, IndexError):
+                    except (struct.error, IndexError, ValueError):
                         broken += 1
                         continue
                     entry = Entry(channel.topic, moment, 0, bytes(data) if _is_kept(channel) else None)
                     found.setdefault(channel.topic, []).append((entry, file, place))
             if broken:
-                file.losses.append(f"{counted(broken, 'message')} shorter than the header of its type")
-            self.losses += [f"{path.name}: {line}" for line in file.losses]
+                file.losses.append(f"{counted(broken, 'message')} too short or broken")
+            self.losses += [line if path == self.path else f"{path.name}: {line}" for line in file.losses]
             counts += file.counts
         for topic, rows in found.items():
             rows.sort(key=lambda row: row[0].moment.log_ns)

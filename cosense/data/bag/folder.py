@@ -65,6 +65,12 @@ def _listed(path: Path, there: list[Path], listed: list[str], counts: dict[str, 
     by_name = {_plain(file.name): file for file in there}
     missing = [name for name in listed if _plain(name) not in by_name]
     others = {name: file for name, file in by_name.items() if name not in map(_plain, listed)}
+    packed = [name for name in missing if (path / name).is_file()]
+    if packed:
+        raise CosenseError(
+            f"{path}: {', '.join(packed)}: expected {' or '.join(FILE_SUFFIXES)}, as it is or compressed "
+            f"with zstd ({COMPRESSED}); unpack it first"
+        )
     if missing:
         beside = f", beside it is {_names(list(others.values()))}" if others else ""
         raise CosenseError(

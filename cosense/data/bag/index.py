@@ -295,7 +295,12 @@ def _notes_on_poses(index: BagIndex) -> Iterator[str]:
         for timeline in poses:
             yield from clock_note(f"clouds of '{agent_id}'", index.clouds(agent_id), "its poses", timeline)
         period_ns = min((timeline.period_ns for timeline in poses), default=0)
-        if period_ns > _COARSE_POSES_NS:
+        if agent.pose is not None and len(poses[0]) == 1:
+            yield (
+                f"'{agent.pose}' gives a single pose: if '{agent_id}' stands still, record its place as a "
+                "static transform from the map"
+            )
+        if _COARSE_POSES_NS < period_ns <= index.pose_gap_ns:
             yield (
                 f"poses of '{agent_id}' are {period_ns / 1e6:.0f} ms apart: between two of them it is taken "
                 "to go straight on"
@@ -316,8 +321,8 @@ def _notes_on_partners(index: BagIndex, frames: list[BagFrame]) -> Iterator[str]
         if there < len(frames) and not clocks:
             when = "" if there else f"; its clouds are {span(theirs)}, the ego's {span(own)}"
             yield (
-                f"'{agent_id}' is in {there} of {len(frames)} frames: it has no cloud with a pose within "
-                f"tolerance_ms {index.options.tolerance_ms:g} of the ego's in the others{when}"
+                f"'{agent_id}' is in {there} of {counted(len(frames), 'frame')}: it has no cloud with a pose "
+                f"within tolerance_ms {index.options.tolerance_ms:g} of the ego's in the others{when}"
             )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from cosense.data.bag.file import Entry
 from cosense.data.bag.timeline import Moment, Timeline
 from cosense.errors import CosenseError
-from cosense.geometry.timed_pose import TimedPose, check_way, pose_between
+from cosense.geometry.timed_pose import TimedPose, pose_between
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.ros_messages import message_to_pose, pose_to_matrix, to_ns
 
@@ -43,10 +43,11 @@ class PoseTrack:
             CosenseError: it is not known, and why.
         """
         before, after = self.timeline.around(moment, lambda entry: self._read(entry) is not None)
-        return _pose_between(self._of(before), self._of(after), moment, max_gap_ns, f"'{self._topic}'")
+        source = f"'{self._topic}'"
+        return pose_between(self._of(before), self._of(after), moment.stamp_ns, max_gap_ns, source)
 
-    def _of(self, stamps: list[list[Entry]]) -> list[list[TimedPose]]:
-        return [[pose for entry in entries if (pose := self._read(entry)) is not None] for entries in stamps]
+    def _of(self, entries: list[Entry]) -> list[TimedPose]:
+        return [pose for entry in entries if (pose := self._read(entry)) is not None]
 
     def _read(self, entry: Entry) -> TimedPose | None:
         """Return the pose of a message, None if it is not valid."""
@@ -159,7 +160,7 @@ class TransformTree:
                 timeline = self._moving[edge]
                 before, after = timeline.around(moment)
                 source = f"transform '{edge[1]}' -> '{edge[0]}'"
-                T = _pose_between(before, after, moment, max_gap_ns, source).T_world_frame @ T
+                T = pose_between(before, after, moment.stamp_ns, max_gap_ns, source).T_world_frame @ T
             else:
                 T = self._static[edge] @ T
         return T
@@ -169,25 +170,6 @@ def timeline_of(entries: Sequence[Entry]) -> Timeline[Entry]:
     """Return a timeline of messages."""
     stamps_ns = [entry.stamp_ns for entry in entries]
     return Timeline(stamps_ns, [entry.moment.log_ns for entry in entries], entries)
-
-
-def _pose_between(
-    before: list[list[TimedPose]],
-    after: list[list[TimedPose]],
-    moment: Moment,
-    max_gap_ns: int,
-    source: str,
-) -> TimedPose:
-    """Return the pose at a moment by those before and after it; of several at one stamp the first counts.
-
-    Raises:
-        CosenseError: it is not known, or several at one stamp contradict each other.
-    """
-    for poses in (*before[-1:], *after[:1]):
-        for other in poses[1:]:
-            check_way(poses[0], other, source)
-    first_before, first_after = ([poses[0] for poses in side] for side in (before, after))
-    return pose_between(first_before, first_after, moment.stamp_ns, max_gap_ns, source)
 
 
 def _name(frame: str) -> str:

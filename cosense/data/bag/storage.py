@@ -290,10 +290,21 @@ def is_unfinished(path: Path) -> bool:
 
 
 def decompressed_message(data: bytes) -> bytes:
-    """Return a message from what was stored: rosbag2 may compress each message by itself."""
+    """Return a message from what was stored: rosbag2 may compress each message by itself.
+
+    Raises:
+        ValueError: the compressed message is broken.
+    """
     if data[:4] != _ZSTD_MAGIC:
         return data
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        message = stream.decompress(data)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+    if not stream.eof:
+        raise ValueError("the compressed message is cut off")
+    return message
 
 
 def _channels_of(database: sqlite3.Connection) -> dict[int, Channel]:
@@ -333,8 +344,13 @@ def _decompressed(path: Path, scratch: Path) -> Path:
     """Return a decompressed copy of a file."""
     target = scratch / path.stem
     _check_room(scratch, path.stat().st_size, path)
+    stream = zstandard.ZstdDecompressor().decompressobj()
     with path.open("rb") as packed, target.open("wb") as plain:
-        zstandard.ZstdDecompressor().copy_stream(packed, plain)
+        while not stream.eof:
+            piece = packed.read(1 << 20)
+            if not piece:
+                raise CosenseError(f"{path}: the compressed file is cut off; copy it again")
+            plain.write(stream.decompress(piece))
     return target
 
 

@@ -137,11 +137,11 @@ class Timeline(Generic[T]):
 
     def around(
         self, moment: Moment, is_usable: Callable[[T], bool] = lambda _: True
-    ) -> tuple[list[list[T]], list[list[T]]]:
+    ) -> tuple[list[T], list[T]]:
         """Return what was measured before and after a moment, however far away, to interpolate between.
 
-        Each is a list of up to two stamps in their order, and each stamp a list of its values in the order of
-        the recording. A value of the very moment is in both. All are of one pass over the recording.
+        Each is a list of all values of the nearest two stamps, in the order of time. A value of the very
+        moment is in both. All are of one pass over the recording.
 
         Args:
             moment: the moment.
@@ -149,40 +149,38 @@ class Timeline(Generic[T]):
         """
         first, last = np.searchsorted(self.stamps_ns, (moment.stamp_ns, moment.stamp_ns + 1))
         if last - first == moment.turns and is_usable(value := self.values[int(first) + moment.turn]):
-            return [[value]], [[value]]
+            return [value], [value]
         found = [self._around(indices, moment.stamp_ns, is_usable) for indices in self._passes]
         nearest = min(found, key=lambda pair: self._late_ns(pair, moment), default=([], []))
-        before, after = ([[self.values[index] for index in indices] for indices in side] for side in nearest)
+        before, after = ([self.values[index] for index in indices] for indices in nearest)
         return before, after
 
     def _around(
         self, indices: NDArray[np.int64], stamp_ns: int, is_usable: Callable[[T], bool]
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        """Return what `around` does, of one pass: its indices, sorted by stamp."""
+    ) -> tuple[list[int], list[int]]:
+        """Return the indices of what `around` does, of one pass: its indices, sorted by stamp."""
         stamps_ns = self.stamps_ns[indices]
         last = int(np.searchsorted(stamps_ns, stamp_ns, "right"))
         first = int(np.searchsorted(stamps_ns, stamp_ns, "left"))
         before = self._two_moments(indices[:last][::-1], is_usable)
-        return [found[::-1] for found in before[::-1]], self._two_moments(indices[first:], is_usable)
+        return before[::-1], self._two_moments(indices[first:], is_usable)
 
-    def _two_moments(self, indices: NDArray[np.int64], is_usable: Callable[[T], bool]) -> list[list[int]]:
-        """Return the first two stamps of these that have usable values, with all of them."""
-        found: list[list[int]] = []
+    def _two_moments(self, indices: NDArray[np.int64], is_usable: Callable[[T], bool]) -> list[int]:
+        """Return those of these indices that are usable, of the first two stamps."""
+        found: list[int] = []
+        stamps_ns: set[int] = set()
         for index in map(int, indices):
-            if not is_usable(self.values[index]):
-                continue
-            if found and self.stamps_ns[index] == self.stamps_ns[found[-1][0]]:
-                found[-1].append(index)
-            elif len(found) < 2:
-                found.append([index])
-            else:
-                break
+            if is_usable(self.values[index]):
+                stamps_ns.add(int(self.stamps_ns[index]))
+                if len(stamps_ns) > 2:
+                    break
+                found.append(index)
         return found
 
-    def _late_ns(self, pair: tuple[list[list[int]], list[list[int]]], moment: Moment) -> float:
+    def _late_ns(self, pair: tuple[list[int], list[int]], moment: Moment) -> float:
         """Return how far from a moment the values around it were recorded."""
         before, after = pair
-        logs_ns = [self.logs_ns[found[0]] for found in (*before[-1:], *after[:1])]
+        logs_ns = [self.logs_ns[index] for index in (*before[-1:], *after[:1])]
         return abs(float(np.mean(logs_ns)) - moment.log_ns) if logs_ns else np.inf
 
     def _nearest(self, moment: Moment, low_ns: int, high_ns: int) -> int | None:

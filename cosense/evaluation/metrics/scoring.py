@@ -29,8 +29,8 @@ from cosense.geometry.transforms import invert
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass, Objects
 
-# What counts neither as found an object nor as a false alarm.
-NOT_COUNTED = -2
+# Neither an object that was found nor a false alarm; PARTICIPANT is around a vehicle that takes part.
+NOT_COUNTED, PARTICIPANT = -2, -3
 _MAIN_IOU = 0.5
 
 # What is asked of a frame: name of the band, name of the class, kind of overlap, IoU threshold.
@@ -98,8 +98,8 @@ class Verdict:
     """What a protocol says of every single detection and object of one frame.
 
     Attributes:
-        found: (M,) index of the object that each detection found, `NOT_MATCHED` for a false alarm and
-            `NOT_COUNTED` for what counts neither way.
+        found: (M,) index of the object that each detection found, `NOT_MATCHED` for a false alarm,
+            `PARTICIPANT` and `NOT_COUNTED` for what counts neither way.
         is_counted: (K,) bool, which objects are to be found.
     """
 
@@ -131,6 +131,7 @@ def verdict_of(
     chosen, objects = detections[order], ground_truth[kept]
     overlap = iou_matrix(chosen.boxes, objects.boxes, protocol.iou[0])
     found = np.full(len(detections), NOT_COUNTED, dtype=np.int64)
+    found[order[left_out]] = PARTICIPANT
     is_counted = np.zeros(len(ground_truth), dtype=bool)
     for scored in protocol.classes:
         rows, columns = _within(chosen, objects, scored, Band(), protocol)

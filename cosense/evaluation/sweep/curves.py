@@ -155,7 +155,8 @@ def points_of(
         is_announced: whether the covariances of poses include their noise.
 
     Raises:
-        CosenseError: a kind of fusion that none of the models is made for.
+        CosenseError: a kind of fusion that none of the models is made for, or a rule or registration that
+            none of the kinds of fusion has a use for.
     """
     for fusion in fusions:
         if not any(_can_do(fusion, model) for model in models.values()):
@@ -175,6 +176,17 @@ def points_of(
                     is_announced=is_announced,
                 )
                 points += _points(start, curve, values, selections, budget_bytes)
+    if selections and not any(point.selection for point in points):
+        raise CosenseError(
+            f"selection {', '.join(selections)}: nobody sends features in these settings; leave it out, or "
+            f"add --fusion {' or '.join(FEATURE_KINDS)}"
+        )
+    corrected = [name for name in registrations if name != "none"]
+    if corrected and not any(point.registration in corrected for point in points):
+        raise CosenseError(
+            f"registration {', '.join(corrected)}: no poses are corrected in these settings; leave it out, "
+            f"or add --fusion {' or '.join(CORRECTED_KINDS)}"
+        )
     return list(dict.fromkeys(points))
 
 

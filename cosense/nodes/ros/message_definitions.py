@@ -27,7 +27,7 @@ def message_class(type_name: str) -> Any:
     """Return the Python class of "package/msg/Name".
 
     Raises:
-        CosenseError: this is no message type of ROS 2, or it is not installed here.
+        CosenseError: this is no message type of ROS 2, or it is not installed here, or broken.
     """
     words = _MESSAGE_TYPE.fullmatch(type_name)
     if words is None:
@@ -39,7 +39,7 @@ def message_class(type_name: str) -> Any:
     # Somebody else's package is imported here: whatever is wrong with it may come.
     except Exception as error:
         raise CosenseError(
-            f"type {type_name} is not installed here ({error}); `rosdep install` or source its workspace"
+            f"type {type_name} cannot be used here ({error}); install its package, or source its workspace"
         ) from None
     return kind
 

@@ -166,13 +166,17 @@ def run(make_node: Callable[[], AnyNode], *names: str, work: Callable[[AnyNode],
     """
     # rclpy ends everything in order on these signals. Python's own exception would come in the middle of
     # anything, also where nobody can catch it.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     node = None
     try:
         _start_ros(names)
-        node = make_node()
-        node.bring_up()
-        work(node)
+        # One that came before rclpy took over is lost on it.
+        if not interrupts:
+            node = make_node()
+            node.bring_up()
+        if not interrupts:
+            work(node)
     except ExternalShutdownException:
         pass
     except CosenseError as error:

@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import rclpy
@@ -46,6 +46,15 @@ class Mailbox(Generic[T]):
         with self._changed:
             self._items.append(item)
             dropped = self._items.popleft() if len(self._items) > self._depth else None
+            self._changed.notify()
+            return dropped
+
+    def put_together(self, items: Sequence[T]) -> list[T]:
+        """Add items that came at one time and return the old ones that were pushed out, none of the new."""
+        with self._changed:
+            self._items.extend(items)
+            excess = len(self._items) - max(self._depth, len(items)) if items else 0
+            dropped = [self._items.popleft() for _ in range(excess)]
             self._changed.notify()
             return dropped
 

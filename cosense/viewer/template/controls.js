@@ -116,7 +116,7 @@ function addControls() {
     );
   }
   addToggle("outcomes", "not counted", swatchOf(palette.muted, "uncounted"), (on) => (settings.outcomes.uncounted = on), (f) =>
-    f.truth.filter((truth) => !truth.counted).length,
+    countsOf(f, settings.view, settings.score).uncounted,
   );
   if (DATA.labelled) {
     addToggle("sources", "ground truth", swatchOf(palette.ground_truth), (on) => (settings.truth = on), (f) =>

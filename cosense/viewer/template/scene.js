@@ -228,7 +228,9 @@ class Scene {
   }
 }
 
-const FALSE_ALARM = -1; // instead of the object that a detection found; -2 counts neither way
+// Instead of the object that a detection found; -2 counts neither way, nor does a participant without a label.
+const FALSE_ALARM = -1;
+const PARTICIPANT = -3;
 const DASHED = [5, 3];
 const DOTTED = [1.5, 2.5];
 const NAME_LENGTH = 28;
@@ -250,7 +252,8 @@ function resultOf(frame, view, score) {
   return { detections, found: new Set(detections.map((d) => d.truth).filter((truth) => truth >= 0)) };
 }
 
-// How many objects are found by the ego itself too, found only together, missed, and how many are none.
+// How many objects are found by the ego itself too, found only together, missed, how many boxes are false alarms, and
+// how many boxes and objects do not count.
 function countsOf(frame, view, score) {
   const { detections, found } = resultOf(frame, view, score);
   const alone = frame.alone ? resultOf(frame, "alone", score).found : found;
@@ -261,6 +264,7 @@ function countsOf(frame, view, score) {
     added,
     missed: objects - found.size,
     false: detections.filter((d) => d.truth === FALSE_ALARM).length,
+    uncounted: detections.filter((d) => d.truth < FALSE_ALARM).length + frame.truth.length - objects,
     objects,
   };
 }
@@ -282,12 +286,12 @@ function itemsByOutcome(frame, settings) {
     if (!settings.outcomes[outcome || "uncounted"]) continue;
     items.push({
       box: detection.box,
-      color: outcome ? palette.outcomes[outcome].color : palette.muted,
+      color: outcome ? palette.outcomes[outcome].color : detection.truth === PARTICIPANT ? palette.text : palette.muted,
       dash: outcome ? [] : DOTTED,
       crossedOut: outcome === "false",
       width: outcome === "added" ? 2.5 : outcome ? 2 : 1.2,
       alpha: 1,
-      text: [...titleOf(frame, detection), outcome ? palette.outcomes[outcome].name : "not counted"],
+      text: [...titleOf(frame, detection), outcome ? palette.outcomes[outcome].name : uncountedText(detection)],
     });
   }
   frame.truth.forEach((truth, index) => {
@@ -339,6 +343,10 @@ function titleOf(frame, detection) {
     DATA.palette.sources[detection.source].name,
     ...senderLines(frame, detection),
   ];
+}
+
+function uncountedText(detection) {
+  return detection.truth === PARTICIPANT ? "a vehicle that takes part and has no label: not counted" : "not counted";
 }
 
 function truthText(truth) {

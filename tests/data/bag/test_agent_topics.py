@@ -134,7 +134,8 @@ def test_odometry_of_a_frame_that_the_lidar_is_not_mounted_on(tmp_path):
     message = refusal(tmp_path, rows, pose={"ego": "/imu_odom"})
     assert message == (
         "'/imu_odom' is the pose of frame 'imu', and no transform leads from there to 'os_sensor' of "
-        "'/lidar_top': record /tf_static too, or choose another topic with --pose ego=TOPIC"
+        "'/lidar_top': record /tf_static too, choose another topic with --pose ego=TOPIC, or say "
+        "--pose ego=/imu_odom@os_sensor if it is its pose"
     )
 
 

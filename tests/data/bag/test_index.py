@@ -342,3 +342,57 @@ def test_a_covariance_is_carried_along(tmp_path):
     expected = np.diag([0.05, 0.05 + 0.0144, 0.01])
     expected[1, 2] = expected[2, 1] = 0.012
     np.testing.assert_allclose(covariance, expected, atol=1e-12)
+
+
+def test_a_unit_that_is_fixed_to_the_world_of_others_stands_there(tmp_path):
+    """A world of another name than map: where somebody moves in it, a static transform from it is a place."""
+    moving = [transform("utm_32", "base_link", T_map_base(t), t, static=False) for t in POSES]
+    place = transform("utm_32", "rsu_lidar", T_map_rsu, 0, static=True, log_ns=START_NS)
+    heard = [cloud(t, "rsu_lidar", topic="/rsu/points") for t in CLOUDS]
+    bag = opened(tmp_path, [*clouds(), *moving, place, *heard])
+    assert max(errors_m(bag)) < 1e-6
+    assert all(np.allclose(frame.agents["rsu"].T_world_agent, T_map_rsu) for frame in bag)
+    given = [odometry(t, T_map_base(t), frame="utm_32") for t in POSES]
+    other = write_rows(tmp_path / "odometry", in_order([mount(), *clouds(), *given, place, *heard]))
+    assert all(np.allclose(frame.agents["rsu"].T_world_agent, T_map_rsu) for frame in open_dataset(other))
+
+
+def test_a_pose_that_is_given_once_names_the_cure(tmp_path):
+    """A latched pose is known at its own moment alone: who stands still has a static transform."""
+    notes = opened(tmp_path, [*clouds(), *drive([START_NS])]).info().notes
+    assert notes[1:] == [
+        "'/odom' gives a single pose: if 'ego' stands still, record its place as a static transform from "
+        "the map"
+    ]
+
+
+def test_clouds_without_stamps_are_named(tmp_path):
+    """A driver that leaves the header empty: every stamp is 0."""
+    rows = [cloud(0, "os_sensor", stamp_ns) for stamp_ns in CLOUDS]
+    with pytest.raises(
+        CosenseError, match=r"of 0.000 s to 0.000 s, its poses .*: no stamps are set; give all"
+    ):
+        opened(tmp_path, [*rows, *drive()])
+
+
+def test_a_clock_that_was_set_back_during_the_recording_mixes_nothing(tmp_path):
+    """All stamps step back by 250 ms: poses of before and after the step lie between each other."""
+    rows = [*clouds(), *drive(range(START_NS - 20 * MS, START_NS + 900 * MS, 20 * MS))]
+    for _, _, message, log_ns in rows:
+        if log_ns >= START_NS + 400 * MS:
+            stamp_ns = log_ns - 250 * MS
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    bag = opened(tmp_path, rows)
+    stepped = [250 * MS * (number >= 4) for number in range(len(bag))]
+    for frame, ns in zip(bag, stepped, strict=True):
+        expected = T_map_base(frame.ego.stamp_ns + ns) @ T_base_lidar
+        np.testing.assert_allclose(frame.ego.T_world_agent, expected, atol=1e-6)
+    assert [frame.sequence for frame in bag] == ["000"] * 4 + ["001"] * 4
+
+
+def test_poses_that_name_no_frame_are_noted(tmp_path):
+    """Two agents whose poses are given in no frame: used as one world, and said so."""
+    bag = open_dataset(write_rows(tmp_path / "bag", two_cars("")))
+    assert bag.info().notes == [
+        "poses without a frame are taken to be of one world: 'car_a' in '', 'car_b' in ''"
+    ]

@@ -53,25 +53,22 @@ def test_where_a_turn_was_lost_the_time_of_recording_decides():
 @pytest.mark.parametrize(
     ("stamp_ms", "log_s", "expected"),
     [
-        (100, 10.1, "b b"),
-        (130, 10.13, "b c"),
-        (170, 20.17, "y z"),
-        (250, 20.25, "z "),
-        (-10, 10.0, " a"),
+        (100, 10.1, "ab bc"),
+        (130, 10.13, "ab c"),
+        (170, 20.17, "xy z"),
+        (250, 20.25, "yz "),
+        (-10, 10.0, " ab"),
     ],
 )
 def test_neighbours_to_interpolate_between_are_of_one_pass(stamp_ms, log_s, expected):
-    pair = TIMELINE.around(Moment(stamp_ms * MS, int(log_s * S)))
-    assert (
-        " ".join("".join("".join(values) for values in side) for side in (pair[0][-1:], pair[1][:1]))
-        == expected
-    )
+    before, after = TIMELINE.around(Moment(stamp_ms * MS, int(log_s * S)))
+    assert " ".join("".join(side) for side in (before, after)) == expected
 
 
 def test_values_of_one_stamp_are_neighbours_together():
     twice = Timeline([0, 0, 100 * MS, 100 * MS], [1, 2, 3, 4], list("aAbB"))
-    assert twice.around(Moment(50 * MS, 3)) == ([["a", "A"]], [["b", "B"]])
-    assert twice.around(Moment(50 * MS, 3), str.isupper) == ([["A"]], [["B"]])
+    assert twice.around(Moment(50 * MS, 3)) == (["a", "A"], ["b", "B"])
+    assert twice.around(Moment(50 * MS, 3), str.isupper) == (["A"], ["B"])
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,18 @@ def test_order_is_kept_up_to_the_depth():
     assert [mailbox.get(0) for _ in range(4)] == [2, 3, 4, None]
 
 
+def test_what_comes_together_is_kept_together():
+    """Clouds that one pose completes: the detector has time for all of them until the next pose."""
+    mailbox: Mailbox[int] = Mailbox(1)
+    assert mailbox.put_together([]) == []
+    assert mailbox.put_together([1, 2, 3]) == []
+    assert mailbox.put_together([]) == []
+    assert mailbox.get(0) == 1
+    assert mailbox.put_together([4, 5]) == [2, 3]
+    assert mailbox.put_together([6]) == [4, 5]
+    assert [mailbox.get(0) for _ in range(2)] == [6, None]
+
+
 def test_a_waiting_reader_is_woken():
     mailbox: Mailbox[str] = Mailbox(1)
     got: list[str | None] = []
