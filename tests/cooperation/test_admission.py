@@ -191,7 +191,7 @@ def test_a_second_message_of_a_sender_is_not_used_but_a_good_one_after_a_broken_
     agent = frame("unit", T_WORLD_UNIT, NOW, points=NO_POINTS)
     got, reports = receive(message(agent, PayloadKind.FEATURES, b"\x01"), sent())
     assert [report.used_for for report in reports] == ["nothing", "features"]
-    assert reports[0].reason == "features have 1 byte, expected at least 4"
+    assert reports[0].reason == "features have 1 byte, expected at least 6"
 
 
 def test_a_flood_of_senders_is_cut():

@@ -94,7 +94,7 @@ GARBAGE = {
         "carries POINTS, this fusion uses FEATURES and OBJECTS",
     ),
     "empty payload": (message(UNIT, PayloadKind.FEATURES, b""), "features have 0 bytes"),
-    "noisy payload": (message(UNIT, PayloadKind.FEATURES, bytes(4) + b"\x07\x09noise"), "chunk of layer 7"),
+    "noisy payload": (message(UNIT, PayloadKind.FEATURES, bytes(6) + b"\x07\x09noise"), "chunk of layer 7"),
 }
 
 
