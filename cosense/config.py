@@ -39,7 +39,7 @@ def load_yaml(path: Path, loader: Any = YAML_LOADER) -> Any:
     """
     try:
         return yaml.load(read_file(path).decode(), Loader=loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise CosenseError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 
 

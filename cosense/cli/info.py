@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,19 +44,51 @@ def command(
     """
     from cosense.data import open_dataset
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
-    info = dataset.info(verify=verify)
-    try:
-        first, broken = _describe(dataset[0]), []
-    except CosenseError as error:
-        first, broken = {}, [str(error)]
+    with _collected_warnings() as warnings:
+        dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
+        info = dataset.info(verify=verify)
+        try:
+            first, broken = _describe(dataset[0]), []
+        except CosenseError as error:
+            first, broken = {}, [str(error)]
     content = _content(dataset, info, first, broken, verify)
+    said = (*content["notes"], *content["problems"])
+    content["notes"] += [line for line in warnings if not line.endswith(said)]
     if as_json:
         typer.echo(json.dumps(content, indent=1))
     else:
         _print(content)
     if verify and content["problems"]:
         raise typer.Exit(1)
+
+
+class _Warnings(logging.Handler):
+    """Collects what is logged as a warning, each line once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        line = record.getMessage()
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+@contextmanager
+def _collected_warnings() -> Iterator[list[str]]:
+    """Collect warnings instead of printing them, unless something is refused."""
+    collector, own = _Warnings(), logging.getLogger("cosense")
+    own.addHandler(collector)
+    try:
+        yield collector.lines
+    except CosenseError:
+        for line in collector.lines:
+            typer.echo(line, err=True)
+        raise
+    finally:
+        own.removeHandler(collector)
 
 
 def _describe(frame: CooperativeFrame) -> dict[str, Any]:
@@ -92,11 +127,9 @@ def _content(
 def _print(content: dict[str, Any]) -> None:
     """Print for people: one line for each fact, problems last."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table.grid(padding=(0, 2))
     agents: dict[str, str] = content["agents"]
     facts = {
         "format": content["format"],
@@ -112,9 +145,9 @@ def _print(content: dict[str, Any]) -> None:
         facts["first frame"] = first["frame"]
         facts["  points"] = _pairs(first["points"])
         facts["  objects"] = _pairs(first["objects"]) or "none"
+    width = max(map(len, facts))
     for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(value))
-    console.print(table)
+        console.print(Text(name.ljust(width), style="bold").append(f"  {value}", style="not bold"))
     for note in content["notes"]:
         console.print(f"note: {note}", markup=False)
     problems = content["problems"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Budget, takes_bag_options
+from cosense.cli.options import Budget, Columns, takes_bag_options
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def command(
     ] = "none",
     budget: Budget = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also play images.")] = False,
+    columns: Columns = "",
     frames: Annotated[
         int | None, typer.Option(min=1, help="Play only the first frames.", show_default="all")
     ] = None,
@@ -80,6 +81,7 @@ def command(
                 "data": str(bag),
                 "cameras": cameras,
                 "bag": to_mapping(bag_options),
+                "columns": columns,
             },
             "model": model,
             "fusion": fusion,

@@ -1,12 +1,13 @@
 """Clouds by themselves: one file, a folder of them, or the folders of KITTI.
 
-    velodyne/*.bin, also below training/ or testing/     KITTI object and odometry (Geiger et al., CVPR 2012)
+    velodyne/*.bin, also below training/ or testing/     KITTI object and odometry, the latter with times.txt
+                                                         (Geiger et al., CVPR 2012)
     velodyne_points/data/*.bin and timestamps.txt        a drive of KITTI raw (Geiger et al., IJRR 2013)
 
 They are a data set of one vehicle without labels, with which nobody cooperates. Its poses are not known:
 every cloud is a sequence of its own, at the origin, so that nothing relates one to the next. Stamps are those
-of `timestamps.txt` or of the names of the files, else 100 ms apart. The labels of KITTI are not read: they
-cover the view of one camera, and everything found elsewhere would count as false.
+of `timestamps.txt` or `times.txt`, or of the names of the files, else 100 ms apart. The labels of KITTI are
+not read: they cover the view of one camera, and everything found elsewhere would count as false.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ IS_LAST_RESORT = True
 
 _EGO = "ego"
 _KITTI_FOLDERS = ("velodyne", "training/velodyne", "velodyne_points/data")
-_TIMESTAMPS = "timestamps.txt"
+# Files with a line for each cloud, by the folder beside which they lie.
+_TIMES = {"data": "timestamps.txt", "velodyne": "times.txt"}
 _PERIOD_NS = 100_000_000
 _NO_POSES = "poses are not known: each cloud is a sequence of its own, at the origin"
 # Names that are times, by the number of their digits: ns, us and ms since 1970.
 _UNITS_NS = {19: 1, 16: 1_000, 13: 1_000_000}
 _SECONDS = re.compile(r"(\d{9,10})[._](\d{6,9})")
+# nuScenes: n015-2018-07-24-11-22-45+0800__LIDAR_TOP__1532402927647951.pcd
+_OF_NUSCENES = re.compile(r".*__LIDAR_TOP__(\d+)\.pcd")
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +76,10 @@ class BareClouds(Dataset):
     layout = "clouds"
     split = "all"
     label_set = NO_LABELS
+    without_labels = (
+        "clouds by themselves have no labels, and those of KITTI beside them are not read: they cover the "
+        "view of one camera; take a data set of several agents, or a bag with ground truth"
+    )
 
     def __init__(
         self,
@@ -177,16 +185,17 @@ def _check_right_handed(cloud: Path, listing: Listing) -> None:
 
 def _stamps_of(clouds: list[Path]) -> tuple[list[int], str]:
     """Return the stamps of clouds, and what they were taken from."""
-    path = clouds[0].parent.parent / _TIMESTAMPS
-    if clouds[0].parent.name == "data" and path.is_file():
+    folder = clouds[0].parent
+    path = folder.parent / _TIMES.get(folder.name, "")
+    if path.is_file():
         lines = read_file(path).decode("ascii", errors="replace").split("\n")
-        by_number = {f"{number:010d}": line for number, line in enumerate(lines) if line.strip()}
-        lacking = next((cloud.name for cloud in clouds if cloud.stem not in by_number), None)
-        if lacking:
-            raise CosenseError(f"{path}: has no time of {lacking}; fetch the file again")
-        return [
-            _time_ns(by_number[cloud.stem], path) for cloud in clouds
-        ], f"stamps are those of {_TIMESTAMPS}"
+        stamps_ns = []
+        for cloud in clouds:
+            number = int(cloud.stem) if cloud.stem.isdecimal() else len(lines)
+            if number >= len(lines) or not lines[number].strip():
+                raise CosenseError(f"{path}: has no time of {cloud.name}; fetch the file again")
+            stamps_ns.append(_time_ns(lines[number], path))
+        return stamps_ns, f"stamps are those of {path.name}"
     named = [_named_ns(cloud.stem) for cloud in clouds]
     stamps_ns = [stamp_ns for stamp_ns in named if stamp_ns is not None]
     if len(stamps_ns) == len(clouds) and all(np.diff(stamps_ns) > 0):
@@ -196,6 +205,7 @@ def _stamps_of(clouds: list[Path]) -> tuple[list[int], str]:
 
 def _named_ns(stem: str) -> int | None:
     """Return the time that a name gives, None if it gives none."""
+    stem = _OF_NUSCENES.sub(r"\1", stem)
     seconds = _SECONDS.fullmatch(stem)
     if seconds:
         return int(seconds[1]) * 1_000_000_000 + int(seconds[2].ljust(9, "0"))
@@ -204,12 +214,14 @@ def _named_ns(stem: str) -> int | None:
 
 
 def _time_ns(line: str, path: Path) -> int:
-    """Return a time as KITTI writes it, e.g. "2011-09-26 13:02:25.594360375"."""
+    """Return a time as KITTI writes it: "2011-09-26 13:02:25.594360375", or seconds as "1.037360e-01"."""
     try:
+        if path.name == _TIMES["velodyne"]:
+            return round(float(line) * 1_000_000_000)
         whole, _, fraction = line.strip().partition(".")
         moment = datetime.strptime(whole, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
         return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9])
-    except ValueError:
+    except (ValueError, OverflowError):
         raise CosenseError(
-            f"{path}: '{line.strip()}' is no time as '2011-09-26 13:02:25.594360375'"
+            f"{path}: '{line.strip()}' is no time as KITTI writes it; fetch the file again"
         ) from None

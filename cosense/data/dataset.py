@@ -171,6 +171,7 @@ class Dataset(ABC):
         split: name of the split that was opened, "all" for every frame.
         label_set: name of the labels that serve as ground truth.
         async_frames: number of frames by which the others measured earlier than the ego, on purpose.
+        without_labels: why `label_set` may be `NO_LABELS`, and what to do about it, for an error.
     """
 
     kind: str
@@ -178,6 +179,7 @@ class Dataset(ABC):
     split: str
     label_set: str
     async_frames: int = 0
+    without_labels: str = "no labels are read from this format; take a data set that has them"
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -93,6 +93,8 @@ class _ForeignLoader(YAML_LOADER):
             return Unreadable(tag)
 
 
+# What looks like a date may be none, and nobody needs one.
+_ForeignLoader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
 _ForeignLoader.add_multi_constructor("tag:yaml.org,2002:", _ForeignLoader.read_foreign)
 _ForeignLoader.add_multi_constructor("", _ForeignLoader.read_foreign)
 
@@ -191,6 +193,9 @@ class Listing:
             empty: set[str] = set()
             with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(key) as entries:
                 for entry in entries:
+                    # Hidden files are no data: macOS leaves one for each file on other file systems.
+                    if entry.name.startswith("."):
+                        continue
                     # A link that leads nowhere is no file.
                     with contextlib.suppress(FileNotFoundError):
                         is_full = entry.is_dir() or entry.stat().st_size > 0

@@ -147,12 +147,16 @@ class Opv2vDataset(Dataset):
                 f"{path}: has no label set '{labels}', {nearest(str(labels), [self.label_set])}"
             )
         halves = [half for scenario in self._scenarios for half in find_halves(scenario, self._listing)]
+        egos = {scenario.folder / scenario.agents[0] for scenario in self._scenarios}
+        lost = sum(half.parent in egos for half in halves)
         self._left_out = ""
         if halves:
             self._left_out = (
                 f"{counted(len(halves), 'time')} an agent is left out of a moment because .pcd or .yaml is "
                 f"missing or empty, first beside {halves[0]}"
             )
+            if lost:
+                self._left_out += f"; {counted(lost, 'moment')} without the ego not used"
             _log.warning("%s: %s", path, self._left_out)
 
     def __len__(self) -> int:
@@ -299,7 +303,9 @@ class Opv2vDataset(Dataset):
             images = self._listing.names(folder) if self._cameras else frozenset()
             cameras = _read_cameras(content, folder, stamp, stamp_ns, images)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CosenseError(f"{path}: not as OPV2V writes it: {error!r}") from None
+            raise CosenseError(
+                f"{path}: not as OPV2V writes it, or cut off: {error!r}; download the file again"
+            ) from None
         frame = AgentFrame(
             agent_id=folder.name,
             kind=kind_of_agent(folder.name),

@@ -31,7 +31,8 @@ from cosense import topics
 from cosense.cooperation.ego import Ego, Fused, OwnView
 from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS, LiveFusion
 from cosense.cooperation.outcome import mode_of, no_sensor
-from cosense.cooperation.synchroniser import Collection, Synchroniser, Traffic
+from cosense.cooperation.peers import Traffic
+from cosense.cooperation.synchroniser import Collection, Synchroniser
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.evaluation.run_files import FusedFrame, to_values

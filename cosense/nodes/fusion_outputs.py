@@ -14,7 +14,8 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
 from cosense.cooperation.outcome import FusionResult, Mode, no_sensor
-from cosense.cooperation.synchroniser import Collection, Traffic
+from cosense.cooperation.peers import Traffic
+from cosense.cooperation.synchroniser import Collection
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import conversions, process, qos
@@ -144,7 +145,10 @@ class FusionOutputs:
             message = f"time-out, without the scene graph of {', '.join(collection.missing_graphs)}"
         elif collection.behind_ms:
             level = process.WARN
-            message = f"the ego itself is late, by {collection.behind_ms:.0f} ms: its machine or its clock"
+            message = (
+                f"the ego is {collection.behind_ms:.0f} ms behind the others: its machine is slow, or a "
+                "clock is wrong"
+            )
         dropped = self._lately.growth({"dropped": self.dropped})["dropped"]
         if dropped and level == process.OK:
             level = process.WARN

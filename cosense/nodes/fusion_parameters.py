@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.merge import MergeSettings
-from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.errors import CosenseError
 from cosense.nodes.ros import process
 

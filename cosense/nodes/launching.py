@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ from cosense.runs.processes import (
     fusion_remappings,
 )
 from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_player
-from cosense.runs.supervisor import VITAL, JournalTail, dds_environment
+from cosense.runs.supervisor import RESPAWNS, JournalTail, dds_environment
 
 if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from launch_ros.actions import Node
 
 SWITCH = ("false", "true")
+# Where nobody has asked for another prefix (debuggers are): ends a process with the launch, even by kill -9.
+_ENDS_WITH_LAUNCH = "setpriv --pdeathsig TERM"
 OnExit: TypeAlias = "Callable[[ProcessExited, LaunchContext], Shutdown | None]"
 
 
@@ -57,6 +61,8 @@ def described(
 
     def check_and_start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         _check_names(Path(file), [each.name for each in arguments])
+        if shutil.which("setpriv"):
+            context.launch_configurations.setdefault("launch-prefix", _ENDS_WITH_LAUNCH)
         return start(context)
 
     return LaunchDescription([*arguments, OpaqueFunction(function=check_and_start)])
@@ -197,12 +203,13 @@ def run(scenario: Scenario, out: Path, *, rviz: bool) -> list[Node]:
     ready = prepare(scenario, out.resolve())
     nodes = []
     for spec in ready.processes:
-        needed_until = None if spec.name in VITAL else JournalTail(out.resolve() / "detections.jsonl")
-        nodes.append(node(spec, on_exit=None if spec.respawn else _end_launch(needed_until)))
+        needed_until = None if spec.is_vital else JournalTail(out.resolve() / "detections.jsonl")
+        nodes.append(node(spec, on_exit=_give_up() if spec.respawn else _end_launch(needed_until)))
     if rviz:
         time = [{"use_sim_time": True}]
         words = ["-d", str(ready.layout)]
-        nodes.append(Node(package="rviz2", executable="rviz2", arguments=words, parameters=time))
+        names = {"package": "rviz2", "executable": "rviz2", "exec_name": "rviz2"}
+        nodes.append(Node(**names, arguments=words, parameters=time))
     return nodes
 
 
@@ -236,6 +243,20 @@ def _end_launch(needed_until: JournalTail | None) -> OnExit:
     return end
 
 
+def _give_up() -> OnExit:
+    """Return what ends the launch when a process that is started again dies again and again."""
+    from launch.actions import Shutdown
+
+    deaths = itertools.count(1)
+
+    def end(exited: ProcessExited, context: LaunchContext) -> Shutdown | None:
+        if next(deaths) <= RESPAWNS:
+            return None
+        return Shutdown(reason=f"{exited.process_name} has died {RESPAWNS + 1} times")
+
+    return end
+
+
 def node(spec: ProcessSpec, params_files: Sequence[str] = (), on_exit: OnExit | None = None) -> Node:
     """Return a process as `ros2 launch` starts it.
 
@@ -249,6 +270,8 @@ def node(spec: ProcessSpec, params_files: Sequence[str] = (), on_exit: OnExit | 
     return Node(
         package="cosense",
         executable=spec.executable,
+        # The name in the launch's own words, which else is that of the prefix.
+        exec_name=spec.executable,
         namespace=spec.namespace,
         parameters=[*params_files, dict(spec.parameters)],
         remappings=list(spec.remappings.items()),

@@ -26,6 +26,8 @@ from functools import partial
 from pathlib import Path
 
 from mcap.writer import CompressionType, Writer
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.logging import get_logger
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosgraph_msgs.msg import Clock
 
@@ -111,10 +113,15 @@ class RecorderNode(ManagedNode):
             writer.finish()
             self._file.close()
         except OSError as error:
-            self.get_logger().error(f"{self._file.name}: has no index: {error.strerror}")
-        self.get_logger().info(
+            self._last_logger.error(f"{self._file.name}: has no index: {error.strerror}")
+        self._last_logger.info(
             f"recorded {counted(self._count, 'message')} of {counted(len(self._channels), 'topic')}"
         )
+
+    @property
+    def _last_logger(self) -> RcutilsLogger:
+        """The node's own logger; where ROS 2 is stopped already, one that does not complain about that."""
+        return self.get_logger() if self.context.ok() else get_logger(f"{self.get_name()}.file")
 
     def _look_for_topics(self) -> None:
         """Subscribe to what is new."""
@@ -208,7 +215,7 @@ class RecorderNode(ManagedNode):
         """Write what came before there was a time."""
         n_kept = sum(map(len, self._early.values()))
         if n_kept < self._n_early:
-            self.get_logger().warning(
+            self._last_logger.warning(
                 f"not recorded: {counted(self._n_early - n_kept, 'message')} from before /clock, of which it "
                 f"keeps the last {_QUEUE_DEPTH} of each topic"
             )

@@ -33,6 +33,7 @@ class FrameSource:
         simulate: scene to simulate where there is no `data`.
         cameras: play images too.
         bag: topics and frames that a bag does not reveal by itself.
+        columns: names of the columns of clouds without a header, as "x y z intensity ring".
     """
 
     data: Path | None = None
@@ -41,6 +42,7 @@ class FrameSource:
     simulate: SimulatedSource | None = None
     cameras: bool = False
     bag: BagOptions = field(default_factory=BagOptions)
+    columns: str = ""
 
 
 def open_source(source: FrameSource) -> Dataset:
@@ -58,6 +60,7 @@ def open_source(source: FrameSource) -> Dataset:
         labels=source.labels,
         cameras=source.cameras,
         bag=source.bag,
+        columns=source.columns,
     )
 
 

@@ -22,9 +22,18 @@ from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
 from cosense.runs.processes import TRACES, ProcessSpec, processes
 from cosense.runs.scenario import SCENARIO, Scenario, resolved, with_absolute_paths
-from cosense.runs.supervisor import Failure, JournalTail, Progress, Supervisor, check_ros, ros_environment
+from cosense.runs.supervisor import (
+    LOGS,
+    Failure,
+    JournalTail,
+    Progress,
+    Supervisor,
+    check_ros,
+    ros_environment,
+)
 
 _PLAIN_LINE_S = 5.0
+_FOLDERS = (TRACES, LOGS)
 _RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", SCENARIO)
 
 
@@ -53,12 +62,13 @@ def run_scenario(
     check_ros()
     ready = prepare(scenario, out, only, where)
     scenario = ready.scenario
-    environment = ros_environment(out / "logs")
+    environment = ros_environment(out / LOGS)
     here = f"{', '.join(only)} of " if only else ""
     console.print(
         f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
-        f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / 'logs'}",
+        f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / LOGS}",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(
         f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
@@ -130,8 +140,20 @@ def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str 
 
 
 def clear_results(out: Path) -> None:
-    """Make the folder of a run, without what an earlier run has left there."""
+    """Make the folder of a run, without what an earlier run has left there.
+
+    Raises:
+        CosenseError: something else is where a result or its folder goes; nothing is removed.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    for name in (*_RESULTS, *_FOLDERS):
+        path, has_folder = out / name, name in _FOLDERS
+        if path.exists() and path.is_dir() != has_folder:
+            found, wanted = ("file", "folder") if has_folder else ("folder", "file")
+            raise CosenseError(
+                f"{path}: is a {found}, and a run makes a {wanted} of this name; move it, or choose another "
+                "folder for the results"
+            )
     for name in _RESULTS:
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / TRACES, ignore_errors=True)
@@ -196,7 +218,9 @@ class _Display:
         is_due = time.monotonic() - self._last_line_s > _PLAIN_LINE_S
         has_ended = not any(progress.running.values())
         if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
-            self._console.print(f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False)
+            self._console.print(
+                f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False, soft_wrap=True
+            )
             self._last_line_s, self._last_count = time.monotonic(), progress.fused
 
 

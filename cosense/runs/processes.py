@@ -16,7 +16,7 @@ from typing import Any
 from cosense import topics
 from cosense.config import to_mapping
 from cosense.cooperation.kinds import LiveFusion
-from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
 from cosense.runs.scenario import AgentSpec, Scenario
 
@@ -42,6 +42,7 @@ class ProcessSpec:
         remappings: public topic names by private ones; with two nodes these begin with the name of the node.
         environment: variables beside those of the caller.
         respawn: start it again when it dies.
+        is_vital: whether there is nothing to wait for without it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ProcessSpec:
     remappings: Mapping[str, str]
     environment: Mapping[str, str]
     respawn: bool = False
+    is_vital: bool = False
 
 
 def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[ProcessSpec]:
@@ -195,6 +197,7 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         fusion_remappings(ego, with_link=scenario.radio is not None),
         environment,
         scenario.respawn,
+        is_vital=True,
     )
 
 
@@ -214,7 +217,7 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
     }
     remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.radio is not None)
     return ProcessSpec(
-        f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn
+        f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn, is_ego
     )
 
 
@@ -224,7 +227,9 @@ def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) 
     agent, fusion = _agent(scenario, own, out, environment), _fusion(scenario, out, environment)
     remappings = ego_remappings(agent.remappings, fusion.remappings)
     parameters = {**agent.parameters, **fusion.parameters}
-    return ProcessSpec("ego", "ego", agent.namespace, parameters, remappings, environment, scenario.respawn)
+    return dataclasses.replace(
+        agent, name="ego", executable="ego", parameters=parameters, remappings=remappings
+    )
 
 
 def _player(
@@ -249,7 +254,7 @@ def _player(
     if source.simulate is not None:
         simulate = dataclasses.asdict(source.simulate)
         parameters |= {f"simulate.{key}": value for key, value in simulate.items()}
-    return ProcessSpec("player", "player", "/", parameters, {}, environment)
+    return ProcessSpec("player", "player", "/", parameters, {}, environment, is_vital=True)
 
 
 def _ego(scenario: Scenario) -> str:

@@ -14,8 +14,8 @@ from cosense.config import from_mapping, load_yaml
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion, LiveRegistration, fusion_for
 from cosense.cooperation.merge import MergeSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.cooperation.radio import RadioSettings
-from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.model_folders import CONFIG

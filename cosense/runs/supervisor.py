@@ -1,9 +1,9 @@
 """Starts the processes of a scenario without ROS 2's own launch, watches them and stops them.
 
 A run ends when the player has played everything; who ends before has failed, whatever its exit status. When
-an agent or the channel dies the others go on; when the player, the ego or its fusion dies, or anything before
-the first fused frame, the run ends. Processes that respawn are started again instead, a few times. Whatever
-happened, nothing is left running and the last words of who failed are in the result.
+another agent or the channel dies the others go on; when the player, the ego, its agent or its fusion dies, or
+anything before the first fused frame, the run ends. Processes that respawn are started again instead, a few
+times. Whatever happened, nothing is left running and the last words of who failed are in the result.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -29,15 +31,17 @@ from cosense.runs.processes import ProcessSpec
 _POLL_S = 0.1
 # Ctrl-C first, so that files are completed; then what cannot be ignored.
 _STOPPING = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+# Beside Ctrl-C.
+_ASKED_TO_END = (signal.SIGTERM, signal.SIGHUP)
 _SETTLE_S = 0.5
+# Folder, in that of the results, of one log a process.
+LOGS = "logs"
 _LAST_LINES = 12
 # Opened before there are threads and children; between fork and exec nothing may be loaded.
 _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
-# Without one of these there is nothing to wait for.
-VITAL = {"player", "ego", "fusion"}
 # Who dies more often than this has something that a new start does not cure.
-_RESPAWNS = 5
+RESPAWNS = 5
 # Domains whose ports lie below those that Linux hands out to clients.
 _DOMAINS = range(1, 100)
 
@@ -148,28 +152,31 @@ class Supervisor:
         # Where the ego is on another machine, the run has begun when it is played.
         fuses = any(spec.name in ("ego", "fusion") for spec in specs)
         self._beginning = self._journal if fuses else JournalTail(out / "frames.jsonl")
-        self._logs = out / "logs"
+        self._logs = out / LOGS
         self._environment = environment
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._failures: list[Failure] = []
-        # Who is dead for good.
+        # Who is dead for good, and who of these has to live.
         self._failed: set[str] = set()
+        self._vital = {spec.name for spec in specs if spec.is_vital}
 
     def run(self, on_progress: Callable[[Progress], None]) -> list[Failure]:
         """Start everything, wait for the player, stop everything; return who failed.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C; everything is stopped before it goes on.
+            KeyboardInterrupt: Ctrl-C, SIGTERM or a terminal that was closed; everything is stopped before it
+                goes on.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
-        try:
-            for spec in self._specs:
-                self._start(spec)
-            while not self._is_over():
-                on_progress(self._progress())
-                time.sleep(_POLL_S)
-        finally:
-            self.stop()
+        with _stopped_like_ctrl_c():
+            try:
+                for spec in self._specs:
+                    self._start(spec)
+                while not self._is_over():
+                    on_progress(self._progress())
+                    time.sleep(_POLL_S)
+            finally:
+                self.stop()
         on_progress(self._progress())
         return self._failures
 
@@ -199,12 +206,12 @@ class Supervisor:
             if not is_fine and spec.name not in self._failed:
                 self._bury(spec, process.returncode, may_respawn=not has_played)
         has_begun = self._beginning.read()[0] > 0
-        return has_played or bool(self._failed & VITAL) or (bool(self._failed) and not has_begun)
+        return has_played or bool(self._failed & self._vital) or (bool(self._failed) and not has_begun)
 
     def _bury(self, spec: ProcessSpec, status: int, *, may_respawn: bool) -> None:
         """Note a death, and start the process again where that is wanted."""
         deaths = sum(failure.name == spec.name for failure in self._failures)
-        is_back = spec.respawn and may_respawn and deaths < _RESPAWNS
+        is_back = spec.respawn and may_respawn and deaths < RESPAWNS
         self._failures.append(Failure(spec.name, status, _tail(self._log(spec.name)), is_back))
         if is_back:
             self._start(spec)
@@ -219,6 +226,26 @@ class Supervisor:
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
+
+
+@contextmanager
+def _stopped_like_ctrl_c() -> Iterator[None]:
+    """Make one Ctrl-C of what else asks a program to end; it may come twice, as when a terminal is closed."""
+    is_main = threading.current_thread() is threading.main_thread()
+    asked = [each for each in _ASKED_TO_END if is_main and signal.getsignal(each) == signal.SIG_DFL]
+
+    def interrupt(*_: object) -> None:
+        for each in asked:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in asked:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each in asked:
+            signal.signal(each, signal.SIG_DFL)
 
 
 class JournalTail:

@@ -29,8 +29,10 @@ _COLOR_NAMES = ("rgb", "rgba")
 _CHANNELS = (("red", "green", "blue"), ("r", "g", "b"))
 # Some drivers fill beams without an echo with zeros, others with NaN.
 _NO_RETURNS = "points at exactly 0, 0, 0 are beams without a return, and left out"
-# Half of the points beyond this are no metres from a sensor.
+_NO_NUMBER = "intensities that are no finite numbers are 0"
+# Half of the points beyond or within these are no metres from a sensor.
 _FARTHEST_MEDIAN_M = 1000.0
+_NEAREST_MEDIAN_M = 0.01
 _ENOUGH_POINTS = 16
 # Clouds of a sequence by which it is judged.
 _SAMPLES = 16
@@ -171,42 +173,41 @@ class SensorClouds:
         return [f"{self._name}: {note}" for note in said]
 
     def read(self, raw: RawCloud) -> PointCloud:
-        """Return a cloud with the intensity in [0, 1], without what is no number or no return.
+        """Return a cloud with the intensity in [0, 1], without points that are no numbers or no returns.
 
         Raises:
             CosenseError: the coordinates are no metres in the frame of a sensor.
         """
         self._note(raw)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             xyz = np.empty((len(raw.xyz[0]), 3), dtype=np.float32)
             for axis, column in enumerate(raw.xyz):
                 xyz[:, axis] = column
-        valid = np.isfinite(xyz).all(axis=1)
-        is_nowhere = ~xyz.any(axis=1)
+            valid = np.isfinite(xyz).all(axis=1)
+            is_nowhere = ~xyz.any(axis=1)
         if is_nowhere.any():
             self._remark(_NO_RETURNS)
             valid &= ~is_nowhere
-        intensity = _usable(raw)
-        if intensity is not None:
-            valid &= np.isfinite(intensity)
         xyz = xyz if valid.all() else xyz[valid]
         _check_metres(raw.source, xyz)
-        scaled = np.zeros(len(xyz), np.float32) if intensity is None else self._scale(intensity[valid])
+        scaled = np.zeros(len(xyz), np.float32)
+        if raw.intensity is not None:
+            intensity = raw.intensity[valid]
+            is_number = np.isfinite(intensity)
+            if not is_number.all():
+                self._remark(_NO_NUMBER)
+            scaled[is_number] = self._scale(intensity[is_number])
         self._tell_news()
         return PointCloud(xyz, scaled)
 
     def _intensities(self, sequence: Iterable[RawCloud]) -> Iterator[NDArray]:
         for raw in sequence:
             self._note(raw)
-            intensity = _usable(raw)
-            if intensity is not None:
-                yield intensity
+            if raw.intensity is not None:
+                yield raw.intensity
 
     def _note(self, raw: RawCloud) -> None:
-        said = list(raw.remarks)
-        if raw.intensity is not None and _usable(raw) is None and len(raw.intensity):
-            said.append("no intensity is a finite number: they are 0")
-        for remark in said:
+        for remark in raw.remarks:
             self._remark(remark)
 
     def _remark(self, remark: str) -> None:
@@ -241,23 +242,18 @@ def spread(items: Sequence[Item], read: Callable[[Item], RawCloud]) -> Iterator[
             continue
 
 
-def _usable(raw: RawCloud) -> NDArray | None:
-    """Return the intensity, None if it has not one number."""
-    if raw.intensity is None or not np.isfinite(raw.intensity).any():
-        return None
-    return raw.intensity
-
-
 def _check_metres(source: str, xyz: NDArray[np.float32]) -> None:
     """Refuse coordinates that are no metres in the frame of a sensor."""
     if len(xyz) < _ENOUGH_POINTS:
         return
     some = np.abs(xyz[:: max(1, len(xyz) // 1000)]).max(axis=1)
     median_m = float(np.median(some))
-    if median_m > _FARTHEST_MEDIAN_M:
+    if not _NEAREST_MEDIAN_M < median_m < _FARTHEST_MEDIAN_M:
+        is_far = median_m >= _FARTHEST_MEDIAN_M
         raise CosenseError(
-            f"{source}: half of the points are {median_m:.0f} or more away from the sensor; expected metres "
-            "in its own frame: divide millimetres by 1000, and take coordinates of a map back to the sensor"
+            f"{source}: half of the points are {median_m:.5g} or {'more' if is_far else 'less'} away from "
+            "the sensor; expected metres in its own frame: divide millimetres by 1000, take coordinates of a "
+            "map back to the sensor, or correct the type or byte order of the fields"
         )
 
 

@@ -21,6 +21,7 @@ _COMPRESSED = {
     b"BZh": "bunzip2",
     b"PK\x03\x04": "unzip",
 }
+_LFS_POINTER = b"version https://git-lfs"
 
 
 def read_cloud(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> PointCloud:
@@ -46,7 +47,11 @@ def read_raw_cloud(path: str | os.PathLike[str], columns: Sequence[str] = ()) ->
     path = Path(path)
     suffix = path.suffix.lower()
     with open_file(path) as stream:
-        start = stream.read(4)
+        start = stream.read(len(_LFS_POINTER))
+    if not start:
+        raise CosenseError(f"{path}: the file is empty; fetch or write it again")
+    if start == _LFS_POINTER:
+        raise CosenseError(f"{path}: is a pointer of Git LFS; fetch the cloud itself with `git lfs pull`")
     for magic, tool in _COMPRESSED.items():
         if start.startswith(magic):
             raise CosenseError(f"{path}: is compressed; unpack it first, as with `{tool} {path.name}`")

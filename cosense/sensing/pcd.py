@@ -10,6 +10,7 @@ readers of DAIR-V2X leave them.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -27,6 +28,8 @@ ENCODINGS: tuple[str, ...] = get_args(Encoding)
 _LONGEST_HEADER_BYTES = 1 << 16
 _TYPES = {"F": (2, 4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
 _PADDING = "_"
+# How programs on Windows write what is no number.
+_WINDOWS_NAN = re.compile(rb"-?(nan\(\w+\)|1\.#(QNAN|SNAN|IND)\d*)", re.IGNORECASE)
 _NO_VIEWPOINT = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
@@ -240,10 +243,15 @@ def _read_cloud(header: _Header, body: memoryview, source: str) -> RawCloud:
         names = " ".join(field.name for field in with_room)
         raise _Broken(f"FIELDS with content are '{names}', expected x, y and z among them")
     fields = [with_room[position] for position in found.wanted]
-    if header.points == 0:
+    if header.points == 0 and _is_blank(body):
         return found.assembled(source, [np.zeros(0, field.dtype) for field in fields], header.remarks)
     read = {"ascii": _read_ascii, "binary": _read_binary, "binary_compressed": _read_compressed}
     return found.assembled(source, read[header.encoding](header, body, fields), header.remarks)
+
+
+def _is_blank(body: memoryview) -> bool:
+    """Return whether nothing is there; who writes in pages fills the last one with zeros."""
+    return not bytes(body).strip(b"\0\r\n ")
 
 
 def _fits(header: _Header, body: memoryview) -> bool:
@@ -257,7 +265,9 @@ def _fits(header: _Header, body: memoryview) -> bool:
 
 def _read_binary(header: _Header, body: memoryview, wanted: list[_Field]) -> list[NDArray]:
     needed = header.points * header.point_bytes
-    if needed > len(body):
+    # Whole points behind the last one are no rubbish.
+    is_more = (len(body) - needed) % header.point_bytes == 0 and not _is_blank(body[needed:])
+    if needed > len(body) or is_more:
         raise _Broken(f"POINTS is {header.points}, which takes {needed} bytes, but {len(body)} are there")
     return [
         np.ndarray(header.points, field.dtype, body, field.offset_bytes, (header.point_bytes,))
@@ -293,23 +303,35 @@ def _read_compressed(header: _Header, body: memoryview, wanted: list[_Field]) ->
 
 
 def _read_ascii(header: _Header, body: memoryview, wanted: list[_Field]) -> list[NDArray]:
-    words = bytes(body).split()
+    text = bytes(body)
+    words = text.split()
     per_point = header.point_words
+    row = text.lstrip().partition(b"\n")[0].split()
+    if len(row) != per_point and len(row) < len(words):
+        raise _Broken(f"a row has {counted(len(row), 'number')}, and FIELDS and COUNT name {per_point}")
     needed = header.points * per_point
-    if needed > len(words) or len(words) % per_point:
+    if needed != len(words):
         raise _Broken(
             f"POINTS is {header.points}, which takes {needed} numbers in rows of {per_point}, "
             f"but {len(words)} are there"
         )
     try:
-        return [_from_text(words[field.column : needed : per_point], field.dtype) for field in wanted]
+        return [from_text(words[field.column :: per_point], field.dtype) for field in wanted]
     except (ValueError, OverflowError) as error:
         raise _Broken(f"a value is no number: {error}") from None
 
 
-def _from_text(words: list[bytes], dtype: np.dtype) -> NDArray:
-    """Return (N,) of `dtype`; integers may be written with a point, and real numbers may be nan."""
-    values = np.fromiter(map(float, words), dtype=np.float64, count=len(words))
+def from_text(words: list[bytes], dtype: np.dtype) -> NDArray:
+    """Return (N,) of `dtype`; integers may be written with a point, and real numbers may be nan.
+
+    Raises:
+        ValueError, OverflowError: a word is no number, or none of this type.
+    """
+    try:
+        values = np.fromiter(map(float, words), dtype=np.float64, count=len(words))
+    except ValueError:
+        words = [_WINDOWS_NAN.sub(b"nan", word) for word in words]
+        values = np.fromiter(map(float, words), dtype=np.float64, count=len(words))
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return values.astype(dtype)

@@ -14,6 +14,7 @@ import numpy as np
 
 from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.sensing.cloud import RawCloud, find_fields
+from cosense.sensing.pcd import from_text
 
 _LONGEST_HEADER_BYTES = 1 << 16
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
@@ -44,7 +45,7 @@ class _Element:
         """Return the layout of one thing in a binary file."""
         kinds = [order + kind for kind in self.types if kind is not None]
         if len(kinds) < len(self.types):
-            raise _Broken(f"element '{self.name}' has lists, which are not read; write the file without them")
+            raise _Broken(f"element '{self.name}' has lists, and only files without can be read")
         return np.dtype({"names": [f"{index}" for index in range(len(kinds))], "formats": kinds})
 
 
@@ -66,19 +67,23 @@ def _read_cloud(content: bytes, source: str) -> RawCloud:
     place = next((i for i, element in enumerate(elements) if element.name == "vertex"), None)
     if place is None:
         raise _Broken("the header has no element 'vertex'")
-    vertex, before = elements[place], elements[:place]
+    vertex, before, after = elements[place], elements[:place], elements[place + 1 :]
     found = find_fields(vertex.names)
     if found is None:
         raise _Broken(f"a vertex has '{' '.join(vertex.names)}', expected x, y and z among them")
     if encoding == "ascii":
         skipped = sum(element.count for element in before)
-        columns = _read_ascii(content[start:], vertex, skipped, found.wanted)
+        lines = [line for line in content[start:].splitlines() if line.strip()]
+        columns = _read_ascii(lines[skipped:], vertex, found.wanted, is_last=not after)
     else:
         order = _ORDERS[encoding]
         start += sum(element.count * element.dtype(order).itemsize for element in before)
         dtype = vertex.dtype(order)
         needed = vertex.count * dtype.itemsize
-        if needed > len(content) - start:
+        # Whole points behind the last one are no rubbish.
+        rest = content[start + needed :]
+        is_more = not after and len(rest) % dtype.itemsize == 0 and rest.strip(b"\0")
+        if needed > len(content) - start or is_more:
             raise _Broken(
                 f"{vertex.count} vertices take {needed} bytes, but {max(0, len(content) - start)} are there"
             )
@@ -87,22 +92,21 @@ def _read_cloud(content: bytes, source: str) -> RawCloud:
     return found.assembled(source, columns)
 
 
-def _read_ascii(body: bytes, vertex: _Element, skipped: int, wanted: tuple[int, ...]) -> list[np.ndarray]:
-    """Return the wanted columns (N,) of the vertices, which come after a number of other lines."""
-    lines = [line for line in body.splitlines() if line.strip()][skipped : skipped + vertex.count]
-    if len(lines) < vertex.count:
+def _read_ascii(
+    lines: list[bytes], vertex: _Element, wanted: tuple[int, ...], *, is_last: bool
+) -> list[np.ndarray]:
+    """Return the wanted columns (N,) of the vertices; no line may follow the last element."""
+    lines = lines if is_last else lines[: vertex.count]
+    if len(lines) != vertex.count:
         raise _Broken(f"the header names {vertex.count} vertices, but {len(lines)} are there")
-    types = vertex.dtype("=")
+    dtype = vertex.dtype("=")
     rows = [line.split() for line in lines]
     short = next((row for row in rows if len(row) != len(vertex.names)), None)
     if short is not None:
         raise _Broken(f"a vertex has {counted(len(short), 'number')}, expected {len(vertex.names)}")
     try:
-        return [
-            np.array([float(row[position]) for row in rows], np.float64).astype(types[position])
-            for position in wanted
-        ]
-    except ValueError as error:
+        return [from_text([row[position] for row in rows], dtype[position]) for position in wanted]
+    except (ValueError, OverflowError) as error:
         raise _Broken(f"a value is no number: {error}") from None
 
 

@@ -118,12 +118,15 @@ def pose_to_matrix(position: Any, orientation: Any) -> Matrix:
     """Return the transform (4,4) with a position, or translation, and an orientation as a quaternion.
 
     Raises:
-        CosenseError: the orientation is no rotation, or a number is not finite.
+        CosenseError: the orientation is no rotation, as tf2 judges it, or a number is not finite.
     """
     translation = [position.x, position.y, position.z]
     quaternion = [orientation.x, orientation.y, orientation.z, orientation.w]
-    if not np.isfinite(translation).all() or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
-        raise CosenseError(f"pose with position {translation} and orientation {quaternion} is not valid")
+    if not np.isfinite(translation).all() or not abs(np.dot(quaternion, quaternion) - 1) < 1e-2:
+        reason = "" if any(quaternion) else ": no orientation is set"
+        raise CosenseError(
+            f"pose with position {translation} and orientation {quaternion} is not valid{reason}"
+        )
     return transform_from_quaternion(translation, quaternion)
 
 

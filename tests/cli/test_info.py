@@ -55,6 +55,18 @@ def test_says_what_the_folder_is(tree):
     assert "verified: every file is there and can be read" in _info(tree, "--verify").output
 
 
+def test_long_facts_are_whole_and_nothing_is_said_twice(tmp_path, monkeypatch):
+    """Kind: tables that are cut at 80 columns; a warning of the log that is a note, too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    path = tmp_path / ("long" * 40) / "1.bin"
+    path.parent.mkdir()
+    path.write_bytes(b"".join(bytes([0, 0, 128, 63 + index]) for index in range(4)))
+    done = run_here("info", str(path))
+    assert f"data set     {path}\n" in done.stdout
+    assert done.stdout.count("poses are not known") == 1
+    assert done.stderr == ""
+
+
 def test_json_has_the_same_facts(tree):
     content = json.loads(_info(tree, "--json", "--split", "val").output)
     assert content["format"] == "simulated by cosense (layout of dair-v2x-c)"

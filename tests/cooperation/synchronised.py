@@ -6,7 +6,8 @@ import numpy as np
 
 from cosense.cooperation.admission import Received, receive
 from cosense.cooperation.gate import Window
-from cosense.cooperation.synchroniser import Collection, Synchroniser, SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
+from cosense.cooperation.synchroniser import Collection, Synchroniser
 from cosense.messages.envelope import Message, PayloadKind, encode
 
 MS = 1_000_000

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from cosense.cooperation.synchroniser import Synchroniser, SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
+from cosense.cooperation.synchroniser import Synchroniser
 from cosense.messages.envelope import MessageError, PayloadKind, decode, encode
 from tests.cooperation.synchronised import (
     MS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cosense.cooperation.synchroniser import Collection, Synchroniser
 from tests.cooperation.synchronised import MS, message, messages_of, waiting_for
 
@@ -53,9 +55,9 @@ def test_the_ego_s_own_frames_show_that_its_machine_has_a_wrong_clock():
     for number in range(6):
         stamp_ms, at_ms = 10_000 + 100 * number, 100 * number
         c.add_ego(message("ego", stamp_ms, number), (at_ms + 80) * MS)
-        c.add(message("a", stamp_ms, number), (5000 + at_ms) * MS, (at_ms + 85) * MS)
+        c.add(message("a", stamp_ms, 2 * number), (5000 + at_ms) * MS, (at_ms + 85) * MS)
         # It measures just before the ego's frame of a moment before arrives.
-        c.add(message("a", stamp_ms + 60, number), (5000 + at_ms) * MS, (at_ms + 90) * MS)
+        c.add(message("a", stamp_ms + 60, 2 * number + 1), (5000 + at_ms) * MS, (at_ms + 90) * MS)
         (moment,) = c.ready((at_ms + 90) * MS)
         assert (len(messages_of(moment)), moment.refused, moment.behind_ms) == (1, [], 0)
 
@@ -70,6 +72,46 @@ def test_an_ego_that_is_so_late_that_messages_are_forgotten_is_the_one_who_is_na
         (moment,) = c.ready(0)
         assert (messages_of(moment), moment.missing, c.silent) == ([], [], [])
         assert moment.behind_ms == 2200 - 100 * number
+
+
+def test_a_wrong_clock_does_not_make_the_ego_late():
+    """One who is wrong and others who are right: far ahead, from time to time, known or made up, no clock."""
+    for expected in (("a",), ("a", "wrong")):
+        for errors_ms in ([2000], [10**9], [0, 10_000]):
+            c = waiting_for(*expected)
+            moments = [
+                step(c, 1000 + 100 * n, 1000 + 100 * n, {"a": 0, "wrong": errors_ms[n % len(errors_ms)]})
+                for n in range(14)
+            ]
+            assert [moment.behind_ms for moment in moments] == [0] * 14
+            assert all("a" in {item.message.sender for item in messages_of(moment)} for moment in moments)
+    c = waiting_for("a")
+    for number in range(12):
+        c.add(message("wrong", 10**8 + 100 * number, number))
+        c.add(message("a", 1000 + 100 * number, number))
+        c.add_ego(message("ego", 1000 + 100 * number, number), 0)
+        (moment,) = c.ready(0)
+        assert (len(messages_of(moment)), moment.behind_ms, moment.missing) == (1, 0, [])
+
+
+@pytest.mark.parametrize("later_ms", [0, 40])
+def test_two_senders_with_one_name_are_told_and_who_starts_anew_is_not_one_of_them(later_ms):
+    """Names that were given twice, or forged: one message of the two is used, and nobody misses the other."""
+    c = waiting_for("a")
+    for number in range(12):
+        stamp_ms = 1000 + 100 * number
+        # The first has counted for longer; for its fourth moment it starts anew.
+        c.add(message("a", stamp_ms, number + 300 if number < 3 else number - 3))
+        if number >= 6:
+            c.add(message("a", stamp_ms + later_ms, 900 + number))
+        c.add_ego(message("ego", stamp_ms, number), 0)
+        (moment,) = c.ready(0)
+        assert (len(messages_of(moment)), moment.missing) == (1, [])
+        told = [(report.sender, report.used_for, report.reason) for report in moment.refused]
+        if number < 6:
+            assert told == []
+    reason = "two senders have this name, only one of them is used; name each agent once"
+    assert told == [("a", "nothing", reason)]
 
 
 def test_a_recording_that_begins_again_proves_nothing_about_a_clock():

@@ -75,12 +75,13 @@ def test_a_cloud_a_folder_and_the_folders_of_kitti_are_one_agent_by_itself(tmp_p
             "",
         ),
         (["000001626155123.pcd"], [0], "taken 100 ms apart"),
+        (["n015-2018+0800__LIDAR_TOP__1532402927647951.pcd.bin"], [1532402927647951000], "names"),
     ],
 )
 def test_frames_are_in_the_order_of_their_numbers_and_stamps_are_said(tmp_path, names, stamps_ns, note):
     dataset = open_dataset(clouds(tmp_path / "drive", *names))
     frames = [dataset[index] for index in range(len(dataset))]
-    assert [frame.frame_id for frame in frames] == [name.removesuffix(".pcd") for name in names]
+    assert [frame.frame_id for frame in frames] == [name.rpartition(".")[0] for name in names]
     assert [frame.ego.stamp_ns for frame in frames] == stamps_ns
     assert note in dataset.info().notes[1]
     # Nothing relates one to the next: where the vehicle went is not known.
@@ -99,6 +100,23 @@ def test_kitti_raw_has_its_own_stamps(tmp_path):
     (drive / "timestamps.txt").write_text("now\n\nthen\n")
     with pytest.raises(CosenseError, match=r"timestamps\.txt: 'now' is no time as"):
         open_dataset(tmp_path)
+
+
+def test_a_sequence_of_kitti_odometry_has_its_own_stamps(tmp_path):
+    clouds(tmp_path / "velodyne", "000000.bin", "000001.bin")
+    (tmp_path / "times.txt").write_text("0.000000e+00\n1.037360e-01\n")
+    dataset = open_dataset(tmp_path)
+    assert [frame.ego.stamp_ns for frame in dataset] == [0, 103_736_000]
+    assert dataset.info().notes[1] == "stamps are those of times.txt"
+
+
+def test_hidden_files_are_no_clouds(tmp_path):
+    """Kind: what an operating system leaves beside each file."""
+    clouds(tmp_path, "000000.bin")
+    (tmp_path / "._000000.bin").write_bytes(b"Mac OS X        ")
+    dataset = open_dataset(tmp_path)
+    assert [frame.frame_id for frame in dataset] == ["000000"]
+    assert dataset.info(verify=True).problems == []
 
 
 def test_one_scale_of_intensities_holds_for_all_clouds_of_a_folder(tmp_path):
@@ -164,6 +182,8 @@ def test_info_view_and_convert_read_bare_clouds(tmp_path, monkeypatch, caplog):
     x, y, z, intensity, ring, _ = scan().T
     path = written(tmp_path / "scan.bin", ring, x, y, z, intensity)
     assert "--columns" in run("info", path)
+    for verb in (("evaluate",), ("sweep", "budget")):
+        assert "clouds by themselves have no labels" in run(*verb, "--data", path, "--out", tmp_path / "none")
     columns = ("--columns", "ring x y z intensity")
     content = json.loads(run("info", path, *columns, "--json", "--verify"))
     assert content["first_frame"]["points"] == {"ego": 2000}

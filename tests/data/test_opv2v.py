@@ -208,9 +208,11 @@ def test_frames_whose_ego_has_half_of_its_files_are_not_used_and_counted(tmp_pat
     dataset = open_dataset(tmp_path)
     assert [dataset[i].frame_id for i in range(len(dataset))] == ["s/000000"]
     assert "1 time" in dataset.info().notes[-1]
+    assert dataset.info().notes[-1].endswith("; 1 moment without the ego not used")
 
 
 FOREIGN = {
+    "what looks like a date": ("2021-13-45", "2021-13-45"),
     "a tuple": ("!!python/tuple [0.5, 2]", (0.5, 2)),
     "a tuple as a key": ("{!!python/tuple [1, 2]: 3}", {(1, 2): 3}),
     "an ordered mapping": ("!!python/object/apply:collections.OrderedDict [[[a, 1]]]", {"a": 1}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cosense import topics
-from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.runs.processes import processes
 from cosense.runs.scenario import PlayerSettings, Scenario
 from cosense.runs.supervisor import Failure, Progress, Supervisor, ros_environment

@@ -9,8 +9,8 @@ import pytest
 
 from cosense import topics
 from cosense.cooperation.gate import AdmissionSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.cooperation.radio import RadioSettings
-from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.evaluation.run_files import read_fused_frames
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import FrameSource

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cosense import topics
-from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.evaluation.run_files import FusedFrame, read_fused_frames
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.scenario import AgentSpec, PlayerSettings, Scenario, resolved

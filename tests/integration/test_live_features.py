@@ -19,7 +19,7 @@ from rich.console import Console
 from cosense import topics
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.offline import Cooperation
-from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.evaluation.run_files import read_fused_frames
 from cosense.runs.frame_source import FrameSource

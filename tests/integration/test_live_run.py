@@ -13,7 +13,7 @@ from mcap.stream_reader import StreamReader
 
 from cosense import topics
 from cosense.cooperation.offline import cooperate
-from cosense.cooperation.synchroniser import SynchroniserSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.evaluation.run_files import read_fused_frames

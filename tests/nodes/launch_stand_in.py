@@ -176,7 +176,7 @@ class Node(LaunchDescriptionEntity):
         for key, value in (process.get("additional_env") or {}).items():
             _expect(key, str, "additional_env")
             _expect(value, str, "additional_env")
-        self.package, self.executable = package, executable
+        self.package, self.executable, self.exec_name = package, executable, exec_name
         self.name, self.namespace = name, namespace
         self.parameters, self.remappings = list(parameters or ()), list(remappings or ())
         self.arguments = list(arguments or ())

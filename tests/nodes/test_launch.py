@@ -116,14 +116,32 @@ def test_the_launch_ends_with_the_player_and_with_anybody_who_dies_before_the_fi
 
     assert ending() == ["recorder", "fusion", "agent", "agent", "player"]
     (out / "detections.jsonl").write_text("{}\n")
-    assert ending() == ["fusion", "player"]
+    # Without the agent of the ego there is nothing to fuse.
+    assert ending() == ["fusion", "agent", "player"]
     assert nodes[-1].on_exit(exited, None).reason == "somebody-1 has ended"
 
 
 def test_who_is_started_again_ends_no_launch(tmp_path):
     path = write_scenario(tmp_path, respawn=True)
     nodes = start("scenario.launch.py", scenario=str(path), out=str(tmp_path / "run"))
-    assert [node.executable for node in nodes if node.on_exit is not None] == ["player"]
+    exited = SimpleNamespace(process_name="somebody-1")
+    for node in nodes:
+        ends = [isinstance(node.on_exit(exited, None), Shutdown) for _ in range(6)]
+        # Who dies a sixth time has something that a new start does not cure.
+        assert ends == [True] * 6 if node.executable == "player" else [False] * 5 + [True]
+
+
+def test_nobody_outlives_the_launch_and_each_has_its_own_name_in_it(monkeypatch):
+    """A launch that is killed; and debuggers, which are put before the nodes in the same way."""
+    given = {"agent_id": "unit", "params_file": "none"}
+    description = load(LAUNCH / "agent.launch.py")
+    for found, wanted in (("/usr/bin/setpriv", "setpriv --pdeathsig TERM"), (None, None)):
+        monkeypatch.setattr("shutil.which", lambda _, found=found: found)
+        context = execute(description, **given)
+        assert context.launch_configurations.get("launch-prefix") == wanted
+        assert [node.exec_name for node in context.nodes] == ["agent"]
+    prefix = {"launch-prefix": "gdb --args"}
+    assert execute(description, **given, **prefix).launch_configurations["launch-prefix"] == "gdb --args"
 
 
 def test_arguments_win_over_the_scenario(tmp_path):

@@ -111,6 +111,18 @@ def test_what_cannot_be_recorded_is_named_once_and_ends_nothing(record, capfd):
     assert "not as std_msgs/msg/Float64: in a bag it has one type" in "".join(said)
 
 
+def test_a_recorder_that_ros_2_is_stopped_under_says_what_it_has_and_nothing_else(record, capfd):
+    """Last words: ROS 2 is gone when the file is closed, and nobody is to read of that."""
+    recording = record()
+    recording.publisher(String, "/words").publish(String(data="x"))
+    recording.spin(longest_s=0.3)
+    rclpy.shutdown()
+    recording.recorder.close()
+    said = capfd.readouterr().err
+    assert "recorded 1 message of" in said
+    assert "rosout" not in said
+
+
 def test_a_type_is_recorded_as_it_is_installed_with_what_its_publisher_offers(record, monkeypatch):
     """Types that are newer than the ones we know: vision_msgs, nav_msgs/Goals, one's own."""
     kind = foreign_type(PoseStamped, "vision_msgs", "Detection3DArray")

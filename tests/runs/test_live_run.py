@@ -9,11 +9,29 @@ from rich.console import Console
 
 from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource, SimulatedSource
-from cosense.runs.live_run import run_scenario
+from cosense.runs.live_run import clear_results, run_scenario
 from cosense.runs.scenario import Scenario
 from tests.nodes.tiny import write_model
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_folder", "complaint"),
+    [
+        ("run.mcap", True, "run.mcap: is a folder, and a run makes a file of this name; move it"),
+        ("trace", False, "trace: is a file, and a run makes a folder of this name; move it"),
+    ],
+)
+def test_what_is_in_the_way_of_a_result_is_one_error_and_stays(tmp_path, name, is_folder, complaint):
+    """A folder of results that was used for something else, as rosbag2 makes a folder called run.mcap."""
+    there = tmp_path / name
+    there.mkdir() if is_folder else there.touch()
+    (tmp_path / "detections.jsonl").write_text("earlier")
+    with pytest.raises(CosenseError, match=complaint):
+        clear_results(tmp_path)
+    assert there.is_dir() == is_folder
+    assert (tmp_path / "detections.jsonl").read_text() == "earlier"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from cosense.config import from_mapping, to_mapping
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.merge import MergeSettings
+from cosense.cooperation.peers import SynchroniserSettings
 from cosense.cooperation.radio import RadioSettings
-from cosense.cooperation.synchroniser import SynchroniserSettings
 from cosense.errors import CosenseError
 from cosense.runs.frame_source import FrameSource, SimulatedSource, frames_of
 from cosense.runs.live_run import prepare

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +65,7 @@ def test_failures_say_how_and_show_the_last_lines():
 
 
 SLEEP = "import time; time.sleep(60)"
+VITAL = {"player", "ego", "fusion"}
 FUSE = "import time; open('detections.jsonl', 'w').write('{}\\n')"
 
 
@@ -80,7 +83,7 @@ def run_scripts(
         "cosense.runs.supervisor.command", lambda spec: [sys.executable, "-c", spec.executable]
     )
     specs = [
-        ProcessSpec(name, script, "/", {}, {}, {}, respawn and name != "player")
+        ProcessSpec(name, script, "/", {}, {}, {}, respawn and name != "player", name in VITAL)
         for name, script in scripts.items()
     ]
     return Supervisor(specs, out, {}).run(on_progress)
@@ -111,6 +114,28 @@ def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tm
 
     assert run_scripts(scripts, tmp_path, monkeypatch, follow) == [Failure("agent-a", 0, ["bye"])]
     assert (tmp_path / "played").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_asks_a_run_to_end_gets_what_ctrl_c_gives(tmp_path, monkeypatch, number):
+    """A service that is stopped, a terminal that is closed: its shell and the kernel each say so."""
+    finish = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: open('complete', 'w').close()"
+    pids: set[int] = set()
+
+    def ask(progress: Progress) -> None:
+        pids.update(filter(None, progress.running.values()))
+        # One that Python runs has set its own handler for Ctrl-C by now.
+        if progress.fused:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+
+    scripts = {"recorder": finish, "player": f"{FUSE}; time.sleep(60)"}
+    with pytest.raises(KeyboardInterrupt):
+        run_scripts(scripts, tmp_path, monkeypatch, ask)
+    assert (tmp_path / "complete").exists()
+    assert len(pids) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert signal.getsignal(number) == signal.SIG_DFL
 
 
 def test_a_player_that_ends_while_the_others_are_looked_after_has_not_failed(tmp_path, monkeypatch):

@@ -73,6 +73,14 @@ def test_a_cloud_whose_intensities_are_all_nan_keeps_its_points():
     assert_array_equal(cloud.points, [[1, 2, 3, 0], [4, 5, 6, 0]])
 
 
+def test_a_point_whose_intensity_is_no_number_is_kept_and_said():
+    """Kind: a return without a measured intensity; dropping it would hide an obstacle."""
+    sensor = SensorClouds("roof", [], tell=lambda *_: None)
+    cloud = sensor.read(raw([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.array([0.5, np.nan, np.inf])))
+    assert_array_equal(cloud.points, [[1, 2, 3, 0.5], [4, 5, 6, 0], [7, 8, 9, 0]])
+    assert sensor.notes == ["roof: intensities that are no finite numbers are 0"]
+
+
 def test_what_was_assumed_is_told_once_and_a_cut_is_a_warning():
     told: list[tuple[int, str]] = []
     xyz = [[1, 2, 3], [4, 5, 6]]

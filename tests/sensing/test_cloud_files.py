@@ -32,6 +32,13 @@ def test_compressed_and_unknown_files_are_refused_with_the_cure(tmp_path):
         CosenseError, match=r"a\.laz: no file of a cloud; expected one that ends in \.pcd, \.ply"
     ):
         read_cloud(tmp_path / "a.laz")
+    (tmp_path / "a.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(CosenseError, match=r"a\.bin: is a pointer of Git LFS; .* `git lfs pull`"):
+        read_cloud(tmp_path / "a.bin")
+    for name in ("e.bin", "e.npy", "e.pcd"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(CosenseError, match=rf"{name}: the file is empty; fetch or write it again"):
+            read_cloud(tmp_path / name)
     with pytest.raises(CosenseError, match=r"a\.pcd: names its fields itself"):
         read_cloud(tmp_path / "a.pcd", ("x", "y", "z"))
     with pytest.raises(CosenseError, match=r"none\.pcd: no such file"):

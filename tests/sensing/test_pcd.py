@@ -283,12 +283,13 @@ def test_without_intensity_it_is_zero(tmp_path, encoding):
 @every_encoding
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("column", range(4))
-def test_rows_that_are_not_finite_are_dropped(tmp_path, encoding, value, column):
+def test_points_that_are_not_finite_are_dropped_but_not_for_an_intensity(tmp_path, encoding, value, column):
     points = POINTS.astype(np.float64)
     points[1, column] = value
     cloud = read_bytes(tmp_path, pcd_bytes(columns_of(points, ["F8"] * 4), encoding))
-    if column == 3 and value == 1e300:
-        assert_array_equal(cloud.intensity[1], 1)
+    if column == 3:
+        assert_array_equal(cloud.xyz, POINTS[:, :3])
+        assert cloud.intensity[1] == (1 if value == 1e300 else 0)
     else:
         assert_array_equal(cloud.points, POINTS[[0, 2]])
 
@@ -303,11 +304,28 @@ def test_older_versions(tmp_path):
     assert_array_equal(read_bytes(tmp_path, content).xyz, POINTS[:, :3])
 
 
-def test_bytes_after_the_last_point_do_not_matter(tmp_path):
-    for encoding, rest in (("binary", b"\x00\x01"), ("ascii", b"9 9 9 9\n"), ("binary_compressed", b"\x00")):
-        assert_array_equal(
-            read_bytes(tmp_path, pcd_bytes(columns_of(POINTS), encoding) + rest).points, POINTS
-        )
+def test_bytes_after_the_last_point_do_not_matter_unless_they_are_points(tmp_path):
+    """Kind: a header that was never brought up to date; its points would be lost in silence."""
+    columns = columns_of(POINTS)
+    for encoding, rest in zip(ENCODINGS, (b"\0\1", b"\n", bytes(64)), strict=True):
+        assert_array_equal(read_bytes(tmp_path, pcd_bytes(columns, encoding) + rest).points, POINTS)
+    assert_array_equal(read_bytes(tmp_path, pcd_bytes(columns) + bytes(64)).points, POINTS)
+    for points, encoding, there in (("1", "binary", 48), ("0", "binary", 48), ("1", "ascii", 12)):
+        content = pcd_bytes(columns, encoding, POINTS=points, WIDTH=points)
+        with pytest.raises(CosenseError, match=f"POINTS is {points}, .* but {there} are there"):
+            read_bytes(tmp_path, content)
+
+
+def test_a_row_of_text_has_as_many_numbers_as_fields(tmp_path):
+    """Kind: a column more than the header names, where both numbers divide that of all."""
+    with pytest.raises(CosenseError, match="a row has 4 numbers, and FIELDS and COUNT name 3"):
+        read_bytes(tmp_path, b"FIELDS x y z\nPOINTS 4\nDATA ascii\n" + b"1 2 3 7\n" * 3)
+
+
+def test_what_is_no_number_on_windows_is_none_here(tmp_path):
+    for word in (b"-nan(ind)", b"nan(snan)", b"1.#QNAN", b"-1.#IND00", b"-nan"):
+        rows = b"FIELDS x y z\nPOINTS 2\nDATA ascii\n1 2 3\n4 5 " + word
+        assert len(read_bytes(tmp_path, rows)) == 1
 
 
 @pytest.mark.parametrize(
@@ -335,7 +353,7 @@ def test_bytes_after_the_last_point_do_not_matter(tmp_path):
         ({"POINTS": None, "WIDTH": None}, "neither POINTS nor WIDTH"),
         ({"POINTS": None, "WIDTH": "-1"}, "WIDTH is '-1'"),
         ({"DATA": "binari"}, "DATA is 'binari', did you mean 'binary'"),
-        ({"DATA": "ascii"}, "POINTS is 3, which takes 12 numbers"),
+        ({"DATA": "ascii"}, "a row has 1 number, and FIELDS and COUNT name 4"),
         ({"DATA": None}, "no PCD header"),
     ],
 )

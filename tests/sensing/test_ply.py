@@ -99,7 +99,13 @@ ASCII = ply_bytes(columns_of(), "ascii")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no PLY header"),
+        (b"", "the file is empty"),
+        (BINARY.replace(b"vertex 3", b"vertex 2"), "2 vertices take 32 bytes, but 48 are there"),
+        (ASCII.replace(b"vertex 3", b"vertex 2"), "the header names 2 vertices, but 3 are there"),
+        (
+            ASCII.replace(b"float intensity", b"uchar intensity").replace(b"0.25", b"300"),
+            "do not fit into 1 byte",
+        ),
         (b"ply\nformat ascii 1.0\n" * 9000, "no PLY header"),
         (BINARY[:-1], "3 vertices take 48 bytes, but 47 are there"),
         (BINARY.replace(b"vertex 3", b"vertex 999999999999"), "vertices take 15999999999984 bytes, but 48"),

@@ -1,8 +1,8 @@
 """Assigns the topics of a bag to agents: by their types and names, or as the user says.
 
 - Each PointCloud2 with x, y and z is the LiDAR of an agent, unless it also has boxes (our own /detections) or
-  is given in a world frame (a map). The agent is named after the first word of the topic: /unit/points
-  belongs to "unit"; a topic of a single word, such as /velodyne_points, belongs to "ego".
+  is given in a world frame (a map, clouds that odometry has placed). The agent is named after the first word
+  of the topic: /unit/points belongs to "unit"; a topic of a single word, such as /velodyne_points, to "ego".
 - The pose of an agent is the topic of poses or odometry that starts with the same word, else the transforms
   from map, world or odom to the frame of its cloud, else the odometry whose child frame the cloud's is joined
   to, else transforms that move from another root, else the only topic of poses if there is only one agent.
@@ -82,12 +82,13 @@ def find_agents(
         CosenseError: there is no LiDAR or no pose, or several candidates.
     """
     named = {topic: agent_id for topic, (agent_id, _) in kinds.items()}
-    clouds = _clouds(bag, options, named)
+    clouds = _clouds(bag, options, tree, named)
     for argument, names in (("pose", options.pose), ("ego", [options.ego] if options.ego else [])):
         for name in names:
             if name not in clouds:
                 raise CosenseError(f"{bag.path}: --{argument}: no agent '{name}', {nearest(name, clouds)}")
     agents = {}
+    told = _told(bag, tree)
     lidar_frames = {agent_id: bag.first(topic).header.frame_id for agent_id, topic in clouds.items()}
     worlds = _worlds(bag, options, tree, lidar_frames.values())
     for agent_id, topic in clouds.items():
@@ -99,16 +100,23 @@ def find_agents(
             agents[agent_id] = AgentTopics(kind, topic, lidar_frame, None, lidar_frame, world, world)
             continue
         message = bag.first(pose)
-        pose_frame, note = named_frame or getattr(message, "child_frame_id", ""), ""
-        if not pose_frame and topic in kinds:
-            pose_frame = lidar_frame
-        elif not pose_frame:
+        if lidar_frame and named_frame is None and lidar_frame == message.header.frame_id:
+            raise CosenseError(
+                f"{bag.path}: '{topic}' is in frame '{lidar_frame}', in which '{pose}' gives poses: its "
+                f"points are placed already; choose the cloud of the sensor with --points {agent_id}=TOPIC, "
+                f"or say --pose {agent_id}={pose}@{lidar_frame} if these are the poses of that frame"
+            )
+        pose_frame, note = named_frame, ""
+        if pose_frame is None:
+            pose_frame = getattr(message, "child_frame_id", "") or (lidar_frame if topic in kinds else None)
+        if pose_frame is None:
             pose_frame, note = _described(tree, agent_id, pose, lidar_frame)
         if not tree.is_connected(pose_frame, lidar_frame):
             raise CosenseError(
                 f"{bag.path}: '{pose}' is the pose of frame '{pose_frame}', and no transform leads from "
                 f"there to '{lidar_frame}' of '{topic}': record /tf_static too, choose another topic with "
                 f"--pose {agent_id}=TOPIC, or say --pose {agent_id}={pose}@{lidar_frame} if it is its pose"
+                f"{told}"
             )
         world = message.header.frame_id
         agents[agent_id] = AgentTopics(kind, topic, lidar_frame, pose, pose_frame, world, world, note)
@@ -156,13 +164,28 @@ def _worlds(
     bag: BagFile, options: BagOptions, tree: TransformTree, lidar_frames: Collection[str]
 ) -> set[str]:
     """Return the frames in which agents are placed, besides those that are so by their names."""
-    messages = [bag.first(topic) for topic in bag.topics(*message_types.POSES)]
-    odometry = [message for message in messages if getattr(message, "child_frame_id", "")]
     moving = [frame for frame in lidar_frames if tree.fixed_chain(frame) != tree.chain(frame)]
-    found = {message.header.frame_id for message in odometry} | {tree.root_of(frame) for frame in moving}
-    own = {message.child_frame_id.lstrip("/") for message in odometry}
-    worlds = {*_WORLDS, *(frame.lstrip("/") for frame in found if frame), options.world or "map"}
+    odometry = [bag.first(topic) for topic in bag.topics(message_types.ODOMETRY)]
+    given = [
+        (message.header.frame_id.lstrip("/"), message.child_frame_id.lstrip("/")) for message in odometry
+    ]
+    own = {child for _, child in given}
+    found = {frame for frame, child in given if child} | {tree.root_of(frame) for frame in moving}
+    worlds = {*_WORLDS, *filter(None, found), options.world or "map"}
     return {frame for frame in worlds if frame not in own and frame.rpartition("/")[2] not in _BODIES}
+
+
+def _told(bag: BagFile, tree: TransformTree) -> str:
+    """Return what may be wrong with the transforms, for errors that miss one."""
+    lines = [line for doubts in tree.doubts.values() for line in doubts]
+    others = [topic for topic in bag.topics(message_types.TRANSFORMS) if topic not in TRANSFORMS]
+    if others:
+        remapped = " ".join(f"{topic}:=/{topic.rpartition('/')[2]}" for topic in others)
+        lines.append(
+            f"only {TF} and {TF_STATIC} are read, not {', '.join(others)}: record it again from `ros2 bag "
+            f"play {bag.path} --remap {remapped}`"
+        )
+    return "".join(f". {line[0].upper()}{line[1:]}" for line in lines)
 
 
 def ego_of(agents: Mapping[str, AgentTopics]) -> str:
@@ -206,20 +229,34 @@ def find_ground_truth(bag: BagFile, options: BagOptions) -> str | None:
     return None
 
 
-def _clouds(bag: BagFile, options: BagOptions, named: Mapping[str, str]) -> dict[str, str]:
+def _clouds(
+    bag: BagFile, options: BagOptions, tree: TransformTree, named: Mapping[str, str]
+) -> dict[str, str]:
     """Return the topic of the LiDAR of each agent."""
     if options.points:
         for agent_id, topic in options.points.items():
             bag.check_topic(topic, (message_types.CLOUD,), f"--points {agent_id}={topic}")
         return options.points
     found: dict[str, list[str]] = {}
+    placed = {}
+    worlds = _worlds(bag, options, tree, [])
     for topic in bag.topics(message_types.CLOUD):
-        if _is_lidar(bag, topic, options):
+        cloud = bag.first(topic)
+        fields = {item.name.lower() for item in cloud.fields}
+        if not {"x", "y", "z"} <= fields or fields >= _BOX_FIELDS:
+            continue
+        if cloud.header.frame_id.lstrip("/") in worlds:
+            placed[topic] = cloud.header.frame_id
+        else:
             found.setdefault(named.get(topic, _agent_of(topic)), []).append(topic)
     if not found:
         raise CosenseError(
             f"{bag.path}: no topic of {message_types.CLOUD} with x, y and z of a sensor; topics: "
             f"{', '.join(sorted(bag.types)) or 'none'}"
+            + "".join(
+                f". The points of {topic} are placed in '{name}' already: record those of the sensor itself"
+                for topic, name in placed.items()
+            )
         )
     for agent_id, topics in found.items():
         if len(topics) > 1:
@@ -230,13 +267,6 @@ def _clouds(bag: BagFile, options: BagOptions, named: Mapping[str, str]) -> dict
     return {agent_id: topics[0] for agent_id, topics in found.items()}
 
 
-def _is_lidar(bag: BagFile, topic: str, options: BagOptions) -> bool:
-    cloud = bag.first(topic)
-    fields = {item.name.lower() for item in cloud.fields}
-    is_of_sensor = cloud.header.frame_id.lstrip("/") not in (*_WORLDS, options.world)
-    return is_of_sensor and {"x", "y", "z"} <= fields and not fields >= _BOX_FIELDS
-
-
 def _pose_topic(
     bag: BagFile,
     options: BagOptions,
@@ -245,14 +275,15 @@ def _pose_topic(
     lidar_frame: str,
     clouds: Mapping[str, str],
     worlds: Collection[str],
-) -> tuple[str | None, str]:
+) -> tuple[str | None, str | None]:
     """Return the topic of an agent's pose, None for transforms, and whose pose it is if the user says so."""
     chosen = options.pose.get(agent_id)
     if chosen == FROM_TF:
-        return None, ""
+        return None, None
     if chosen is not None:
-        topic, _, frame = chosen.partition("@")
-        return bag.check_topic(topic, message_types.POSES, f"--pose {agent_id}={chosen}"), frame
+        topic, at, frame = chosen.partition("@")
+        topic = bag.check_topic(topic, message_types.POSES, f"--pose {agent_id}={chosen}")
+        return topic, frame if at else None
     everywhere = [topic for topic in bag.topics(*message_types.POSES) if not _WISHED.search(topic)]
     word = _agent_of(clouds[agent_id])
     candidates = [topic for topic in everywhere if _agent_of(topic) == word]
@@ -260,7 +291,7 @@ def _pose_topic(
     is_fixed = len(tree.fixed_chain(lidar_frame)) == len(chain)
     if not candidates:
         if any(tree.is_connected(world, lidar_frame) for world in worlds) or _is_world(chain[-1]):
-            return None, ""
+            return None, None
         candidates = [
             topic
             for topic in everywhere
@@ -268,18 +299,18 @@ def _pose_topic(
             and tree.is_connected(child, lidar_frame)
         ]
     if not candidates and not is_fixed:
-        return None, ""
+        return None, None
     if not candidates and len(clouds) == len(everywhere) == 1:
         candidates = everywhere
     if len(candidates) == 1:
-        return candidates[0], ""
+        return candidates[0], None
     reason = "several topics could be" if candidates else "there is no topic and no transform for"
     mounting = f" Static transforms to '{chain[-1]}' only say where it is mounted." if len(chain) > 1 else ""
     raise CosenseError(
         f"{bag.path}: {reason} the pose of '{agent_id}' (cloud in frame '{lidar_frame}'); topics of poses: "
         f"{', '.join(candidates or everywhere) or 'none'}; frames: {', '.join(tree.frames) or 'none'}."
         f"{'' if candidates or not is_fixed else mounting} Choose with --pose {agent_id}=TOPIC or "
-        f"--pose {agent_id}=tf"
+        f"--pose {agent_id}=tf{_told(bag, tree)}"
     )
 
 

@@ -1,7 +1,8 @@
 """Whether two topics of a recording tell the time by one clock.
 
 Their stamps lie in other ranges, as where a LiDAR counts from its boot. Or the recorder got both at once and
-their stamps are far apart, as those of GPS time and UTC are by 18 s, and those of TAI and UTC by 37 s.
+their stamps are far apart, as those of GPS time and UTC are by 18 s, and those of TAI and UTC by 37 s. Or it
+got one of them before it was measured, and not the other.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from cosense.geometry.timed_pose import seconds
 
 # No recorder is so much later with one topic than with another.
 _TWO_CLOCKS_NS = 5_000_000_000
+# Nothing is recorded so long before it is measured, unless the recorder has a third clock.
+_TOO_EARLY_NS = 500_000_000
 _CURE = "give all sensors one clock (PTP or NTP, or the driver's choice of time stamps)"
 
 
@@ -32,7 +35,8 @@ def clock_note(name: str, timeline: Timeline[Any], other_name: str, other: Timel
         yield f"{name} are {span(timeline)}, {other_name} {span(other)}: {reason}; {_CURE}"
         return
     apart_ns = other.delay_ns - timeline.delay_ns
-    if abs(apart_ns) > _TWO_CLOCKS_NS:
+    is_too_early = min(timeline.delay_ns, other.delay_ns) < -_TOO_EARLY_NS
+    if abs(apart_ns) > (_TOO_EARLY_NS if is_too_early else _TWO_CLOCKS_NS):
         yield (
             f"{name} were recorded {timeline.delay_ns / 1e9:.1f} s after their stamps, {other_name} "
             f"{other.delay_ns / 1e9:.1f} s: if these are two clocks, {_CURE}"

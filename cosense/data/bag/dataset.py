@@ -53,6 +53,10 @@ class BagDataset(Dataset):
     """
 
     layout = "ros2-bag"
+    without_labels = (
+        "record vision_msgs/Detection3DArray or MarkerArray on a topic named /ground_truth, or name the "
+        "topic with --ground-truth"
+    )
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from cosense.data.bag.storage import (
     Channel,
     StorageFile,
     decompressed_message,
+    has_lost_its_end,
     is_unfinished,
     open_storage,
 )
@@ -37,9 +38,18 @@ _log = logging.getLogger(__name__)
 
 # Messages of these types, and those of /cosense/frame, are kept in memory: they are small.
 _KEPT = (*message_types.POSES, message_types.TRANSFORMS, message_types.CAMERA_INFO)
+# Topics of these types are each of one thing, whose frame their headers name.
+_OF_ONE_THING = (
+    *(message_types.CLOUD, *message_types.POSES, message_types.CAMERA_INFO),
+    *(message_types.IMAGE, message_types.COMPRESSED_IMAGE),
+)
 # The header follows the four bytes that declare the encoding; in an array it also follows the length.
 _STAMP_AT = 4
 _STAMP_IN_ARRAY_AT = 8
+_FRAME_AT = 12
+
+# A message with the frames that it names, and where it is.
+_Row = tuple["Entry", tuple[str, ...], StorageFile, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -141,13 +151,18 @@ class BagFile:
     def _scan_files(self, files: list[Path]) -> Counter[Channel]:
         """Find all messages and return how many each channel has."""
         counts: Counter[Channel] = Counter()
-        found: dict[str, list[tuple[Entry, StorageFile, tuple[int, int]]]] = {}
+        found: dict[str, list[_Row]] = {}
         for path in files:
             if len(files) > 1 and not path.stat().st_size:
                 self.losses.append(f"{path.name}: is empty, the recorder was killed before it had written it")
                 continue
             if is_unfinished(path):
                 self.notes.append(f"{path.name} was not closed; what lies beside it is read too, from a copy")
+            if has_lost_its_end(path):
+                self.losses.append(
+                    f"{path.name} was not closed, and there is no {path.name}-wal: copy it too, the last "
+                    "messages may be in it"
+                )
             with self._speaking(path):
                 file = open_storage(path, self._new_folder)
                 broken = 0
@@ -158,24 +173,38 @@ class BagFile:
                     try:
                         data = decompressed_message(data)
                         moment = Moment(_stamp_ns(type_name, data, log_ns), log_ns)
+                        frames = _frames(type_name, data)
                     except (struct.error, IndexError, ValueError):
                         broken += 1
                         continue
                     entry = Entry(channel.topic, moment, 0, bytes(data) if _is_kept(channel) else None)
-                    found.setdefault(channel.topic, []).append((entry, file, place))
+                    found.setdefault(channel.topic, []).append((entry, frames, file, place))
             if broken:
                 file.losses.append(f"{counted(broken, 'message')} too short or broken")
             self.losses += [line if path == self.path else f"{path.name}: {line}" for line in file.losses]
             counts += file.counts
         for topic, rows in found.items():
-            rows.sort(key=lambda row: row[0].moment.log_ns)
+            rows = self._of_one(topic, sorted(rows, key=lambda row: row[0].moment.log_ns))
             moments = with_turns([entry.moment for entry, *_ in rows])
             self._entries[topic] = [
                 replace(entry, moment=moment, ordinal=ordinal)
                 for ordinal, ((entry, *_), moment) in enumerate(zip(rows, moments, strict=True))
             ]
-            self._places[topic] = [(file, place) for _, file, place in rows]
+            self._places[topic] = [(file, place) for *_, file, place in rows]
         return counts
+
+    def _of_one(self, topic: str, rows: list[_Row]) -> list[_Row]:
+        """Return the messages of one sensor or localisation: whatever names other frames is elsewhere."""
+        counts = Counter(frames for _, frames, *_ in rows)
+        (usual, _), *others = counts.most_common()
+        if others:
+            left_out = len(rows) - counts[usual]
+            self.notes.append(
+                f"not read: {left_out} of {counted(len(rows), 'message')} on {topic}, which are of "
+                f"{', '.join(_shown(frames) for frames, _ in others)} and not of {_shown(usual)}; record "
+                "each under a name of its own"
+            )
+        return [row for row in rows if row[1] == usual]
 
     def _new_folder(self) -> Path:
         """Return a new folder, which is removed with the bag."""
@@ -265,3 +294,21 @@ def _stamp_ns(type_name: str, data: bytes, log_ns: int) -> int:
         start = _STAMP_IN_ARRAY_AT
     seconds, nanoseconds = struct.unpack_from(order + "iI", data, start)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _frames(type_name: str, data: bytes) -> tuple[str, ...]:
+    """Return the frames that a serialised message of `_OF_ONE_THING` names: its own, and odometry's child."""
+    if type_name not in _OF_ONE_THING:
+        return ()
+    order, at, frames = "<" if data[1] & 1 else ">", _FRAME_AT, []
+    for _ in range(2 if type_name == message_types.ODOMETRY else 1):
+        (length,) = struct.unpack_from(order + "I", data, at)
+        text = bytes(data[at + 4 : at + 4 + length])
+        frames.append(text.rstrip(b"\0").decode(errors="replace").lstrip("/"))
+        # The next one starts at a multiple of four.
+        at += 4 + -(-length // 4) * 4
+    return tuple(frames)
+
+
+def _shown(frames: tuple[str, ...]) -> str:
+    return " in ".join(f"'{frame}'" for frame in frames[::-1])

@@ -46,9 +46,22 @@ def find_recording(path: Path) -> Recording:
     """
     if path.is_file():
         return Recording([path])
-    names = {item.name for item in path.iterdir() if item.is_file() and is_bag_file(item.name)}
+    files = {item.name for item in path.iterdir() if item.is_file()}
+    # Hidden files are no recordings: macOS leaves one for each file on other file systems.
+    names = {name for name in files if is_bag_file(name) and not name.startswith(".")}
     # A compressed file may lie beside its decompressed copy.
     there = [path / name for name in sorted(names) if name == _plain(name) or _plain(name) not in names]
+    recording = _read_listed(path, there)
+    for item in path.glob("*-wal"):
+        if item.stat().st_size and not item.with_name(item.name.removesuffix("-wal")).exists():
+            recording.notes.append(
+                f"not read: {item.name} has the last messages of a database of that name, which is not there"
+            )
+    return recording
+
+
+def _read_listed(path: Path, there: list[Path]) -> Recording:
+    """Return those of the files in a folder that belong to the recording."""
     metadata, reason = _read_metadata(path)
     listed = metadata.get("relative_file_paths")
     if not isinstance(listed, list) or not listed:

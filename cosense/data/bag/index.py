@@ -60,10 +60,14 @@ class BagIndex:
             (record_from_text(bag.read(entry).data, f"{bag.path}: {FRAME}"), entry.moment.log_ns)
             for entry in self._entries.get(FRAME, ())
         ]
-        self.tree = TransformTree(
-            (bag.read(entry), entry.moment.log_ns, is_static)
+        transforms = (
+            (entry, is_static)
             for topic, is_static in TRANSFORMS.items()
             for entry in self._entries.get(topic, ())
+        )
+        self.tree = TransformTree(
+            (bag.read(entry), entry.moment.log_ns, is_static)
+            for entry, is_static in sorted(transforms, key=lambda item: item[0].moment.log_ns)
         )
         kinds = {
             points_topic(agent_id): (agent_id, agent.kind)
@@ -284,13 +288,8 @@ def _in_order(index: BagIndex, agent_id: str, notes: list[str]) -> Iterator[tupl
 def _notes_on_poses(index: BagIndex) -> Iterator[str]:
     """Yield what is doubtful about the poses of each agent."""
     for agent_id, agent in index.agents.items():
-        for frame in index.tree.chain(agent.lidar_frame)[:-1]:
-            *others, parent = index.tree.parents_of(frame)
-            if others:
-                yield (
-                    f"frame '{frame}' has several parents: '{parent}', which was recorded last, counts, not "
-                    f"'{', '.join(others)}'"
-                )
+        for frame in index.tree.chain(agent.lidar_frame):
+            yield from index.tree.doubts.get(frame, ())
         poses = index.pose_timelines(agent_id)
         for timeline in poses:
             yield from clock_note(f"clouds of '{agent_id}'", index.clouds(agent_id), "its poses", timeline)

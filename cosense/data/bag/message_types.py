@@ -14,7 +14,8 @@ from cosense.errors import CosenseError
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 POSE_WITH_COVARIANCE = "geometry_msgs/msg/PoseWithCovarianceStamped"
-POSES = (POSE_WITH_COVARIANCE, "geometry_msgs/msg/PoseStamped", "nav_msgs/msg/Odometry")
+ODOMETRY = "nav_msgs/msg/Odometry"
+POSES = (POSE_WITH_COVARIANCE, "geometry_msgs/msg/PoseStamped", ODOMETRY)
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 MARKERS = "visualization_msgs/msg/MarkerArray"
 DETECTIONS = "vision_msgs/msg/Detection3DArray"

@@ -16,6 +16,8 @@ from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.ros_messages import message_to_pose, pose_to_matrix, to_ns
 
 TF_STATIC = "/tf_static"
+# Metres, and radians: how far two calibrations may differ that are the same.
+_ROUNDING = 1e-3
 
 
 class PoseTrack:
@@ -35,6 +37,7 @@ class PoseTrack:
         self._topic = topic
         self._message = read
         self._poses: dict[int, TimedPose | None] = {}
+        self._invalid = ""
 
     def at(self, moment: Moment, max_gap_ns: int) -> TimedPose:
         """Return the pose at a moment; see `pose_between`.
@@ -44,7 +47,10 @@ class PoseTrack:
         """
         before, after = self.timeline.around(moment, lambda entry: self._read(entry) is not None)
         source = f"'{self._topic}'"
-        return pose_between(self._of(before), self._of(after), moment.stamp_ns, max_gap_ns, source)
+        try:
+            return pose_between(self._of(before), self._of(after), moment.stamp_ns, max_gap_ns, source)
+        except CosenseError as error:
+            raise CosenseError(f"{error}{self._invalid}") from None
 
     def _of(self, entries: list[Entry]) -> list[TimedPose]:
         return [pose for entry in entries if (pose := self._read(entry)) is not None]
@@ -54,8 +60,8 @@ class PoseTrack:
         if id(entry) not in self._poses:
             try:
                 pose = TimedPose(entry.stamp_ns, *message_to_pose(self._message(entry)))
-            except CosenseError:
-                pose = None
+            except CosenseError as error:
+                pose, self._invalid = None, f" ({error})"
             self._poses[id(entry)] = pose
         return self._poses[id(entry)]
 
@@ -65,24 +71,33 @@ class TransformTree:
 
     Args:
         messages: each tf2_msgs/msg/TFMessage, its time of recording in nanoseconds, and whether it is static.
+
+    Attributes:
+        doubts: by the frame that is placed, one line for each thing that is wrong with its transforms.
     """
 
     def __init__(self, messages: Iterable[tuple[Any, int, bool]]) -> None:
         self._parents: dict[str, list[str]] = {}
         self._static: dict[tuple[str, str], Matrix] = {}
+        self.doubts: dict[str, list[str]] = {}
         moving: dict[tuple[str, str], tuple[list[int], list[int], list[TimedPose]]] = {}
         for message, log_ns, is_static in messages:
             for transform in message.transforms:
                 child, parent = _name(transform.child_frame_id), _name(transform.header.frame_id)
                 try:
                     T = pose_to_matrix(transform.transform.translation, transform.transform.rotation)
-                except CosenseError:
+                except CosenseError as error:
+                    self._doubt(child, f"a transform '{parent}' -> '{child}' is not used: {error}")
                     continue
                 parents = self._parents.setdefault(child, [])
                 if parent in parents:
                     parents.remove(parent)
                 parents.append(parent)
                 if is_static:
+                    if not np.allclose(self._static.get((child, parent), T), T, rtol=0, atol=_ROUNDING):
+                        self._doubt(
+                            child, f"'{parent}' -> '{child}' is said in several ways, the last one counts"
+                        )
                     self._static[child, parent] = T
                     continue
                 stamp_ns = to_ns(transform.header.stamp)
@@ -92,6 +107,13 @@ class TransformTree:
                 poses.append(TimedPose(stamp_ns, T))
         # What also moves is not static.
         self._moving = {edge: Timeline(*columns) for edge, columns in moving.items()}
+        for child, (*others, parent) in self._parents.items():
+            if others:
+                self._doubt(
+                    child,
+                    f"frame '{child}' has several parents: '{parent}', which was recorded last, counts, not "
+                    f"'{', '.join(others)}'",
+                )
 
     @property
     def frames(self) -> list[str]:
@@ -115,10 +137,6 @@ class TransformTree:
         moves = [self._moves(edge) for edge in pairwise(chain)]
         return chain[: [*moves, True].index(True) + 1]
 
-    def parents_of(self, frame: str) -> list[str]:
-        """Return all parents that a frame has had, the one that counts last."""
-        return self._parents.get(_name(frame), [])
-
     def is_connected(self, dst: str, src: str) -> bool:
         """Return whether two frames are connected at any time."""
         return self.root_of(dst) == self.root_of(src)
@@ -137,6 +155,11 @@ class TransformTree:
         """Return the transforms that move on the way from one frame to another."""
         edges = [edge for way in self._ways(dst, src) for edge in pairwise(way)]
         return [self._moving[edge] for edge in edges if self._moves(edge)]
+
+    def _doubt(self, frame: str, line: str) -> None:
+        lines = self.doubts.setdefault(frame, [])
+        if line not in lines:
+            lines.append(line)
 
     def _parent(self, frame: str) -> str | None:
         return self._parents[frame][-1] if frame in self._parents else None

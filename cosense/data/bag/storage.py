@@ -13,7 +13,7 @@ import sqlite3
 import struct
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -32,12 +32,14 @@ CDR = "cdr"
 _MCAP_MAGIC = b"\x89MCAP0\r\n"
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# So much of what follows behind the end of a file is looked at.
+_LOOK_BYTES = 1 << 16
 # Opcode and length of a record of MCAP.
 _RECORD = struct.Struct("<BQ")
 # Channel, sequence number, times of recording and publication.
 _LEAST_MESSAGE_BYTES = 22
-# Of a large message only this is read at first; it holds the stamp.
-_HEAD_BYTES = 64
+# Of a large message only this is read at first; it holds the stamp and the frame.
+_HEAD_BYTES = 256
 # Beside a database that was not closed, there is what has not been moved into it yet.
 _UNFINISHED = ("-wal", "-journal")
 
@@ -189,9 +191,15 @@ class McapFile(StorageFile):
         )
 
     def _check_end(self, at: int, size: int, is_finished: bool) -> None:
-        if is_finished:
-            return
         with self.path.open("rb") as stream:
+            if is_finished:
+                stream.seek(at + len(_MCAP_MAGIC))
+                if stream.read(_LOOK_BYTES).strip(b"\0"):
+                    self.losses.append(
+                        f"what follows behind its end at byte {stream.seek(at)} of {size} is not read; "
+                        "another recording is a file of its own"
+                    )
+                return
             stream.seek(max(0, size - len(_MCAP_MAGIC)))
             if stream.read() == _MCAP_MAGIC:
                 raise self._damaged(f"the record at byte {at} is damaged")
@@ -286,7 +294,12 @@ def open_storage(shown: Path, new_folder: Callable[[], Path]) -> StorageFile:
 
 def is_unfinished(path: Path) -> bool:
     """Return whether a database was left open, so that a part of it lies beside it."""
-    return any(beside.is_file() and beside.stat().st_size > 0 for beside in _beside(path))
+    return any(beside.stat().st_size for beside in _beside(path, _UNFINISHED))
+
+
+def has_lost_its_end(path: Path) -> bool:
+    """Return whether a database was left open, and what lay beside it was not copied."""
+    return bool(_beside(path, ["-shm"])) and not _beside(path, ["-wal"])
 
 
 def decompressed_message(data: bytes) -> bytes:
@@ -324,16 +337,20 @@ def _channels_of(database: sqlite3.Connection) -> dict[int, Channel]:
     }
 
 
-def _beside(path: Path) -> list[Path]:
-    return [path.with_name(path.name + ending) for ending in _UNFINISHED]
+def _beside(path: Path, endings: Iterable[str]) -> list[Path]:
+    """Return the files with these endings beside a database, or beside the one that a link leads to."""
+    places = dict.fromkeys((path, path.resolve()))
+    found = (place.with_name(place.name + ending) for place in places for ending in endings)
+    return [file for file in found if file.is_file()]
 
 
 def _repaired(path: Path, scratch: Path) -> Path:
     """Return a copy of a database together with what lies beside it."""
-    files = [path, *(beside for beside in _beside(path) if beside.is_file())]
-    _check_room(scratch, sum(file.stat().st_size for file in files), path)
-    for file in files:
-        shutil.copyfile(file, scratch / file.name)
+    beside = [(ending, file) for ending in _UNFINISHED for file in _beside(path, [ending])]
+    files = {"": path} | dict(beside)
+    _check_room(scratch, sum(file.stat().st_size for file in files.values()), path)
+    for ending, file in files.items():
+        shutil.copyfile(file, scratch / f"{path.name}{ending}")
     with contextlib.closing(sqlite3.connect(scratch / path.name)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         database.execute("PRAGMA journal_mode=DELETE").fetchall()

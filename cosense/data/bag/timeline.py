@@ -70,9 +70,13 @@ def passes_of(stamps_ns: Sequence[int]) -> NDArray[np.int64]:
     passes = np.zeros(len(stamps), dtype=np.int64)
     start, high = 0, -(2**62)
     for index, stamp in enumerate(stamps):
-        if index and stamp < stamps[index - 1] and _starts_again(stamps, start, index, high):
-            passes[index:] += 1
-            start, high = index, stamp
+        if index and stamp < stamps[index - 1]:
+            if index - start > 1 and stamps[index - 2] < stamp <= stamps[index - 1] - _JUMP_NS:
+                # A single stamp was far ahead of those before and after it.
+                high = stamp
+            elif _starts_again(stamps, start, index, high):
+                passes[index:] += 1
+                start, high = index, stamp
         high = max(high, stamp)
     return passes
 

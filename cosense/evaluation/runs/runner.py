@@ -321,13 +321,12 @@ def check_labels(dataset: Dataset) -> None:
     """Refuse a data set without ground truth.
 
     Raises:
-        CosenseError: a bag without ground truth.
+        CosenseError: it has none; the error says where it could come from.
     """
     if dataset.label_set == NO_LABELS:
         raise CosenseError(
-            f"{dataset.path}: has no ground truth to compare with: record vision_msgs/Detection3DArray or "
-            "MarkerArray on a topic named /ground_truth, or name the topic with --ground-truth; "
-            "`cosense view` and `cosense replay` need none"
+            f"{dataset.path}: has no ground truth to compare with: {dataset.without_labels}; `cosense view` "
+            "and `cosense replay` need none"
         )
 
 

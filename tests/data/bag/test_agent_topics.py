@@ -12,7 +12,9 @@ from cosense.data.bag import BagOptions, by_agent, message_types
 from cosense.data.bag.writer import make
 from cosense.errors import CosenseError
 from tests.data.bag.bags import (
+    MS,
     START_NS,
+    T_map_base,
     T_map_rsu,
     boxes,
     car,
@@ -225,3 +227,50 @@ def test_words_of_the_command_line():
     }
     with pytest.raises(CosenseError, match="points:=/lidar_top: expected AGENT=TOPIC"):
         by_agent("/lidar_top", "points:=")
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["odometry", "odometry and transforms"])
+def test_points_that_are_placed_already_are_no_sensor(tmp_path, joined):
+    """Kind: clouds of LiDAR odometry, in the frame in which its poses are; the vehicle stood still."""
+    times = [START_NS + 100 * MS * n for n in range(4)]
+    rows = [cloud(t, "camera_init", topic="/cloud_registered") for t in times]
+    rows += [odometry(t, T_map_base(t), "body", "/Odometry", "camera_init") for t in times]
+    if joined:
+        rows += [transform("camera_init", "body", T_map_base(t), t, static=False) for t in times]
+    assert refusal(tmp_path, rows).endswith(
+        "The points of /cloud_registered are placed in 'camera_init' already: record those of the sensor "
+        "itself"
+    )
+    message = open_error(tmp_path / "bag", points={"car": "/cloud_registered"}, pose={"car": "/Odometry"})
+    assert message == (
+        "'/cloud_registered' is in frame 'camera_init', in which '/Odometry' gives poses: its points are "
+        "placed already; choose the cloud of the sensor with --points car=TOPIC, or say "
+        "--pose car=/Odometry@camera_init if these are the poses of that frame"
+    )
+    # Beside those of the sensor they do not matter.
+    more = [*rows, *(cloud(t, "body", topic="/livox/lidar") for t in times)]
+    for frame in open_dataset(write_rows(tmp_path / "both", in_order(more))):
+        np.testing.assert_allclose(frame.ego.T_world_agent, T_map_base(frame.ego.stamp_ns), atol=1e-9)
+
+
+def test_a_cloud_without_a_frame_has_the_pose_that_the_user_gives_it(tmp_path):
+    """Kind: drivers that leave frame_id empty; the cure that the error names is one."""
+    rows = [cloud(START_NS, ""), odometry(START_NS, T_map_rsu)]
+    assert refusal(tmp_path, rows).endswith("or say --pose ego=/odom@ if it is its pose")
+    bag = open_dataset(tmp_path / "bag", bag=BagOptions(pose={"ego": "/odom@"}))
+    np.testing.assert_allclose(bag[0].ego.T_world_agent, T_map_rsu, atol=1e-9)
+
+
+def test_what_is_wrong_with_the_transforms_is_said_where_one_is_missing(tmp_path):
+    """Kind: transforms of a robot with a namespace, mountings that are the wrong way round, or broken."""
+    moving = transform("odom", "base_link", T_map_rsu, START_NS, static=False)
+    rows = [cloud(START_NS, "lidar", topic="/r1/points"), (f"/r1{moving[0]}", *moving[1:])]
+    assert refusal(tmp_path, rows).endswith(
+        "Only /tf and /tf_static are read, not /r1/tf: record it again from `ros2 bag play "
+        f"{tmp_path / 'bag'} --remap /r1/tf:=/tf`"
+    )
+    wrong = transform("lidar", "base_link", T_map_rsu, 0, static=True, log_ns=START_NS - 1)
+    path = write_rows(tmp_path / "wrong", in_order([rows[0], moving, wrong]))
+    assert open_error(path).endswith(
+        "Frame 'base_link' has several parents: 'odom', which was recorded last, counts, not 'lidar'"
+    )

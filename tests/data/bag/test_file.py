@@ -11,7 +11,21 @@ from cosense.data.bag import message_types
 from cosense.data.bag.file import BagFile
 from cosense.data.bag.writer import make, write_bag
 from cosense.errors import CosenseError
-from tests.data.bag.bags import START_NS, car, cloud, in_order, mount, rows_of, write_rows
+from cosense.geometry.transforms import transform_from_planar
+from tests.data.bag.bags import (
+    MS,
+    START_NS,
+    T_base_lidar,
+    T_map_base,
+    car,
+    cloud,
+    in_order,
+    mount,
+    odometry,
+    rows_of,
+    transform,
+    write_rows,
+)
 from tests.nodes.tiny import write_scene
 
 
@@ -99,3 +113,36 @@ def test_other_files_and_nothing(tmp_path):
         open_dataset(tmp_path / "old.bag")
     with pytest.raises(CosenseError, match=r"gone.mcap: no such file or folder"):
         open_dataset(tmp_path / "gone.mcap")
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin))
+@pytest.mark.parametrize(
+    ("others", "note"),
+    [
+        (
+            ("/odom", "trailer", "map"),
+            "3 of 24 messages on /odom, which are of 'trailer' in 'map' and not of ",
+        ),
+        (
+            ("/odom", "base_link", "utm"),
+            "3 of 24 messages on /odom, which are of 'base_link' in 'utm' and not",
+        ),
+        (("/lidar_top", "os_left", ""), "3 of 7 messages on /lidar_top, which are of 'os_left' and not of "),
+    ],
+)
+def test_a_topic_is_of_one_thing_and_what_is_of_another_is_named(tmp_path, storage, others, note):
+    """Kind: several publishers of one topic, each with a frame of its own; all had the place of the first."""
+    topic, child, frame = others
+    aside = transform_from_planar(-0.4, 0.2, 0.1)
+    rows = [mount(), transform("base_link", "os_left", aside, 0, static=True, log_ns=START_NS), *car(4)]
+    for stamp_ns in (START_NS + (50 + 100 * n) * MS for n in range(3)):
+        other = cloud(stamp_ns, child, topic=topic)
+        rows.append(odometry(stamp_ns, T_map_base(stamp_ns) @ aside, child, topic, frame) if frame else other)
+    bag = open_dataset(write_rows(tmp_path / "bag", in_order(rows), storage))
+    (line,) = bag.info().notes
+    assert line.startswith(f"not read: {note}")
+    assert line.endswith("; record each under a name of its own")
+    assert [frame.ego.stamp_ns for frame in bag] == [START_NS + 100 * MS * n for n in range(4)]
+    for found in bag:
+        expected = T_map_base(found.ego.stamp_ns) @ T_base_lidar
+        np.testing.assert_allclose(found.ego.T_world_agent, expected, atol=1e-6)

@@ -311,6 +311,17 @@ def test_clocks_that_are_seconds_apart_are_named_although_their_ranges_overlap(t
     ) in notes
 
 
+def test_a_clock_that_is_ahead_by_a_second_is_named(tmp_path):
+    """Nothing is recorded before it is measured: a second is no delay, it is another clock."""
+    rows = [*clouds(), *drive([*POSES, *(stamp_ns + 1_000 * MS for stamp_ns in POSES)])]
+    for topic, _, message, _ in rows:
+        message.header.stamp.sec += topic == "/lidar_top"
+    assert (
+        "clouds of 'ego' were recorded -1.0 s after their stamps, its poses 0.0 s: if these are two clocks, "
+        "give all sensors one clock (PTP or NTP, or the driver's choice of time stamps)"
+    ) in opened(tmp_path, rows).info().notes
+
+
 def test_two_agents_with_two_clocks_are_named(tmp_path):
     """The clouds of two agents that no moment joins: their ranges, not only that one is missing."""
     bag = opened(tmp_path, [*clouds(), *drive(), *rsu(3, late_ns=-500_000_000 * MS)])

@@ -87,13 +87,23 @@ def test_a_pose_turns_at_a_constant_rate_between_two():
     np.testing.assert_allclose(pose.T_world_frame, expected, atol=1e-12)
 
 
+def odometry_without_orientation() -> Row:
+    row = odometry(START_NS, np.eye(4))
+    row[2].pose.pose.orientation.w = 0.0
+    return row
+
+
 def test_a_pose_that_is_not_valid_does_not_count():
     """Before a localisation has converged, or where it diverges: the poses around it are used."""
     rows = [odometry(START_NS + 20 * MS * n, T_map_base(START_NS + 20 * MS * n)) for n in range(4)]
     for row, value in zip(rows[:2], (0.0, np.nan), strict=True):
         row[2].pose.pose.orientation.w = value
-    with pytest.raises(CosenseError, match="'/odom' has no valid pose"):
+    with pytest.raises(CosenseError, match=r"'/odom' has no valid pose \(pose .* nan\] is not valid\)"):
         pose_at(track_of(rows[:2]), START_NS)
+    with pytest.raises(
+        CosenseError, match=r"'/odom' has no valid pose \(.* is not valid: no orientation is set"
+    ):
+        pose_at(track_of([odometry_without_orientation()]), START_NS)
     with pytest.raises(CosenseError, match=r"'/odom' begins at 1700000000.040 s"):
         pose_at(track_of(rows), START_NS)
     rows = [odometry(START_NS - 20 * MS, T_map_base(START_NS - 20 * MS)), *rows]
@@ -104,7 +114,10 @@ def test_a_pose_that_is_not_valid_does_not_count():
 def test_a_transform_that_is_not_valid_is_left_out():
     broken = transform("map", "rsu", T_map_rsu, 0, static=True)
     broken[2].transforms[0].transform.rotation.w += 1.0
-    assert tree_of(broken).frames == []
+    tree = tree_of(broken)
+    assert tree.frames == []
+    (line,) = tree.doubts["rsu"]
+    assert line.startswith("a transform 'map' -> 'rsu' is not used: pose with position [30.0, -6.0, 5.0] and")
 
 
 @pytest.mark.parametrize(
@@ -123,3 +136,24 @@ def test_a_covariance_that_is_none_is_not_sent_on(given, read):
     row = odometry(START_NS, np.eye(4))
     row[2].pose.covariance.reshape(6, 6)[PLANAR] = given
     np.testing.assert_array_equal(pose_at(track_of([row]), START_NS).covariance, read)
+
+
+def test_calibrations_that_contradict_each_other_are_doubted_and_others_are_not():
+    """Kind: a mounting that is published twice: by two programs, or again after it was measured anew."""
+    far = transform_from_planar(691_234.5, 5_334_567.8, 0.0)
+    moved = transform_from_planar(0.1, 0.0, 0.0) @ far
+    first = transform("map", "rsu", far, 0, static=True)
+    assert tree_of(first, first).doubts == {}
+    tree = tree_of(first, transform("map", "rsu", moved, 1, static=True), first)
+    assert tree.doubts == {"rsu": ["'map' -> 'rsu' is said in several ways, the last one counts"]}
+
+
+def test_a_rotation_is_one_as_tf2_has_it():
+    """Kind: quaternions that were rounded to two digits; tf2 takes them, and so do we."""
+    row = odometry(START_NS, transform_from_planar(1.0, 2.0, 0.9))
+    turn = row[2].pose.pose.orientation
+    turn.z, turn.w = round(turn.z, 2), round(turn.w, 2)
+    assert abs(np.hypot(turn.z, turn.w) - 1) > 1e-3
+    T = pose_at(track_of([row]), START_NS).T_world_frame
+    np.testing.assert_allclose(T, transform_from_planar(1.0, 2.0, 0.9), atol=0.01)
+    np.testing.assert_allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-12)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sqlite3
@@ -278,6 +279,55 @@ def test_what_lies_beside_an_open_database_counts_and_nothing_is_written(tmp_pat
     assert "bag.db3 was not closed; what lies beside it is read too, from a copy" in bag.info().notes
     check(bag.path, 20)
     assert files_of(tmp_path / "killed") == before
+
+
+@pytest.mark.parametrize("link", ["to the database", "to both"])
+def test_what_lies_beside_the_database_of_a_link_counts_too(tmp_path, link):
+    """Kind: recordings behind links, as data version control keeps them; -wal lies beside the target."""
+    source = tmp_path / "bag" / "bag.db3"
+    write_rows(tmp_path / "bag", drive(20), StoragePlugin.SQLITE3)
+    with contextlib.closing(sqlite3.connect(source)) as database, database:
+        late = f"SELECT * FROM messages WHERE timestamp > {START_NS + 1510 * MS}"
+        database.execute(f"CREATE TABLE late AS {late}")
+        database.execute(f"DELETE FROM messages WHERE timestamp > {START_NS + 1510 * MS}")
+    copied_while_open(source, tmp_path / "killed", "WAL")
+    linked = tmp_path / "linked.db3"
+    if link == "to both":
+        for ending in ("", "-wal"):
+            cached = (tmp_path / "killed" / f"bag.db3{ending}").rename(tmp_path / f"{len(ending)}a7f")
+            linked.with_name(f"linked.db3{ending}").symlink_to(cached)
+    else:
+        linked.symlink_to(tmp_path / "killed" / "bag.db3")
+    check(linked, 20)
+
+
+def test_a_journal_that_was_not_copied_is_a_problem(tmp_path):
+    """Kind: a database that was copied without its -wal; the last frames were gone without a word."""
+    write_rows(tmp_path / "bag", drive(), StoragePlugin.SQLITE3)
+    (tmp_path / "bag" / "bag.db3-shm").write_bytes(bytes(32768))
+    assert open_dataset(tmp_path / "bag").info().problems == [
+        "bag.db3 was not closed, and there is no bag.db3-wal: copy it too, the last messages may be in it"
+    ]
+    (tmp_path / "bag" / "bag.db3-wal").touch()
+    assert open_dataset(tmp_path / "bag").info().problems == []
+    (tmp_path / "bag" / "old.db3-wal").write_bytes(b"1")
+    assert open_dataset(tmp_path / "bag").info().notes == [
+        "not read: old.db3-wal has the last messages of a database of that name, which is not there"
+    ]
+
+
+def test_what_follows_behind_the_end_is_a_problem(tmp_path):
+    """Kind: files that were joined with `cat`; the second one was not read, and nobody said so."""
+    path = write_mcap(tmp_path / "bag.mcap", drive())
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(5000))
+    assert open_dataset(path).info().problems == []
+    path.write_bytes(whole + whole)
+    check(path)
+    assert open_dataset(path).info().problems == [
+        f"what follows behind its end at byte {len(whole) - 8} of {2 * len(whole)} is not read; another "
+        "recording is a file of its own"
+    ]
 
 
 def test_copies_are_removed_with_the_bag(tmp_path, monkeypatch):

@@ -81,6 +81,7 @@ def test_values_of_one_stamp_are_neighbours_together():
         ("two publishers, one late", [0, 20, 40, 0, 60, 20, 80, 40, 100, 60], [0] * 10),
         ("a slow publisher and a late fast one", [100, 60, 80, 100, 120, 200, 140, 160, 180, 210], [0] * 10),
         ("one message without a stamp", [5000, 5020, 0, 5040, 5060], [0] * 5),
+        ("one stamp an hour ahead", [0, 20, 3_600_000, 40, 80, 60, 100], [0] * 7),
         ("a loop", [0, 20, 40, 60, 0, 20, 40, 60], [0] * 4 + [1] * 4),
         ("a loop of three rounds", [0, 100, 0, 100, 0, 100], [0, 0, 1, 1, 2, 2]),
         ("a loop that was cut", [0, 1000, 2000, 3000, 0, 1000], [0] * 4 + [1] * 2),
