@@ -38,6 +38,7 @@ from cosense.methods.cosdh.levels import CosdhConfig, fuse_maps, warp
 from cosense.methods.cosdh.method import Cosdh
 from cosense.methods.model import Model, load_model, read_model_config
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.ground import GroundSurface
 from cosense.simulation import simulate
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -166,18 +167,18 @@ def published(model: Model, frame: CooperativeFrame) -> None:
     fusion = method.config.fusion
     fused = [fuse_maps(own, [other], fusion) for own, other in zip(decoded[0], warped, strict=True)]
     counts = torch.zeros(detector.grid.shape, dtype=torch.int64)
-    detector.decode(detector.decide(fused, counts, 0.0))
+    detector.decode(detector.decide(fused, counts, GroundSurface.level(0.0)))
     late = [_forward(detector, method, agent.points) for agent in (frame.others[0], frame.ego)]
-    passes = [detector.decide(levels, counts, 0.0) for levels in late]
+    passes = [detector.decide(levels, counts, GroundSurface.level(0.0)) for levels in late]
     detector.decode(passes[0])
 
 
 def _forward(detector: PillarDetector, method: Cosdh, points: np.ndarray) -> list[torch.Tensor]:
     """Return one agent's levels as the published forward pass makes them: backbone twice, then the codec."""
-    pillars, ground_m = detector.group(points)
+    pillars, ground = detector.group(points)
     with torch.inference_mode():
         detector.network.encode(pillars)
-        features = detector.infer(pillars, ground_m)
+        features = detector.infer(pillars, ground)
         latents = method.codecs.encode([level[None].float() for level in features.levels])
         everything = [torch.ones(latent.shape[-2:]) for latent in latents]
         return [level[0] for level in method.codecs.decode(latents, everything)]

@@ -54,16 +54,16 @@ class Contender:
         config = read_model_config(MODELS / name).detector
         config = dataclasses.replace(config, precision=precision)
         self.name, self.detector = name, PillarDetector(name, config, PillarDetector.build(config, seed=0))
-        pillars, ground_m = self.detector.group(points)
+        pillars, ground = self.detector.group(points)
         targets = make_targets(boxes, np.zeros(60, np.int64), np.ones(60, bool), config.grid.coarser(2))
         seen = dataclasses.replace(
-            self.detector.infer(pillars, ground_m),
+            self.detector.infer(pillars, ground),
             class_logits=torch.logit(targets.heat[0], eps=1e-3),
             box_codes=targets.codes[0],
         )
         self.stages: dict[str, Callable[[], Any]] = {
             "group_ms": lambda: self.detector.group(points),
-            "network_ms": lambda: self.detector.infer(pillars, ground_m),
+            "network_ms": lambda: self.detector.infer(pillars, ground),
             "decode_and_nms_ms": lambda: self.detector.decode(seen),
         }
         self.best = dict.fromkeys(self.stages, float("inf"))

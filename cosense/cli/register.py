@@ -254,14 +254,14 @@ def prior_of(
     from cosense.geometry.transforms import transform_from_planar
     from cosense.scene_graph.graph_file import ground_height_of
     from cosense.scene_graph.register.result import Prior
-    from cosense.sensing.ground import ground_height
+    from cosense.sensing.ground import GroundSurface
 
     if not np.isfinite(prior).all():
         raise CosenseError(f"--prior {prior}: expected three finite numbers, metres, metres and degrees")
     if not all(0 < value < np.inf for value in sigma):
         raise CosenseError(f"--prior-sigma {sigma}: expected two positive numbers, metres and degrees")
     ground_a_m, ground_b_m = (
-        ground_height(side.agent.points) if side.graph is None else ground_height_of(side.graph)
+        GroundSurface.of(side.agent.points).height_m if side.graph is None else ground_height_of(side.graph)
         for side in sides
     )
     T = transform_from_planar(prior[0], prior[1], np.deg2rad(prior[2]), ground_a_m - ground_b_m)
@@ -282,7 +282,7 @@ def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, Scene
             return side.graph
         if detector is None:
             return build(side.agent, Detections.empty())
-        return build(side.agent, detector.detect(side.agent), detector.ground)
+        return build(side.agent, detector.detect(side.agent), detector.site)
 
     return graph_of(sides[0]), graph_of(sides[1])
 

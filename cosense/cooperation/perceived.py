@@ -21,7 +21,7 @@ class Perceiver:
 
     def __init__(self, detector: Detector, score_threshold: float = 0.0) -> None:
         self._detector = detector
-        self._graphs = SceneGraphBuilder(detector.ground)
+        self._graphs = SceneGraphBuilder(detector.site)
         self.score_threshold = score_threshold
 
     def perceive(self, frame: AgentFrame) -> Perceived:

@@ -192,7 +192,7 @@ class Sender:
             seed=zlib.crc32(self.agent_id.encode()) ^ sequence % (1 << 32),
         )
         boxes = self._late_boxes(own, request)
-        return encode_features(features.ground_m, boxes, sections, method.specs, room_bytes)
+        return encode_features(features.ground.plane, boxes, sections, method.specs, room_bytes)
 
     def _late_boxes(self, own: Perceived, request: DemandMap | None) -> LateBoxes:
         """Return the boxes with their velocities, the sure and wanted ones first."""

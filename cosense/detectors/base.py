@@ -21,7 +21,7 @@ from cosense.detectors.device import usable_device
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import ANY_SITE
+from cosense.sensing.ground import ANY_SITE, GroundSurface
 
 Result = TypeVar("Result")
 
@@ -41,7 +41,7 @@ class BevFeatures(Encoded):
         box_codes: (10,H/2,W/2) float32, as `detectors.head` describes them.
         point_counts: (H,W) int64, points that fell into each cell of the grid.
         grid: cells (H,W) in the agent frame.
-        ground_m: z of the ground in the agent frame; box codes count heights from it.
+        ground: ground in the agent frame; box codes count heights from it.
     """
 
     levels: tuple[Tensor, ...]
@@ -50,7 +50,7 @@ class BevFeatures(Encoded):
     box_codes: Tensor
     point_counts: Tensor
     grid: BevGrid
-    ground_m: float
+    ground: GroundSurface
 
 
 class Detector(ABC):
@@ -66,7 +66,7 @@ class Detector(ABC):
         weights_sha256: hash of the weights file, in hexadecimal; "" without one.
         device: where the network runs.
         dtype: type that most of the arithmetic is done in.
-        ground: what is assumed of the site when the ground is estimated, for scene graphs too.
+        site: what is assumed when the ground is estimated, for scene graphs too.
     """
 
     Config: ClassVar[type]
@@ -94,7 +94,7 @@ class Detector(ABC):
         self.weights_sha256 = weights_sha256
         self.device = usable_device(device)
         self.dtype = torch.float32
-        self.ground = ANY_SITE
+        self.site = ANY_SITE
 
     @classmethod
     @abstractmethod
@@ -139,7 +139,7 @@ class BevDetector(Detector):
         """Return the maps of a frame; see `Detector.encode`."""
 
     @abstractmethod
-    def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground_m: float) -> BevFeatures:
+    def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground: GroundSurface) -> BevFeatures:
         """Return the maps that follow from levels, the frame's own or fused ones; see `BevFeatures`."""
 
 

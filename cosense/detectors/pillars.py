@@ -43,7 +43,7 @@ from cosense.errors import CosenseError, counted
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import GroundSettings, ground_height
+from cosense.sensing.ground import GroundSettings, GroundSurface
 
 # The table of log(count) ends here: a pillar of so many points is right in front of the sensor.
 _MOST_POINTS = 4096
@@ -287,7 +287,7 @@ class PillarDetector(BevDetector):
         self.level_channels = tuple(stage.channels for stage in config.stages)
         self.context_channels = config.shrink_channels[-1]
         self.dtype = inference_dtype(config.precision, self.device)
-        self.ground = config.ground
+        self.site = config.ground
         self.network = network.to(self.device).prepare_for_inference(self.dtype)
         self._decoded: WeakKeyDictionary[Encoded, Detections] = WeakKeyDictionary()
 
@@ -307,22 +307,21 @@ class PillarDetector(BevDetector):
         with torch.inference_mode():
             return self.infer(*self.group(frame.points))
 
-    def group(self, points: NDArray[np.float32]) -> tuple[Pillars, float]:
-        """Return the pillars of a cloud (N,4), heights counted from the ground, and z of the ground."""
+    def group(self, points: NDArray[np.float32]) -> tuple[Pillars, GroundSurface]:
+        """Return the pillars of a cloud (N,4), heights counted from the ground, and the ground."""
         cloud = _checked(points)
-        ground_m = ground_height(cloud, self.ground)
-        moved = torch.from_numpy(cloud).to(self.device) - torch.tensor(
-            [0, 0, ground_m, 0], device=self.device
-        )
-        return group_points(moved, self.config.height_grid), ground_m
+        ground = GroundSurface.of(cloud, self.site)
+        moved = cloud.copy()
+        moved[:, 2] = ground.heights(cloud)
+        return group_points(torch.from_numpy(moved).to(self.device), self.config.height_grid), ground
 
-    def infer(self, pillars: Pillars, ground_m: float) -> BevFeatures:
+    def infer(self, pillars: Pillars, ground: GroundSurface) -> BevFeatures:
         """Run the network over the grouped points of one cloud."""
         with torch.inference_mode():
             levels = tuple(level[0] for level in self.network.encode(pillars))
-            return self.decide(levels, pillars.count_map()[0], ground_m)
+            return self.decide(levels, pillars.count_map()[0], ground)
 
-    def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground_m: float) -> BevFeatures:
+    def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground: GroundSurface) -> BevFeatures:
         """Run neck and head over levels, the cloud's own or fused ones; see `BevFeatures`."""
         with torch.inference_mode():
             context = self.network.neck([level[None] for level in levels])
@@ -334,7 +333,7 @@ class PillarDetector(BevDetector):
             box_codes=maps.box_codes[0],
             point_counts=point_counts,
             grid=self.grid,
-            ground_m=ground_m,
+            ground=ground,
         )
 
     def decode(self, encoded: Encoded) -> Detections:
@@ -351,7 +350,7 @@ class PillarDetector(BevDetector):
             codes = features.box_codes.flatten(1).index_select(1, cells).T
             boxes = decode_boxes(codes, cell_centers(cells, grid), grid.cell_m)
         boxes_m = boxes.cpu().numpy().astype(np.float64)
-        boxes_m[:, 2] += features.ground_m
+        boxes_m[:, 2] += features.ground.at(boxes_m[:, 0], boxes_m[:, 1])
         return suppress(boxes_m, scores.cpu().numpy(), labels.cpu().numpy(), self.config.nms_iou)
 
 

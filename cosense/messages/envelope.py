@@ -52,7 +52,7 @@ from cosense.messages.fields import (
 )
 
 MAGIC = b"CSNS"
-VERSION = 1
+VERSION = 2
 # Whole levels of three scales in float16 fit: the dense baselines are messages too.
 MAX_PAYLOAD_BYTES = 1 << 22
 MAX_SIGNATURE_BYTES = 255

@@ -308,7 +308,7 @@ class AgentNode(ManagedNode):
         if self._maps is not None and self._maps.are_watched:
             assert isinstance(own.encoded, BevFeatures)
             maps = self._sender.explain(own, work.request, data)
-            self._maps.publish(maps, own.encoded.ground_m, stamp_ns, frame_id)
+            self._maps.publish(maps, own.encoded.ground.height_m, stamp_ns, frame_id)
 
     def _surroundings(self, own: Perceived) -> bytes | None:
         """Return the scene graph of a frame as a message, None where nobody wants it.

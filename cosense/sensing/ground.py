@@ -1,21 +1,47 @@
-"""Height of the ground below a LiDAR, so that one network serves a car's roof and a mast of seven metres.
+"""The ground around a LiDAR: one network serves a car's roof and a mast of seven metres, on any road.
 
-The network measures heights from the ground, and boxes are moved back afterwards. The mounting heights of
-sensors differ by five metres; the ground is what they have in common, and it takes no calibration to find it.
+A network measures heights from the ground, and boxes are moved back afterwards. The mounting heights of
+sensors differ by five metres, their mounts are tilted by degrees, and roads climb; the ground is what they
+have in common, and it takes no calibration to find it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+
+from cosense.geometry.boxes import Boxes
 
 _BIN_M = 0.1
 # Large clouds are thinned to about this many points.
 _ENOUGH = 20_000
 # The ground has at least this share of the highest peak; lower layers with less are reflections and ditches.
 _SHARE_OF_PEAK = 0.4
+
+# The surface: every n-th point of a larger cloud tells as much.
+_SURFACE_POINTS = 30_000
+_REACH_M, _CELL_M = 70.0, 2.5
+_CELLS = round(2 * _REACH_M / _CELL_M)
+# Mirrored returns appear below the road: a layer has at least two returns and a twentieth of its cell's.
+_LEAST_RETURNS, _QUANTILE = 2, 0.05
+# Mounts are tilted by up to 5 degrees, and roads climb by as much.
+_STEEPEST = float(np.tan(np.deg2rad(10.0)))
+_PLANE_CELL_M, _PLANE_BIN_M, _PLANE_REACH_M = 5.0, 0.2, 45.0
+_FEWEST_CELLS, _HYPOTHESES = 8, 200
+# A roof is less than 4 m above its road; what is lower than that is another road.
+_ON_PLANE_M, _BELOW_M = 0.4, (0.6, 4.0)
+_COST_BELOW, _COST_OF_SLOPE = 0.5, 0.05
+_OWN_ROAD_M = 20.0
+_REFINE_M = (0.5, 0.3, 0.2)
+_RELIEF_M, _RELIEF_BIN_M = 3.0, 0.1
+_SURE_RETURNS = 5
+_STEP_M, _CONE_SLOPE = 0.3, 0.12
+_CONE_M = _CONE_SLOPE * _CELL_M * np.hypot(*np.mgrid[-6:7, -6:7])
+# Gaussians in cells, and how far from the surface so far a cell still counts.
+_SMOOTHING = ((6.0, 1.2), (6.0, 0.6), (3.0, 0.5), (3.0, 0.35), (1.5, 0.3), (1.5, 0.25), (0.7, 0.2))
 
 
 @dataclass(frozen=True)
@@ -61,7 +87,9 @@ def ground_height(points: NDArray[np.float32], settings: GroundSettings = ANY_SI
     points = points[:: max(1, len(points) // _ENOUGH)]
     distance2 = points[:, 0] ** 2 + points[:, 1] ** 2
     z = points[:, 2]
-    used = (distance2 > nearest_m**2) & (distance2 < farthest_m**2) & (z > lowest_m) & (z < highest_m)
+    used = (distance2 > nearest_m**2) & (z > lowest_m) & (z < highest_m)
+    within = used & (distance2 < farthest_m**2)
+    used = within if within.any() else used
     z, distance2 = z[used], distance2[used]
     if len(z) == 0:
         return 0.0
@@ -74,3 +102,211 @@ def ground_height(points: NDArray[np.float32], settings: GroundSettings = ANY_SI
         peak += 1
     layer = np.abs(z - (lowest_m + (peak + 0.5) * _BIN_M)) <= 0.25
     return float(np.average(z[layer], weights=distance2[layer]))
+
+
+@dataclass(frozen=True)
+class GroundPlane:
+    """The plane that most of the ground lies in.
+
+    Attributes:
+        height_m: z below the sensor.
+        slope_x, slope_y: rise of z per metre along x and y.
+    """
+
+    height_m: float
+    slope_x: float = 0.0
+    slope_y: float = 0.0
+
+    def at(self, x: NDArray, y: NDArray) -> NDArray:
+        """Return z of the plane at places of one shape."""
+        return np.asarray(self.slope_x * x + self.slope_y * y + self.height_m)
+
+
+@dataclass(frozen=True, eq=False)
+class GroundSurface:
+    """The ground around a sensor: a plane, and how far the ground is above it in cells of 2.5 m.
+
+    A plane makes up for a sensor that is not mounted level and for a road that climbs; the relief for what no
+    plane has: kerbs, verges, crowned and winding roads.
+
+    1. The plane is one through three of the lowest layers in cells of 5 m (random sample consensus of
+       Fischler and Bolles, 1981, with a fixed seed), or the level plane of `ground_height`. The one wins that
+       most cells lie on while few lie below it, because the ground is the lower envelope of a cloud; a
+       steeper one has to win by more. It is then refined by iteratively reweighted least squares.
+    2. The relief is a smooth surface through the lowest layers of finer cells, corrected from coarse to fine
+       with Gaussians of 15 m to 1.75 m (normalised convolution of Knutsson and Westin, CVPR 1993). A cell
+       counts less the farther it lies from the surface so far, above more than below: the walls of houses,
+       vehicles and hedges lift no ground. Without returns near by, the coarser surface goes on.
+
+    Attributes:
+        plane: plane in the frame of the cloud.
+        relief_m: (56,56) float32, height of the ground above the plane at the centres of the cells of a
+            square of 140 m around the sensor, first index along x.
+    """
+
+    plane: GroundPlane
+    relief_m: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, points: NDArray[np.float32], settings: GroundSettings = ANY_SITE) -> GroundSurface:
+        """Measure the ground in a cloud.
+
+        Args:
+            points: (N,>=3) x, y, z in metres with the sensor at the origin and z roughly up; all finite.
+            settings: assumptions about the site.
+
+        Returns:
+            The surface; level, at the height that `ground_height` returns, where a cloud shows too little.
+        """
+        x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _SURFACE_POINTS), :3].T)
+        used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (x * x + y * y > settings.reach_m[0] ** 2)
+        x, y, z = x[used], y[used], z[used]
+        plane = _plane(x, y, z, ground_height(points, settings), settings)
+        above_m = z - plane.at(x, y)
+        possible = above_m > -settings.sensor_height_m[1] - plane.height_m
+        return cls(plane, _relief(x[possible], y[possible], above_m[possible]))
+
+    @classmethod
+    def level(cls, height_m: float) -> GroundSurface:
+        """Return level ground at a height in the frame of the cloud."""
+        return cls(GroundPlane(height_m), np.zeros((_CELLS, _CELLS), np.float32))
+
+    def raised(self, by_m: float) -> GroundSurface:
+        """Return the same ground, higher by some metres."""
+        return replace(self, plane=replace(self.plane, height_m=self.plane.height_m + by_m))
+
+    @property
+    def height_m(self) -> float:
+        """z of the ground below the sensor."""
+        return float(self.at(np.zeros(1), np.zeros(1))[0])
+
+    def at(self, x: NDArray, y: NDArray) -> NDArray:
+        """Return z of the ground at places x (K,), y (K,), bilinear between the centres of cells."""
+        # The last cell is approached, never reached, so that it always has a next one.
+        column, row = (np.clip((axis + _REACH_M) / _CELL_M - 0.5, 0, _CELLS - 1.001) for axis in (x, y))
+        first, second = np.floor(column), np.floor(row)
+        column, row = column - first, row - second
+        corner = (first * _CELLS + second).astype(np.int32)
+        relief = self.relief_m.ravel()
+        near = relief[corner] * (1 - row) + relief[corner + 1] * row
+        far = relief[corner + _CELLS] * (1 - row) + relief[corner + _CELLS + 1] * row
+        return np.asarray(self.plane.at(x, y) + near + column * (far - near))
+
+    def heights(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the heights (N,) of a cloud (N,>=3) above the ground."""
+        return np.asarray(points[:, 2] - self.at(points[:, 0], points[:, 1]), dtype=np.float32)
+
+    def above(self, boxes: Boxes) -> Boxes:
+        """Return boxes (M,7) with z counted from the ground below their centres."""
+        lowered = boxes.copy()
+        lowered[:, 2] -= self.at(boxes[:, 0], boxes[:, 1])
+        return lowered
+
+
+def _plane(
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    z: NDArray[np.float32],
+    level_m: float,
+    settings: GroundSettings,
+) -> GroundPlane:
+    """Return the plane of the ground; level, at `level_m`, where there are too few cells for another."""
+    cells = round(2 * _REACH_M / _PLANE_CELL_M)
+    lowest_m = -settings.sensor_height_m[1] - _PLANE_REACH_M * _STEEPEST
+    highest_m = -settings.sensor_height_m[0] + _PLANE_REACH_M * _STEEPEST
+    cell, low_m, _ = _lowest_layers(x, y, z, cells, (lowest_m, highest_m), _PLANE_BIN_M)
+    center = (np.stack(np.divmod(cell, cells), axis=1) + 0.5) * _PLANE_CELL_M - _REACH_M
+    within = np.hypot(*center.T) < _PLANE_REACH_M
+    places, low_m = np.column_stack([center, np.ones(len(center))])[within], low_m[within]
+    level = np.array([0.0, 0.0, level_m])
+    if len(places) < _FEWEST_CELLS:
+        return GroundPlane(level_m)
+
+    triples = np.random.default_rng(0).integers(0, len(places), (_HYPOTHESES, 3))
+    # Three places that span less than 50 m2 say little of the slope.
+    triples = triples[np.abs(np.linalg.det(places[triples])) > 100]
+    planes = np.linalg.solve(places[triples], low_m[triples][..., None])[..., 0]
+    planes = np.concatenate([level[None], planes[_allowed(planes, settings)]])
+    residual = low_m - planes @ places.T
+    below = (residual < -_BELOW_M[0]) & (residual > -_BELOW_M[1])
+    fit = np.maximum(0, 1 - (residual / _ON_PLANE_M) ** 2) - _COST_BELOW * below
+    # The road around the sensor is its own; another one, below a bridge or beside a wall, is farther.
+    near = 1 / (1 + (places[:, :2] ** 2).sum(axis=1) / _OWN_ROAD_M**2)
+    score = fit @ near - _COST_OF_SLOPE * near.sum() * np.hypot(planes[:, 0], planes[:, 1]) / _STEEPEST
+    best = planes[score.argmax()]
+    for width_m in _REFINE_M:
+        weight = _weight(low_m - places @ best, width_m)
+        weighted = places * weight[:, None]
+        refined = np.linalg.solve(places.T @ weighted + 1e-6 * np.eye(3), weighted.T @ low_m)
+        if not _allowed(refined[None], settings)[0]:
+            break
+        best = refined
+    return GroundPlane(height_m=float(best[2]), slope_x=float(best[0]), slope_y=float(best[1]))
+
+
+def _allowed(planes: NDArray[np.float64], settings: GroundSettings) -> NDArray[np.bool_]:
+    """Tell which planes (K,3) are a possible ground of the site."""
+    low, high = settings.sensor_height_m
+    return np.asarray(
+        (np.hypot(planes[:, 0], planes[:, 1]) < _STEEPEST) & (-planes[:, 2] > low) & (-planes[:, 2] < high)
+    )
+
+
+def _relief(x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the relief, see `GroundSurface`, of a cloud whose z counts from the plane."""
+    cell, low_m, count = _lowest_layers(x, y, z, _CELLS, (-_RELIEF_M, _RELIEF_M), _RELIEF_BIN_M)
+    measured, sure = np.zeros((_CELLS, _CELLS)), np.zeros((_CELLS, _CELLS))
+    measured.flat[cell], sure.flat[cell] = low_m, np.minimum(1.0, count / _SURE_RETURNS)
+    # Higher than a slope from any cell around allows: the top of something that hides its ground.
+    lowest = np.where(sure > 0, measured, np.inf)
+    sure[
+        lowest > ndimage.grey_erosion(lowest, structure=-_CONE_M, mode="constant", cval=np.inf) + _STEP_M
+    ] = 0
+    relief = np.zeros((_CELLS, _CELLS))
+    for sigma_cells, width_m in _SMOOTHING:
+        residual = measured - relief
+        weight = sure * _weight(residual, np.where(residual > 0, width_m, 1.5 * width_m))
+        total = _smooth(weight * residual, sigma_cells)
+        # As much as one sure cell in the middle of the Gaussian speaks for the coarser surface.
+        relief += total / (_smooth(weight, sigma_cells) + 1 / (2 * np.pi * sigma_cells**2))
+    return relief.astype(np.float32)
+
+
+def _lowest_layers(
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    z: NDArray[np.float32],
+    cells: int,
+    span_m: tuple[float, float],
+    bin_m: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Find the lowest layer of returns, stray ones excepted, in each of `cells` x `cells` cells.
+
+    Returns:
+        The cells (C,) that have one; the mean z (C,) of its returns; how many returns the cell has in all.
+    """
+    bins = round((span_m[1] - span_m[0]) / bin_m)
+    layer = (z - span_m[0]) * np.float32(1 / bin_m)
+    used = (layer >= 0) & (layer < bins)
+    z, layer = z[used], layer[used].astype(np.int32)
+    scale = np.float32(cells / (2 * _REACH_M))
+    column, row = (((axis[used] + np.float32(_REACH_M)) * scale).astype(np.int32) for axis in (x, y))
+    cell = column * cells + row
+    counts = np.bincount(cell * bins + layer, minlength=cells**2 * bins).reshape(-1, bins)
+    below = counts.cumsum(axis=1, dtype=np.int32)
+    total = below[:, -1]
+    lowest = (below >= np.maximum(_LEAST_RETURNS, _QUANTILE * total)[:, None]).argmax(axis=1)
+    in_layer = (layer >= lowest[cell]) & (layer <= lowest[cell] + 1)
+    count = np.bincount(cell[in_layer], minlength=cells**2)
+    height_m = np.bincount(cell[in_layer], weights=z[in_layer], minlength=cells**2)
+    found = np.flatnonzero(total >= _LEAST_RETURNS)
+    return found, height_m[found] / count[found], total[found]
+
+
+def _weight(residual_m: NDArray[np.float64], width_m: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much a residual counts: 1 at 0, and almost nothing beyond some widths (Geman-McClure)."""
+    return np.asarray(1 / (1 + (residual_m / width_m) ** 2) ** 2)
+
+
+def _smooth(values: NDArray[np.float64], sigma_cells: float) -> NDArray[np.float64]:
+    return np.asarray(ndimage.gaussian_filter(values, sigma_cells, mode="nearest", truncate=2.5))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.ground import GroundPlane, GroundSurface
 from cosense.training.run_config import SceneConfig
 from cosense.training.samples import Moment, Show, load_moments, silent
 
@@ -106,7 +107,8 @@ def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool)
         tensors["context"] = features.context.half()
         tensors["point_counts"] = features.point_counts.clamp(max=255).to(torch.uint8)
     tensors |= {
-        "ground_m": torch.tensor([features.ground_m], dtype=torch.float64),
+        "ground_plane": torch.tensor(astuple(features.ground.plane), dtype=torch.float64),
+        "ground_relief": torch.from_numpy(features.ground.relief_m),
         "boxes": torch.from_numpy(detections.boxes),
         "scores": torch.from_numpy(detections.scores),
         "labels": torch.from_numpy(detections.labels),
@@ -132,7 +134,9 @@ def read_view(path: Path, T_world_agent: Matrix, detector: BevDetector) -> Encod
             context=own["context"].float(),
             point_counts=own["point_counts"].long(),
             grid=detector.grid,
-            ground_m=float(tensor("ground_m")[0]),
+            ground=GroundSurface(
+                GroundPlane(*tensor("ground_plane").tolist()), tensor("ground_relief").numpy()
+            ),
             **{name: tensor(name).float() for name in _MAPS},
         )
         boxes = tensor("boxes").numpy()

@@ -149,7 +149,7 @@ def plain_example(moment: EncodedMoment, detector: BevDetector, min_points: int)
 
 def targets_of(moment: EncodedMoment, ego: EncodedView, detector: BevDetector, min_points: int) -> Targets:
     """Return what the fused head should say, over the whole range."""
-    boxes = moment.boxes - np.array([0, 0, ego.features.ground_m, 0, 0, 0, 0])
+    boxes = ego.features.ground.above(moment.boxes)
     sure = moment.num_points >= min_points
     return make_targets(boxes, moment.classes, sure, detector.grid.coarser(2))
 

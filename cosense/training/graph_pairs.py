@@ -105,7 +105,7 @@ def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detect
 
     def make() -> dict[str, NDArray]:
         views = simulated_moment(family, seed, vehicles, cache).views
-        graphs = [(view, build(view.points, detector.detect(view), detector.ground)) for view in views]
+        graphs = [(view, build(view.points, detector.detect(view), detector.site)) for view in views]
         return _to_arrays([replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in graphs])
 
     key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]

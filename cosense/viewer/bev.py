@@ -40,7 +40,7 @@ from cosense.geometry.transforms import transform_points, yaw_of
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import ground_height
+from cosense.sensing.ground import GroundSurface
 from cosense.viewer import colors
 from cosense.viewer.annotations import Extent, extent_around, field_of_view, fitting_extent, seen_by
 
@@ -231,7 +231,7 @@ def _draw_cloud(axes: Axes, frame: CooperativeFrame, agent: AgentFrame, color: s
     """Draw one cloud; objects on the ground are brighter than the ground."""
     xy = transform_points(frame.T_ego_agent(agent.agent_id), agent.points[:, :3])[:, :2]
     inside = np.all((xy >= extent_m[:2]) & (xy < extent_m[2:]), axis=1)
-    xy, height = xy[inside], agent.points[inside, 2] - ground_height(agent.points)
+    xy, height = xy[inside], GroundSurface.of(agent.points).heights(agent.points)[inside]
     on_ground = height <= OBSTACLE_HEIGHT_M
     faint = 0.3 * min(1.0, (DENSE_CLOUD / max(on_ground.sum(), 1)) ** 0.5)
     for chosen, size, alpha in ((on_ground, 0.25, faint), (~on_ground, 0.6, 0.75)):

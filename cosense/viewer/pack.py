@@ -24,7 +24,7 @@ from cosense.geometry.transforms import transform_points, yaw_of
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import ground_height
+from cosense.sensing.ground import GroundSurface
 from cosense.sensing.objects import ObjectClass
 from cosense.viewer.annotations import MARGIN_M, Extent, field_of_view, seen_by
 
@@ -164,7 +164,7 @@ def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, grid: BevGrid, max_p
     T = frame.T_ego_agent(agent.agent_id)
     xy = transform_points(T, agent.points[:, :3])[:, :2]
     inside = np.all((xy >= grid.range_m[:2]) & (xy < grid.range_m[3:5]), axis=1)
-    height = agent.points[:, 2] - ground_height(agent.points)
+    height = GroundSurface.of(agent.points).heights(agent.points)
     packed_xy, packed_height = pack_points(xy[inside], height[inside], max_points)
     return {
         "id": agent.agent_id,

@@ -21,6 +21,7 @@ from cosense.methods.model import Model
 from cosense.scene_graph.correction.pose_correction import as_sent
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.ground import GroundPlane
 from cosense.sensing.objects import ObjectClass
 from tests.cooperation.networks import (
     COSDH,
@@ -93,7 +94,7 @@ GARBAGE = {
         "carries POINTS, this fusion uses FEATURES and OBJECTS",
     ),
     "empty payload": (message(UNIT, PayloadKind.FEATURES, b""), "features have 0 bytes"),
-    "noisy payload": (message(UNIT, PayloadKind.FEATURES, bytes(4) + b"\x07\x09noise"), "chunk of layer 7"),
+    "noisy payload": (message(UNIT, PayloadKind.FEATURES, bytes(6) + b"\x07\x09noise"), "chunk of layer 7"),
 }
 
 
@@ -251,7 +252,7 @@ def test_patches_are_placed_and_turned_by_the_poses_and_move_with_what_they_show
         None,
         seed=0,
     )
-    payload = encode_features(-1.9, car, sections, specs, 1 << 16)
+    payload = encode_features(GroundPlane(-1.9), car, sections, specs, 1 << 16)
     data = message(agent, PayloadKind.FEATURES, payload)
     fuse_with(model, data, features=FEATURES["patches"])
     ((patches, floor, yaw, grid),) = asked
@@ -396,7 +397,7 @@ def test_whole_levels_side_by_side_are_the_maximum_of_both():
     # Everything is supplied at a threshold of one percent.
     assert len(decode_features(decode(data).payload).layers(model.method.specs, (32, 64))[0].cells) == 512
     fused = [torch.maximum(a, b.half().float()) for a, b in zip(own.levels, other.levels, strict=True)]
-    expected = detector.decode(detector.decide(fused, own.point_counts, own.ground_m))
+    expected = detector.decode(detector.decide(fused, own.point_counts, own.ground))
     result = fuse_with(model, data, features=own, fusion="intermediate").result.detections
     np.testing.assert_allclose(result.boxes[:, :2], expected.boxes[: len(result), :2], atol=0.02)
     np.testing.assert_allclose(result.scores, expected.scores[: len(result)], atol=0.005)

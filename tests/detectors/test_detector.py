@@ -12,7 +12,7 @@ from cosense.detectors.base import BevDetector, BevFeatures
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Source
-from cosense.sensing.ground import GroundSettings
+from cosense.sensing.ground import GroundSettings, GroundSurface
 from cosense.sensing.objects import ObjectClass
 from cosense.training.targets import make_targets
 from tests.detectors.networks import TINY, cloud, frame_of, tiny_detector
@@ -35,7 +35,7 @@ def rendered(detector: BevDetector, boxes: Boxes, classes: list[int], ground_m: 
         box_codes=targets.codes[0],
         point_counts=torch.zeros(detector.grid.shape, dtype=torch.int64),
         grid=detector.grid,
-        ground_m=ground_m,
+        ground=GroundSurface.level(ground_m),
     )
 
 
@@ -86,15 +86,15 @@ def test_detect_is_encode_then_decode(detector: BevDetector) -> None:
 
 def test_a_mast_sees_what_a_car_sees_only_lower(detector: BevDetector) -> None:
     low, high = detector.encode(frame_of(cloud(height_m=1.9))), detector.encode(frame_of(cloud(height_m=6.4)))
-    assert low.ground_m - high.ground_m == pytest.approx(4.5, abs=0.01)
+    assert low.ground.height_m - high.ground.height_m == pytest.approx(4.5, abs=0.01)
     torch.testing.assert_close(low.class_logits, high.class_logits, rtol=1e-2, atol=1e-2)
 
 
 def test_what_the_ground_estimate_assumes_of_a_site_is_a_setting() -> None:
     low = dataclasses.replace(TINY, ground=GroundSettings(sensor_height_m=(-3.0, 4.0)))
     mast = frame_of(cloud(height_m=6.4))
-    assert tiny_detector().encode(mast).ground_m == pytest.approx(-6.4, abs=0.01)
-    assert tiny_detector(low).encode(mast).ground_m > -4.0
+    assert tiny_detector().encode(mast).ground.height_m == pytest.approx(-6.4, abs=0.01)
+    assert tiny_detector(low).encode(mast).ground.height_m > -4.0
 
 
 def test_an_empty_cloud_has_nothing_in_it() -> None:

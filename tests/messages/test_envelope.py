@@ -33,7 +33,7 @@ MESSAGE = Message(
 )
 # Written by hand from docs/wire_format.md. A change of this is a new version of the format.
 GOLDEN = bytes.fromhex(
-    "43534e53 01 03 00 04 756e6974"
+    "43534e53 02 03 00 04 756e6974"
     "07000000 01be18f877439116"
     "000000000000f83f 00000000000000c0 000000000000d03f"
     "00000000 00000000 0000803f 00000000"
@@ -115,7 +115,7 @@ def test_rewriting_what_was_read_gives_the_same_pose(message):
         (b"", "message has 0 bytes"),
         (GOLDEN[:50], "message has 50 bytes, expected 101"),
         (edited(0, b"XXXX"), "magic is b'XXXX', expected b'CSNS'"),
-        (edited(4, b"\x02"), "version is 2, expected 1"),
+        (edited(4, b"\x01"), "version is 1, expected 2"),
         (GOLDEN + b"\x00\x00\x00\x00", "CRC is 00000000"),
         (edited(5, b"\x09"), "kind is 9"),
         (edited(6, b"\x82"), "flags are 0x82"),

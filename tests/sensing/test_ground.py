@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.data import open_dataset
-from cosense.sensing.ground import ground_height
+from cosense.sensing.ground import GroundPlane, GroundSurface, ground_height
 
 
 def road(height_m: float, rng: np.random.Generator, beams: int = 24) -> np.ndarray:
@@ -47,9 +48,135 @@ def test_no_point_no_ground() -> None:
     assert ground_height(np.zeros((0, 4), np.float32)) == 0.0
 
 
+def square(count: int = 20_000, reach_m: float = 50.0, seed: int = 0) -> np.ndarray:
+    """Places (N,2) evenly spread around a sensor."""
+    return np.random.default_rng(seed).uniform(-reach_m, reach_m, (count, 2))
+
+
+def cloud_of(xy: np.ndarray, z: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Returns at places (N,2) and heights (N,), with 2 cm of noise, and other points (K,3)."""
+    noisy = z + np.random.default_rng(1).normal(0, 0.02, len(z))
+    return np.concatenate([np.column_stack([xy, noisy]), *others]).astype(np.float32)
+
+
+def error_at(surface: GroundSurface, xy: np.ndarray, z: np.ndarray) -> np.ndarray:
+    return np.abs(surface.at(xy[:, 0], xy[:, 1]) - z)
+
+
+PROBES = square(500, 45.0, seed=5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-5, 5), st.floats(-5, 5), st.floats(1.5, 9.0))
+def test_a_tilted_sensor_sees_a_slope(pitch_deg: float, roll_deg: float, height_m: float) -> None:
+    slopes = np.tan(np.deg2rad([pitch_deg, roll_deg]))
+    xy = square()
+    surface = GroundSurface.of(cloud_of(xy, xy @ slopes - height_m))
+    assert error_at(surface, PROBES, PROBES @ slopes - height_m).max() < 0.05
+    assert surface.plane.slope_x == pytest.approx(slopes[0], abs=0.002)
+    assert surface.height_m == pytest.approx(-height_m, abs=0.03)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(1.5, 8.0), st.integers(0, 1000))
+def test_where_the_road_is_level_the_surface_is_as_good_as_one_height(height_m: float, seed: int) -> None:
+    cloud = road(height_m, np.random.default_rng(seed))
+    one = abs(ground_height(cloud) + height_m)
+    error = error_at(GroundSurface.of(cloud), PROBES, np.full(500, -height_m))
+    assert np.quantile(error, 0.95) <= one + 0.03
+    assert error.max() <= one + 0.1
+
+
+@pytest.mark.parametrize(
+    "relief",
+    [
+        pytest.param(lambda x, y: 0.15 * (np.abs(y) > 6), id="kerbs of 15 cm"),
+        pytest.param(lambda x, y: -0.02 * np.abs(y), id="a crowned road"),
+        pytest.param(lambda x, y: 0.5 * np.sin(x / 12), id="undulation"),
+        pytest.param(lambda x, y: 0.08 * np.maximum(0, x - 10), id="a ramp that begins at 10 m"),
+        pytest.param(lambda x, y: -0.8 * np.exp(-(((y - 15) / 3) ** 2)), id="a ditch"),
+    ],
+)
+def test_what_no_plane_has_is_relief(relief: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+    xy = square(40_000)
+    surface = GroundSurface.of(cloud_of(xy, relief(*xy.T) - 1.9))
+    error = error_at(surface, PROBES, relief(*PROBES.T) - 1.9)
+    assert np.median(error) < 0.05
+    assert np.quantile(error, 0.95) < 0.2
+
+
+def test_walls_of_vehicles_around_the_sensor_are_no_ground() -> None:
+    """Rows of parked cars hide most of the ground beyond them; what is seen of it between them counts."""
+    rng = np.random.default_rng(2)
+    xy = square(6_000)
+    seen = (np.abs(xy[:, 1]) < 4) | (xy[:, 0] % 8 < 1.0)
+    sides = np.column_stack(
+        [rng.uniform(-40, 40, 8_000), rng.choice([-4.5, 4.5], 8_000), rng.uniform(-1.6, -0.4, 8_000)]
+    )
+    roofs = np.column_stack([rng.uniform(-40, 40, 4_000), rng.uniform(4.5, 6.5, 4_000), np.full(4_000, -0.4)])
+    surface = GroundSurface.of(cloud_of(xy[seen], np.full(seen.sum(), -1.9), sides, roofs))
+    assert np.quantile(error_at(surface, PROBES, np.full(500, -1.9)), 0.95) < 0.25
+
+
+def test_a_house_and_mirrored_returns_do_not_move_the_ground() -> None:
+    rng = np.random.default_rng(0)
+    xy = square()
+    house = np.column_stack([rng.uniform([20, 20], [26, 26], (3000, 2)), rng.uniform(-1, 1.5, 3000)])
+    below = np.array([[10.0, 10.0, -4.0], [-20.0, 5.0, -3.5]])
+    outside = (np.abs(xy - 23) > 3).any(axis=1)
+    surface = GroundSurface.of(cloud_of(xy[outside], np.full(outside.sum(), -1.8), house, below))
+    assert error_at(surface, PROBES, np.full(500, -1.8)).max() < 0.1
+    assert surface.at(np.array([500.0]), np.array([0.0])) == pytest.approx(-1.8, abs=0.2)
+
+
+@pytest.mark.parametrize(("own", "other"), [(-1.9, -8.0), (-1.9, 4.0)])
+def test_of_two_levels_the_own_one_is_the_ground(own: float, other: float) -> None:
+    """On a bridge another road is far below, under one its deck is above; the sensor's own road goes on.
+
+    Over the edge of a bridge, 12 m away and 1.9 m below the sensor, a road at -8 m is seen from 50 m on.
+    """
+    xy, elsewhere = square(12_000), square(12_000, 70.0, seed=3)
+    elsewhere = elsewhere[np.abs(elsewhere[:, 1]) > (12 if other > 0 else 12 * other / own)]
+    own_road = xy[np.abs(xy[:, 1]) < 12]
+    deck = np.column_stack([elsewhere, np.full(len(elsewhere), other)])
+    surface = GroundSurface.of(cloud_of(own_road, np.full(len(own_road), own), deck))
+    near = PROBES[np.abs(PROBES[:, 1]) < 8]
+    assert error_at(surface, near, np.full(len(near), own)).max() < 0.1
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 100])
+def test_where_too_little_is_seen_the_ground_is_level(count: int) -> None:
+    points = np.zeros((count, 4), np.float32)
+    points[:, :2], points[:, 2] = square(count, 4.0) + 10, -1.7
+    surface = GroundSurface.of(points)
+    assert (surface.plane.slope_x, surface.plane.slope_y) == (0, 0)
+    assert surface.height_m == pytest.approx(ground_height(points), abs=0.01)
+
+
+def test_without_ground_in_view_the_outcome_is_a_level_plane_within_the_site() -> None:
+    """A hall with a ceiling and walls only: no return is below the sensor."""
+    rng = np.random.default_rng(4)
+    ceiling = np.column_stack([square(5_000, 20.0), np.full(5_000, 2.5)])
+    walls = np.column_stack(
+        [rng.choice([-20.0, 20.0], 4_000), rng.uniform(-20, 20, 4_000), rng.uniform(0, 2.5, 4_000)]
+    )
+    surface = GroundSurface.of(np.concatenate([ceiling, walls]).astype(np.float32))
+    assert np.isfinite(surface.relief_m).all()
+    assert -12 <= surface.height_m <= 3
+
+
+def test_boxes_are_lowered_by_the_ground_below_their_centres() -> None:
+    surface = GroundSurface(GroundPlane(-2.0, 0.05, -0.1), np.zeros((56, 56), np.float32))
+    boxes = np.array([[10.0, 20.0, 0.5, 4, 2, 1.5, 0.3]])
+    assert surface.above(boxes)[0] == pytest.approx([10, 20, 0.5 + 2.0 - 0.5 + 2.0, 4, 2, 1.5, 0.3])
+    assert surface.raised(0.5).height_m == pytest.approx(-1.5)
+
+
 def test_ground_of_a_foreign_frame(shared_data: Path) -> None:
     frame = open_dataset(shared_data / "v2xset_frame")[0]
     for agent in frame.agents.values():
         assert agent.objects is not None
         bottoms = agent.objects.boxes[:, 2] - agent.objects.boxes[:, 5] / 2
         assert ground_height(agent.points) == pytest.approx(float(np.median(bottoms)), abs=0.3)
+        boxes = agent.objects.boxes
+        assert np.median(np.abs(GroundSurface.of(agent.points).at(boxes[:, 0], boxes[:, 1]) - bottoms)) < 0.2

@@ -129,7 +129,7 @@ class Cosdh(Method):
                 )
                 for index, level in enumerate(own.levels)
             ]
-        return self.detector.decide(fused, own.point_counts, own.ground_m)
+        return self.detector.decide(fused, own.point_counts, own.ground)
 
     def _decoded_levels(self, other: Admitted) -> list[Tensor]:
         """Return the levels of one sender, decoded from the cells that it sent, in the ego's map."""

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,11 +35,11 @@ from cosense.detectors.head import (
     middle_cells,
 )
 from cosense.detectors.layers import ConvBlock, conv3x3
-from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix
 from cosense.methods.patches.encoder import PatchesConfig, head_maps_as_input
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import GroundSurface
 
 _CLASSES = len(DETECTED_CLASSES)
 _STEERING_TERMS = 5
@@ -199,12 +198,12 @@ def cell_places(cells: Tensor, grid: BevGrid, T_ego_sender: Matrix) -> Tensor:
     return cell_centers(cells, grid) @ rotation.T + offset
 
 
-def draw_boxes(parts: Sequence[Detections], ground_m: float, grid: BevGrid) -> BoxMaps:
+def draw_boxes(parts: Sequence[Detections], ground: GroundSurface, grid: BevGrid) -> BoxMaps:
     """Draw the boxes of all others, given in the ego frame, into maps of one ego (B = 1).
 
     Args:
         parts: boxes of each sender; classes that the detectors do not know are left out.
-        ground_m: z of the ground in the ego frame.
+        ground: ground in the ego frame.
         grid: cells of the head's maps.
     """
     detections = Detections.concatenate(list(parts))
@@ -213,7 +212,7 @@ def draw_boxes(parts: Sequence[Detections], ground_m: float, grid: BevGrid) -> B
     known = np.array([kind is not None for kind in kinds], dtype=bool) & inside
     kind_of = torch.tensor([kind for kind, used in zip(kinds, known, strict=True) if used], dtype=torch.int64)
     scores = torch.from_numpy(detections.scores[known])
-    boxes = torch.from_numpy(_above_ground(detections.boxes[known], ground_m)).float()
+    boxes = torch.from_numpy(ground.above(detections.boxes[known])).float()
     height, width = grid.shape
     patch, hill = hills(boxes, middles[known], grid)
     on_map = patch >= 0
@@ -223,9 +222,3 @@ def draw_boxes(parts: Sequence[Detections], ground_m: float, grid: BevGrid) -> B
     # Where two boxes claim a cell, the one with more score and the nearer middle wins.
     codes, weight = code_maps(boxes, patch, hill * scores[:, None], grid)
     return BoxMaps(heat.view(1, -1, height, width), codes, (weight > 0).float())
-
-
-def _above_ground(boxes: Boxes, ground_m: float) -> NDArray[np.float64]:
-    lowered = boxes.copy()
-    lowered[:, 2] -= ground_m
-    return lowered

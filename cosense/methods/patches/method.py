@@ -158,7 +158,7 @@ class Patches(Method):
                     for other in precise
                 ]
             )
-            drawn = draw_boxes(boxes, own.ground_m, grid.coarser(2)).to(detector.device)
+            drawn = draw_boxes(boxes, own.ground, grid.coarser(2)).to(detector.device)
             with torch.autocast(
                 detector.device.type, dtype=detector.dtype, enabled=detector.dtype != torch.float32
             ):

@@ -1,6 +1,5 @@
 """A LiDAR cloud prepared for the search of static objects.
 
-- `GroundLevels`: the height of the ground around the sensor, in milliseconds.
 - `UprightCells`: what rises above the ground, as cells seen from above.
 - `Azimuths`: the returns by direction, to tell what is hidden from the sensor.
 """
@@ -11,79 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cosense.geometry.boxes import Boxes, points_in_boxes
-from cosense.sensing.ground import GroundSettings, ground_height
 
 REACH_M = 70.0
 CELL_M = 0.25
 LOWEST_M, HIGHEST_M = 0.6, 3.0
 # A detected box is a little smaller than its object.
 _BOX_MARGIN_M = 0.2
-GROUND_CELL_M = 5.0
-_SLOPE, _TOLERANCE_M = 0.1, 0.05
-_REACH_CELLS = 4
-_BIN_M = 0.1
-# The search covers this much below and above the height that the whole cloud agrees on.
-_SPAN_M = 4.0
-# Mirrored returns appear below the road.
-_QUANTILE, _LEAST_RETURNS = 0.05, 3
-# Every n-th point of a cloud tells as much.
-_ENOUGH = 15_000
 _DIRECTIONS = 1440
-
-
-@dataclass(frozen=True)
-class GroundLevels:
-    """Ground heights within a square around the sensor.
-
-    The ground of a cell of 5 m is its lowest layer with more than stray returns, unless that is higher than
-    the cells around it and a slope of 10 % allow: then it is the wall of a house. Such cells, and those
-    without returns, take the level of the nearest ground. At last each takes the median of its neighbourhood,
-    because two agents must agree on the height of the same corner. `cosense.sensing.visibility` is exact
-    about single returns, and slower.
-
-    Attributes:
-        reach_m: half the edge of the square.
-        z_m: (n,n) float32 in the frame of the cloud, first index along x.
-    """
-
-    reach_m: float
-    z_m: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, points: NDArray[np.float32], reach_m: float, site: GroundSettings) -> GroundLevels:
-        """Measure the ground in a cloud (N,>=3) of finite coordinates; `reach_m` is a multiple of 2.5."""
-        around = ground_height(points, site)
-        cells, bins = round(2 * reach_m / GROUND_CELL_M), round(2 * _SPAN_M / _BIN_M)
-        x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _ENOUGH), :3].T)
-        layer = (z - (around - _SPAN_M)) / _BIN_M
-        used = (np.abs(x) < reach_m) & (np.abs(y) < reach_m) & (layer >= 0) & (layer < bins)
-        column, row = (((axis[used] + reach_m) / GROUND_CELL_M).astype(np.int64) for axis in (x, y))
-        flat = (column * cells + row) * bins + layer[used].astype(np.int64)
-        below = np.bincount(flat, minlength=cells**2 * bins).reshape(-1, bins).cumsum(axis=1)
-        count = below[:, -1]
-        lowest = (below >= np.maximum(_LEAST_RETURNS, _QUANTILE * count)[:, None]).argmax(axis=1)
-        z_m = np.where(count >= _LEAST_RETURNS, around - _SPAN_M + (lowest + 0.5) * _BIN_M, np.inf)
-        steps = np.arange(-_REACH_CELLS, _REACH_CELLS + 1) * GROUND_CELL_M
-        cone = _SLOPE * np.hypot(steps[:, None], steps)
-        z_m = z_m.reshape(cells, cells)
-        allowed = ndimage.grey_erosion(z_m, structure=-cone, mode="constant", cval=np.inf)
-        is_ground = np.isfinite(z_m) & (z_m <= allowed + _TOLERANCE_M)
-        if not is_ground.any():
-            return cls(reach_m, np.full((cells, cells), around, np.float32))
-        nearest = ndimage.distance_transform_edt(~is_ground, return_distances=False, return_indices=True)
-        smooth = ndimage.median_filter(z_m[tuple(nearest)], size=5, mode="nearest")
-        return cls(reach_m, smooth.astype(np.float32))
-
-    def at(self, x: NDArray, y: NDArray) -> NDArray[np.float32]:
-        """Return z of the ground (K,) below places x (K,), y (K,); outside the square that of its border."""
-        cells = len(self.z_m)
-        column, row = (
-            np.clip((axis + self.reach_m) / GROUND_CELL_M, 0, cells - 1).astype(np.int32) for axis in (x, y)
-        )
-        return self.z_m.ravel()[column * cells + row]
 
 
 @dataclass(frozen=True)
@@ -157,11 +92,6 @@ def upright_cells(
         points=points.T,
         above_m=above,
     )
-
-
-def heights_above(xyz: NDArray[np.float32], ground: GroundLevels) -> NDArray[np.float32]:
-    """Return the heights (N,) of a cloud (3,N) above the ground."""
-    return np.asarray(xyz[2] - ground.at(xyz[0], xyz[1]))
 
 
 @dataclass(frozen=True)

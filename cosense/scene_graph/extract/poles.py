@@ -14,8 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.extract.cloud_index import REACH_M, GroundLevels, UprightCells
+from cosense.scene_graph.extract.cloud_index import REACH_M, UprightCells
 from cosense.scene_graph.nodes import Nodes
+from cosense.sensing.ground import GroundSurface
 
 _TALL_M, _LEAST_SPAN_M = 2.0, 0.7
 _LINK_M = 0.5
@@ -33,7 +34,7 @@ _SIGMA_M, _SIGMA_PER_M = 0.06, 0.0015
 _SCORE = 0.8
 
 
-def poles_and_trunks(cells: UprightCells, high: NDArray[np.float64], ground: GroundLevels) -> Nodes:
+def poles_and_trunks(cells: UprightCells, high: NDArray[np.float64], ground: GroundSurface) -> Nodes:
     """Return a POLE or TRUNK node for each isolated column.
 
     Args:

@@ -20,17 +20,11 @@ from cosense.errors import CosenseError, counted
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.extract.cloud_index import (
-    REACH_M,
-    Azimuths,
-    GroundLevels,
-    heights_above,
-    upright_cells,
-)
+from cosense.scene_graph.extract.cloud_index import Azimuths, upright_cells
 from cosense.scene_graph.extract.poles import crown_places, poles_and_trunks
 from cosense.scene_graph.extract.walls import corners_and_walls, find_walls
 from cosense.scene_graph.nodes import Nodes
-from cosense.sensing.ground import ANY_SITE, GroundSettings
+from cosense.sensing.ground import ANY_SITE, GroundSettings, GroundSurface
 
 # No LiDAR measures farther; such returns are mistakes of the file.
 _FARTHEST_M = 10_000.0
@@ -90,8 +84,8 @@ def static_objects(
     if farthest_m > _FARTHEST_M:
         points = points[(np.abs(xyz) <= _FARTHEST_M).all(axis=0)]
         xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)
-    ground = GroundLevels.of(points, REACH_M, site)
-    above_m = heights_above(xyz, ground)
+    ground = GroundSurface.of(points, site)
+    above_m = ground.heights(points)
     cells = upright_cells(xyz, above_m, boxes, nearest_m=site.reach_m[0])
     azimuths = Azimuths.of(xyz)
     columns = poles_and_trunks(cells, crown_places(xyz, above_m), ground)

@@ -22,8 +22,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.extract.cloud_index import REACH_M, Azimuths, GroundLevels, UprightCells
+from cosense.scene_graph.extract.cloud_index import REACH_M, Azimuths, UprightCells
 from cosense.scene_graph.nodes import Nodes
+from cosense.sensing.ground import GroundSurface
 
 _LEAST_SPAN_M = 0.5
 _NEIGHBOURS, _NEIGHBOURS_WITHIN_M = 8, 2.0
@@ -193,7 +194,7 @@ class _Corner:
     quality: tuple[float, float]
 
 
-def corners_and_walls(walls: list[Wall], azimuths: Azimuths, ground: GroundLevels) -> Nodes:
+def corners_and_walls(walls: list[Wall], azimuths: Azimuths, ground: GroundSurface) -> Nodes:
     """Return CORNER nodes, and WALL nodes between two of them.
 
     Args:
@@ -232,7 +233,7 @@ def corners_and_walls(walls: list[Wall], azimuths: Azimuths, ground: GroundLevel
 
 
 def _nodes(
-    kind: NodeClass, xy: NDArray[np.float64], quality: NDArray[np.float64], ground: GroundLevels
+    kind: NodeClass, xy: NDArray[np.float64], quality: NDArray[np.float64], ground: GroundSurface
 ) -> Nodes:
     size = np.full((len(xy), 3), _THICKNESS_M)
     return Nodes.static(

@@ -121,7 +121,7 @@ class PatchesTask(FusionTask):
             each = [self._evidence(sender, wanted, amount, rng) for sender in example.senders]
             evidence.append(example.crop(strongest(each), 2))
             boxes = [sender.late_boxes(amount.boxes) for sender in example.senders]
-            maps = draw_boxes(boxes, example.ego.features.ground_m, grid.coarser(2))
+            maps = draw_boxes(boxes, example.ego.features.ground, grid.coarser(2))
             drawn.append(BoxMaps(*(example.crop(m) for m in (maps.heat, maps.codes, maps.near))))
         own = [example.ego.features for example in examples]
         pairs = list(zip(examples, own, strict=True))

@@ -31,7 +31,7 @@ from cosense.methods.model import read_model_config
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import ground_height
+from cosense.sensing.ground import GroundSurface
 from cosense.sensing.objects import ObjectClass
 from cosense.training.augment import AugmentationConfig, augment, thin
 from cosense.training.run_config import DataConfig, RunConfig
@@ -195,16 +195,16 @@ def augmented_batch(
         sample.points[kept], sample.boxes, sample.kind == "vehicle", config.augmentation, rng
     )
     sure = point_counts(sample.owner[kept], len(boxes)) >= config.min_points
-    ground_m = ground_height(points, model.ground) + rng.normal(0, _GROUND_NOISE_M)
+    ground = GroundSurface.of(points, model.ground).raised(rng.normal(0, _GROUND_NOISE_M))
     grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
-    return _batch(points, boxes, sample.classes, sure, ground_m, grid)
+    return _batch(points, boxes, sample.classes, sure, ground, grid)
 
 
 def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:
     """Return a batch of one cloud as it is, over the whole range."""
     sure = point_counts(sample.owner, len(sample.boxes)) >= min_points
-    ground_m = ground_height(sample.points, model.ground)
-    return _batch(sample.points, sample.boxes, sample.classes, sure, ground_m, model.height_grid)
+    ground = GroundSurface.of(sample.points, model.ground)
+    return _batch(sample.points, sample.boxes, sample.classes, sure, ground, model.height_grid)
 
 
 def _batch(
@@ -212,12 +212,13 @@ def _batch(
     boxes: Boxes,
     classes: np.ndarray,
     sure: np.ndarray,
-    ground_m: float,
+    ground: GroundSurface,
     grid: BevGrid,
 ) -> Batch:
-    moved = torch.from_numpy(points) - torch.tensor([0, 0, ground_m, 0])
-    lowered = boxes - np.array([0, 0, ground_m, 0, 0, 0, 0])
-    return Batch(group_points(moved, grid), make_targets(lowered, classes, sure, grid.coarser(2)))
+    moved = points.copy()
+    moved[:, 2] = ground.heights(points)
+    targets = make_targets(ground.above(boxes), classes, sure, grid.coarser(2))
+    return Batch(group_points(torch.from_numpy(moved), grid), targets)
 
 
 def _crop(

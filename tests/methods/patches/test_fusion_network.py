@@ -18,12 +18,14 @@ from cosense.methods.patches.fusion_network import (
     strongest,
 )
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import GroundSurface
 from cosense.sensing.objects import ObjectClass
 from cosense.training.targets import make_targets
 from tests.cooperation.networks import PATCHES, detections
 
 GRID = BevGrid((-8.0, -4.0, 0.0, 8.0, 4.0, 1.0), 1.6)
 NOTHING = Cells(torch.zeros(0, 8), torch.zeros(0, 2))
+FLAT = GroundSurface.level(0.0)
 NO_FLOOR = Cells(torch.zeros(0, 4), torch.zeros(0, 2))
 
 
@@ -154,14 +156,14 @@ def silenced(network: EvidenceFusion) -> EvidenceFusion:
 
 
 def test_without_evidence_and_boxes_the_fused_head_starts_from_the_ego(network, ego):
-    maps = silenced(network)(*ego, torch.zeros(1, 10, 3, 5), draw_boxes([], 0.0, HEAD_GRID))
+    maps = silenced(network)(*ego, torch.zeros(1, 10, 3, 5), draw_boxes([], FLAT, HEAD_GRID))
     # Only what is below any threshold is raised to where a heat of 0 is.
     torch.testing.assert_close(maps.class_logits, ego[1].clamp(min=-8.0))
     torch.testing.assert_close(maps.box_codes, ego[2])
 
 
 def test_an_untrained_head_changes_hardly_anything(network, ego):
-    maps = network(*ego, torch.rand(1, 10, 3, 5), draw_boxes([], 0.0, HEAD_GRID))
+    maps = network(*ego, torch.rand(1, 10, 3, 5), draw_boxes([], FLAT, HEAD_GRID))
     assert float((maps.class_logits - ego[1].clamp(min=-8.0)).abs().max()) < 0.05
     assert float((maps.box_codes - ego[2]).abs().max()) < 0.05
 
@@ -170,7 +172,7 @@ def test_a_box_that_was_told_counts_where_it_is_surer(network, ego):
     context, logits, codes = ego
     logits = torch.full_like(logits, -3.0)
     logits[0, 0, 2, 3] = 2.0
-    told = draw_boxes([], 0.0, HEAD_GRID)
+    told = draw_boxes([], FLAT, HEAD_GRID)
     told.heat[0, 0, 2, 3], told.heat[0, 1, 4, 4] = 0.6, 0.6
     told.near[0, 0, 2, 3] = told.near[0, 0, 4, 4] = 1.0
     told.codes[0, :, 2, 3] = told.codes[0, :, 4, 4] = 7.0
@@ -184,7 +186,7 @@ def test_a_box_that_was_told_counts_where_it_is_surer(network, ego):
 
 
 def test_certainty_that_was_told_is_bounded(network, ego):
-    told = draw_boxes([], 0.0, HEAD_GRID)
+    told = draw_boxes([], FLAT, HEAD_GRID)
     told.heat[:] = 1.0
     maps = silenced(network)(ego[0], torch.zeros_like(ego[1]), ego[2], torch.zeros(1, 10, 3, 5), told)
     assert maps.class_logits.unique().tolist() == [4.0]
@@ -192,11 +194,11 @@ def test_certainty_that_was_told_is_bounded(network, ego):
 
 def test_evidence_and_drawn_boxes_reach_the_head(network, ego):
     torch.nn.init.normal_(network.classes.weight)
-    silent = network(*ego, torch.zeros(1, 10, 3, 5), draw_boxes([], 0.0, HEAD_GRID)).class_logits
+    silent = network(*ego, torch.zeros(1, 10, 3, 5), draw_boxes([], FLAT, HEAD_GRID)).class_logits
     evidence = torch.zeros(1, 10, 3, 5)
     evidence[0, :, 1, 2] = 3.0
-    assert not torch.allclose(network(*ego, evidence, draw_boxes([], 0.0, HEAD_GRID)).class_logits, silent)
-    told = draw_boxes([], 0.0, HEAD_GRID)
+    assert not torch.allclose(network(*ego, evidence, draw_boxes([], FLAT, HEAD_GRID)).class_logits, silent)
+    told = draw_boxes([], FLAT, HEAD_GRID)
     near = told.near.clone()
     near[0, 0, 2, 3] = 1.0
     drawn = BoxMaps(told.heat, told.codes, near)
@@ -212,13 +214,14 @@ def test_maps_of_odd_size_are_fused_too(network):
         torch.zeros(1, 3, height, width),
         torch.zeros(1, 10, height, width),
         evidence,
-        draw_boxes([], 0.0, grid),
+        draw_boxes([], FLAT, grid),
     )
     assert maps.class_logits.shape == (1, 3, height, width)
 
 
 DRAWN_GRID = BevGrid((-12.8, -6.4, -12.0, 12.8, 6.4, 5.0), 0.8)
 GROUND_M = -1.9
+GROUND = GroundSurface.level(GROUND_M)
 CAR = [3.1, 2.2, -1.1, 4.5, 1.9, 1.6, 0.3]
 FAR_CAR = [-8.0, -3.0, -1.0, 5.0, 2.0, 1.7, -2.0]
 
@@ -239,7 +242,7 @@ def test_cells_are_placed_by_the_poses_of_both():
     [(ObjectClass.CAR, 0), (ObjectClass.BUS, 0), (ObjectClass.PEDESTRIAN, 1), (ObjectClass.CYCLIST, 2)],
 )
 def test_a_box_is_drawn_as_training_draws_its_targets(label, kind):
-    drawn = draw_boxes([detections([CAR], [1.0], [label])], GROUND_M, DRAWN_GRID)
+    drawn = draw_boxes([detections([CAR], [1.0], [label])], GROUND, DRAWN_GRID)
     lowered = np.array([CAR]) - np.array([0, 0, GROUND_M, 0, 0, 0, 0])
     targets = make_targets(lowered, np.array([kind]), np.ones(1, bool), DRAWN_GRID)
     torch.testing.assert_close(drawn.heat, targets.heat)
@@ -249,14 +252,14 @@ def test_a_box_is_drawn_as_training_draws_its_targets(label, kind):
 
 
 def test_a_score_is_the_height_of_the_hill():
-    whole = draw_boxes([detections([CAR], [1.0])], GROUND_M, DRAWN_GRID)
-    half = draw_boxes([detections([CAR], [0.5])], GROUND_M, DRAWN_GRID)
+    whole = draw_boxes([detections([CAR], [1.0])], GROUND, DRAWN_GRID)
+    half = draw_boxes([detections([CAR], [0.5])], GROUND, DRAWN_GRID)
     torch.testing.assert_close(half.heat, 0.5 * whole.heat)
     torch.testing.assert_close(half.codes, whole.codes)
 
 
 def test_the_code_around_a_middle_is_that_of_the_box():
-    drawn = draw_boxes([detections([CAR], [0.4])], GROUND_M, DRAWN_GRID)
+    drawn = draw_boxes([detections([CAR], [0.4])], GROUND, DRAWN_GRID)
     cells = drawn.near.flatten().nonzero()[:, 0]
     codes = drawn.codes[0].flatten(1).T[cells]
     boxes = decode_boxes(codes, cell_centers(cells, DRAWN_GRID), DRAWN_GRID.cell_m)
@@ -266,8 +269,8 @@ def test_the_code_around_a_middle_is_that_of_the_box():
 
 def test_two_senders_are_drawn_into_one_map():
     a, b = detections([CAR], [0.9]), detections([FAR_CAR], [0.6])
-    both = draw_boxes([a, b], GROUND_M, DRAWN_GRID)
-    each = [draw_boxes([part], GROUND_M, DRAWN_GRID) for part in (a, b)]
+    both = draw_boxes([a, b], GROUND, DRAWN_GRID)
+    each = [draw_boxes([part], GROUND, DRAWN_GRID) for part in (a, b)]
     torch.testing.assert_close(both.heat, torch.maximum(each[0].heat, each[1].heat))
     torch.testing.assert_close(both.near, each[0].near + each[1].near)
 
@@ -276,8 +279,8 @@ def test_two_senders_are_drawn_into_one_map():
 def test_of_one_car_that_two_have_told_the_surer_one_is_drawn(order):
     turned = [*CAR[:6], CAR[6] + 0.5]
     parts = [detections([CAR], [0.9]), detections([turned], [0.3])]
-    drawn = draw_boxes([parts[index] for index in order], GROUND_M, DRAWN_GRID)
-    alone = draw_boxes(parts[:1], GROUND_M, DRAWN_GRID)
+    drawn = draw_boxes([parts[index] for index in order], GROUND, DRAWN_GRID)
+    alone = draw_boxes(parts[:1], GROUND, DRAWN_GRID)
     torch.testing.assert_close(drawn.codes, alone.codes)
     torch.testing.assert_close(drawn.heat, alone.heat)
 
@@ -285,20 +288,20 @@ def test_of_one_car_that_two_have_told_the_surer_one_is_drawn(order):
 def test_what_is_outside_or_unknown_to_the_detectors_is_left_out():
     outside = [13.0, *CAR[1:]]
     cone = ObjectClass.TRAFFIC_CONE
-    drawn = draw_boxes([detections([outside, CAR], [0.9, 0.9], [0, cone])], GROUND_M, DRAWN_GRID)
+    drawn = draw_boxes([detections([outside, CAR], [0.9, 0.9], [0, cone])], GROUND, DRAWN_GRID)
     assert not drawn.heat.any()
     assert not drawn.near.any()
 
 
 def test_a_box_at_the_border_is_drawn_as_far_as_the_map_goes():
-    drawn = draw_boxes([detections([[-12.7, -6.3, *CAR[2:]]], [0.9])], GROUND_M, DRAWN_GRID)
+    drawn = draw_boxes([detections([[-12.7, -6.3, *CAR[2:]]], [0.9])], GROUND, DRAWN_GRID)
     assert int(drawn.near.sum()) == 4
     assert float(drawn.heat.max()) == pytest.approx(0.9)
 
 
 def test_of_nothing_nothing_is_drawn():
     for parts in ([], [detections([], [])], [detections([], [])] * 3):
-        drawn = draw_boxes(parts, GROUND_M, DRAWN_GRID)
+        drawn = draw_boxes(parts, GROUND, DRAWN_GRID)
         maps = (drawn.heat, drawn.codes, drawn.near)
         assert [one.shape[1:] for one in maps] == [(count, *DRAWN_GRID.shape) for count in (3, 10, 1)]
         assert not any(one.any() for one in maps)

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosense.scene_graph.extract.cloud_index import Azimuths, GroundLevels
-from cosense.sensing.ground import ANY_SITE
+from cosense.scene_graph.extract.cloud_index import Azimuths
 
 
 def ring(degrees, range_m, z=0.0) -> Azimuths:
@@ -35,18 +34,3 @@ def test_every_direction_has_its_place():
     degrees = np.arange(-179.875, 180, 0.25)
     seen = ring(degrees, 5.0)
     assert np.diff(seen.first).tolist() == [1] * 1440
-
-
-def test_a_few_returns_below_the_road_and_a_house_do_not_move_the_ground():
-    rng = np.random.default_rng(0)
-    flat = np.column_stack([rng.uniform(-50, 50, (20000, 2)), rng.normal(-1.8, 0.02, 20000)])
-    house = np.column_stack([rng.uniform([20, 20], [26, 26], (3000, 2)), rng.uniform(-1, 1.5, 3000)])
-    inside = (np.abs(flat[:, :2] - 23) < 3).all(axis=1)
-    mirrored = np.array([[10.0, 10.0, -4.0], [-20.0, 5.0, -3.5]])
-    points = np.concatenate([flat[~inside], house, mirrored]).astype(np.float32)
-    levels = GroundLevels.of(points, 70.0, ANY_SITE)
-    at = levels.at(np.array([10.0, 23.0, -20.0, 69.9, 500.0]), np.array([10.0, 23.0, 5.0, 0.0, 0.0]))
-    np.testing.assert_allclose(at[[0, 2]], -1.8, atol=0.1)
-    # Below a house and where nothing is seen: no higher than the slope allows.
-    assert at[1] < -1.8 + 0.1 * 5.1
-    assert (at[3:] < -1.8 + 0.1 * 25).all()
