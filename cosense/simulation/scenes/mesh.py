@@ -156,7 +156,7 @@ def profile(
     fan = np.column_stack([np.zeros(n - 2, int), i[1:-1], i[2:]])
     return Mesh.of(
         np.concatenate([right, left]),
-        np.concatenate([skin[:, ::-1], fan, fan[:, ::-1] + n]),
+        np.concatenate([skin, fan, fan[:, ::-1] + n]),
         material,
         colour,
         reflectance,
