@@ -12,11 +12,13 @@ from torch import Tensor
 
 from cosense.geometry.transforms import Matrix
 from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
+from cosense.simulation.scenes.mesh import Mesh
 
 EXTENT_M = 140.0
 CELL_M = 0.1
 KERB_M = 0.13
 _RAISED = (Material.PAVING, Material.GRASS)
+_IS_RAISED = np.array([material in _RAISED for material in Material])
 # Number of fractional bits in the coordinates of OpenCV's polygons.
 _SHIFT = 8
 
@@ -41,14 +43,32 @@ class Ground:
             self.surface, [np.round(pixels * 2**_SHIFT).astype(np.int32)], int(material), shift=_SHIFT
         )
 
-    def material_at(self, xy: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def material_at(self, xy: NDArray) -> NDArray[np.uint8]:
         """Return the material (n,) at points (n,2)."""
         column, row = np.clip((xy + EXTENT_M) / CELL_M, 0, len(self.surface) - 1).astype(np.int64).T
         return np.asarray(self.surface[row, column])
 
+    def is_raised(self, xy: NDArray) -> NDArray[np.bool_]:
+        """Return (n,): whether a kerb raises the ground at points (n,2)."""
+        return np.asarray(_IS_RAISED[self.material_at(xy)])
+
+    def relief_mesh(self) -> Mesh:
+        """Return the ground without its kerbs."""
+        reach = 4 * EXTENT_M
+        corners = [(-reach, -reach, 0.0), (reach, -reach, 0.0), (reach, reach, 0.0), (-reach, reach, 0.0)]
+        return Mesh.of(np.array(corners), np.array([[0, 1, 2], [0, 2, 3]]), Material.GRASS)
+
+    def normal_at(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the upward unit normals (n,3) of the relief at points (n,2)."""
+        return np.tile([0.0, 0.0, 1.0], (len(xy), 1))
+
+    def lift(self, mesh: Mesh) -> Mesh:
+        """Return a mesh that stands at z = 0, moved up to the height of the ground at its middle."""
+        return mesh.at(0.0, 0.0, z=float(self.height_at(mesh.middle[None])[0]))
+
     def height_at(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the height (n,) of the ground at points (n,2)."""
-        return np.where(np.isin(self.material_at(xy), _RAISED), KERB_M, 0.0)
+        return np.where(self.is_raised(xy), KERB_M, 0.0)
 
 
 @dataclass(frozen=True)
