@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cosense.errors import CosenseError
 from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
 from cosense.simulation.scenes.mesh import STATIC, Mesh
-from cosense.simulation.scenes.surface import KERB_M, Ground
+from cosense.simulation.scenes.surface import Ground
 
 if TYPE_CHECKING:
     from embreex.rtcore_scene import EmbreeScene
@@ -31,7 +31,7 @@ _FARTHEST_M = 1e30
 _HALVINGS = 7
 # Places around a point at the face of a kerb at which the raster says which way the face looks.
 _AROUND = 0.25 * np.array(
-    [[np.cos(angle), np.sin(angle)] for angle in np.arange(16) * np.pi / 8], dtype=np.float32
+    [[np.cos(angle), np.sin(angle), 0] for angle in np.arange(16) * np.pi / 8], dtype=np.float32
 )
 
 
@@ -180,60 +180,65 @@ class World:
     def meet_ground(self, origins: Floats, directions: Floats) -> Hits:
         """Return where rays meet the ground.
 
-        A ray first reaches the relief raised by a kerb. If nothing is raised at that place, it goes on to the
-        relief itself; if it would arrive there below a walkway, it has hit the face of the kerb.
+        A ray comes down from level to level, each of which is the relief raised as far as some material is.
+        If what lies there is raised as far, the ray has hit it; if it is raised higher, the ray has passed
+        the face of a kerb on its way from the level above; else it goes on to the next level.
         """
-        lowered = origins - np.array([0, 0, KERB_M], dtype=np.float32)
-        upper = self.relief.meet(lowered, directions)
-        # A ray that starts below that level and falls may still reach the road.
-        goes_on = np.isinf(upper.range_m) & (directions[:, 2] < 0)
-        start_m = np.where(goes_on, 0, upper.range_m)
-        rays = np.flatnonzero(np.isfinite(upper.range_m))
-        goes_on[rays] = ~self.ground.is_raised(_along(origins, directions, start_m, rays)[:, :2])
-        going = np.flatnonzero(goes_on)
-        near = _along(origins, directions, start_m, going)
-        lower = self.relief.meet(near, directions[going])
-
-        range_m, normal = upper.range_m, upper.normal
-        range_m[going] = start_m[going] + lower.range_m
-        normal[going] = lower.normal
-        rays = np.flatnonzero(np.isfinite(range_m))
-        place = _along(origins, directions, range_m, rays)
-        material = self.ground.material_at(place[:, :2])
         hits = Hits.none(len(origins))
-        hits.range_m[rays] = range_m[rays]
-        hits.normal[rays] = _towards(normal[rays], directions[rays])
-        hits.material[rays] = material
-        hits.local[rays] = place
-        below = np.flatnonzero(np.isfinite(lower.range_m))
-        end = _along(near, directions[going], lower.range_m, below)
-        faces = below[self.ground.is_raised(end[:, :2])]
-        self._meet_kerbs(hits, going[faces], near[faces], directions[going[faces]], lower.range_m[faces])
+        going, reached_m = np.arange(len(origins)), np.zeros(len(origins), dtype=np.float32)
+        for level_m in np.unique(self.ground.raise_m)[::-1]:
+            start = _along(origins, directions, reached_m, going)
+            met = self.relief.meet(start - np.array([0, 0, level_m], dtype=np.float32), directions[going])
+            below = np.isfinite(met.range_m)
+            # A ray that starts below a level, and falls, may still reach the next one.
+            falls = going[~below & (directions[going, 2] < 0)]
+            rays, start, depth_m = going[below], start[below], met.range_m[below]
+            reached_m[rays] += depth_m
+            place = _along(origins, directions, reached_m, rays)
+            raised_m = self._raised_m(place)
+            on_top, kerb = raised_m == level_m, raised_m > level_m
+            hits.range_m[rays[on_top]] = reached_m[rays[on_top]]
+            hits.normal[rays[on_top]] = _towards(met.normal[below][on_top], directions[rays[on_top]])
+            self._meet_kerbs(hits, rays[kerb], start[kerb], directions[rays[kerb]], depth_m[kerb], level_m)
+            hits.range_m[rays[kerb]] += reached_m[rays[kerb]] - depth_m[kerb]
+            going = np.sort(np.concatenate([falls, rays[raised_m < level_m]]))
+        rays = np.flatnonzero(np.isfinite(hits.range_m))
+        hits.local[rays] = _along(origins, directions, hits.range_m, rays)
+        on_top = rays[hits.material[rays] != Material.CONCRETE]
+        hits.material[on_top] = self.ground.material_at(hits.local[on_top, :2])
         hits.colour[rays] = _GROUND_COLOUR[hits.material[rays]]
         hits.reflectance[rays] = _GROUND_REFLECTANCE[hits.material[rays]]
         return hits
 
+    def _raised_m(self, places: NDArray) -> NDArray[np.float64]:
+        """Return by how much the ground is raised above its relief at places (n,3)."""
+        return np.asarray(self.ground.raise_m[self.ground.material_at(places[:, :2])])
+
     def _meet_kerbs(
-        self, hits: Hits, rays: NDArray[np.int64], start: Floats, directions: Floats, depth_m: Floats
+        self,
+        hits: Hits,
+        rays: NDArray[np.int64],
+        start: Floats,
+        directions: Floats,
+        depth_m: Floats,
+        level_m: float,
     ) -> None:
-        """Move hits below a walkway to the face of its kerb, up to `depth_m` behind `start` (n,3)."""
+        """Write the faces of kerbs to `hits`, with ranges from `start` (n,3), up to `depth_m` behind it."""
         near, far = np.zeros_like(depth_m), depth_m
         for _ in range(_HALVINGS):
             middle = (near + far) / 2
-            inside = self.ground.is_raised(start[:, :2] + middle[:, None] * directions[:, :2])
+            inside = self._raised_m(start + middle[:, None] * directions) > level_m
             near, far = np.where(inside, near, middle), np.where(inside, middle, far)
         place = start + far[:, None] * directions
-        raised = self.ground.is_raised((place[:, None, :2] + _AROUND).reshape(-1, 2)).reshape(
-            -1, len(_AROUND)
-        )
-        out = np.column_stack([raised.astype(np.float32) @ -_AROUND, np.zeros(len(place), dtype=np.float32)])
+        around = (place[:, None] + _AROUND).reshape(-1, 3)
+        raised = self._raised_m(around).reshape(len(place), len(_AROUND)) > level_m
+        out = raised.astype(np.float32) @ -_AROUND
         # In a corner or on a thin strip the raster does not say: such a face looks at the sensor.
         unclear = (out * directions).sum(axis=1) > -1e-3
         out[unclear, :2] = -directions[unclear, :2]
-        hits.range_m[rays] += far - depth_m
+        hits.range_m[rays] = far
         hits.normal[rays] = _towards(out, directions)
         hits.material[rays] = Material.CONCRETE
-        hits.local[rays] = place
 
 
 @dataclass(frozen=True, eq=False)
