@@ -12,7 +12,7 @@ from torch import Tensor
 from cosense.geometry.transforms import transform_from, wrap_angle
 from cosense.simulation.scenes.scene import Mast, Scene
 from cosense.simulation.scenes.solids import Primitives
-from cosense.simulation.sensors.raycast import Solids, Windows, cast, solids_in_sensor
+from cosense.simulation.sensors.solid_rays import Solids, Windows, cast, solids_in_sensor
 from cosense.simulation.traffic import Traffic
 
 # Height of the ego's sensor, height at which a vehicle counts as seen, and reach of a roadside unit.

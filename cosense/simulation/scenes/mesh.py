@@ -1,4 +1,4 @@
-"""What a scene consists of: triangles, each with its material, and the shapes from which builders make them."""
+"""What a scene consists of: triangles, each with its material, and the shapes that builders use."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def prism(
     colour: Colour | None = None,
     reflectance: float | None = None,
 ) -> Mesh:
-    """Return the upright prism above a convex outline (n,2) in x and y, counter-clockwise, from z[0] to z[1]."""
+    """Return the upright prism above a convex outline (n,2), counter-clockwise, from z[0] to z[1]."""
     corners = np.asarray(outline, dtype=np.float64)
     n = len(corners)
     low, high = (np.column_stack([corners, np.full(n, level)]) for level in z)

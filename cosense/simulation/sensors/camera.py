@@ -13,7 +13,7 @@ from cosense.geometry.transforms import Matrix, transform_from
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.solids import Primitives
 from cosense.simulation.scenes.surface import GroundTensors
-from cosense.simulation.sensors.raycast import (
+from cosense.simulation.sensors.solid_rays import (
     NO_HIT,
     Solids,
     Windows,

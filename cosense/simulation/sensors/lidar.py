@@ -16,7 +16,7 @@ from torch import Tensor
 from cosense.geometry.transforms import Matrix
 from cosense.simulation.scenes.solids import Primitives
 from cosense.simulation.scenes.surface import GroundTensors
-from cosense.simulation.sensors.raycast import (
+from cosense.simulation.sensors.solid_rays import (
     NO_HIT,
     Hits,
     Solids,

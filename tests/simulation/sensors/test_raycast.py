@@ -16,7 +16,7 @@ from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.solids import Primitives, Shape, Solid, gather
 from cosense.simulation.sensors.camera import FRONT_CAMERA, CameraModel, PixelGrid
 from cosense.simulation.sensors.lidar import BeamGrid, LidarModel
-from cosense.simulation.sensors.raycast import (
+from cosense.simulation.sensors.solid_rays import (
     NO_HIT,
     Hits,
     RayGrid,
