@@ -18,7 +18,9 @@ Triple = tuple[float, float, float]
 
 # Corners of a cylinder, and rows between the poles of an ellipsoid: enough for one seen from some metres.
 _AROUND, _ROWS = 10, 6
-_CUBE = np.array([[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))])
+_CUBE = np.array(
+    [[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
+)
 _CUBE_FACES = np.array(
     [
         *([0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7], [0, 1, 5], [0, 5, 4]),
@@ -316,7 +318,9 @@ def tube(
     i = np.arange(around)
     j = (i + 1) % around
     a = (around * np.arange(n - 1))[:, None]
-    skin = np.stack([np.stack([a + i, a + j, a + around + j], 2), np.stack([a + i, a + around + j, a + around + i], 2)])
+    skin = np.stack(
+        [np.stack([a + i, a + j, a + around + j], 2), np.stack([a + i, a + around + j, a + around + i], 2)]
+    )
     fan = np.column_stack([np.zeros(around - 2, int), i[1:-1], i[2:]])
     faces = np.concatenate([skin.reshape(-1, 3), fan[:, ::-1], fan + around * (n - 1)])
     return Mesh.of(places, faces, material, colour, reflectance)

@@ -1,4 +1,4 @@
-"""What closes a plot: walls, fences, railings, guard rails, noise walls, gates, each piece along x about x = 0."""
+"""What closes a plot: walls, fences, railings, guard rails, noise walls, gates; a piece lies along x."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, prism, profile
+from cosense.simulation.scenes.surroundings.colours import any_colour
 from cosense.simulation.scenes.surroundings.plants import foliage, green, hedge_piece, oblong
 
 PIECE_M = 2.5
@@ -22,11 +23,13 @@ class Barrier:
 
     Attributes:
         pieces: pieces of `PIECE_M` to choose from; their middle is the origin.
+        gates: gates in place of a piece.
         gap: share of pieces that are missing.
         width_m: room that it takes across.
     """
 
     pieces: tuple[Mesh, ...]
+    gates: tuple[Mesh, ...]
     gap: float
     width_m: float
 
@@ -35,7 +38,8 @@ def draw_barrier(rng: np.random.Generator, kind: str) -> Barrier:
     """Draw the look of a barrier of one of `KINDS`."""
     make, count, width_m = _KINDS[kind](rng)
     gap = float(rng.choice([0.0, rng.uniform(0.0, 0.25)]))
-    return Barrier(tuple(make(rng) for _ in range(count)), gap, width_m)
+    gates = tuple(gate(rng, PIECE_M) for _ in range(2))
+    return Barrier(tuple(make(rng) for _ in range(count)), gates, gap, width_m)
 
 
 def _hedge(rng: np.random.Generator) -> tuple[_Piece, int, float]:
@@ -45,7 +49,7 @@ def _hedge(rng: np.random.Generator) -> tuple[_Piece, int, float]:
 
 
 def _wall(rng: np.random.Generator) -> tuple[_Piece, int, float]:
-    """A wall of brick, plaster, concrete or stone, with a coping, sometimes pillars, sometimes ivy or a fence."""
+    """A wall with a coping, sometimes with pillars, ivy or a fence on it."""
     material = Material(rng.choice([Material.BRICK, Material.PLASTER, Material.CONCRETE, Material.STONE]))
     height, thick = float(rng.uniform(0.35, 2.6)), float(rng.uniform(0.12, 0.45))
     pillar, rail, ivy = rng.random() < 0.5, height < 1.0 and rng.random() < 0.5, rng.random() < 0.15
@@ -77,7 +81,10 @@ def _bars(
     tall = z[1] - z[0]
     middle = np.column_stack([x, np.zeros(len(x)), np.full(len(x), (z[0] + z[1]) / 2)])
     rails = boxes(
-        np.array([(0, 0, z[0] + 0.1 * tall), (0, 0, z[1] - 0.08 * tall)]), (length_m, 0.04, 0.05), material, colour=colour
+        np.array([(0, 0, z[0] + 0.1 * tall), (0, 0, z[1] - 0.08 * tall)]),
+        (length_m, 0.04, 0.05),
+        material,
+        colour=colour,
     )
     return join([boxes(middle, (thick_m, thick_m, tall), material, colour=colour), rails])
 
@@ -105,7 +112,12 @@ def _picket(rng: np.random.Generator) -> tuple[_Piece, int, float]:
         x = np.arange(-PIECE_M / 2 + gap / 2, PIECE_M / 2, gap)
         tall = height * r.uniform(0.95, 1.0, len(x))
         middle = np.column_stack([x, np.full(len(x), -0.03), tall / 2 + 0.05])
-        laths = boxes(middle, np.column_stack([np.full(len(x), lath), np.full(len(x), 0.02), tall]), Material.WOOD, colour=colour)
+        laths = boxes(
+            middle,
+            np.column_stack([np.full(len(x), lath), np.full(len(x), 0.02), tall]),
+            Material.WOOD,
+            colour=colour,
+        )
         posts = boxes(
             np.array([(-PIECE_M / 2 + 0.1, 0.03, height / 2), (PIECE_M / 2 - 0.1, 0.03, height / 2)]),
             (0.09, 0.09, height + 0.1),
@@ -124,7 +136,11 @@ def _planks(rng: np.random.Generator) -> tuple[_Piece, int, float]:
 
     def piece(_: np.random.Generator) -> Mesh:
         z = np.linspace(0.3, height - board / 2, count)
-        boards = boxes(np.column_stack([np.zeros(count), np.zeros(count), z]), (PIECE_M + 0.02, 0.03, board), Material.WOOD)
+        boards = boxes(
+            np.column_stack([np.zeros(count), np.zeros(count), z]),
+            (PIECE_M + 0.02, 0.03, board),
+            Material.WOOD,
+        )
         return join([boards, box((0, 0.05, height / 2), (0.1, 0.1, height), Material.WOOD)])
 
     return piece, 1, 0.2
@@ -139,8 +155,15 @@ def _wire(rng: np.random.Generator) -> tuple[_Piece, int, float]:
     def piece(_: np.random.Generator) -> Mesh:
         x = np.arange(-PIECE_M / 2, PIECE_M / 2, gap)
         z = np.arange(0.1, height, gap)
-        upright = boxes(np.column_stack([x, 0 * x, 0 * x + height / 2]), (0.012, 0.012, height), Material.METAL, colour=colour)
-        level = boxes(np.column_stack([0 * z, 0 * z, z]), (PIECE_M, 0.012, 0.012), Material.METAL, colour=colour)
+        upright = boxes(
+            np.column_stack([x, 0 * x, 0 * x + height / 2]),
+            (0.012, 0.012, height),
+            Material.METAL,
+            colour=colour,
+        )
+        level = boxes(
+            np.column_stack([0 * z, 0 * z, z]), (PIECE_M, 0.012, 0.012), Material.METAL, colour=colour
+        )
         post = box((0, 0, height / 2), (0.06, 0.06, height), Material.METAL, colour=colour)
         return join([upright, level, post])
 
@@ -153,7 +176,11 @@ def _guard_rail(rng: np.random.Generator) -> tuple[_Piece, int, float]:
 
     def piece(_: np.random.Generator) -> Mesh:
         z = top - np.array([0.27, 0.155, 0.04])
-        waves = boxes(np.column_stack([np.zeros(3), [-0.04, 0.02, -0.04], z]), (PIECE_M + 0.02, 0.03, 0.13), Material.METAL)
+        waves = boxes(
+            np.column_stack([np.zeros(3), [-0.04, 0.02, -0.04], z]),
+            (PIECE_M + 0.02, 0.03, 0.13),
+            Material.METAL,
+        )
         return join([waves, box((0, 0.12, top / 2 - 0.1), (0.06, 0.12, top + 0.1), Material.METAL)])
 
     return piece, 1, 0.3
@@ -169,8 +196,18 @@ def _jersey(rng: np.random.Generator) -> tuple[_Piece, int, float]:
         section += [(-width * 0.12, height), (-width * 0.18, height * 0.4)]
         red: Colour = (0.75, 0.12, 0.08) if r.random() < 0.5 else (0.85, 0.85, 0.83)
         material = Material.PLASTIC if plastic else Material.CONCRETE
-        lower = profile([section[5], section[0], section[1], section[2]], PIECE_M - 0.06, material, red if plastic else None)
-        upper = profile([section[5], section[2], section[3], section[4]], PIECE_M - 0.06, material, red if plastic else None)
+        lower = profile(
+            [section[5], section[0], section[1], section[2]],
+            PIECE_M - 0.06,
+            material,
+            red if plastic else None,
+        )
+        upper = profile(
+            [section[5], section[2], section[3], section[4]],
+            PIECE_M - 0.06,
+            material,
+            red if plastic else None,
+        )
         return join([lower, upper]).at(0, 0, np.pi / 2)
 
     return piece, 2, width
@@ -197,7 +234,9 @@ def _railing(rng: np.random.Generator) -> tuple[_Piece, int, float]:
 
     def piece(_: np.random.Generator) -> Mesh:
         z = np.linspace(height, height * 0.35, count)
-        tubes = boxes(np.column_stack([0 * z, 0 * z, z]), (PIECE_M - 0.3, 0.05, 0.05), Material.METAL, colour=colour)
+        tubes = boxes(
+            np.column_stack([0 * z, 0 * z, z]), (PIECE_M - 0.3, 0.05, 0.05), Material.METAL, colour=colour
+        )
         ends = np.array([(x, 0, height / 2) for x in (-PIECE_M / 2 + 0.15, 0.0, PIECE_M / 2 - 0.15)])
         return join([tubes, boxes(ends, (0.06, 0.06, height), Material.METAL, colour=colour)])
 
@@ -207,12 +246,16 @@ def _railing(rng: np.random.Generator) -> tuple[_Piece, int, float]:
 def _hoarding(rng: np.random.Generator) -> tuple[_Piece, int, float]:
     """The closed fence of a building site: sheets of steel or wood, or mesh on blocks with a tarpaulin."""
     height = float(rng.uniform(1.9, 2.3))
-    colour = tuple(float(v) for v in rng.uniform(0.2, 0.8, 3))
+    colour = any_colour(rng)
 
     def piece(r: np.random.Generator) -> Mesh:
         lean = float(r.normal(0, 0.02))
         sheet = box((0, 0, height / 2 + 0.05), (PIECE_M - 0.04, 0.04, height), Material.METAL, colour=colour)
-        feet = boxes(np.array([(-PIECE_M / 2, 0, 0.07), (PIECE_M / 2 - 0.2, 0, 0.07)]), (0.24, 0.7, 0.14), Material.CONCRETE)
+        feet = boxes(
+            np.array([(-PIECE_M / 2, 0, 0.07), (PIECE_M / 2 - 0.2, 0, 0.07)]),
+            (0.24, 0.7, 0.14),
+            Material.CONCRETE,
+        )
         return join([sheet.at(0, 0, lean), feet])
 
     return piece, 2, 0.5
@@ -227,15 +270,26 @@ def _gabion(rng: np.random.Generator) -> tuple[_Piece, int, float]:
         face = r.integers(0, 3, stones)
         at[face < 2, 1] = np.sign(at[face < 2, 1]) * width / 2
         at[face == 2, 2] = height / 2
-        rough = boxes(at + [0, 0, height / 2], r.uniform(0.1, 0.3, (stones, 3)), Material.STONE, r.uniform(0, 3, stones))
-        return join([box((0, 0, height / 2 - 0.1), (PIECE_M, width - 0.06, height + 0.1), Material.STONE), rough])
+        rough = boxes(
+            at + np.array([0, 0, height / 2]),
+            r.uniform(0.1, 0.3, (stones, 3)),
+            Material.STONE,
+            r.uniform(0, 3, stones),
+        )
+        return join(
+            [box((0, 0, height / 2 - 0.1), (PIECE_M, width - 0.06, height + 0.1), Material.STONE), rough]
+        )
 
     return piece, 2, width + 0.2
 
 
 def _parapet(rng: np.random.Generator) -> tuple[_Piece, int, float]:
     height = float(rng.uniform(0.8, 1.2))
-    return lambda _: box((0, 0, height / 2 - 0.1), (PIECE_M + 0.06, 0.2, height + 0.2), Material.CONCRETE), 1, 0.2
+    return (
+        lambda _: box((0, 0, height / 2 - 0.1), (PIECE_M + 0.06, 0.2, height + 0.2), Material.CONCRETE),
+        1,
+        0.2,
+    )
 
 
 def gate(rng: np.random.Generator, width_m: float) -> Mesh:

@@ -84,7 +84,9 @@ def furnish(ground: Ground, arms: list[Arm], style: Style, rng: np.random.Genera
     """Return all static things along the arms; marks the ground under houses as built up."""
     stock = Stock(rng)
     barriers = [draw_barrier(rng, kind) for kind in style.barriers]
-    edging = draw_barrier(rng, str(rng.choice(["parapet", "railing", "guard_rail"]))) if style.parapet else None
+    edging = (
+        draw_barrier(rng, str(rng.choice(["parapet", "railing", "guard_rail"]))) if style.parapet else None
+    )
     made: list[Mesh] = []
     for arm in arms:
         for side in (1, -1):
@@ -95,7 +97,9 @@ def furnish(ground: Ground, arms: list[Arm], style: Style, rng: np.random.Genera
     return made
 
 
-def _frontage(ground: Ground, arm: Arm, side: int, style: Style, barriers: list[Barrier], stock: Stock) -> list[Mesh]:
+def _frontage(
+    ground: Ground, arm: Arm, side: int, style: Style, barriers: list[Barrier], stock: Stock
+) -> list[Mesh]:
     """Return houses in a row along one side, as near to the corner as the ground allows, and plots."""
     rng = stock.rng
     made: list[Mesh] = []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, quads, tube
+from cosense.simulation.scenes.surroundings.colours import any_colour, shade
 
 # Houses go down this far, so that they stand on sloping ground.
 CELLAR_M = 1.5
@@ -49,7 +50,11 @@ class House:
 
 def house(plan: House, rng: np.random.Generator) -> Mesh:
     """Return a house with the middle of its footprint at the origin."""
-    material = Material(rng.choice([Material.PLASTER, Material.BRICK, Material.CONCRETE, Material.STONE], p=[0.55, 0.3, 0.1, 0.05]))
+    material = Material(
+        rng.choice(
+            [Material.PLASTER, Material.BRICK, Material.CONCRETE, Material.STONE], p=[0.55, 0.3, 0.1, 0.05]
+        )
+    )
     colour: Colour | None = _FACADES[rng.integers(len(_FACADES))] if material == Material.PLASTER else None
     ground_m = float(rng.uniform(3.0, 4.4) if plan.shop else rng.uniform(2.6, 3.6))
     storey_m = float(rng.uniform(2.6, 3.4))
@@ -58,7 +63,7 @@ def house(plan: House, rng: np.random.Generator) -> Mesh:
     front = -plan.depth_m / 2
     arcade = plan.shop and rng.random() < 0.12
     parts = []
-    levels = [0.0, *(ground_m + storey_m * np.arange(plan.floors))][: plan.floors] + [height]
+    levels = [0.0, *(ground_m + storey_m * floor for floor in range(plan.floors - 1)), height]
     for floor in range(plan.floors):
         z = (float(levels[floor]), float(levels[floor + 1]))
         if floor == 0 and plan.shop:
@@ -75,7 +80,7 @@ def house(plan: House, rng: np.random.Generator) -> Mesh:
 
 
 def _shell(plan: House, height: float, material: Material, colour: Colour | None, bright: float) -> Mesh:
-    """Return the two ends, the rear, the flat top, the plinth below the front, and a wall behind its windows."""
+    """Return ends, rear, flat top, the cellar below the front, and a wall behind the windows."""
     x, y, low = plan.length_m / 2, plan.depth_m / 2, -CELLAR_M
     room = -y + min(3.5, plan.depth_m * 0.4)
     faces = [
@@ -113,7 +118,10 @@ def wall_with_openings(
     frame = np.concatenate([_upright(x0, x1, low, z0, 0.0), _upright(x0, x1, z1, high, 0.0)])
     panes = _upright(x0, x1, z0, z1, recess_m)
     mouth = _upright(x0, x1, z0, z1, 0.0)
-    sides = [np.stack([mouth[:, a], mouth[:, b], panes[:, b], panes[:, a]], axis=1) for a, b in ((0, 1), (1, 2), (2, 3), (3, 0))]
+    sides = [
+        np.stack([mouth[:, a], mouth[:, b], panes[:, b], panes[:, a]], axis=1)
+        for a, b in ((0, 1), (1, 2), (2, 3), (3, 0))
+    ]
     return quads(np.concatenate([solid, frame, *sides]), material, colour, reflectance), panes
 
 
@@ -124,7 +132,13 @@ def _upright(x0: NDArray, x1: NDArray, z0: NDArray, z1: NDArray, y: float) -> ND
 
 
 def _storey(
-    plan: House, z: tuple[float, float], floor: int, material: Material, colour: Colour | None, bright: float, rng: np.random.Generator
+    plan: House,
+    z: tuple[float, float],
+    floor: int,
+    material: Material,
+    colour: Colour | None,
+    bright: float,
+    rng: np.random.Generator,
 ) -> Mesh:
     """Return the front of a storey: windows in bays, below them a door and perhaps a garage."""
     bay = float(rng.uniform(2.0, 3.6))
@@ -140,7 +154,11 @@ def _storey(
     if floor == 0:
         low[door], high[door], wide[door] = 0.0, min(2.2, z[1] - 0.2), 1.1
         if garage != door and garage >= 0:
-            low[garage], high[garage], wide[garage] = 0.0, min(2.3, z[1] - 0.2), min(2.6, plan.length_m / count - 0.1)
+            low[garage], high[garage], wide[garage] = (
+                0.0,
+                min(2.3, z[1] - 0.2),
+                min(2.6, plan.length_m / count - 0.1),
+            )
     openings = np.column_stack([middle - wide / 2, middle + wide / 2, low, high])
     wall, panes = wall_with_openings(plan.length_m, z, openings, recess, material, colour, bright)
     closed = np.zeros(count, bool)
@@ -159,14 +177,22 @@ def _storey(
 
 
 def _shop_front(
-    plan: House, z: tuple[float, float], material: Material, colour: Colour | None, bright: float, rng: np.random.Generator
+    plan: House,
+    z: tuple[float, float],
+    material: Material,
+    colour: Colour | None,
+    bright: float,
+    rng: np.random.Generator,
 ) -> Mesh:
     """Return large panes between piers, with goods, shelves and figures behind them, and a sign above."""
     count = max(1, int(plan.length_m / rng.uniform(2.2, 5.0)))
     pitch = plan.length_m / count
     middle = (np.arange(count) - (count - 1) / 2) * pitch
     wide = np.full(count, pitch - float(rng.uniform(0.2, 0.7)))
-    low, high = np.full(count, float(rng.choice([0.05, 0.35, 0.6]))), np.full(count, z[1] - float(rng.uniform(0.5, 0.9)))
+    low, high = (
+        np.full(count, float(rng.choice([0.05, 0.35, 0.6]))),
+        np.full(count, z[1] - float(rng.uniform(0.5, 0.9))),
+    )
     door = int(rng.integers(count))
     low[door] = 0.02
     openings = np.column_stack([middle - wide / 2, middle + wide / 2, low, high])
@@ -174,8 +200,10 @@ def _shop_front(
     wall, panes = wall_with_openings(plan.length_m, z, openings, recess, material, colour, bright)
     parts = [wall, quads(panes, Material.GLASS), _goods(plan, recess, rng)]
     if rng.random() < 0.7:
-        sign = tuple(float(v) for v in rng.uniform(0.1, 0.9, 3))
-        parts.append(box((0, -0.1, z[1] - 0.3), (plan.length_m * 0.8, 0.18, 0.45), Material.PLASTIC, colour=sign))
+        sign = any_colour(rng)
+        parts.append(
+            box((0, -0.1, z[1] - 0.3), (plan.length_m * 0.8, 0.18, 0.45), Material.PLASTIC, colour=sign)
+        )
     if rng.random() < 0.35:
         parts.append(_awning(plan.length_m * float(rng.uniform(0.4, 0.95)), z[1] - 0.5, rng))
     return join(parts)
@@ -189,7 +217,13 @@ def _goods(plan: House, recess: float, rng: np.random.Generator) -> Mesh:
     size[figure] = rng.uniform([0.25, 0.25, 1.4], [0.45, 0.45, 1.8], (int(figure.sum()), 3))
     x = rng.uniform(-0.48, 0.48, n) * plan.length_m
     y = recess + rng.uniform(0.4, max(0.6, min(3.0, plan.depth_m * 0.35 - recess)), n)
-    return boxes(np.column_stack([x, y, size[:, 2] / 2]), size, Material.CLOTH, rng.normal(0, 0.3, n), rng.uniform(0.1, 0.8, (n, 3)))
+    return boxes(
+        np.column_stack([x, y, size[:, 2] / 2]),
+        size,
+        Material.CLOTH,
+        rng.normal(0, 0.3, n),
+        rng.uniform(0.1, 0.8, (n, 3)),
+    )
 
 
 def _awning(width_m: float, z: float, rng: np.random.Generator) -> Mesh:
@@ -200,10 +234,12 @@ def _awning(width_m: float, z: float, rng: np.random.Generator) -> Mesh:
         [(-x, 0, z), (-x, -out, low), (x, -out, low), (x, 0, z)],
         [(-x, -out, low), (x, -out, low), (x, -out, low - 0.15), (-x, -out, low - 0.15)],
     ]
-    return quads(np.array(faces), Material.CLOTH, tuple(float(v) for v in rng.uniform(0.1, 0.8, 3)))
+    return quads(np.array(faces), Material.CLOTH, any_colour(rng))
 
 
-def _arcade(plan: House, z: tuple[float, float], material: Material, colour: Colour | None, rng: np.random.Generator) -> Mesh:
+def _arcade(
+    plan: House, z: tuple[float, float], material: Material, colour: Colour | None, rng: np.random.Generator
+) -> Mesh:
     """Return pillars below the front, and the ceiling behind them."""
     count = max(2, int(plan.length_m / rng.uniform(2.5, 4.0)) + 1)
     thick = float(rng.uniform(0.3, 0.6))
@@ -235,7 +271,7 @@ def _roof(plan: House, height: float, rng: np.random.Generator) -> Mesh:
         [(b, -y - over, low), (b, y + over, low), (b - hip, 0, ridge), (b - hip, 0, ridge)],
         [(a, y + over, low), (a, -y - over, low), (a + hip, 0, ridge), (a + hip, 0, ridge)],
     ]
-    dark = tuple(float(v) for v in np.array((0.50, 0.24, 0.17)) * rng.uniform(0.5, 1.2))
+    dark = shade((0.50, 0.24, 0.17), float(rng.uniform(0.5, 1.2)))
     roof = [quads(np.array([front, rear, *ends]), Material.TILE, dark)]
     if rng.random() < 0.5:
         roof.append(box((float(rng.uniform(-0.5, 0.5)) * x, 0.2 * y, ridge), (0.6, 0.6, 2.0), Material.BRICK))
@@ -250,23 +286,39 @@ def _extras(
     front, x = -plan.depth_m / 2, plan.length_m / 2
     height = levels[-1]
     if rng.random() < 0.5:
-        parts.append(box((0, front - 0.1, height - 0.15), (plan.length_m + 0.2, 0.3, 0.3), material, colour=colour))
+        parts.append(
+            box((0, front - 0.1, height - 0.15), (plan.length_m + 0.2, 0.3, 0.3), material, colour=colour)
+        )
     for side in (-1, 1):
         if rng.random() < 0.6:
             line = [(side * (x - 0.15), front - 0.08, -0.1), (side * (x - 0.15), front - 0.08, height - 0.2)]
             parts.append(tube(line, 0.05, Material.METAL, around=5))
     if rng.random() < 0.25:
         count = max(2, int(plan.length_m / rng.uniform(2.5, 5)))
-        at = np.linspace(-x + 0.3, x - 0.3, count)
+        piers = np.linspace(-x + 0.3, x - 0.3, count)
         out = float(rng.uniform(0.06, 0.16))
-        parts.append(boxes(np.column_stack([at, 0 * at + front - out / 2, 0 * at + height / 2]), (0.5, out, height), material, colour=colour))
+        parts.append(
+            boxes(
+                np.column_stack([piers, 0 * piers + front - out / 2, 0 * piers + height / 2]),
+                (0.5, out, height),
+                material,
+                colour=colour,
+            )
+        )
     if plan.floors > 1 and rng.random() < 0.4:
         parts += _balconies(plan, levels, rng)
     if plan.floors > 1 and rng.random() < 0.2:
         out, wide = float(rng.uniform(0.5, 1.0)), float(rng.uniform(1.8, 3.0))
         low = levels[1] if plan.walkway else 0.0
         at = float(rng.uniform(-0.6, 0.6)) * (x - wide / 2)
-        parts.append(box((at, front - out / 2, (low + height * 0.9) / 2), (wide, out, height * 0.9 - low), material, colour=colour))
+        parts.append(
+            box(
+                (at, front - out / 2, (low + height * 0.9) / 2),
+                (wide, out, height * 0.9 - low),
+                material,
+                colour=colour,
+            )
+        )
     if not plan.walkway:
         at = float(rng.uniform(-0.7, 0.7)) * x
         steps = int(rng.integers(1, 5))
@@ -292,7 +344,7 @@ def _balconies(plan: House, levels: list[float], rng: np.random.Generator) -> li
     parts = [boxes(slab, (min(wide, plan.length_m / count), out, 0.15), Material.CONCRETE)]
     wide = min(wide, plan.length_m / count)
     if rng.random() < 0.5:
-        rail = slab + [0, -out / 2 + 0.03, 0.55]
+        rail = slab + np.array([0, -out / 2 + 0.03, 0.55])
         parts.append(boxes(rail, (wide, 0.05, 0.95), Material.METAL))
     else:
         bars = np.arange(-wide / 2, wide / 2, 0.2)
@@ -304,8 +356,11 @@ def _balconies(plan: House, levels: list[float], rng: np.random.Generator) -> li
 def shed(rng: np.random.Generator, size: tuple[float, float, float]) -> Mesh:
     """Return a garage, a hall or a shed of (length, depth, height), with doors in its front."""
     length, depth, height = size
-    material = Material(rng.choice([Material.METAL, Material.CONCRETE, Material.PLASTER, Material.WOOD, Material.BRICK]))
-    colour = tuple(float(v) for v in rng.uniform(0.35, 0.85) * np.array([1, 1, 1]) + rng.normal(0, 0.04, 3)) if material in (Material.METAL, Material.PLASTER) else None
+    material = Material(
+        rng.choice([Material.METAL, Material.CONCRETE, Material.PLASTER, Material.WOOD, Material.BRICK])
+    )
+    painted = material in (Material.METAL, Material.PLASTER)
+    colour = any_colour(rng) if painted else None
     count = max(1, int(length / rng.uniform(2.9, 6.0)))
     middle = (np.arange(count) - (count - 1) / 2) * length / count
     half = min(length / count * 0.42, 2.4)
@@ -313,6 +368,8 @@ def shed(rng: np.random.Generator, size: tuple[float, float, float]) -> Mesh:
     openings = np.column_stack([middle - half, middle + half, 0 * middle, 0 * middle + top])
     front, panes = wall_with_openings(length, (0.0, height), openings, 0.12, material, colour, 0.4)
     plan = House(length, depth, 1, False, False)
-    doors = quads(panes, Material.METAL, tuple(float(v) for v in rng.uniform(0.2, 0.8, 3)))
+    doors = quads(panes, Material.METAL, any_colour(rng))
     low_roof = box((0, 0, height), (length + 0.2, depth + 0.2, 0.15), Material.METAL)
-    return join([join([front, doors]).at(0, -depth / 2), _shell(plan, height, material, colour, 0.4), low_roof])
+    return join(
+        [join([front, doors]).at(0, -depth / 2), _shell(plan, height, material, colour, 0.4), low_roof]
+    )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from cosense.geometry.boxes import bev_corners
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.paths import STEP_M
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.surface import Ground
@@ -55,8 +52,3 @@ def occupy(ground: Ground, footprint: Footprint, material: Material = Material.C
     """Mark the ground under a footprint as used, by the material that covers it."""
     x, y, length, width, yaw = footprint
     ground.paint(bev_corners([[x, y, 0, length, width, 1, yaw]])[0], material)
-
-
-def extent(meshes: Iterable[Mesh]) -> float:
-    """Return the largest horizontal extent in metres of any of some meshes."""
-    return max(float(np.ptp(mesh.vertices[:, :2], axis=0).max()) for mesh in meshes)

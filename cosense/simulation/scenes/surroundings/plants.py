@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import ALBEDO, Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, join, leaves, tube
+from cosense.simulation.scenes.surroundings.colours import shade
 
 _AROUND = 24
 _CORE_AROUND = 10
@@ -92,7 +93,9 @@ def foliage(
     flat = rise[band] / np.maximum(slant[band], 1e-9)
     tilt = -widen[band] / np.maximum(slant[band], 1e-9)
     level = scale[band] + share * np.diff(scale)[band]
-    wave = 1 + 0.08 * np.sin(3.1 * place[:, 0] + rng.uniform(0, 6)) * np.sin(2.3 * height[band] + rng.uniform(0, 6))
+    wave = 1 + 0.08 * np.sin(3.1 * place[:, 0] + rng.uniform(0, 6)) * np.sin(
+        2.3 * height[band] + rng.uniform(0, 6)
+    )
     xy = place * (level * wave)[:, None] - outward * (depth * flat)[:, None]
     z = height[band] + share * rise[band] - depth * tilt
     hue = green(rng) if colour is None else colour
@@ -142,30 +145,72 @@ def _core(
 
 
 def bush(rng: np.random.Generator, width_m: float | None = None) -> Mesh:
-    """Return a bush of half a metre to four metres, ball, cushion or wild; the big ones are as big as cars."""
-    width = float(rng.choice([rng.uniform(0.5, 1.2), rng.uniform(1.0, 2.4), rng.uniform(2.0, 4.2)], p=[0.3, 0.45, 0.25])) if width_m is None else width_m
+    """Return a bush of half a metre to four metres, cushion, ball or wild; some are as big as cars."""
+    width = (
+        float(
+            rng.choice(
+                [rng.uniform(0.5, 1.2), rng.uniform(1.0, 2.4), rng.uniform(2.0, 4.2)], p=[0.3, 0.45, 0.25]
+            )
+        )
+        if width_m is None
+        else width_m
+    )
     height = width * float(rng.uniform(0.45, 1.1)) if width < 2.2 else float(rng.uniform(1.0, 2.4))
-    outline = round_outline(rng, float(rng.uniform(0.05, 0.3))) * [width / 2, width / 2 * rng.uniform(0.55, 1.0)]
+    outline = round_outline(rng, float(rng.uniform(0.05, 0.3))) * [
+        width / 2,
+        width / 2 * rng.uniform(0.55, 1.0),
+    ]
     belly = float(rng.uniform(0.2, 0.6))
-    side = np.array([(rng.uniform(0.5, 0.95), 0.0), (1.0, belly * height), (rng.uniform(0.6, 0.9), 0.8 * height), (0.35, 0.96 * height), (0.0, height)])
+    side = np.array(
+        [
+            (rng.uniform(0.5, 0.95), 0.0),
+            (1.0, belly * height),
+            (rng.uniform(0.6, 0.9), 0.8 * height),
+            (0.35, 0.96 * height),
+            (0.0, height),
+        ]
+    )
     small = width < 1.2
     leaf = (0.08, 0.2) if small else (0.15, 0.36)
-    return foliage(outline, side, rng, 60.0 if small else 26.0, leaf, min(0.3, width / 4), float(rng.uniform(0.5, 0.95)))
+    return foliage(
+        outline, side, rng, 60.0 if small else 26.0, leaf, min(0.3, width / 4), float(rng.uniform(0.5, 0.95))
+    )
 
 
-def hedge_piece(length_m: float, width_m: float, height_m: float, rng: np.random.Generator, colour: Colour, ragged: float) -> Mesh:
+def hedge_piece(
+    length_m: float, width_m: float, height_m: float, rng: np.random.Generator, colour: Colour, ragged: float
+) -> Mesh:
     """Return a piece of a hedge along x: box-shaped; `ragged`, 0..1, says how long it was not cut."""
     height = height_m * (1 + ragged * float(rng.normal(0, 0.18)))
     width = width_m * (1 + ragged * float(rng.normal(0, 0.15)))
     outline = oblong(length_m + 0.1, max(width, 0.3))
     top = 0.88 - 0.4 * ragged * float(rng.random())
-    side = np.array([(0.92, 0.0), (1.0, 0.25 * height), (1.0 - 0.1 * ragged, 0.75 * height), (top, 0.96 * height), (0.0, height)])
+    side = np.array(
+        [
+            (0.92, 0.0),
+            (1.0, 0.25 * height),
+            (1.0 - 0.1 * ragged, 0.75 * height),
+            (top, 0.96 * height),
+            (0.0, height),
+        ]
+    )
     # The ends of a piece meet the next one, so that only the width tapers.
     side[:4, 0] = np.maximum(side[:4, 0], 0.8)
-    return foliage(outline, side, rng, 22.0 + 10.0 * ragged, (0.14, 0.32), 0.12 + 0.25 * ragged, 0.97 - 0.25 * ragged, colour=colour)
+    return foliage(
+        outline,
+        side,
+        rng,
+        22.0 + 10.0 * ragged,
+        (0.14, 0.32),
+        0.12 + 0.25 * ragged,
+        0.97 - 0.25 * ragged,
+        colour=colour,
+    )
 
 
-def tall_grass(length_m: float, width_m: float, rng: np.random.Generator, height_m: float, material: Material) -> Mesh:
+def tall_grass(
+    length_m: float, width_m: float, rng: np.random.Generator, height_m: float, material: Material
+) -> Mesh:
     """Return a patch of blades, reeds, nettles or corn, as upright thin triangles."""
     n = int(length_m * width_m * rng.uniform(12, 30))
     foot = (rng.random((n, 2)) - 0.5) * [length_m, width_m]
@@ -174,8 +219,21 @@ def tall_grass(length_m: float, width_m: float, rng: np.random.Generator, height
     tip = foot + rng.normal(0, 0.12 * height_m + 0.03, (n, 2))
     top = height_m * rng.uniform(0.5, 1.1, n)
     zero = np.zeros(n)
-    places = np.stack([np.column_stack([foot - half, zero]), np.column_stack([foot + half, zero]), np.column_stack([tip, top])], axis=1)
-    return Mesh.of(places, np.arange(3 * n), material, green(rng) if material == Material.FOLIAGE else None, float(rng.uniform(0.3, 0.55)))
+    places = np.stack(
+        [
+            np.column_stack([foot - half, zero]),
+            np.column_stack([foot + half, zero]),
+            np.column_stack([tip, top]),
+        ],
+        axis=1,
+    )
+    return Mesh.of(
+        places,
+        np.arange(3 * n),
+        material,
+        green(rng) if material == Material.FOLIAGE else None,
+        float(rng.uniform(0.3, 0.55)),
+    )
 
 
 def stem(height_m: float, girth_m: float, lean: NDArray[np.float64], rng: np.random.Generator) -> Mesh:
@@ -183,5 +241,11 @@ def stem(height_m: float, girth_m: float, lean: NDArray[np.float64], rng: np.ran
     share = np.array([0.0, 0.06, 0.4, 1.0])
     line = np.column_stack([share**1.3, share**1.3]) * lean + rng.normal(0, 0.03, (4, 2)) * share[:, None]
     radius = girth_m / 2 * np.array([1.35, 1.0, 0.88, 0.6])
-    colour = tuple(float(v) for v in np.array(ALBEDO[Material.BARK]) * rng.uniform(0.7, 1.7))
-    return tube(np.column_stack([line, share * height_m]), radius, Material.BARK, colour, float(rng.uniform(0.2, 0.45)))
+    colour = shade(ALBEDO[Material.BARK], float(rng.uniform(0.7, 1.7)))
+    return tube(
+        np.column_stack([line, share * height_m]),
+        radius,
+        Material.BARK,
+        colour,
+        float(rng.uniform(0.2, 0.45)),
+    )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh
+from cosense.simulation.scenes.mesh import Mesh, box, boxes, join, tube
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
 from cosense.simulation.scenes.surroundings import poles
 from cosense.simulation.scenes.surroundings import street_things as things
-from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier, gate
+from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier
 from cosense.simulation.scenes.surroundings.placing import facing_road, is_free
 from cosense.simulation.scenes.surroundings.plants import bush, tall_grass
 from cosense.simulation.scenes.surroundings.stock import Builder, Item, Stock
@@ -33,8 +32,6 @@ def _crop(rng: np.random.Generator) -> Mesh:
 
 def _site_barrier(rng: np.random.Generator) -> Mesh:
     """Return a board with red and white stripes on two feet."""
-    from cosense.simulation.scenes.mesh import box, boxes, join
-
     long = float(rng.uniform(1.2, 2.4))
     boards = np.array([(0, 0, z) for z in (0.45, 0.95)])
     feet = np.array([(s * long * 0.4, 0, 0.5) for s in (-1, 1)])
@@ -49,10 +46,10 @@ def _site_barrier(rng: np.random.Generator) -> Mesh:
 
 
 def _cone(rng: np.random.Generator) -> Mesh:
-    from cosense.simulation.scenes.mesh import box, join, tube
-
     tall = float(rng.uniform(0.4, 0.8))
-    body = tube([(0, 0, 0.0), (0, 0, tall)], [tall * 0.22, 0.03], Material.PLASTIC, (0.85, 0.3, 0.08), around=8)
+    body = tube(
+        [(0, 0, 0.0), (0, 0, tall)], [tall * 0.22, 0.03], Material.PLASTIC, (0.85, 0.3, 0.08), around=8
+    )
     return join([body, box((0, 0, 0.02), (tall * 0.55, tall * 0.55, 0.05), Material.RUBBER)])
 
 
@@ -81,11 +78,32 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
         6.0,
     ),
     "green": (
-        {garden_tree: 5, bush: 5, young_tree: 1, things.flower_bed: 1, things.bench: 1, _meadow: 2, things.boulder: 0.5, things.statue: 0.3, things.litter_bin: 0.4},
+        {
+            garden_tree: 5,
+            bush: 5,
+            young_tree: 1,
+            things.flower_bed: 1,
+            things.bench: 1,
+            _meadow: 2,
+            things.boulder: 0.5,
+            things.statue: 0.3,
+            things.litter_bin: 0.4,
+        },
         4.0,
     ),
     "wood": ({garden_tree: 6, bush: 6, conifer: 3, bare_tree: 1, _meadow: 2, large.stack: 0.2}, 7.0),
-    "field": ({_meadow: 4, _crop: 6, bush: 0.8, garden_tree: 0.4, large.stack: 0.4, things.heap: 0.3, large.tank: 0.1}, 7.0),
+    "field": (
+        {
+            _meadow: 4,
+            _crop: 6,
+            bush: 0.8,
+            garden_tree: 0.4,
+            large.stack: 0.4,
+            things.heap: 0.3,
+            large.tank: 0.1,
+        },
+        7.0,
+    ),
     "yard": (
         {
             large.container: 1.5,
@@ -141,7 +159,18 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
         },
         5.0,
     ),
-    "play": ({large.play_thing: 4, things.bench: 1.5, garden_tree: 2, bush: 3, things.litter_bin: 0.5, things.boulder: 0.5, things.bicycle_stand: 0.4}, 4.0),
+    "play": (
+        {
+            large.play_thing: 4,
+            things.bench: 1.5,
+            garden_tree: 2,
+            bush: 3,
+            things.litter_bin: 0.5,
+            things.boulder: 0.5,
+            things.bicycle_stand: 0.4,
+        },
+        4.0,
+    ),
 }
 
 
@@ -194,7 +223,9 @@ def stand(ground: Ground, item: Item, pose: tuple[float, float, float]) -> Mesh 
     return None
 
 
-def enclose(ground: Ground, plot: Plot, barrier: Barrier, gates: bool, sides: bool, stock: Stock) -> list[Mesh]:
+def enclose(
+    ground: Ground, plot: Plot, barrier: Barrier, gates: bool, sides: bool, stock: Stock
+) -> list[Mesh]:
     """Return a barrier along the front of a plot, and along its sides, with a gap or a gate in the front."""
     rng = stock.rng
     arm, side = plot.arm, plot.side
@@ -208,7 +239,7 @@ def enclose(ground: Ground, plot: Plot, barrier: Barrier, gates: bool, sides: bo
             continue
         if number == opening:
             if rng.random() < 0.6:
-                made.append(stock.take(partial_gate, 3).mesh.at(x, y, yaw))
+                made.append(barrier.gates[int(rng.integers(2))].at(x, y, yaw))
         elif rng.random() >= barrier.gap:
             made.append(_piece(barrier, rng).at(x, y, yaw))
     if sides:
@@ -222,6 +253,3 @@ def enclose(ground: Ground, plot: Plot, barrier: Barrier, gates: bool, sides: bo
 
 def _piece(barrier: Barrier, rng: np.random.Generator) -> Mesh:
     return barrier.pieces[int(rng.integers(len(barrier.pieces)))]
-
-
-partial_gate = partial(gate, width_m=PIECE_M)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, prism, tube
+from cosense.simulation.scenes.surroundings.colours import any_colour
 
 _GREYS: tuple[Colour, ...] = ((0.45, 0.47, 0.48), (0.12, 0.14, 0.13), (0.10, 0.20, 0.15), (0.62, 0.63, 0.64))
 
@@ -31,9 +32,15 @@ def lamp(rng: np.random.Generator) -> Mesh:
     parts = [_pole(height, (thick, thick * 0.5), colour)]
     for side in (-1, 1) if kind == "double" else (-1,):
         rise = 0.4 if kind == "bow" else 0.15
-        line = [(0.0, 0.0, height - 0.1), (0.0, side * reach * 0.5, height + rise), (0.0, side * reach, height + 0.1)]
+        line = [
+            (0.0, 0.0, height - 0.1),
+            (0.0, side * reach * 0.5, height + rise),
+            (0.0, side * reach, height + 0.1),
+        ]
         parts.append(tube(line, 0.04, Material.METAL, colour, around=5))
-        parts.append(box((0, side * (reach + 0.2), height + 0.08), (0.22, 0.6, 0.12), Material.METAL, colour=colour))
+        parts.append(
+            box((0, side * (reach + 0.2), height + 0.08), (0.22, 0.6, 0.12), Material.METAL, colour=colour)
+        )
     if rng.random() < 0.4:
         parts.append(box((0, -thick / 2, 0.8), (thick * 0.9, 0.06, 0.45), Material.METAL, colour=colour))
     if rng.random() < 0.2:
@@ -52,7 +59,13 @@ def _plate(rng: np.random.Generator) -> Mesh:
         return box((0, 0, 0), (0.03, wide, size), Material.SIGN, colour=colour, reflectance=bright)
     corners = 3 if shape == "triangle" else 8
     angle = np.pi / 2 + 2 * np.pi * np.arange(corners) / corners
-    disc = prism(np.column_stack([np.cos(angle), np.sin(angle)]) * size / 2, (-0.015, 0.015), Material.SIGN, colour, bright)
+    disc = prism(
+        np.column_stack([np.cos(angle), np.sin(angle)]) * size / 2,
+        (-0.015, 0.015),
+        Material.SIGN,
+        colour,
+        bright,
+    )
     # The disc stands up: its axis z becomes x.
     return disc.placed(np.array([[0, 0, 1.0, 0], [1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 1]]))
 
@@ -61,9 +74,18 @@ def sign(rng: np.random.Generator) -> Mesh:
     """Return one to three plates on a post, a large board on two posts, or a low keep-right beacon."""
     kind = rng.random()
     if kind < 0.12:
-        return join([box((0, 0, 0.5), (0.2, 0.25, 1.0), Material.PLASTIC, colour=(0.85, 0.75, 0.1)), _pole(0.4, (0.3, 0.3))])
+        return join(
+            [
+                box((0, 0, 0.5), (0.2, 0.25, 1.0), Material.PLASTIC, colour=(0.85, 0.75, 0.1)),
+                _pole(0.4, (0.3, 0.3)),
+            ]
+        )
     if kind < 0.25:
-        wide, tall, low = float(rng.uniform(1.0, 2.4)), float(rng.uniform(0.5, 1.6)), float(rng.uniform(0.5, 2.4))
+        wide, tall, low = (
+            float(rng.uniform(1.0, 2.4)),
+            float(rng.uniform(0.5, 1.6)),
+            float(rng.uniform(0.5, 2.4)),
+        )
         posts = [_pole(low + tall, (0.09, 0.09)).at(0, side * wide * 0.35) for side in (-1, 1)]
         board = box((-0.06, 0, low + tall / 2), (0.04, wide, tall), Material.SIGN)
         return join([*posts, board]).at(0, 0, np.pi / 2 if rng.random() < 0.7 else 0.0)
@@ -86,7 +108,12 @@ def traffic_light(rng: np.random.Generator) -> Mesh:
         return join(
             [
                 box((0, y, z), (0.28, 0.3, 0.95), Material.PLASTIC, colour=dark),
-                boxes(np.array([(-0.22, y, z + up) for up in (-0.28, 0.02, 0.32)]), (0.16, 0.22, 0.03), Material.PLASTIC, colour=dark),
+                boxes(
+                    np.array([(-0.22, y, z + up) for up in (-0.28, 0.02, 0.32)]),
+                    (0.16, 0.22, 0.03),
+                    Material.PLASTIC,
+                    colour=dark,
+                ),
             ]
         )
 
@@ -94,12 +121,16 @@ def traffic_light(rng: np.random.Generator) -> Mesh:
     parts.append(box((0, -0.1, 1.1), (0.12, 0.08, 0.22), Material.PLASTIC, colour=(0.8, 0.7, 0.1)))
     if rng.random() < 0.35:
         out = float(rng.uniform(2.0, 4.5))
-        parts += [_pole(6.2, (0.2, 0.15)), tube([(0, 0, 5.8), (0, -out, 6.0)], 0.06, Material.METAL), head(5.6, -out)]
+        parts += [
+            _pole(6.2, (0.2, 0.15)),
+            tube([(0, 0, 5.8), (0, -out, 6.0)], 0.06, Material.METAL),
+            head(5.6, -out),
+        ]
     return join(parts).at(0, 0, np.pi if rng.random() < 0.5 else 0.0)
 
 
 def utility_pole(rng: np.random.Generator) -> Mesh:
-    """Return a wooden or concrete pole with cross-arms and insulators, sometimes with a transformer or a strut."""
+    """Return a wooden or concrete pole with cross-arms, sometimes with a transformer or a strut."""
     height, thick = float(rng.uniform(6.5, 10.5)), float(rng.uniform(0.2, 0.34))
     material = Material.WOOD if rng.random() < 0.7 else Material.CONCRETE
     lean = rng.normal(0, 0.15, 2)
@@ -116,7 +147,12 @@ def utility_pole(rng: np.random.Generator) -> Mesh:
 def flag(rng: np.random.Generator) -> Mesh:
     """Return a tall thin mast with a cloth that hangs down."""
     height = float(rng.uniform(4.5, 8.0))
-    cloth = box((0.45, 0, height - 1.6), (0.8, 0.1, 2.8), Material.CLOTH, colour=tuple(float(v) for v in rng.uniform(0.1, 0.9, 3)))
+    cloth = box(
+        (0.45, 0, height - 1.6),
+        (0.8, 0.1, 2.8),
+        Material.CLOTH,
+        colour=any_colour(rng),
+    )
     return join([_pole(height, (0.1, 0.06)), cloth]).at(0, 0, float(rng.uniform(0, 6)))
 
 
@@ -142,7 +178,7 @@ def advertising_column(rng: np.random.Generator) -> Mesh:
     """Return a thick round column or a lit poster on a foot."""
     angle = 2 * np.pi * np.arange(12) / 12
     circle = np.column_stack([np.cos(angle), np.sin(angle)])
-    colour = tuple(float(v) for v in rng.uniform(0.3, 0.9, 3))
+    colour = any_colour(rng)
     if rng.random() < 0.5:
         radius, height = float(rng.uniform(0.45, 0.7)), float(rng.uniform(2.4, 3.4))
         column = prism(circle * radius, (-0.2, height), Material.PLASTER, colour)

@@ -8,20 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, prism, tube
+from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, tube
+from cosense.simulation.scenes.surroundings.colours import any_colour
 from cosense.simulation.scenes.surroundings.plants import bush, foliage, round_outline
 
 
-def any_colour(rng: np.random.Generator) -> Colour:
-    """Draw a paint: greys, and now and then something bright."""
-    if rng.random() < 0.5:
-        grey = float(rng.uniform(0.08, 0.8))
-        return (grey, grey, grey)
-    red, green, blue = rng.uniform(0.05, 0.8, 3)
-    return float(red), float(green), float(blue)
-
-
-def _round(radius: float, z: tuple[float, float], material: Material, colour: Colour | None = None, top: float = 1.0) -> Mesh:
+def _round(
+    radius: float, z: tuple[float, float], material: Material, colour: Colour | None = None, top: float = 1.0
+) -> Mesh:
     line = [(0.0, 0.0, z[0]), (0.0, 0.0, z[1])]
     return tube(line, [radius, radius * top], material, colour, around=10)
 
@@ -37,24 +31,37 @@ def litter_bin(rng: np.random.Generator) -> Mesh:
 
 
 def wheelie_bins(rng: np.random.Generator) -> Mesh:
-    """Return one to four wheelie bins beside each other, not quite in line, or one large container on wheels."""
+    """Return one to four wheelie bins, not quite in line, or one large container on wheels."""
     if rng.random() < 0.25:
         return join(
             [
                 box((0, 0, 0.65), (1.3, 0.95, 0.95), Material.PLASTIC, colour=(0.2, 0.25, 0.2)),
                 box((0, 0, 1.18), (1.36, 1.0, 0.14), Material.PLASTIC, colour=any_colour(rng)),
-                boxes(np.array([(x, y, 0.09) for x in (-0.5, 0.5) for y in (-0.35, 0.35)]), 0.18 * np.ones(3), Material.RUBBER),
+                boxes(
+                    np.array([(x, y, 0.09) for x in (-0.5, 0.5) for y in (-0.35, 0.35)]),
+                    0.18 * np.ones(3),
+                    Material.RUBBER,
+                ),
             ]
         )
     parts = []
     count = int(rng.integers(1, 5))
     for number in range(count):
-        wide, deep, tall = float(rng.uniform(0.46, 0.6)), float(rng.uniform(0.5, 0.72)), float(rng.uniform(0.9, 1.1))
+        wide, deep, tall = (
+            float(rng.uniform(0.46, 0.6)),
+            float(rng.uniform(0.5, 0.72)),
+            float(rng.uniform(0.9, 1.1)),
+        )
         lid = ((0.1, 0.2, 0.5), (0.4, 0.3, 0.1), (0.6, 0.5, 0.1), (0.1, 0.1, 0.1))[rng.integers(4)]
         parts.append(
             join(
                 [
-                    box((0, 0, tall / 2), (wide * 0.92, deep * 0.85, tall), Material.PLASTIC, colour=(0.12, 0.13, 0.13)),
+                    box(
+                        (0, 0, tall / 2),
+                        (wide * 0.92, deep * 0.85, tall),
+                        Material.PLASTIC,
+                        colour=(0.12, 0.13, 0.13),
+                    ),
                     box((0, 0, tall + 0.03), (wide, deep, 0.07), Material.PLASTIC, colour=lid),
                 ]
             ).at((number - (count - 1) / 2) * 0.66, float(rng.normal(0, 0.04)), float(rng.normal(0, 0.08)))
@@ -71,7 +78,12 @@ def bollard(rng: np.random.Generator) -> Mesh:
     if kind < 0.8:
         wide = float(rng.uniform(0.2, 0.45))
         return box((0, 0, height * 0.4), (wide, wide, height * 0.9), Material.STONE)
-    return join([_round(0.1, (-0.1, 0.8), Material.PLASTIC, (0.8, 0.3, 0.1)), _round(0.2, (0.0, 0.06), Material.RUBBER)])
+    return join(
+        [
+            _round(0.1, (-0.1, 0.8), Material.PLASTIC, (0.8, 0.3, 0.1)),
+            _round(0.2, (0.0, 0.06), Material.RUBBER),
+        ]
+    )
 
 
 def hydrant(rng: np.random.Generator) -> Mesh:
@@ -86,9 +98,20 @@ def cabinet(rng: np.random.Generator) -> Mesh:
     """Return a distribution box of any size, sometimes two of unlike size beside each other."""
     parts, x = [], 0.0
     for _ in range(1 if rng.random() < 0.7 else 2):
-        wide, deep, tall = float(rng.uniform(0.35, 1.6)), float(rng.uniform(0.25, 0.45)), float(rng.uniform(0.7, 1.6))
+        wide, deep, tall = (
+            float(rng.uniform(0.35, 1.6)),
+            float(rng.uniform(0.25, 0.45)),
+            float(rng.uniform(0.7, 1.6)),
+        )
         grey = float(rng.uniform(0.35, 0.7))
-        parts.append(box((x + wide / 2, 0, tall / 2 - 0.05), (wide, deep, tall + 0.1), Material.PLASTIC, colour=(grey, grey, grey * 0.95)))
+        parts.append(
+            box(
+                (x + wide / 2, 0, tall / 2 - 0.05),
+                (wide, deep, tall + 0.1),
+                Material.PLASTIC,
+                colour=(grey, grey, grey * 0.95),
+            )
+        )
         x += wide + 0.05
     return join(parts).at(-x / 2, 0)
 
@@ -100,16 +123,24 @@ def bench(rng: np.random.Generator) -> Mesh:
         return box((0, 0, 0.22), (long, 0.45, 0.5), Material.STONE)
     laths = np.array([(0, y, 0.45) for y in (-0.18, -0.05, 0.08)])
     parts = [boxes(laths, (long, 0.1, 0.04), Material.WOOD)]
-    parts.append(boxes(np.array([(s * long * 0.4, 0, 0.2) for s in (-1, 1)]), (0.08, 0.4, 0.45), Material.METAL))
+    parts.append(
+        boxes(np.array([(s * long * 0.4, 0, 0.2) for s in (-1, 1)]), (0.08, 0.4, 0.45), Material.METAL)
+    )
     if rng.random() < 0.75:
         parts.append(boxes(np.array([(0, 0.22, 0.62), (0, 0.25, 0.78)]), (long, 0.03, 0.11), Material.WOOD))
-        parts.append(boxes(np.array([(s * long * 0.4, 0.23, 0.6) for s in (-1, 1)]), (0.06, 0.05, 0.5), Material.METAL))
+        parts.append(
+            boxes(np.array([(s * long * 0.4, 0.23, 0.6) for s in (-1, 1)]), (0.06, 0.05, 0.5), Material.METAL)
+        )
     return join(parts).at(0, 0, np.pi if rng.random() < 0.4 else 0.0)
 
 
 def planter(rng: np.random.Generator) -> Mesh:
     """Return a tub or a trough of stone, wood or plastic with flowers, a bush or a small tree in it."""
-    wide, deep, tall = float(rng.uniform(0.4, 1.5)), float(rng.uniform(0.35, 0.6)), float(rng.uniform(0.3, 0.8))
+    wide, deep, tall = (
+        float(rng.uniform(0.4, 1.5)),
+        float(rng.uniform(0.35, 0.6)),
+        float(rng.uniform(0.3, 0.8)),
+    )
     material = Material(rng.choice([Material.STONE, Material.CONCRETE, Material.WOOD, Material.PLASTIC]))
     pot = box((0, 0, tall / 2), (wide, deep, tall), material)
     high = float(rng.uniform(0.2, 1.3))
@@ -120,7 +151,11 @@ def planter(rng: np.random.Generator) -> Mesh:
 
 def post_box(rng: np.random.Generator) -> Mesh:
     """Return a box for letters, a vending machine, a ticket machine or a telephone stand."""
-    wide, deep, tall = float(rng.uniform(0.4, 0.95)), float(rng.uniform(0.3, 0.7)), float(rng.uniform(1.0, 2.0))
+    wide, deep, tall = (
+        float(rng.uniform(0.4, 0.95)),
+        float(rng.uniform(0.3, 0.7)),
+        float(rng.uniform(1.0, 2.0)),
+    )
     low = 0.0 if rng.random() < 0.6 else float(rng.uniform(0.3, 0.8))
     colour = ((0.75, 0.62, 0.05), (0.6, 0.08, 0.08), (0.1, 0.2, 0.45), (0.4, 0.42, 0.42))[rng.integers(4)]
     body = box((0, 0, (low + tall) / 2), (wide, deep, tall - low), Material.METAL, colour=colour)
@@ -153,11 +188,24 @@ def bicycle(rng: np.random.Generator) -> Mesh:
     for x in (-0.52, 0.52):
         rim = np.column_stack([x + radius * np.cos(angle), 0 * angle, radius + radius * np.sin(angle)])
         parts.append(tube(rim, 0.02, Material.RUBBER, around=3))
-        parts.append(boxes(np.array([(x, 0, radius)] * 2), np.array([(0.02, 0.012, 1.8 * radius), (1.8 * radius, 0.012, 0.02)]), Material.METAL))
+        parts.append(
+            boxes(
+                np.array([(x, 0, radius)] * 2),
+                np.array([(0.02, 0.012, 1.8 * radius), (1.8 * radius, 0.012, 0.02)]),
+                Material.METAL,
+            )
+        )
     colour = any_colour(rng)
-    bars = [((-0.52, radius), (-0.05, 0.3)), ((-0.05, 0.3), (-0.18, 0.92)), ((-0.05, 0.3), (0.36, 0.78)), ((-0.15, 0.75), (0.36, 0.78))]
+    bars = [
+        ((-0.52, radius), (-0.05, 0.3)),
+        ((-0.05, 0.3), (-0.18, 0.92)),
+        ((-0.05, 0.3), (0.36, 0.78)),
+        ((-0.15, 0.75), (0.36, 0.78)),
+    ]
     bars += [((0.52, radius), (0.34, 1.0)), ((-0.52, radius), (-0.15, 0.75))]
-    parts += [tube([(a[0], 0, a[1]), (b[0], 0, b[1])], 0.02, Material.METAL, colour, around=3) for a, b in bars]
+    parts += [
+        tube([(a[0], 0, a[1]), (b[0], 0, b[1])], 0.02, Material.METAL, colour, around=3) for a, b in bars
+    ]
     parts.append(box((-0.19, 0, 0.94), (0.26, 0.14, 0.06), Material.RUBBER))
     parts.append(box((0.33, 0, 1.02), (0.06, 0.58, 0.04), Material.METAL))
     if rng.random() < 0.4:
@@ -178,7 +226,11 @@ def bicycle_stand(rng: np.random.Generator) -> Mesh:
         parts.append(tube(hoop, 0.025, Material.METAL, around=4).at(float(x), 0.0, turn - np.pi / 2))
         if rng.random() < 0.6:
             flip = np.pi if rng.random() < 0.3 else 0.0
-            parts.append(kinds[rng.integers(2)].at(float(x) + 0.12, float(rng.normal(0, 0.06)), turn + flip + float(rng.normal(0, 0.08))))
+            parts.append(
+                kinds[rng.integers(2)].at(
+                    float(x) + 0.12, float(rng.normal(0, 0.06)), turn + flip + float(rng.normal(0, 0.08))
+                )
+            )
     return join(parts)
 
 
@@ -211,9 +263,16 @@ def sandwich_board(rng: np.random.Generator) -> Mesh:
 def cafe_set(rng: np.random.Generator) -> Mesh:
     """Return a table with two to four chairs, now and then below a parasol."""
     if rng.random() < 0.5:
-        table = join([_round(float(rng.uniform(0.28, 0.45)), (0.70, 0.74), Material.METAL), _round(0.04, (0.0, 0.7), Material.METAL)])
+        table = join(
+            [
+                _round(float(rng.uniform(0.28, 0.45)), (0.70, 0.74), Material.METAL),
+                _round(0.04, (0.0, 0.7), Material.METAL),
+            ]
+        )
     else:
-        table = join([box((0, 0, 0.72), (0.75, 0.75, 0.04), Material.WOOD), _round(0.05, (0.0, 0.7), Material.METAL)])
+        table = join(
+            [box((0, 0, 0.72), (0.75, 0.75, 0.04), Material.WOOD), _round(0.05, (0.0, 0.7), Material.METAL)]
+        )
     colour = any_colour(rng)
     legs = np.array([(x, y, 0.22) for x in (-0.18, 0.18) for y in (-0.18, 0.18)])
     chair = join(
@@ -236,7 +295,10 @@ def cafe_set(rng: np.random.Generator) -> Mesh:
 
 def parasol(rng: np.random.Generator) -> Mesh:
     """Return a parasol, open or folded."""
-    foot, pole = box((0, 0, 0.05), (0.5, 0.5, 0.1), Material.CONCRETE), _round(0.03, (0.0, 2.5), Material.METAL)
+    foot, pole = (
+        box((0, 0, 0.05), (0.5, 0.5, 0.1), Material.CONCRETE),
+        _round(0.03, (0.0, 2.5), Material.METAL),
+    )
     colour = any_colour(rng)
     if rng.random() < 0.4:
         return join([foot, pole, tube([(0, 0, 1.2), (0, 0, 2.5)], [0.16, 0.05], Material.CLOTH, colour)])
@@ -254,10 +316,18 @@ def boulder(rng: np.random.Generator) -> Mesh:
 def _lump(size: np.ndarray, material: Material, rng: np.random.Generator) -> Mesh:
     """Return a rough heap with a given extent."""
     outline = round_outline(rng, 0.2)[::2] * size[:2] / 2
-    rings = [(1.0, -0.1), (float(rng.uniform(0.75, 0.95)), 0.45 * size[2]), (float(rng.uniform(0.3, 0.6)), 0.85 * size[2]), (0.05, size[2])]
+    rings = [
+        (1.0, -0.1),
+        (float(rng.uniform(0.75, 0.95)), 0.45 * size[2]),
+        (float(rng.uniform(0.3, 0.6)), 0.85 * size[2]),
+        (0.05, size[2]),
+    ]
     n = len(outline)
     places = np.concatenate(
-        [np.column_stack([outline * scale * r, np.full(n, z)]) for (scale, z), r in zip(rings, rng.normal(1, 0.08, (4, n, 1)), strict=True)]
+        [
+            np.column_stack([outline * scale * r, np.full(n, z)])
+            for (scale, z), r in zip(rings, rng.normal(1, 0.08, (4, n, 1)), strict=True)
+        ]
     )
     i = np.arange(n)
     j = (i + 1) % n
@@ -272,7 +342,9 @@ def heap(rng: np.random.Generator) -> Mesh:
     """Return a heap of earth, sand, gravel, leaves or snow-like rubble, from a bump to as large as a car."""
     wide = float(rng.choice([rng.uniform(0.4, 1.2), rng.uniform(1.0, 4.5)]))
     size = np.array([wide, wide * rng.uniform(0.5, 1.0), wide * rng.uniform(0.15, 0.45)])
-    material = Material(rng.choice([Material.SOIL, Material.GRAVEL, Material.STONE, Material.DRY_GRASS, Material.WOOD]))
+    material = Material(
+        rng.choice([Material.SOIL, Material.GRAVEL, Material.STONE, Material.DRY_GRASS, Material.WOOD])
+    )
     return _lump(size, material, rng)
 
 
@@ -300,7 +372,18 @@ def statue(rng: np.random.Generator) -> Mesh:
     low, tall = float(rng.uniform(0.0, 1.4)), float(rng.uniform(1.3, 2.2))
     wide = float(rng.uniform(0.5, 1.0))
     parts = [box((0, 0, low / 2), (wide, wide, low), Material.STONE)] if low > 0.1 else []
-    figure = tube([(0, 0, low), (0.03, 0, low + 0.45 * tall), (0, 0.02, low + 0.8 * tall), (0, 0, low + 0.85 * tall), (0, 0, low + tall)], np.array([0.14, 0.2, 0.22, 0.08, 0.11]) * tall / 1.8, Material.STONE, around=8)
+    figure = tube(
+        [
+            (0, 0, low),
+            (0.03, 0, low + 0.45 * tall),
+            (0, 0.02, low + 0.8 * tall),
+            (0, 0, low + 0.85 * tall),
+            (0, 0, low + tall),
+        ],
+        np.array([0.14, 0.2, 0.22, 0.08, 0.11]) * tall / 1.8,
+        Material.STONE,
+        around=8,
+    )
     return join([*parts, figure])
 
 

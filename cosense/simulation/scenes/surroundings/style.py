@@ -174,4 +174,12 @@ _PLACES = {
     ),
 }
 # Where a kind of place lies between rural (0) and dense (1).
-_CENTRE = {"fields": 0.1, "park": 0.3, "suburb": 0.45, "works": 0.5, "blocks": 0.72, "shopping": 0.85, "old_town": 1.0}
+_CENTRE = {
+    "fields": 0.1,
+    "park": 0.3,
+    "suburb": 0.45,
+    "works": 0.5,
+    "blocks": 0.72,
+    "shopping": 0.85,
+    "old_town": 1.0,
+}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, box, join, tube
-from cosense.simulation.scenes.surroundings.plants import foliage, green, round_outline, stem
+from cosense.simulation.scenes.surroundings.plants import foliage, round_outline, stem
 
 # Scale and height share of the sides of crowns, from their lowest to their highest point.
 _SHAPES = {
@@ -31,7 +31,7 @@ def street_tree(rng: np.random.Generator) -> Mesh:
 
 
 def garden_tree(rng: np.random.Generator) -> Mesh:
-    """Return a tree away from the road: low, high, weeping, with several stems, leaning, bare, or a conifer."""
+    """Return a tree of a garden or wood: of any shape, with several stems, leaning, bare, or a conifer."""
     kind = rng.random()
     if kind < 0.2:
         return conifer(rng)
@@ -40,12 +40,20 @@ def garden_tree(rng: np.random.Generator) -> Mesh:
     if kind < 0.38:
         return bare_tree(rng)
     shape = str(rng.choice(list(_SHAPES)))
-    clear = float(rng.uniform(0.1, 0.8) if shape == "weeping" else rng.choice([rng.uniform(0.4, 1.8), rng.uniform(1.8, 3.5)]))
+    clear = float(
+        rng.uniform(0.1, 0.8)
+        if shape == "weeping"
+        else rng.choice([rng.uniform(0.4, 1.8), rng.uniform(1.8, 3.5)])
+    )
     radius = float(rng.uniform(0.5, 1.0) if shape == "column" else rng.uniform(1.0, 3.4))
-    return tree(rng, clear, radius, float(rng.uniform(1.5, 5.0)) + radius * 0.6, shape, float(rng.uniform(0.1, 0.7)))
+    return tree(
+        rng, clear, radius, float(rng.uniform(1.5, 5.0)) + radius * 0.6, shape, float(rng.uniform(0.1, 0.7))
+    )
 
 
-def tree(rng: np.random.Generator, clear_m: float, radius_m: float, crown_m: float, shape: str, girth_m: float) -> Mesh:
+def tree(
+    rng: np.random.Generator, clear_m: float, radius_m: float, crown_m: float, shape: str, girth_m: float
+) -> Mesh:
     """Return a tree whose crown of a height `crown_m` begins at `clear_m`, on one to four stems."""
     outline = round_outline(rng, float(rng.uniform(0.05, 0.25))) * radius_m
     side = np.array(_SHAPES[shape]) * [1.0, crown_m] + [0.0, clear_m]
@@ -63,7 +71,9 @@ def tree(rng: np.random.Generator, clear_m: float, radius_m: float, crown_m: flo
     return join(parts)
 
 
-def _boughs(clear_m: float, crown_m: float, radius_m: float, girth_m: float, rng: np.random.Generator) -> list[Mesh]:
+def _boughs(
+    clear_m: float, crown_m: float, radius_m: float, girth_m: float, rng: np.random.Generator
+) -> list[Mesh]:
     parts = []
     for turn in rng.uniform(0, 2 * np.pi, int(rng.integers(2, 5))):
         z = clear_m + crown_m * rng.uniform(-0.02, 0.25)
@@ -120,7 +130,7 @@ def bare_tree(rng: np.random.Generator) -> Mesh:
             for _ in range(2):
                 turn = rng.normal(0, 0.55, 3) + np.array([0, 0, 0.75]) + 0.4 * np.sign(end) * [1, 1, 0]
                 tip = end + turn / np.linalg.norm(turn) * reach * rng.uniform(0.7, 1.1)
-                parts.append(tube([end, tip], [thick, thick * 0.5], Material.BARK, around=4))
+                parts.append(tube(np.array([end, tip]), [thick, thick * 0.5], Material.BARK, around=4))
                 grown.append(tip)
         ends, reach, thick = grown[:24], reach * 0.6, thick * 0.5
     return join([*parts, _twigs(np.array(ends), reach, rng)])
