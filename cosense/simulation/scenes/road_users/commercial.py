@@ -338,5 +338,5 @@ def bus(rng: np.random.Generator) -> Built:
         parts.append(
             block((joint - 0.5, joint + 0.5), (-0.5 * width, 0.5 * width), (sill, roof), Material.RUBBER)
         )
-    beside = mirrors(nose - 0.05, 0.42 * width, min(2.2, roof - 0.5), (0.2, 0.35, 0.5), Coat(_CHASSIS, 0.06))
+    beside = mirrors(nose - 0.05, 0.5 * width, min(2.2, roof - 0.5), (0.2, 0.35, 0.5), Coat(_CHASSIS, 0.06))
     return Built((length, width, height), join(parts), beside)

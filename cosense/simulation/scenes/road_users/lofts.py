@@ -59,7 +59,7 @@ def skin(
 
 
 def mirrored(half: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return closed cross-sections (S,2k,3) of their left halves (S,k,3), given from the bottom to the top."""
+    """Return closed sections (S,2k,3) of their left halves (S,k,3), given from the bottom to the top."""
     return np.concatenate([half, half[:, ::-1] * [1, -1, 1]], axis=1)
 
 
@@ -89,7 +89,7 @@ def span(one: float, other: float) -> tuple[float, float]:
 
 
 def sides(outline: NDArray[np.float64], half: float) -> NDArray[np.float64]:
-    """Return the two sections of a `skin` at -half and half in y whose side view (n,2) is given in x and z."""
+    """Return two sections of a `skin`, at -half and half in y, whose side view (n,2) is given in x and z."""
     return np.stack(
         [np.column_stack([outline[:, 0], np.full(len(outline), y), outline[:, 1]]) for y in (-half, half)]
     )
