@@ -7,7 +7,7 @@ takes some hundred milliseconds to build and a few kilobytes to keep: each scene
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import combinations
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from cosense.scene_graph.nodes import GROUP_OF, Nodes, graph_of
 from cosense.scene_graph.register.candidates import find_candidates
 from cosense.scene_graph.register.descriptors import Describe
 from cosense.scene_graph.register.usable_nodes import usable_nodes
+from cosense.sensing.levelling import levelled
 from cosense.simulation import SCENES_VERSION
 from cosense.training.run_config import SceneConfig
 from cosense.training.samples import Show, cached, silent, simulated_moment
 
 # Raised whenever `build` comes to give other graphs.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 # Two nodes of one group this near under the true pose are one thing.
 SAME_M = 1.0
 
@@ -105,8 +106,9 @@ def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detect
 
     def make() -> dict[str, NDArray]:
         views = simulated_moment(family, seed, vehicles, cache).views
-        graphs = [(view, build(view.points, detector.detect(view), detector.site)) for view in views]
-        return _to_arrays([replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in graphs])
+        levels = [levelled(view, detector.site) for view in views]
+        graphs = [build(view, detector.decode(detector.encode(view)), detector.site) for view in levels]
+        return _to_arrays(graphs)
 
     key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]
     return _from_arrays(cached(cache, f"graphs-{family}-{seed}", key, make))

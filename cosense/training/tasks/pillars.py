@@ -26,12 +26,14 @@ from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.evaluation.metrics.matching import match_frame
-from cosense.geometry.boxes import Boxes
+from cosense.geometry.boxes import Boxes, transform_boxes
+from cosense.geometry.transforms import invert
 from cosense.methods.model import read_model_config
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
+from cosense.sensing.levelling import level_cloud
 from cosense.sensing.objects import ObjectClass
 from cosense.training.augment import AugmentationConfig, augment, thin
 from cosense.training.run_config import DataConfig, RunConfig
@@ -195,16 +197,19 @@ def augmented_batch(
         sample.points[kept], sample.boxes, sample.kind == "vehicle", config.augmentation, rng
     )
     sure = point_counts(sample.owner[kept], len(boxes)) >= config.min_points
-    ground = GroundSurface.of(points, model.ground).raised(rng.normal(0, _GROUND_NOISE_M))
+    level = level_cloud(points, model.ground)
+    boxes = transform_boxes(invert(level.T_sensor_level), boxes)
+    ground = level.ground.raised(rng.normal(0, _GROUND_NOISE_M))
     grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
-    return _batch(points, boxes, sample.classes, sure, ground, grid)
+    return _batch(level.points, boxes, sample.classes, sure, ground, grid)
 
 
 def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:
     """Return a batch of one cloud as it is, over the whole range."""
     sure = point_counts(sample.owner, len(sample.boxes)) >= min_points
-    ground = GroundSurface.of(sample.points, model.ground)
-    return _batch(sample.points, sample.boxes, sample.classes, sure, ground, model.height_grid)
+    level = level_cloud(sample.points, model.ground)
+    boxes = transform_boxes(invert(level.T_sensor_level), sample.boxes)
+    return _batch(level.points, boxes, sample.classes, sure, level.ground, model.height_grid)
 
 
 def _batch(
