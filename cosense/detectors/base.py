@@ -121,9 +121,10 @@ class Detector(ABC):
         """Return the boxes of an encoding, in the frame that was encoded, best first, with source EGO."""
 
     def detect(self, frame: AgentFrame) -> Detections:
-        """Return the objects around an agent, in the frame that was measured; see `encode` and `decode`."""
+        """Return the objects around an agent, in the frame that is given; see `encode` and `decode`."""
         level = levelled(frame, self.site)
-        return self.decode(self.encode(level)).transformed(level.T_sensor_level)
+        found = self.decode(self.encode(level))
+        return found if level is frame else found.transformed(level.T_sensor_level)
 
 
 class BevDetector(Detector):

@@ -7,7 +7,7 @@ have in common, and it takes no calibration to find it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,9 +181,11 @@ class GroundSurface:
         """Return ground without relief at a height in the frame of the cloud."""
         return cls(height_m, np.zeros((_CELLS, _CELLS), np.float32))
 
-    def raised(self, by_m: float) -> GroundSurface:
-        """Return the same ground, higher by some metres."""
-        return replace(self, plane_m=self.plane_m + by_m)
+    def off_by(self, height_m: float, slope_x: float, slope_y: float) -> GroundSurface:
+        """Return the same ground with a height, and with what it rises per metre of x and y, added to it."""
+        middle_m = (np.arange(_CELLS, dtype=np.float32) + 0.5) * _CELL_M - _REACH_M
+        rise_m = slope_x * middle_m[:, None] + slope_y * middle_m
+        return GroundSurface(self.plane_m + height_m, self.relief_m + rise_m.astype(np.float32))
 
     @property
     def height_m(self) -> float:

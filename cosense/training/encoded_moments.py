@@ -26,8 +26,9 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import levelled
+from cosense.training.cached import Show, silent
 from cosense.training.run_config import SceneConfig
-from cosense.training.samples import Moment, Show, load_moments, silent
+from cosense.training.samples import Moment, load_moments
 
 _MAPS = ("class_logits", "box_codes")
 # Only read of the agent that fuses.

@@ -24,8 +24,9 @@ from cosense.scene_graph.register.descriptors import Describe
 from cosense.scene_graph.register.usable_nodes import usable_nodes
 from cosense.sensing.levelling import levelled
 from cosense.simulation import SCENES_VERSION
+from cosense.training.cached import Cached, Show, silent
 from cosense.training.run_config import SceneConfig
-from cosense.training.samples import Show, cached, silent, simulated_moment
+from cosense.training.samples import simulated_moment
 
 # Raised whenever `build` comes to give other graphs.
 _CACHE_VERSION = 2
@@ -111,7 +112,7 @@ def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detect
         return _to_arrays(graphs)
 
     key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]
-    return _from_arrays(cached(cache, f"graphs-{family}-{seed}", key, make))
+    return _from_arrays(Cached.of(cache, f"graphs-{family}-{seed}", key, make).read())
 
 
 def _to_arrays(graphs: list[SceneGraph]) -> dict[str, NDArray]:

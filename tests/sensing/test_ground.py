@@ -176,7 +176,10 @@ def test_boxes_are_lowered_by_the_ground_below_their_centres() -> None:
     boxes = np.array([[10.0, 20.0, 0.5, 4, 2, 1.5, 0.3], [-10.0, 20.0, 0.5, 4, 2, 1.5, 0.3]])
     assert surface.above(boxes)[0] == pytest.approx([10, 20, 0.5 + 2.0 - 0.4, 4, 2, 1.5, 0.3])
     assert surface.above(boxes)[1] == pytest.approx([-10, 20, 0.5 + 2.0, 4, 2, 1.5, 0.3])
-    assert surface.raised(0.5).height_m == pytest.approx(-1.5)
+    leaning = GroundSurface.level(-2.0).off_by(0.5, 0.1, -0.2)
+    np.testing.assert_allclose(
+        leaning.at(np.array([0.0, 11.0]), np.array([0.0, 7.0])), [-1.5, -1.5 + 1.1 - 1.4], atol=1e-6
+    )
 
 
 def test_ground_of_a_foreign_frame(shared_data: Path) -> None:

@@ -20,7 +20,7 @@ import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cosense.detectors.device import inference_dtype
+from cosense.detectors.device import training_dtype
 from cosense.detectors.grouping import Pillars, group_points, join_pillars
 from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
@@ -36,15 +36,18 @@ from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import level_cloud
 from cosense.sensing.objects import ObjectClass
 from cosense.training.augment import AugmentationConfig, augment, thin
+from cosense.training.cached import Show, silent
 from cosense.training.run_config import DataConfig, RunConfig
-from cosense.training.samples import Sample, Show, load_samples, point_counts, silent
+from cosense.training.samples import Sample, load_samples, point_counts
 from cosense.training.targets import Targets, detection_losses, join_targets, make_targets
 from cosense.training.tasks.base import Task, sample_at
 
 _VEHICLE = DETECTED_CLASSES.index(ObjectClass.CAR)
 _IOU = 0.5
-# The estimate of the ground is not exact at inference either.
-_GROUND_NOISE_M = 0.05
+# The estimate of the ground is not exact at inference either: offset, and slope along x and y.
+_GROUND_NOISE_M, _GROUND_SLOPE = 0.05, 0.002
+# One estimate in five is three times as wrong.
+_ROUGH, _ROUGHER = 0.2, 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,7 @@ class PillarsTask(Task):
         self.model = read_model_config(find_model(config.model))
         self.pillars: PillarsConfig = self.model.detector
         self.network: PillarNetwork = PillarDetector.build(self.pillars, config.seed).to(device)
-        self.dtype = inference_dtype(self.pillars.precision, device)
+        self.dtype = training_dtype(self.pillars.precision, device)
         self.figures_mean = (
             "AP: vehicles, bird's-eye IoU 0.5, objects with at least "
             f"{config.min_points} points of the agent itself, all ranges, validation data."
@@ -192,16 +195,21 @@ def augmented_batch(
     sample: Sample, model: PillarsConfig, config: DetectorRunConfig, rng: np.random.Generator
 ) -> Batch:
     """Return a batch of one cloud, changed and cropped at random."""
-    kept = thin(sample.points, config.augmentation, rng)
-    points, boxes = augment(
-        sample.points[kept], sample.boxes, sample.kind == "vehicle", config.augmentation, rng
-    )
-    sure = point_counts(sample.owner[kept], len(boxes)) >= config.min_points
+    kept = thin(sample.points, sample.owner, len(sample.boxes), config.augmentation, rng)
+    points, owner = sample.points[kept], sample.owner[kept]
+    sure = point_counts(owner, len(sample.boxes)) >= config.min_points
+    points, boxes = augment(points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng)
     level = level_cloud(points, model.ground)
     boxes = transform_boxes(invert(level.T_sensor_level), boxes)
-    ground = level.ground.raised(rng.normal(0, _GROUND_NOISE_M))
+    ground = _misjudged(level.ground, rng)
     grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
     return _batch(level.points, boxes, sample.classes, sure, ground, grid)
+
+
+def _misjudged(ground: GroundSurface, rng: np.random.Generator) -> GroundSurface:
+    """Return the ground as another estimate might have it."""
+    amount = _ROUGHER if rng.random() < _ROUGH else 1.0
+    return ground.off_by(*(amount * rng.normal(0, [_GROUND_NOISE_M, _GROUND_SLOPE, _GROUND_SLOPE])))
 
 
 def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
-import torch
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
 
-from cosense.geometry.transforms import transform_from_planar
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.surface import KERB_M, Ground, GroundTensors
+from cosense.simulation.scenes.mesh import box, join
+from cosense.simulation.scenes.surface import EXTENT_M, KERB_M, Ground
+from cosense.simulation.sensors.raycast import World
 
 
 @pytest.fixture
@@ -23,10 +25,9 @@ def street() -> Ground:
 
 
 def meet(ground: Ground, direction: list[float], height_m: float = 2.0) -> tuple[float, int, bool]:
-    tensors = GroundTensors.of(ground, torch.device("cpu"))
-    unit = torch.nn.functional.normalize(torch.tensor([direction]), dim=1)
-    range_m, material, kerb = tensors.meet(unit, transform_from_planar(0.0, 0.0, 0.0, height_m))
-    return range_m.item(), int(material.item()), bool(kerb.item())
+    unit = np.array([direction]) / np.linalg.norm(direction)
+    hits = World.of(join([]), ground).meet_ground(np.array([[0, 0, height_m]], "f4"), unit.astype("f4"))
+    return hits.range_m.item(), int(hits.material.item()), bool(hits.normal[0, 2] < 0.5)
 
 
 def test_height_and_material(street: Ground) -> None:
@@ -57,3 +58,48 @@ def test_a_ray_meets_the_face_of_the_kerb(street: Ground) -> None:
 def test_no_ground_above_the_horizon(street: Ground) -> None:
     assert meet(street, [1.0, 0.0, 0.1])[0] == math.inf
     assert meet(street, [1.0, 0.0, 0.0])[0] == math.inf
+
+
+def slope(along_x: float, along_y: float) -> Ground:
+    """A road everywhere, on a plane."""
+    ground = Ground()
+    axis = np.linspace(-EXTENT_M, EXTENT_M, len(ground.relief))
+    ground.relief[:] = along_x * axis + along_y * axis[:, None]
+    ground.surface[:] = Material.ASPHALT
+    return ground
+
+
+def test_heights_and_normals_on_a_slope() -> None:
+    ground = slope(0.08, -0.03)
+    places = np.array([[10.3, 4.7], [-99.2, 33.3]])
+    np.testing.assert_allclose(ground.height_at(places), places @ [0.08, -0.03], atol=1e-5)
+    normal = np.array([-0.08, 0.03, 1.0])
+    np.testing.assert_allclose(ground.normal_at(places), [normal / np.linalg.norm(normal)] * 2, atol=1e-5)
+
+
+def test_the_border_goes_on_beyond_the_extent() -> None:
+    ground = slope(0.0, 0.05)
+    assert ground.height_at(np.array([[0.0, EXTENT_M + 50]]))[0] == pytest.approx(0.05 * EXTENT_M)
+
+
+def test_a_thing_is_lifted_by_the_height_under_its_middle(street: Ground) -> None:
+    street.relief[:] = slope(0.08, 0.0).relief
+    wall = street.lift(box((20.0, 10.0, 1.0), (3.0, 0.3, 2.0), Material.BRICK))
+    assert wall.vertices[:, 2].min() == pytest.approx(1.6 + KERB_M, abs=1e-5)
+    assert wall.vertices[:, 2].max() == pytest.approx(3.6 + KERB_M, abs=1e-5)
+
+
+def test_the_mesh_of_the_relief_is_the_relief_without_cracks() -> None:
+    """Uneven cells in the middle, plain blocks around: rays from above meet the height everywhere."""
+    ground = slope(0.08, -0.03)
+    ground.relief[150:250, 150:250] += np.random.default_rng(1).uniform(0, 0.3, (100, 100))
+    mesh = ground.relief_mesh()
+    assert len(mesh) < 60_000
+    places = np.random.default_rng(2).uniform(-EXTENT_M, EXTENT_M, (2000, 2))
+    scene = EmbreeScene()
+    TriangleMesh(scene, mesh.vertices, mesh.faces)
+    origins = np.column_stack([places, np.full(2000, 100.0)]).astype(np.float32)
+    down = np.tile(np.array([0, 0, -1], dtype=np.float32), (2000, 1))
+    hit = scene.run(origins, down, output=True)
+    np.testing.assert_allclose(100 - hit["tfar"], ground.relief_at(places), atol=1e-4)
+    assert (hit["Ng"][:, 2] > 0).all()
