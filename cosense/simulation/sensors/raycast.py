@@ -270,6 +270,25 @@ class View:
         return self.world.still.hides(origins, directions) | self._actors.hides(origins, directions)
 
 
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """Triangles without a scene around them."""
+
+    mesh: Mesh
+    _shell: _Shell
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> Alone:
+        return cls(mesh, _Shell.of(mesh))
+
+    def cast(self, origins: Floats, directions: Floats) -> Hits:
+        """See `View.cast`."""
+        hits = Hits.none(len(origins))
+        met = self._shell.meet(origins, directions)
+        self._shell.describe(hits, np.flatnonzero(np.isfinite(met.range_m)), met, directions)
+        return hits
+
+
 def _along(origins: Floats, directions: Floats, range_m: Floats, rays: NDArray[np.int64]) -> Floats:
     """Return the places (n,3) that some of the rays have reached."""
     return origins[rays] + range_m[rays, None] * directions[rays]
