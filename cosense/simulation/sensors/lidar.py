@@ -9,6 +9,7 @@ cloud shows an object, as an annotator would draw it, and one that is cut by the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ Floats = NDArray[np.float32]
 _PRISM_TURNS = (24.7, 15.3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Motion:
     """How a sensor moves during a sweep, in the scene.
 
@@ -35,8 +36,13 @@ class Motion:
         yaw_rate_rps: turning about the vertical in rad/s.
     """
 
-    velocity_mps: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    velocity_mps: Sequence[float] | NDArray[np.float64] = (0.0, 0.0, 0.0)
     yaw_rate_rps: float = 0.0
+
+
+    @property
+    def is_none(self) -> bool:
+        return not (np.any(self.velocity_mps) or self.yaw_rate_rps)
 
 
 STILL = Motion()
@@ -155,7 +161,7 @@ def sweep(
     hits_of_carrier = None if carrier is None else _cast_on_carrier(carrier, origins, directions)
     turn = motion.yaw_rate_rps * time_s
     directions = _turned(directions, turn)
-    if motion is not STILL:
+    if not motion.is_none:
         origins = place + _turned(heads, turn) + velocity * time_s[:, None]
     hits = view.cast(origins, directions)
     own = np.zeros(len(time_s), dtype=bool)
@@ -184,7 +190,7 @@ def _turned(vectors: Floats, angle_rad: Floats) -> Floats:
 def _cast_on_carrier(carrier: Alone, origins: Floats, directions: Floats) -> Hits:
     """Cast the rays that may fall on the body that carries the sensor, from where it is at the stamp."""
     hits = Hits.none(len(directions))
-    way = carrier.mesh.vertices - origins.mean(axis=0)
+    way = carrier.mesh.vertices[carrier.mesh.faces.ravel()] - origins.mean(axis=0)
     highest = float((way[:, 2] / np.linalg.norm(way, axis=1)).max())
     # Above the horizon an edge may reach higher than its ends.
     rays = np.flatnonzero(directions[:, 2] < (highest + 0.05 if highest < -0.05 else 1.0))
@@ -238,7 +244,7 @@ def _cloud(
 
 def _moved(points: Floats, time_s: Floats, rotation: Floats, motion: Motion) -> Floats:
     """Return points (N,3), each seen at its time (N,), in the frame of the sensor at the stamp."""
-    if motion is STILL:
+    if motion.is_none:
         return points.copy()
     velocity = np.asarray(motion.velocity_mps, dtype=np.float32)
     in_scene = _turned(points @ rotation.T, motion.yaw_rate_rps * time_s) + velocity * time_s[:, None]

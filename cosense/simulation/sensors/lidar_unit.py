@@ -167,7 +167,7 @@ def _draw_faults(model: LidarModel, kind: AgentKind, rng: np.random.Generator) -
         blooming=float(rng.choice([0.0, rng.uniform(0.2, 0.8)])),
         crosstalk=float(rng.choice([0.0, rng.uniform(1e-4, 1e-3)], p=[0.7, 0.3])),
         compensated=compensated,
-        filters_own_body=bool(rng.random() < 0.4),
+        filters_own_body=bool(rng.random() < 0.5),
         blind_rad=blind,
     )
 
