@@ -17,7 +17,7 @@ from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.paths import Line, Route, through
 from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
 from cosense.simulation.scenes.scene import Mast, Parked, Scene
-from cosense.simulation.scenes.solids import Shape, Solid, gather
+from cosense.simulation.scenes.solids import Shape, Solid, meshes
 from cosense.simulation.scenes.surface import Ground
 
 STALL_M = (2.6, 5.2)
@@ -92,7 +92,7 @@ def car_park(rng: np.random.Generator) -> Scene:
     passing = vehicle_routes(road)
     return Scene(
         family="car_park",
-        surroundings=gather(solids),
+        surroundings=tuple(ground.lift(mesh) for mesh in meshes(solids)),
         ground=ground,
         routes=(*inside, *passing, *_walks(plan)),
         masts=_masts(plan, rng),
