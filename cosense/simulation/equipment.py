@@ -9,7 +9,7 @@ import numpy as np
 
 from cosense.simulation.mounting import Mounting, on_mast, on_vehicle
 from cosense.simulation.scenes.bodies import Body
-from cosense.simulation.sensors.lidar_unit import ANY, HELD_OUT, LidarUnit, draw_unit
+from cosense.simulation.sensors.lidar_unit import ANY, HELD_OUT, STANDARD, LidarUnit, draw_unit
 from cosense.simulation.sensors.weather import CLEAR, Weather, draw_weather
 
 
@@ -21,11 +21,13 @@ class Equipment:
         lidars: LiDAR of each agent.
         mountings: how it is mounted.
         weather: the weather.
+        suffix: what it adds to the name of a sequence; nothing for the standard equipment.
     """
 
     lidars: Mapping[str, LidarUnit]
     mountings: Mapping[str, Mounting]
     weather: Weather
+    suffix: str
 
     @classmethod
     def drawn(
@@ -54,4 +56,4 @@ class Equipment:
             lidars[name] = draw_unit(lidar, "infrastructure", rng)
         varies = lidar in (ANY, HELD_OUT)
         weather = draw_weather(np.random.default_rng([seed, 4])) if varies else CLEAR
-        return cls(lidars, mountings, weather)
+        return cls(lidars, mountings, weather, "" if lidar == STANDARD else f"_{lidar}")

@@ -1,9 +1,9 @@
 """Where a LiDAR sits on its vehicle or mast: its height, and how far it leans.
 
-Nobody mounts a LiDAR level to a tenth of a degree. Roll and pitch are drawn once for each agent of a sequence,
-with a standard deviation of 1.5 degrees on vehicles; those of roadside units spread more, up to 5 degrees,
-because they hang on an arm that somebody turned until the picture was right. Heights above the road are
-1.5 to 2.6 m on vehicles: on the roof of cars and vans, at the front of what is taller.
+Nobody mounts a LiDAR level to a tenth of a degree. Roll and pitch are drawn once for each agent of a
+sequence, with a standard deviation of 1.5 degrees on vehicles; those of roadside units spread more, up to 5
+degrees, because they hang on an arm that somebody turned until the picture was right. Heights above the road
+are 1.5 to 2.6 m on vehicles: on the roof of cars and vans, at the front of what is taller.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """One sweep of a LiDAR: where its rays start and point while it turns and moves, and the cloud they make.
 
-A sweep takes 0.1 s, with its stamp in the middle. The sensor moves on meanwhile, so every ray has an origin of
-its own. A driver that compensates gives points where they were seen from at the stamp; one that does not
-leaves the scene bent. Road users move too, but are cast where they are at the stamp: their points are then
-shifted by as much as each is early or late against the others of the same road user. So a label says where the
-cloud shows an object, as an annotator would draw it, and one that is cut by the seam appears twice.
+A sweep takes 0.1 s, with its stamp in the middle. The sensor moves on meanwhile, so every ray has an origin
+of its own. A driver that compensates gives points as they would be seen at the stamp; one that does not
+leaves the scene bent. Road users move too, but are cast where they are at the stamp: each of their points is
+then shifted by as much as it is early or late against the others of the same road user. So a label says where
+the cloud shows an object, as an annotator would draw it, and what the seam cuts appears twice.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class Motion:
 
     velocity_mps: Sequence[float] | NDArray[np.float64] = (0.0, 0.0, 0.0)
     yaw_rate_rps: float = 0.0
-
 
     @property
     def is_none(self) -> bool:
@@ -116,7 +115,7 @@ class Rays:
 def _unit_vectors(
     elevation: NDArray, azimuth: NDArray, swing: NDArray, turned: NDArray | float = 0.0
 ) -> Floats:
-    """Return (B,C,3) for elevations (B,), azimuths and swings (C,), with each beam turned by its own angle."""
+    """Return (B,C,3) for elevations (B,), azimuths and swings (C,), each beam turned by its own angle."""
     up = (elevation[:, None] + swing if swing.any() else elevation[:, None]).astype(np.float32)
     cos, sin = np.cos(azimuth).astype(np.float32), np.sin(azimuth).astype(np.float32)
     turn = np.broadcast_to(np.asarray(turned, dtype=np.float32), elevation.shape)[:, None]

@@ -1,12 +1,12 @@
 """What makes of LiDARs there are: elevations of their beams, fields of view, ranges.
 
-The two of the standard equipment are those of DAIR-V2X: a Hesai Pandar40P on vehicles, and a solid-state LiDAR
-of 100 x 40 degrees and 300 lines on masts. The others stand for the families on the road. Elevations of the
-Pandar40P, VLP-16, VLP-32 and XT-32 were read off real scans (tier4/nebula, Apache-2.0), in which the points of
-a beam share one elevation to some 1e-3 degrees; beams without a return there are those of the data sheet. The
-HDL-64 has the two blocks of its data sheet. Models that are named after a kind ("dense80") have the round
-figures of several products. Two of them are never drawn for training, so that others can be measured with
-what no detector has seen.
+The two of the standard equipment are those of DAIR-V2X: a Hesai Pandar40P on vehicles, and a solid-state
+LiDAR of 100 x 40 degrees and 300 lines on masts. The others stand for the families on the road. Elevations of
+the Pandar40P, VLP-16, VLP-32 and XT-32 were read off real scans (tier4/nebula, Apache-2.0), in which the
+points of a beam share one elevation to some 1e-3 degrees; beams without a return there are those of the data
+sheet. The HDL-64 has the two blocks of its data sheet. Models that are named after a kind ("dense80") have
+the round figures of several products. Those in `UNSEEN` are never drawn for training, so that detectors can
+be measured on what they have not seen.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ PANDAR40P_DEG = (
     -0.763, -0.425, -0.088, 0.249, 0.587, 0.925, 1.263, 1.600, 1.940, 2.952, 4.969, 7.971, 10.944, 14.794,
 )
 VLP32_DEG = (
-    -25.0, -15.639, -11.31, -8.843, -7.254, -6.148, -5.333, -4.667, -4.0, -3.667, -3.333, -3.0, -2.667, -2.333,
-    -2.0, -1.667, -1.333, -1.0, -0.667, -0.333, 0.0, 0.333, 0.667, 1.0, 1.333, 1.667, 2.333, 3.333, 4.667, 7.0,
-    10.333, 15.0,
+    -25.0, -15.639, -11.31, -8.843, -7.254, -6.148, -5.333, -4.667, -4.0, -3.667, -3.333, -3.0, -2.667,
+    -2.333, -2.0, -1.667, -1.333, -1.0, -0.667, -0.333, 0.0, 0.333, 0.667, 1.0, 1.333, 1.667, 2.333, 3.333,
+    4.667, 7.0, 10.333, 15.0,
 )
 # fmt: on
 VLP16_DEG = blocks((-15, 15, 16))
@@ -114,7 +114,7 @@ MODELS = {
         _SOLID192,
     )
 }
-# Names, and how often each is drawn. None stands for evenly spaced beams whose number and field are drawn too.
+# Makes, and how often each is drawn; None: evenly spaced beams whose number and field are drawn too.
 Shares = tuple[tuple[LidarModel | None, float], ...]
 TRAINING: dict[str, Shares] = {
     "vehicle": (

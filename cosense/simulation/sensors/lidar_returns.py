@@ -143,7 +143,7 @@ def _cosine(directions: Floats, normals: Floats) -> Floats:
 def _divide(
     back: Returns, rays: Rows, weather: Weather, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Decide which pulses on glass or water go on, and which of them are mirrored; weaken them accordingly."""
+    """Decide which pulses on glass or water go on, and which of them are mirrored; weaken all of them."""
     glass = back.material[rays] == Material.GLASS
     drawn = rng.random(len(rays), dtype=np.float32)
     slant = (1 - back.cosine[rays]) ** 5
@@ -179,7 +179,7 @@ def detect(unit: LidarUnit, back: Returns, weather: Weather, rng: np.random.Gene
 
 
 def _scatter(unit: LidarUnit, back: Returns, weather: Weather, rng: np.random.Generator) -> None:
-    """Let drops and flakes near the sensor, and the pulses of other LiDARs, take the place of some returns."""
+    """Let drops near the sensor, and the pulses of other LiDARs, take the place of some returns."""
     count = len(back.range_m)
     if weather.backscatter:
         rays = np.flatnonzero(rng.random(count, dtype=np.float32) < weather.backscatter)
@@ -196,7 +196,7 @@ def _scatter(unit: LidarUnit, back: Returns, weather: Weather, rng: np.random.Ge
 def smear(
     unit: LidarUnit, back: Returns, seen: NDArray[np.bool_], columns: int, rng: np.random.Generator
 ) -> None:
-    """Mix the two sides of edges in one return, and let the halo of reflectors cover what is behind; in place.
+    """Mix the two sides of edges in one return, and let halos of reflectors cover what is behind; in place.
 
     Args:
         unit: the LiDAR.

@@ -150,7 +150,7 @@ def _draw_faults(model: LidarModel, kind: AgentKind, rng: np.random.Generator) -
     moving = kind == "vehicle"
     # Most drivers compensate, some do not, and some with a speed or a clock that is not right.
     compensated = float(rng.choice([1.0, 0.0, rng.uniform(0.5, 1.2)], p=[0.7, 0.15, 0.15]))
-    blind = ()
+    blind: tuple[tuple[float, float], ...] = ()
     if moving and rng.random() < 0.12:
         first = float(rng.uniform(-np.pi, np.pi))
         blind = ((first, first + float(np.radians(rng.uniform(4, 60)))),)

@@ -1,8 +1,8 @@
 """Weather as a LiDAR feels it: pulses that the air weakens or throws back, and roads that mirror.
 
-The air takes exp(-2 a r) of a pulse (Beer and Lambert). For fog, a = 3 / visibility (Koschmieder); rain and snow
-follow Hahner et al., "LiDAR snowfall simulation" (CVPR 2022), and Goodin et al., "Predicting the influence of
-rain on LiDAR" (Electronics 2019), in their order of magnitude.
+The air leaves exp(-2 a r) of a pulse (Beer and Lambert). For fog, a = 3 / visibility (Koschmieder); rain and
+snow follow Hahner et al., "LiDAR snowfall simulation" (CVPR 2022), and Goodin et al., "Predicting the
+influence of rain on LiDAR" (Electronics 2019), in their order of magnitude.
 """
 
 from __future__ import annotations

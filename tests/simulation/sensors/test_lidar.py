@@ -186,6 +186,8 @@ def test_blind_sectors_are_empty() -> None:
 
 
 def test_same_seed_same_sweep() -> None:
-    first, second, other = (take(LidarUnit.perfect(PANDAR40P), wall(8.0), seed=seed).points for seed in (1, 1, 2))
+    first, second, other = (
+        take(LidarUnit.perfect(PANDAR40P), wall(8.0), seed=seed).points for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, second)
     assert not np.array_equal(first[:1000], other[:1000])
