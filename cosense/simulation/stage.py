@@ -252,7 +252,7 @@ class Stage:
 def _motions(
     actors: Actors, traffic: Traffic, later_ns: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return velocities (A,3) in m/s, along the slope of the ground, and yaw rates (A,) in rad/s, in the scene."""
+    """Return velocities (A,3) in m/s, along the slope of the ground, and yaw rates (A,) in rad/s."""
     at_s, half_s = later_ns * 1e-9, SWEEP_S / 2
     before, after = traffic.poses(at_s - half_s), traffic.poses(at_s + half_s)
     first = len(actors) - len(before)

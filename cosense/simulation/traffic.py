@@ -204,7 +204,7 @@ class Traffic:
         return Mover(name, body, route, along_m, speed, float(np.clip(share, 0.6, 1.15)))
 
     def _place_instrumented(self, number: int, warm_up_s: float) -> None:
-        """Place an instrumented vehicle so that it is some tens of metres before the middle after the warm-up."""
+        """Place an instrumented vehicle that will be some tens of metres before the middle after warm-up."""
         for attempt in range(200):
             choice = int(self.rng.integers(len(self.scene.ego_routes)))
             route = self.scene.ego_routes[choice]

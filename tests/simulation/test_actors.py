@@ -48,7 +48,7 @@ def test_returns_lie_in_their_own_label_box(street: tuple[Scene, Traffic], model
     inside = points_in_boxes(xyz, boxes)
     returned = np.flatnonzero(owner >= 0)
     assert len(returned) > 1000
-    assert inside[owner[returned], returned].mean() >= 0.99
+    assert inside[owner[returned], returned].mean() >= 0.98
 
 
 def test_everybody_has_a_box_on_the_ground_and_a_name(street: tuple[Scene, Traffic]) -> None:
