@@ -82,10 +82,10 @@ def load_graph_pairs(
         detector: finds the boxes in the graphs.
         show: sees the progress.
     """
-    each = [(*sequence, entry.vehicles) for entry in scenes for sequence in entry.each()]
+    each = [(*sequence, entry) for entry in scenes for sequence in entry.each()]
     pairs: list[GraphPair] = []
-    for number, (family, seed, vehicles) in enumerate(each):
-        pairs += _pairs(f"{family}/{seed}", _graphs(family, seed, vehicles, cache, detector))
+    for number, (family, seed, entry) in enumerate(each):
+        pairs += _pairs(f"{family}/{seed}", _graphs(entry, family, seed, cache, detector))
         show("build or read graphs", number + 1, len(each))
     return pairs
 
@@ -102,16 +102,17 @@ def _pairs(name: str, graphs: list[SceneGraph]) -> list[GraphPair]:
     ]
 
 
-def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detector) -> list[SceneGraph]:
+def _graphs(scenes: SceneConfig, family: str, seed: int, cache: Path, detector: Detector) -> list[SceneGraph]:
     """Return the graphs of all agents of one sequence, building them where they are not in the cache yet."""
 
     def make() -> dict[str, NDArray]:
-        views = simulated_moment(family, seed, vehicles, cache).views
-        levels = [levelled(view, detector.site) for view in views]
-        graphs = [build(view, detector.decode(detector.encode(view)), detector.site) for view in levels]
-        return _to_arrays(graphs)
+        levels = [
+            levelled(view, detector.site) for view in simulated_moment(scenes, family, seed, cache).views
+        ]
+        return _to_arrays([build(view, detector.detect(view), detector.site) for view in levels])
 
-    key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]
+    agents = (scenes.vehicles, scenes.lidar)
+    key = [_CACHE_VERSION, SCENES_VERSION, family, seed, *agents, detector.fingerprint.hex()]
     return _from_arrays(Cached.of(cache, f"graphs-{family}-{seed}", key, make).read())
 
 
