@@ -311,7 +311,11 @@ def _lowest_layers(
     used = (layer >= 0) & (layer < bins)
     z, layer = z[used], layer[used].astype(np.int32)
     scale = np.float32(cells / (2 * _REACH_M))
-    column, row = (((axis[used] + np.float32(_REACH_M)) * scale).astype(np.int32) for axis in (x, y))
+    # What lies just within the last cell is rounded to beyond it.
+    column, row = (
+        np.minimum(((axis[used] + np.float32(_REACH_M)) * scale).astype(np.int32), cells - 1)
+        for axis in (x, y)
+    )
     cell = column * cells + row
     counts = np.bincount(cell * bins + layer, minlength=cells**2 * bins).reshape(-1, bins)
     below = counts.cumsum(axis=1, dtype=np.int32)

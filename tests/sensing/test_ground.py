@@ -157,6 +157,12 @@ def test_where_too_little_is_seen_the_ground_is_level(count: int) -> None:
     assert level.ground.height_m == pytest.approx(ground_height(points), abs=0.01)
 
 
+def test_a_return_on_the_very_edge_of_the_surface_counts_in_its_last_cell() -> None:
+    points = cloud_of(square(), np.full(20_000, -1.9))
+    points[:2, :2] = np.nextafter(np.float32(70.0), np.float32(0.0))
+    assert level_cloud(points).ground.height_m == pytest.approx(-1.9, abs=0.02)
+
+
 def test_without_ground_in_view_the_outcome_is_a_level_plane_within_the_site() -> None:
     """A hall with a ceiling and walls only: no return is below the sensor."""
     rng = np.random.default_rng(4)
