@@ -15,13 +15,17 @@ from cosense.simulation.scenes.bodies import make_body
 from cosense.simulation.scenes.furniture import Style, bush, furnish, tree
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.paths import Line, Route, through
+from cosense.simulation.scenes.relief import Country, Hills, Slab, Values, shape
 from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
 from cosense.simulation.scenes.scene import Mast, Parked, Scene
-from cosense.simulation.scenes.solids import Shape, Solid, gather
+from cosense.simulation.scenes.solids import Shape, Solid, meshes
+from cosense.simulation.scenes.streets import ways_of
 from cosense.simulation.scenes.surface import Ground
 
 STALL_M = (2.6, 5.2)
 ROAD_M = 170.0
+# Steepest slope of a car park along and across its aisles.
+_STEEPEST = 0.04
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,14 @@ def car_park(rng: np.random.Generator) -> Scene:
     gate_solids = [plan.line([(side * plan.half_length_m, plan.road_y)])[0] for side in (-1, 1)]
     solids = [s for s in solids if all(np.hypot(*(gate - s.centre[:2])) > 14 for gate in gate_solids)]
     solids += _surroundings(plan, rng)
+    country = Country.drawn(rng)
+    shape(ground, country, ways_of(road), rng, [_slab(plan, country.crossfall)])
     parked = _parked(plan, rng)
     inside = _park_routes(plan)
     passing = vehicle_routes(road)
     return Scene(
         family="car_park",
-        surroundings=gather(solids),
+        surroundings=tuple(ground.lift(thing) for thing in meshes(solids)),
         ground=ground,
         routes=(*inside, *passing, *_walks(plan)),
         masts=_masts(plan, rng),
@@ -136,6 +142,30 @@ def _paint_park(ground: Ground, plan: _Plan) -> None:
             low, high = y - STALL_M[1] / 2, y + STALL_M[1] / 2
             stripe = [(edge - 0.06, low), (edge + 0.06, low), (edge + 0.06, high), (edge - 0.06, high)]
             ground.paint(plan.line(stripe), Material.MARKING)
+
+
+def _slab(plan: _Plan, fall: float) -> Slab:
+    """Return the asphalt of the car park: a plane along the country, with gutters along the aisles."""
+    out = plan.half_length_m + 3.6
+    cos, sin = np.cos(plan.turn), np.sin(plan.turn)
+    T_plan_scene = np.array([[cos, -sin], [sin, cos]])
+
+    def outside(xy: Line) -> Values:
+        x, y = (xy @ T_plan_scene).T
+        beyond = np.maximum(np.maximum(plan.bottom_y - y, y - plan.top_y), 0)
+        return np.asarray(np.hypot(np.maximum(np.abs(x) - out, 0), beyond))
+
+    def height(xy: Line, hills: Hills) -> Values:
+        x, y = (xy @ T_plan_scene).T
+        low, high = plan.bottom_y, plan.top_y
+        left, right, back = hills(plan.line([(-out, low), (out, low), (0.0, high)]))
+        front = (left + right) / 2
+        along = np.clip((right - left) / (2 * out), -_STEEPEST, _STEEPEST)
+        across = np.clip((back - front) / (high - low), -_STEEPEST, _STEEPEST)
+        gutter = np.abs(y[:, None] - np.array(plan.aisles_y)).min(axis=1)
+        return np.asarray(front + along * x + across * (y - low) + fall * np.minimum(gutter, plan.aisle_m))
+
+    return Slab(outside, height)
 
 
 def _stalls(plan: _Plan) -> list[tuple[float, float, int]]:
