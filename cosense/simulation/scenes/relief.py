@@ -159,8 +159,10 @@ def lay(
     outside, height = _built(xy, country, ways, hills, slabs)
     waves = _noise(n, country.undulation_span_m / 4, rng) * country.undulation_m / 4
     natural = hills(xy) + waves * _step(outside / 4)
-    bank = country.bank_m * _step(outside / (2.2 * country.bank_m + 2)) + 0.4 * np.maximum(outside - 14, 0)
-    relief = np.where(outside < _REACH_M, height + np.clip(natural - height, -bank, bank), natural)
+    bank = country.bank_m * _step(outside / (2.2 * country.bank_m + 2)) + 0.4 * np.clip(
+        outside - 14, 0, _REACH_M
+    )
+    relief = np.where(outside < _REACH_M, height + _within(natural - height, bank), natural)
     rough = _noise(n, 0.8, rng) * country.roughness_m
     paved = np.flatnonzero(outside == 0)
     if len(paved):
@@ -284,6 +286,11 @@ def _noise(n: int, width: float, rng: np.random.Generator) -> Values:
     """Return smooth noise (n*n,) of unit variance, with a Gaussian of so many cells."""
     noise = gaussian_filter(rng.standard_normal((n, n)), width / RELIEF_CELL_M, mode="wrap")
     return np.asarray(noise.ravel() / noise.std())
+
+
+def _within(values: Values, limit: Values) -> Values:
+    """Return values drawn smoothly to within ±limit; those far below it hardly change."""
+    return np.asarray(values * limit / np.maximum((values**4 + limit**4) ** 0.25, 1e-9))
 
 
 def _step(share: Values) -> Values:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cosense.simulation.scenes.furniture import Style
 from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.parking import park_along
 from cosense.simulation.scenes.paths import Line, Route, connect, length_of, offset, part
 from cosense.simulation.scenes.relief import Country, Hills, Slab, Values, Way
 from cosense.simulation.scenes.roads import (
@@ -47,15 +48,17 @@ def roundabout(rng: np.random.Generator) -> Scene:
     ground = Ground()
     _paint(ground, arms, island_m, outer_m, profile.walk_m)
     country = Country.drawn(rng)
+    style = Style.drawn(rng, rng.beta(2.2, 1.3))
     plan = Plan(
         "roundabout",
         arms,
-        Style.drawn(rng, rng.beta(2.2, 1.3)),
+        style,
         country,
         ground,
         _vehicle_routes(arms, headings, (island_m + outer_m) / 2),
         _walks(arms, headings, outer_m + profile.walk_m),
         ways=_ways(arms, outer_m + profile.walk_m),
+        parked=park_along(arms, style.parked, rng),
         slabs=[_slab(island_m, outer_m + profile.walk_m, country.crossfall, float(rng.uniform(0.1, 1.2)))],
     )
     return finish(plan, rng)
