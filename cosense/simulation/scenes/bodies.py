@@ -12,7 +12,8 @@ import numpy as np
 
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.solids import Primitives, Shape, Solid, gather
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.solids import Shape, Solid, meshes
 
 # Mean and standard deviation of length, width and height, and the limits of the length, all in metres.
 _SIZES = {
@@ -44,12 +45,12 @@ class Body:
     Attributes:
         label: class of the road user.
         size: length, width and height of the label box in metres.
-        parts: solids in the frame of the body.
+        mesh: its surface in the frame of the body.
     """
 
     label: ObjectClass
     size: tuple[float, float, float]
-    parts: Primitives
+    mesh: Mesh
 
 
 def make_body(label: ObjectClass, rng: np.random.Generator) -> Body:
@@ -73,7 +74,7 @@ def make_body(label: ObjectClass, rng: np.random.Generator) -> Body:
         ObjectClass.CYCLIST: _cyclist,
         ObjectClass.PEDESTRIAN: _pedestrian,
     }[label]
-    return Body(label, (length, width, height), gather(build(length, width, height, paint, rng)))
+    return Body(label, (length, width, height), join(meshes(build(length, width, height, paint, rng))))
 
 
 def _block(

@@ -23,6 +23,13 @@ class Material(IntEnum):
     GLASS = 12
     RUBBER = 13
     CLOTH = 14
+    WOOD = 15
+    SOIL = 16
+    GRAVEL = 17
+    TILE = 18
+    PLASTIC = 19
+    STONE = 20
+    DRY_GRASS = 21
 
 
 # Diffuse reflectance at the 905 nm of the LiDAR, 0..1; retro-reflecting signs exceed the scale.
@@ -42,6 +49,13 @@ REFLECTANCE = {
     Material.GLASS: 0.08,
     Material.RUBBER: 0.06,
     Material.CLOTH: 0.35,
+    Material.WOOD: 0.45,
+    Material.SOIL: 0.22,
+    Material.GRAVEL: 0.28,
+    Material.TILE: 0.30,
+    Material.PLASTIC: 0.40,
+    Material.STONE: 0.45,
+    Material.DRY_GRASS: 0.48,
 }
 
 # Typical albedo (red, green, blue), 0..1.
@@ -61,4 +75,11 @@ ALBEDO = {
     Material.GLASS: (0.10, 0.13, 0.16),
     Material.RUBBER: (0.06, 0.06, 0.06),
     Material.CLOTH: (0.35, 0.30, 0.32),
+    Material.WOOD: (0.46, 0.34, 0.22),
+    Material.SOIL: (0.30, 0.22, 0.15),
+    Material.GRAVEL: (0.48, 0.46, 0.43),
+    Material.TILE: (0.50, 0.24, 0.17),
+    Material.PLASTIC: (0.20, 0.24, 0.22),
+    Material.STONE: (0.58, 0.55, 0.50),
+    Material.DRY_GRASS: (0.55, 0.49, 0.28),
 }

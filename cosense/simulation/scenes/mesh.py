@@ -18,6 +18,15 @@ Triple = tuple[float, float, float]
 
 # Corners of a cylinder, and rows between the poles of an ellipsoid: enough for one seen from some metres.
 _AROUND, _ROWS = 10, 6
+_CUBE = np.array(
+    [[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
+)
+_CUBE_FACES = np.array(
+    [
+        *([0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7], [0, 1, 5], [0, 5, 4]),
+        *([1, 2, 6], [1, 6, 5], [2, 3, 7], [2, 7, 6], [3, 0, 4], [3, 4, 7]),
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,3 +258,69 @@ def leaves(
     corner *= (rng.uniform(*size_m, n) / edge)[:, None, None]
     places = (np.asarray(middles)[:, None] + corner).reshape(-1, 3)
     return Mesh.of(places, np.arange(3 * n), material, colour, reflectance)
+
+
+def boxes(
+    centres: NDArray[np.float64],
+    sizes: NDArray[np.float64] | Triple,
+    material: Material,
+    yaw: NDArray[np.float64] | float = 0.0,
+    colour: Colour | NDArray[np.float64] | None = None,
+    reflectance: float | None = None,
+) -> Mesh:
+    """Return n boxes with middles (n,3), extents and yaws that are common or (n,...), colours likewise."""
+    middle = np.asarray(centres, dtype=np.float64).reshape(-1, 3)
+    n = len(middle)
+    corner = _CUBE * np.broadcast_to(np.asarray(sizes, dtype=np.float64), (n, 3))[:, None]
+    cos, sin = (np.broadcast_to(f(yaw), n)[:, None] for f in (np.cos, np.sin))
+    x = corner[..., 0] * cos - corner[..., 1] * sin
+    y = corner[..., 0] * sin + corner[..., 1] * cos
+    places = np.stack([x, y, corner[..., 2]], axis=2) + middle[:, None]
+    faces = _CUBE_FACES + 8 * np.arange(n)[:, None, None]
+    made = Mesh.of(places, faces, material, None, reflectance)
+    if colour is None:
+        return made
+    each = np.broadcast_to(np.asarray(colour, dtype=np.float32), (n, 3))
+    return replace(made, colour=np.repeat(each, 12, axis=0))
+
+
+def quads(
+    corners: NDArray[np.float64],
+    material: Material,
+    colour: Colour | None = None,
+    reflectance: float | None = None,
+) -> Mesh:
+    """Return n flat four-cornered faces (n,4,3), counter-clockwise seen from outside."""
+    places = np.asarray(corners, dtype=np.float64).reshape(-1, 4, 3)
+    faces = np.array([[0, 1, 2], [0, 2, 3]]) + 4 * np.arange(len(places))[:, None, None]
+    return Mesh.of(places, faces, material, colour, reflectance)
+
+
+def tube(
+    line: NDArray[np.float64] | Sequence[Triple],
+    radius_m: float | Sequence[float] | NDArray[np.float64],
+    material: Material,
+    colour: Colour | None = None,
+    reflectance: float | None = None,
+    around: int = 6,
+) -> Mesh:
+    """Return a tube of `around` sides along a polyline (n,3), with one radius or one for each point."""
+    points = np.asarray(line, dtype=np.float64)
+    n = len(points)
+    radii = np.broadcast_to(np.asarray(radius_m, dtype=np.float64), n)
+    along = np.gradient(points, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    aside = np.cross(along, np.eye(3)[np.abs(points[-1] - points[0]).argmin()])
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    angle = 2 * np.pi * np.arange(around) / around
+    ring = np.cos(angle)[:, None] * aside[:, None] + np.sin(angle)[:, None] * np.cross(along, aside)[:, None]
+    places = (points[:, None] + ring * radii[:, None, None]).reshape(-1, 3)
+    i = np.arange(around)
+    j = (i + 1) % around
+    a = (around * np.arange(n - 1))[:, None]
+    skin = np.stack(
+        [np.stack([a + i, a + j, a + around + j], 2), np.stack([a + i, a + around + j, a + around + i], 2)]
+    )
+    fan = np.column_stack([np.zeros(around - 2, int), i[1:-1], i[2:]])
+    faces = np.concatenate([skin.reshape(-1, 3), fan[:, ::-1], fan + around * (n - 1)])
+    return Mesh.of(places, faces, material, colour, reflectance)

@@ -144,7 +144,8 @@ def _drive(
         if rng.random() > share:
             continue
         body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
-        lateral = profile.edge_m + max(0.15, rng.uniform(0.2, depth - body.size[0])) + body.size[0] / 2
+        before = rng.uniform(0.2, max(0.3, depth - body.size[0]))
+        lateral = profile.edge_m + before + body.size[0] / 2
         beside = (place - (abreast - 1) / 2) * STALL_M
         x, y, yaw = _pose(arm, along_m + beside, side * lateral)
         turned = yaw + side * np.pi / 2 + (np.pi if rng.random() < _TAIL_IN else 0.0)

@@ -156,13 +156,14 @@ def lay(
     n = len(ground.relief)
     axis = np.linspace(-EXTENT_M, EXTENT_M, n)
     xy = np.column_stack([np.tile(axis, n), np.repeat(axis, n)])
-    outside, height = _built(xy, country, ways, hills, slabs)
+    outside, height, ditch = _built(xy, country, ways, hills, slabs)
     waves = _noise(n, country.undulation_span_m / 4, rng) * country.undulation_m / 4
     natural = hills(xy) + waves * _step(outside / 4)
     bank = country.bank_m * _step(outside / (2.2 * country.bank_m + 2)) + 0.4 * np.clip(
         outside - 14, 0, _REACH_M
     )
     relief = np.where(outside < _REACH_M, height + _within(natural - height, bank), natural)
+    relief -= country.ditch_m * ditch
     rough = _noise(n, 0.8, rng) * country.roughness_m
     paved = np.flatnonzero(outside == 0)
     if len(paved):
@@ -178,34 +179,49 @@ def _built(
     ways: Sequence[Way],
     hills: Hills,
     slabs: Sequence[Slab],
-) -> tuple[Values, Values]:
-    """Return the distance (n,) of points from everything built, and the height (n,) that this asks for there.
+) -> tuple[Values, Values, Values]:
+    """Return distance (n,) and height (n,) of what is built near points, and the share (n,) of a ditch.
 
     Between several roads, the nearer one counts more; on a road, the others count nothing that matters.
     """
     nearest = np.full(len(xy), np.inf)
-    total, weights = np.zeros(len(xy)), np.zeros(len(xy))
+    height, ditch, weights = np.zeros((3, len(xy)))
     parts = [_road(xy, way, country, hills) for way in ways]
     parts += [_slab(xy, slab, hills) for slab in slabs]
-    for near, outside, height in parts:
-        weight = (outside + 0.3) ** -4
-        total[near] += weight * height
-        weights[near] += weight
-        nearest[near] = np.minimum(nearest[near], outside)
-    return nearest, total / np.maximum(weights, 1e-12)
+    for part in parts:
+        weight = (part.outside_m + 0.3) ** -4
+        height[part.near] += weight * part.height_m
+        ditch[part.near] += weight * part.ditch
+        weights[part.near] += weight
+        nearest[part.near] = np.minimum(nearest[part.near], part.outside_m)
+    weights = np.maximum(weights, 1e-12)
+    return nearest, height / weights, ditch / weights
 
 
-Part = tuple[NDArray[np.int64], Values, Values]
+@dataclass(frozen=True)
+class _Part:
+    """What one road or slab asks for at the points near it.
+
+    Attributes:
+        near: (n,) rows of the points.
+        outside_m: (n,) their distance from it.
+        height_m: (n,) height.
+        ditch: (n,) share of the depth of a ditch.
+    """
+
+    near: NDArray[np.int64]
+    outside_m: Values
+    height_m: Values
+    ditch: Values
 
 
-def _slab(xy: Line, slab: Slab, hills: Hills) -> Part:
+def _slab(xy: Line, slab: Slab, hills: Hills) -> _Part:
     outside = slab.outside_m(xy)
     near = np.flatnonzero(outside < _REACH_M)
-    return near, outside[near], slab.height_m(xy[near], hills)
+    return _Part(near, outside[near], slab.height_m(xy[near], hills), np.zeros(len(near)))
 
 
-def _road(xy: Line, way: Way, country: Country, hills: Hills) -> Part:
-    """Return the rows of points near a road, their distance from its walkways, and their height by it."""
+def _road(xy: Line, way: Way, country: Country, hills: Hills) -> _Part:
     distance, row = cKDTree(way.line).query(xy, distance_upper_bound=_REACH_M + way.edge_m)
     near = np.flatnonzero(np.isfinite(distance))
     row = row[near]
@@ -222,11 +238,9 @@ def _road(xy: Line, way: Way, country: Country, hills: Hills) -> Part:
     begin = 1.0 if way.level_m is None else _step((along * STEP_M - way.level_m) / 15)
     height -= begin * np.where(across > 0, fall_left * across, -fall_right * across)
     height += begin * _WALKWAY_FALL * np.clip(np.abs(left) - way.kerb_m, 0, way.edge_m - way.kerb_m)
-    ditch = np.clip((outside - 0.4) / 2.6, 0, 1)
-    height -= begin * (
-        country.verge_fall * np.minimum(outside, 4.0) + country.ditch_m * np.sin(np.pi * ditch) ** 2
-    )
-    return near, outside, height
+    height -= begin * country.verge_fall * np.minimum(outside, 4.0)
+    ditch = begin * np.sin(np.pi * np.clip((outside - 0.4) / 2.6, 0, 1)) ** 2
+    return _Part(near, outside, height, np.broadcast_to(ditch, len(near)))
 
 
 def _crown(way: Way, hills: Hills) -> Values:
@@ -236,7 +250,7 @@ def _crown(way: Way, hills: Hills) -> Values:
         height -= way.sink_m
     if way.level_m is None:
         return height
-    along = np.arange(len(height)) * STEP_M
+    along = np.arange(len(height), dtype=np.float64) * STEP_M
     middle = float(hills(np.zeros((1, 2)))[0])
     return middle + (height - middle) * _step((along - way.level_m) / _LEVEL_OUT_M)
 

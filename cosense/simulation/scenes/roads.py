@@ -212,8 +212,9 @@ def _paint_markings(ground: Ground, arm: Arm) -> None:
             for dash in np.arange(start, end - 4.0, 9.0):
                 middle = side * (profile.median_m / 2 + lane * profile.lane_m)
                 _stripe(ground, arm.line, dash, dash + 4.0, middle)
-        if profile.cycle_m or profile.parking_m or profile.walkway == Material.GRASS:
-            edge = side * (profile.lanes_m - (0.2 if profile.walkway == Material.GRASS else 0.0))
+        rural = profile.walkway != Material.PAVING
+        if profile.cycle_m or profile.parking_m or rural:
+            edge = side * (profile.lanes_m - (0.2 if rural else 0.0))
             ground.paint(ribbon(marked, edge + 0.06, edge - 0.06), Material.MARKING)
         if profile.stalls is not Stalls.PARALLEL and profile.parking_m:
             for along in stall_places(arm):

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosense.simulation.scenes.furniture import Style
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.parking import park_along
 from cosense.simulation.scenes.paths import Line, Route, connect, length_of, offset, part
@@ -22,6 +21,7 @@ from cosense.simulation.scenes.roads import (
 from cosense.simulation.scenes.scene import Scene
 from cosense.simulation.scenes.streets import ROAD_M, Plan, draw_profile, finish
 from cosense.simulation.scenes.surface import Ground
+from cosense.simulation.scenes.surroundings.style import Style
 
 # Angle on the circle between the axis of an arm and where its traffic enters or leaves.
 _ENTRY_RAD = 0.55
@@ -48,7 +48,7 @@ def roundabout(rng: np.random.Generator) -> Scene:
     ground = Ground()
     _paint(ground, arms, island_m, outer_m, profile.walk_m)
     country = Country.drawn(rng)
-    style = Style.drawn(rng, rng.beta(2.2, 1.3))
+    style = replace(Style.drawn(rng, rng.beta(2.2, 1.3)), parapet=False)
     plan = Plan(
         "roundabout",
         arms,
@@ -128,7 +128,7 @@ def _walks(arms: list[Arm], headings: np.ndarray, edge_m: float) -> list[Route]:
     for index, arm in enumerate(arms):
         other = arms[(index + 1) % len(arms)]
         for from_edge_m, reverse in ((WALK_IN_M, False), (WALK_OUT_M, True)):
-            near, far = (_walk(a, side, from_edge_m, 2.0) for a, side in ((arm, 1), (other, -1)))
+            near, far = (_walk(a, side, from_edge_m, 0.0) for a, side in ((arm, 1), (other, -1)))
             radius = edge_m - from_edge_m
             aside = [
                 np.arcsin(min(0.9, (a.profile.edge_m - from_edge_m) / radius)) + 0.12 for a in (arm, other)

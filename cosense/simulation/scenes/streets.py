@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosense.geometry.transforms import wrap_angle
-from cosense.simulation.scenes.furniture import Style, furnish, station
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.parking import drives, park_along
@@ -26,8 +25,13 @@ from cosense.simulation.scenes.roads import (
     vehicle_routes,
 )
 from cosense.simulation.scenes.scene import Mast, Parked, Scene
-from cosense.simulation.scenes.solids import meshes
 from cosense.simulation.scenes.surface import Ground
+from cosense.simulation.scenes.surroundings.barriers import PIECE_M, draw_barrier
+from cosense.simulation.scenes.surroundings.frontages import furnish
+from cosense.simulation.scenes.surroundings.placing import FURNISHED_M, facing_road, station
+from cosense.simulation.scenes.surroundings.stock import Stock
+from cosense.simulation.scenes.surroundings.style import Style
+from cosense.simulation.scenes.surroundings.trees import street_tree
 
 ROAD_M = 190.0
 _MIDDLE_WITHIN_RAD = 0.7
@@ -223,16 +227,11 @@ def rural_road(rng: np.random.Generator) -> Scene:
         parking_m=0.0,
         walk_m=float(rng.uniform(2.8, 3.5)),
         speed_mps=float(rng.uniform(13.0, 19.0)),
-        walkway=Material.GRASS,
+        walkway=Material(rng.choice([Material.DRY_GRASS, Material.GRAVEL])),
         marked=bool(rng.random() < 0.8),
     )
     style = replace(
-        Style.drawn(rng, 0.0),
-        built_up=float(rng.uniform(0.0, 0.3)),
-        set_back_m=(4.0, 20.0),
-        floors=(1, 2),
-        walls=float(rng.uniform(0.0, 0.4)),
-        parapet=False,
+        Style.drawn(rng, 0.0), built_up=float(rng.uniform(0.0, 0.3)), set_back_m=(4.0, 20.0), floors=(1, 2)
     )
     country = Country.drawn(rng, rural=True)
     if rng.random() < 0.6:
@@ -274,7 +273,7 @@ def plan_arms(rng: np.random.Generator, family: str, arms: list[Arm], style: Sty
 def finish(plan: Plan, rng: np.random.Generator) -> Scene:
     """Furnish a place, shape its relief, and put everything on it."""
     arms, ground = plan.arms, plan.ground
-    things = meshes(furnish(ground, arms, plan.style, rng))
+    things = [*furnish(ground, arms, plan.style, rng), *_islands(arms, rng)]
     shape(ground, plan.country, plan.ways, rng, plan.slabs)
     ego_routes = _ego_routes(arms, plan.vehicles, rng)
     lanes_m = sum(2 * arm.profile.open_lanes * ROAD_M for arm in arms)
@@ -291,6 +290,32 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
         pedestrians=int(rng.integers(2, 14)),
         cyclists=int(rng.integers(0, 8)),
     )
+
+
+def _islands(arms: Sequence[Arm], rng: np.random.Generator) -> list[Mesh]:
+    """Return guard rails, a hedge or trees on medians, and trees on separators."""
+    made: list[Mesh] = []
+    stock = Stock(rng)
+    median_m = min(arm.profile.median_m for arm in arms)
+    kind = str(rng.choice(["guard_rail", "hedge", "trees", "jersey", "bare"], p=[0.35, 0.2, 0.2, 0.1, 0.15]))
+    barrier = draw_barrier(rng, kind) if kind in ("guard_rail", "hedge", "jersey") else None
+    gap_m = float(rng.uniform(7, 20))
+    for arm in arms:
+        start = arm.mouth_m + (9.0 if arm.crossing else 4.0)
+        if median_m and barrier is not None and barrier.width_m < median_m - 0.6:
+            for along in np.arange(start + PIECE_M / 2, FURNISHED_M, PIECE_M):
+                made.append(
+                    barrier.pieces[int(rng.integers(len(barrier.pieces)))].at(*station(arm, along, 0.0))
+                )
+        elif median_m and kind == "trees":
+            for along in np.arange(start, FURNISHED_M, gap_m):
+                made.append(stock.take(street_tree, 4).mesh.at(*station(arm, along, 0.0)))
+        if arm.profile.separator_m is not None:
+            for side in (-1, 1):
+                for along in (*np.arange(start + 4, 68.0, gap_m), *np.arange(82.0, FURNISHED_M, gap_m)):
+                    pose = facing_road(arm, side, along, sum(arm.profile.separator_m) / 2)
+                    made.append(stock.take(street_tree, 4).mesh.at(*pose))
+    return made
 
 
 def ways_of(arms: Sequence[Arm]) -> list[Way]:

@@ -10,12 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from cosense.geometry.transforms import Matrix
-from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
+from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 
 EXTENT_M = 200.0
@@ -63,7 +60,7 @@ class Ground:
             self.surface, [np.round(pixels * 2**_SHIFT).astype(np.int32)], int(material), shift=_SHIFT
         )
 
-    def material_at(self, xy: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def material_at(self, xy: NDArray) -> NDArray[np.uint8]:
         """Return the material (n,) at points (n,2)."""
         column, row = np.clip((xy + EXTENT_M) / CELL_M, 0, len(self.surface) - 1).astype(np.int64).T
         return np.asarray(self.surface[row, column])
@@ -104,19 +101,16 @@ class Ground:
         number = np.arange(n * n, dtype=np.int32).reshape(n, n)
         plain = _plain_blocks(self.relief)
         uneven = ~np.kron(plain, np.ones((BLOCK_CELLS, BLOCK_CELLS), dtype=bool))
-        fine = [grid[uneven] for grid in _corners(number)]
-        coarse = [grid[plain] for grid in _corners(number[::BLOCK_CELLS, ::BLOCK_CELLS])]
+        fine: list[NDArray] = [grid[uneven] for grid in _corners(number)]
+        coarse: list[NDArray] = [grid[plain] for grid in _corners(number[::BLOCK_CELLS, ::BLOCK_CELLS])]
         axis = np.linspace(-EXTENT_M, EXTENT_M, n)
         places = np.column_stack([np.tile(axis, n), np.repeat(axis, n), self.relief.ravel()])
         rim = _rim(number)
         outer = places[rim] * [_HORIZON_M / EXTENT_M, _HORIZON_M / EXTENT_M, 1.0]
         beyond = np.arange(len(rim)) + n * n
-        quads = [
-            np.stack(corners, axis=1)
-            for corners in (fine, coarse, [rim, np.roll(rim, -1), beyond, np.roll(beyond, -1)])
-        ]
-        faces = np.concatenate(quads)[:, [0, 1, 3, 0, 3, 2]].reshape(-1, 3)
-        used, faces = np.unique(faces, return_inverse=True)
+        strips: list[NDArray] = [rim, np.roll(rim, -1), beyond, np.roll(beyond, -1)]
+        quads = np.concatenate([np.stack(corners, axis=1) for corners in (fine, coarse, strips)])
+        used, faces = np.unique(quads[:, [0, 1, 3, 0, 3, 2]], return_inverse=True)
         vertices = np.concatenate([places, outer])[used]
         return Mesh.of(vertices, faces.reshape(-1, 3), Material.ASPHALT)
 
@@ -139,7 +133,7 @@ def plain_block(corners: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(low + large * (corner - low) + small * (high - corner), dtype=np.float32)
 
 
-def blocks_of(relief: NDArray[np.float32]) -> NDArray[np.float32]:
+def blocks_of(relief: NDArray) -> NDArray:
     """Return the blocks (rows,columns,BLOCK_CELLS+1,BLOCK_CELLS+1) of a relief as a view of it."""
     windows = np.lib.stride_tricks.sliding_window_view(
         relief, (BLOCK_CELLS + 1, BLOCK_CELLS + 1), writeable=True
@@ -162,69 +156,3 @@ def _corners(number: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
 def _rim(number: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return every node on the border of a grid, clockwise."""
     return np.concatenate([number[:-1, 0], number[-1, :-1], number[:0:-1, -1], number[0, :0:-1]])
-
-
-@dataclass(frozen=True)
-class GroundTensors:
-    """A `Ground` as tensors on a device, with the properties of each material.
-
-    Attributes:
-        surface: (H*W,) uint8, the raster of the ground.
-        size: number of rows and of columns.
-        raised: (materials,) bool, True for what a kerb raises.
-        reflectance: (materials,) reflectance for the LiDAR.
-        albedo: (materials,3) albedo for the camera.
-    """
-
-    surface: Tensor
-    size: int
-    raised: Tensor
-    reflectance: Tensor
-    albedo: Tensor
-
-    @classmethod
-    def of(cls, ground: Ground, device: torch.device) -> GroundTensors:
-        return cls(
-            surface=torch.from_numpy(ground.surface.ravel()).to(device),
-            size=len(ground.surface),
-            raised=torch.tensor([m in _RAISED for m in Material], device=device),
-            reflectance=torch.tensor([REFLECTANCE[m] for m in Material], device=device),
-            albedo=torch.tensor([ALBEDO[m] for m in Material], device=device),
-        )
-
-    def material_at(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the material (n,) at coordinates x (n,) and y (n,) of the scene."""
-        column = ((x + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
-        row = ((y + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
-        return self.surface[row * self.size + column].long()
-
-    def meet(self, directions: Tensor, T_scene_sensor: Matrix) -> tuple[Tensor, Tensor, Tensor]:
-        """Return where rays (R,3) of a sensor meet the ground.
-
-        A ray first reaches the level of the walkways. If there is none at that place, it goes on to the road;
-        if it would arrive there below a walkway, it has hit the face of the kerb, which bisection locates.
-
-        Returns:
-            ranges (R,), inf above the horizon; materials (R,); whether the face of a kerb was hit (R,).
-        """
-        rotation = torch.tensor(T_scene_sensor[:2, :3], device=directions.device, dtype=directions.dtype)
-        slope_x, slope_y = (directions @ rotation.T).T
-        position = T_scene_sensor[:3, 3].tolist()
-        down = torch.where(directions[:, 2] < -1e-4, -directions[:, 2], torch.nan)
-
-        def material_at(range_m: Tensor, rays: Tensor | slice = slice(None)) -> Tensor:
-            x, y = position[0] + slope_x[rays] * range_m, position[1] + slope_y[rays] * range_m
-            return self.material_at(torch.nan_to_num(x), torch.nan_to_num(y))
-
-        upper, lower = (position[2] - KERB_M) / down, position[2] / down
-        on_top = self.raised[material_at(upper)]
-        kerb = ~on_top & self.raised[material_at(lower)]
-        faces = torch.nonzero(kerb).flatten()
-        near, far = upper[faces], lower[faces]
-        for _ in range(6):
-            middle = (near + far) / 2
-            inside = self.raised[material_at(middle, faces)]
-            near, far = torch.where(inside, near, middle), torch.where(inside, middle, far)
-        range_m = torch.where(on_top, upper, lower)
-        range_m[faces] = far
-        return torch.nan_to_num(range_m, nan=torch.inf), material_at(range_m), kerb

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosense.simulation.scenes.furniture import Style
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, box, join
 from cosense.simulation.scenes.paths import STEP_M, ribbon
@@ -15,6 +14,7 @@ from cosense.simulation.scenes.roads import Arm, arm_line
 from cosense.simulation.scenes.scene import Scene
 from cosense.simulation.scenes.streets import ROAD_M, draw_profile, finish, plan_arms, through_arms
 from cosense.simulation.scenes.surface import Ground
+from cosense.simulation.scenes.surroundings.style import Style
 
 _DECK_M = 0.8
 # Width of the slopes of the cutting at the bridge, and of the walkways on it.
@@ -50,7 +50,7 @@ def underpass(rng: np.random.Generator) -> Scene:
         ways.append(Way(arm.line[int((start + half_width) / STEP_M) :], half_width - _SIDE_M, half_width))
 
     def bridge(ground: Ground) -> list[Mesh]:
-        return _bridge(ground, heading, start + 1.0, half_width, profile.edge_m + 0.7)
+        return _bridge(ground, heading, start + 1.0, half_width, profile.edge_m + 2.0)
 
     return finish(replace(plan, ways=ways, built=bridge, clear_m=_CLEAR_M), rng)
 

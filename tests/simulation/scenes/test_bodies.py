@@ -23,12 +23,10 @@ def test_the_hull_of_the_parts_is_the_label_box(label: ObjectClass) -> None:
     rng = np.random.default_rng(3)
     for _ in range(100):
         body = make_body(label, rng)
-        low = (body.parts.centre - body.parts.half).min(axis=0)
-        high = (body.parts.centre + body.parts.half).max(axis=0)
+        low, high = body.mesh.vertices.min(axis=0), body.mesh.vertices.max(axis=0)
         length, width, height = body.size
         np.testing.assert_allclose(low, [-length / 2, -width / 2, 0], atol=1e-5)
         np.testing.assert_allclose(high, [length / 2, width / 2, height], atol=1e-5)
-        assert np.all(body.parts.half > 0)
 
 
 @pytest.mark.parametrize("label", LABELS[:3], ids=lambda label: label.name.lower())
@@ -37,10 +35,9 @@ def test_front_and_rear_differ(label: ObjectClass) -> None:
     rng = np.random.default_rng(4)
     for _ in range(50):
         body = make_body(label, rng)
-        front, rear = (body.parts.centre[:, 0] + side * body.parts.half[:, 0] for side in (1, -1))
-        top = body.parts.centre[:, 2] + body.parts.half[:, 2]
-        ahead = top[front > body.size[0] / 2 - 0.3].max()
-        behind = top[rear < 0].max()
+        x, _, z = body.mesh.vertices.T
+        ahead = z[x > body.size[0] / 2 - 0.3].max()
+        behind = z[x < 0].max()
         assert ahead < behind
 
 
