@@ -185,10 +185,11 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
         if rng.random() > share:
             continue
         body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
-        if body.size[0] > STALL_M[1] + 0.1:
+        if body.size[0] > STALL_M[1]:
+            # A long van finds no place here.
             continue
         # Cars face the aisle or turn their backs to it; a short one may be anywhere in its stall.
-        slack = max(0.0, STALL_M[1] - body.size[0]) / 2
+        slack = (STALL_M[1] - body.size[0]) / 2
         heading = side * np.pi / 2 * (1 if rng.random() < 0.65 else -1)
         pose = plan.pose(
             x + rng.uniform(-0.15, 0.15), y + rng.uniform(-1, 1) * slack, heading + rng.normal(0, 0.025)

@@ -130,12 +130,10 @@ def _walks(arms: list[Arm], headings: np.ndarray, edge_m: float) -> list[Route]:
         for from_edge_m, reverse in ((WALK_IN_M, False), (WALK_OUT_M, True)):
             near, far = (_walk(a, side, from_edge_m, 0.0) for a, side in ((arm, 1), (other, -1)))
             radius = edge_m - from_edge_m
-            aside = [
-                np.arcsin(min(0.9, (a.profile.edge_m - from_edge_m) / radius)) + 0.12 for a in (arm, other)
-            ]
+            aside = [np.arcsin(min(0.9, (a.profile.edge_m - from_edge_m) / radius)) for a in (arm, other)]
             start, end = headings[index] + aside[0], headings[(index + 1) % len(arms)] - aside[1]
             sweep = (end - start) % (2 * np.pi)
-            way = connect(connect(near[::-1], _circle(radius, start, start + sweep)), far)
+            way = np.concatenate([near[::-1], _circle(radius, start, start + sweep), far])
             routes.append(Route.along(way[::-1] if reverse else way, "pedestrian", 1.3))
         if arm.crossing:
             near, far = (_walk(arm, side, WALK_IN_M, 2.1) for side in (1, -1))
