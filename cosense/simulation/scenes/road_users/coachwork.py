@@ -141,7 +141,7 @@ class Cabin:
         half = shell.half_width_at(base_x)
         narrow = self.narrow * half.max()
         edge_z = self.height - self.crown * (1 + 2 * (t - 0.45) ** 2)
-        low = np.column_stack([base_x, half, shell.top_at(base_x)])
+        low = np.column_stack([base_x - shell.bowed(base_x, half), half, shell.top_at(base_x)])
         high = np.column_stack([roof_x, np.full(len(t), narrow), edge_z])
         ridge = np.column_stack([roof_x, np.zeros(len(t)), edge_z + self.crown])
         ridge[-1, 0] += 0.5 * self.bow
