@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cosense.geometry.transforms import wrap_angle
+from cosense.simulation.scenes.bystanders import stand_about
 from cosense.simulation.scenes.car_park import car_park
 from cosense.simulation.scenes.furniture import Style, furnish, park_along, station
 from cosense.simulation.scenes.paths import Route, length_of
@@ -111,18 +112,18 @@ def _curved_road(rng: np.random.Generator) -> Scene:
 def _scene_of_arms(rng: np.random.Generator, family: str, arms: list[Arm], style: Style) -> Scene:
     ground = Ground()
     paint_roads(ground, arms)
-    solids = furnish(ground, arms, style, rng)
+    surroundings = tuple(ground.lift(mesh) for mesh in meshes(furnish(ground, arms, style, rng)))
     vehicles = vehicle_routes(arms)
     routes = (*vehicles, *cyclist_routes(arms), *pedestrian_routes(arms))
     ego_routes = _ego_routes(arms, vehicles, rng)
     lanes_m = sum(2 * arm.profile.lanes * ROAD_M for arm in arms)
     return Scene(
         family=family,
-        surroundings=tuple(ground.lift(mesh) for mesh in meshes(solids)),
+        surroundings=surroundings,
         ground=ground,
         routes=routes,
         masts=_masts(arms, rng),
-        parked=tuple(park_along(arms, style, rng)),
+        parked=(*park_along(arms, style, rng), *stand_about(arms, surroundings, rng)),
         ego_routes=tuple(ego_routes),
         focus_m=tuple(_middle(vehicles[row]) for row in ego_routes),
         vehicles=int(np.clip(lanes_m / rng.uniform(28, 75), 10, 45)),

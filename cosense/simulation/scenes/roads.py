@@ -26,7 +26,7 @@ from cosense.simulation.scenes.paths import (
 from cosense.simulation.scenes.surface import Ground
 
 # Pedestrians of the two directions use different lines of a walkway, at these distances from its outer edge.
-_WALK_IN_M, _WALK_OUT_M = 1.6, 0.5
+WALK_IN_M, _WALK_OUT_M = 1.6, 0.5
 WALK_ROUTE_M = 75.0
 
 
@@ -203,14 +203,14 @@ def pedestrian_routes(arms: list[Arm]) -> list[Route]:
     routes = []
     for index, arm in enumerate(arms):
         other = arms[(index + 1) % len(arms)]
-        for from_edge_m, reverse in ((_WALK_IN_M, False), (_WALK_OUT_M, True)):
+        for from_edge_m, reverse in ((WALK_IN_M, False), (_WALK_OUT_M, True)):
             along_arm = _walk(arm, 1, from_edge_m, arm.mouth_m)
             along_other = _walk(other, -1, from_edge_m, other.mouth_m)
             way = connect(along_arm[::-1], along_other)
             routes.append(Route.along(way[::-1] if reverse else way, "pedestrian", 1.3))
         if arm.crossing:
-            near = _walk(arm, 1, _WALK_IN_M, arm.mouth_m + 2.1)[::-1]
-            far = _walk(arm, -1, _WALK_IN_M, arm.mouth_m + 2.1)
+            near = _walk(arm, 1, WALK_IN_M, arm.mouth_m + 2.1)[::-1]
+            far = _walk(arm, -1, WALK_IN_M, arm.mouth_m + 2.1)
             corners = np.array([near[-3], near[-1], far[0], far[2]])
             way = np.concatenate([near[:-3], through(corners, 0.9), far[3:]])
             routes.append(Route.along(way, "pedestrian", 1.3))

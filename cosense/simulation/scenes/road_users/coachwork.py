@@ -27,7 +27,7 @@ _HEAD_LAMP: Colour = (0.95, 0.95, 0.90)
 _TAIL_LAMP: Colour = (0.62, 0.03, 0.03)
 _PLATES: tuple[Colour, ...] = ((0.90, 0.90, 0.86), (0.90, 0.78, 0.20), (0.10, 0.25, 0.70), (0.20, 0.60, 0.30))
 _LINING = 0.15
-# How much the middle of bonnet and boot is higher than their edges, and how much of each end is bowed, in metres.
+# How much the middle of the bonnet is higher than its edges, and how much of each end is bowed, in metres.
 _CROWN, _BOWED = 0.025, 0.7
 
 
