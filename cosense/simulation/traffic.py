@@ -40,6 +40,8 @@ _MIX = {
     "cyclist": {ObjectClass.CYCLIST: 0.9, ObjectClass.MOTORCYCLIST: 0.1},
     "pedestrian": {ObjectClass.PEDESTRIAN: 1.0},
 }
+# What carries sensors.
+_INSTRUMENTED_MIX = {ObjectClass.CAR: 0.75, ObjectClass.VAN: 0.15, ObjectClass.TRUCK: 0.10}
 _LARGE = (ObjectClass.TRUCK, ObjectClass.BUS)
 
 
@@ -210,7 +212,7 @@ class Traffic:
         return Mover(name, body, route, along_m, speed, float(np.clip(share, 0.6, 1.15)))
 
     def _place_instrumented(self, number: int, warm_up_s: float) -> None:
-        """Place an instrumented car so that after the warm-up it is some tens of metres before the middle."""
+        """Place an instrumented vehicle that will be some tens of metres before the middle after warm-up."""
         for attempt in range(200):
             choice = int(self.rng.integers(len(self.scene.ego_routes)))
             route = self.scene.ego_routes[choice]
@@ -218,7 +220,9 @@ class Traffic:
             # The more attempts have failed, the farther away it may be.
             before = self.rng.uniform(18, 60 + attempt) + travelled
             along = max(6.0, self.scene.focus_m[choice] - before)
-            mover = self._new(route, ObjectClass.CAR, along, float(self.rng.uniform(0.85, 1.0)))
+            mover = self._new(
+                route, self._draw(route, _INSTRUMENTED_MIX), along, float(self.rng.uniform(0.85, 1.0))
+            )
             if not self._is_in_conflict(mover) and self._has_room(mover):
                 mover.identity = "vehicle" if number == 0 else f"vehicle_{number + 1}"
                 self.movers.append(mover)
@@ -243,7 +247,10 @@ class Traffic:
                 placed += 1
 
     def _draw_label(self, route: int) -> ObjectClass:
-        mix = _MIX[self.scene.routes[route].user]
+        return self._draw(route, _MIX[self.scene.routes[route].user])
+
+    def _draw(self, route: int, mix: dict[ObjectClass, float]) -> ObjectClass:
+        """Draw a class; where large vehicles do not fit, a car takes their place."""
         label = list(mix)[int(self.rng.choice(len(mix), p=list(mix.values())))]
         return label if self.scene.routes[route].large or label not in _LARGE else ObjectClass.CAR
 

@@ -301,7 +301,7 @@ def bus(rng: np.random.Generator) -> Built:
     post = 0.09 / length
     cabin = Cabin(
         base=(tail + 0.02, nose - 0.05),
-        roof=(tail + 0.1, nose - 0.05 - float(rng.uniform(0.05, 0.35))),
+        roof=(tail + 0.1, nose - 0.05 - float(rng.uniform(0.15, 0.50))),
         height=roof,
         narrow=0.97,
         panes=tuple((float(a + post), float(b - post)) for a, b in pairwise(edges)),
