@@ -15,7 +15,7 @@ from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.scene import Parked
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
-from cosense.simulation.scenes.surroundings import poles
+from cosense.simulation.scenes.surroundings import street_poles as poles
 from cosense.simulation.scenes.surroundings import street_things as things
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier, bollard_row, draw_barrier
 from cosense.simulation.scenes.surroundings.houses import House, house, shed

@@ -11,7 +11,7 @@ from cosense.simulation.scenes.mesh import Mesh, box, boxes, join, tube
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
-from cosense.simulation.scenes.surroundings import poles
+from cosense.simulation.scenes.surroundings import street_poles as poles
 from cosense.simulation.scenes.surroundings import street_things as things
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier
 from cosense.simulation.scenes.surroundings.placing import facing_road, is_free
