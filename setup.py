@@ -22,6 +22,8 @@ DEPENDENCIES = [
     "rosbags>=0.11",
     "mcap>=1.6",
     "zstandard>=0.20",
+    # Only the simulator needs it. It has wheels for Linux on x86-64, macOS and Windows.
+    'embreex>=4.4; platform_machine != "aarch64"',
 ]
 EXTRAS = {
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.

@@ -51,7 +51,6 @@ def command(
         typer.Option(help="Split of all frames.", show_default="val; validate for the layout opv2v"),
     ] = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also render an image for each agent.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Simulate what vehicles and roadside units measure together, and write it as a data set.
 
@@ -59,7 +58,6 @@ def command(
 
     Example: cosense simulate --out data/train --frames 200 --sequence-frames 20 --scene crossing,car_park
     """
-    import torch
     from rich.console import Console
 
     from cosense.progress import tracked
@@ -73,13 +71,10 @@ def command(
         )
     if split is not None and not re.fullmatch(r"[\w-]+", split):
         raise CosenseError(f"--split '{split}': expected letters, digits, '-' and '_' only")
-    if not cameras:
-        # A second thread makes clouds 10 % faster, but ten times slower when other programs use the cores.
-        torch.set_num_threads(1)
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
-    _check_families(plan, vehicles, infrastructure, device)
+    _check_families(plan, vehicles, infrastructure)
     console = Console()
-    made = _simulate_all(plan, vehicles, infrastructure, cameras, device)
+    made = _simulate_all(plan, vehicles, infrastructure, cameras)
     source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
     with (
@@ -136,18 +131,16 @@ def plan_sequences(
     ]
 
 
-def _check_families(
-    plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int, device: str
-) -> None:
+def _check_families(plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int) -> None:
     """Prepare the first sequence of each family, so that errors show before anything is written.
 
     Raises:
-        CosenseError: the device is not there, or a family has no room for so many agents.
+        CosenseError: Embree is missing, or a family has no room for so many agents.
     """
     from cosense.simulation import simulate
 
     for family, seed in {family: seed for family, seed, _ in reversed(plan)}.items():
-        simulate(family, seed, 0, vehicles=vehicles, infrastructure=infrastructure, device=device)
+        simulate(family, seed, 0, vehicles=vehicles, infrastructure=infrastructure)
 
 
 def _left_behind(out: Path) -> str:
@@ -165,7 +158,7 @@ def _left_behind(out: Path) -> str:
 
 
 def _simulate_all(
-    plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int, cameras: bool, device: str
+    plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int, cameras: bool
 ) -> Iterator[SimulatedFrame]:
     from cosense.simulation import simulate
 
@@ -177,5 +170,4 @@ def _simulate_all(
             vehicles=vehicles,
             infrastructure=infrastructure,
             cameras=cameras,
-            device=device,
         )

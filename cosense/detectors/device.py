@@ -37,10 +37,25 @@ def inference_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if has_bfloat16_matrix_instructions() else torch.float32
 
 
+def training_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type that convolutions are trained in.
+
+    Training takes bfloat16 from AVX-512 too: its noise is nothing to that of a batch, and a step takes two
+    thirds of the time.
+    """
+    if precision == "auto" and device.type == "cpu" and _processor_has("avx512_bf16"):
+        return torch.bfloat16
+    return inference_dtype(precision, device)
+
+
 def has_bfloat16_matrix_instructions() -> bool:
     """Return whether the processor multiplies bfloat16 matrices in hardware (AMX)."""
+    return _processor_has("amx_bf16")
+
+
+def _processor_has(flag: str) -> bool:
     try:
         with open("/proc/cpuinfo") as file:
-            return any("amx_bf16" in line for line in file if line.startswith("flags"))
+            return any(flag in line.split() for line in file if line.startswith("flags"))
     except OSError:
         return False

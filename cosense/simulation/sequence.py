@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from cosense.errors import CosenseError, counted, nearest
 from cosense.simulation.masts import rank_masts
 from cosense.simulation.scenes.families import FAMILIES, build_scene
-from cosense.simulation.stage import Cameras, SimulatedFrame, Stage
+from cosense.simulation.scenes.mesh import join
+from cosense.simulation.stage import Cameras, Place, SimulatedFrame, Stage
 from cosense.simulation.traffic import Traffic
 
 # To be raised whenever the same arguments give other scenes, traffic, clouds or labels than before: data sets
 # record it, and training simulates its stored samples again.
-SCENES_VERSION = 2
+SCENES_VERSION = 3
 
 # Shortest and longest time that the traffic has been moving when a sequence begins.
 _WARM_UP_S = (5.0, 10.0)
@@ -30,9 +30,8 @@ def simulate(
     vehicles: int = 1,
     infrastructure: int = 1,
     cameras: bool = False,
-    device: str = "cpu",
 ) -> Iterator[SimulatedFrame]:
-    """Return one sequence at 10 Hz; the same arguments give the same bytes on the same device.
+    """Return one sequence at 10 Hz; the same arguments give the same bytes.
 
     Args:
         family: one of `FAMILIES`.
@@ -41,12 +40,11 @@ def simulate(
         vehicles: number of instrumented vehicles: "vehicle" (the ego), "vehicle_2", ...
         infrastructure: number of roadside units: "infrastructure", "infrastructure_2", ...
         cameras: also render an image for each agent; clouds are the same with and without.
-        device: device on which rays are cast, "cpu" or "cuda".
 
     Raises:
-        CosenseError: unknown family or device, or more agents than the scene has room for.
+        CosenseError: unknown family, or more agents than the scene has room for.
     """
-    _check(family, seed, frames, vehicles, device)
+    _check(family, seed, frames, vehicles)
     rng = np.random.default_rng([seed, FAMILIES.index(family)])
     scene = build_scene(family, rng)
     if not 0 <= infrastructure <= len(scene.masts):
@@ -55,13 +53,13 @@ def simulate(
             f"scene {family} {seed} has room for {counted(len(scene.masts), 'unit')}"
         )
     traffic = Traffic.start(scene, rng, vehicles, float(rng.uniform(*_WARM_UP_S)))
-    masts = rank_masts(scene, traffic)[:infrastructure]
-    images = Cameras.drawn(seed, device) if cameras else None
-    stage = Stage.prepare(scene, masts, seed, rng, device, images)
+    place = Place.of(scene)
+    masts = rank_masts(scene, place.world.with_actors(join([])), traffic)[:infrastructure]
+    stage = Stage.prepare(place, masts, seed, rng, Cameras.drawn(seed) if cameras else None)
     return (stage.frame(traffic, number) for number in range(frames))
 
 
-def _check(family: str, seed: int, frames: int, vehicles: int, device: str) -> None:
+def _check(family: str, seed: int, frames: int, vehicles: int) -> None:
     if family not in FAMILIES:
         raise CosenseError(f"scene family '{family}' is unknown, {nearest(family, FAMILIES)}")
     for name, value, least in (("seed", seed, 0), ("frames", frames, 0), ("vehicles", vehicles, 1)):
@@ -69,5 +67,3 @@ def _check(family: str, seed: int, frames: int, vehicles: int, device: str) -> N
             raise CosenseError(f"{name}={value}: expected at least {least}")
     if vehicles > _MAX_VEHICLES:
         raise CosenseError(f"vehicles={vehicles}: expected at most {_MAX_VEHICLES}")
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        raise CosenseError(f"device '{device}': PyTorch offers no such device here; use 'cpu'")

@@ -25,8 +25,9 @@ from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.ground import GroundPlane, GroundSurface
+from cosense.training.cached import Show, silent
 from cosense.training.run_config import SceneConfig
-from cosense.training.samples import Moment, Show, load_moments, silent
+from cosense.training.samples import Moment, load_moments
 
 _MAPS = ("class_logits", "box_codes")
 # Only read of the agent that fuses.

@@ -30,9 +30,9 @@ from cosense.methods.model import load_model, read_model_config, read_network
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, network_tensors, write_tensors
 from cosense.sensing.detections import Detections
 from cosense.sensing.objects import ObjectClass
+from cosense.training.cached import Show, silent
 from cosense.training.encoded_moments import EncodedMoment, encoded_moments
 from cosense.training.fusion_examples import Example, MethodRunConfig, make_example, plain_example
-from cosense.training.samples import Show, silent
 from cosense.training.targets import detection_losses, join_targets
 from cosense.training.tasks.base import Task
 

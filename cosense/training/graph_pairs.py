@@ -23,8 +23,9 @@ from cosense.scene_graph.register.candidates import find_candidates
 from cosense.scene_graph.register.descriptors import Describe
 from cosense.scene_graph.register.usable_nodes import usable_nodes
 from cosense.simulation import SCENES_VERSION
+from cosense.training.cached import Cached, Show, silent
 from cosense.training.run_config import SceneConfig
-from cosense.training.samples import Show, cached, silent, simulated_moment
+from cosense.training.samples import simulated_moment
 
 # Raised whenever `build` comes to give other graphs.
 _CACHE_VERSION = 1
@@ -109,7 +110,7 @@ def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detect
         return _to_arrays([replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in graphs])
 
     key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]
-    return _from_arrays(cached(cache, f"graphs-{family}-{seed}", key, make))
+    return _from_arrays(Cached.of(cache, f"graphs-{family}-{seed}", key, make).read())
 
 
 def _to_arrays(graphs: list[SceneGraph]) -> dict[str, NDArray]:

@@ -1,17 +1,15 @@
 """Samples: labelled clouds of one agent, or of all agents of one moment; from simulated scenes or from disk.
 
-Simulated scenes are ray-cast once into a folder of small files; a run that was interrupted goes on where it
-stopped. Single clouds are then held in memory, each takes about one megabyte.
+Simulated scenes are ray-cast once into a folder of small files, by all cores; a run that was interrupted goes
+on where it stopped. Single clouds are then held in memory, in half the bytes of their numbers.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +24,17 @@ from cosense.geometry.boxes import Boxes, points_in_boxes
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
 from cosense.simulation import SCENES_VERSION, simulate
+from cosense.training.cached import Cached, Show, fill, silent
 from cosense.training.run_config import DataConfig, SceneConfig
 
 # Raised whenever the cached files get another form; what is in them has the version of the simulation.
-_SAMPLES_VERSION = 1
+_SAMPLES_VERSION = 2
 _MOMENTS_VERSION = 2
-_SAMPLE_ARRAYS = ("points", "boxes", "classes", "owner")
+_SAMPLE_ARRAYS = ("stored", "boxes", "classes", "owner")
 _MOMENT_ARRAYS = ("boxes", "classes", "num_points")
 
-# Called with what is going on, how much of it is done, and how much there is.
-Show = Callable[[str, int, int], None]
-
-
-def silent(what: str, done: int, of: int) -> None:
-    """Show nothing."""
+# Numbers of a stored point: positions in steps of 4 mm, which reach 131 m, and intensity.
+_STEPS = np.array([0.004, 0.004, 0.004, 1 / 32767], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Sample:
     Attributes:
         name: sequence, frame and agent.
         kind: vehicle or infrastructure.
-        points: (N,4) float32.
+        stored: (N,4) int16, the points; what `points` are made of.
         boxes: (M,7).
         classes: (M,) int64, index into `DETECTED_CLASSES`.
         owner: (N,) int16, index of the box that a point lies in, -1 for none.
@@ -57,10 +52,27 @@ class Sample:
 
     name: str
     kind: AgentKind
-    points: NDArray[np.float32]
+    stored: NDArray[np.int16]
     boxes: Boxes
     classes: NDArray[np.int64]
     owner: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, name: str, kind: AgentKind, points: NDArray[np.float32], objects: Objects) -> Sample:
+        """Return the sample of a cloud (N,4), without objects that no network looks for and far points."""
+        known, classes = _detected(objects)
+        boxes = objects.boxes[known]
+        steps = np.rint(points / _STEPS)
+        stored = steps[(np.abs(steps) <= np.iinfo(np.int16).max).all(axis=1)].astype(np.int16)
+        owner = np.full(len(stored), -1, dtype=np.int16)
+        for index, mask in enumerate(points_in_boxes((stored * _STEPS)[:, :3], boxes)):
+            owner[mask] = index
+        return cls(name, kind, stored, boxes, classes, owner)
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """Points (N,4), a copy."""
+        return self.stored * _STEPS
 
 
 @dataclass(frozen=True)
@@ -102,9 +114,11 @@ def load_samples(config: DataConfig, cache: Path, show: Show = silent) -> list[S
     """
     samples: list[Sample] = []
     if config.scenes is not None:
-        for number, (family, seed) in enumerate(config.scenes.each()):
-            samples += _sequence(config.scenes, family, seed, cache)
-            show("simulate or read scenes", number + 1, config.scenes.sequences)
+        each = [_sequence(config.scenes, family, seed, cache) for family, seed in config.scenes.each()]
+        fill(each, show)
+        for number, sequence in enumerate(each):
+            samples += _samples_from_arrays(sequence.read())
+            show("read scenes", number + 1, len(each))
     for path in config.paths:
         dataset = open_dataset(path, split=config.split)
         for index in range(len(dataset)):
@@ -120,19 +134,8 @@ def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
     for agent in frame.agents.values():
         if agent.objects is None:
             continue
-        known, classes = _detected(agent.objects)
-        boxes = agent.objects.boxes[known]
-        owner = np.full(len(agent.points), -1, dtype=np.int16)
-        for index, mask in enumerate(points_in_boxes(agent.points[:, :3], boxes)):
-            owner[mask] = index
-        yield Sample(
-            name=f"{frame.sequence}/{frame.frame_id}/{agent.agent_id}",
-            kind=agent.kind,
-            points=agent.points,
-            boxes=boxes,
-            classes=classes,
-            owner=owner,
-        )
+        name = f"{frame.sequence}/{frame.frame_id}/{agent.agent_id}"
+        yield Sample.of(name, agent.kind, agent.points, agent.objects)
 
 
 def load_moments(scenes: Sequence[SceneConfig], cache: Path, show: Show = silent) -> Iterator[Moment]:
@@ -143,21 +146,27 @@ def load_moments(scenes: Sequence[SceneConfig], cache: Path, show: Show = silent
         cache: folder of simulated moments, created where it is missing.
         show: sees the progress.
     """
-    each = [(*sequence, entry.vehicles) for entry in scenes for sequence in entry.each()]
-    for number, (family, seed, vehicles) in enumerate(each):
-        yield simulated_moment(family, seed, vehicles, cache)
-        show("simulate or read scenes", number + 1, len(each))
+    each = [_moment(*sequence, entry.vehicles, cache) for entry in scenes for sequence in entry.each()]
+    fill(each, show)
+    for number, moment in enumerate(each):
+        yield _moment_from_arrays(moment.read())
+        show("read scenes", number + 1, len(each))
 
 
 def simulated_moment(family: str, seed: int, vehicles: int, cache: Path) -> Moment:
     """Return the moment of one sequence, simulating it where it is not in the cache yet."""
+    return _moment_from_arrays(_moment(family, seed, vehicles, cache).read())
 
-    def make() -> dict[str, NDArray]:
-        earlier, frame = (made.frame for made in simulate(family, seed, 2, vehicles=vehicles))
-        return _moment_to_arrays(moment_of(earlier, frame))
 
+def _moment(family: str, seed: int, vehicles: int, cache: Path) -> Cached:
     key = [_MOMENTS_VERSION, SCENES_VERSION, family, seed, vehicles]
-    return _moment_from_arrays(cached(cache, f"cooperative-{family}-{seed}", key, make))
+    make = partial(_simulate_moment, family, seed, vehicles)
+    return Cached.of(cache, f"cooperative-{family}-{seed}", key, make)
+
+
+def _simulate_moment(family: str, seed: int, vehicles: int) -> dict[str, NDArray]:
+    earlier, frame = (made.frame for made in simulate(family, seed, 2, vehicles=vehicles))
+    return _moment_to_arrays(moment_of(earlier, frame))
 
 
 def moment_of(earlier: CooperativeFrame, frame: CooperativeFrame) -> Moment:
@@ -173,29 +182,6 @@ def moment_of(earlier: CooperativeFrame, frame: CooperativeFrame) -> Moment:
     )
 
 
-def cached(
-    folder: Path, name: str, key: Sequence[Any], make: Callable[[], dict[str, NDArray]]
-) -> dict[str, NDArray]:
-    """Return arrays by name from a file of a cache, which is made first where it is missing.
-
-    Args:
-        folder: the cache, created where it is missing.
-        name: first part of the file's name, for people.
-        key: everything that the arrays depend on; another key is another file.
-        make: makes the arrays.
-    """
-    path = folder / f"{name}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]}.npz"
-    if not path.exists():
-        arrays = make()
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
-    with np.load(path) as stored:
-        return dict(stored)
-
-
 def _detected(objects: Objects) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return (N,) which of N objects a network looks for, and (M,) the classes of these M."""
     classes = [detected_class(int(label)) for label in objects.labels]
@@ -203,17 +189,17 @@ def _detected(objects: Objects) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     return known, np.array([index for index in classes if index is not None], dtype=np.int64)
 
 
-def _sequence(scenes: SceneConfig, family: str, seed: int, cache: Path) -> list[Sample]:
+def _sequence(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cached:
     """Return the samples of one sequence."""
+    amounts = (scenes.frames_per_sequence, scenes.frame_step, scenes.vehicles)
+    key = [[_SAMPLES_VERSION, SCENES_VERSION], family, seed, *amounts]
+    return Cached.of(cache, f"{family}-{seed}", key, partial(_simulate_samples, family, seed, *amounts))
 
-    def make() -> dict[str, NDArray]:
-        frames = simulate(family, seed, (scenes.frames_per_sequence - 1) * scenes.frame_step + 1)
-        used = (f.frame for index, f in enumerate(frames) if index % scenes.frame_step == 0)
-        return _samples_to_arrays(sample for frame in used for sample in samples_of(frame))
 
-    versions = [_SAMPLES_VERSION, SCENES_VERSION]
-    key = [versions, family, seed, scenes.frames_per_sequence, scenes.frame_step]
-    return _samples_from_arrays(cached(cache, f"{family}-{seed}", key, make))
+def _simulate_samples(family: str, seed: int, frames: int, step: int, vehicles: int) -> dict[str, NDArray]:
+    made = simulate(family, seed, (frames - 1) * step + 1, vehicles=vehicles)
+    used = (f.frame for index, f in enumerate(made) if index % step == 0)
+    return _samples_to_arrays(sample for frame in used for sample in samples_of(frame))
 
 
 def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:

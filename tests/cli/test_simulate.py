@@ -85,7 +85,6 @@ def test_dair_v2x_holds_two_agents_only(tmp_path: Path) -> None:
             "--scene crossing,parked_road --agents infrastructure=5 --frames 2",
             "parked_road .* for 4 units",
         ),
-        ("--device tpu", "device 'tpu'"),
         ("--split ../train", "--split '../train'"),
     ],
 )

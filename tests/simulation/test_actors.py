@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_from_planar, transform_points
 from cosense.simulation.actors import Actors, actors_at, parked_actors
 from cosense.simulation.scenes.families import build_scene
+from cosense.simulation.scenes.mesh import join
 from cosense.simulation.scenes.scene import Scene
-from cosense.simulation.scenes.surface import GroundTensors
 from cosense.simulation.sensors.lidar import PANDAR40P, ROADSIDE300, LidarModel, sweep
+from cosense.simulation.sensors.raycast import World
 from cosense.simulation.traffic import Traffic
 
 # Three standard deviations of the range noise.
@@ -34,12 +34,13 @@ def everybody(street: tuple[Scene, Traffic], later_ns: int = 0) -> Actors:
 @pytest.mark.parametrize("model", [PANDAR40P, ROADSIDE300], ids=["vehicle", "roadside"])
 def test_returns_lie_in_their_own_label_box(street: tuple[Scene, Traffic], model: LidarModel) -> None:
     actors = everybody(street)
-    mast = street[0].masts[0]
+    scene = street[0]
+    mast = scene.masts[0]
     T_scene_sensor = transform_from_planar(mast.x, mast.y, mast.yaw, mast.height_m)
-    ground = GroundTensors.of(street[0].ground, torch.device("cpu"))
-    cloud = sweep(model, actors.solids, ground, T_scene_sensor, torch.Generator().manual_seed(0))
-    xyz = transform_points(T_scene_sensor, cloud.points[:, :3].numpy().astype(np.float64))
-    owner = cloud.owner.numpy()
+    view = World.of(parked_actors(scene).mesh, scene.ground).with_actors(actors.mesh)
+    cloud = sweep(model, view, T_scene_sensor, np.random.default_rng(0))
+    xyz = transform_points(T_scene_sensor, cloud.points[:, :3].astype(np.float64))
+    owner = cloud.owner
     boxes = actors.objects.boxes.copy()
     boxes[:, 3:6] += 2 * NOISE_M
     inside = points_in_boxes(xyz, boxes)
@@ -50,10 +51,11 @@ def test_returns_lie_in_their_own_label_box(street: tuple[Scene, Traffic], model
 
 def test_everybody_has_a_box_on_the_ground_and_a_name(street: tuple[Scene, Traffic]) -> None:
     actors = everybody(street)
-    assert len(set(actors.objects.ids)) == len(actors.objects) == len(actors.poses)
-    assert set(actors.solids.owner) == set(range(len(actors.poses)))
+    assert len(set(actors.objects.ids)) == len(actors.objects) == len(actors)
+    meshes = join([parked_actors(street[0]).mesh, actors.mesh])
+    assert set(meshes.owner) == set(range(len(actors)))
     bottom = actors.objects.boxes[:, 2] - actors.objects.boxes[:, 5] / 2
-    np.testing.assert_allclose(bottom, street[0].ground.height_at(actors.poses[:, :2]))
+    np.testing.assert_allclose(bottom, street[0].ground.height_at(actors.T_scene_body[:, :2, 3]), atol=0.02)
     ego = actors.row_of("vehicle")
     assert ego is not None
     assert actors.objects.ids[ego] == "vehicle"
@@ -62,7 +64,7 @@ def test_everybody_has_a_box_on_the_ground_and_a_name(street: tuple[Scene, Traff
 
 def test_a_little_later_only_movers_have_moved(street: tuple[Scene, Traffic]) -> None:
     now, later = everybody(street), everybody(street, 30_000_000)
-    moved = np.linalg.norm(later.poses[:, :2] - now.poses[:, :2], axis=1)
+    moved = np.linalg.norm(later.T_scene_body[:, :3, 3] - now.T_scene_body[:, :3, 3], axis=1)
     parked = np.char.startswith(now.objects.ids, "parked")
     assert moved[parked].max() == 0
     assert 0.1 < moved[~parked].max() < 0.5

@@ -80,10 +80,10 @@ def test_the_other_vehicle_is_an_object_of_the_ego(team: list[SimulatedFrame]) -
 
 def test_other_scenes_have_another_version(places: list[CooperativeFrame]) -> None:
     """Whoever changes what is simulated raises SCENES_VERSION and writes the new numbers here."""
-    objects = {"crossing": 50, "t_junction": 29, "parked_road": 97, "curved_road": 44, "car_park": 100}
+    objects = {"crossing": 49, "t_junction": 29, "parked_road": 104, "curved_road": 56, "car_park": 99}
     # One more or less: another processor may round a ray to the other side of an edge.
     found = {frame.sequence.rpartition("_")[0]: len(frame.ground_truth) for frame in places}
-    assert (SCENES_VERSION, found) == (2, pytest.approx(objects, abs=1))
+    assert (SCENES_VERSION, found) == (3, pytest.approx(objects, abs=1))
 
 
 def test_labels_hold_the_points_of_their_objects(places: list[CooperativeFrame]) -> None:
@@ -131,12 +131,10 @@ def test_ids_stay_with_their_objects(team: list[SimulatedFrame]) -> None:
     np.testing.assert_allclose(world[rows, 3:6], other_world[other_rows, 3:6])
 
 
-def test_sensors_stand_upright_at_their_heights(team: list[SimulatedFrame]) -> None:
+def test_sensors_stand_at_their_heights(team: list[SimulatedFrame]) -> None:
     frame = team[0].frame
     heights = {name: agent.T_world_agent[2, 3] for name, agent in frame.agents.items()}
     assert 1.5 < heights["infrastructure"] - heights["vehicle"] < 6.0
-    for agent in frame.agents.values():
-        np.testing.assert_allclose(agent.T_world_agent[2, :3], [0, 0, 1], atol=1e-12)
 
 
 def test_numbers_of_points_are_those_of_the_sensors(places: list[CooperativeFrame]) -> None:
@@ -154,7 +152,6 @@ def test_numbers_of_points_are_those_of_the_sensors(places: list[CooperativeFram
         ({"vehicles": 0}, "vehicles=0"),
         ({"vehicles": 40}, "at most"),
         ({"infrastructure": 99}, "has room for"),
-        ({"device": "tpu"}, "use 'cpu'"),
     ],
 )
 def test_bad_arguments_are_one_clear_error(arguments: dict[str, object], message: str) -> None:

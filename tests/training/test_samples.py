@@ -16,7 +16,7 @@ from cosense.geometry.boxes import points_in_boxes
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.training.run_config import DataConfig, SceneConfig
-from cosense.training.samples import load_moments, load_samples, point_counts, samples_of
+from cosense.training.samples import Sample, load_moments, load_samples, point_counts, samples_of
 from cosense.training.tasks.pillars import DetectorRunConfig
 
 ONE_SCENE = DataConfig(scenes=SceneConfig(families=("curved_road",), first_seed=3, sequences=1))
@@ -73,6 +73,14 @@ def test_scenes_of_an_older_simulation_are_not_used(tmp_path: Path, monkeypatch:
         monkeypatch.setattr("cosense.training.samples.SCENES_VERSION", version)
         load_samples(ONE_SCENE, tmp_path)
     assert len(list(tmp_path.glob("*.npz"))) == 2
+
+
+def test_a_cloud_is_kept_to_the_millimetres_of_its_sensor_and_without_what_is_far() -> None:
+    boxes, none = np.array([[10.0, 0, 0, 4, 2, 2, 0]]), np.zeros(1, dtype=np.int64)
+    points = np.array([[9.0, 0.5, 0.1234, 0.75], [150, 0, 0, 0], [20, 0, 0, 0]], dtype=np.float32)
+    sample = Sample.of("", "vehicle", points, Objects(boxes, none, np.array(["a"])))
+    np.testing.assert_allclose(sample.points, points[[0, 2]], atol=0.002)
+    assert sample.owner.tolist() == [0, -1]
 
 
 def test_a_foreign_frame_is_a_sample_for_each_agent(shared_data: Path, tmp_path: Path) -> None:

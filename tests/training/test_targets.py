@@ -95,16 +95,26 @@ def targets() -> Targets:
 
 def test_a_perfect_answer_costs_nothing(targets: Targets) -> None:
     logits = torch.where(targets.heat == 1, 40.0, -40.0)
-    losses = detection_losses(HeadMaps(logits, targets.codes), targets)
+    sure = torch.ones(10, 1, 1)
+    sure[8:] = 40.0
+    losses = detection_losses(HeadMaps(logits, targets.codes * sure), targets)
     assert float(losses.total) == pytest.approx(0.0, abs=1e-5)
+    # The front at the wrong end: as much as its logit, by the weight of the direction.
+    sure[8:] = -40.0
+    wrong = detection_losses(HeadMaps(logits, targets.codes * sure), targets)
+    assert float(wrong.boxes) == pytest.approx(0.3 * 40.0, rel=1e-5)
+    sure[8:] = 0.0
+    undecided = detection_losses(HeadMaps(logits, targets.codes * sure), targets)
+    assert float(undecided.boxes) == pytest.approx(0.3 * math.log(2), rel=1e-5)
 
 
 def test_an_undecided_answer_costs_what_the_paper_says(targets: Targets) -> None:
     losses = detection_losses(HeadMaps(torch.zeros_like(targets.heat), targets.codes), targets)
     # p = 1/2 everywhere: -log(1/2) (1/2)^2 weighted by 1 at the middle and (1 - heat)^4 elsewhere.
     weights = torch.where(targets.heat == 1, 1.0, (1 - targets.heat) ** 4)
+    # People and riders count twice.
+    weights = weights * torch.tensor([1.0, 2.0, 2.0])[:, None, None]
     assert float(losses.heat) == pytest.approx(float(weights.sum()) * math.log(2) / 4, rel=1e-5)
-    assert float(losses.boxes) == 0
 
 
 def test_cells_without_judgement_cost_nothing(targets: Targets) -> None:

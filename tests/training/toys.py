@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cosense.detectors.pillars import PillarsConfig
-from cosense.geometry.boxes import points_in_boxes
+from cosense.sensing.objects import Objects
 from cosense.training.augment import AugmentationConfig
 from cosense.training.run_config import DataConfig
 from cosense.training.samples import Sample
@@ -18,7 +18,20 @@ from tests.detectors.networks import TINY, write_model
 
 TOY_MODEL: PillarsConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))
 UNCHANGED = AugmentationConfig(
-    rotation_deg=0, mirror=0, scale=0, drop_beams=0, drop_points=0, no_intensity=0, dim=0
+    rotation_deg=0,
+    mirror=0,
+    scale=0,
+    tilt=0,
+    size=0,
+    drop_beams=0,
+    drop_columns=0,
+    drop_points=0,
+    drop_far=0,
+    drop_of_object=0,
+    jitter=0,
+    no_intensity=0,
+    dim=0,
+    gamma=1,
 )
 
 
@@ -44,10 +57,10 @@ def toy_sample(seed: int, cars: int = 1, height_m: float = 1.9) -> Sample:
         cos, sin = np.cos(yaw), np.sin(yaw)
         clouds.append(np.column_stack([x + u * cos - v * sin, y + u * sin + v * cos, z + w, rng.random(400)]))
     points = np.concatenate(clouds).astype(np.float32)
-    owner = np.full(len(points), -1, dtype=np.int16)
-    for index, inside in enumerate(points_in_boxes(points[:, :3], boxes)):
-        owner[inside] = index
-    return Sample(f"toy/{seed}", "vehicle", points, boxes, np.zeros(cars, dtype=np.int64), owner)
+    cars_there = Objects(
+        boxes, np.zeros(cars, dtype=np.int64), np.array([str(n) for n in range(cars)], dtype=str)
+    )
+    return Sample.of(f"toy/{seed}", "vehicle", points, cars_there)
 
 
 def toy_task(folder: Path, samples: list[Sample], **changes: object) -> PillarsTask:

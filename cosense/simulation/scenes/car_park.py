@@ -17,7 +17,7 @@ from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.paths import Line, Route, through
 from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
 from cosense.simulation.scenes.scene import Mast, Parked, Scene
-from cosense.simulation.scenes.solids import Shape, Solid, gather
+from cosense.simulation.scenes.solids import Shape, Solid, meshes
 from cosense.simulation.scenes.surface import Ground
 
 STALL_M = (2.6, 5.2)
@@ -92,7 +92,7 @@ def car_park(rng: np.random.Generator) -> Scene:
     passing = vehicle_routes(road)
     return Scene(
         family="car_park",
-        surroundings=gather(solids),
+        surroundings=tuple(ground.lift(mesh) for mesh in meshes(solids)),
         ground=ground,
         routes=(*inside, *passing, *_walks(plan)),
         masts=_masts(plan, rng),
@@ -154,8 +154,11 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
         if rng.random() > share:
             continue
         body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
+        if body.size[0] > STALL_M[1]:
+            # A long van finds no place here.
+            continue
         # Cars face the aisle or turn their backs to it; a short one may be anywhere in its stall.
-        slack = max(0.0, STALL_M[1] - body.size[0]) / 2
+        slack = (STALL_M[1] - body.size[0]) / 2
         heading = side * np.pi / 2 * (1 if rng.random() < 0.65 else -1)
         pose = plan.pose(
             x + rng.uniform(-0.15, 0.15), y + rng.uniform(-1, 1) * slack, heading + rng.normal(0, 0.025)

@@ -22,7 +22,7 @@ from cosense.simulation.scenes.roads import (
     vehicle_routes,
 )
 from cosense.simulation.scenes.scene import Mast, Scene
-from cosense.simulation.scenes.solids import gather
+from cosense.simulation.scenes.solids import meshes
 from cosense.simulation.scenes.surface import Ground
 
 ROAD_M = 190.0
@@ -118,7 +118,7 @@ def _scene_of_arms(rng: np.random.Generator, family: str, arms: list[Arm], style
     lanes_m = sum(2 * arm.profile.lanes * ROAD_M for arm in arms)
     return Scene(
         family=family,
-        surroundings=gather(solids),
+        surroundings=tuple(ground.lift(mesh) for mesh in meshes(solids)),
         ground=ground,
         routes=routes,
         masts=_masts(arms, rng),

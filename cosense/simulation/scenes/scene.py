@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosense.simulation.scenes.bodies import Body
+from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.paths import Route
-from cosense.simulation.scenes.solids import Primitives
 from cosense.simulation.scenes.surface import Ground
 
 
@@ -36,7 +36,7 @@ class Scene:
 
     Attributes:
         family: name of the family of scenes.
-        surroundings: static solids.
+        surroundings: static things, each standing on the ground.
         ground: surfaces of the ground.
         routes: routes of vehicles, cyclists and pedestrians.
         masts: candidate places of roadside units.
@@ -49,7 +49,7 @@ class Scene:
     """
 
     family: str
-    surroundings: Primitives
+    surroundings: tuple[Mesh, ...]
     ground: Ground
     routes: tuple[Route, ...]
     masts: tuple[Mast, ...]

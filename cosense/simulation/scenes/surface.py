@@ -10,12 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from cosense.geometry.transforms import Matrix
-from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
+from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 
 EXTENT_M = 200.0
@@ -162,69 +159,3 @@ def _corners(number: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
 def _rim(number: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return every node on the border of a grid, clockwise."""
     return np.concatenate([number[:-1, 0], number[-1, :-1], number[:0:-1, -1], number[0, :0:-1]])
-
-
-@dataclass(frozen=True)
-class GroundTensors:
-    """A `Ground` as tensors on a device, with the properties of each material.
-
-    Attributes:
-        surface: (H*W,) uint8, the raster of the ground.
-        size: number of rows and of columns.
-        raised: (materials,) bool, True for what a kerb raises.
-        reflectance: (materials,) reflectance for the LiDAR.
-        albedo: (materials,3) albedo for the camera.
-    """
-
-    surface: Tensor
-    size: int
-    raised: Tensor
-    reflectance: Tensor
-    albedo: Tensor
-
-    @classmethod
-    def of(cls, ground: Ground, device: torch.device) -> GroundTensors:
-        return cls(
-            surface=torch.from_numpy(ground.surface.ravel()).to(device),
-            size=len(ground.surface),
-            raised=torch.tensor([m in _RAISED for m in Material], device=device),
-            reflectance=torch.tensor([REFLECTANCE[m] for m in Material], device=device),
-            albedo=torch.tensor([ALBEDO[m] for m in Material], device=device),
-        )
-
-    def material_at(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the material (n,) at coordinates x (n,) and y (n,) of the scene."""
-        column = ((x + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
-        row = ((y + EXTENT_M) / CELL_M).clamp(0, self.size - 1).long()
-        return self.surface[row * self.size + column].long()
-
-    def meet(self, directions: Tensor, T_scene_sensor: Matrix) -> tuple[Tensor, Tensor, Tensor]:
-        """Return where rays (R,3) of a sensor meet the ground.
-
-        A ray first reaches the level of the walkways. If there is none at that place, it goes on to the road;
-        if it would arrive there below a walkway, it has hit the face of the kerb, which bisection locates.
-
-        Returns:
-            ranges (R,), inf above the horizon; materials (R,); whether the face of a kerb was hit (R,).
-        """
-        rotation = torch.tensor(T_scene_sensor[:2, :3], device=directions.device, dtype=directions.dtype)
-        slope_x, slope_y = (directions @ rotation.T).T
-        position = T_scene_sensor[:3, 3].tolist()
-        down = torch.where(directions[:, 2] < -1e-4, -directions[:, 2], torch.nan)
-
-        def material_at(range_m: Tensor, rays: Tensor | slice = slice(None)) -> Tensor:
-            x, y = position[0] + slope_x[rays] * range_m, position[1] + slope_y[rays] * range_m
-            return self.material_at(torch.nan_to_num(x), torch.nan_to_num(y))
-
-        upper, lower = (position[2] - KERB_M) / down, position[2] / down
-        on_top = self.raised[material_at(upper)]
-        kerb = ~on_top & self.raised[material_at(lower)]
-        faces = torch.nonzero(kerb).flatten()
-        near, far = upper[faces], lower[faces]
-        for _ in range(6):
-            middle = (near + far) / 2
-            inside = self.raised[material_at(middle, faces)]
-            near, far = torch.where(inside, near, middle), torch.where(inside, middle, far)
-        range_m = torch.where(on_top, upper, lower)
-        range_m[faces] = far
-        return torch.nan_to_num(range_m, nan=torch.inf), material_at(range_m), kerb

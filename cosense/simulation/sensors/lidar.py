@@ -10,21 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from cosense.geometry.transforms import Matrix
-from cosense.simulation.scenes.solids import Primitives
-from cosense.simulation.scenes.surface import GroundTensors
-from cosense.simulation.sensors.solid_rays import (
-    NO_HIT,
-    Hits,
-    Solids,
-    Windows,
-    cast,
-    solids_in_sensor,
-    surface_normals,
-)
+from cosense.simulation.sensors.raycast import Hits, View
 
 # Elevations of the beams in degrees. 38 of them were read off a real scan (pandar40p.pcd of tier4/nebula,
 # Apache-2.0), in which the points of a beam share one elevation to 1e-3 degrees; the two lowest have no
@@ -75,156 +64,59 @@ class Sweep:
         owner: (N,) row of the actor that each point lies on, negative for the surroundings and the ground.
     """
 
-    points: Tensor
-    owner: Tensor
+    points: NDArray[np.float32]
+    owner: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class BeamGrid:
-    """The rays of a LiDAR: rows are beams in the order of elevation, columns are azimuths.
+def beams(model: LidarModel, phase: float) -> NDArray[np.float64]:
+    """Return the directions (R,3) of all rays in the frame of the sensor, beam by beam.
 
-    Attributes:
-        directions: (R,3) unit vectors in the frame of the sensor, row by row.
-        columns: number of azimuths.
-        slopes: (rows,) tangents of the elevations, ascending.
-        first_rad: azimuth of column 0.
-        step_rad: azimuth between columns.
-        full_turn: whether the columns form a full circle.
+    Args:
+        model: the LiDAR.
+        phase: part of the step in azimuth, 0..1, by which they are shifted.
     """
-
-    directions: Tensor
-    columns: int
-    slopes: Tensor
-    first_rad: float
-    step_rad: float
-    full_turn: bool
-
-    @classmethod
-    def of(cls, model: LidarModel, phase: float, device: torch.device) -> BeamGrid:
-        """Return the rays of a model; `phase` in 0..1 shifts them by that part of the azimuth step."""
-        field = np.radians(model.field_deg)
-        step = field / model.azimuths
-        first = -field / 2 + phase * step
-        azimuth = first + step * torch.arange(model.azimuths, device=device, dtype=torch.float32)
-        elevation = torch.deg2rad(torch.tensor(model.elevations_deg, device=device, dtype=torch.float32))
-        across, up = torch.cos(elevation)[:, None], torch.sin(elevation)[:, None]
-        directions = torch.stack(
-            [across * torch.cos(azimuth), across * torch.sin(azimuth), up.expand(-1, model.azimuths)], dim=2
-        )
-        return cls(
-            directions.reshape(-1, 3),
-            model.azimuths,
-            torch.tan(elevation),
-            first,
-            step,
-            model.field_deg >= 360.0,
-        )
-
-    def windows(self, solids: Solids) -> Windows:
-        """See `RayGrid`: azimuths between the outermost corners, and beams between lowest and highest."""
-        centre, half = solids.centre, solids.half
-        signs = torch.tensor([[1.0, 1], [1, -1], [-1, -1], [-1, 1]], device=centre.device)
-        local = signs * half[:, None, :2]
-        corner_x = (
-            centre[:, None, 0] + local[..., 0] * solids.cos[:, None] - local[..., 1] * solids.sin[:, None]
-        )
-        corner_y = (
-            centre[:, None, 1] + local[..., 0] * solids.sin[:, None] + local[..., 1] * solids.cos[:, None]
-        )
-        across_x = (centre[:, 0] * solids.cos + centre[:, 1] * solids.sin).abs() - half[:, 0]
-        across_y = (centre[:, 1] * solids.cos - centre[:, 0] * solids.sin).abs() - half[:, 1]
-        nearest = torch.hypot(across_x.clamp_min(0), across_y.clamp_min(0))
-        farthest = torch.hypot(corner_x, corner_y).amax(1)
-        around = nearest < 1e-3
-        middle = torch.atan2(centre[:, 1], centre[:, 0])
-        turn = torch.atan2(corner_y, corner_x) - middle[:, None]
-        turn = torch.remainder(turn + torch.pi, 2 * torch.pi) - torch.pi
-        first, columns = self._columns(middle + turn.amin(1), middle + turn.amax(1), around)
-        low, high = centre[:, 2] - half[:, 2], centre[:, 2] + half[:, 2]
-        near = nearest.clamp_min(1e-3)
-        lowest = low / torch.where(low < 0, near, farthest)
-        highest = high / torch.where(high > 0, near, farthest)
-        first_row = torch.searchsorted(self.slopes, lowest - 1e-5)
-        end_row = torch.searchsorted(self.slopes, highest + 1e-5, right=True)
-        return Windows(first_row, (end_row - first_row).clamp_min(0), first, columns)
-
-    def _columns(self, start: Tensor, end: Tensor, around: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first column and the number of columns between azimuths."""
-        if self.full_turn:
-            low = torch.floor((start - self.first_rad) / self.step_rad).long()
-            high = torch.ceil((end - self.first_rad) / self.step_rad).long()
-            count = torch.where(around, self.columns, (high - low + 1).clamp_max(self.columns))
-            return torch.remainder(low, self.columns), count
-        # The azimuths of a solid lie around its middle: shift them by full turns to where the field is.
-        shift = torch.where(start > torch.pi, -2 * torch.pi, torch.where(end < -torch.pi, 2 * torch.pi, 0.0))
-        low = torch.floor((start + shift - self.first_rad) / self.step_rad).long().clamp(0, self.columns)
-        high = torch.ceil((end + shift - self.first_rad) / self.step_rad).long().clamp(-1, self.columns - 1)
-        low, high = torch.where(around, 0, low), torch.where(around, self.columns - 1, high)
-        return low.clamp_max(self.columns - 1), (high - low + 1).clamp_min(0)
+    field = np.radians(model.field_deg)
+    azimuth = -field / 2 + (phase + np.arange(model.azimuths)) * field / model.azimuths
+    elevation = np.radians(model.elevations_deg)[:, None]
+    across, up = np.cos(elevation), np.broadcast_to(np.sin(elevation), (len(elevation), len(azimuth)))
+    return np.stack([across * np.cos(azimuth), across * np.sin(azimuth), up], axis=2).reshape(-1, 3)
 
 
-def sweep(
-    model: LidarModel,
-    primitives: Primitives,
-    ground: GroundTensors,
-    T_scene_sensor: Matrix,
-    generator: torch.Generator,
-) -> Sweep:
+def sweep(model: LidarModel, view: View, T_scene_sensor: Matrix, rng: np.random.Generator) -> Sweep:
     """Take one sweep.
 
     Args:
         model: the LiDAR.
-        primitives: all solids of the scene.
-        ground: the ground of the scene.
-        T_scene_sensor: (4,4) pose of the sensor, rotated only about the vertical.
-        generator: draws phase and noise; its device is used.
+        view: the scene.
+        T_scene_sensor: (4,4) pose of the sensor.
+        rng: draws phase and noise.
     """
-    device = generator.device
-    phase = float(torch.rand((), generator=generator, device=device))
-    grid = BeamGrid.of(model, phase, device)
-    solids = solids_in_sensor(primitives, T_scene_sensor, device)
-    hits = cast(grid, solids, generator)
-    ground_m, material, kerb = ground.meet(grid.directions, T_scene_sensor)
-    on_ground = ground_m < hits.range_m
-    normals = surface_normals(grid.directions, hits, solids)
-    normals[on_ground] = torch.tensor([0.0, 0.0, 1.0], device=device)
-    range_m = torch.minimum(ground_m, hits.range_m)
-    rows = hits.solid.clamp_min(0)
-    reflectance = _of(primitives.reflectance, rows, device)
-    reflectance = torch.where(on_ground, ground.reflectance[material], reflectance)
-    cosine = (grid.directions * normals).sum(1).abs()
-    cosine = torch.where(on_ground & kerb, 0.7, cosine)
-    owner = torch.where(on_ground | (hits.solid == NO_HIT), NO_HIT, _of(primitives.owner, rows, device))
-    return _measure(model, grid, Hits(range_m, owner), reflectance, cosine, generator)
-
-
-def _of(values: np.ndarray, rows: Tensor, device: torch.device) -> Tensor:
-    """Return the property of the solid that each ray hits; there may be no solids at all."""
-    table = torch.from_numpy(values).to(device)
-    return table[rows] if len(table) else torch.zeros(len(rows), dtype=table.dtype, device=device)
+    directions = beams(model, rng.random())
+    in_scene = directions @ T_scene_sensor[:3, :3].T
+    hits = view.cast(np.tile(T_scene_sensor[:3, 3], (len(in_scene), 1)), in_scene)
+    cosine = np.abs((in_scene * hits.normal).sum(axis=1))
+    return _measure(model, directions, hits, cosine, rng)
 
 
 def _measure(
     model: LidarModel,
-    grid: BeamGrid,
+    directions: NDArray[np.float64],
     hits: Hits,
-    reflectance: Tensor,
-    cosine: Tensor,
-    generator: torch.Generator,
+    cosine: NDArray[np.float64],
+    rng: np.random.Generator,
 ) -> Sweep:
     """Drop weak returns, add noise to the range, and compute the intensity of each point.
 
     A pulse returns with the power reflectance x cosine / range^2, and is detected with probability
     1 - 2^-power, where power is 1 at `sensitivity_m` for a 10 % target. Intensity is corrected for the range.
     """
-    count, device = len(reflectance), reflectance.device
-    lit = cosine.clamp_min(0.02)
-    power = reflectance / 0.1 * lit * (model.sensitivity_m / hits.range_m.clamp_min(0.1)) ** 2
-    chance = (1 - torch.exp2(-power)) * 0.995
-    seen = torch.rand(count, generator=generator, device=device) < chance
+    count = len(directions)
+    lit = np.maximum(cosine, 0.02)
+    power = hits.reflectance / 0.1 * lit * (model.sensitivity_m / np.maximum(hits.range_m, 0.1)) ** 2
+    seen = rng.random(count) < (1 - np.exp2(-power)) * 0.995
     seen &= (hits.range_m < model.max_range_m) & (hits.range_m > model.min_range_m)
-    spread = torch.randn(count, 2, generator=generator, device=device)
-    range_m = hits.range_m + model.noise_m * spread[:, 0]
-    intensity = reflectance * (0.35 + 0.65 * lit) * (1 + 0.12 * spread[:, 1])
-    points = torch.cat([grid.directions * range_m[:, None], intensity[:, None].clamp(0, 1)], 1)
-    return Sweep(points[seen].contiguous(), hits.solid[seen])
+    spread = rng.standard_normal((count, 2))
+    range_m = (hits.range_m + model.noise_m * spread[:, 0])[seen]
+    intensity = (hits.reflectance * (0.35 + 0.65 * lit) * (1 + 0.12 * spread[:, 1]))[seen]
+    points = np.column_stack([directions[seen] * range_m[:, None], np.clip(intensity, 0, 1)])
+    return Sweep(points.astype(np.float32), hits.owner[seen])

@@ -97,8 +97,8 @@ class _Shell:
             from embreex.rtcore_scene import EmbreeScene
         except ImportError as error:
             raise CosenseError(
-                "simulation needs Embree, and the package embreex is missing here: pip install embreex "
-                "(there are wheels for x86-64 and macOS)"
+                "the simulator needs the package embreex, which is missing here: pip install embreex, or "
+                "simulate on x86-64, macOS or Windows where there is no wheel for this machine"
             ) from error
         scene = EmbreeScene(robust=True)
         if len(mesh):

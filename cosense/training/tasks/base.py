@@ -17,8 +17,8 @@ from cosense.config import from_mapping, load_yaml
 from cosense.errors import CosenseError, nearest
 from cosense.methods.model import read_model_config
 from cosense.model_folders import CONFIG, find_model
+from cosense.training.cached import Show, silent
 from cosense.training.run_config import RunConfig
-from cosense.training.samples import Show, silent
 
 KINDS = ("detector", "method", "encoder")
 

@@ -46,9 +46,9 @@ from cosense.scene_graph.describe.node_encoder import (
 from cosense.scene_graph.nodes import GROUP_OF, Nodes
 from cosense.scene_graph.register.candidates import MAX_CANDIDATES, TEMPERATURE
 from cosense.scene_graph.register.descriptors import describer
+from cosense.training.cached import Show, silent
 from cosense.training.graph_pairs import GraphPair, candidate_figures, load_graph_pairs, same_things
 from cosense.training.run_config import RunConfig, SceneConfig
-from cosense.training.samples import Show, silent
 from cosense.training.tasks.base import Task
 
 # Numbers of candidates of which validation says how many are true.

@@ -10,7 +10,7 @@ import copy
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cosense.detectors.device import inference_dtype
+from cosense.detectors.device import training_dtype
 from cosense.detectors.grouping import Pillars, group_points, join_pillars
 from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
@@ -31,18 +31,21 @@ from cosense.methods.model import read_model_config
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import GroundSurface
+from cosense.sensing.ground import GroundPlane, GroundSurface
 from cosense.sensing.objects import ObjectClass
 from cosense.training.augment import AugmentationConfig, augment, thin
+from cosense.training.cached import Show, silent
 from cosense.training.run_config import DataConfig, RunConfig
-from cosense.training.samples import Sample, Show, load_samples, point_counts, silent
+from cosense.training.samples import Sample, load_samples, point_counts
 from cosense.training.targets import Targets, detection_losses, join_targets, make_targets
 from cosense.training.tasks.base import Task, sample_at
 
 _VEHICLE = DETECTED_CLASSES.index(ObjectClass.CAR)
 _IOU = 0.5
-# The estimate of the ground is not exact at inference either.
-_GROUND_NOISE_M = 0.05
+# The estimate of the ground is not exact at inference either: offset, and slope along x and y.
+_GROUND_NOISE_M, _GROUND_SLOPE = 0.05, 0.002
+# One estimate in five is three times as wrong.
+_ROUGH, _ROUGHER = 0.2, 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ class PillarsTask(Task):
         self.model = read_model_config(find_model(config.model))
         self.pillars: PillarsConfig = self.model.detector
         self.network: PillarNetwork = PillarDetector.build(self.pillars, config.seed).to(device)
-        self.dtype = inference_dtype(self.pillars.precision, device)
+        self.dtype = training_dtype(self.pillars.precision, device)
         self.figures_mean = (
             "AP: vehicles, bird's-eye IoU 0.5, objects with at least "
             f"{config.min_points} points of the agent itself, all ranges, validation data."
@@ -190,14 +193,21 @@ def augmented_batch(
     sample: Sample, model: PillarsConfig, config: DetectorRunConfig, rng: np.random.Generator
 ) -> Batch:
     """Return a batch of one cloud, changed and cropped at random."""
-    kept = thin(sample.points, config.augmentation, rng)
-    points, boxes = augment(
-        sample.points[kept], sample.boxes, sample.kind == "vehicle", config.augmentation, rng
-    )
-    sure = point_counts(sample.owner[kept], len(boxes)) >= config.min_points
-    ground = GroundSurface.of(points, model.ground).raised(rng.normal(0, _GROUND_NOISE_M))
+    kept = thin(sample.points, sample.owner, len(sample.boxes), config.augmentation, rng)
+    points, owner = sample.points[kept], sample.owner[kept]
+    sure = point_counts(owner, len(sample.boxes)) >= config.min_points
+    points, boxes = augment(points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng)
+    ground = _misjudged(GroundSurface.of(points, model.ground), rng)
     grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
     return _batch(points, boxes, sample.classes, sure, ground, grid)
+
+
+def _misjudged(ground: GroundSurface, rng: np.random.Generator) -> GroundSurface:
+    """Return the ground as another estimate might have it."""
+    plane, amount = ground.plane, _ROUGHER if rng.random() < _ROUGH else 1.0
+    height_m, slope_x, slope_y = amount * rng.normal(0, [_GROUND_NOISE_M, _GROUND_SLOPE, _GROUND_SLOPE])
+    wrong = GroundPlane(plane.height_m + height_m, plane.slope_x + slope_x, plane.slope_y + slope_y)
+    return replace(ground, plane=wrong)
 
 
 def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:

@@ -8,8 +8,10 @@ import pytest
 from cosense.geometry.boxes import points_in_boxes
 from cosense.simulation.scenes.families import FAMILIES, build_scene
 from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.mesh import join
 from cosense.simulation.scenes.paths import offset
 from cosense.simulation.scenes.scene import Scene
+from cosense.simulation.sensors.raycast import World
 
 HALF_WIDTH_M = {"vehicle": 1.15, "cyclist": 0.33, "pedestrian": 0.3}
 LORRY_M = 3.4
@@ -23,20 +25,20 @@ def scene(family: str, seed: int) -> Scene:
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_stands_on_a_route(family: str, seed: int) -> None:
     place = scene(family, seed)
-    solids = place.surroundings
-    low = solids.centre[:, 2] - solids.half[:, 2] < LORRY_M
-    boxes = np.column_stack([solids.centre, 2 * solids.half, solids.yaw])[low]
-    boxes[:, 2], boxes[:, 5] = 0.0, 20.0
-    parked = [[p.x, p.y, 0, *p.body.size[:2], 20.0, p.yaw] for p in place.parked]
-    obstacles = np.concatenate([boxes, np.array(parked).reshape(-1, 7)])
-    overhead = place.surroundings.material[low] == Material.METAL
+    parked = np.array([[p.x, p.y, 0, *p.body.size[:2], 20.0, p.yaw] for p in place.parked]).reshape(-1, 7)
+    things = World.of(join(place.surroundings), place.ground).with_actors(join([]))
     for route in place.routes:
         half = HALF_WIDTH_M[route.user]
         way = np.concatenate([offset(route.line[::3], side)[1:-1] for side in (-half, 0.0, half)])
-        hit = points_in_boxes(np.column_stack([way, np.zeros(len(way))]), obstacles).any(axis=1)
-        # A shelter's roof reaches over the walkway, high above heads.
-        hit[: len(overhead)] &= ~(overhead & (solids.half[low, 2] < 0.1))
-        assert not hit.any(), f"{route.user} meets {obstacles[hit][0]}"
+        assert not points_in_boxes(np.column_stack([way, np.zeros(len(way))]), parked).any()
+        # Rays just above the ground, so that a shelter's roof may reach over the walkway.
+        eyes = np.column_stack([way, place.ground.height_at(way) + 0.4])
+        ahead = np.diff(eyes, axis=0)
+        distance = np.linalg.norm(ahead, axis=1)
+        hits = things.cast(eyes[:-1], ahead / distance[:, None])
+        near = np.flatnonzero((hits.range_m < distance) & (distance < 3.0))
+        met = [Material(material).name for material in hits.material[near]]
+        assert not len(near), f"{route.user} meets {met} at {eyes[near]}"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -51,7 +53,7 @@ def test_places_of_different_seeds_differ(family: str) -> None:
 def test_the_same_seed_gives_the_same_place(family: str) -> None:
     one, other = scene(family, 3), scene(family, 3)
     np.testing.assert_array_equal(one.ground.surface, other.ground.surface)
-    np.testing.assert_array_equal(one.surroundings.centre, other.surroundings.centre)
+    np.testing.assert_array_equal(join(one.surroundings).vertices, join(other.surroundings).vertices)
     assert one.masts == other.masts
 
 
@@ -64,7 +66,7 @@ def test_every_place_has_what_the_issue_asks_for(family: str) -> None:
         assert place.vehicles + len(place.parked) >= 15 or family == "curved_road"
         assert {route.user for route in place.routes} >= {"vehicle", "pedestrian"}
         assert all(place.routes[row].user == "vehicle" for row in place.ego_routes)
-    materials = set(np.concatenate([place.surroundings.material for place in places]).tolist())
+    materials = set(np.concatenate([join(place.surroundings).material for place in places]).tolist())
     assert materials >= {Material.FOLIAGE, Material.METAL, Material.PLASTER, Material.BARK}
 
 

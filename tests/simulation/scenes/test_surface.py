@@ -6,14 +6,13 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from cosense.geometry.transforms import transform_from_planar
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import box
-from cosense.simulation.scenes.surface import EXTENT_M, KERB_M, Ground, GroundTensors
+from cosense.simulation.scenes.mesh import box, join
+from cosense.simulation.scenes.surface import EXTENT_M, KERB_M, Ground
+from cosense.simulation.sensors.raycast import World
 
 
 @pytest.fixture
@@ -26,10 +25,9 @@ def street() -> Ground:
 
 
 def meet(ground: Ground, direction: list[float], height_m: float = 2.0) -> tuple[float, int, bool]:
-    tensors = GroundTensors.of(ground, torch.device("cpu"))
-    unit = torch.nn.functional.normalize(torch.tensor([direction]), dim=1)
-    range_m, material, kerb = tensors.meet(unit, transform_from_planar(0.0, 0.0, 0.0, height_m))
-    return range_m.item(), int(material.item()), bool(kerb.item())
+    unit = np.array([direction]) / np.linalg.norm(direction)
+    hits = World.of(join([]), ground).meet_ground(np.array([[0, 0, height_m]], "f4"), unit.astype("f4"))
+    return hits.range_m.item(), int(hits.material.item()), bool(hits.normal[0, 2] < 0.5)
 
 
 def test_height_and_material(street: Ground) -> None:

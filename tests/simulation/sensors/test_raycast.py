@@ -1,186 +1,157 @@
-"""Rays against solids whose hits are known in closed form, and against rays without windows."""
+"""Rays meet triangles, slopes and kerbs where geometry says."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cosense.geometry.transforms import transform_from_planar
-from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.solids import Primitives, Shape, Solid, gather
-from cosense.simulation.sensors.camera import FRONT_CAMERA, CameraModel, PixelGrid
-from cosense.simulation.sensors.lidar import BeamGrid, LidarModel
-from cosense.simulation.sensors.solid_rays import (
-    NO_HIT,
-    Hits,
-    RayGrid,
-    Solids,
-    Windows,
-    cast,
-    solids_in_sensor,
-    surface_normals,
-)
+from cosense.simulation.scenes.materials import ALBEDO, Material
+from cosense.simulation.scenes.mesh import STATIC, Mesh, box, cylinder, ellipsoid, join, leaves
+from cosense.simulation.scenes.surface import EXTENT_M, KERB_M, Ground
+from cosense.simulation.sensors.raycast import Hits, View, World
 
-CPU = torch.device("cpu")
-AT_ORIGIN = np.eye(4)
+EYE = (0.0, 0.0, 2.0)
 
 
-@dataclass(frozen=True)
-class Rays:
-    """Rays of one row, with windows that leave nothing out."""
-
-    directions: torch.Tensor
-
-    @property
-    def columns(self) -> int:
-        return len(self.directions)
-
-    def windows(self, solids: Solids) -> Windows:
-        zeros = torch.zeros(len(solids), dtype=torch.long)
-        return Windows(zeros, zeros + 1, zeros, zeros + self.columns)
+@pytest.fixture(scope="module")
+def street() -> Ground:
+    """A road for y < 5, a walkway beyond, both rising by 5 % along x."""
+    ground = Ground()
+    ground.surface[:] = Material.ASPHALT
+    ground.paint(np.array([[-100.0, 5], [100, 5], [100, 100], [-100, 100]]), Material.PAVING)
+    ground.relief[:] = 0.05 * np.linspace(-EXTENT_M, EXTENT_M, len(ground.relief))
+    return ground
 
 
-def along(*directions: tuple[float, float, float]) -> Rays:
-    return Rays(torch.nn.functional.normalize(torch.tensor(directions, dtype=torch.float32), dim=1))
+@pytest.fixture(scope="module")
+def flat() -> Ground:
+    ground = Ground()
+    ground.surface[:] = Material.ASPHALT
+    return ground
 
 
-def hits_of(grid: RayGrid, primitives: Primitives, seed: int = 0) -> Hits:
-    solids = solids_in_sensor(primitives, AT_ORIGIN, CPU)
-    return cast(grid, solids, torch.Generator().manual_seed(seed))
+def look(view: View, *directions: tuple[float, float, float], eye: tuple[float, float, float] = EYE) -> Hits:
+    ahead = np.array(directions) / np.linalg.norm(directions, axis=1, keepdims=True)
+    return view.cast(np.tile(eye, (len(ahead), 1)), ahead)
 
 
-def box(
-    x: float, y: float, z: float = 0.0, size: tuple[float, float, float] = (2, 2, 2), yaw: float = 0.0
-) -> Solid:
-    return Solid((x, y, z), size, Material.PLASTER, yaw)
+def view_of(ground: Ground, *meshes: Mesh, actors: Mesh | None = None) -> View:
+    return World.of(join(meshes), ground).with_actors(join([]) if actors is None else actors)
 
 
-def test_a_box_is_hit_on_its_face() -> None:
-    hits = hits_of(along((1, 0, 0), (0, 1, 0), (-1, 0, 0)), gather([box(10, 0)]))
-    assert hits.range_m.tolist() == pytest.approx([9.0, math.inf, math.inf])
-    assert hits.solid.tolist() == [0, NO_HIT, NO_HIT]
+def test_faces_of_a_turned_box(flat: Ground) -> None:
+    house = box((10.0, 0.0, 2.0), (4.0, 4.0, 4.0), Material.BRICK, yaw=math.pi / 4)
+    hits = look(view_of(flat, house), (1, 0.05, 0), (1, -0.05, 0), (0, 1, 0))
+    corner_m = 10 - 2 * math.sqrt(2)
+    # The faces meet in an edge on the x axis, where x = corner + |y| on both.
+    expected = corner_m / (1 - 0.05) * math.hypot(1, 0.05)
+    np.testing.assert_allclose(hits.range_m, [expected, expected, np.inf], rtol=1e-5)
+    half = math.sqrt(0.5)
+    np.testing.assert_allclose(hits.normal[:2], [[-half, half, 0], [-half, -half, 0]], atol=1e-6)
+    assert hits.material[:2].tolist() == [Material.BRICK] * 2
+    np.testing.assert_allclose(hits.colour[0], ALBEDO[Material.BRICK])
 
 
-def test_a_turned_box_is_hit_on_its_corner() -> None:
-    hits = hits_of(along((1, 0, 0)), gather([box(10, 0, yaw=math.pi / 4)]))
-    assert hits.range_m.item() == pytest.approx(10 - math.sqrt(2), abs=1e-4)
+def test_round_things(flat: Ground) -> None:
+    post = cylinder((6.0, 0.0, 2.0), (2.0, 2.0, 4.0), Material.METAL)
+    ball = ellipsoid((0.0, 6.0, 2.0), (2.0, 2.0, 2.0), Material.METAL)
+    hits = look(view_of(flat, post, ball), (1, 0, 0), (0, 1, 0))
+    np.testing.assert_allclose(hits.range_m, [5.0, 5.0], atol=0.1)
 
 
-def test_a_ray_that_slants_meets_the_top() -> None:
-    # The top lies 2 below the origin; at 45 degrees down it is met at x = 2.
-    hits = hits_of(along((1, 0, -1)), gather([box(3, 0, -3, size=(4, 2, 2))]))
-    assert hits.range_m.item() == pytest.approx(2 * math.sqrt(2), abs=1e-5)
+def test_both_sides_of_a_surface_are_seen(flat: Ground) -> None:
+    room = box((0.0, 0.0, 2.0), (8.0, 8.0, 8.0), Material.PLASTER)
+    hits = look(view_of(flat, room), (1, 0, 0))
+    assert hits.range_m.item() == pytest.approx(4.0)
+    np.testing.assert_allclose(hits.normal, [[-1, 0, 0]])
 
 
-def test_a_cylinder_is_round_and_has_a_lid() -> None:
-    post = Solid((5, 0, 0), (2, 2, 2), Material.METAL, shape=Shape.CYLINDER)
-    hits = hits_of(along((1, 0, 0), (5, 0.9, 0), (5, 1.1, 0), (5, 0, 1.5)), gather([post]))
-    offset = 5 * 0.9 / math.hypot(5, 0.9)
-    chord = math.sqrt(25 - offset**2) - math.sqrt(1 - offset**2)
-    assert hits.range_m[:2].tolist() == pytest.approx([4.0, chord], abs=1e-4)
-    assert hits.solid[2].item() == NO_HIT
-    assert hits.solid[3].item() == NO_HIT
+def test_the_first_of_wall_actor_and_ground_counts(flat: Ground) -> None:
+    car = box((10.0, 0.0, 0.75), (4.0, 2.0, 1.5), Material.PAINT).owned_by(3)
+    wall = box((6.0, 3.0, 2.0), (0.2, 2.0, 4.0), Material.CONCRETE)
+    other = box((12.0, 6.0, 0.75), (2.0, 2.0, 1.5), Material.PAINT).owned_by(4)
+    hits = look(
+        view_of(flat, wall, actors=join([car, other])), (8, 0, -1), (2, 0, -1), (11, 5.5, -1.0), (20, 0, -0.1)
+    )
+    assert hits.owner.tolist() == [3, STATIC, STATIC, STATIC]
+    assert hits.material.tolist() == [Material.PAINT, Material.ASPHALT, Material.CONCRETE, Material.ASPHALT]
+    assert hits.range_m[0] == pytest.approx(math.hypot(8, 1))
+    assert hits.range_m[1] == pytest.approx(math.hypot(4, 2))
+    assert hits.range_m[3] == pytest.approx(20 * math.hypot(20, 0.1), rel=1e-4)
 
 
-def test_an_ellipsoid_is_hit_where_its_equation_says() -> None:
-    ball = Solid((6, 0, 0), (4, 2, 2), Material.METAL, shape=Shape.ELLIPSOID)
-    hits = hits_of(along((1, 0, 0), (6, 0, 0.99), (6, 0, 1.4)), gather([ball]))
-    assert hits.range_m[0].item() == pytest.approx(4.0, abs=1e-5)
-    x, _, z = (along((6, 0, 0.99)).directions[0] * hits.range_m[1]).tolist()
-    assert (x - 6) ** 2 / 4 + z**2 == pytest.approx(1.0, abs=1e-4)
-    assert hits.solid[2].item() == NO_HIT
+def test_a_place_on_a_thing_moves_along_with_it(flat: Ground) -> None:
+    crate = box((0.0, 0.0, 0.0), (2.0, 2.0, 2.0), Material.PAINT)
+    for yaw in (0.0, 1.2):
+        hits = look(
+            view_of(flat, crate.at(9.0 * math.cos(yaw), 9.0 * math.sin(yaw), yaw, 2.0)),
+            (math.cos(yaw), math.sin(yaw), 0.02),
+        )
+        np.testing.assert_allclose(hits.local, [[-1, 0, 8 * 0.02]], atol=1e-5)
 
 
-def test_what_is_behind_a_wall_gets_no_hit() -> None:
-    wall = box(10, 0, size=(0.2, 8, 4))
-    car = box(20, 0, size=(4, 2, 1.5))
-    directions = [(20.0, y, z) for y in np.linspace(-0.9, 0.9, 7) for z in np.linspace(-0.7, 0.7, 5)]
-    assert set(hits_of(along(*directions), gather([wall, car])).solid.tolist()) == {0}
-    assert set(hits_of(along(*directions), gather([car])).solid.tolist()) == {0}
+def test_a_slope_is_met_where_it_is(street: Ground) -> None:
+    hits = look(view_of(street), (1, 0, 0), (1, 0, -1), (-1, 0, 0))
+    np.testing.assert_allclose(hits.range_m, [40.0, 2 / 1.05 * math.sqrt(2), np.inf], rtol=1e-4)
+    up = np.array([-0.05, 0, 1]) / math.hypot(0.05, 1)
+    np.testing.assert_allclose(hits.normal[:2], [up, up], atol=1e-5)
+    np.testing.assert_allclose(hits.local[0], [40, 0, 2], atol=1e-3)
 
 
-def test_from_inside_a_solid_its_wall_is_not_seen() -> None:
-    assert hits_of(along((1, 0, 0)), gather([box(0, 0)])).solid.item() == NO_HIT
+def test_a_walkway_is_raised_along_the_slope(street: Ground) -> None:
+    hits = look(view_of(street), (0, 5, -1), (3, 5, -1))
+    # Where the sloping plane, one kerb higher, is met.
+    share = (2 - KERB_M) / np.array([1, 1.15])
+    np.testing.assert_allclose(hits.range_m, share * np.array([math.hypot(5, 1), math.sqrt(35)]), rtol=1e-4)
+    assert hits.material.tolist() == [Material.PAVING] * 2
 
 
-def test_a_porous_solid_is_entered_by_its_free_path_on_average() -> None:
-    hedge = Solid((10, 0, 0), (10, 50, 50), Material.FOLIAGE, free_path_m=1.5)
-    hits = hits_of(Rays(torch.tensor([[1.0, 0.0, 0.0]]).expand(4000, 3)), gather([hedge]))
-    met = torch.isfinite(hits.range_m)
-    assert met.float().mean().item() == pytest.approx(1 - math.exp(-10 / 1.5), abs=0.01)
-    assert (hits.range_m[met] - 5).mean().item() == pytest.approx(1.5, abs=0.12)
-    assert hits.range_m[met].min() >= 5
-    assert hits.range_m[met].max() <= 15
+def test_the_face_of_a_kerb_looks_at_the_road(street: Ground) -> None:
+    hits = look(view_of(street), (0, 5, KERB_M / 2 - 2.0), (2, 5, KERB_M / 2 - 1.9))
+    assert hits.material.tolist() == [Material.CONCRETE] * 2
+    np.testing.assert_allclose(hits.local[:, 1], 5.0, atol=0.06)
+    np.testing.assert_allclose(hits.normal, [[0, -1, 0]] * 2, atol=0.1)
 
 
-def test_normals_point_out_of_the_face_that_was_hit() -> None:
-    ball = Solid((-6, 0, 0), (2, 2, 2), Material.METAL, shape=Shape.ELLIPSOID)
-    post = Solid((0, 6, 0), (2, 2, 2), Material.METAL, shape=Shape.CYLINDER)
-    primitives = gather([box(10, 0, yaw=0.3), ball, post])
-    rays = along((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0))
-    solids = solids_in_sensor(primitives, AT_ORIGIN, CPU)
-    hits = cast(rays, solids, torch.Generator())
-    normals = surface_normals(rays.directions, hits, solids)
-    expected = [[-math.cos(0.3), -math.sin(0.3), 0], [1, 0, 0], [0, -1, 0], [0, 0, 1]]
-    np.testing.assert_allclose(normals, expected, atol=1e-4)
+def test_a_ray_that_starts_in_the_gutter_meets_the_road(street: Ground) -> None:
+    hits = look(view_of(street), (0, 1, -0.1), (0, 1, -0.01), eye=(0.0, 4.0, 0.05))
+    np.testing.assert_allclose(hits.range_m, [0.5 * math.hypot(1, 0.1), 1.0], rtol=0.07)
+    assert hits.material.tolist() == [Material.ASPHALT, Material.CONCRETE]
 
 
-def test_nothing_to_hit() -> None:
-    hits = hits_of(along((1, 0, 0)), gather([]))
-    assert hits.solid.tolist() == [NO_HIT]
+def test_a_walkway_hides_the_foot_of_what_stands_deeper(street: Ground) -> None:
+    """A cellar wall behind the kerb is not seen below the walkway."""
+    wall = box((0.0, 8.0, 0.0), (10.0, 0.2, 3.0), Material.BRICK)
+    hits = look(view_of(street, wall), (0, 7.9, 0.1 - 2.0), (0, 7.9, 0.3 - 2.0))
+    assert hits.material.tolist() == [Material.PAVING, Material.BRICK]
 
 
-def test_the_pose_of_the_sensor_counts() -> None:
-    T_scene_sensor = transform_from_planar(10.0, 5.0, math.pi / 2, 3.0)
-    solids = solids_in_sensor(gather([box(10, 15, 3)]), T_scene_sensor, CPU)
-    hits = cast(along((1, 0, 0)), solids, torch.Generator())
-    assert hits.range_m.item() == pytest.approx(9.0, abs=1e-4)
+def test_leaves_let_some_rays_pass_and_hide_the_same_thing_twice(flat: Ground) -> None:
+    rng = np.random.default_rng(2)
+    middles = rng.uniform((8, -2, 0), (10, 2, 4), (400, 3))
+    hedge = leaves(middles, (0.2, 0.3), Material.FOLIAGE, rng)
+    view = view_of(flat, hedge, box((15.0, 0.0, 2.0), (0.2, 20.0, 4.0), Material.BRICK))
+    ahead = rng.uniform((10, -1.5, -1.5), (10, 1.5, 1.5), (4000, 3))
+    first, again = (look(view, *ahead) for _ in range(2))
+    share = (first.material == Material.FOLIAGE).mean()
+    # Poisson: each leaf shows half of its area on average (Cauchy), before 16 m^2.
+    one, two, three = (hedge.vertices[k::3] for k in range(3))
+    shade = np.linalg.norm(np.cross(two - one, three - one), axis=1).sum() / 4 / 16
+    assert share == pytest.approx(1 - math.exp(-shade), abs=0.04)
+    np.testing.assert_array_equal(first.range_m, again.range_m)
 
 
-SOLIDS = st.lists(
-    st.builds(
-        Solid,
-        centre=st.tuples(st.floats(-30, 30), st.floats(-30, 30), st.floats(-6, 6)),
-        size=st.tuples(st.floats(0.1, 12), st.floats(0.1, 12), st.floats(0.1, 8)),
-        material=st.just(Material.PLASTER),
-        yaw=st.floats(-4, 4),
-        shape=st.sampled_from(list(Shape)),
-    ),
-    min_size=1,
-    max_size=8,
-)
-LIDARS = (
-    LidarModel(tuple(np.linspace(-25, 15, 16)), 120, 360.0, 200.0, 200.0),
-    LidarModel(tuple(np.linspace(-30, 5, 24)), 80, 100.0, 200.0, 200.0),
-)
-GRIDS = (
-    BeamGrid.of(LIDARS[0], 0.3, CPU),
-    BeamGrid.of(LIDARS[1], 0.8, CPU),
-    PixelGrid.of(CameraModel((0, 0, 0), 0.2, 40.0, (48, 32)), CPU),
-)
+def test_shadows(flat: Ground) -> None:
+    wall = box((5.0, 0.0, 2.0), (0.2, 10.0, 4.0), Material.BRICK)
+    car = box((0.0, 8.0, 1.0), (2.0, 2.0, 2.0), Material.PAINT)
+    places = np.array([[3.0, 0, 0.01], [-3.0, 0, 0.01], [0, 7.0, 3.0], [-1.5, 8.0, 0.5]], dtype=np.float32)
+    sun = np.array([1.0, 0.0, 1.0]) / math.sqrt(2)
+    assert view_of(flat, wall, actors=car).is_dark(places, sun).tolist() == [True, False, False, True]
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=["full turn", "sector", "camera"])
-@settings(max_examples=60, deadline=None)
-@given(solids=SOLIDS)
-def test_windows_lose_no_hit(grid: RayGrid, solids: list[Solid]) -> None:
-    primitives = gather(solids)
-    fast, slow = hits_of(grid, primitives), hits_of(Rays(grid.directions), primitives)
-    # The camera leaves out what is nearer to its plane than the lens; nothing stands there.
-    same = torch.isclose(fast.range_m, slow.range_m) | (slow.range_m < 0.3)
-    assert same.all()
-
-
-def test_the_camera_looks_where_its_calibration_says() -> None:
-    grid = PixelGrid.of(FRONT_CAMERA, CPU)
-    pixel = torch.tensor([300.0, 200.0, 1.0], dtype=torch.float64)
-    optical = torch.linalg.solve(torch.from_numpy(FRONT_CAMERA.K), pixel)
-    agent = torch.from_numpy(FRONT_CAMERA.T_camera_agent[:3, :3]).T @ optical
-    ray = grid.directions[200 * grid.columns + 300].double()
-    assert torch.dot(ray, agent / agent.norm()).item() == pytest.approx(1.0, abs=1e-7)
+def test_nothing_to_hit(flat: Ground) -> None:
+    hits = look(view_of(flat), (1, 0, 0.1))
+    assert hits.range_m.tolist() == [np.inf]
+    assert len(view_of(flat).cast(np.zeros((0, 3)), np.zeros((0, 3)))) == 0
