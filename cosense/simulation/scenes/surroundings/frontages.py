@@ -11,6 +11,7 @@ import numpy as np
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.bodies import make_body
 from cosense.simulation.scenes.mesh import Mesh
+from cosense.simulation.scenes.road_users import still_things as still
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.scene import Parked
 from cosense.simulation.scenes.surface import Ground
@@ -18,7 +19,8 @@ from cosense.simulation.scenes.surroundings import large_things as large
 from cosense.simulation.scenes.surroundings import street_poles as poles
 from cosense.simulation.scenes.surroundings import street_things as things
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier, bollard_row, draw_barrier
-from cosense.simulation.scenes.surroundings.houses import House, house, shed
+from cosense.simulation.scenes.surroundings.house_fronts import House
+from cosense.simulation.scenes.surroundings.houses import house, shed
 from cosense.simulation.scenes.surroundings.placing import FURNISHED_M, facing_road, is_free, occupy, station
 from cosense.simulation.scenes.surroundings.plots import Plot, enclose, fill
 from cosense.simulation.scenes.surroundings.stock import Builder, Item, Stock
@@ -50,8 +52,10 @@ _SMALL: dict[Builder, float] = {
     things.post_box: 1,
     things.telephone_box: 0.3,
     things.bicycle_stand: 2,
-    things.bicycle: 1.5,
-    things.kick_scooter: 1,
+    still.parked_bicycle: 1.5,
+    things.rental_scooters: 1,
+    things.motor_scooters: 0.8,
+    things.left_behind: 0.5,
     things.sandwich_board: 1,
     things.cafe_set: 0.8,
     things.sacks: 0.8,
@@ -61,7 +65,7 @@ _SMALL: dict[Builder, float] = {
     things.heap: 0.3,
     things.shelter: 0.6,
     large.recycling: 0.5,
-    large.skip: 0.3,
+    still.skip: 0.3,
     large.pallets: 0.3,
     large.kiosk: 0.2,
 }
@@ -70,13 +74,16 @@ _FORECOURT: dict[Builder, float] = {
     things.planter: 3,
     things.pot_bush: 3,
     things.wheelie_bins: 2,
-    things.bicycle: 2,
+    still.parked_bicycle: 2,
     things.bench: 1,
     things.cafe_set: 2,
     things.sandwich_board: 1,
     things.flower_bed: 2,
     things.sacks: 0.5,
     things.bicycle_stand: 1,
+    things.motor_scooters: 0.5,
+    things.left_behind: 0.3,
+    still.mannequin: 0.2,
 }
 
 
