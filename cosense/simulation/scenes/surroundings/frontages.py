@@ -22,6 +22,7 @@ from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier, bo
 from cosense.simulation.scenes.surroundings.house_fronts import House
 from cosense.simulation.scenes.surroundings.houses import house, shed
 from cosense.simulation.scenes.surroundings.placing import FURNISHED_M, facing_road, is_free, occupy, station
+from cosense.simulation.scenes.surroundings.plants import low_hedge, verge
 from cosense.simulation.scenes.surroundings.plots import Plot, enclose, fill
 from cosense.simulation.scenes.surroundings.stock import Builder, Item, Stock
 from cosense.simulation.scenes.surroundings.style import Style
@@ -31,6 +32,8 @@ from cosense.simulation.scenes.surroundings.trees import street_tree
 _PASSAGE_M = 1.95
 _KERB_GAP_M = 0.12
 _DEPTH_M = 15.0
+# Share of fronts with a scaffold, where there is room.
+_SCAFFOLDED = 0.06
 
 # What stands on walkways, with weights.
 _SMALL: dict[Builder, float] = {
@@ -69,6 +72,8 @@ _SMALL: dict[Builder, float] = {
     large.pallets: 0.3,
     large.kiosk: 0.2,
 }
+# What may grow along a kerb.
+_STRIPS: tuple[Builder, ...] = (low_hedge, low_hedge, things.flower_bed, things.pot_bush, verge)
 # What stands in front of houses that are set back.
 _FORECOURT: dict[Builder, float] = {
     things.planter: 3,
@@ -156,6 +161,13 @@ def _forecourt(
         made = enclose(ground, plot, _one(barriers, rng), True, closed, stock) if closed else []
         inner = Plot(arm, side, along, (edge + 1.4, edge + set_back - 0.6))
         return made + fill(ground, inner, "garden", 1.5 * style.plenty, stock)
+    if set_back > 1.1 and rng.random() < _SCAFFOLDED:
+        bay = large.scaffold(rng, int(rng.integers(1, 4)))
+        away = edge + set_back - 0.5
+        return [
+            bay.at(*facing_road(arm, side, float(at), away))
+            for at in np.arange(along[0] + 1.25, along[1] - 1.0, 2.5)
+        ]
     made = []
     for at in np.arange(along[0] + 1.0, along[1] - 1.0, 2.5):
         if rng.random() > 3 * style.furniture:
@@ -201,6 +213,8 @@ def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) ->
     start = arm.mouth_m + (5.5 if arm.crossing else 2.0)
     lamp_gap = float(rng.uniform(18, 38))
     next_lamp, next_tree = start + float(rng.uniform(0, 10)), start + float(rng.uniform(2, 12))
+    # Along some kerbs, plants fill what room the furniture leaves.
+    strip = _STRIPS[int(rng.integers(len(_STRIPS)))] if rng.random() < style.strips else None
     made: list[Mesh] = []
     along = start
     while along < FURNISHED_M:
@@ -214,6 +228,8 @@ def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) ->
             next_tree += max(3.5, float(rng.normal(style.tree_gap_m, 3)))
         elif rng.random() < style.furniture:
             builder = _SMALL
+        elif strip is not None and rng.random() < 0.8:
+            builder = {strip: 1.0}
         if builder is None:
             along += 1.0
             continue

@@ -217,6 +217,18 @@ def hedge_piece(
     )
 
 
+def low_hedge(rng: np.random.Generator) -> Mesh:
+    """Return a low hedge beside a kerb, up to three metres long."""
+    size = rng.uniform([1.0, 0.3, 0.3], [2.9, 0.6, 1.1])
+    return hedge_piece(size[0], size[1], size[2], rng, green(rng), float(rng.random()))
+
+
+def verge(rng: np.random.Generator) -> Mesh:
+    """Return tall grass or weeds beside a kerb."""
+    material = Material.DRY_GRASS if rng.random() < 0.4 else Material.FOLIAGE
+    return tall_grass(2.5, 0.5, rng, float(rng.uniform(0.15, 0.8)), material)
+
+
 def tall_grass(
     length_m: float, width_m: float, rng: np.random.Generator, height_m: float, material: Material
 ) -> Mesh:
