@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,22 @@ def command(
         str | None,
         typer.Option(help="Split of all frames.", show_default="val; validate for the layout opv2v"),
     ] = None,
+    lidar: Annotated[
+        str,
+        typer.Option(
+            help="LiDARs of the agents: standard (those of DAIR-V2X, in fair weather), any (drawn from many "
+            "makes, in any weather), unseen (likewise, of makes that training does not draw), or one make."
+        ),
+    ] = "standard",
+    tilt: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=15,
+            help="Roll and pitch of all LiDARs in degrees, each to either side.",
+            show_default="drawn",
+        ),
+    ] = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also render an image for each agent.")] = False,
 ) -> None:
     """Simulate what vehicles and roadside units measure together, and write it as a data set.
@@ -72,10 +88,12 @@ def command(
     if split is not None and not re.fullmatch(r"[\w-]+", split):
         raise CosenseError(f"--split '{split}': expected letters, digits, '-' and '_' only")
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
-    _check_families(plan, vehicles, infrastructure)
+    options = {"vehicles": vehicles, "infrastructure": infrastructure, "lidar": lidar, "tilt_deg": tilt}
+    _check_families(plan, options)
     console = Console()
-    made = _simulate_all(plan, vehicles, infrastructure, cameras)
+    made = _simulate_all(plan, options | {"cameras": cameras})
     source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
+    source |= {"lidar": lidar, "tilt_deg": tilt}
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
     with (
         stoppable(console, lambda: _left_behind(out)),
@@ -131,16 +149,16 @@ def plan_sequences(
     ]
 
 
-def _check_families(plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int) -> None:
+def _check_families(plan: list[tuple[str, int, int]], options: Mapping[str, Any]) -> None:
     """Prepare the first sequence of each family, so that errors show before anything is written.
 
     Raises:
-        CosenseError: Embree is missing, or a family has no room for so many agents.
+        CosenseError: Embree is missing, there is no such LiDAR, or a family has no room for so many agents.
     """
     from cosense.simulation import simulate
 
     for family, seed in {family: seed for family, seed, _ in reversed(plan)}.items():
-        simulate(family, seed, 0, vehicles=vehicles, infrastructure=infrastructure)
+        simulate(family, seed, 0, **options)
 
 
 def _left_behind(out: Path) -> str:
@@ -157,17 +175,8 @@ def _left_behind(out: Path) -> str:
     )
 
 
-def _simulate_all(
-    plan: list[tuple[str, int, int]], vehicles: int, infrastructure: int, cameras: bool
-) -> Iterator[SimulatedFrame]:
+def _simulate_all(plan: list[tuple[str, int, int]], options: Mapping[str, Any]) -> Iterator[SimulatedFrame]:
     from cosense.simulation import simulate
 
     for family, seed, frames in plan:
-        yield from simulate(
-            family,
-            seed,
-            frames,
-            vehicles=vehicles,
-            infrastructure=infrastructure,
-            cameras=cameras,
-        )
+        yield from simulate(family, seed, frames, **options)

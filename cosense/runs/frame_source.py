@@ -20,6 +20,8 @@ class SimulatedSource:
     seed: int = 0
     vehicles: int = 1
     infrastructure: int = 1
+    lidar: str = "standard"
+    tilt_deg: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def frames_of(
             frames,
             vehicles=made.vehicles,
             infrastructure=made.infrastructure,
+            lidar=made.lidar,
+            tilt_deg=made.tilt_deg,
             cameras=source.cameras,
         ):
             yield simulated.frame

@@ -5,7 +5,8 @@ cameras, stage.py puts the three together, and the writers store frames in the l
 """
 
 from cosense.simulation.scenes.families import FAMILIES
+from cosense.simulation.sensors.lidar_unit import LIDARS
 from cosense.simulation.sequence import SCENES_VERSION, simulate
 from cosense.simulation.stage import SimulatedFrame
 
-__all__ = ["FAMILIES", "SCENES_VERSION", "SimulatedFrame", "simulate"]
+__all__ = ["FAMILIES", "LIDARS", "SCENES_VERSION", "SimulatedFrame", "simulate"]

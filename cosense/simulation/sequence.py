@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from cosense.errors import CosenseError, counted, nearest
+from cosense.simulation.equipment import Equipment
 from cosense.simulation.masts import rank_masts
+from cosense.simulation.mounting import check_tilt
 from cosense.simulation.scenes.families import FAMILIES, build_scene
 from cosense.simulation.scenes.mesh import join
-from cosense.simulation.stage import Cameras, Place, SimulatedFrame, Stage
+from cosense.simulation.sensors.lidar_unit import STANDARD, check_lidar
+from cosense.simulation.stage import Cameras, Place, SimulatedFrame, Stage, unit_names
 from cosense.simulation.traffic import Traffic
 
 # To be raised whenever the same arguments give other scenes, traffic, clouds or labels than before: data sets
@@ -30,6 +33,8 @@ def simulate(
     vehicles: int = 1,
     infrastructure: int = 1,
     cameras: bool = False,
+    lidar: str = STANDARD,
+    tilt_deg: float | None = None,
 ) -> Iterator[SimulatedFrame]:
     """Return one sequence at 10 Hz; the same arguments give the same bytes.
 
@@ -40,11 +45,17 @@ def simulate(
         vehicles: number of instrumented vehicles: "vehicle" (the ego), "vehicle_2", ...
         infrastructure: number of roadside units: "infrastructure", "infrastructure_2", ...
         cameras: also render an image for each agent; clouds are the same with and without.
+        lidar: one of `LIDARS`: the standard equipment in fair weather, "any" of those for training in any
+            weather, "unseen" ones likewise, or a make by its name. The scene and its traffic are the same.
+        tilt_deg: roll and pitch of every LiDAR in degrees, to drawn sides; None draws them.
 
     Raises:
-        CosenseError: unknown family, or more agents than the scene has room for.
+        CosenseError: unknown family or LiDAR, a tilt beyond all mountings, or more agents than the scene has
+            room for.
     """
     _check(family, seed, frames, vehicles)
+    check_lidar(lidar)
+    check_tilt(tilt_deg)
     rng = np.random.default_rng([seed, FAMILIES.index(family)])
     scene = build_scene(family, rng)
     if not 0 <= infrastructure <= len(scene.masts):
@@ -55,7 +66,10 @@ def simulate(
     traffic = Traffic.start(scene, rng, vehicles, float(rng.uniform(*_WARM_UP_S)))
     place = Place.of(scene)
     masts = rank_masts(scene, place.world.with_actors(join([])), traffic)[:infrastructure]
-    stage = Stage.prepare(place, masts, seed, rng, Cameras.drawn(seed) if cameras else None)
+    bodies = [mover.body for mover in traffic.movers if mover.identity in traffic.ego_ids]
+    carriers = dict(zip(traffic.ego_ids, bodies, strict=True))
+    equipment = Equipment.drawn(lidar, tilt_deg, carriers, unit_names(len(masts)), seed)
+    stage = Stage.prepare(place, masts, equipment, seed, rng, Cameras.drawn(seed) if cameras else None)
     return (stage.frame(traffic, number) for number in range(frames))
 
 

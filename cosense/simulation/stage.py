@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.data.provenance import SIMULATOR
-from cosense.geometry.transforms import Matrix, invert, transform_from, transform_from_planar
+from cosense.geometry.transforms import Matrix, invert, transform_from_planar, wrap_angle
 from cosense.sensing.frame import AgentFrame, Camera
+from cosense.sensing.objects import Objects
 from cosense.simulation.actors import Actors, actors_at, parked_actors
+from cosense.simulation.equipment import Equipment
 from cosense.simulation.masts import eye_of
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, cylinder, join
 from cosense.simulation.scenes.scene import Mast, Scene
 from cosense.simulation.sensors.camera import FRONT_CAMERA, MAST_CAMERA, render
 from cosense.simulation.sensors.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
-from cosense.simulation.sensors.lidar import PANDAR40P, ROADSIDE300, sweep
-from cosense.simulation.sensors.raycast import View, World
+from cosense.simulation.sensors.lidar import SWEEP_S, Motion, Sweep, sweep
+from cosense.simulation.sensors.raycast import Alone, View, World
 from cosense.simulation.traffic import STEP_S, Traffic
 
 EGO = "vehicle"
 # An agent labels an object with at least this many of its points; ground truth needs one point of any agent.
 OWN_LABEL_POINTS = 5
-SENSOR_ABOVE_ROOF_M = 0.35
 _EPOCH_NS = 1_626_000_000_000_000_000
 _HOUR_NS = 3_600_000_000_000
 _CLEAR_OF_MAST_M = 3.5
 # Half extent of what is too large to be removed.
 _SMALL_M = 4.0
+
+
+def unit_names(count: int) -> list[str]:
+    """Return the names of the roadside units of a sequence."""
+    return ["infrastructure" if number == 0 else f"infrastructure_{number + 1}" for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Stage:
         sequence: name of the sequence.
         start_ns: time of the ego's first cloud.
         offset_m: position error of the units, constant over the sequence.
+        equipment: LiDARs of all agents, and the weather.
         rng: draws delays and noise.
         cameras: sun and random numbers of the images, None without images.
     """
@@ -113,6 +120,7 @@ class Stage:
     sequence: str
     start_ns: int
     offset_m: tuple[float, float]
+    equipment: Equipment
     rng: np.random.Generator
     cameras: Cameras | None
 
@@ -121,6 +129,7 @@ class Stage:
         cls,
         place: Place,
         masts: Sequence[Mast],
+        equipment: Equipment,
         seed: int,
         rng: np.random.Generator,
         cameras: Cameras | None,
@@ -129,15 +138,15 @@ class Stage:
         x, y, z, turn = rng.uniform([500, 500, 20, -np.pi], [4000, 2400, 25, np.pi])
         # Stamps are whole microseconds, because DAIR-V2X stores these.
         start_ns = _EPOCH_NS + seed % 100_000 * _HOUR_NS + int(rng.integers(10**6)) * 1000
-        names = ["infrastructure" if i == 0 else f"infrastructure_{i + 1}" for i in range(len(masts))]
         return cls(
             place=place,
-            masts=dict(zip(names, masts, strict=True)),
+            masts=dict(zip(unit_names(len(masts)), masts, strict=True)),
             poles=join(_pole(place.scene, mast) for mast in masts),
             T_world_scene=transform_from_planar(float(x), float(y), float(turn), float(z)),
-            sequence=f"{place.scene.family}_{seed:06d}",
+            sequence=f"{place.scene.family}_{seed:06d}{equipment.suffix}",
             start_ns=start_ns,
             offset_m=position_offset_m(rng),
+            equipment=equipment,
             rng=rng,
             cameras=cameras,
         )
@@ -171,16 +180,16 @@ class Stage:
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
     ) -> tuple[AgentFrame, set[str]]:
         """Return what one agent measures, and the ids of all objects with at least one of its points."""
-        actors, view = self._moment(traffic, delay_ns)
+        actors = actors_at(self.place.scene, traffic, self.place.parked, delay_ns)
         row = actors.row_of(agent_id)
-        T_scene_agent = self._mounting(agent_id, actors)
-        cloud = sweep(ROADSIDE300 if row is None else PANDAR40P, view, T_scene_agent, self.rng)
-        owner = cloud.owner
-        counts = np.bincount(owner[owner >= 0], minlength=len(actors))
+        T_scene_agent = self._pose(agent_id, actors)
+        cloud = self._sweep(agent_id, actors, T_scene_agent, traffic, delay_ns)
+        counts = np.bincount(cloud.owner[cloud.owner >= 0], minlength=len(actors))
         if row is not None:
             # Points on the agent's own roof are in its cloud, but it is not among its objects.
             counts[row] = 0
-        own = actors.objects[counts >= OWN_LABEL_POINTS]
+        labelled = np.flatnonzero(counts >= OWN_LABEL_POINTS)
+        own = actors.objects[labelled].transformed(invert(T_scene_agent))
         frame = AgentFrame(
             agent_id=agent_id,
             kind="infrastructure" if row is None else "vehicle",
@@ -188,24 +197,43 @@ class Stage:
             T_world_agent=self.T_world_scene @ T_scene_agent,
             points=cloud.points,
             cameras=self._photograph(agent_id, traffic, delay_ns, stamp_ns),
-            objects=own.transformed(invert(T_scene_agent)),
+            objects=_where_seen(own, labelled, cloud),
         )
         return frame, set(actors.objects.ids[counts > 0].tolist())
+
+    def _sweep(
+        self, agent_id: str, actors: Actors, T_scene_agent: Matrix, traffic: Traffic, later_ns: int
+    ) -> Sweep:
+        """Take the sweep of one agent at a time after the present step of the traffic."""
+        row = actors.row_of(agent_id)
+        mine = np.zeros(len(actors.mesh), dtype=bool) if row is None else actors.mesh.owner == row
+        velocities, yaw_rates = _motions(actors, traffic, later_ns)
+        return sweep(
+            self.equipment.lidars[agent_id],
+            self.place.world.with_actors(join([actors.mesh[~mine], self.poles])),
+            T_scene_agent,
+            self.rng,
+            weather=self.equipment.weather,
+            motion=Motion() if row is None else Motion(velocities[row], float(yaw_rates[row])),
+            velocities_mps=velocities,
+            carrier=None if row is None else Alone.of(actors.mesh[mine]),
+        )
 
     def _moment(self, traffic: Traffic, later_ns: int) -> tuple[Actors, View]:
         """Return all road users and what rays meet, at a time after the present step of the traffic."""
         actors = actors_at(self.place.scene, traffic, self.place.parked, later_ns)
         return actors, self.place.world.with_actors(join([actors.mesh, self.poles]))
 
-    def _mounting(self, agent_id: str, actors: Actors) -> Matrix:
+    def _pose(self, agent_id: str, actors: Actors) -> Matrix:
         """Return the pose (4,4) of an agent's LiDAR in the scene."""
         row = actors.row_of(agent_id)
         if row is None:
             mast = self.masts[agent_id]
             x, y, z = eye_of(self.place.scene, mast)
-            return transform_from_planar(float(x), float(y), mast.yaw, float(z))
-        height = actors.objects.boxes[row, 5] + SENSOR_ABOVE_ROOF_M
-        return np.asarray(actors.T_scene_body[row] @ transform_from(np.eye(3), (0, 0, height)))
+            T_scene_carrier = transform_from_planar(float(x), float(y), mast.yaw, float(z))
+        else:
+            T_scene_carrier = actors.T_scene_body[row]
+        return np.asarray(T_scene_carrier @ self.equipment.mountings[agent_id].T_carrier_sensor)
 
     def _photograph(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
@@ -217,8 +245,33 @@ class Stage:
         lag_ns = image_delay_ns(self.cameras.rng, "infrastructure" if unit else "vehicle")
         actors, view = self._moment(traffic, delay_ns + lag_ns)
         model = MAST_CAMERA if unit else FRONT_CAMERA
-        image = render(model, view, self._mounting(agent_id, actors), self.cameras.sun, self.cameras.rng)
+        image = render(model, view, self._pose(agent_id, actors), self.cameras.sun, self.cameras.rng)
         return (Camera("front", image, model.K, model.T_camera_agent, stamp_ns + lag_ns),)
+
+
+def _motions(
+    actors: Actors, traffic: Traffic, later_ns: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return velocities (A,3) in m/s, along the slope of the ground, and yaw rates (A,) in rad/s."""
+    at_s, half_s = later_ns * 1e-9, SWEEP_S / 2
+    before, after = traffic.poses(at_s - half_s), traffic.poses(at_s + half_s)
+    first = len(actors) - len(before)
+    velocities, yaw_rates = np.zeros((len(actors), 3)), np.zeros(len(actors))
+    velocities[first:, :2] = (after[:, :2] - before[:, :2]) / SWEEP_S
+    ahead = actors.T_scene_body[first:, :3, 0]
+    velocities[first:, 2] = np.linalg.norm(velocities[first:, :2], axis=1) * (
+        ahead[:, 2] / np.linalg.norm(ahead[:, :2], axis=1)
+    )
+    yaw_rates[first:] = wrap_angle(after[:, 2] - before[:, 2]) / SWEEP_S
+    return velocities, yaw_rates
+
+
+def _where_seen(objects: Objects, rows: NDArray[np.int64], cloud: Sweep) -> Objects:
+    """Return objects of some rows where the cloud shows them, if the sensor's motion is not compensated."""
+    boxes = objects.boxes.copy()
+    for box, row in zip(boxes, rows, strict=True):
+        box[:3] += cloud.shift_m[cloud.owner == row].mean(axis=0)
+    return replace(objects, boxes=boxes)
 
 
 def _clear_of_masts(scene: Scene) -> list[Mesh]:

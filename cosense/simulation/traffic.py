@@ -33,6 +33,8 @@ _VEHICLE_MIX = (
     (ObjectClass.TRUCK, 0.10),
     (ObjectClass.BUS, 0.07),
 )
+# What carries sensors.
+_INSTRUMENTED_MIX = ((ObjectClass.CAR, 0.75), (ObjectClass.VAN, 0.15), (ObjectClass.TRUCK, 0.10))
 
 
 @dataclass
@@ -202,7 +204,7 @@ class Traffic:
         return Mover(name, body, route, along_m, speed, float(np.clip(share, 0.6, 1.15)))
 
     def _place_instrumented(self, number: int, warm_up_s: float) -> None:
-        """Place an instrumented car so that after the warm-up it is some tens of metres before the middle."""
+        """Place an instrumented vehicle that will be some tens of metres before the middle after warm-up."""
         for attempt in range(200):
             choice = int(self.rng.integers(len(self.scene.ego_routes)))
             route = self.scene.ego_routes[choice]
@@ -210,7 +212,9 @@ class Traffic:
             # The more attempts have failed, the farther away it may be.
             before = self.rng.uniform(18, 60 + attempt) + travelled
             along = max(6.0, self.scene.focus_m[choice] - before)
-            mover = self._new(route, ObjectClass.CAR, along, float(self.rng.uniform(0.85, 1.0)))
+            mover = self._new(
+                route, self._draw_vehicle(route, _INSTRUMENTED_MIX), along, float(self.rng.uniform(0.85, 1.0))
+            )
             if not self._is_in_conflict(mover) and self._has_room(mover):
                 mover.identity = "vehicle" if number == 0 else f"vehicle_{number + 1}"
                 self.movers.append(mover)
@@ -238,8 +242,11 @@ class Traffic:
         user = self.scene.routes[route].user
         if user != "vehicle":
             return ObjectClass.CYCLIST if user == "cyclist" else ObjectClass.PEDESTRIAN
-        shares = [share for _, share in _VEHICLE_MIX]
-        label = _VEHICLE_MIX[int(self.rng.choice(len(shares), p=shares))][0]
+        return self._draw_vehicle(route, _VEHICLE_MIX)
+
+    def _draw_vehicle(self, route: int, mix: tuple[tuple[ObjectClass, float], ...]) -> ObjectClass:
+        shares = [share for _, share in mix]
+        label = mix[int(self.rng.choice(len(shares), p=shares))][0]
         fits = self.scene.routes[route].large
         return label if fits or label in (ObjectClass.CAR, ObjectClass.VAN) else ObjectClass.CAR
 

@@ -81,10 +81,10 @@ def load_graph_pairs(
         detector: finds the boxes in the graphs.
         show: sees the progress.
     """
-    each = [(*sequence, entry.vehicles) for entry in scenes for sequence in entry.each()]
+    each = [(*sequence, entry) for entry in scenes for sequence in entry.each()]
     pairs: list[GraphPair] = []
-    for number, (family, seed, vehicles) in enumerate(each):
-        pairs += _pairs(f"{family}/{seed}", _graphs(family, seed, vehicles, cache, detector))
+    for number, (family, seed, entry) in enumerate(each):
+        pairs += _pairs(f"{family}/{seed}", _graphs(entry, family, seed, cache, detector))
         show("build or read graphs", number + 1, len(each))
     return pairs
 
@@ -101,15 +101,16 @@ def _pairs(name: str, graphs: list[SceneGraph]) -> list[GraphPair]:
     ]
 
 
-def _graphs(family: str, seed: int, vehicles: int, cache: Path, detector: Detector) -> list[SceneGraph]:
+def _graphs(scenes: SceneConfig, family: str, seed: int, cache: Path, detector: Detector) -> list[SceneGraph]:
     """Return the graphs of all agents of one sequence, building them where they are not in the cache yet."""
 
     def make() -> dict[str, NDArray]:
-        views = simulated_moment(family, seed, vehicles, cache).views
+        views = simulated_moment(scenes, family, seed, cache).views
         graphs = [(view, build(view.points, detector.detect(view), detector.site)) for view in views]
         return _to_arrays([replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in graphs])
 
-    key = [_CACHE_VERSION, SCENES_VERSION, family, seed, vehicles, detector.fingerprint.hex()]
+    agents = (scenes.vehicles, scenes.lidar)
+    key = [_CACHE_VERSION, SCENES_VERSION, family, seed, *agents, detector.fingerprint.hex()]
     return _from_arrays(Cached.of(cache, f"graphs-{family}-{seed}", key, make).read())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from cosense.errors import nearest
-from cosense.simulation import FAMILIES
+from cosense.simulation import FAMILIES, LIDARS
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class SceneConfig:
         frames_per_sequence: number of frames used of each sequence, for a detector.
         frame_step: every n-th simulated frame is used, since neighbours, 0.1 s apart, are nearly the same.
         vehicles: number of vehicles that measure; a roadside unit always does.
+        lidar: their LiDARs, one of `cosense.simulation.LIDARS`; "any" draws other ones for every sequence.
     """
 
     families: tuple[str, ...]
@@ -29,6 +30,7 @@ class SceneConfig:
     frames_per_sequence: int = 1
     frame_step: int = 1
     vehicles: int = 1
+    lidar: str = "standard"
 
     def __post_init__(self) -> None:
         if not self.families:
@@ -36,6 +38,8 @@ class SceneConfig:
         for family in self.families:
             if family not in FAMILIES:
                 raise ValueError(f"families: no family '{family}', {nearest(family, FAMILIES)}")
+        if self.lidar not in LIDARS:
+            raise ValueError(f"lidar: no LiDAR '{self.lidar}', {nearest(self.lidar, LIDARS)}")
         if min(self.sequences, self.frames_per_sequence, self.frame_step, self.vehicles) < 1:
             raise ValueError("sequences, frames_per_sequence, frame_step and vehicles are at least 1")
 

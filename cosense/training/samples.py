@@ -146,26 +146,26 @@ def load_moments(scenes: Sequence[SceneConfig], cache: Path, show: Show = silent
         cache: folder of simulated moments, created where it is missing.
         show: sees the progress.
     """
-    each = [_moment(*sequence, entry.vehicles, cache) for entry in scenes for sequence in entry.each()]
+    each = [_moment(entry, *sequence, cache) for entry in scenes for sequence in entry.each()]
     fill(each, show)
     for number, moment in enumerate(each):
         yield _moment_from_arrays(moment.read())
         show("read scenes", number + 1, len(each))
 
 
-def simulated_moment(family: str, seed: int, vehicles: int, cache: Path) -> Moment:
+def simulated_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Moment:
     """Return the moment of one sequence, simulating it where it is not in the cache yet."""
-    return _moment_from_arrays(_moment(family, seed, vehicles, cache).read())
+    return _moment_from_arrays(_moment(scenes, family, seed, cache).read())
 
 
-def _moment(family: str, seed: int, vehicles: int, cache: Path) -> Cached:
-    key = [_MOMENTS_VERSION, SCENES_VERSION, family, seed, vehicles]
-    make = partial(_simulate_moment, family, seed, vehicles)
+def _moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cached:
+    key = [_MOMENTS_VERSION, SCENES_VERSION, family, seed, scenes.vehicles, scenes.lidar]
+    make = partial(_simulate_moment, family, seed, scenes.vehicles, scenes.lidar)
     return Cached.of(cache, f"cooperative-{family}-{seed}", key, make)
 
 
-def _simulate_moment(family: str, seed: int, vehicles: int) -> dict[str, NDArray]:
-    earlier, frame = (made.frame for made in simulate(family, seed, 2, vehicles=vehicles))
+def _simulate_moment(family: str, seed: int, vehicles: int, lidar: str) -> dict[str, NDArray]:
+    earlier, frame = (made.frame for made in simulate(family, seed, 2, vehicles=vehicles, lidar=lidar))
     return _moment_to_arrays(moment_of(earlier, frame))
 
 
@@ -191,13 +191,15 @@ def _detected(objects: Objects) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
 
 def _sequence(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cached:
     """Return the samples of one sequence."""
-    amounts = (scenes.frames_per_sequence, scenes.frame_step, scenes.vehicles)
-    key = [[_SAMPLES_VERSION, SCENES_VERSION], family, seed, *amounts]
-    return Cached.of(cache, f"{family}-{seed}", key, partial(_simulate_samples, family, seed, *amounts))
+    what = (scenes.frames_per_sequence, scenes.frame_step, scenes.vehicles, scenes.lidar)
+    key = [[_SAMPLES_VERSION, SCENES_VERSION], family, seed, *what]
+    return Cached.of(cache, f"{family}-{seed}", key, partial(_simulate_samples, family, seed, *what))
 
 
-def _simulate_samples(family: str, seed: int, frames: int, step: int, vehicles: int) -> dict[str, NDArray]:
-    made = simulate(family, seed, (frames - 1) * step + 1, vehicles=vehicles)
+def _simulate_samples(
+    family: str, seed: int, frames: int, step: int, vehicles: int, lidar: str
+) -> dict[str, NDArray]:
+    made = simulate(family, seed, (frames - 1) * step + 1, vehicles=vehicles, lidar=lidar)
     used = (f.frame for index, f in enumerate(made) if index % step == 0)
     return _samples_to_arrays(sample for frame in used for sample in samples_of(frame))
 

@@ -242,6 +242,6 @@ def _masts(plan: _Plan, rng: np.random.Generator) -> tuple[Mast, ...]:
     for x, y in places:
         look_x, look_y = rng.uniform(-8, 8, 2)
         at_x, at_y, yaw = plan.pose(x, y, float(np.arctan2(look_y - y, look_x - x)))
-        masts.append(Mast(at_x, at_y, float(rng.uniform(5.0, 7.0)), yaw))
+        masts.append(Mast(at_x, at_y, float(rng.uniform(4.0, 9.0)), yaw))
     order = rng.permutation(len(masts))
     return tuple(masts[i] for i in order)

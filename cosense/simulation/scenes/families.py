@@ -157,7 +157,7 @@ def _masts(arms: list[Arm], rng: np.random.Generator) -> tuple[Mast, ...]:
         # The middle of the place stays in the field of view.
         aside = wrap_angle(yaw - np.arctan2(-y, -x))
         yaw += np.clip(aside, -_MIDDLE_WITHIN_RAD, _MIDDLE_WITHIN_RAD) - aside
-        masts.append(Mast(x, y, float(rng.uniform(5.0, 7.0)), float(yaw)))
+        masts.append(Mast(x, y, float(rng.uniform(4.0, 9.0)), float(yaw)))
     return tuple(masts[row] for row in rng.permutation(len(masts)))
 
 

@@ -79,6 +79,17 @@ class Mesh:
     def __len__(self) -> int:
         return len(self.faces)
 
+    def __getitem__(self, triangles: NDArray[np.bool_]) -> Mesh:
+        """Return the triangles that a mask (F,) selects."""
+        return replace(
+            self,
+            faces=self.faces[triangles],
+            material=self.material[triangles],
+            colour=self.colour[triangles],
+            reflectance=self.reflectance[triangles],
+            owner=self.owner[triangles],
+        )
+
     def placed(self, T_scene_mesh: Matrix) -> Mesh:
         """Return the mesh at a pose (4,4)."""
         turned = self.vertices @ T_scene_mesh[:3, :3].T.astype(np.float32)

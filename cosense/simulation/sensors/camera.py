@@ -7,6 +7,7 @@ its own tint, and mirrors the sky at flat angles (Schlick's approximation of Fre
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,11 @@ _OFF_M = 2e-3
 _MIRRORED, _PASSED = 0.06, 0.7
 _PANES = 3
 _NOISE = 0.012
+# Rows of an image that are rendered at once: what fits into the cache of a processor.
+_BAND = 60
+# Displays expect roughly the square root of the radiance.
+_STEPS = 4096
+_TONES = np.round(255 * (np.arange(_STEPS) / (_STEPS - 1)) ** (1 / 1.8)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,15 @@ FRONT_CAMERA = CameraModel((0.55, 0.0, -0.42), 0.02, 800.0, (960, 540))
 MAST_CAMERA = CameraModel((0.1, 0.0, 0.15), 0.22, 700.0, (960, 540))
 
 
-def rays_of(model: CameraModel) -> NDArray[np.float64]:
+@lru_cache(maxsize=4)
+def rays_of(model: CameraModel) -> Floats:
     """Return the directions (H*W,3) of the rays through all pixels in the agent frame, row by row."""
     width, height = model.size
     v, u = np.mgrid[:height, :width]
     pixels = np.stack([u, v, np.ones_like(u)], axis=2).reshape(-1, 3)
     optical = pixels @ np.linalg.inv(model.K).T
     optical /= np.linalg.norm(optical, axis=1, keepdims=True)
-    return np.asarray(optical @ model.T_camera_agent[:3, :3])
+    return np.asarray(optical @ model.T_camera_agent[:3, :3], dtype=np.float32)
 
 
 def render(
@@ -92,14 +99,17 @@ def render(
         sun: (3,) unit vector towards the sun, in the scene.
         rng: draws the noise of the pixels.
     """
-    lens = (T_scene_agent @ transform_from(np.eye(3), model.position))[:3, 3]
-    directions = (rays_of(model) @ T_scene_agent[:3, :3].T).astype(np.float32)
-    origins = np.tile(lens.astype(np.float32), (len(directions), 1))
-    colour = _seen(view, origins, directions, sun, _PANES)
-    colour += _NOISE * rng.standard_normal(colour.shape, dtype=np.float32)
-    # Displays expect roughly the square root of the radiance.
-    image = np.clip(colour, 0, 1) ** np.float32(1 / 1.8) * 255
-    return np.round(image).astype(np.uint8).reshape(model.size[1], model.size[0], 3)
+    width, height = model.size
+    lens = (T_scene_agent @ transform_from(np.eye(3), model.position))[:3, 3].astype(np.float32)
+    directions = rays_of(model) @ T_scene_agent[:3, :3].T.astype(np.float32)
+    image = np.empty((len(directions), 3), dtype=np.uint8)
+    for start in range(0, len(directions), _BAND * width):
+        band = slice(start, start + _BAND * width)
+        ahead = directions[band]
+        colour = _seen(view, np.tile(lens, (len(ahead), 1)), ahead, sun, _PANES)
+        colour += np.float32(_NOISE) * rng.standard_normal(colour.shape, dtype=np.float32)
+        image[band] = _TONES[(np.clip(colour, 0, 1) * np.float32(_STEPS - 1)).astype(np.int16)]
+    return image.reshape(height, width, 3)
 
 
 def _seen(view: View, origins: Floats, directions: Floats, sun: NDArray[np.float64], panes: int) -> Floats:

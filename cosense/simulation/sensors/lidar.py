@@ -1,122 +1,258 @@
-"""The two LiDARs: their beams, and the effect of noise, weak returns and materials on exact hits.
+"""One sweep of a LiDAR: where its rays start and point while it turns and moves, and the cloud they make.
 
-Vehicle: Hesai Pandar40P with 40 beams, 10 Hz, 0.2 degrees in azimuth. Roadside: a solid-state LiDAR like that
-of DAIR-V2X with 100 x 40 degrees and 300 beams. All rays of a sweep are cast at one moment: the motion during
-a sweep is left out, as if it had been compensated.
+A sweep takes 0.1 s, with its stamp in the middle. The sensor moves on meanwhile, so every ray has an origin
+of its own. A driver that compensates gives points as they would be seen at the stamp; one that does not
+leaves the scene bent. Road users move too, but are cast where they are at the stamp: each of their points is
+then shifted by as much as it is early or late against the others of the same road user. So a label says where
+the cloud shows an object, as an annotator would draw it, and what the seam cuts appears twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import Matrix
-from cosense.simulation.sensors.raycast import Hits, View
+from cosense.simulation.sensors.lidar_returns import CastsRays, Returns, detect, follow, intensity_of, smear
+from cosense.simulation.sensors.lidar_unit import LidarUnit
+from cosense.simulation.sensors.raycast import Alone, Hits
+from cosense.simulation.sensors.weather import CLEAR, Weather
 
-# Elevations of the beams in degrees. 38 of them were read off a real scan (pandar40p.pcd of tier4/nebula,
-# Apache-2.0), in which the points of a beam share one elevation to 1e-3 degrees; the two lowest have no
-# return in that scan and are those of the data sheet.
-# fmt: off
-PANDAR40P_DEG = (
-    -25.0, -19.0, -14.018, -13.062, -12.094, -11.120, -10.133, -9.148, -8.147, -7.151, -6.149, -5.814, -5.479,
-    -5.145, -4.808, -4.473, -4.138, -3.800, -3.463, -3.128, -2.788, -2.453, -2.116, -1.776, -1.439, -1.101,
-    -0.763, -0.425, -0.088, 0.249, 0.587, 0.925, 1.263, 1.600, 1.940, 2.952, 4.969, 7.971, 10.944, 14.794,
-)
-# fmt: on
+SWEEP_S = 0.1
+Floats = NDArray[np.float32]
+# Turns of the two prisms of a rosette in one sweep.
+_PRISM_TURNS = (24.7, 15.3)
 
 
-@dataclass(frozen=True)
-class LidarModel:
-    """A LiDAR.
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """How a sensor moves during a sweep, in the scene.
 
     Attributes:
-        elevations_deg: elevations of the beams, ascending.
-        azimuths: number of rays of each beam.
-        field_deg: horizontal field of view, centred on the heading; 360 for a full turn.
-        max_range_m: largest range of a return.
-        sensitivity_m: range at which half of the pulses return from a 10 % target that is hit squarely.
-        min_range_m: smallest range of a return.
-        noise_m: standard deviation of the range.
+        velocity_mps: (3,) velocity.
+        yaw_rate_rps: turning about the vertical in rad/s.
     """
 
-    elevations_deg: tuple[float, ...]
-    azimuths: int
-    field_deg: float
-    max_range_m: float
-    sensitivity_m: float
-    min_range_m: float = 0.4
-    noise_m: float = 0.02
+    velocity_mps: Sequence[float] | NDArray[np.float64] = (0.0, 0.0, 0.0)
+    yaw_rate_rps: float = 0.0
+
+    @property
+    def is_none(self) -> bool:
+        return not (np.any(self.velocity_mps) or self.yaw_rate_rps)
 
 
-PANDAR40P = LidarModel(PANDAR40P_DEG, 1800, 360.0, 200.0, 170.0)
-# The field starts a little above the horizon and ends some 8 m in front of a mast of 6 m.
-ROADSIDE300 = LidarModel(tuple(np.linspace(-36.5, 3.5, 300)), 333, 100.0, 250.0, 200.0)
+STILL = Motion()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sweep:
     """One sweep of a LiDAR.
 
     Attributes:
-        points: (N,4) x, y, z in metres in the frame of the sensor, intensity 0..1.
-        owner: (N,) row of the actor that each point lies on, negative for the surroundings and the ground.
+        points: (N,4) x, y, z in metres in the frame of the sensor at the stamp, intensity 0..1.
+        owner: (N,) row of the actor that each point lies on, negative for everything else.
+        shift_m: (N,3) how far the points lie from where the things were relative to the sensor at the stamp,
+            because the motion of the sensor has not been compensated.
     """
 
-    points: NDArray[np.float32]
+    points: Floats
     owner: NDArray[np.int32]
+    shift_m: Floats
 
 
-def beams(model: LidarModel, phase: float) -> NDArray[np.float64]:
-    """Return the directions (R,3) of all rays in the frame of the sensor, beam by beam.
+@dataclass(frozen=True, eq=False)
+class Rays:
+    """The rays of a sweep in the frame of the sensor: rows are beams, columns are steps in time.
 
-    Args:
-        model: the LiDAR.
-        phase: part of the step in azimuth, 0..1, by which they are shifted.
+    Attributes:
+        flown: (B,C,3) unit vectors along which the pulses fly.
+        reported: (B,C,3) unit vectors that the driver takes them for.
+        head_m: (B,) height of the head of each beam above the origin.
+        time_s: (B,C) times after the stamp.
     """
-    field = np.radians(model.field_deg)
-    azimuth = -field / 2 + (phase + np.arange(model.azimuths)) * field / model.azimuths
-    elevation = np.radians(model.elevations_deg)[:, None]
-    across, up = np.cos(elevation), np.broadcast_to(np.sin(elevation), (len(elevation), len(azimuth)))
-    return np.stack([across * np.cos(azimuth), across * np.sin(azimuth), up], axis=2).reshape(-1, 3)
+
+    flown: Floats
+    reported: Floats
+    head_m: Floats
+    time_s: Floats
+
+    @classmethod
+    def drawn(cls, unit: LidarUnit, rng: np.random.Generator) -> Rays:
+        """Return the rays of one sweep, whose first step has a random phase."""
+        model, count = unit.model, unit.model.azimuths
+        elevation = np.radians(model.elevations_deg, dtype=np.float64)
+        field = np.radians(model.field_deg)
+        step = (np.arange(count) + rng.random()) / count
+        if model.swing_deg:
+            angles = 2 * np.pi * (np.outer(_PRISM_TURNS, step) + rng.random((2, 1)))
+            azimuth = field / 4 * np.cos(angles).sum(axis=0)
+            swing = np.radians(model.swing_deg) / 2 * (np.sin(angles[0]) - np.sin(angles[1]))
+        else:
+            azimuth, swing = field * (step - 0.5), np.zeros(count)
+        heads = np.zeros(len(elevation))
+        if model.second_head_m is not None:
+            heads = np.repeat([0.0, model.second_head_m], len(elevation))
+            elevation = np.concatenate([elevation, -elevation])
+        share = np.broadcast_to(step, (len(elevation), count))
+        if model.field_deg >= 360:
+            # The second head looks the other way.
+            ahead = np.where(heads == 0, 0.0, np.pi)[:, None]
+            share = (azimuth + ahead - unit.seam_rad) / (2 * np.pi) % 1
+        reported = _unit_vectors(elevation, azimuth, swing)
+        exact = not (unit.elevation_error_rad.any() or unit.azimuth_error_rad.any())
+        errors = unit.elevation_error_rad, unit.azimuth_error_rad
+        return cls(
+            flown=reported if exact else _unit_vectors(elevation + errors[0], azimuth, swing, errors[1]),
+            reported=reported,
+            head_m=heads.astype(np.float32),
+            time_s=((share - 0.5) * SWEEP_S).astype(np.float32),
+        )
 
 
-def sweep(model: LidarModel, view: View, T_scene_sensor: Matrix, rng: np.random.Generator) -> Sweep:
+def _unit_vectors(
+    elevation: NDArray, azimuth: NDArray, swing: NDArray, turned: NDArray | float = 0.0
+) -> Floats:
+    """Return (B,C,3) for elevations (B,), azimuths and swings (C,), each beam turned by its own angle."""
+    up = (elevation[:, None] + swing if swing.any() else elevation[:, None]).astype(np.float32)
+    cos, sin = np.cos(azimuth).astype(np.float32), np.sin(azimuth).astype(np.float32)
+    turn = np.broadcast_to(np.asarray(turned, dtype=np.float32), elevation.shape)[:, None]
+    out = np.empty((len(elevation), len(azimuth), 3), dtype=np.float32)
+    out[..., 0] = np.cos(up) * (np.cos(turn) * cos - np.sin(turn) * sin)
+    out[..., 1] = np.cos(up) * (np.cos(turn) * sin + np.sin(turn) * cos)
+    out[..., 2] = np.sin(up)
+    return out
+
+
+def sweep(
+    unit: LidarUnit,
+    view: CastsRays,
+    T_scene_sensor: Matrix,
+    rng: np.random.Generator,
+    *,
+    weather: Weather = CLEAR,
+    motion: Motion = STILL,
+    velocities_mps: NDArray[np.float64] | None = None,
+    carrier: Alone | None = None,
+) -> Sweep:
     """Take one sweep.
 
     Args:
-        model: the LiDAR.
-        view: the scene.
-        T_scene_sensor: (4,4) pose of the sensor.
+        unit: the LiDAR.
+        view: the scene at the stamp, without the vehicle that carries the LiDAR.
+        T_scene_sensor: (4,4) pose of the sensor at the stamp.
         rng: draws phase and noise.
+        weather: weather of the scene.
+        motion: motion of the sensor.
+        velocities_mps: (A,3) velocities of the actors in the scene; None if they stand.
+        carrier: the body that carries the LiDAR, which moves along with it; None if it sees none.
     """
-    directions = beams(model, rng.random())
-    in_scene = directions @ T_scene_sensor[:3, :3].T
-    hits = view.cast(np.tile(T_scene_sensor[:3, 3], (len(in_scene), 1)), in_scene)
-    cosine = np.abs((in_scene * hits.normal).sum(axis=1))
-    return _measure(model, directions, hits, cosine, rng)
+    rays = Rays.drawn(unit, rng)
+    rotation = T_scene_sensor[:3, :3].astype(np.float32)
+    place = T_scene_sensor[:3, 3].astype(np.float32)
+    time_s = rays.time_s.ravel()
+    velocity = np.asarray(motion.velocity_mps, dtype=np.float32)
+    heads = np.repeat(rays.head_m, rays.flown.shape[1])[:, None] * rotation[:, 2]
+    directions = rays.flown.reshape(-1, 3) @ rotation.T
+    origins = np.broadcast_to(place, directions.shape) + heads
+    hits_of_carrier = None if carrier is None else _cast_on_carrier(carrier, origins, directions)
+    turn = motion.yaw_rate_rps * time_s
+    directions = _turned(directions, turn)
+    if not motion.is_none:
+        origins = place + _turned(heads, turn) + velocity * time_s[:, None]
+    hits = view.cast(origins, directions)
+    own = np.zeros(len(time_s), dtype=bool)
+    if hits_of_carrier is not None:
+        own = hits_of_carrier.range_m < hits.range_m
+        hits.put(own, hits_of_carrier[own])
+    back = follow(view, origins, directions, hits, weather, rng)
+    seen = detect(unit, back, weather, rng)
+    smear(unit, back, seen, rays.flown.shape[1], rng)
+    seen &= ~_is_blind(unit, rays.reported)
+    if unit.filters_own_body:
+        seen &= ~own
+    chosen = np.flatnonzero(seen)
+    return _cloud(unit, rays, back, chosen, rotation, motion, velocities_mps, rng)
 
 
-def _measure(
-    model: LidarModel,
-    directions: NDArray[np.float64],
-    hits: Hits,
-    cosine: NDArray[np.float64],
+def _turned(vectors: Floats, angle_rad: Floats) -> Floats:
+    """Return vectors (R,3) turned about the vertical by an angle (R,) each."""
+    if not angle_rad.any():
+        return vectors
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    x, y, z = vectors.T
+    return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=1)
+
+
+def _cast_on_carrier(carrier: Alone, origins: Floats, directions: Floats) -> Hits:
+    """Cast the rays that may fall on the body that carries the sensor, from where it is at the stamp."""
+    hits = Hits.none(len(directions))
+    way = carrier.mesh.vertices[carrier.mesh.faces.ravel()] - origins.mean(axis=0)
+    highest = float((way[:, 2] / np.linalg.norm(way, axis=1)).max())
+    # Above the horizon an edge may reach higher than its ends.
+    rays = np.flatnonzero(directions[:, 2] < (highest + 0.05 if highest < -0.05 else 1.0))
+    hits.put(rays, carrier.cast(origins[rays], directions[rays]))
+    return hits
+
+
+def _is_blind(unit: LidarUnit, directions: Floats) -> NDArray[np.bool_]:
+    """Return (R,): whether rays (B,C,3) point to where something on the vehicle hides the view."""
+    blind = np.zeros(directions.shape[:2], dtype=bool)
+    if unit.blind_rad:
+        azimuth = np.arctan2(directions[0, :, 1], directions[0, :, 0])
+        for first, last in unit.blind_rad:
+            blind |= (azimuth - first) % (2 * np.pi) < last - first
+    return blind.ravel()
+
+
+def _cloud(
+    unit: LidarUnit,
+    rays: Rays,
+    back: Returns,
+    chosen: NDArray[np.int64],
+    rotation: Floats,
+    motion: Motion,
+    velocities_mps: NDArray[np.float64] | None,
     rng: np.random.Generator,
 ) -> Sweep:
-    """Drop weak returns, add noise to the range, and compute the intensity of each point.
+    """Return the cloud of the chosen returns, as the driver reports it."""
+    back = Returns(**{name: values[chosen] for name, values in vars(back).items()})
+    intensity = intensity_of(unit.intensity, back, rng)
+    row = chosen // rays.flown.shape[1]
+    time_s = rays.time_s.ravel()[chosen]
+    noise = rng.standard_normal(len(chosen), dtype=np.float32)
+    range_m = back.range_m + unit.noise_m * noise + unit.bias_m[row]
+    seen = rays.reported.reshape(-1, 3)[chosen] * range_m[:, None]
+    seen[:, 2] += rays.head_m[row]
+    true = _moved(seen, time_s, rotation, motion)
+    if velocities_mps is not None:
+        late_s = _lateness(back.owner, time_s, len(velocities_mps))
+        mine = back.owner >= 0
+        velocity = velocities_mps[back.owner[mine]].astype(np.float32) @ rotation
+        true[mine] += velocity * late_s[mine, None]
+    if unit.compensated == 1:
+        shift = np.zeros_like(true)
+    else:
+        shift = _moved(seen, time_s * np.float32(unit.compensated), rotation, motion)
+        shift -= _moved(seen, time_s, rotation, motion)
+    points = np.column_stack([true + shift, intensity]).astype(np.float32)
+    return Sweep(points, back.owner, shift)
 
-    A pulse returns with the power reflectance x cosine / range^2, and is detected with probability
-    1 - 2^-power, where power is 1 at `sensitivity_m` for a 10 % target. Intensity is corrected for the range.
-    """
-    count = len(directions)
-    lit = np.maximum(cosine, 0.02)
-    power = hits.reflectance / 0.1 * lit * (model.sensitivity_m / np.maximum(hits.range_m, 0.1)) ** 2
-    seen = rng.random(count) < (1 - np.exp2(-power)) * 0.995
-    seen &= (hits.range_m < model.max_range_m) & (hits.range_m > model.min_range_m)
-    spread = rng.standard_normal((count, 2))
-    range_m = (hits.range_m + model.noise_m * spread[:, 0])[seen]
-    intensity = (hits.reflectance * (0.35 + 0.65 * lit) * (1 + 0.12 * spread[:, 1]))[seen]
-    points = np.column_stack([directions[seen] * range_m[:, None], np.clip(intensity, 0, 1)])
-    return Sweep(points.astype(np.float32), hits.owner[seen])
+
+def _moved(points: Floats, time_s: Floats, rotation: Floats, motion: Motion) -> Floats:
+    """Return points (N,3), each seen at its time (N,), in the frame of the sensor at the stamp."""
+    if motion.is_none:
+        return points.copy()
+    velocity = np.asarray(motion.velocity_mps, dtype=np.float32)
+    in_scene = _turned(points @ rotation.T, motion.yaw_rate_rps * time_s) + velocity * time_s[:, None]
+    return np.asarray(in_scene @ rotation)
+
+
+def _lateness(owner: NDArray[np.int32], time_s: Floats, actors: int) -> Floats:
+    """Return (N,) by how much a point is later than the mean of its actor's points."""
+    row = np.where(owner >= 0, owner, actors)
+    count = np.maximum(np.bincount(row, minlength=actors + 1), 1)
+    mean = np.bincount(row, weights=time_s, minlength=actors + 1) / count
+    return (time_s - mean[row]).astype(np.float32)

@@ -25,8 +25,8 @@ Floats = NDArray[np.float32]
 
 _GROUND_COLOUR = np.array([ALBEDO[material] for material in Material], dtype=np.float32)
 _GROUND_REFLECTANCE = np.array([REFLECTANCE[material] for material in Material], dtype=np.float32)
-# Embree's own word for "no hit" is 1e37.
-_FARTHEST_M = 1e30
+# What a ray meets first.
+_NOTHING, _STILL, _MOVING, _GROUND = range(4)
 # Halvings of the stretch within which a ray passes the face of a kerb.
 _HALVINGS = 7
 # Places around a point at the face of a kerb at which the raster says which way the face looks.
@@ -105,13 +105,14 @@ class _Shell:
             TriangleMesh(scene, mesh.vertices, mesh.faces)
         return cls(mesh, scene)
 
-    def meet(self, origins: Floats, directions: Floats) -> _Met:
+    def meet(self, origins: Floats, directions: Floats, limit_m: Floats) -> _Met:
+        """Return what rays meet nearer than (R,) `limit_m`."""
         if not len(self.mesh) or not len(origins):
-            return _Met.none(len(origins))
-        found = self.scene.run(origins, directions, output=True)
-        range_m = found["tfar"]
-        range_m[range_m > _FARTHEST_M] = np.inf
-        return _Met(range_m, found["primID"], found["Ng"], found["u"], found["v"])
+            nowhere = np.zeros((len(origins), 3), dtype=np.float32)
+            nothing = np.full(len(origins), -1, dtype=np.int32)
+            return _Met(limit_m, nothing, nowhere, nowhere[:, 0], nowhere[:, 1])
+        found = self.scene.run(origins, directions, dists=limit_m, output=True)
+        return _Met(found["tfar"], found["primID"], found["Ng"], found["u"], found["v"])
 
     def hides(self, origins: Floats, directions: Floats) -> NDArray[np.bool_]:
         """Return (R,): whether each ray meets anything at all."""
@@ -119,11 +120,10 @@ class _Shell:
             return np.zeros(len(origins), dtype=bool)
         return np.asarray(self.scene.run(origins, directions, query="OCCLUDED") >= 0)
 
-    def describe(self, hits: Hits, rays: NDArray[np.int64], met: _Met, directions: Floats) -> None:
-        """Fill in what the rays with these numbers have met."""
+    def describe(self, hits: Hits, rays: NDArray[np.int64], met: _Met) -> None:
+        """Fill in what the rays with these numbers have met, except for the range."""
         mesh, face = self.mesh, met.face[rays]
-        hits.range_m[rays] = met.range_m[rays]
-        hits.normal[rays] = _towards(met.normal[rays], directions[rays])
+        hits.normal[rays] = met.normal[rays]
         hits.material[rays] = mesh.material[face]
         hits.colour[rays] = mesh.colour[face]
         hits.reflectance[rays] = mesh.reflectance[face]
@@ -131,29 +131,25 @@ class _Shell:
         corner = mesh.faces[face]
         u, v = met.u[rays, None], met.v[rays, None]
         one, two, three = (mesh.local[corner[:, k]] for k in range(3))
-        hits.local[rays] = (1 - u - v) * one + u * two + v * three
+        hits.local[rays] = one + u * (two - one) + v * (three - one)
 
 
 @dataclass(frozen=True, eq=False)
 class _Met:
-    """What Embree says about R rays: range, row of the triangle, its normal (not a unit one), place on it."""
+    """What Embree says about R rays.
+
+    Attributes:
+        range_m: (R,) distance along each ray, the limit without a hit.
+        face: (R,) row of the triangle, -1 without a hit.
+        normal: (R,3) normal of the triangle on either side, not of unit length.
+        u, v: (R,) shares of the second and of the third corner in the place on it.
+    """
 
     range_m: Floats
     face: NDArray[np.int32]
     normal: Floats
     u: Floats
     v: Floats
-
-    @classmethod
-    def none(cls, count: int) -> _Met:
-        nought = np.zeros(count, dtype=np.float32)
-        return cls(
-            np.full(count, np.inf, dtype=np.float32),
-            np.full(count, -1, dtype=np.int32),
-            np.zeros((count, 3), dtype=np.float32),
-            nought,
-            nought,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,53 +173,47 @@ class World:
         """Return the scene of one moment."""
         return View(self, _Shell.of(actors))
 
-    def meet_ground(self, origins: Floats, directions: Floats) -> Hits:
-        """Return where rays meet the ground.
+    def meet_ground(self, hits: Hits, origins: Floats, directions: Floats) -> NDArray[np.int64]:
+        """Find the rays (n,) that meet the ground first, and write their ranges, normals and materials.
 
         A ray comes down from level to level, each of which is the relief raised as far as some material is.
         If what lies there is raised as far, the ray has hit it; if it is raised higher, the ray has passed
-        the face of a kerb on its way from the level above; else it goes on to the next level.
+        the face of a kerb on its way from the level above; else it goes on to the next level. Rays start
+        above all levels.
         """
-        hits = Hits.none(len(origins))
-        going, reached_m = np.arange(len(origins)), np.zeros(len(origins), dtype=np.float32)
+        landed = []
+        rays, start, ahead = np.arange(len(origins)), origins, directions
+        gone_m = np.zeros(len(origins), dtype=np.float32)
         for level_m in np.unique(self.ground.raise_m)[::-1]:
-            start = _along(origins, directions, reached_m, going)
-            met = self.relief.meet(start - np.array([0, 0, level_m], dtype=np.float32), directions[going])
-            below = np.isfinite(met.range_m)
-            # A ray that starts below a level, and falls, may still reach the next one.
-            falls = going[~below & (directions[going, 2] < 0)]
-            rays, start, depth_m = going[below], start[below], met.range_m[below]
-            reached_m[rays] += depth_m
-            place = _along(origins, directions, reached_m, rays)
-            raised_m = self._raised_m(place)
-            on_top, kerb = raised_m == level_m, raised_m > level_m
-            hits.range_m[rays[on_top]] = reached_m[rays[on_top]]
-            hits.normal[rays[on_top]] = _towards(met.normal[below][on_top], directions[rays[on_top]])
-            self._meet_kerbs(hits, rays[kerb], start[kerb], directions[rays[kerb]], depth_m[kerb], level_m)
-            hits.range_m[rays[kerb]] += reached_m[rays[kerb]] - depth_m[kerb]
-            going = np.sort(np.concatenate([falls, rays[raised_m < level_m]]))
-        rays = np.flatnonzero(np.isfinite(hits.range_m))
-        hits.local[rays] = _along(origins, directions, hits.range_m, rays)
-        on_top = rays[hits.material[rays] != Material.CONCRETE]
-        hits.material[on_top] = self.ground.material_at(hits.local[on_top, :2])
-        hits.colour[rays] = _GROUND_COLOUR[hits.material[rays]]
-        hits.reflectance[rays] = _GROUND_REFLECTANCE[hits.material[rays]]
-        return hits
+            lowered = start - np.array([0, 0, level_m], dtype=np.float32)
+            met = self.relief.meet(lowered, ahead, hits.range_m[rays] - gone_m)
+            below = np.flatnonzero(met.face >= 0)
+            rays, start, ahead, depth_m = rays[below], start[below], ahead[below], met.range_m[below]
+            gone_m = gone_m[below] + depth_m
+            end = start + depth_m[:, None] * ahead
+            material = self.ground.material_at(end[:, :2])
+            raised_m = self.ground.raise_m[material]
+            on_top, kerb = np.flatnonzero(raised_m == level_m), np.flatnonzero(raised_m > level_m)
+            hits.range_m[rays[on_top]] = gone_m[on_top]
+            hits.normal[rays[on_top]] = met.normal[below[on_top]]
+            hits.material[rays[on_top]] = material[on_top]
+            face_m, out = self._kerbs(start[kerb], ahead[kerb], depth_m[kerb], level_m)
+            hits.range_m[rays[kerb]] = gone_m[kerb] - depth_m[kerb] + face_m
+            hits.normal[rays[kerb]] = out
+            hits.material[rays[kerb]] = Material.CONCRETE
+            landed += [rays[on_top], rays[kerb]]
+            going = np.flatnonzero(raised_m < level_m)
+            rays, start, ahead, gone_m = rays[going], end[going], ahead[going], gone_m[going]
+        return np.concatenate(landed)
 
     def _raised_m(self, places: NDArray) -> NDArray[np.float64]:
         """Return by how much the ground is raised above its relief at places (n,3)."""
         return np.asarray(self.ground.raise_m[self.ground.material_at(places[:, :2])])
 
-    def _meet_kerbs(
-        self,
-        hits: Hits,
-        rays: NDArray[np.int64],
-        start: Floats,
-        directions: Floats,
-        depth_m: Floats,
-        level_m: float,
-    ) -> None:
-        """Write the faces of kerbs to `hits`, with ranges from `start` (n,3), up to `depth_m` behind it."""
+    def _kerbs(
+        self, start: Floats, directions: Floats, depth_m: Floats, level_m: float
+    ) -> tuple[Floats, Floats]:
+        """Return where rays meet the faces of kerbs: ranges (n,), at most `depth_m`, and normals (n,3)."""
         near, far = np.zeros_like(depth_m), depth_m
         for _ in range(_HALVINGS):
             middle = (near + far) / 2
@@ -236,9 +226,7 @@ class World:
         # In a corner or on a thin strip the raster does not say: such a face looks at the sensor.
         unclear = (out * directions).sum(axis=1) > -1e-3
         out[unclear, :2] = -directions[unclear, :2]
-        hits.range_m[rays] = far
-        hits.normal[rays] = _towards(out, directions)
-        hits.material[rays] = Material.CONCRETE
+        return far, out
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,10 +245,19 @@ class View:
         """
         origins = np.ascontiguousarray(origins, dtype=np.float32)
         directions = np.ascontiguousarray(directions, dtype=np.float32)
-        hits = self.world.meet_ground(origins, directions)
-        for shell in (self.world.still, self._actors):
-            met = shell.meet(origins, directions)
-            shell.describe(hits, np.flatnonzero(met.range_m < hits.range_m), met, directions)
+        hits = Hits.none(len(origins))
+        still = self.world.still.meet(origins, directions, hits.range_m)
+        moving = self._actors.meet(origins, directions, still.range_m)
+        hits.range_m[:] = moving.range_m
+        landed = self.world.meet_ground(hits, origins, directions)
+        first = np.where(moving.face >= 0, _MOVING, np.where(still.face >= 0, _STILL, _NOTHING))
+        first[landed] = _GROUND
+        for shell, met, which in ((self.world.still, still, _STILL), (self._actors, moving, _MOVING)):
+            shell.describe(hits, np.flatnonzero(first == which), met)
+        hits.colour[landed] = _GROUND_COLOUR[hits.material[landed]]
+        hits.reflectance[landed] = _GROUND_REFLECTANCE[hits.material[landed]]
+        hits.local[landed] = origins[landed] + hits.range_m[landed, None] * directions[landed]
+        hits.normal[:] = _towards(hits.normal, directions)
         return hits
 
     def is_dark(self, places: Floats, towards: Floats) -> NDArray[np.bool_]:
@@ -270,9 +267,25 @@ class View:
         return self.world.still.hides(origins, directions) | self._actors.hides(origins, directions)
 
 
-def _along(origins: Floats, directions: Floats, range_m: Floats, rays: NDArray[np.int64]) -> Floats:
-    """Return the places (n,3) that some of the rays have reached."""
-    return origins[rays] + range_m[rays, None] * directions[rays]
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """Triangles without a scene around them."""
+
+    mesh: Mesh
+    _shell: _Shell
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> Alone:
+        return cls(mesh, _Shell.of(mesh))
+
+    def cast(self, origins: Floats, directions: Floats) -> Hits:
+        """See `View.cast`."""
+        hits = Hits.none(len(origins))
+        met = self._shell.meet(origins, directions, hits.range_m)
+        hits.range_m[:] = met.range_m
+        self._shell.describe(hits, np.flatnonzero(met.face >= 0), met)
+        hits.normal[:] = _towards(hits.normal, directions)
+        return hits
 
 
 def _towards(normal: Floats, directions: Floats) -> Floats:

@@ -26,7 +26,7 @@ def street() -> Ground:
 
 def meet(ground: Ground, direction: list[float], height_m: float = 2.0) -> tuple[float, int, bool]:
     unit = np.array([direction]) / np.linalg.norm(direction)
-    hits = World.of(join([]), ground).meet_ground(np.array([[0, 0, height_m]], "f4"), unit.astype("f4"))
+    hits = World.of(join([]), ground).with_actors(join([])).cast(np.array([[0, 0, height_m]]), unit)
     return hits.range_m.item(), int(hits.material.item()), bool(hits.normal[0, 2] < 0.5)
 
 

@@ -115,12 +115,6 @@ def test_the_face_of_a_kerb_looks_at_the_road(street: Ground) -> None:
     np.testing.assert_allclose(hits.normal, [[0, -1, 0]] * 2, atol=0.1)
 
 
-def test_a_ray_that_starts_in_the_gutter_meets_the_road(street: Ground) -> None:
-    hits = look(view_of(street), (0, 1, -0.1), (0, 1, -0.01), eye=(0.0, 4.0, 0.05))
-    np.testing.assert_allclose(hits.range_m, [0.5 * math.hypot(1, 0.1), 1.0], rtol=0.07)
-    assert hits.material.tolist() == [Material.ASPHALT, Material.CONCRETE]
-
-
 def test_a_walkway_hides_the_foot_of_what_stands_deeper(street: Ground) -> None:
     """A cellar wall behind the kerb is not seen below the walkway."""
     wall = box((0.0, 8.0, 0.0), (10.0, 0.2, 3.0), Material.BRICK)
