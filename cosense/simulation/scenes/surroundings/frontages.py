@@ -23,10 +23,10 @@ from cosense.simulation.scenes.surroundings.house_fronts import House
 from cosense.simulation.scenes.surroundings.houses import house, shed
 from cosense.simulation.scenes.surroundings.placing import FURNISHED_M, facing_road, is_free, occupy, station
 from cosense.simulation.scenes.surroundings.plants import low_hedge, verge
-from cosense.simulation.scenes.surroundings.plots import Plot, enclose, fill
+from cosense.simulation.scenes.surroundings.plots import Plot, enclose, fill, stand
 from cosense.simulation.scenes.surroundings.stock import Builder, Item, Stock
 from cosense.simulation.scenes.surroundings.style import Style
-from cosense.simulation.scenes.surroundings.trees import street_tree
+from cosense.simulation.scenes.surroundings.trees import garden_tree, street_tree
 
 # Pedestrians keep to this width at the outer edge of a walkway; things stand between it and the kerb.
 _PASSAGE_M = 1.95
@@ -106,6 +106,9 @@ def furnish(ground: Ground, arms: list[Arm], style: Style, rng: np.random.Genera
             made += _walkway(ground, arm, side, style, stock)
             if edging is not None:
                 made += _edging(arm, side, edging)
+    for arm in arms:
+        for side in (1, -1):
+            made += _behind(ground, arm, side, style, stock)
     return made
 
 
@@ -204,6 +207,27 @@ def _plot(
         made += enclose(ground, plot, barrier, rng.random() < 0.5, rng.random() < 0.4, stock)
     inner = Plot(arm, side, along, (edge + 1.2, edge + _DEPTH_M))
     return made + fill(ground, inner, kind, style.plenty, stock)
+
+
+def _behind(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) -> list[Mesh]:
+    """Return houses and tall trees of a second row, which are seen over gardens and through gaps."""
+    rng = stock.rng
+    made: list[Mesh] = []
+    along = float(rng.uniform(5, 20))
+    while along < FURNISHED_M:
+        front, depth, away = float(rng.uniform(8, 18)), float(rng.uniform(8, 12)), float(rng.uniform(20, 38))
+        x, y, yaw = facing_road(arm, side, along + front / 2, arm.profile.edge_m + away + depth / 2)
+        if rng.random() < 0.6 * style.built_up + 0.1:
+            if is_free(ground, (x, y, front, depth, yaw), 0.5):
+                occupy(ground, (x, y, front, depth, yaw))
+                made.append(
+                    _house(front, depth, 5.0, style, rng).at(x, y, yaw + float(rng.choice([0.0, np.pi])))
+                )
+        elif rng.random() < 0.5:
+            tall = stand(ground, stock.take(garden_tree, 8), (x, y, float(rng.uniform(0, 6))))
+            made += [] if tall is None else [tall]
+        along += front + float(rng.uniform(1, 15))
+    return made
 
 
 def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) -> list[Mesh]:
