@@ -88,7 +88,6 @@ _FORECOURT: dict[Builder, float] = {
     things.bicycle_stand: 1,
     things.motor_scooters: 0.5,
     things.left_behind: 0.3,
-    still.mannequin: 0.2,
 }
 
 

@@ -115,7 +115,7 @@ def _goods(plan: House, recess: float, rng: np.random.Generator) -> Mesh:
     y = recess + rng.uniform(0.4, max(0.6, min(3.0, plan.depth_m * 0.35 - recess)), n)
     place = np.column_stack([x, y, size[:, 2] / 2])
     boxed = boxes(place, size, Material.CLOTH, rng.normal(0, 0.3, n), rng.uniform(0.1, 0.8, (n, 3)))
-    if rng.random() < 0.6:
+    if rng.random() < 0.85:
         return boxed
     dummy = mannequin(rng)
     count = int(rng.integers(1, 4))

@@ -214,7 +214,7 @@ def _wall_things(plan: House, rng: np.random.Generator) -> Mesh:
     if rng.random() < 0.12:
         wide, tall = float(rng.uniform(1.5, 3.0)), float(rng.uniform(1.5, 5.0))
         side = np.array([(1.0, 0.0), (1.0, 0.6 * tall), (0.5, tall), (0.0, tall * 1.02)])
-        ivy = foliage(oblong(wide, 0.3), side, rng, 20.0, (0.1, 0.25), 0.1, 0.0)
+        ivy = foliage(oblong(wide, 0.3), side, rng, 45.0, (0.12, 0.28), 0.1, 0.0)
         parts.append(ivy.at(float(rng.uniform(-0.5, 0.5)) * (plan.length_m - wide), front))
     if rng.random() < 0.15:
         side = np.array([(0.8, 0.0), (1.1, 0.25), (0.0, 0.4)])

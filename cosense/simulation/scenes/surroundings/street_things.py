@@ -364,7 +364,7 @@ def sacks(rng: np.random.Generator) -> Mesh:
 
 def statue(rng: np.random.Generator) -> Mesh:
     """Return a figure on a plinth: as tall and slim as a person, yet of stone."""
-    low, wide = float(rng.uniform(0.05, 1.4)), float(rng.uniform(0.5, 1.0))
+    low, wide = float(rng.uniform(0.4, 1.4)), float(rng.uniform(0.5, 1.0))
     return join([box((0, 0, low / 2), (wide, wide, low), Material.STONE), mannequin(rng).at(0, 0, 0, low)])
 
 
