@@ -164,12 +164,12 @@ def _forecourt(
         inner = Plot(arm, side, along, (edge + 1.4, edge + set_back - 0.6))
         return made + fill(ground, inner, "garden", 1.5 * style.plenty, stock)
     if set_back > 1.1 and rng.random() < _SCAFFOLDED:
-        bay = large.scaffold(rng, int(rng.integers(1, 4)))
-        away = edge + set_back - 0.5
-        return [
-            bay.at(*facing_road(arm, side, float(at), away))
+        bay = Item.of(large.scaffold(rng, int(rng.integers(1, 4))))
+        poses = [
+            facing_road(arm, side, float(at), edge + set_back - 0.6)
             for at in np.arange(along[0] + 1.25, along[1] - 1.0, 2.5)
         ]
+        return [thing for thing in (stand(ground, bay, pose, 0.0) for pose in poses) if thing is not None]
     made = []
     for at in np.arange(along[0] + 1.0, along[1] - 1.0, 2.5):
         if rng.random() > 3 * style.furniture:
@@ -177,7 +177,8 @@ def _forecourt(
         item = stock.pick(_FORECOURT)
         if 2 * item.half_m[1] < set_back - 0.1:
             pose = facing_road(arm, side, float(at), edge + set_back - 0.08 - item.half_m[1])
-            made.append(item.mesh.at(*pose))
+            thing = stand(ground, item, pose, 0.0)
+            made += [] if thing is None else [thing]
     return made
 
 

@@ -218,10 +218,10 @@ def fill(ground: Ground, plot: Plot, kind: str, plenty: float, stock: Stock) -> 
     return made
 
 
-def stand(ground: Ground, item: Item, pose: tuple[float, float, float]) -> Mesh | None:
-    """Return a thing at a pose (x, y, yaw), None where the ground is in use."""
+def stand(ground: Ground, item: Item, pose: tuple[float, float, float], margin_m: float = 0.1) -> Mesh | None:
+    """Return a thing at a pose (x, y, yaw), None where the ground, with a margin, is in use."""
     x, y, yaw = pose
-    if is_free(ground, (x, y, 2 * item.half_m[0], 2 * item.half_m[1], yaw), 0.1):
+    if is_free(ground, (x, y, 2 * item.half_m[0], 2 * item.half_m[1], yaw), margin_m):
         return item.mesh.at(x, y, yaw)
     return None
 
