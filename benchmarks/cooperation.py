@@ -39,6 +39,7 @@ from cosense.methods.cosdh.method import Cosdh
 from cosense.methods.model import Model, load_model, read_model_config
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.ground import GroundSurface
+from cosense.sensing.levelling import level_cloud
 from cosense.simulation import simulate
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -175,10 +176,11 @@ def published(model: Model, frame: CooperativeFrame) -> None:
 
 def _forward(detector: PillarDetector, method: Cosdh, points: np.ndarray) -> list[torch.Tensor]:
     """Return one agent's levels as the published forward pass makes them: backbone twice, then the codec."""
-    pillars, ground = detector.group(points)
+    level = level_cloud(points)
+    pillars = detector.group(level.points, level.ground)
     with torch.inference_mode():
         detector.network.encode(pillars)
-        features = detector.infer(pillars, ground)
+        features = detector.infer(pillars, level.ground)
         latents = method.codecs.encode([level[None].float() for level in features.levels])
         everything = [torch.ones(latent.shape[-2:]) for latent in latents]
         return [level[0] for level in method.codecs.decode(latents, everything)]

@@ -23,6 +23,7 @@ from timing import measure, write
 from cosense.detectors.pillars import PillarDetector
 from cosense.geometry.boxes import Boxes
 from cosense.methods.model import read_model_config
+from cosense.sensing.levelling import level_cloud
 from cosense.training.targets import make_targets
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -54,16 +55,18 @@ class Contender:
         config = read_model_config(MODELS / name).detector
         config = dataclasses.replace(config, precision=precision)
         self.name, self.detector = name, PillarDetector(name, config, PillarDetector.build(config, seed=0))
-        pillars, ground = self.detector.group(points)
+        level = level_cloud(points)
+        pillars = self.detector.group(level.points, level.ground)
         targets = make_targets(boxes, np.zeros(60, np.int64), np.ones(60, bool), config.grid.coarser(2))
         seen = dataclasses.replace(
-            self.detector.infer(pillars, ground),
+            self.detector.infer(pillars, level.ground),
             class_logits=torch.logit(targets.heat[0], eps=1e-3),
             box_codes=targets.codes[0],
         )
         self.stages: dict[str, Callable[[], Any]] = {
-            "group_ms": lambda: self.detector.group(points),
-            "network_ms": lambda: self.detector.infer(pillars, ground),
+            "level_ms": lambda: level_cloud(points),
+            "group_ms": lambda: self.detector.group(level.points, level.ground),
+            "network_ms": lambda: self.detector.infer(pillars, level.ground),
             "decode_and_nms_ms": lambda: self.detector.decode(seen),
         }
         self.best = dict.fromkeys(self.stages, float("inf"))

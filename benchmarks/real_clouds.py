@@ -38,6 +38,7 @@ from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Prior, RegistrationResult
 from cosense.sensing.cloud_files import read_cloud
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.levelling import levelled
 
 ITSELF = transform_from_planar(6.0, -3.0, np.deg2rad(70))
 AHEAD_M, DRAWS = (2.0, 5.0, 10.0), 10
@@ -150,7 +151,7 @@ def main(folder: Path) -> None:
 
 def three_vehicles(folder: Path, detector: Detector) -> list[dict[str, Any]]:
     """Return rows of a CARLA frame in OPV2V layout, without and with a prior that is off."""
-    agents = open_dataset(folder)[0].agents.values()
+    agents = [levelled(agent) for agent in open_dataset(folder)[0].agents.values()]
     graphs = {agent.agent_id: build(agent, detector.detect(agent)) for agent in agents}
     covariance = np.diag([OFF_M, OFF_M, np.deg2rad(OFF_DEGREES)]) ** 2
     without, with_prior = [], []

@@ -21,7 +21,7 @@ from cosense.geometry.transforms import invert, transform_points
 from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.methods.model import load_model
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
-from cosense.sensing.frame import AgentFrame
+from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate
 
@@ -36,13 +36,13 @@ WITHIN_M, REACH_M = 0.5, 60.0
 
 
 def errors_of(
-    seen: NDArray[np.float64], other: NDArray[np.float64], T_other_seen: NDArray, view: AgentFrame
+    seen: NDArray[np.float64], other: NDArray[np.float64], T_other_seen: NDArray, view: LevelFrame
 ) -> NDArray[np.float64]:
     """Return for each node in common view the distance to the other agent's nearest, at most inf."""
     places = transform_points(T_other_seen, seen)
     near = (np.hypot(*seen[:, :2].T) < REACH_M) & (np.hypot(*places[:, :2].T) < REACH_M)
     places = places[near]
-    places = places[visible_places(view.points, places[:, :2])]
+    places = places[visible_places(view.points, view.ground, places[:, :2])]
     if not len(other):
         return np.full(len(places), np.inf)
     return np.asarray(cKDTree(other[:, :2]).query(places[:, :2])[0])
@@ -58,14 +58,15 @@ def main(family: str, first: int, last: int, frames: int) -> None:
         builders = {name: SceneGraphBuilder() for name in ("vehicle", "infrastructure")}
         graphs: dict[str, SceneGraph] = {}
         for simulated in simulate(family, seed, frames):
-            for name, agent in simulated.frame.agents.items():
+            agents = {name: levelled(agent) for name, agent in simulated.frame.agents.items()}
+            for name, agent in agents.items():
                 detections = detector.detect(agent)
                 start = time.thread_time()
                 graphs[name] = builders[name].update(agent, detections)
                 times_ms[name].append((time.thread_time() - start) * 1e3)
         for one, other in (("vehicle", "infrastructure"), ("infrastructure", "vehicle")):
-            view = simulated.frame.agents[other]
-            T = invert(view.T_world_agent) @ simulated.frame.agents[one].T_world_agent
+            view = agents[other]
+            T = invert(view.T_world_agent) @ agents[one].T_world_agent
             nodes[one].append(len(graphs[one]))
             for kind, classes in KINDS.items():
                 mine, theirs = (

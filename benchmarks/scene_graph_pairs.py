@@ -34,7 +34,7 @@ from cosense.scene_graph.nodes import GROUP_OF
 from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Prior, RegistrationResult, Status
-from cosense.sensing.frame import AgentFrame
+from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.sensing.visibility import visible_places
 from cosense.simulation import simulate
 
@@ -62,8 +62,8 @@ class Pair:
     graph_a: SceneGraph
     own_b: SceneGraph
     graph_b: SceneGraph
-    agent_a: AgentFrame
-    agent_b: AgentFrame
+    agent_a: LevelFrame
+    agent_b: LevelFrame
     message_bytes: int
     shared: int
     visible: int
@@ -73,7 +73,7 @@ class Pair:
         return invert(self.agent_a.T_world_agent) @ self.agent_b.T_world_agent
 
 
-def pair_of(agents: tuple[AgentFrame, AgentFrame], graphs: tuple[SceneGraph, SceneGraph]) -> Pair:
+def pair_of(agents: tuple[LevelFrame, LevelFrame], graphs: tuple[SceneGraph, SceneGraph]) -> Pair:
     """Send the second graph and count what both have."""
     graph_b, message_bytes = transmitted(graphs[1])
     T_a_b = invert(agents[0].T_world_agent) @ agents[1].T_world_agent
@@ -86,17 +86,17 @@ def pair_of(agents: tuple[AgentFrame, AgentFrame], graphs: tuple[SceneGraph, Sce
     return Pair(*graphs, graph_b, *agents, message_bytes, int(shared), visible)
 
 
-def _in_view(mine: np.ndarray, theirs: np.ndarray, other: AgentFrame) -> int:
+def _in_view(mine: np.ndarray, theirs: np.ndarray, other: LevelFrame) -> int:
     """Return how many places (N,2), in the own and the other's frame, the other one could see."""
     near = (np.hypot(*mine.T) < REACH_M) & (np.hypot(*theirs.T) < REACH_M)
-    return int(visible_places(other.points, theirs[near]).sum())
+    return int(visible_places(other.points, other.ground, theirs[near]).sum())
 
 
 def pairs_of(seed: int, detector: Detector) -> tuple[Pair, Pair]:
     """Return the pair of the first frame of a place, and that of the last with what was seen before."""
     builders = SceneGraphBuilder(), SceneGraphBuilder()
     for number, simulated in enumerate(simulate(FAMILY, seed, FRAMES)):
-        a, b = simulated.frame.agents["vehicle"], simulated.frame.agents["infrastructure"]
+        a, b = (levelled(simulated.frame.agents[name]) for name in ("vehicle", "infrastructure"))
         found = detector.detect(a), detector.detect(b)
         graphs = builders[0].update(a, found[0]), builders[1].update(b, found[1])
         if number == 0:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cosense.scene_graph.register.descriptors import GraphRegistration
     from cosense.scene_graph.register.result import Prior, RegistrationResult
     from cosense.sensing.frame import AgentFrame
+    from cosense.sensing.levelling import LevelFrame
 
 PICTURE = ".png"
 NO_MODEL = "none"
@@ -30,15 +31,15 @@ class Input:
 
     Attributes:
         given: word on the command line.
-        agent: frame with the cloud, empty where a graph is given; the pose is the identity where there is
-            none.
+        agent: frame with the cloud, levelled; empty where a graph is given. The pose is the identity where
+            there is none.
         world: data set and sequence that the pose refers to; None where there is no pose.
         graph: graph of a file; None where it has yet to be built from the cloud.
         kind: what made the cloud, empty where nothing says it.
     """
 
     given: str
-    agent: AgentFrame
+    agent: LevelFrame
     world: tuple[Path, str] | None
     graph: SceneGraph | None = None
     kind: str = ""
@@ -121,13 +122,14 @@ def command(
     graph_a, graph_b, result, sent_bytes = registered(
         sides, graphs_of(sides, model), belief, registration, refine=refine
     )
-    content = content_of(sides, result, (graph_a, graph_b), sent_bytes)
+    reported = of_sensors(sides, result)
+    content = content_of(sides, reported, (graph_a, graph_b), sent_bytes)
     if out is not None and result.registered:
         draw(sides, (graph_a, graph_b), result, out)
     if as_json:
         typer.echo(json.dumps(content))
     else:
-        _print(result, content, (len(graph_a), len(graph_b)), off_by(sides, result))
+        _print(reported, content, (len(graph_a), len(graph_b)), off_by(sides, result))
         if out is not None:
             typer.echo(str(out) if result.registered else "no picture: there is no pose to draw it with")
     if not result.registered:
@@ -178,13 +180,14 @@ def split_input(given: str) -> tuple[Path, list[str]]:
     raise CosenseError(f"{given}: no such file or folder; expected PATH, PATH:AGENT or PATH:AGENT:FRAME")
 
 
-def _cloud(path: Path, words: list[str], name: str, columns: str) -> AgentFrame:
+def _cloud(path: Path, words: list[str], name: str, columns: str) -> LevelFrame:
     """Read a cloud."""
     import numpy as np
 
     from cosense.scene_graph.graph_file import SUFFIX
     from cosense.sensing.cloud_files import SUFFIXES, read_cloud
     from cosense.sensing.frame import AgentFrame
+    from cosense.sensing.levelling import levelled
     from cosense.sensing.number_tables import column_names
 
     if path.suffix.lower() not in SUFFIXES:
@@ -192,7 +195,7 @@ def _cloud(path: Path, words: list[str], name: str, columns: str) -> AgentFrame:
         raise CosenseError(f"{path}: {kinds} nor a data set or bag")
     _no_words(path, words)
     points = read_cloud(path, column_names(columns) if columns else ()).points
-    return AgentFrame(name, "vehicle", 0, np.eye(4), points)
+    return levelled(AgentFrame(name, "vehicle", 0, np.eye(4), points))
 
 
 def _no_words(path: Path, words: list[str]) -> None:
@@ -206,6 +209,7 @@ def _graph(path: Path, words: list[str], name: str) -> Input:
 
     from cosense.scene_graph.graph_file import read_graph
     from cosense.sensing.frame import AgentFrame
+    from cosense.sensing.levelling import levelled
 
     _no_words(path, words)
     graph, unknown = read_graph(path)
@@ -216,12 +220,13 @@ def _graph(path: Path, words: list[str], name: str) -> Input:
             err=True,
         )
     agent = AgentFrame(name, "vehicle", graph.stamp_ns, np.eye(4), np.zeros((0, 4), np.float32))
-    return Input(str(path), agent, None, replace(graph, agent_id=graph.agent_id or name))
+    return Input(str(path), levelled(agent), None, replace(graph, agent_id=graph.agent_id or name))
 
 
 def _of_data_set(path: Path, words: list[str], given: str, frame: int, columns: str) -> Input:
     """Read the cloud of an agent of a data set."""
     from cosense.data import open_dataset
+    from cosense.sensing.levelling import levelled
 
     dataset = open_dataset(path, columns=columns)
     if len(words) > 1:
@@ -238,7 +243,7 @@ def _of_data_set(path: Path, words: list[str], given: str, frame: int, columns: 
         raise CosenseError(f"{given}: whose cloud? Say {path}:{names[0]}, or another one of {names}")
     agent = content.agents[words[0] if words else names[0]]
     world = dataset.path.resolve(), content.sequence
-    return Input(given, agent, world, kind=str(content.provenance))
+    return Input(given, levelled(agent), world, kind=str(content.provenance))
 
 
 def prior_of(
@@ -254,15 +259,13 @@ def prior_of(
     from cosense.geometry.transforms import transform_from_planar
     from cosense.scene_graph.graph_file import ground_height_of
     from cosense.scene_graph.register.result import Prior
-    from cosense.sensing.ground import GroundSurface
 
     if not np.isfinite(prior).all():
         raise CosenseError(f"--prior {prior}: expected three finite numbers, metres, metres and degrees")
     if not all(0 < value < np.inf for value in sigma):
         raise CosenseError(f"--prior-sigma {sigma}: expected two positive numbers, metres and degrees")
     ground_a_m, ground_b_m = (
-        GroundSurface.of(side.agent.points).height_m if side.graph is None else ground_height_of(side.graph)
-        for side in sides
+        side.agent.ground.height_m if side.graph is None else ground_height_of(side.graph) for side in sides
     )
     T = transform_from_planar(prior[0], prior[1], np.deg2rad(prior[2]), ground_a_m - ground_b_m)
     return Prior(T, np.diag([sigma[0], sigma[0], np.deg2rad(sigma[1])]) ** 2)
@@ -282,7 +285,7 @@ def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, Scene
             return side.graph
         if detector is None:
             return build(side.agent, Detections.empty())
-        return build(side.agent, detector.detect(side.agent), detector.site)
+        return build(side.agent, detector.decode(detector.encode(side.agent)), detector.site)
 
     return graph_of(sides[0]), graph_of(sides[1])
 
@@ -305,6 +308,16 @@ def registered(
         return graphs[0], done.graph_b, done.result, sum(done.sent_bytes.values())
     graph_b, sent_bytes = transmitted(graphs[1])
     return graphs[0], graph_b, registration(graphs[0], graph_b, prior), sent_bytes
+
+
+def of_sensors(sides: tuple[Input, Input], result: RegistrationResult) -> RegistrationResult:
+    """Return the pose between the sensors as they are mounted, of one between levelled frames."""
+    from cosense.geometry.transforms import invert
+
+    if result.T_a_b is None:
+        return result
+    T_a, T_b = (side.agent.T_sensor_level for side in sides)
+    return replace(result, T_a_b=T_a @ result.T_a_b @ invert(T_b))
 
 
 def content_of(
@@ -361,7 +374,7 @@ def _together(sides: tuple[Input, Input], T_a_b: Matrix) -> CooperativeFrame:
     from cosense.data.dataset import CooperativeFrame
     from cosense.sensing.objects import Objects
 
-    agents = {
+    agents: dict[str, AgentFrame] = {
         name: replace(side.agent, agent_id=name, T_world_agent=T)
         for name, side, T in zip("AB", sides, (np.eye(4), T_a_b), strict=True)
     }

@@ -38,8 +38,9 @@ from cosense.cooperation.requests import write_requests
 from cosense.cooperation.sender import Sender
 from cosense.detectors.base import BevFeatures, Encoded
 from cosense.errors import CosenseError
+from cosense.geometry.transforms import transform_from_slopes
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
-from cosense.messages.objects import decode_objects
+from cosense.messages.objects import decode_objects, slopes_of
 from cosense.messages.reports import PeerReport, UsedFor
 from cosense.methods.base import Admitted, Method
 from cosense.methods.model import Model
@@ -47,6 +48,7 @@ from cosense.scene_graph.correction.pose_correction import Place, PoseCorrection
 from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload_kind, read_surroundings
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.levelling import LevelFrame
 from cosense.trust.base import find_checks
 
 # Kinds of fusion that need no network.
@@ -61,13 +63,13 @@ class OwnView:
         message: its own OBJECTS message, whose boxes, pose, stamp and model count.
         encoded: its maps, None where features are not fused.
         surroundings: what surrounds it, None where poses are taken as sent.
-        frame: what it measured, None where points are not fused.
+        frame: what it measured, levelled, None where points are not fused.
     """
 
     message: Message
     encoded: Encoded | None = None
     surroundings: Surroundings | None = None
-    frame: AgentFrame | None = None
+    frame: LevelFrame | None = None
 
 
 class Fused(NamedTuple):
@@ -158,6 +160,9 @@ class Ego:
             own: what the ego knows of the moment by itself.
             received: messages of others, as they came. What cannot be used becomes a report, never an error.
 
+        Returns:
+            boxes in the frame of the ego's sensor, and requests.
+
         Raises:
             MessageError: the ego's own message is broken or of another kind than OBJECTS.
         """
@@ -179,6 +184,7 @@ class Ego:
         detections = merge(candidates, self.merging, averages_boxes=averages_boxes)
         requests = {} if method is None else write_requests(ego, method.request(_encoded(own)), admitted)
         request_bytes = {addressee: len(data) for addressee, data in requests.items()}
+        detections = detections.transformed(transform_from_slopes(*slopes_of(ego.payload)))
         return Fused(FusionResult(detections, [*reports, *pose_reports], request_bytes), requests)
 
     @property
@@ -253,21 +259,24 @@ class Ego:
         """Detect in the ego's points, used as measured, and in those of the others together."""
         assert self._model is not None
         assert own.frame is not None
+        ego = own.message
         clouds, reports = admit(
             received,
-            own.message,
+            ego,
             USED_KINDS["early"],
-            lambda message, age_ms: read_points(message, age_ms, own.message, self.admission),
+            lambda message, age_ms: read_points(message, age_ms, ego, self.admission),
             self.admission,
             self._checks,
         )
         detector = self._model.detector
+        T_sensor_level = own.frame.T_sensor_level
         if not clouds:
-            return detector.detect(own.frame), reports
+            return detector.decode(detector.encode(own.frame)).transformed(T_sensor_level), reports
         joint = np.concatenate([own.frame.points, *clouds])
-        found = detector.detect(replace(own.frame, points=joint))
+        together = AgentFrame(ego.sender, own.frame.kind, ego.stamp_ns, ego.T_world_agent, joint)
+        found = detector.detect(together)
         others = found[~is_ego_body(found.boxes, self.merging.roof_below_sensor_m)]
-        return replace(others, sources=np.full(len(others), Source.FUSED, dtype=np.uint8)), reports
+        return others.transformed(T_sensor_level, Source.FUSED), reports
 
     def _own_surroundings(self, sender: Sender, own: Perceived, sequence: int) -> Surroundings | None:
         if self._registration == NONE:

@@ -24,7 +24,7 @@ class FusionResult:
     """What the ego knows after one frame, and from whom.
 
     Attributes:
-        detections: boxes in the ego frame, best first.
+        detections: boxes in the frame of the ego's sensor, best first.
         peers: one report for each message of the others, in the order given, those for poses alone last.
         request_bytes: length of each request that the ego makes for the next frame, by addressee; "" is
             everybody.

@@ -10,6 +10,7 @@ from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.levelling import LevelFrame, levelled
 
 
 class Perceiver:
@@ -25,18 +26,23 @@ class Perceiver:
         self.score_threshold = score_threshold
 
     def perceive(self, frame: AgentFrame) -> Perceived:
-        """Return what can be seen in a frame; frames come in the order of time."""
-        return Perceived(frame, _Sight(frame, self._detector, self._graphs, self.score_threshold))
+        """Return what can be seen in a frame; frames come in the order of time.
+
+        Raises:
+            CosenseError: the cloud has another shape, or coordinates that are not finite.
+        """
+        level = levelled(frame, self._detector.site)
+        return Perceived(level, _Sight(level, self._detector, self._graphs, self.score_threshold))
 
 
 class Perceived:
-    """One frame of one agent with what can be seen in it.
+    """One frame of one agent with what can be seen in it, all of it in the levelled frame of the agent.
 
     Attributes:
         frame: what was measured, and where the agent believes to be.
     """
 
-    def __init__(self, frame: AgentFrame, sight: _Sight) -> None:
+    def __init__(self, frame: LevelFrame, sight: _Sight) -> None:
         self.frame = frame
         self._sight = sight
 
@@ -47,16 +53,12 @@ class Perceived:
 
     @property
     def detections(self) -> Detections:
-        """The agent's own boxes, in its frame."""
+        """The agent's own boxes."""
         return self._sight.detections
 
     @property
     def scene_graph(self) -> SceneGraph:
-        """What surrounds the agent, remembered over its frames.
-
-        Raises:
-            CosenseError: the cloud has another shape, or coordinates that are not finite.
-        """
+        """What surrounds the agent, remembered over its frames."""
         frame = self.frame
         return replace(
             self._sight.scene_graph, T_world_agent=frame.T_world_agent, pose_covariance=frame.pose_covariance
@@ -64,14 +66,14 @@ class Perceived:
 
     def at_pose_of(self, frame: AgentFrame) -> Perceived:
         """Return the same sight from the pose of another `frame`, in which the agent believes instead."""
-        return Perceived(frame, self._sight)
+        return Perceived(self.frame.at_pose_of(frame), self._sight)
 
 
 class _Sight:
     """What follows from the measurements alone, whatever pose goes with them."""
 
     def __init__(
-        self, frame: AgentFrame, detector: Detector, graphs: SceneGraphBuilder, score_threshold: float
+        self, frame: LevelFrame, detector: Detector, graphs: SceneGraphBuilder, score_threshold: float
     ) -> None:
         self._frame = frame
         self._detector = detector

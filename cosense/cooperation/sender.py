@@ -29,7 +29,6 @@ from cosense.methods.base import Method
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 from cosense.scene_graph.registrations import NONE, payload_kind, thinned_frame
-from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.tracking.motion import MotionTracker
@@ -37,7 +36,7 @@ from cosense.tracking.motion import MotionTracker
 # A box that the ego does not want is worth this much of one that it wants.
 _UNWANTED_BOX = 0.5
 _EMPTY_PAYLOAD_BYTES = {
-    PayloadKind.OBJECTS: objects.COUNT_BYTES,
+    PayloadKind.OBJECTS: objects.HEADER_BYTES,
     PayloadKind.POINTS: points.HEADER_BYTES,
     PayloadKind.FEATURES: EMPTY_FEATURES_BYTES,
 }
@@ -136,7 +135,7 @@ class Sender:
         if self.kind == PayloadKind.POINTS:
             payload = _points_within(own.frame.points, room_bytes)
         elif self.kind == PayloadKind.OBJECTS:
-            payload = _objects_within(own.detections, room_bytes)
+            payload = _objects_within(own, room_bytes)
         else:
             payload = self._features_within(own, sequence, request, room_bytes)
         return self._encode(own.frame, self.kind, payload, sequence)
@@ -145,9 +144,6 @@ class Sender:
         """Return the message by which others can correct this agent's pose, None where nobody does.
 
         A scene graph or a thinned cloud, as the registration wants it.
-
-        Raises:
-            CosenseError: the cloud has another shape, or coordinates that are not finite.
         """
         if self._registration == NONE:
             return None
@@ -192,7 +188,7 @@ class Sender:
             seed=zlib.crc32(self.agent_id.encode()) ^ sequence % (1 << 32),
         )
         boxes = self._late_boxes(own, request)
-        return encode_features(features.ground.plane, boxes, sections, method.specs, room_bytes)
+        return encode_features(features.ground.plane_m, boxes, sections, method.specs, room_bytes)
 
     def _late_boxes(self, own: Perceived, request: DemandMap | None) -> LateBoxes:
         """Return the boxes with their velocities, the sure and wanted ones first."""
@@ -239,11 +235,12 @@ def _wanted_map(request: DemandMap | None, frame: AgentFrame, grid: BevGrid, str
     return torch.from_numpy(places).view(coarse.shape)
 
 
-def _objects_within(detections: Detections, room_bytes: int) -> bytes:
+def _objects_within(own: Perceived, room_bytes: int) -> bytes:
     """Encode as many of the best boxes as fit."""
-    fitting = (room_bytes - objects.COUNT_BYTES) // objects.BOX_BYTES
+    detections = own.detections
+    fitting = (room_bytes - objects.HEADER_BYTES) // objects.BOX_BYTES
     best_first = np.argsort(-detections.scores, kind="stable")
-    return objects.encode_objects(detections[best_first[:fitting]])
+    return objects.encode_objects(detections[best_first[:fitting]], own.frame.slopes)
 
 
 def _points_within(cloud: NDArray[np.float32], room_bytes: int) -> bytes:

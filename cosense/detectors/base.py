@@ -22,6 +22,7 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import ANY_SITE, GroundSurface
+from cosense.sensing.levelling import levelled
 
 Result = TypeVar("Result")
 
@@ -40,8 +41,8 @@ class BevFeatures(Encoded):
         class_logits: (classes,H/2,W/2) float32 before the sigmoid; classes as in `head.DETECTED_CLASSES`.
         box_codes: (10,H/2,W/2) float32, as `detectors.head` describes them.
         point_counts: (H,W) int64, points that fell into each cell of the grid.
-        grid: cells (H,W) in the agent frame.
-        ground: ground in the agent frame; box codes count heights from it.
+        grid: cells (H,W) in the levelled frame of the agent.
+        ground: ground in that frame; box codes count heights from it.
     """
 
     levels: tuple[Tensor, ...]
@@ -108,24 +109,29 @@ class Detector(ABC):
     def encode(self, frame: AgentFrame) -> Encoded:
         """Return what the network makes of a frame.
 
+        Args:
+            frame: as a rule one that is levelled, see `cosense.sensing.levelling`.
+
         Raises:
             CosenseError: the frame lacks a sensor that the detector needs, or holds what it cannot use.
         """
 
     @abstractmethod
     def decode(self, encoded: Encoded) -> Detections:
-        """Return the boxes of an encoding, in the agent frame, best first, with source EGO."""
+        """Return the boxes of an encoding, in the frame that was encoded, best first, with source EGO."""
 
     def detect(self, frame: AgentFrame) -> Detections:
-        """Return the objects around an agent; see `encode` and `decode`."""
-        return self.decode(self.encode(frame))
+        """Return the objects around an agent, in the frame that is given; see `encode` and `decode`."""
+        level = levelled(frame, self.site)
+        found = self.decode(self.encode(level))
+        return found if level is frame else found.transformed(level.T_sensor_level)
 
 
 class BevDetector(Detector):
     """A detector whose encoding is bird's-eye maps, which agents can share.
 
     Attributes:
-        grid: cells of the finest maps, stride 1, in the agent frame.
+        grid: cells of the finest maps, stride 1, in the levelled frame of the agent.
         level_channels: C_l of each map in `BevFeatures.levels`.
         context_channels: C of `BevFeatures.context`.
     """
@@ -136,7 +142,7 @@ class BevDetector(Detector):
 
     @abstractmethod
     def encode(self, frame: AgentFrame) -> BevFeatures:
-        """Return the maps of a frame; see `Detector.encode`."""
+        """Return the maps of a frame, which is levelled first; see `Detector.encode`."""
 
     @abstractmethod
     def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground: GroundSurface) -> BevFeatures:

@@ -17,7 +17,8 @@ After PointPillars (Lang et al., CVPR 2019), with these deviations:
   have a
   bias and no batch norm; here they are the same block as everywhere, which folds into the same convolution.
 - *Head.* Object middles instead of anchors, see `detectors.head`.
-- *Heights* are counted from the estimated ground: one network serves a car's roof and a mast of seven metres.
+- *Clouds* are levelled and heights counted from the estimated ground: one network serves a car's roof and a
+  mast of seven metres, upright or leaning.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSettings, GroundSurface
+from cosense.sensing.levelling import levelled
 
 # The table of log(count) ends here: a pillar of so many points is right in front of the sensor.
 _MOST_POINTS = 4096
@@ -69,7 +71,7 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class PillarsConfig:
-    """Keys of config.yaml for `detector: pillars`; frames are the agent's, lengths metres."""
+    """Keys of config.yaml for `detector: pillars`; frames are levelled, lengths metres."""
 
     # (x_min, y_min, z_min, x_max, y_max, z_max): where objects are sought; in z the network sees height_m
     range_m: tuple[float, float, float, float, float, float]
@@ -105,7 +107,7 @@ class PillarsConfig:
 
     @property
     def grid(self) -> BevGrid:
-        """Grid of the pillars, in the agent frame."""
+        """Grid of the pillars, in the levelled frame."""
         return BevGrid(self.range_m, self.cell_m)
 
     @property
@@ -304,16 +306,19 @@ class PillarDetector(BevDetector):
         Raises:
             CosenseError: the cloud is not (N,4), or holds numbers that are not finite.
         """
+        if frame.points.ndim != 2 or frame.points.shape[1] != 4:
+            raise CosenseError(
+                f"a cloud of shape {frame.points.shape} cannot be detected in, expected (N, 4)"
+            )
+        level = levelled(frame, self.site)
         with torch.inference_mode():
-            return self.infer(*self.group(frame.points))
+            return self.infer(self.group(level.points, level.ground), level.ground)
 
-    def group(self, points: NDArray[np.float32]) -> tuple[Pillars, GroundSurface]:
-        """Return the pillars of a cloud (N,4), heights counted from the ground, and the ground."""
-        cloud = _checked(points)
-        ground = GroundSurface.of(cloud, self.site)
-        moved = cloud.copy()
-        moved[:, 2] = ground.heights(cloud)
-        return group_points(torch.from_numpy(moved).to(self.device), self.config.height_grid), ground
+    def group(self, points: NDArray[np.float32], ground: GroundSurface) -> Pillars:
+        """Return the pillars of a levelled cloud (N,4), heights counted from the ground."""
+        moved = points.copy()
+        moved[:, 2] = ground.heights(points)
+        return group_points(torch.from_numpy(moved).to(self.device), self.config.height_grid)
 
     def infer(self, pillars: Pillars, ground: GroundSurface) -> BevFeatures:
         """Run the network over the grouped points of one cloud."""
@@ -352,15 +357,3 @@ class PillarDetector(BevDetector):
         boxes_m = boxes.cpu().numpy().astype(np.float64)
         boxes_m[:, 2] += features.ground.at(boxes_m[:, 0], boxes_m[:, 1])
         return suppress(boxes_m, scores.cpu().numpy(), labels.cpu().numpy(), self.config.nms_iou)
-
-
-def _checked(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    if points.ndim != 2 or points.shape[1] != 4:
-        raise CosenseError(f"a cloud of shape {points.shape} cannot be detected in, expected (N, 4)")
-    # A sum over everything is the cheapest test: one NaN or infinity makes it so.
-    if not np.isfinite(points.sum(dtype=np.float64)):
-        bad = int(np.count_nonzero(~np.isfinite(points).all(axis=1)))
-        raise CosenseError(
-            f"not finite: {bad} of {counted(len(points), 'point')}; drop them before detection"
-        )
-    return np.ascontiguousarray(points, dtype=np.float32)

@@ -36,6 +36,17 @@ def transform_from_planar(x: float, y: float, yaw: float, z: float = 0.0) -> Mat
     return transform_from([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], [x, y, z])
 
 
+def transform_from_slopes(slope_x: float, slope_y: float) -> Matrix:
+    """Return the rotation (4,4) from the levelled frame of a plane that rises by slopes per metre of x and y.
+
+    The z axis of the levelled frame is the normal of the plane, its x axis lies above that of the frame in
+    which the slopes are measured.
+    """
+    up = np.array([-slope_x, -slope_y, 1.0]) / np.sqrt(1 + slope_x**2 + slope_y**2)
+    forward = np.array([1.0, 0.0, slope_x]) / np.sqrt(1 + slope_x**2)
+    return transform_from(np.column_stack([forward, np.cross(up, forward), up]), np.zeros(3))
+
+
 def displaced(T_world_agent: Matrix, displacement: ArrayLike) -> Matrix:
     """Return a pose (4,4) moved in the plane.
 

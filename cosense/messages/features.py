@@ -3,11 +3,10 @@
 Little-endian, no padding:
 
     offset  size  field
-    0       2     z of the ground below the sender, in its frame, i16, centimetres
-    2       2     slope of the ground along the sender's x and y, 2 x i8, in units of 1/400 (within 0.3175)
-    4       2     number of boxes M, u16 (<= 512)
-    6       13 M  boxes as late_boxes.py writes them, in the sender's order of priority
-    6+13M   rest  chunks until the end
+    0       2     z of the ground in the sender's frame, i16, centimetres
+    2       2     number of boxes M, u16 (<= 512)
+    4       13 M  boxes as late_boxes.py writes them, in the sender's order of priority
+    4+13M   rest  chunks until the end
 
 Chunks are those of chunks.py. Boxes come in the sender's order of priority, the cells of a layer best first,
 and no part refers to another one: cut behind any box or chunk, the payload still has the best of what it had.
@@ -49,13 +48,10 @@ from cosense.messages.late_boxes import (
     decode_late_boxes,
     encode_late_boxes,
 )
-from cosense.sensing.ground import GroundPlane
 
-_GROUND, _COUNT = struct.Struct("<hbb"), struct.Struct("<H")
-EMPTY_FEATURES_BYTES = _GROUND.size + _COUNT.size
+_HEADER = struct.Struct("<hH")
+EMPTY_FEATURES_BYTES = _HEADER.size
 MAX_GROUND_M = LARGEST_CENTIMETRES / 100
-_SLOPE_STEPS = 400
-MAX_SLOPE = 127 / _SLOPE_STEPS
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,12 @@ class FeaturesPayload:
     """Content of a FEATURES message.
 
     Attributes:
-        ground: ground in the sender's frame.
+        ground_m: z of the ground in the sender's frame.
         boxes: late boxes in the frame of the sender, in its order of priority.
         chunks: feature cells; only who knows the sender's model can read them, see `layers`.
     """
 
-    ground: GroundPlane
+    ground_m: float
     boxes: LateBoxes
     chunks: bytes = field(repr=False)
 
@@ -106,7 +102,7 @@ class FeaturesPayload:
 
 
 def encode_features(
-    ground: GroundPlane,
+    ground_m: float,
     boxes: LateBoxes,
     sections: Sequence[Section],
     specs: Sequence[LayerSpec],
@@ -123,11 +119,13 @@ def encode_features(
         raise MessageError(
             f"room of {counted(room_bytes, 'byte')}, an empty payload takes {EMPTY_FEATURES_BYTES}"
         )
+    if not (np.isfinite(ground_m) and abs(ground_m) <= MAX_GROUND_M):
+        raise MessageError(f"ground is at {ground_m} m, expected within {MAX_GROUND_M} m")
     room_bytes = min(room_bytes, MAX_PAYLOAD_BYTES)
-    written = _write_ground(ground)
+    ground_cm = round(ground_m * 100)
     count = (room_bytes - EMPTY_FEATURES_BYTES) // LATE_BOX_BYTES
-    records = encode_late_boxes(boxes, _read_ground(written))[: count * LATE_BOX_BYTES]
-    payload = bytearray(written + _COUNT.pack(len(records) // LATE_BOX_BYTES) + records)
+    records = encode_late_boxes(boxes, ground_cm / 100)[: count * LATE_BOX_BYTES]
+    payload = bytearray(_HEADER.pack(ground_cm, len(records) // LATE_BOX_BYTES) + records)
     for section in sections:
         payload += write_section(section, specs, room_bytes - len(payload))
     return bytes(payload)
@@ -139,10 +137,9 @@ def decode_features(payload: bytes) -> FeaturesPayload:
     Raises:
         MessageError: wrong length or a box with a field outside its limits.
     """
-    boxes_end = _boxes_end(payload)
-    ground = _read_ground(payload)
-    boxes = decode_late_boxes(payload[EMPTY_FEATURES_BYTES:boxes_end], ground)
-    return FeaturesPayload(ground, boxes, payload[boxes_end:])
+    ground_m, boxes_end = _read_header(payload)
+    boxes = decode_late_boxes(payload[EMPTY_FEATURES_BYTES:boxes_end], ground_m)
+    return FeaturesPayload(ground_m, boxes, payload[boxes_end:])
 
 
 def cuts(payload: bytes) -> list[int]:
@@ -151,7 +148,7 @@ def cuts(payload: bytes) -> list[int]:
     Raises:
         MessageError: the payload is no sequence of boxes and chunks.
     """
-    boxes_end = _boxes_end(payload)
+    _, boxes_end = _read_header(payload)
     behind_boxes = range(EMPTY_FEATURES_BYTES, boxes_end + 1, LATE_BOX_BYTES)
     return [*behind_boxes, *(boxes_end + chunk.end for chunk in split_chunks(payload[boxes_end:]))]
 
@@ -176,46 +173,32 @@ def truncate(message: bytes, budget_bytes: int) -> bytes:
         )
     if fitting[-1] == len(whole.payload):
         return message
-    (count,) = _COUNT.unpack_from(whole.payload, _GROUND.size)
+    ground_cm, count = _HEADER.unpack_from(whole.payload)
     kept = min(count, (fitting[-1] - EMPTY_FEATURES_BYTES) // LATE_BOX_BYTES)
-    ground = whole.payload[: _GROUND.size]
-    payload = ground + _COUNT.pack(kept) + whole.payload[EMPTY_FEATURES_BYTES : fitting[-1]]
+    payload = _HEADER.pack(ground_cm, kept) + whole.payload[EMPTY_FEATURES_BYTES : fitting[-1]]
     return encode(dataclasses.replace(whole, payload=payload))
 
 
-def _write_ground(ground: GroundPlane) -> bytes:
-    if not (np.isfinite(ground.height_m) and abs(ground.height_m) <= MAX_GROUND_M):
-        raise MessageError(f"ground is at {ground.height_m} m, expected within {MAX_GROUND_M} m")
-    slopes = np.array([ground.slope_x, ground.slope_y])
-    if not (np.abs(slopes) <= MAX_SLOPE).all():
-        raise MessageError(f"ground has slopes {slopes.tolist()}, expected within {MAX_SLOPE}")
-    return _GROUND.pack(round(ground.height_m * 100), *np.round(slopes * _SLOPE_STEPS).astype(int).tolist())
-
-
-def _read_ground(payload: bytes) -> GroundPlane:
-    height_cm, *slopes = _GROUND.unpack_from(payload)
-    return GroundPlane(height_cm / 100, *(slope / _SLOPE_STEPS for slope in slopes))
-
-
-def _boxes_end(payload: bytes) -> int:
-    """Return where the boxes end."""
+def _read_header(payload: bytes) -> tuple[float, int]:
+    """Return the ground in metres and where the boxes end."""
     if len(payload) < EMPTY_FEATURES_BYTES:
         raise MessageError(
             f"features have {counted(len(payload), 'byte')}, expected at least {EMPTY_FEATURES_BYTES}"
         )
-    (count,) = _COUNT.unpack_from(payload, _GROUND.size)
+    ground_cm, count = _HEADER.unpack_from(payload)
     if count > MAX_LATE_BOXES:
         raise MessageError(f"{count} late boxes announced, the limit is {MAX_LATE_BOXES}")
     boxes_end = EMPTY_FEATURES_BYTES + count * LATE_BOX_BYTES
     if boxes_end > len(payload):
         raise MessageError(f"{count} late boxes end at byte {boxes_end}, the payload has {len(payload)}")
-    return boxes_end
+    return ground_cm / 100, boxes_end
 
 
 def _rewritten(content: FeaturesPayload) -> bytes:
     """Return the payload of what was read."""
-    boxes = encode_late_boxes(content.boxes, content.ground)
-    return _write_ground(content.ground) + _COUNT.pack(len(content.boxes)) + boxes + content.chunks
+    ground_cm = round(content.ground_m * 100)
+    boxes = encode_late_boxes(content.boxes, ground_cm / 100)
+    return _HEADER.pack(ground_cm, len(content.boxes)) + boxes + content.chunks
 
 
 register(

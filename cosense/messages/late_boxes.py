@@ -36,7 +36,6 @@ from cosense.messages.fields import (
     write_velocities,
 )
 from cosense.sensing.detections import Detections, Source
-from cosense.sensing.ground import GroundPlane
 from cosense.sensing.objects import ObjectClass
 
 # A receiver's merging grows with the square of this: the limit is what keeps a flood of boxes harmless.
@@ -88,14 +87,14 @@ class LateBoxes:
         return cls(Detections.empty(), np.zeros((0, 2)))
 
 
-def encode_late_boxes(boxes: LateBoxes, ground: GroundPlane) -> bytes:
+def encode_late_boxes(boxes: LateBoxes, ground_m: float) -> bytes:
     """Write the boxes in the order given: at most `MAX_LATE_BOXES`, without those outside the ranges above.
 
     Heights, sizes, scores and velocities are clipped to their ranges.
 
     Args:
         boxes: boxes in the frame of the sender.
-        ground: ground in that frame, as the receiver will know it.
+        ground_m: z of the ground in that frame, as the receiver will know it.
     """
     detections = boxes.detections
     center_cm = to_centimetres(detections.boxes[:, :2])
@@ -108,9 +107,7 @@ def encode_late_boxes(boxes: LateBoxes, ground: GroundPlane) -> bytes:
     kept = detections[chosen]
     records = np.zeros(len(chosen), dtype=_BOX)
     records["center_cm"] = center_cm[chosen]
-    # From the centre as it is written: the receiver knows no other one.
-    x, y = (center_cm[chosen] / 100.0).T
-    heights = np.round((kept.boxes[:, 2] - ground.at(x, y) - _LOWEST_M) / _HEIGHT_UNIT_M)
+    heights = np.round((kept.boxes[:, 2] - ground_m - _LOWEST_M) / _HEIGHT_UNIT_M)
     records["height"] = np.clip(heights, 0, 255)
     records["size"] = _SIZES_M.write(kept.boxes[:, 3:6])
     records["yaw"] = write_headings_u8(kept.boxes[:, 6])
@@ -120,7 +117,7 @@ def encode_late_boxes(boxes: LateBoxes, ground: GroundPlane) -> bytes:
     return records.tobytes()
 
 
-def decode_late_boxes(data: bytes, ground: GroundPlane) -> LateBoxes:
+def decode_late_boxes(data: bytes, ground_m: float) -> LateBoxes:
     """Read boxes in the order written, in the frame of the sender; the source is EGO, the sender's own.
 
     Raises:
@@ -135,12 +132,10 @@ def decode_late_boxes(data: bytes, ground: GroundPlane) -> LateBoxes:
         raise MessageError(f"{count} late boxes, the limit is {MAX_LATE_BOXES}")
     records = np.frombuffer(data, dtype=_BOX)
     labels = read_classes(records["label"], ObjectClass, "a late box")
-    x, y = (records["center_cm"] / 100.0).T
     boxes = np.column_stack(
         [
-            x,
-            y,
-            ground.at(x, y) + _LOWEST_M + records["height"] * _HEIGHT_UNIT_M,
+            records["center_cm"] / 100.0,
+            ground_m + _LOWEST_M + records["height"] * _HEIGHT_UNIT_M,
             _SIZES_M.read(records["size"]),
             read_headings_u8(records["yaw"]),
         ]

@@ -1,6 +1,10 @@
 """The OBJECTS payload: detections as 17 bytes a box.
 
-Little-endian, no padding. Two bytes with the number of boxes (u16, at most 512), then each box, best first:
+Little-endian, no padding. A header, then each box, best first:
+
+    offset  size  field
+    0       2     number of boxes, u16 (at most 512)
+    2       4     slopes of the ground along x and y of the sender's sensor, 2 x i16, in units of 1 / 10 000
 
     offset  size  field
     0       6     x, y, z of the centre in the sender's frame, 3 x i16, centimetres (within 327.67 m)
@@ -9,6 +13,9 @@ Little-endian, no padding. Two bytes with the number of boxes (u16, at most 512)
     14      2     score, u16, in units of 1 / 65535
     16      1     class, u8, a number of `ObjectClass`
 
+The sender's frame is levelled, and the slopes say how its sensor lies in it: whoever wants the boxes as the
+sensor sees them, as the ego does of its own, turns them back (`transform_from_slopes`).
+
 One centimetre is well below what any detector here resolves. What does not fit these ranges is not written:
 a box further away than 327 m is beyond every LiDAR that sends, and one odd box must not cost all the others.
 """
@@ -16,6 +23,7 @@ a box further away than 327 m is beyond every LiDAR that sends, and one odd box 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,7 +43,10 @@ from cosense.sensing.objects import ObjectClass
 
 # A receiver's merging grows with the square of this: the limit is what keeps a flood of boxes harmless.
 MAX_OBJECTS = 512
-COUNT_BYTES = 2
+_HEADER = struct.Struct("<Hhh")
+HEADER_BYTES = _HEADER.size
+_SLOPE_STEPS = 10_000
+_STEEPEST = 32767 / _SLOPE_STEPS
 
 _BOX = np.dtype(
     [
@@ -50,8 +61,31 @@ BOX_BYTES = _BOX.itemsize
 _SCORE_STEPS = 65535
 
 
-def encode_objects(detections: Detections) -> bytes:
-    """Write the detections, best first: at most `MAX_OBJECTS`, without those outside the ranges above."""
+@dataclass(frozen=True)
+class ObjectsPayload:
+    """Content of an OBJECTS message.
+
+    Attributes:
+        detections: boxes in the levelled frame of the sender, best first.
+        slopes: rise of the ground per metre along x and y of its sensor.
+    """
+
+    detections: Detections
+    slopes: tuple[float, float]
+
+
+def encode_objects(detections: Detections, slopes: tuple[float, float] = (0.0, 0.0)) -> bytes:
+    """Write the detections, best first: at most `MAX_OBJECTS`, without those outside the ranges above.
+
+    Args:
+        detections: boxes in the levelled frame of the sender.
+        slopes: rise of the ground per metre along x and y of its sensor.
+
+    Raises:
+        MessageError: a slope is outside its range.
+    """
+    if not (np.abs(slopes) <= _STEEPEST).all():
+        raise MessageError(f"slopes of the ground are {slopes}, expected within {_STEEPEST}")
     center_cm = to_centimetres(detections.boxes[:, :3])
     size_cm = np.maximum(to_centimetres(detections.boxes[:, 3:6]), 1)
     writable = (
@@ -68,26 +102,27 @@ def encode_objects(detections: Detections) -> bytes:
     records["yaw"] = write_headings_i16(detections.boxes[chosen, 6])
     records["score"] = write_fractions(detections.scores[chosen].astype(np.float64), _SCORE_STEPS)
     records["label"] = detections.labels[chosen]
-    return struct.pack("<H", len(chosen)) + records.tobytes()
+    steps = (round(slope * _SLOPE_STEPS) for slope in slopes)
+    return _HEADER.pack(len(chosen), *steps) + records.tobytes()
 
 
 def decode_objects(payload: bytes) -> Detections:
-    """Read detections, best first, in the frame of the sender; the source is EGO, the sender's own.
+    """Read detections, best first, in the levelled frame of the sender; the source is EGO, the sender's own.
 
     Raises:
         MessageError: wrong length, too many boxes, a box without extent or an unknown class.
     """
-    if len(payload) < COUNT_BYTES:
-        raise MessageError(f"objects have {counted(len(payload), 'byte')}, expected at least {COUNT_BYTES}")
-    (count,) = struct.unpack_from("<H", payload)
+    if len(payload) < HEADER_BYTES:
+        raise MessageError(f"objects have {counted(len(payload), 'byte')}, expected at least {HEADER_BYTES}")
+    count, *_ = _HEADER.unpack_from(payload)
     if count > MAX_OBJECTS:
         raise MessageError(f"{counted(count, 'object')} announced, the limit is {MAX_OBJECTS}")
-    if len(payload) != COUNT_BYTES + count * BOX_BYTES:
+    if len(payload) != HEADER_BYTES + count * BOX_BYTES:
         raise MessageError(
-            f"payload has {counted(len(payload), 'byte')}, expected {COUNT_BYTES + count * BOX_BYTES} "
+            f"payload has {counted(len(payload), 'byte')}, expected {HEADER_BYTES + count * BOX_BYTES} "
             f"for {counted(count, 'object')}"
         )
-    records = np.frombuffer(payload, dtype=_BOX, offset=COUNT_BYTES)
+    records = np.frombuffer(payload, dtype=_BOX, offset=HEADER_BYTES)
     labels = read_classes(records["label"], ObjectClass, "a box")
     if (records["size_cm"] == 0).any():
         raise MessageError("a box has length, width or height 0")
@@ -99,11 +134,23 @@ def decode_objects(payload: bytes) -> Detections:
     return Detections.concatenate([Detections(boxes, scores, labels, sources)])
 
 
+def slopes_of(payload: bytes) -> tuple[float, float]:
+    """Return the rise of the ground per metre along x and y of the sender's sensor.
+
+    Raises:
+        MessageError: wrong length.
+    """
+    if len(payload) < HEADER_BYTES:
+        raise MessageError(f"objects have {counted(len(payload), 'byte')}, expected at least {HEADER_BYTES}")
+    _, slope_x, slope_y = _HEADER.unpack_from(payload)
+    return slope_x / _SLOPE_STEPS, slope_y / _SLOPE_STEPS
+
+
 register(
     PayloadKind.OBJECTS,
     Codec(
-        encode_objects,
-        lambda message: decode_objects(message.payload),
-        max_bytes=COUNT_BYTES + MAX_OBJECTS * BOX_BYTES,
+        lambda content: encode_objects(content.detections, content.slopes),
+        lambda message: ObjectsPayload(decode_objects(message.payload), slopes_of(message.payload)),
+        max_bytes=HEADER_BYTES + MAX_OBJECTS * BOX_BYTES,
     ),
 )

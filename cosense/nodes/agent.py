@@ -35,6 +35,7 @@ from cosense.detectors.base import BevFeatures
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.geometry.timed_pose import TimedPose
+from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.demand import DemandMap
 from cosense.messages.envelope import MessageError, PayloadKind
 from cosense.methods.model import Model, load_model
@@ -302,13 +303,15 @@ class AgentNode(ManagedNode):
         self._trace.write(stamp_ns, watch)
         self._stages.add(watch)
         if self._markers.get_subscription_count():
-            self._markers.publish(detections_to_markers(detections, stamp_ns, frame_id))
+            seen = detections.transformed(own.frame.T_sensor_level)
+            self._markers.publish(detections_to_markers(seen, stamp_ns, frame_id))
         self._processing_time.publish(Float64(data=watch.total_ms))
         self._tx_bytes.publish(UInt64(data=self._last_bytes))
         if self._maps is not None and self._maps.are_watched:
             assert isinstance(own.encoded, BevFeatures)
             maps = self._sender.explain(own, work.request, data)
-            self._maps.publish(maps, own.encoded.ground.height_m, stamp_ns, frame_id)
+            T_level_ground = transform_from_planar(0, 0, 0, own.frame.ground.plane_m)
+            self._maps.publish(maps, own.frame.T_sensor_level @ T_level_ground, stamp_ns, frame_id)
 
     def _surroundings(self, own: Perceived) -> bytes | None:
         """Return the scene graph of a frame as a message, None where nobody wants it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nav_msgs.msg import OccupancyGrid
 
 from cosense.cooperation.sender import SelectionMaps
+from cosense.geometry.transforms import Matrix
 from cosense.nodes.ros import qos
 from cosense.nodes.ros.conversions import map_to_occupancy
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -25,8 +26,8 @@ class DebugMaps:
         """Whether somebody listens to any of them."""
         return any(publisher.get_subscription_count() for publisher in self._publishers.values())
 
-    def publish(self, maps: SelectionMaps, ground_m: float, stamp_ns: int, frame_id: str) -> None:
-        """Publish the maps of one message, lying on the ground in the frame of the agent."""
+    def publish(self, maps: SelectionMaps, T_sensor_ground: Matrix, stamp_ns: int, frame_id: str) -> None:
+        """Publish the maps of one message, lying on the ground, in the frame of the sensor."""
         values = {"supply": maps.supply, "demand": maps.wanted, "selection": maps.sent}
         for name, publisher in self._publishers.items():
-            publisher.publish(map_to_occupancy(values[name], maps.grid, ground_m, stamp_ns, frame_id))
+            publisher.publish(map_to_occupancy(values[name], maps.grid, T_sensor_ground, stamp_ns, frame_id))

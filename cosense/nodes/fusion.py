@@ -36,8 +36,10 @@ from cosense.cooperation.synchroniser import Collection, Synchroniser
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.evaluation.run_files import FusedFrame, to_values
+from cosense.geometry.transforms import transform_from_slopes
 from cosense.json_lines import LineWriter
 from cosense.messages.envelope import MessageError
+from cosense.messages.objects import slopes_of
 from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.nodes.agent import AgentNode
 from cosense.nodes.feature_store import FeatureStore
@@ -267,7 +269,7 @@ class FusionNode(ManagedNode):
         self._trace.write(collection.stamp_ns, watch)
         self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
-        self._publish_graph_markers(graph, collection.stamp_ns)
+        self._publish_graph_markers(graph, collection)
 
     def _fused(self, collection: Collection, graph: SceneGraph | None) -> Fused:
         assert self._ego is not None
@@ -291,13 +293,18 @@ class FusionNode(ManagedNode):
             self.get_logger().error(f"scene graph of the ego itself: {error}", throttle_duration_sec=1.0)
             return None
 
-    def _publish_graph_markers(self, graph: SceneGraph | None, stamp_ns: int) -> None:
+    def _publish_graph_markers(self, graph: SceneGraph | None, collection: Collection) -> None:
         """Publish the graphs and what of them agrees, while somebody looks."""
         markers = self._graph_markers
         if markers is not None and graph is not None and markers.get_subscription_count():
             assert self._ego is not None
             frame_id = topics.lidar_frame(self._ego_id)
-            markers.publish(graphs_to_markers(graph, self._ego.registrations, stamp_ns, frame_id))
+            T_sensor_level = transform_from_slopes(*slopes_of(collection.own.payload))
+            markers.publish(
+                graphs_to_markers(
+                    graph, self._ego.registrations, T_sensor_level, collection.stamp_ns, frame_id
+                )
+            )
 
     def _report_silence(self) -> None:
         """Say once when an agent falls silent and once when it is back."""

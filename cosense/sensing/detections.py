@@ -84,7 +84,7 @@ class Detections:
             "sources": self.sources.tolist(),
         }
 
-    def transformed(self, T_dst_src: Matrix, source: Source) -> Detections:
-        """Return the same detections in frame `dst`, marked as coming from `source`."""
-        sources = np.full(len(self), source, dtype=np.uint8)
+    def transformed(self, T_dst_src: Matrix, source: Source | None = None) -> Detections:
+        """Return the same detections in frame `dst`, marked as coming from `source` where one is given."""
+        sources = self.sources if source is None else np.full(len(self), source, dtype=np.uint8)
         return Detections(transform_boxes(T_dst_src, self.boxes), self.scores, self.labels, sources)

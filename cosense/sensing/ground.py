@@ -7,7 +7,7 @@ have in common, and it takes no calibration to find it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,7 @@ def ground_height(points: NDArray[np.float32], settings: GroundSettings = ANY_SI
 
 @dataclass(frozen=True)
 class GroundPlane:
-    """The plane that most of the ground lies in.
+    """The plane that most of the ground lies in, in the frame of a cloud.
 
     Attributes:
         height_m: z below the sensor.
@@ -117,63 +117,75 @@ class GroundPlane:
     slope_x: float = 0.0
     slope_y: float = 0.0
 
-    def at(self, x: NDArray, y: NDArray) -> NDArray:
-        """Return z of the plane at places of one shape."""
-        return np.asarray(self.slope_x * x + self.slope_y * y + self.height_m)
-
-
-@dataclass(frozen=True, eq=False)
-class GroundSurface:
-    """The ground around a sensor: a plane, and how far the ground is above it in cells of 2.5 m.
-
-    A plane makes up for a sensor that is not mounted level and for a road that climbs; the relief for what no
-    plane has: kerbs, verges, crowned and winding roads.
-
-    1. The plane is one through three of the lowest layers in cells of 5 m (random sample consensus of
-       Fischler and Bolles, 1981, with a fixed seed), or the level plane of `ground_height`. The one wins that
-       most cells lie on while few lie below it, because the ground is the lower envelope of a cloud; a
-       steeper one has to win by more. It is then refined by iteratively reweighted least squares.
-    2. The relief is a smooth surface through the lowest layers of finer cells, corrected from coarse to fine
-       with Gaussians of 15 m to 1.75 m (normalised convolution of Knutsson and Westin, CVPR 1993). A cell
-       counts less the farther it lies from the surface so far, above more than below: the walls of houses,
-       vehicles and hedges lift no ground. Without returns near by, the coarser surface goes on.
-
-    Attributes:
-        plane: plane in the frame of the cloud.
-        relief_m: (56,56) float32, height of the ground above the plane at the centres of the cells of a
-            square of 140 m around the sensor, first index along x.
-    """
-
-    plane: GroundPlane
-    relief_m: NDArray[np.float32]
-
     @classmethod
-    def of(cls, points: NDArray[np.float32], settings: GroundSettings = ANY_SITE) -> GroundSurface:
-        """Measure the ground in a cloud.
+    def of(cls, points: NDArray[np.float32], settings: GroundSettings = ANY_SITE) -> GroundPlane:
+        """Measure the plane of the ground in a cloud.
+
+        It is one through three of the lowest layers in cells of 5 m (random sample consensus of Fischler and
+        Bolles, 1981, with a fixed seed), or the level plane of `ground_height`. The one wins that most cells
+        lie on while few lie below it, because the ground is the lower envelope of a cloud; a steeper one has
+        to win by more. It is then refined by iteratively reweighted least squares.
 
         Args:
             points: (N,>=3) x, y, z in metres with the sensor at the origin and z roughly up; all finite.
             settings: assumptions about the site.
 
         Returns:
-            The surface; level, at the height that `ground_height` returns, where a cloud shows too little.
+            The plane; level, at the height that `ground_height` returns, where a cloud shows too little.
         """
-        x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _SURFACE_POINTS), :3].T)
-        used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (x * x + y * y > settings.reach_m[0] ** 2)
-        x, y, z = x[used], y[used], z[used]
-        plane = _plane(x, y, z, ground_height(points, settings), settings)
-        above_m = z - plane.at(x, y)
-        possible = above_m > -settings.sensor_height_m[1] - plane.height_m
-        return cls(plane, _relief(x[possible], y[possible], above_m[possible]))
+        x, y, z = _around(points, settings)
+        return _plane(x, y, z, ground_height(points, settings), settings)
+
+    @property
+    def level_height_m(self) -> float:
+        """z of the plane in the levelled frame."""
+        return self.height_m / float(np.sqrt(1 + self.slope_x**2 + self.slope_y**2))
+
+
+@dataclass(frozen=True, eq=False)
+class GroundSurface:
+    """The ground around a sensor in a levelled frame: a height, and a relief in cells of 2.5 m.
+
+    The relief is what no plane has: kerbs, verges, crowned and winding roads. It is a smooth surface through
+    the lowest layers of the cells, corrected from coarse to fine with Gaussians of 15 m to 1.75 m (normalised
+    convolution of Knutsson and Westin, CVPR 1993). A cell counts less the farther it lies from the surface so
+    far, above more than below: the walls of houses, vehicles and hedges lift no ground. Without returns near
+    by, the coarser surface goes on.
+
+    Attributes:
+        plane_m: z of the plane that most of the ground lies in.
+        relief_m: (56,56) float32, height of the ground above that plane at the centres of the cells of a
+            square of 140 m around the sensor, first index along x.
+    """
+
+    plane_m: float
+    relief_m: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, points: NDArray[np.float32], plane_m: float, settings: GroundSettings = ANY_SITE
+    ) -> GroundSurface:
+        """Measure the relief in a levelled cloud.
+
+        Args:
+            points: (N,>=3) x, y, z in metres with the sensor at the origin and z normal to the ground.
+            plane_m: z of its plane.
+            settings: assumptions about the site.
+        """
+        x, y, z = _around(points, settings)
+        possible = z > -settings.sensor_height_m[1]
+        return cls(plane_m, _relief(x[possible], y[possible], z[possible] - np.float32(plane_m)))
 
     @classmethod
     def level(cls, height_m: float) -> GroundSurface:
-        """Return level ground at a height in the frame of the cloud."""
-        return cls(GroundPlane(height_m), np.zeros((_CELLS, _CELLS), np.float32))
+        """Return ground without relief at a height in the frame of the cloud."""
+        return cls(height_m, np.zeros((_CELLS, _CELLS), np.float32))
 
-    def raised(self, by_m: float) -> GroundSurface:
-        """Return the same ground, higher by some metres."""
-        return replace(self, plane=replace(self.plane, height_m=self.plane.height_m + by_m))
+    def off_by(self, height_m: float, slope_x: float, slope_y: float) -> GroundSurface:
+        """Return the same ground with a height, and with what it rises per metre of x and y, added to it."""
+        middle_m = (np.arange(_CELLS, dtype=np.float32) + 0.5) * _CELL_M - _REACH_M
+        rise_m = slope_x * middle_m[:, None] + slope_y * middle_m
+        return GroundSurface(self.plane_m + height_m, self.relief_m + rise_m.astype(np.float32))
 
     @property
     def height_m(self) -> float:
@@ -190,10 +202,10 @@ class GroundSurface:
         relief = self.relief_m.ravel()
         near = relief[corner] * (1 - row) + relief[corner + 1] * row
         far = relief[corner + _CELLS] * (1 - row) + relief[corner + _CELLS + 1] * row
-        return np.asarray(self.plane.at(x, y) + near + column * (far - near))
+        return np.asarray(self.plane_m + near + column * (far - near))
 
     def heights(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the heights (N,) of a cloud (N,>=3) above the ground."""
+        """Return the heights (N,) of a levelled cloud (N,>=3) above the ground."""
         return np.asarray(points[:, 2] - self.at(points[:, 0], points[:, 1]), dtype=np.float32)
 
     def above(self, boxes: Boxes) -> Boxes:
@@ -201,6 +213,15 @@ class GroundSurface:
         lowered = boxes.copy()
         lowered[:, 2] -= self.at(boxes[:, 0], boxes[:, 1])
         return lowered
+
+
+def _around(
+    points: NDArray[np.float32], settings: GroundSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return x, y and z of enough points to tell the ground by, without those on what carries the sensor."""
+    x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _SURFACE_POINTS), :3].T)
+    used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (x * x + y * y > settings.reach_m[0] ** 2)
+    return x[used], y[used], z[used]
 
 
 def _plane(
@@ -290,7 +311,11 @@ def _lowest_layers(
     used = (layer >= 0) & (layer < bins)
     z, layer = z[used], layer[used].astype(np.int32)
     scale = np.float32(cells / (2 * _REACH_M))
-    column, row = (((axis[used] + np.float32(_REACH_M)) * scale).astype(np.int32) for axis in (x, y))
+    # What lies just within the last cell is rounded to beyond it.
+    column, row = (
+        np.minimum(((axis[used] + np.float32(_REACH_M)) * scale).astype(np.int32), cells - 1)
+        for axis in (x, y)
+    )
     cell = column * cells + row
     counts = np.bincount(cell * bins + layer, minlength=cells**2 * bins).reshape(-1, bins)
     below = counts.cumsum(axis=1, dtype=np.int32)

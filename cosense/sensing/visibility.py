@@ -31,12 +31,13 @@ RANGE_BIN_M = 0.5
 MIN_RANGE_M = 0.1  # a return at the sensor itself has no direction
 
 
-def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
+def visible_places(points: NDArray, ground: GroundSurface, xy: NDArray) -> NDArray[np.bool_]:
     """Return whether the sensor of a cloud can see each of K places.
 
     Args:
-        points: (N,>=3) x, y, z in metres, z up, the sensor at the origin.
-        xy: (K,2) places in the same frame, metres.
+        points: (N,>=3) x, y, z in metres in a levelled frame, the sensor at the origin.
+        ground: ground in that frame.
+        xy: (K,2) places in that frame, metres.
     """
     points = np.asarray(points[:, :3], dtype=np.float64)
     distance = np.hypot(points[:, 0], points[:, 1])
@@ -48,7 +49,7 @@ def visible_places(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
     range_bins = int(place_distance.max() / RANGE_BIN_M) + 1
     slope = _lowest_slope(points, distance, range_bins)
 
-    target_top = GroundSurface.of(points).at(xy[:, 0], xy[:, 1]) + TARGET_HEIGHT_M
+    target_top = ground.at(xy[:, 0], xy[:, 1]) + TARGET_HEIGHT_M
     place = _azimuth_bin(xy), (place_distance / RANGE_BIN_M).astype(np.int64)
     return np.asarray(slope[place] * place_distance <= target_top)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,11 @@ from torch import Tensor
 
 from cosense.detectors.base import BevDetector, BevFeatures
 from cosense.geometry.boxes import Boxes
-from cosense.geometry.transforms import Matrix, invert
+from cosense.geometry.transforms import Matrix, transform_from_slopes
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-from cosense.sensing.ground import GroundPlane, GroundSurface
+from cosense.sensing.ground import GroundSurface
+from cosense.sensing.levelling import levelled
 from cosense.training.cached import Show, silent
 from cosense.training.run_config import SceneConfig
 from cosense.training.samples import Moment, load_moments
@@ -39,12 +40,14 @@ class EncodedView:
     """One cloud as a frozen detector sees it.
 
     Attributes:
-        T_world_agent: (4,4).
+        T_world_agent: (4,4) pose of the levelled frame.
+        T_sensor_level: (4,4) maps the levelled frame into that of the sensor.
         features: float32; context and point counts are empty where the cloud is not the ego's.
-        detections: boxes in the agent frame.
+        detections: boxes in the levelled frame.
     """
 
     T_world_agent: Matrix
+    T_sensor_level: Matrix
     features: BevFeatures
     detections: Detections
 
@@ -54,8 +57,9 @@ class EncodedMoment:
     """A `Moment` whose clouds are files of features.
 
     Attributes:
-        views: file and pose of each agent, the ego first.
-        earlier: file and pose of each other agent one period before; the ego's own past is not learned from.
+        views: file and pose of the sensor of each agent, the ego first.
+        earlier: file and pose of the sensor of each other agent one period before; the ego's own past is not
+            learned from.
         boxes, classes, num_points: the same as of a `Moment`.
     """
 
@@ -64,10 +68,6 @@ class EncodedMoment:
     boxes: Boxes
     classes: NDArray[np.int64]
     num_points: NDArray[np.int64]
-
-    @property
-    def T_ego_world(self) -> Matrix:
-        return invert(self.views[0][1])
 
 
 def encoded_moments(
@@ -100,7 +100,8 @@ def _encoded(
 
 
 def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool) -> None:
-    features = detector.encode(view)
+    level = levelled(view, detector.site)
+    features = detector.encode(level)
     detections = detector.decode(features)
     tensors = {f"level{index}": level.half() for index, level in enumerate(features.levels)}
     tensors |= {name: getattr(features, name).half() for name in _MAPS}
@@ -108,8 +109,9 @@ def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool)
         tensors["context"] = features.context.half()
         tensors["point_counts"] = features.point_counts.clamp(max=255).to(torch.uint8)
     tensors |= {
-        "ground_plane": torch.tensor(astuple(features.ground.plane), dtype=torch.float64),
-        "ground_relief": torch.from_numpy(features.ground.relief_m),
+        "slopes": torch.tensor(level.slopes, dtype=torch.float64),
+        "ground_plane": torch.tensor(level.ground.plane_m, dtype=torch.float64),
+        "ground_relief": torch.from_numpy(level.ground.relief_m),
         "boxes": torch.from_numpy(detections.boxes),
         "scores": torch.from_numpy(detections.scores),
         "labels": torch.from_numpy(detections.labels),
@@ -119,7 +121,7 @@ def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool)
     partial.replace(path)
 
 
-def read_view(path: Path, T_world_agent: Matrix, detector: BevDetector) -> EncodedView:
+def read_view(path: Path, T_world_sensor: Matrix, detector: BevDetector) -> EncodedView:
     """Read a view that `encoded_moments` has written."""
     with safe_open(path, "pt") as file:
 
@@ -135,13 +137,12 @@ def read_view(path: Path, T_world_agent: Matrix, detector: BevDetector) -> Encod
             context=own["context"].float(),
             point_counts=own["point_counts"].long(),
             grid=detector.grid,
-            ground=GroundSurface(
-                GroundPlane(*tensor("ground_plane").tolist()), tensor("ground_relief").numpy()
-            ),
+            ground=GroundSurface(float(tensor("ground_plane")), tensor("ground_relief").numpy()),
             **{name: tensor(name).float() for name in _MAPS},
         )
         boxes = tensor("boxes").numpy()
         detections = Detections(
             boxes, tensor("scores").numpy(), tensor("labels").numpy(), np.zeros(len(boxes), np.uint8)
         )
-    return EncodedView(T_world_agent, features, detections)
+        T_sensor_level = transform_from_slopes(*tensor("slopes").tolist())
+    return EncodedView(T_world_sensor @ T_sensor_level, T_sensor_level, features, detections)

@@ -17,7 +17,8 @@ from torch import Tensor
 from cosense.cooperation.gate import reliability
 from cosense.cooperation.merge import MergeSettings, is_ego_body
 from cosense.detectors.base import BevDetector
-from cosense.geometry.transforms import Matrix, transform_from_planar
+from cosense.geometry.boxes import transform_boxes
+from cosense.geometry.transforms import Matrix, invert, transform_from_planar
 from cosense.methods.base import scaled
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
@@ -70,8 +71,8 @@ class SendingAgent:
 
     Attributes:
         view: its encoded cloud.
-        T_ego_sender: (4,4) by the poses that were sent, with their errors.
-        boxes: its detections in the ego frame by that pose, without those around the ego itself.
+        T_ego_sender: (4,4) by the poses that were sent, with their errors, between levelled frames.
+        boxes: its detections in the ego's levelled frame by that pose, without those around the ego itself.
         reliability: (M,) factor of their scores, from the covariance of the poses and the age.
     """
 
@@ -131,7 +132,7 @@ def make_example(
         share = float(rng.random()) if noisy else 0.0
         spread_m, spread_rad = share * config.pose_noise_m, share * np.deg2rad(config.pose_noise_deg)
         dx, dy, turn = rng.normal(0, (spread_m, spread_m, spread_rad))
-        T_ego_sender = moment.T_ego_world @ view.T_world_agent @ transform_from_planar(dx, dy, turn)
+        T_ego_sender = invert(ego.T_world_agent) @ view.T_world_agent @ transform_from_planar(dx, dy, turn)
         covariance = np.diag([spread_m**2, spread_m**2, spread_rad**2])
         senders.append(_sender(view, T_ego_sender, covariance, 100.0 if late else 0.0))
     targets = targets_of(moment, ego, detector, config.min_points)
@@ -142,14 +143,14 @@ def plain_example(moment: EncodedMoment, detector: BevDetector, min_points: int)
     """Return a moment as it is: everybody sends, in time, with true poses; nothing is cropped."""
     ego = read_view(*moment.views[0], detector)
     views = [read_view(*view, detector) for view in moment.views[1:]]
-    senders = [_sender(view, moment.T_ego_world @ view.T_world_agent) for view in views]
+    senders = [_sender(view, invert(ego.T_world_agent) @ view.T_world_agent) for view in views]
     width = detector.grid.coarser(2).shape[1]
     return Example(ego, senders, targets_of(moment, ego, detector, min_points), slice(0, width))
 
 
 def targets_of(moment: EncodedMoment, ego: EncodedView, detector: BevDetector, min_points: int) -> Targets:
     """Return what the fused head should say, over the whole range."""
-    boxes = ego.features.ground.above(moment.boxes)
+    boxes = ego.features.ground.above(transform_boxes(invert(ego.T_sensor_level), moment.boxes))
     sure = moment.num_points >= min_points
     return make_targets(boxes, moment.classes, sure, detector.grid.coarser(2))
 

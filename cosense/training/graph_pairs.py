@@ -7,7 +7,7 @@ takes some hundred milliseconds to build and a few kilobytes to keep: each scene
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import combinations
 from pathlib import Path
 
@@ -22,13 +22,14 @@ from cosense.scene_graph.nodes import GROUP_OF, Nodes, graph_of
 from cosense.scene_graph.register.candidates import find_candidates
 from cosense.scene_graph.register.descriptors import Describe
 from cosense.scene_graph.register.usable_nodes import usable_nodes
+from cosense.sensing.levelling import levelled
 from cosense.simulation import SCENES_VERSION
 from cosense.training.cached import Cached, Show, silent
 from cosense.training.run_config import SceneConfig
 from cosense.training.samples import simulated_moment
 
 # Raised whenever `build` comes to give other graphs.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 # Two nodes of one group this near under the true pose are one thing.
 SAME_M = 1.0
 
@@ -105,9 +106,10 @@ def _graphs(scenes: SceneConfig, family: str, seed: int, cache: Path, detector: 
     """Return the graphs of all agents of one sequence, building them where they are not in the cache yet."""
 
     def make() -> dict[str, NDArray]:
-        views = simulated_moment(scenes, family, seed, cache).views
-        graphs = [(view, build(view.points, detector.detect(view), detector.site)) for view in views]
-        return _to_arrays([replace(g, agent_id=v.agent_id, T_world_agent=v.T_world_agent) for v, g in graphs])
+        levels = [
+            levelled(view, detector.site) for view in simulated_moment(scenes, family, seed, cache).views
+        ]
+        return _to_arrays([build(view, detector.detect(view), detector.site) for view in levels])
 
     agents = (scenes.vehicles, scenes.lidar)
     key = [_CACHE_VERSION, SCENES_VERSION, family, seed, *agents, detector.fingerprint.hex()]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.dataset import CooperativeFrame
 from cosense.geometry.transforms import invert, transform_points
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.levelling import LevelFrame
 from cosense.sensing.visibility import visible_places
 
 SECTOR_RAD = np.deg2rad(5.0)
@@ -43,14 +46,14 @@ def extent_around(frame: CooperativeFrame, objects: NDArray[np.float64]) -> Exte
     return x_min, y_min, x_max, y_max
 
 
-def seen_by(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.bool_]:
-    """Return (A,H,W): whether each agent, in their order, sees each cell of a grid in the ego frame."""
+def seen_by(frame: CooperativeFrame, agents: Sequence[LevelFrame], grid: BevGrid) -> NDArray[np.bool_]:
+    """Return (A,H,W): whether each agent of a frame, levelled, sees each cell of a grid in the ego frame."""
     xy = grid.centres().reshape(-1, 2)
     places = np.column_stack([xy, np.zeros(len(xy))])
     maps = []
-    for agent_id, agent in frame.agents.items():
-        T_agent_ego = invert(frame.T_ego_agent(agent_id))
-        maps.append(visible_places(agent.points, transform_points(T_agent_ego, places)[:, :2]))
+    for agent in agents:
+        T_level_ego = invert(frame.T_ego_agent(agent.agent_id) @ agent.T_sensor_level)
+        maps.append(visible_places(agent.points, agent.ground, transform_points(T_level_ego, places)[:, :2]))
     return np.array(maps).reshape(-1, *grid.shape)
 
 

@@ -38,9 +38,8 @@ from cosense.evaluation.protocol import Protocol
 from cosense.geometry.boxes import Boxes, bev_corners
 from cosense.geometry.transforms import transform_points, yaw_of
 from cosense.sensing.detections import Detections, Source
-from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import GroundSurface
+from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.viewer import colors
 from cosense.viewer.annotations import Extent, extent_around, field_of_view, fitting_extent, seen_by
 
@@ -199,12 +198,11 @@ def _style_axes(axes: Axes, extent_m: Extent) -> None:
 
 def draw_surroundings(axes: Axes, frame: CooperativeFrame, agents: list[str], extent_m: Extent) -> None:
     """Draw the area that these agents see, and their clouds."""
-    taking_part = {agent_id: frame.agents[agent_id] for agent_id in agents}
-    part = CooperativeFrame(frame.frame_id, frame.sequence, frame.ego_id, taking_part, frame.ground_truth)
+    level = [levelled(frame.agents[agent_id]) for agent_id in agents]
     grid = BevGrid((*extent_m[:2], 0.0, *extent_m[2:], 0.0), SEEN_CELL_M)
     x_min, y_min, x_max, y_max = extent_m
     axes.imshow(
-        _shade(seen_by(part, grid)),
+        _shade(seen_by(frame, level, grid)),
         origin="lower",
         extent=(x_min, x_max, y_min, y_max),
         interpolation="bilinear",
@@ -212,8 +210,8 @@ def draw_surroundings(axes: Axes, frame: CooperativeFrame, agents: list[str], ex
         zorder=0,
     )
     palette = colors.agent_colors(frame.agents)
-    for agent_id in reversed(agents):
-        _draw_cloud(axes, frame, frame.agents[agent_id], palette[agent_id], extent_m)
+    for agent in reversed(level):
+        _draw_cloud(axes, frame, agent, palette[agent.agent_id], extent_m)
     _draw_scale_bar(axes, extent_m)
 
 
@@ -227,11 +225,12 @@ def _shade(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     return image
 
 
-def _draw_cloud(axes: Axes, frame: CooperativeFrame, agent: AgentFrame, color: str, extent_m: Extent) -> None:
+def _draw_cloud(axes: Axes, frame: CooperativeFrame, agent: LevelFrame, color: str, extent_m: Extent) -> None:
     """Draw one cloud; objects on the ground are brighter than the ground."""
-    xy = transform_points(frame.T_ego_agent(agent.agent_id), agent.points[:, :3])[:, :2]
+    T_ego_level = frame.T_ego_agent(agent.agent_id) @ agent.T_sensor_level
+    xy = transform_points(T_ego_level, agent.points[:, :3])[:, :2]
     inside = np.all((xy >= extent_m[:2]) & (xy < extent_m[2:]), axis=1)
-    xy, height = xy[inside], GroundSurface.of(agent.points).heights(agent.points)[inside]
+    xy, height = xy[inside], agent.ground.heights(agent.points)[inside]
     on_ground = height <= OBSTACLE_HEIGHT_M
     faint = 0.3 * min(1.0, (DENSE_CLOUD / max(on_ground.sum(), 1)) ** 0.5)
     for chosen, size, alpha in ((on_ground, 0.25, faint), (~on_ground, 0.6, 0.75)):

@@ -7,6 +7,7 @@ the others from above. The map of what is seen is run-length coded. Everything i
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,9 +23,8 @@ from cosense.evaluation.protocol import Protocol
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import transform_points, yaw_of
 from cosense.sensing.detections import Detections, Source
-from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import GroundSurface
+from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.sensing.objects import ObjectClass
 from cosense.viewer.annotations import MARGIN_M, Extent, field_of_view, seen_by
 
@@ -80,16 +80,14 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int, protocol: Prot
         protocol: what counts as found, missed or false alarm.
     """
     frame, result = page.frame, page.result or FusionResult(Detections.empty(), [])
+    level = [levelled(agent) for agent in frame.agents.values()]
     truth = frame.ground_truth
     is_counted = page.verdict(Detections.empty(), protocol).is_counted
     return {
         "id": frame.frame_id,
         "sequence": frame.sequence,
-        "agents": [
-            _pack_agent(frame, agent, grid, max_points // len(frame.agents))
-            for agent in frame.agents.values()
-        ],
-        "seen": pack_runs(_seen(frame, grid)),
+        "agents": [_pack_agent(frame, agent, grid, max_points // len(frame.agents)) for agent in level],
+        "seen": pack_runs(_seen(frame, level, grid)),
         "truth": [
             {"box": box, "label": _label(label), "id": str(object_id), "counted": bool(counted)}
             for box, label, object_id, counted in zip(
@@ -160,11 +158,11 @@ def pack_points(xy: NDArray, height: NDArray, max_points: int) -> tuple[str, str
     return _base64(np.round(xy[highest] * 100).astype("<i2")), _base64(steps.astype(np.uint8))
 
 
-def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, grid: BevGrid, max_points: int) -> dict[str, Any]:
+def _pack_agent(frame: CooperativeFrame, agent: LevelFrame, grid: BevGrid, max_points: int) -> dict[str, Any]:
     T = frame.T_ego_agent(agent.agent_id)
-    xy = transform_points(T, agent.points[:, :3])[:, :2]
+    xy = transform_points(T @ agent.T_sensor_level, agent.points[:, :3])[:, :2]
     inside = np.all((xy >= grid.range_m[:2]) & (xy < grid.range_m[3:5]), axis=1)
-    height = GroundSurface.of(agent.points).heights(agent.points)
+    height = agent.ground.heights(agent.points)
     packed_xy, packed_height = pack_points(xy[inside], height[inside], max_points)
     return {
         "id": agent.agent_id,
@@ -178,9 +176,9 @@ def _pack_agent(frame: CooperativeFrame, agent: AgentFrame, grid: BevGrid, max_p
     }
 
 
-def _seen(frame: CooperativeFrame, grid: BevGrid) -> NDArray[np.int64]:
+def _seen(frame: CooperativeFrame, agents: Sequence[LevelFrame], grid: BevGrid) -> NDArray[np.int64]:
     """Return (H,W): whether each cell is seen by the ego, only by others, or by nobody (0)."""
-    seen = seen_by(frame, grid)
+    seen = seen_by(frame, agents, grid)
     return np.where(seen[0], SEEN_BY_EGO, np.where(seen.any(axis=0), SEEN_BY_OTHERS, 0))
 
 

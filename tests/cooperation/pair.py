@@ -20,7 +20,6 @@ from cosense.messages.features import encode_features
 from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
-from cosense.sensing.ground import GroundPlane
 from tests.cooperation.networks import (
     COSDH,
     MS,
@@ -74,7 +73,7 @@ def late_only(found: Detections, velocities=None, age_ms=0, name="unit") -> byte
         np.full((len(found), 2), np.nan) if velocities is None else velocities,
     )
     agent = frame(name, T_WORLD_UNIT, NOW - age_ms * MS, points=NO_POINTS)
-    payload = encode_features(GroundPlane(-3.4), told, [], MODELS["patches"].method.specs, 1 << 16)
+    payload = encode_features(-3.4, told, [], MODELS["patches"].method.specs, 1 << 16)
     return message(agent, PayloadKind.FEATURES, payload)
 
 

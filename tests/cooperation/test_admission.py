@@ -17,7 +17,6 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.scene_graph.correction.pose_correction import as_sent
 from cosense.sensing.detections import Source
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import GroundPlane
 from tests.cooperation.networks import (
     MS,
     NO_POINTS,
@@ -57,7 +56,7 @@ def sent(
     if covariance is not None:
         agent = dataclasses.replace(agent, pose_covariance=covariance)
     section = Section(0, np.array(cells, np.int64), np.ones((len(cells), 3), np.int8))
-    payload = encode_features(GroundPlane(-6.0), boxes() if told is None else told, [section], SPECS, 1 << 20)
+    payload = encode_features(-6.0, boxes() if told is None else told, [section], SPECS, 1 << 20)
     return message(agent, PayloadKind.FEATURES, payload, fingerprint)
 
 
@@ -191,7 +190,7 @@ def test_a_second_message_of_a_sender_is_not_used_but_a_good_one_after_a_broken_
     agent = frame("unit", T_WORLD_UNIT, NOW, points=NO_POINTS)
     got, reports = receive(message(agent, PayloadKind.FEATURES, b"\x01"), sent())
     assert [report.used_for for report in reports] == ["nothing", "features"]
-    assert reports[0].reason == "features have 1 byte, expected at least 6"
+    assert reports[0].reason == "features have 1 byte, expected at least 4"
 
 
 def test_a_flood_of_senders_is_cut():

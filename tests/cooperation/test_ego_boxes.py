@@ -54,7 +54,7 @@ def test_boxes_of_others_arrive_in_the_ego_frame():
     np.testing.assert_allclose(result.detections.scores, [0.8, 0.6], atol=1e-4)
     (report,) = result.peers
     assert (report.sender, report.used_for, report.reason) == ("unit", "boxes", "")
-    assert report.bytes == 104 + 2 + 17
+    assert report.bytes == 104 + 6 + 17
 
 
 @pytest.mark.parametrize(("score", "source"), [(0.5, Source.EGO), (0.9, Source.LATE)])

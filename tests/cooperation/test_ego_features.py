@@ -21,7 +21,6 @@ from cosense.methods.model import Model
 from cosense.scene_graph.correction.pose_correction import as_sent
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
-from cosense.sensing.ground import GroundPlane
 from cosense.sensing.objects import ObjectClass
 from tests.cooperation.networks import (
     COSDH,
@@ -94,7 +93,7 @@ GARBAGE = {
         "carries POINTS, this fusion uses FEATURES and OBJECTS",
     ),
     "empty payload": (message(UNIT, PayloadKind.FEATURES, b""), "features have 0 bytes"),
-    "noisy payload": (message(UNIT, PayloadKind.FEATURES, bytes(6) + b"\x07\x09noise"), "chunk of layer 7"),
+    "noisy payload": (message(UNIT, PayloadKind.FEATURES, bytes(4) + b"\x07\x09noise"), "chunk of layer 7"),
 }
 
 
@@ -252,7 +251,7 @@ def test_patches_are_placed_and_turned_by_the_poses_and_move_with_what_they_show
         None,
         seed=0,
     )
-    payload = encode_features(GroundPlane(-1.9), car, sections, specs, 1 << 16)
+    payload = encode_features(-1.9, car, sections, specs, 1 << 16)
     data = message(agent, PayloadKind.FEATURES, payload)
     fuse_with(model, data, features=FEATURES["patches"])
     ((patches, floor, yaw, grid),) = asked

@@ -21,8 +21,8 @@ def test_a_model_is_used_for_what_it_can(tmp_path):
 
 
 def test_budgets_are_held_against_what_is_sent():
-    check_budget("unit", PayloadKind.OBJECTS, 106)
-    with pytest.raises(CosenseError, match="an empty FEATURES message takes 110"):
-        check_budget("unit", PayloadKind.FEATURES, 106)
+    check_budget("unit", PayloadKind.OBJECTS, 110)
+    with pytest.raises(CosenseError, match="an empty FEATURES message takes 108"):
+        check_budget("unit", PayloadKind.FEATURES, 107)
     check_budget("unit", PayloadKind.FEATURES, None)
     check_budget("unit", None, 1)

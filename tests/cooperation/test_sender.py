@@ -19,11 +19,12 @@ from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.demand import DemandMap, encode_demand
 from cosense.messages.envelope import MessageError, PayloadKind, decode, envelope_bytes
 from cosense.messages.features import cuts, decode_features, truncate
-from cosense.messages.objects import decode_objects
+from cosense.messages.objects import decode_objects, slopes_of
 from cosense.messages.points import decode_points
 from cosense.sensing.detections import Detections
-from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.ground import GroundSurface
+from cosense.sensing.levelling import LevelFrame
 from tests.cooperation.networks import (
     COSDH,
     MS,
@@ -41,7 +42,7 @@ from tests.cooperation.networks import (
 SHAPE = (32, 64)
 POSE = transform_from_planar(20.0, -3.0, 0.7)
 # An empty message of "unit".
-SMALLEST = 110
+SMALLEST = 108
 MODELS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
 FRAME = frame("unit", POSE, 5000 * MS)
 FEATURES = {name: model.detector.encode(FRAME) for name, model in MODELS.items()}
@@ -96,7 +97,7 @@ def test_no_budget_is_ever_exceeded(budget, profile, selection, with_boxes, box_
 @pytest.mark.parametrize("profile", ["patches", "cosdh"])
 def test_a_larger_budget_never_says_less(profile):
     told = []
-    for budget in (110, 121, 160, 200, 400, 800, 1600, 10_000, None):
+    for budget in (108, 121, 160, 200, 400, 800, 1600, 10_000, None):
         payload = read(send(sender(profile, budget_bytes=budget), profile), profile)
         told.append((len(payload.boxes), sum(len(layer.cells) for layer in payload.layers)))
     assert told == sorted(told)
@@ -107,11 +108,11 @@ def test_a_larger_budget_never_says_less(profile):
 
 def test_a_budget_below_an_empty_message_names_the_smallest():
     with pytest.raises(
-        CosenseError, match=r"budget of 109 bytes .* 'unit': an empty FEATURES message takes 110"
+        CosenseError, match=r"budget of 107 bytes .* 'unit': an empty FEATURES message takes 108"
     ):
-        sender(budget_bytes=109)
+        sender(budget_bytes=107)
     check_budget("unit", PayloadKind.FEATURES, None)
-    assert len(send(sender(budget_bytes=110))) == SMALLEST
+    assert len(send(sender(budget_bytes=108))) == SMALLEST
 
 
 def test_a_change_of_the_budget_takes_effect_on_the_next_message():
@@ -120,7 +121,7 @@ def test_a_change_of_the_budget_takes_effect_on_the_next_message():
     who.budget_bytes = 300
     assert 250 < len(send(who, sequence=1)) <= 300 < whole
     who.budget_bytes = 90
-    with pytest.raises(CosenseError, match=r"budget of 90 bytes .* takes 110"):
+    with pytest.raises(CosenseError, match=r"budget of 90 bytes .* takes 108"):
         send(who, sequence=2)
     who.budget_bytes = None
     assert len(send(who, sequence=3)) == whole
@@ -315,10 +316,18 @@ def test_sending_leaves_torch_as_it_was():
     assert torch.is_grad_enabled()
 
 
-def cloud_of(points: int = 500) -> AgentFrame:
+def cloud_of(points: int = 500) -> LevelFrame:
     cloud = np.random.default_rng(0).uniform(-50, 50, (points, 4)).astype(np.float32)
     cloud[:, 3] = 0.5
-    return AgentFrame("unit", "infrastructure", 1234, transform_from_planar(5, 6, 0.5), cloud)
+    return LevelFrame(
+        "unit",
+        "infrastructure",
+        1234,
+        transform_from_planar(5, 6, 0.5),
+        cloud,
+        ground=GroundSurface.level(0.0),
+        slopes=(0.02, -0.01),
+    )
 
 
 def boxes(count: int) -> Detections:
@@ -345,6 +354,7 @@ def test_objects_carry_pose_stamp_and_fingerprint():
     assert message.fingerprint == b"12345678"
     np.testing.assert_allclose(message.T_world_agent, cloud_of().T_world_agent, atol=1e-6)
     assert decode_objects(message.payload).boxes[:, 0].tolist() == [2, 1, 0]
+    assert slopes_of(message.payload) == (0.02, -0.01)
 
 
 def test_the_sequence_wraps():
@@ -352,12 +362,12 @@ def test_the_sequence_wraps():
     assert decode(data).sequence == 3
 
 
-@given(st.integers(106, 2000))
+@given(st.integers(110, 2000))
 def test_objects_fill_the_budget_with_the_best(budget):
     data = boxes_message(50, 0, budget)
     read = decode_objects(decode(data).payload)
-    expected = min(50, (budget - 106) // 17)
-    assert len(data) == 106 + 17 * expected <= budget
+    expected = min(50, (budget - 110) // 17)
+    assert len(data) == 110 + 17 * expected <= budget
     assert read.boxes[:, 0].tolist() == list(range(49, 49 - expected, -1))
 
 
@@ -374,7 +384,7 @@ def test_points_are_thinned_evenly_into_the_budget(budget):
         assert max(np.diff(source)) <= np.ceil(500 / len(sent))
 
 
-@pytest.mark.parametrize(("fusion", "smallest"), [("late", 106), ("early", 109)])
+@pytest.mark.parametrize(("fusion", "smallest"), [("late", 110), ("early", 109)])
 def test_a_budget_below_an_empty_message_of_boxes_or_points_names_the_smallest(fusion, smallest):
     with pytest.raises(CosenseError, match=f"budget of {smallest - 1} bytes .* takes {smallest}"):
         write(fusion, 1, 0, smallest - 1)

@@ -13,6 +13,7 @@ from cosense.errors import CosenseError
 from cosense.geometry.boxes import Boxes
 from cosense.sensing.detections import Source
 from cosense.sensing.ground import GroundSettings, GroundSurface
+from cosense.sensing.levelling import levelled
 from cosense.sensing.objects import ObjectClass
 from cosense.training.targets import make_targets
 from tests.detectors.networks import TINY, cloud, frame_of, tiny_detector
@@ -72,14 +73,15 @@ def test_nobody_walks_and_rides_at_once(detector: BevDetector) -> None:
 
 def test_detect_is_encode_then_decode(detector: BevDetector) -> None:
     points = cloud()
-    features = detector.encode(frame_of(points))
+    level = levelled(frame_of(points))
+    features = detector.encode(level)
     found, again = detector.detect(frame_of(points)), detector.decode(features)
     assert detector.decode(features) is again, "computed once for each encoding"
-    np.testing.assert_array_equal(found.boxes, again.boxes)
+    np.testing.assert_array_equal(found.boxes, again.transformed(level.T_sensor_level).boxes)
     np.testing.assert_array_equal(found.scores, again.scores)
     assert [tuple(level.shape) for level in features.levels] == [(8, 16, 32), (16, 8, 16), (16, 4, 8)]
     assert features.class_logits.shape == (3, 16, 32)
-    inside = detector.grid.contains(points)
+    inside = detector.grid.contains(level.points)
     assert int(features.point_counts.sum()) == int(inside.sum())
     assert all(float(level.min()) >= 0 for level in features.levels)
 

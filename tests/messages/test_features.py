@@ -22,7 +22,6 @@ from cosense.messages.features import (
 )
 from cosense.messages.late_boxes import LateBoxes
 from cosense.sensing.detections import Detections
-from cosense.sensing.ground import GroundPlane
 
 SHAPE = (40, 60)
 # Layers of 20 x 30, 10 x 15, 40 x 60, 20 x 30 and 5 x 8 cells.
@@ -33,12 +32,10 @@ SPECS = (
     LayerSpec(2, 16, 8),
     LayerSpec(8, 6, 4, dense=True),
 )
-# Written by hand from docs/wire_format.md: ground at -1.7 m that rises by 0.05 along x and falls by 0.1
-# along y, a box, cells 3 and 300 of 3 channels.
+# Written by hand from docs/wire_format.md: ground at -1.7 m, a box, cells 3 and 300 of 3 channels.
 GOLDEN_BOX = bytes.fromhex("e803 38ff 41 808080 40 33 05 04 80")
 GOLDEN_CHUNK = bytes.fromhex("00 00 0200 0600 03 a802 71 8f 02")
-GOLDEN = bytes.fromhex("56ff 14d8 0100") + GOLDEN_BOX + GOLDEN_CHUNK
-FLAT = GroundPlane(0.0)
+GOLDEN = bytes.fromhex("56ff 0100") + GOLDEN_BOX + GOLDEN_CHUNK
 GOLDEN_SPECS = (LayerSpec(2, 3, 4),)
 
 
@@ -77,7 +74,7 @@ def test_golden_bytes():
     size = 0.2 * 100 ** (128 / 255)
     one = LateBoxes(
         Detections(
-            np.array([[10, -2, -1.7 + 0.05 * 10 + 0.1 * 2 + 1.6, size, size, size, np.pi / 2]]),
+            np.array([[10, -2, -1.7 + 1.6, size, size, size, np.pi / 2]]),
             np.array([0.2], np.float32),
             np.array([5]),
             np.zeros(1, np.uint8),
@@ -86,15 +83,14 @@ def test_golden_bytes():
     )
     # Cell 300 is better than 3; ascending, the channels are (1, 7), (-1, -8), (2, 0).
     offered = Section(0, np.array([300, 3]), np.array([[7, -8, 0], [1, -1, 2]], np.int8))
-    assert encode_features(GroundPlane(-1.7, 0.05, -0.1), one, [offered], GOLDEN_SPECS, 1000) == GOLDEN
+    assert encode_features(-1.7, one, [offered], GOLDEN_SPECS, 1000) == GOLDEN
     read = decode_features(GOLDEN)
     layers = read.layers(GOLDEN_SPECS, SHAPE)
-    assert read.ground == GroundPlane(-1.7, 0.05, -0.1)
-    assert read.boxes.detections.boxes[0, 2] == pytest.approx(0.6)
+    assert read.ground_m == -1.7
     assert layers[0].cells.tolist() == [3, 300]
     assert layers[0].values.tolist() == [[1, -1, 2], [7, -8, 0]]
     assert read.boxes.velocities_mps[0, 0] == 1
-    assert cuts(GOLDEN) == [6, 19, len(GOLDEN)]
+    assert cuts(GOLDEN) == [4, 17, len(GOLDEN)]
 
 
 @settings(max_examples=60)
@@ -103,17 +99,15 @@ def test_golden_bytes():
     st.integers(0, 600),
     st.integers(0, 5),
     st.floats(-300, 300),
-    st.floats(-0.3, 0.3),
     st.sampled_from([0.0, 0.3, 2.0, 100.0]),
     st.integers(0, 1000),
 )
-def test_round_trip(layers, count, box_count, ground_m, slope, spread, seed):
+def test_round_trip(layers, count, box_count, ground_m, spread, seed):
     offered = [section(layer, count, seed, spread=spread) for layer in layers]
-    payload = encode_features(GroundPlane(ground_m, slope, -slope), boxes(box_count), offered, SPECS, 1 << 20)
+    payload = encode_features(ground_m, boxes(box_count), offered, SPECS, 1 << 20)
     read = decode_features(payload)
     received = read.layers(SPECS, SHAPE)
-    assert read.ground.height_m == pytest.approx(ground_m, abs=0.00501)
-    assert read.ground.slope_x == -read.ground.slope_y == pytest.approx(slope, abs=0.00126)
+    assert read.ground_m == pytest.approx(ground_m, abs=0.00501)
     assert len(read.boxes) == box_count
     assert len(received) == len(SPECS)
     for index, layer in enumerate(received):
@@ -128,18 +122,18 @@ def test_round_trip(layers, count, box_count, ground_m, slope, spread, seed):
 
 @settings(max_examples=150)
 @given(
-    st.integers(6, 400) | st.integers(6, 20_000) | st.just(1 << 20),
+    st.integers(4, 400) | st.integers(4, 20_000) | st.just(1 << 20),
     st.integers(0, 40),
     st.sampled_from([0.0, 0.3, 2.0, 100.0]),
     st.integers(0, 1000),
 )
 def test_any_room_is_kept_and_filled_with_the_best(room, box_count, spread, seed):
     offered = [section(layer, 600, seed, spread=spread) for layer in (0, 4, 3)]
-    payload = encode_features(GroundPlane(-1.7), boxes(box_count), offered, SPECS, room)
+    payload = encode_features(-1.7, boxes(box_count), offered, SPECS, room)
     assert len(payload) <= room
     read = decode_features(payload)
     layers = read.layers(SPECS, SHAPE)
-    assert len(read.boxes) == min(box_count, (room - 6) // 13)
+    assert len(read.boxes) == min(box_count, (room - 4) // 13)
     for sent in offered:
         layer = layers[sent.layer]
         assert_best_cells(layer, sent)
@@ -151,7 +145,7 @@ def test_any_room_is_kept_and_filled_with_the_best(room, box_count, spread, seed
 
 def test_what_does_not_fit_does_not_stop_later_sections():
     dense, sparse = section(4), section(0)
-    payload = encode_features(FLAT, LateBoxes.empty(), [dense, sparse], SPECS, 100)
+    payload = encode_features(0.0, LateBoxes.empty(), [dense, sparse], SPECS, 100)
     read = decode_features(payload)
     layers = read.layers(SPECS, SHAPE)
     assert len(layers[4].cells) == 0
@@ -163,7 +157,7 @@ def test_large_sections_are_cut_into_chunks_of_growing_size():
     rng = np.random.default_rng(0)
     many = Section(0, rng.permutation(12_000), rng.integers(-8, 8, (12_000, 16)).astype(np.int8))
     wide = Section(1, rng.permutation(12_000)[:500], rng.normal(size=(500, 256)).astype(np.float16))
-    payload = encode_features(FLAT, LateBoxes.empty(), [many, wide], specs, 1 << 20)
+    payload = encode_features(0.0, LateBoxes.empty(), [many, wide], specs, 1 << 20)
     counts = [struct.unpack_from("<H", payload, start + 2)[0] for start in cuts(payload)[:-1]]
     assert counts[:10] == [32, 64, 128, 256, 512, 1024, 2048, 4096, 3840, 32]
     assert sum(counts[9:]) == 500
@@ -177,9 +171,9 @@ def test_large_sections_are_cut_into_chunks_of_growing_size():
 
 def test_nothing_to_tell():
     nothing = [section(layer, 0) for layer in range(4)]
-    payload = encode_features(FLAT, LateBoxes.empty(), nothing, SPECS, EMPTY_FEATURES_BYTES)
-    assert payload == bytes(6)
-    assert cuts(payload) == [6]
+    payload = encode_features(0.0, LateBoxes.empty(), nothing, SPECS, EMPTY_FEATURES_BYTES)
+    assert payload == bytes(4)
+    assert cuts(payload) == [4]
     read = decode_features(payload)
     layers = read.layers(SPECS, SHAPE)
     assert len(read.boxes) == 0
@@ -200,7 +194,7 @@ def message(payload: bytes, **changes) -> bytes:
 
 def test_every_cut_leaves_the_best_of_what_was_there():
     offered = [section(0, 300), section(4), section(2, 100)]
-    payload = encode_features(GroundPlane(-1.7), boxes(6), offered, SPECS, 1 << 20)
+    payload = encode_features(-1.7, boxes(6), offered, SPECS, 1 << 20)
     whole = message(payload)
     seen = [(-1, -1)]
     for cut in cuts(payload):
@@ -233,7 +227,7 @@ def test_every_cut_leaves_the_best_of_what_was_there():
     [
         (message(GOLDEN, kind=PayloadKind.OBJECTS), 200, "kind is OBJECTS, only FEATURES"),
         (message(GOLDEN, signature=b"s"), 200, "message is signed"),
-        (message(GOLDEN), 109, "budget of 109 bytes, an empty FEATURES message of 'unit' takes 110"),
+        (message(GOLDEN), 107, "budget of 107 bytes, an empty FEATURES message of 'unit' takes 108"),
         (message(GOLDEN[:-1]), 200, "chunk of layer 0 is said to have 6 bytes, 5 are left"),
         (message(GOLDEN)[:-1], 200, "CRC"),
     ],
@@ -248,41 +242,39 @@ def changed(of_layer: int, **changes) -> Section:
 
 
 @pytest.mark.parametrize(
-    ("offered", "ground", "room", "complaint"),
+    ("offered", "ground_m", "room", "complaint"),
     [
-        ([], FLAT, 5, "room of 5 bytes, an empty payload takes 6"),
-        ([], GroundPlane(np.nan), 100, "ground is at nan m"),
-        ([], GroundPlane(328.0), 100, "ground is at 328.0 m, expected within 327.67 m"),
-        ([], GroundPlane(0.0, 0.0, -0.4), 100, r"slopes \[0.0, -0.4\], expected within 0.3175"),
-        ([], GroundPlane(0.0, np.nan), 100, r"slopes \[nan, 0.0\]"),
-        ([changed(0, layer=5)], FLAT, 100, "layer is 5, the model has 5"),
-        ([changed(0, layer=-1)], FLAT, 100, "layer is -1"),
-        ([changed(0, layer=1)], FLAT, 100, r"int8 values \(10, 5\), expected int8 \(10, 3\)"),
-        ([changed(0, values=np.zeros((10, 5)))], FLAT, 100, "has float64 values"),
-        ([changed(0, values=np.full((10, 5), 8, np.int8))], FLAT, 100, "values outside of -8 to 7"),
-        ([changed(1, values=np.full((10, 3), -3, np.int8))], FLAT, 100, "values outside of -2 to 1"),
-        ([changed(2, values=np.full((10, 2), np.nan, np.float16))], FLAT, 100, "values that are not finite"),
-        ([changed(0, cells=np.zeros(10, np.int64))], FLAT, 100, "a cell twice, below 0 or above 2097151"),
-        ([changed(0, cells=np.arange(10) - 1)], FLAT, 100, "a cell twice, below 0"),
-        ([changed(0, cells=np.arange(10) + (1 << 21))], FLAT, 100, "above 2097151"),
+        ([], 0.0, 3, "room of 3 bytes, an empty payload takes 4"),
+        ([], np.nan, 100, "ground is at nan m"),
+        ([], 328.0, 100, "ground is at 328.0 m, expected within 327.67 m"),
+        ([changed(0, layer=5)], 0.0, 100, "layer is 5, the model has 5"),
+        ([changed(0, layer=-1)], 0.0, 100, "layer is -1"),
+        ([changed(0, layer=1)], 0.0, 100, r"int8 values \(10, 5\), expected int8 \(10, 3\)"),
+        ([changed(0, values=np.zeros((10, 5)))], 0.0, 100, "has float64 values"),
+        ([changed(0, values=np.full((10, 5), 8, np.int8))], 0.0, 100, "values outside of -8 to 7"),
+        ([changed(1, values=np.full((10, 3), -3, np.int8))], 0.0, 100, "values outside of -2 to 1"),
+        ([changed(2, values=np.full((10, 2), np.nan, np.float16))], 0.0, 100, "values that are not finite"),
+        ([changed(0, cells=np.zeros(10, np.int64))], 0.0, 100, "a cell twice, below 0 or above 2097151"),
+        ([changed(0, cells=np.arange(10) - 1)], 0.0, 100, "a cell twice, below 0"),
+        ([changed(0, cells=np.arange(10) + (1 << 21))], 0.0, 100, "above 2097151"),
         (
             [changed(4, cells=np.arange(40)[::-1])],
-            FLAT,
+            0.0,
             100,
             "is dense, expected the cells 0 to at most 65535",
         ),
     ],
 )
-def test_what_cannot_be_written_is_refused(offered, ground, room, complaint):
+def test_what_cannot_be_written_is_refused(offered, ground_m, room, complaint):
     with pytest.raises(MessageError, match=complaint):
-        encode_features(ground, LateBoxes.empty(), offered, SPECS, room)
+        encode_features(ground_m, LateBoxes.empty(), offered, SPECS, room)
 
 
 def test_a_dense_layer_that_no_chunk_can_hold_is_refused():
     spec = LayerSpec(1, 8, 16, dense=True)
     values = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float16)
     with pytest.raises(MessageError, match=r"layer 0 takes \d+ bytes in one chunk, the limit is 65535"):
-        encode_features(FLAT, LateBoxes.empty(), [Section(0, np.arange(10_000), values)], [spec], 1 << 20)
+        encode_features(0.0, LateBoxes.empty(), [Section(0, np.arange(10_000), values)], [spec], 1 << 20)
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 0}, {"channels": 0}, {"channels": 1025}, {"bits": 3}])
@@ -303,7 +295,7 @@ def chunk(body: bytes, layer: int = 0, coding: int = 0, count: int = 2) -> bytes
     if coding == 1:
         stream = zlib.compressobj(wbits=-15)
         body = stream.compress(body) + stream.flush()
-    return bytes(6) + struct.pack("<BBHH", layer, coding, count, len(body)) + body
+    return bytes(4) + struct.pack("<BBHH", layer, coding, count, len(body)) + body
 
 
 BODY = GOLDEN_CHUNK[6:]
@@ -312,16 +304,16 @@ BODY = GOLDEN_CHUNK[6:]
 @pytest.mark.parametrize(
     ("payload", "complaint"),
     [
-        (b"\x00\x00\x00", "features have 3 bytes, expected at least 6"),
-        (struct.pack("<hbbH", 0, 0, 0, 513), "513 late boxes announced, the limit is 512"),
-        (GOLDEN[:18], "1 late boxes end at byte 19, the payload has 18"),
-        (GOLDEN[:16] + b"\x0a" + GOLDEN[17:], "class of a late box is 10"),
+        (b"\x00\x00\x00", "features have 3 bytes, expected at least 4"),
+        (struct.pack("<hH", 0, 513), "513 late boxes announced, the limit is 512"),
+        (GOLDEN[:16], "1 late boxes end at byte 17, the payload has 16"),
+        (GOLDEN[:14] + b"\x0a" + GOLDEN[15:], "class of a late box is 10"),
         (GOLDEN + b"\x00", "chunk at byte 12 behind the boxes has 1 byte, a header takes 6"),
         (GOLDEN[:-1], "said to have 6 bytes, 5 are left"),
         (chunk(BODY, layer=1), "layer is 1, the model has 1"),
         (chunk(BODY, count=0), "has 0 cells, expected 1 to 600: all its chunks together have at most 600"),
         (chunk(BODY, count=601), "has 601 cells, expected 1 to 600"),
-        (chunk(BODY) + chunk(BODY, count=599)[6:], "has 599 cells, expected 1 to 598"),
+        (chunk(BODY) + chunk(BODY, count=599)[4:], "has 599 cells, expected 1 to 598"),
         (chunk(BODY, coding=2), "coding of the chunk of layer 0 is 2, expected 0 or 1"),
         (chunk(BODY[:-2]), "has 2 cells in 4 bytes, expected 5 to 9"),
         (chunk(BODY + bytes(4)), "has 2 cells in 10 bytes, expected 5 to 9"),
@@ -333,7 +325,7 @@ BODY = GOLDEN_CHUNK[6:]
         (chunk(b"\xff\xff\x7f\xff\xff\x7f" + bytes(3)), "has a cell at 4194303, the layer has 600"),
         (chunk(bytes(10_000_000), coding=1), "inflates to more than 9 bytes"),
         (chunk(BODY[:4], coding=1), "has 2 cells in 4 bytes"),
-        (chunk(b"\x00" * 9)[:7] + b"\x01" + chunk(b"\xff" * 9)[8:], "does not inflate"),
+        (chunk(b"\x00" * 9)[:5] + b"\x01" + chunk(b"\xff" * 9)[6:], "does not inflate"),
     ],
 )
 def test_faults_are_named(payload, complaint):
@@ -356,15 +348,13 @@ def test_faults_of_dense_and_float_layers_are_named(payload, complaint):
 
 
 def test_a_flood_of_small_streams_is_stopped_at_one_map():
-    one = chunk(bytes(600 + 900), coding=1, count=600)[6:]
+    one = chunk(bytes(600 + 900), coding=1, count=600)[4:]
     with pytest.raises(MessageError, match="has 600 cells, expected 1 to 0"):
-        decode_features(bytes(6) + one * 1000).layers(GOLDEN_SPECS, SHAPE)
+        decode_features(bytes(4) + one * 1000).layers(GOLDEN_SPECS, SHAPE)
 
 
 MUTATED = tuple(
-    encode_features(
-        GroundPlane(-1.7), boxes(2), [section(layer, 40, spread=spread) for layer in range(5)], SPECS, 1 << 20
-    )
+    encode_features(-1.7, boxes(2), [section(layer, 40, spread=spread) for layer in range(5)], SPECS, 1 << 20)
     for spread in (0.3, 100.0)
 )
 

@@ -10,10 +10,17 @@ from hypothesis.extra import numpy as hnp
 
 from cosense.geometry.transforms import wrap_angle
 from cosense.messages.envelope import MessageError
-from cosense.messages.objects import BOX_BYTES, MAX_OBJECTS, decode_objects, encode_objects
+from cosense.messages.objects import (
+    BOX_BYTES,
+    HEADER_BYTES,
+    MAX_OBJECTS,
+    decode_objects,
+    encode_objects,
+    slopes_of,
+)
 from cosense.sensing.detections import Detections, Source
 
-GOLDEN = bytes.fromhex("0100 e803 38ff 9cff c201 b400 9600 0040 ff7f 05")
+GOLDEN = bytes.fromhex("0100 7000 78ff e803 38ff 9cff c201 b400 9600 0040 ff7f 05")
 
 
 def detections(boxes, scores, labels=None) -> Detections:
@@ -24,7 +31,8 @@ def detections(boxes, scores, labels=None) -> Detections:
 
 def test_golden_bytes():
     cyclist = detections([[10.0, -2.0, -1.0, 4.5, 1.8, 1.5, np.pi / 2]], [32767 / 65535], [5])
-    assert encode_objects(cyclist) == GOLDEN
+    assert encode_objects(cyclist, (0.0112, -0.0136)) == GOLDEN
+    assert slopes_of(GOLDEN) == (0.0112, -0.0136)
     read = decode_objects(GOLDEN)
     np.testing.assert_allclose(read.boxes, cyclist.boxes, atol=1e-12)
     assert read.labels.tolist() == [5]
@@ -76,16 +84,22 @@ def test_the_best_boxes_are_kept_when_there_are_too_many():
     ("payload", "complaint"),
     [
         (b"\x01", "objects have 1 byte"),
-        (struct.pack("<H", 513) + bytes(513 * 17), "513 objects announced, the limit is 512"),
-        (GOLDEN[:-1], "payload has 18 bytes, expected 19 for 1 object"),
-        (GOLDEN + b"\x00", "payload has 20 bytes, expected 19 for 1 object"),
+        (struct.pack("<Hhh", 513, 0, 0) + bytes(513 * 17), "513 objects announced, the limit is 512"),
+        (GOLDEN[:-1], "payload has 22 bytes, expected 23 for 1 object"),
+        (GOLDEN + b"\x00", "payload has 24 bytes, expected 23 for 1 object"),
         (GOLDEN[:-1] + b"\x0a", "class of a box is 10, expected 0 to 9"),
-        (GOLDEN[:8] + b"\x00\x00" + GOLDEN[10:], "length, width or height 0"),
+        (GOLDEN[:12] + b"\x00\x00" + GOLDEN[14:], "length, width or height 0"),
     ],
 )
 def test_faults_are_named(payload, complaint):
     with pytest.raises(MessageError, match=complaint):
         decode_objects(payload)
+
+
+@pytest.mark.parametrize("slopes", [(3.3, 0.0), (0.0, -3.3), (np.nan, 0.0)])
+def test_slopes_that_no_ground_has_are_refused(slopes):
+    with pytest.raises(MessageError, match="slopes of the ground"):
+        encode_objects(detections([], []), slopes)
 
 
 @given(st.binary(max_size=60))
@@ -95,4 +109,4 @@ def test_any_bytes_are_refused_or_read(payload):
     except MessageError:
         return
     assert np.isfinite(read.boxes).all()
-    assert len(payload) == 2 + 17 * len(read)
+    assert len(payload) == HEADER_BYTES + BOX_BYTES * len(read)

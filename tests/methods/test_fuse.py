@@ -57,7 +57,7 @@ def fuse(model: Model, *others: Admitted, with_boxes: bool = True) -> Detections
 @pytest.mark.parametrize("with_boxes", [True, False])
 def test_without_a_message_the_candidates_are_the_egos_own(name, with_boxes):
     model = MODELS[name]
-    found, own = fuse(model, with_boxes=with_boxes), model.detector.detect(EGO)
+    found, own = fuse(model, with_boxes=with_boxes), model.detector.decode(model.detector.encode(EGO))
     assert len(own) > 0
     np.testing.assert_array_equal(found.boxes, own.boxes)
     assert set(found.sources) == {Source.EGO}

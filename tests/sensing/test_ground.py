@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.data import open_dataset
-from cosense.sensing.ground import GroundPlane, GroundSurface, ground_height
+from cosense.geometry.transforms import invert, transform_points
+from cosense.sensing.ground import GroundSurface, ground_height
+from cosense.sensing.levelling import LevelCloud, level_cloud
 
 
 def road(height_m: float, rng: np.random.Generator, beams: int = 24) -> np.ndarray:
@@ -59,8 +61,10 @@ def cloud_of(xy: np.ndarray, z: np.ndarray, *others: np.ndarray) -> np.ndarray:
     return np.concatenate([np.column_stack([xy, noisy]), *others]).astype(np.float32)
 
 
-def error_at(surface: GroundSurface, xy: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return np.abs(surface.at(xy[:, 0], xy[:, 1]) - z)
+def error_at(level: LevelCloud, xy: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return how far (N,) the ground of a cloud is from places (N,2) and heights (N,) in its own frame."""
+    places = transform_points(invert(level.T_sensor_level), np.column_stack([xy, z]))
+    return np.abs(level.ground.heights(places))
 
 
 PROBES = square(500, 45.0, seed=5)
@@ -71,10 +75,10 @@ PROBES = square(500, 45.0, seed=5)
 def test_a_tilted_sensor_sees_a_slope(pitch_deg: float, roll_deg: float, height_m: float) -> None:
     slopes = np.tan(np.deg2rad([pitch_deg, roll_deg]))
     xy = square()
-    surface = GroundSurface.of(cloud_of(xy, xy @ slopes - height_m))
-    assert error_at(surface, PROBES, PROBES @ slopes - height_m).max() < 0.05
-    assert surface.plane.slope_x == pytest.approx(slopes[0], abs=0.002)
-    assert surface.height_m == pytest.approx(-height_m, abs=0.03)
+    level = level_cloud(cloud_of(xy, xy @ slopes - height_m))
+    assert error_at(level, PROBES, PROBES @ slopes - height_m).max() < 0.05
+    assert level.slopes == pytest.approx(tuple(slopes), abs=0.002)
+    assert level.ground.height_m == pytest.approx(-height_m / np.sqrt(1 + slopes @ slopes), abs=0.03)
 
 
 @settings(max_examples=20, deadline=None)
@@ -82,7 +86,7 @@ def test_a_tilted_sensor_sees_a_slope(pitch_deg: float, roll_deg: float, height_
 def test_where_the_road_is_level_the_surface_is_as_good_as_one_height(height_m: float, seed: int) -> None:
     cloud = road(height_m, np.random.default_rng(seed))
     one = abs(ground_height(cloud) + height_m)
-    error = error_at(GroundSurface.of(cloud), PROBES, np.full(500, -height_m))
+    error = error_at(level_cloud(cloud), PROBES, np.full(500, -height_m))
     assert np.quantile(error, 0.95) <= one + 0.03
     assert error.max() <= one + 0.1
 
@@ -99,8 +103,8 @@ def test_where_the_road_is_level_the_surface_is_as_good_as_one_height(height_m: 
 )
 def test_what_no_plane_has_is_relief(relief: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
     xy = square(40_000)
-    surface = GroundSurface.of(cloud_of(xy, relief(*xy.T) - 1.9))
-    error = error_at(surface, PROBES, relief(*PROBES.T) - 1.9)
+    level = level_cloud(cloud_of(xy, relief(*xy.T) - 1.9))
+    error = error_at(level, PROBES, relief(*PROBES.T) - 1.9)
     assert np.median(error) < 0.05
     assert np.quantile(error, 0.95) < 0.2
 
@@ -114,8 +118,8 @@ def test_walls_of_vehicles_around_the_sensor_are_no_ground() -> None:
         [rng.uniform(-40, 40, 8_000), rng.choice([-4.5, 4.5], 8_000), rng.uniform(-1.6, -0.4, 8_000)]
     )
     roofs = np.column_stack([rng.uniform(-40, 40, 4_000), rng.uniform(4.5, 6.5, 4_000), np.full(4_000, -0.4)])
-    surface = GroundSurface.of(cloud_of(xy[seen], np.full(seen.sum(), -1.9), sides, roofs))
-    assert np.quantile(error_at(surface, PROBES, np.full(500, -1.9)), 0.95) < 0.25
+    level = level_cloud(cloud_of(xy[seen], np.full(seen.sum(), -1.9), sides, roofs))
+    assert np.quantile(error_at(level, PROBES, np.full(500, -1.9)), 0.95) < 0.25
 
 
 def test_a_house_and_mirrored_returns_do_not_move_the_ground() -> None:
@@ -124,9 +128,9 @@ def test_a_house_and_mirrored_returns_do_not_move_the_ground() -> None:
     house = np.column_stack([rng.uniform([20, 20], [26, 26], (3000, 2)), rng.uniform(-1, 1.5, 3000)])
     below = np.array([[10.0, 10.0, -4.0], [-20.0, 5.0, -3.5]])
     outside = (np.abs(xy - 23) > 3).any(axis=1)
-    surface = GroundSurface.of(cloud_of(xy[outside], np.full(outside.sum(), -1.8), house, below))
-    assert error_at(surface, PROBES, np.full(500, -1.8)).max() < 0.1
-    assert surface.at(np.array([500.0]), np.array([0.0])) == pytest.approx(-1.8, abs=0.2)
+    level = level_cloud(cloud_of(xy[outside], np.full(outside.sum(), -1.8), house, below))
+    assert error_at(level, PROBES, np.full(500, -1.8)).max() < 0.1
+    assert level.ground.at(np.array([500.0]), np.array([0.0])) == pytest.approx(-1.8, abs=0.2)
 
 
 @pytest.mark.parametrize(("own", "other"), [(-1.9, -8.0), (-1.9, 4.0)])
@@ -139,18 +143,24 @@ def test_of_two_levels_the_own_one_is_the_ground(own: float, other: float) -> No
     elsewhere = elsewhere[np.abs(elsewhere[:, 1]) > (12 if other > 0 else 12 * other / own)]
     own_road = xy[np.abs(xy[:, 1]) < 12]
     deck = np.column_stack([elsewhere, np.full(len(elsewhere), other)])
-    surface = GroundSurface.of(cloud_of(own_road, np.full(len(own_road), own), deck))
+    level = level_cloud(cloud_of(own_road, np.full(len(own_road), own), deck))
     near = PROBES[np.abs(PROBES[:, 1]) < 8]
-    assert error_at(surface, near, np.full(len(near), own)).max() < 0.1
+    assert error_at(level, near, np.full(len(near), own)).max() < 0.1
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 100])
 def test_where_too_little_is_seen_the_ground_is_level(count: int) -> None:
     points = np.zeros((count, 4), np.float32)
     points[:, :2], points[:, 2] = square(count, 4.0) + 10, -1.7
-    surface = GroundSurface.of(points)
-    assert (surface.plane.slope_x, surface.plane.slope_y) == (0, 0)
-    assert surface.height_m == pytest.approx(ground_height(points), abs=0.01)
+    level = level_cloud(points)
+    assert level.slopes == (0, 0)
+    assert level.ground.height_m == pytest.approx(ground_height(points), abs=0.01)
+
+
+def test_a_return_on_the_very_edge_of_the_surface_counts_in_its_last_cell() -> None:
+    points = cloud_of(square(), np.full(20_000, -1.9))
+    points[:2, :2] = np.nextafter(np.float32(70.0), np.float32(0.0))
+    assert level_cloud(points).ground.height_m == pytest.approx(-1.9, abs=0.02)
 
 
 def test_without_ground_in_view_the_outcome_is_a_level_plane_within_the_site() -> None:
@@ -160,16 +170,22 @@ def test_without_ground_in_view_the_outcome_is_a_level_plane_within_the_site() -
     walls = np.column_stack(
         [rng.choice([-20.0, 20.0], 4_000), rng.uniform(-20, 20, 4_000), rng.uniform(0, 2.5, 4_000)]
     )
-    surface = GroundSurface.of(np.concatenate([ceiling, walls]).astype(np.float32))
-    assert np.isfinite(surface.relief_m).all()
-    assert -12 <= surface.height_m <= 3
+    ground = level_cloud(np.concatenate([ceiling, walls]).astype(np.float32)).ground
+    assert np.isfinite(ground.relief_m).all()
+    assert -12 <= ground.height_m <= 3
 
 
 def test_boxes_are_lowered_by_the_ground_below_their_centres() -> None:
-    surface = GroundSurface(GroundPlane(-2.0, 0.05, -0.1), np.zeros((56, 56), np.float32))
-    boxes = np.array([[10.0, 20.0, 0.5, 4, 2, 1.5, 0.3]])
-    assert surface.above(boxes)[0] == pytest.approx([10, 20, 0.5 + 2.0 - 0.5 + 2.0, 4, 2, 1.5, 0.3])
-    assert surface.raised(0.5).height_m == pytest.approx(-1.5)
+    relief = np.zeros((56, 56), np.float32)
+    relief[30:] = 0.4
+    surface = GroundSurface(-2.0, relief)
+    boxes = np.array([[10.0, 20.0, 0.5, 4, 2, 1.5, 0.3], [-10.0, 20.0, 0.5, 4, 2, 1.5, 0.3]])
+    assert surface.above(boxes)[0] == pytest.approx([10, 20, 0.5 + 2.0 - 0.4, 4, 2, 1.5, 0.3])
+    assert surface.above(boxes)[1] == pytest.approx([-10, 20, 0.5 + 2.0, 4, 2, 1.5, 0.3])
+    leaning = GroundSurface.level(-2.0).off_by(0.5, 0.1, -0.2)
+    np.testing.assert_allclose(
+        leaning.at(np.array([0.0, 11.0]), np.array([0.0, 7.0])), [-1.5, -1.5 + 1.1 - 1.4], atol=1e-6
+    )
 
 
 def test_ground_of_a_foreign_frame(shared_data: Path) -> None:
@@ -179,4 +195,4 @@ def test_ground_of_a_foreign_frame(shared_data: Path) -> None:
         bottoms = agent.objects.boxes[:, 2] - agent.objects.boxes[:, 5] / 2
         assert ground_height(agent.points) == pytest.approx(float(np.median(bottoms)), abs=0.3)
         boxes = agent.objects.boxes
-        assert np.median(np.abs(GroundSurface.of(agent.points).at(boxes[:, 0], boxes[:, 1]) - bottoms)) < 0.2
+        assert np.median(error_at(level_cloud(agent.points), boxes[:, :2], bottoms)) < 0.2

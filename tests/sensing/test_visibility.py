@@ -14,6 +14,7 @@ from cosense.data import open_dataset
 from cosense.geometry.boxes import bev_corners, points_in_boxes, transform_boxes
 from cosense.geometry.transforms import invert
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.levelling import level_cloud
 from cosense.sensing.visibility import TARGET_HEIGHT_M, visible_places
 
 GRID = BevGrid((-60.0, -40.0, -3.0, 60.0, 40.0, 1.0), 1.0)
@@ -48,7 +49,13 @@ def scan(
 
 def visible_cells(points: NDArray, grid: BevGrid) -> NDArray[np.bool_]:
     """Return (H,W) whether the centre of each cell is visible."""
-    return visible_places(points, grid.centres().reshape(-1, 2)).reshape(grid.shape)
+    return visible(points, grid.centres().reshape(-1, 2)).reshape(grid.shape)
+
+
+def visible(points: NDArray, xy: NDArray) -> NDArray[np.bool_]:
+    """Return which places (K,2) the sensor of a cloud sees; all these sensors are level."""
+    level = level_cloud(points)
+    return visible_places(level.points, level.ground, xy)
 
 
 def centres() -> tuple[NDArray, NDArray]:
@@ -150,7 +157,7 @@ def test_returns_far_outside_the_grid_are_enough() -> None:
 
 
 def test_no_places_no_answers() -> None:
-    assert visible_places(scan(1.9), np.zeros((0, 2))).shape == (0,)
+    assert visible(scan(1.9), np.zeros((0, 2))).shape == (0,)
 
 
 def test_vehicles_with_returns_stand_where_the_sensor_sees(shared_data: Path) -> None:
@@ -161,7 +168,7 @@ def test_vehicles_with_returns_stand_where_the_sensor_sees(shared_data: Path) ->
         boxes = transform_boxes(invert(frame.T_ego_agent(agent_id)), frame.ground_truth.boxes)
         boxes = boxes[np.hypot(boxes[:, 0], boxes[:, 1]) > 4]  # not the sensor's own car
         places = np.concatenate([boxes[:, None, :2], bev_corners(boxes)], axis=1)
-        seen += list(visible_places(agent.points, places.reshape(-1, 2)).reshape(-1, 5).any(axis=1))
+        seen += list(visible(agent.points, places.reshape(-1, 2)).reshape(-1, 5).any(axis=1))
         with_returns += list(points_in_boxes(agent.points[:, :3], boxes).any(axis=1))
     seen_array, with_returns_array = np.array(seen), np.array(with_returns)
     assert seen_array[with_returns_array].all()
@@ -176,5 +183,5 @@ def test_more_returns_at_ground_level_never_hide_a_place(seed: int, count: int) 
     xy = rng.uniform(-50, 50, (count, 2))
     points = np.column_stack([xy, np.full(count, -1.9)])
     places = rng.uniform(-50, 50, (200, 2))
-    some, everything = visible_places(points[: count // 2], places), visible_places(points, places)
+    some, everything = visible(points[: count // 2], places), visible(points, places)
     assert not (some & ~everything).any()

@@ -7,6 +7,7 @@ import pytest
 
 from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.levelling import levelled
 from cosense.sensing.objects import Objects
 from cosense.viewer.annotations import field_of_view, fitting_extent, seen_by
 from tests.viewer.scenes import street
@@ -21,7 +22,7 @@ def ring(first_deg: float, last_deg: float) -> np.ndarray:
 
 def test_side_street_is_seen_by_the_mast_alone() -> None:
     grid = BevGrid((-80.0, -40.0, 0.0, 80.0, 40.0, 0.0), 1.0)
-    by_ego, by_mast = seen_by(FRAME, grid)
+    by_ego, by_mast = seen_by(FRAME, [levelled(agent) for agent in FRAME.agents.values()], grid)
 
     def at(x: float, y: float) -> tuple[bool, bool]:
         cell = int(y - grid.range_m[1]), int(x - grid.range_m[0])

@@ -14,6 +14,7 @@ from cosense.cooperation.outcome import FusionResult
 from cosense.evaluation.protocol import load_protocol
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections, Source
+from cosense.sensing.levelling import levelled
 from cosense.viewer.annotations import seen_by
 from cosense.viewer.pack import ReportFrame, pack_frame, pack_grid, pack_points, pack_runs
 from tests.viewer.scenes import false_alarm, found, street
@@ -93,7 +94,7 @@ def test_a_frame_is_packed_whole() -> None:
 
 def test_what_is_seen_is_packed_as_ego_others_nobody() -> None:
     packed = pack_frame(ReportFrame(FRAME), GRID, 5000, PROTOCOL)
-    by_ego, by_mast = seen_by(FRAME, GRID)
+    by_ego, by_mast = seen_by(FRAME, [levelled(agent) for agent in FRAME.agents.values()], GRID)
     values = runs_of(packed["seen"]).reshape(GRID.shape)
     assert ((values == 2) == by_ego).all()
     assert ((values == 1) == (by_mast & ~by_ego)).all()

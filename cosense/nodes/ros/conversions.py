@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header, UInt8MultiArray
 
-from cosense.geometry.transforms import Matrix, quaternion_of
+from cosense.geometry.transforms import Matrix, quaternion_of, transform_points
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import Camera
 from cosense.sensing.grid import BevGrid
@@ -174,14 +174,14 @@ def camera_to_info(camera: Camera, frame_id: str) -> CameraInfo:
 
 
 def map_to_occupancy(
-    values: NDArray, grid: BevGrid, height_m: float, stamp_ns: int, frame_id: str
+    values: NDArray, grid: BevGrid, T_frame_map: Matrix, stamp_ns: int, frame_id: str
 ) -> OccupancyGrid:
-    """Return a map (H,W) of numbers in [0, 1] as percentages, `height_m` above the origin of its frame."""
+    """Return a map (H,W) of numbers in [0, 1] as percentages, with the pose of its grid in a frame."""
     message = OccupancyGrid(header=header(stamp_ns, frame_id))
     message.info.height, message.info.width = values.shape
     message.info.resolution = grid.cell_m
-    corner = np.array([*grid.range_m[:2], height_m])
-    message.info.origin = to_pose(corner, np.array([0.0, 0.0, 0.0, 1.0]))
+    corner = transform_points(T_frame_map, np.array([[*grid.range_m[:2], 0.0]]))[0]
+    message.info.origin = to_pose(corner, quaternion_of(T_frame_map))
     percent = np.round(100 * np.clip(values.astype(np.float64), 0, 1)).astype(np.int8)
     message.data = array.array("b", percent.tobytes())
     return message

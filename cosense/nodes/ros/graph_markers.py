@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cosense.geometry.transforms import invert, transform_points
+from cosense.geometry.transforms import Matrix, invert, quaternion_of, transform_points
 from cosense.messages.scene_graph import SceneGraph
-from cosense.nodes.ros.conversions import header
+from cosense.nodes.ros.conversions import header, to_pose
 from cosense.nodes.ros.markers import clear, text
 from cosense.scene_graph.correction.pose_correction import RegisteredSender
 from cosense.scene_graph.nodes import edges_between
@@ -29,12 +29,17 @@ _TEXT_ABOVE_M = 3.0
 
 
 def graphs_to_markers(
-    own: SceneGraph, others: Mapping[str, RegisteredSender], stamp_ns: int, frame_id: str
+    own: SceneGraph,
+    others: Mapping[str, RegisteredSender],
+    T_sensor_level: Matrix,
+    stamp_ns: int,
+    frame_id: str,
 ) -> MarkerArray:
     """Return the graphs of one moment.
 
     Args:
-        own: of the ego, in the frame `frame_id`.
+        own: of the ego, in its levelled frame.
+        T_sensor_level: (4,4) maps that into the frame of its LiDAR.
         others: by sender, their graphs and what became of their registration.
         stamp_ns: of the ego's cloud.
         frame_id: of the ego's LiDAR.
@@ -46,7 +51,7 @@ def graphs_to_markers(
         name: str, kind: int, points: NDArray[np.float64], size_m: float, color: str, alpha: float
     ) -> None:
         marker = Marker(header=header(stamp_ns, frame_id), ns=name, type=kind, action=Marker.ADD)
-        marker.pose.orientation.w = 1.0
+        marker.pose = to_pose(T_sensor_level[:3, 3], quaternion_of(T_sensor_level))
         marker.scale.x = size_m
         # Lines have a width alone.
         if kind == Marker.SPHERE_LIST:
@@ -76,7 +81,7 @@ def graphs_to_markers(
         lines = matched.reshape(-1, 3)
         if result.registered:
             add(f"{name} agrees", Marker.LINE_LIST, lines, _MATCH_M, AGREEMENT, 1.0)
-        above = T_own_other[:3, 3] + [0.0, 0.0, _TEXT_ABOVE_M]
+        above = transform_points(T_sensor_level, T_own_other[None, :3, 3] + [0.0, 0.0, _TEXT_ABOVE_M])[0]
         said = f"{name}: {result.status.value}, {result.reason}"
         markers.append(text(said, f"{name} says", above, _TEXT_M, stamp_ns, frame_id))
     return MarkerArray(markers=markers)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.geometry.transforms import invert
 from cosense.messages.scene_graph import NodeClass, SceneGraph
 from cosense.scene_graph.extract.static_layer import StaticLayer, static_objects
 from cosense.scene_graph.nodes import Nodes, graph_of
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.ground import ANY_SITE, GroundSettings
+from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.sensing.objects import VEHICLES, ObjectClass
 from cosense.tracking.motion import MotionTracker
 
@@ -40,28 +42,34 @@ def build(
     """Return the scene graph of one frame, or of a bare cloud.
 
     Args:
-        frame: frame whose cloud has z up and the sensor at the origin; or such a cloud (N,>=3), whose graph
-            then has an identity pose, no stamp and no name.
+        frame: frame whose cloud has z roughly up and the sensor at the origin; or such a cloud (N,>=3), whose
+            graph then has no stamp and no name, and the pose of the levelled frame in that of the cloud.
         detections: boxes in the same cloud and frame.
         site: what is assumed of the ground around the sensor.
 
     Returns:
-        Nodes numbered from 0, dynamic ones first; velocities of dynamic nodes are not known.
+        Nodes in the levelled frame, which is that of its pose, numbered from 0, dynamic ones first;
+        velocities of dynamic nodes are not known.
 
     Raises:
         CosenseError: the cloud has another shape, or coordinates that are not finite.
     """
-    points = frame.points if isinstance(frame, AgentFrame) else frame
-    dynamic = detections[sure_enough(detections)]
+    if not isinstance(frame, AgentFrame):
+        frame = AgentFrame("", "vehicle", 0, np.eye(4), frame)
+    level, dynamic = _levelled(frame, detections, site)
     velocities = np.full((len(dynamic), 2), np.nan)
-    static = static_objects(points, dynamic.boxes, site).nodes
+    static = static_objects(level.points, level.ground, dynamic.boxes, site.reach_m[0]).nodes
     nodes = Nodes.concatenate([dynamic_nodes(dynamic, velocities), static])
     ids = np.arange(len(nodes))
-    if isinstance(frame, AgentFrame):
-        return graph_of(
-            nodes, ids, frame.agent_id, frame.stamp_ns, frame.T_world_agent, frame.pose_covariance
-        )
-    return graph_of(nodes, ids, "", 0, np.eye(4), np.zeros((3, 3)))
+    return graph_of(nodes, ids, level.agent_id, level.stamp_ns, level.T_world_agent, level.pose_covariance)
+
+
+def _levelled(
+    frame: AgentFrame, detections: Detections, site: GroundSettings
+) -> tuple[LevelFrame, Detections]:
+    """Return a frame and those detections that are sure enough, given in it, in its levelled frame."""
+    level, sure = levelled(frame, site), detections[sure_enough(detections)]
+    return level, sure if level is frame else sure.transformed(invert(level.T_sensor_level))
 
 
 def dynamic_nodes(detections: Detections, velocities: NDArray[np.float64]) -> Nodes:
@@ -118,17 +126,17 @@ class SceneGraphBuilder:
 
         Args:
             frame: frame after the previous one; a step back in time starts over.
-            detections: boxes in its cloud, in the agent frame.
+            detections: boxes in its cloud, in its frame.
 
         Returns:
-            Dynamic nodes first, with velocities where they are known; then static ones, also those seen
-            earlier that are out of sight by now. The same object keeps its id.
+            Nodes in the levelled frame: dynamic ones first, with velocities where they are known; then static
+            ones, also those seen earlier that are out of sight by now. The same object keeps its id.
 
         Raises:
             CosenseError: the cloud has another shape, or coordinates that are not finite.
         """
-        dynamic = detections[sure_enough(detections)]
-        found = static_objects(frame.points, dynamic.boxes, self._site)
+        frame, dynamic = _levelled(frame, detections, self._site)
+        found = static_objects(frame.points, frame.ground, dynamic.boxes, self._site.reach_m[0])
         velocities = self._motion.velocities(frame, dynamic)
         # Objects gathered over frames must not be smeared by a position that jumps from frame to frame.
         if frame.T_odom_agent is None and np.trace(frame.pose_covariance[:2, :2]) / 2 > _JUMPS_M**2:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cosense.errors import CosenseError, counted
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, invert, transform_points, yaw_of
 from cosense.messages.scene_graph import NodeClass
@@ -24,7 +23,7 @@ from cosense.scene_graph.extract.cloud_index import Azimuths, upright_cells
 from cosense.scene_graph.extract.poles import crown_places, poles_and_trunks
 from cosense.scene_graph.extract.walls import corners_and_walls, find_walls
 from cosense.scene_graph.nodes import Nodes
-from cosense.sensing.ground import ANY_SITE, GroundSettings, GroundSurface
+from cosense.sensing.ground import GroundSurface
 
 # No LiDAR measures farther; such returns are mistakes of the file.
 _FARTHEST_M = 10_000.0
@@ -57,7 +56,7 @@ class StaticObjects:
 
 
 def static_objects(
-    points: NDArray[np.float32], boxes: Boxes, site: GroundSettings = ANY_SITE
+    points: NDArray[np.float32], ground: GroundSurface, boxes: Boxes, nearest_m: float
 ) -> StaticObjects:
     """Find poles, trunks, corners and walls within 70 m of the sensor.
 
@@ -65,28 +64,18 @@ def static_objects(
     view a unit on a mast had found one.
 
     Args:
-        points: (N,>=3) x, y, z in metres in a frame with z up, the sensor at the origin.
+        points: (N,>=3) x, y, z in metres in a levelled frame, the sensor at the origin; all finite.
+        ground: ground in that frame.
         boxes: (M,7) detected vehicles and people, inside which there is nothing static.
-        site: what is assumed of the ground around the sensor.
-
-    Raises:
-        CosenseError: the cloud has another shape, or coordinates that are not finite.
+        nearest_m: horizontal distance below which returns show the roof or the mast that carries the sensor.
     """
-    if points.ndim != 2 or points.shape[1] < 3:
-        raise CosenseError(f"a cloud of shape {points.shape} gives no scene graph, expected (N, 3 or more)")
     xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)
     farthest_m = max(xyz.max(initial=0.0), -xyz.min(initial=0.0))
-    if not np.isfinite(farthest_m):
-        bad = int(np.count_nonzero(~np.isfinite(xyz).all(axis=0)))
-        raise CosenseError(
-            f"not finite: {bad} of {counted(len(points), 'point')}; drop them before a scene graph"
-        )
     if farthest_m > _FARTHEST_M:
         points = points[(np.abs(xyz) <= _FARTHEST_M).all(axis=0)]
         xyz = np.ascontiguousarray(points[:, :3].T, dtype=np.float32)
-    ground = GroundSurface.of(points, site)
     above_m = ground.heights(points)
-    cells = upright_cells(xyz, above_m, boxes, nearest_m=site.reach_m[0])
+    cells = upright_cells(xyz, above_m, boxes, nearest_m=nearest_m)
     azimuths = Azimuths.of(xyz)
     columns = poles_and_trunks(cells, crown_places(xyz, above_m), ground)
     walls = corners_and_walls(find_walls(cells), azimuths, ground)

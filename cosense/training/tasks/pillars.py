@@ -10,7 +10,7 @@ import copy
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -26,12 +26,14 @@ from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.evaluation.metrics.matching import match_frame
-from cosense.geometry.boxes import Boxes
+from cosense.geometry.boxes import Boxes, transform_boxes
+from cosense.geometry.transforms import invert
 from cosense.methods.model import read_model_config
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.ground import GroundPlane, GroundSurface
+from cosense.sensing.ground import GroundSurface
+from cosense.sensing.levelling import level_cloud
 from cosense.sensing.objects import ObjectClass
 from cosense.training.augment import AugmentationConfig, augment, thin
 from cosense.training.cached import Show, silent
@@ -197,24 +199,25 @@ def augmented_batch(
     points, owner = sample.points[kept], sample.owner[kept]
     sure = point_counts(owner, len(sample.boxes)) >= config.min_points
     points, boxes = augment(points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng)
-    ground = _misjudged(GroundSurface.of(points, model.ground), rng)
+    level = level_cloud(points, model.ground)
+    boxes = transform_boxes(invert(level.T_sensor_level), boxes)
+    ground = _misjudged(level.ground, rng)
     grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
-    return _batch(points, boxes, sample.classes, sure, ground, grid)
+    return _batch(level.points, boxes, sample.classes, sure, ground, grid)
 
 
 def _misjudged(ground: GroundSurface, rng: np.random.Generator) -> GroundSurface:
     """Return the ground as another estimate might have it."""
-    plane, amount = ground.plane, _ROUGHER if rng.random() < _ROUGH else 1.0
-    height_m, slope_x, slope_y = amount * rng.normal(0, [_GROUND_NOISE_M, _GROUND_SLOPE, _GROUND_SLOPE])
-    wrong = GroundPlane(plane.height_m + height_m, plane.slope_x + slope_x, plane.slope_y + slope_y)
-    return replace(ground, plane=wrong)
+    amount = _ROUGHER if rng.random() < _ROUGH else 1.0
+    return ground.off_by(*(amount * rng.normal(0, [_GROUND_NOISE_M, _GROUND_SLOPE, _GROUND_SLOPE])))
 
 
 def plain_batch(sample: Sample, model: PillarsConfig, min_points: int) -> Batch:
     """Return a batch of one cloud as it is, over the whole range."""
     sure = point_counts(sample.owner, len(sample.boxes)) >= min_points
-    ground = GroundSurface.of(sample.points, model.ground)
-    return _batch(sample.points, sample.boxes, sample.classes, sure, ground, model.height_grid)
+    level = level_cloud(sample.points, model.ground)
+    boxes = transform_boxes(invert(level.T_sensor_level), sample.boxes)
+    return _batch(level.points, boxes, sample.classes, sure, level.ground, model.height_grid)
 
 
 def _batch(

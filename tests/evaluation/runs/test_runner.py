@@ -22,13 +22,13 @@ from cosense.evaluation.runs.runner import RunState, evaluate
 from cosense.geometry.transforms import transform_from_planar
 from cosense.json_lines import read_lines
 from cosense.messages.envelope import envelope_bytes
-from cosense.messages.objects import BOX_BYTES, COUNT_BYTES
+from cosense.messages.objects import BOX_BYTES, HEADER_BYTES
 from cosense.sensing.frame import AgentFrame
 from tests.evaluation.cooperators import drive, tiny_model
 from tests.evaluation.scenes import Scenes, box, objects, point_is_car, two_agents
 
 PROTOCOL = load_protocol("opencood")
-ONE_BOX_BYTES = envelope_bytes("unit") + COUNT_BYTES + BOX_BYTES
+ONE_BOX_BYTES = envelope_bytes("unit") + HEADER_BYTES + BOX_BYTES
 
 
 def run(out: Path, dataset: Scenes | None = None, **changes: Any) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from cosense.messages.features import decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import supply_of
-from cosense.sensing.ground import GroundPlane
 from tests.cooperation.networks import COSDH, cooperative
 from tests.detectors.networks import cloud, frame_of
 
@@ -45,7 +44,7 @@ def test_every_published_constant_is_a_default():
 def test_what_is_offered_is_what_the_specs_announce_coarse_levels_first(method, features):
     sections = method.offer(features, everything, "confidence", seed=0)
     assert [section.layer for section in sections] == [2, 1, 0]
-    payload = encode_features(features.ground.plane, LateBoxes.empty(), sections, method.specs, 1 << 20)
+    payload = encode_features(features.ground.plane_m, LateBoxes.empty(), sections, method.specs, 1 << 20)
     read = decode_features(payload).layers(method.specs, features.grid.shape)
     assert [len(layer.cells) for layer in read] == [512, 128, 32]
     latents = method.codecs.encode([level[None] for level in features.levels])
@@ -71,7 +70,7 @@ def test_nothing_is_offered_where_nothing_is_wanted(method, features):
     sections = method.offer(features, lambda stride: ~everything(stride), None, seed=0)
     assert [len(section.cells) for section in sections] == [0, 0, 0]
     specs = method.specs
-    assert encode_features(GroundPlane(0.0), LateBoxes.empty(), sections, specs, 6) == bytes(6)
+    assert encode_features(0.0, LateBoxes.empty(), sections, specs, 4) == bytes(4)
 
 
 def test_the_same_features_give_the_same_offer_and_levels_different_draws(method, features):

@@ -14,7 +14,6 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.patches.encoder import PatchesConfig, head_maps_as_input
 from cosense.methods.patches.method import Patches
 from cosense.methods.supply_demand import supply_map, wanted_cells
-from cosense.sensing.ground import GroundPlane
 from tests.cooperation.networks import PATCHES, cooperative
 from tests.detectors.networks import TINY, cloud, frame_of, tiny_detector
 
@@ -31,7 +30,7 @@ def test_what_is_offered_is_what_the_specs_announce(method, features):
         (8, 4, 2, True),
     ]
     sections = method.offer(features, everything, None, seed=0)
-    payload = encode_features(features.ground.plane, LateBoxes.empty(), sections, method.specs, 1 << 20)
+    payload = encode_features(features.ground.plane_m, LateBoxes.empty(), sections, method.specs, 1 << 20)
     read = decode_features(payload).layers(method.specs, features.grid.shape)
     assert [len(layer.cells) for layer in read] == [PATCH_CELLS, FLOOR_CELLS]
     head = head_maps_as_input(features.class_logits, features.box_codes)[None]
@@ -96,7 +95,7 @@ def test_every_setting_reaches_the_network(features):
     assert [(spec.channels, spec.bits) for spec in method.specs] == [(5, 2), (3, 8)]
     sections = method.offer(features, everything, None, seed=0)
     assert sections[0].values.shape == (16, 5)
-    encode_features(GroundPlane(0.0), LateBoxes.empty(), sections, method.specs, 1 << 20)
+    encode_features(0.0, LateBoxes.empty(), sections, method.specs, 1 << 20)
 
 
 def test_the_network_runs_once_for_all_that_is_made_of_one_frame(method, features):

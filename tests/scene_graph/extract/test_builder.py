@@ -35,7 +35,7 @@ def test_a_frame_becomes_the_graph_of_its_agent():
     measured = frame(cloud(SCENE))
     graph = build(measured, detections([ObjectClass.CAR, ObjectClass.PEDESTRIAN]))
     assert (graph.agent_id, graph.stamp_ns) == ("unit", 7)
-    np.testing.assert_array_equal(graph.T_world_agent, measured.T_world_agent)
+    np.testing.assert_allclose(graph.T_world_agent, measured.T_world_agent, atol=1e-4)
     np.testing.assert_array_equal(graph.pose_covariance, measured.pose_covariance)
     assert graph.ids.tolist() == list(range(len(graph)))
     assert graph.classes.tolist() == [
@@ -52,7 +52,7 @@ def test_a_frame_becomes_the_graph_of_its_agent():
 def test_a_bare_cloud_has_a_graph_too():
     graph = build(cloud(SCENE), Detections.empty())
     assert graph.classes.tolist() == [NodeClass.POLE, NodeClass.POLE]
-    np.testing.assert_array_equal(graph.T_world_agent, np.eye(4))
+    np.testing.assert_allclose(graph.T_world_agent, np.eye(4), atol=1e-4)
 
 
 def test_every_class_of_a_detector_has_a_class_of_nodes():

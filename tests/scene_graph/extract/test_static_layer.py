@@ -12,6 +12,7 @@ from cosense.scene_graph.extract.builder import SceneGraphBuilder, build
 from cosense.scene_graph.extract.static_layer import StaticLayer, static_objects
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.ground import GroundSurface
 from tests.scene_graph.clouds import box, cloud, pole
 
 STEP_NS = 100_000_000
@@ -27,7 +28,8 @@ def faces_at(T_scene_agent, poles=POLES, more=()):
 
 
 def look(layer: StaticLayer, step: int, T_scene_agent, poles=POLES, more=()) -> None:
-    found = static_objects(cloud(faces_at(T_scene_agent, poles, more)), as_boxes([]))
+    seen = cloud(faces_at(T_scene_agent, poles, more))
+    found = static_objects(seen, GroundSurface.level(-1.9), as_boxes([]), nearest_m=2.5)
     layer.update(step * STEP_NS, WORLD @ T_scene_agent, found)
 
 
@@ -107,9 +109,9 @@ def test_a_graph_has_a_layer_that_moves_and_one_that_stands():
     assert graphs[0].ids.tolist() == graphs[2].ids.tolist()
     assert len(set(graphs[0].ids.tolist())) == 4
     assert np.isnan(graphs[0].velocities[0]).all()
-    np.testing.assert_allclose(graphs[2].velocities[0], [10.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(graphs[2].velocities[0], [10.0, 0.0], atol=0.02)
     assert (graphs[2].velocities[1:] == 0).all()
-    np.testing.assert_allclose(graphs[2].positions[0], [12.0, -3.0, -1.1])
+    np.testing.assert_allclose(graphs[2].positions[0], [12.0, -3.0, -1.1], atol=0.05)
 
 
 def test_a_position_that_jumps_does_not_smear_what_odometry_holds_together():
@@ -125,7 +127,7 @@ def test_a_position_that_jumps_does_not_smear_what_odometry_holds_together():
     for x, y, _ in there:
         assert (np.hypot(*(graph.positions[:, :2] - [x, y]).T) < 0.3).sum() == 1
     assert len(smeared) > len(graph)
-    np.testing.assert_array_equal(graph.T_world_agent, jumping.T_world_agent)
+    np.testing.assert_allclose(graph.T_world_agent, jumping.T_world_agent, atol=0.01)
 
 
 def test_who_may_be_elsewhere_in_the_next_frame_gathers_nothing():

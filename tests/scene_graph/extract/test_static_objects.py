@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from cosense.geometry.boxes import as_boxes
+from cosense.geometry.boxes import as_boxes, transform_boxes
+from cosense.geometry.transforms import invert, transform_points
 from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.extract.static_layer import static_objects
 from cosense.scene_graph.nodes import Nodes
-from cosense.sensing.ground import GroundSettings
+from cosense.sensing.ground import ANY_SITE
+from cosense.sensing.levelling import level_cloud
 from tests.scene_graph.clouds import box, cloud, pole
 
 NO_BOXES = as_boxes([])
@@ -16,7 +20,15 @@ HORIZON = box(0.0, 0.0, 160.0, 160.0, 30.0)
 
 
 def nodes(faces, height_m=1.9, boxes=NO_BOXES) -> Nodes:
-    return static_objects(cloud([*faces, *HORIZON], height_m), boxes).nodes
+    return found_in(cloud([*faces, *HORIZON], height_m), boxes)
+
+
+def found_in(points, boxes=NO_BOXES, nearest_m=ANY_SITE.reach_m[0]) -> Nodes:
+    """Return the nodes of a cloud and boxes, in its own frame."""
+    level = level_cloud(points)
+    lowered = transform_boxes(invert(level.T_sensor_level), boxes)
+    found = static_objects(level.points, level.ground, lowered, nearest_m).nodes
+    return replace(found, positions=transform_points(level.T_sensor_level, found.positions))
 
 
 def of(found: Nodes, *kinds: NodeClass) -> np.ndarray:
@@ -35,9 +47,8 @@ def test_a_pole_is_where_its_axis_meets_the_ground(height_m):
 def test_what_is_assumed_of_a_site_decides_how_near_objects_are_looked_for():
     near, far = pole(2.0, 0.0, 0.2, 7.0), pole(15.0, 8.0, 0.2, 7.0)
     points = cloud([*near, *far, *HORIZON], 1.9)
-    low_mast = GroundSettings(reach_m=(1.0, 60.0))
-    assert len(of(static_objects(points, NO_BOXES).nodes, NodeClass.POLE)) == 1
-    assert len(of(static_objects(points, NO_BOXES, low_mast).nodes, NodeClass.POLE)) == 2
+    assert len(of(found_in(points), NodeClass.POLE)) == 1
+    assert len(of(found_in(points, nearest_m=1.0), NodeClass.POLE)) == 2
 
 
 def test_a_crown_makes_a_trunk_of_a_pole():
@@ -46,7 +57,7 @@ def test_a_crown_makes_a_trunk_of_a_pole():
     near_crown = np.hypot(raised[:, 0] - 15, raised[:, 1] - 8) > 0.4
     low = raised[:, 2] + 1.9 < 3.5
     around = np.hypot(raised[:, 0] - 15, raised[:, 1] - 8) < 3
-    found = static_objects(raised[~(near_crown & low & around)], NO_BOXES).nodes
+    found = found_in(raised[~(near_crown & low & around)])
     np.testing.assert_allclose(of(found, NodeClass.TRUNK)[:, :2], [[15.0, 8.0]], atol=0.1)
     assert len(of(found, NodeClass.POLE)) == 0
 
@@ -102,16 +113,16 @@ def test_a_wall_seen_at_a_grazing_angle_is_no_row_of_poles():
 def test_things_are_found_on_a_slope(slope):
     tilted = cloud([*pole(15.0, 8.0, 0.2, 7.0), *pole(-20.0, 5.0, 0.2, 7.0), *HORIZON])
     tilted[:, 2] += slope * tilted[:, 0]
-    poles = of(static_objects(tilted, NO_BOXES).nodes, NodeClass.POLE)
-    np.testing.assert_allclose(sorted(poles[:, 0]), [-20.0, 15.0], atol=0.1)
-    # The ground of a cell of 5 m is its lowest.
-    np.testing.assert_allclose(poles[:, 2], -1.9 + slope * poles[:, 0], atol=abs(slope) * 5 + 0.05)
+    poles = of(found_in(tilted), NodeClass.POLE)
+    # Things stand upright, not normal to the ground: two metres above it they are off by twice the slope.
+    np.testing.assert_allclose(sorted(poles[:, 0]), [-20.0, 15.0], atol=2 * abs(slope) + 0.03)
+    np.testing.assert_allclose(poles[:, 2], -1.9 + slope * poles[:, 0], atol=0.06)
 
 
 def test_a_cloud_without_anything_has_no_nodes():
-    assert len(static_objects(np.zeros((0, 4), np.float32), NO_BOXES).nodes) == 0
-    assert len(static_objects(cloud([]), NO_BOXES).nodes) == 0
-    assert len(static_objects(np.ones((3, 4), np.float32), NO_BOXES).nodes) == 0
+    assert len(found_in(np.zeros((0, 4), np.float32))) == 0
+    assert len(found_in(cloud([]))) == 0
+    assert len(found_in(np.ones((3, 4), np.float32))) == 0
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -120,6 +131,6 @@ def test_no_cloud_is_too_odd(seed):
     points = rng.normal(0, rng.choice([0.1, 5.0, 50.0]), (rng.integers(1, 3000), 4)).astype(np.float32)
     points[:: rng.integers(2, 9)] = points[0]
     points[rng.random(len(points)) < 0.05] *= 1e20
-    found = static_objects(points, as_boxes(rng.normal(0, 20, (3, 7)))).nodes
+    found = found_in(points, as_boxes(rng.normal(0, 20, (3, 7))))
     assert np.isfinite(found.positions).all()
     assert np.isfinite(found.sizes).all()
