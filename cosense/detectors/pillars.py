@@ -40,6 +40,7 @@ from cosense.detectors.device import Precision, inference_dtype
 from cosense.detectors.grouping import Pillars, group_points
 from cosense.detectors.head import CenterHead, HeadMaps, cell_centers, decode_boxes, find_peaks, suppress
 from cosense.detectors.layers import NORM_EPSILON, NORM_MOMENTUM, ConvBlock, conv3x3, folded
+from cosense.detectors.score_curves import ScoreCurves, check_curves
 from cosense.errors import CosenseError, counted
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
@@ -85,6 +86,8 @@ class PillarsConfig:
     max_detections: int = 256  # heat map peaks that are decoded at most
     score_threshold: float = 0.1  # peaks below it are not reported
     nms_iou: float = 0.15  # two boxes of one class that overlap by more (bird's-eye IoU) are one object
+    # (a, b, c) by class, see `detectors.score_curves`; without one the score is that of the heat map
+    score_curves: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     precision: Precision = "auto"  # "auto": bfloat16 where the processor multiplies it natively
     ground: GroundSettings = field(default_factory=GroundSettings)  # what is assumed of a site
 
@@ -104,6 +107,7 @@ class PillarsConfig:
             raise ValueError(f"a grid of {self.grid.shape} cells is no multiple of the stride {self.stride}")
         if not 0 < self.score_threshold < 1 or not 0 < self.nms_iou <= 1:
             raise ValueError("score_threshold and nms_iou lie between 0 and 1")
+        check_curves(self.score_curves)
 
     @property
     def grid(self) -> BevGrid:
@@ -291,6 +295,7 @@ class PillarDetector(BevDetector):
         self.dtype = inference_dtype(config.precision, self.device)
         self.site = config.ground
         self.network = network.to(self.device).prepare_for_inference(self.dtype)
+        self._scores = ScoreCurves(config.score_curves, config.grid.coarser(2), self.device)
         self._decoded: WeakKeyDictionary[Encoded, Detections] = WeakKeyDictionary()
 
     @classmethod
@@ -334,7 +339,7 @@ class PillarDetector(BevDetector):
         return BevFeatures(
             levels=tuple(levels),
             context=context[0],
-            class_logits=maps.class_logits[0],
+            class_logits=self._scores.calibrated(maps.class_logits[0]),
             box_codes=maps.box_codes[0],
             point_counts=point_counts,
             grid=self.grid,

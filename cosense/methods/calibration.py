@@ -89,15 +89,25 @@ def _checked(a: float, b: float) -> tuple[float, float]:
     return a, b
 
 
-def fit_curve(scores: NDArray, is_hit: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return (a, b) of the logistic curve that makes scores (M,) probabilities of `is_hit` (M,)."""
-    x = logit(np.asarray(scores, dtype=np.float64).clip(_LOWEST, _HIGHEST))
-    y = np.asarray(is_hit, dtype=np.float64)
+def fit_curve(scores: NDArray, is_hit: NDArray[np.bool_], *others: NDArray) -> tuple[float, ...]:
+    """Return the logistic curve that makes scores (M,) probabilities of `is_hit` (M,).
 
-    def loss(parameters: NDArray) -> float:
-        z = parameters[0] * x + parameters[1]
-        likelihood = np.sum(np.logaddexp(0, z) - y * z)
-        return float(likelihood + _PULL * ((parameters[0] - 1) ** 2 + parameters[1] ** 2))
+    Args:
+        scores: in [0, 1].
+        is_hit: whether the box of a score is right.
+        others: further variables (M,) of about one, on which the probability may depend.
 
-    found = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 20.0), (-20.0, 20.0)])
-    return float(found.x[0]), float(found.x[1])
+    Returns:
+        (a, b, c, ...): the logit of the probability is a logit(s) + b + c times the first of `others` + ...
+    """
+    ones = np.ones(len(scores))
+    columns = [logit(np.asarray(scores, dtype=np.float64).clip(_LOWEST, _HIGHEST)), ones, *others]
+    x, y = np.column_stack(columns), np.asarray(is_hit, dtype=np.float64)
+    identity = np.eye(1, len(columns))[0]
+
+    def loss(curve: NDArray) -> float:
+        z = x @ curve
+        return float(np.sum(np.logaddexp(0, z) - y * z) + _PULL * np.sum((curve - identity) ** 2))
+
+    bounds = [(0.05, 20.0), *[(-20.0, 20.0)] * (len(columns) - 1)]
+    return tuple(float(value) for value in minimize(loss, identity, method="L-BFGS-B", bounds=bounds).x)

@@ -136,7 +136,8 @@ class FusionTask(Task):
         for (source, kind), parts in pairs.items():
             scores, hits = (np.concatenate(column) for column in zip(*parts, strict=True))
             if len(scores) >= _FEWEST_BOXES:
-                curves[source][DETECTED_CLASSES[kind].name.lower()] = fit_curve(scores, hits)
+                a, b = fit_curve(scores, hits)
+                curves[source][DETECTED_CLASSES[kind].name.lower()] = a, b
         return Calibration(dict(curves))
 
     def summary(self) -> str:

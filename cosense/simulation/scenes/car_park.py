@@ -12,16 +12,26 @@ import numpy as np
 
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.bodies import make_body
-from cosense.simulation.scenes.furniture import Style, bush, furnish, tree
 from cosense.simulation.scenes.materials import Material
+from cosense.simulation.scenes.mesh import Mesh, cylinder
 from cosense.simulation.scenes.paths import Line, Route, through
+from cosense.simulation.scenes.relief import Country, Hills, Slab, Values, shape
 from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
 from cosense.simulation.scenes.scene import Mast, Parked, Scene
-from cosense.simulation.scenes.solids import Shape, Solid, meshes
+from cosense.simulation.scenes.streets import ways_of
 from cosense.simulation.scenes.surface import Ground
+from cosense.simulation.scenes.surroundings.barriers import PIECE_M, draw_barrier
+from cosense.simulation.scenes.surroundings.frontages import furnish
+from cosense.simulation.scenes.surroundings.houses import House, house
+from cosense.simulation.scenes.surroundings.plants import bush
+from cosense.simulation.scenes.surroundings.stock import Stock
+from cosense.simulation.scenes.surroundings.style import Style
+from cosense.simulation.scenes.surroundings.trees import street_tree
 
 STALL_M = (2.6, 5.2)
 ROAD_M = 170.0
+# Steepest slope of a car park along and across its aisles.
+_STEEPEST = 0.04
 
 
 @dataclass(frozen=True)
@@ -62,11 +72,6 @@ class _Plan:
         at = self.line([(x, y)])[0]
         return float(at[0]), float(at[1]), yaw + self.turn
 
-    def block(self, x: float, y: float, size: tuple[float, float, float], material: Material) -> Solid:
-        """Return a box on the ground."""
-        scene_x, scene_y, yaw = self.pose(x, y)
-        return Solid((scene_x, scene_y, size[2] / 2), size, material, yaw)
-
 
 def car_park(rng: np.random.Generator) -> Scene:
     """Return a car park with 2 to 4 aisles and 40 to 90 % of the stalls in use."""
@@ -83,16 +88,18 @@ def car_park(rng: np.random.Generator) -> Scene:
     ground = Ground()
     paint_roads(ground, road)
     _paint_park(ground, plan)
-    solids = furnish(ground, road, Style.drawn(rng, rng.beta(2.2, 1.3)), rng)
-    gate_solids = [plan.line([(side * plan.half_length_m, plan.road_y)])[0] for side in (-1, 1)]
-    solids = [s for s in solids if all(np.hypot(*(gate - s.centre[:2])) > 14 for gate in gate_solids)]
-    solids += _surroundings(plan, rng)
+    things = furnish(ground, road, Style.drawn(rng, rng.beta(2.2, 1.3)), rng)
+    gates = [plan.line([(side * plan.half_length_m, plan.road_y)])[0] for side in (-1, 1)]
+    things = [thing for thing in things if all(np.hypot(*(gate - thing.middle)) > 14 for gate in gates)]
+    things += _around(plan, rng)
+    country = Country.drawn(rng)
+    shape(ground, country, ways_of(road), rng, [_slab(plan, country.crossfall)])
     parked = _parked(plan, rng)
     inside = _park_routes(plan)
     passing = vehicle_routes(road)
     return Scene(
         family="car_park",
-        surroundings=tuple(ground.lift(mesh) for mesh in meshes(solids)),
+        surroundings=tuple(ground.lift(thing) for thing in things),
         ground=ground,
         routes=(*inside, *passing, *_walks(plan)),
         masts=_masts(plan, rng),
@@ -138,6 +145,30 @@ def _paint_park(ground: Ground, plan: _Plan) -> None:
             ground.paint(plan.line(stripe), Material.MARKING)
 
 
+def _slab(plan: _Plan, fall: float) -> Slab:
+    """Return the asphalt of the car park: a plane along the country, with gutters along the aisles."""
+    out = plan.half_length_m + 3.6
+    cos, sin = np.cos(plan.turn), np.sin(plan.turn)
+    T_plan_scene = np.array([[cos, -sin], [sin, cos]])
+
+    def outside(xy: Line) -> Values:
+        x, y = (xy @ T_plan_scene).T
+        beyond = np.maximum(np.maximum(plan.bottom_y - y, y - plan.top_y), 0)
+        return np.asarray(np.hypot(np.maximum(np.abs(x) - out, 0), beyond))
+
+    def height(xy: Line, hills: Hills) -> Values:
+        x, y = (xy @ T_plan_scene).T
+        low, high = plan.bottom_y, plan.top_y
+        left, right, back = hills(plan.line([(-out, low), (out, low), (0.0, high)]))
+        front = (left + right) / 2
+        along = np.clip((right - left) / (2 * out), -_STEEPEST, _STEEPEST)
+        across = np.clip((back - front) / (high - low), -_STEEPEST, _STEEPEST)
+        gutter = np.abs(y[:, None] - np.array(plan.aisles_y)).min(axis=1)
+        return np.asarray(front + along * x + across * (y - low) + fall * np.minimum(gutter, plan.aisle_m))
+
+    return Slab(outside, height)
+
+
 def _stalls(plan: _Plan) -> list[tuple[float, float, int]]:
     """Return the middle of each stall, and the side of the aisle that it lies on (+1 for larger y)."""
     usable = plan.half_length_m - 6.0
@@ -167,42 +198,49 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
     return parked
 
 
-def _surroundings(plan: _Plan, rng: np.random.Generator) -> list[Solid]:
+def _around(plan: _Plan, rng: np.random.Generator) -> list[Mesh]:
     """Return a shop, walls or hedges around, plants on the islands at the ends of the rows, and lamps."""
+    stock = Stock(rng)
     out, top = plan.half_length_m + 4.5, plan.top_y + 1.0
-    depth, height = rng.uniform(14, 22), rng.uniform(4.5, 9)
-    solids = [
-        plan.block(
-            rng.uniform(-10, 10),
-            top + 3.5 + depth / 2,
-            (float(rng.uniform(30, 60)), float(depth), float(height)),
-            Material.PLASTER,
-        )
-    ]
-    wall = float(rng.uniform(0.8, 2.6))
+    depth, front = float(rng.uniform(12, 18)), float(rng.uniform(22, 50))
+    shop = house(House(front, depth, int(rng.integers(1, 3)), True, False), rng)
+    made = [shop.at(*plan.pose(float(rng.uniform(-10, 10)), top + 3.5 + depth / 2))]
     for side in (-1, 1):
         if rng.random() < 0.7:
-            material, free = (Material.BRICK, 0.0) if rng.random() < 0.6 else (Material.FOLIAGE, 0.12)
-            x, y, yaw = plan.pose(side * out, (plan.bottom_y + top) / 2)
-            size = (0.3 if free == 0 else 0.8, top - plan.bottom_y, wall)
-            solids.append(Solid((x, y, wall / 2), size, material, yaw, free_path_m=free))
+            made += _fence(plan, (side * out, plan.bottom_y), (side * out, top), rng)
     if rng.random() < 0.7:
-        span = 2 * plan.half_length_m - 12.0
-        solids.append(plan.block(0.0, plan.bottom_y - 0.6, (span, 0.25, wall * 0.7), Material.BRICK))
+        half = plan.half_length_m - 6.0
+        made += _fence(plan, (-half, plan.bottom_y - 0.8), (half, plan.bottom_y - 0.8), rng)
     for y in plan.aisles_y:
         for side in (-1, 1):
             island_x = side * (plan.half_length_m - 5.0)
             for offset in (-1, 1):
-                x_scene, y_scene, _ = plan.pose(island_x, y + offset * (plan.aisle_m / 2 + STALL_M[1] / 2))
+                pose = plan.pose(island_x, y + offset * (plan.aisle_m / 2 + STALL_M[1] / 2))
                 if rng.random() < 0.6:
-                    solids += (
-                        tree(x_scene, y_scene, rng) if rng.random() < 0.6 else bush(x_scene, y_scene, rng)
-                    )
+                    plant = street_tree if rng.random() < 0.6 else bush
+                    made.append(stock.take(plant, 3).mesh.at(*pose))
+    lamp = cylinder((0, 0, 3.25), (0.18, 0.18, 7.5), Material.METAL)
     for y in [(a + b) / 2 for a, b in zip(plan.aisles_y[:-1], plan.aisles_y[1:], strict=True)]:
         for x in np.arange(-plan.half_length_m + 5.0, plan.half_length_m - 4.0, rng.uniform(16, 26)):
-            at_x, at_y, _ = plan.pose(float(x), y)
-            solids.append(Solid((at_x, at_y, 3.5), (0.18, 0.18, 7.0), Material.METAL, shape=Shape.CYLINDER))
-    return solids
+            made.append(lamp.at(*plan.pose(float(x), y)))
+    return made
+
+
+def _fence(
+    plan: _Plan, start: tuple[float, float], end: tuple[float, float], rng: np.random.Generator
+) -> list[Mesh]:
+    """Return pieces of a wall, a hedge or a fence between two places of the plan."""
+    barrier = draw_barrier(rng, str(rng.choice(["wall", "hedge", "wire", "bars", "guard_rail"])))
+    way = np.subtract(end, start)
+    count = int(np.hypot(*way) / PIECE_M)
+    yaw = float(np.arctan2(way[1], way[0]))
+    made = []
+    for share in (np.arange(count) + 0.5) / max(count, 1):
+        x, y = start + way * share
+        if rng.random() >= barrier.gap:
+            piece = barrier.pieces[int(rng.integers(len(barrier.pieces)))]
+            made.append(piece.at(*plan.pose(float(x), float(y), yaw)))
+    return made
 
 
 def _park_routes(plan: _Plan) -> list[Route]:

@@ -1,15 +1,18 @@
 """Roads as arms that leave a middle: their cross-sections, their markings, and the routes along them.
 
-From the centre line outwards, each side has lanes, a strip for cyclists, a strip for parking, a kerb and a
-walkway. Traffic keeps to the right. A road that only passes consists of two arms.
+From the centre line outwards, each side has half of a median, lanes, a strip for cyclists, a service lane
+behind a separator, a strip for parking, a kerb and a walkway; most of these may be missing. Traffic keeps to
+the right. A road that only passes consists of two arms.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.paths import (
@@ -26,8 +29,20 @@ from cosense.simulation.scenes.paths import (
 from cosense.simulation.scenes.surface import Ground
 
 # Pedestrians of the two directions use different lines of a walkway, at these distances from its outer edge.
-_WALK_IN_M, _WALK_OUT_M = 1.6, 0.5
+WALK_IN_M, WALK_OUT_M = 1.6, 0.5
 WALK_ROUTE_M = 75.0
+
+
+class Stalls(Enum):
+    """How vehicles stand in a strip for parking: the angle in degrees between them and the road."""
+
+    PARALLEL = 0
+    ANGLED = 60
+    ACROSS = 90
+
+
+# Width of the strip between the lanes and a service lane.
+_SEPARATOR_M = 1.8
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,12 @@ class Profile:
         parking_m: width of the parking strip, 0 if there is none.
         walk_m: width of the walkway.
         speed_mps: permitted speed of vehicles.
+        stalls: how vehicles stand in the parking strip.
+        median_m: width of the median, 0 if there is none.
+        service_m: width of a lane that serves the parking strip, 0 if there is none.
+        blocked: whether double-parked vehicles keep the outermost lane to themselves.
+        walkway: what the walkway is made of.
+        marked: whether lines are painted on the road.
     """
 
     lanes: int
@@ -49,16 +70,47 @@ class Profile:
     parking_m: float
     walk_m: float
     speed_mps: float
+    stalls: Stalls = Stalls.PARALLEL
+    median_m: float = 0.0
+    service_m: float = 0.0
+    blocked: bool = False
+    walkway: Material = Material.PAVING
+    marked: bool = True
+
+    @property
+    def open_lanes(self) -> int:
+        """Number of lanes in each direction that traffic uses."""
+        return self.lanes - self.blocked
+
+    @property
+    def lanes_m(self) -> float:
+        """Distance from the centre line to the outer edge of the lanes."""
+        return self.median_m / 2 + self.lanes * self.lane_m
+
+    @property
+    def separator_m(self) -> tuple[float, float] | None:
+        """Distances from the centre line to both edges of the separator."""
+        inner = self.lanes_m + self.cycle_m
+        return (inner, inner + _SEPARATOR_M) if self.service_m else None
+
+    @property
+    def parking_from_m(self) -> float:
+        """Distance from the centre line to the inner edge of the parking strip."""
+        return self.lanes_m + self.cycle_m + (_SEPARATOR_M + self.service_m if self.service_m else 0.0)
 
     @property
     def kerb_m(self) -> float:
         """Distance of the kerb from the centre line."""
-        return self.lanes * self.lane_m + self.cycle_m + self.parking_m
+        return self.parking_from_m + self.parking_m
 
     @property
     def edge_m(self) -> float:
         """Distance of the walkway's outer edge from the centre line."""
         return self.kerb_m + self.walk_m
+
+    def lane_middle_m(self, lane: int) -> float:
+        """Return the distance of the middle of a lane from the centre line; lane 0 is the innermost."""
+        return self.median_m / 2 + (lane + 0.5) * self.lane_m
 
 
 @dataclass(frozen=True)
@@ -113,7 +165,8 @@ def mouth_of(heading: float, profile: Profile, others: list[tuple[float, Profile
 
 def paint_roads(ground: Ground, arms: list[Arm]) -> None:
     """Paint the walkways, carriageways, markings and crossings of arms that are sorted by heading."""
-    for level, material in (("edge_m", Material.PAVING), ("kerb_m", Material.ASPHALT)):
+    walkway = arms[0].profile.walkway
+    for level, material in (("edge_m", walkway), ("kerb_m", Material.ASPHALT)):
         rim = []
         for arm in arms:
             half = getattr(arm.profile, level)
@@ -125,7 +178,26 @@ def paint_roads(ground: Ground, arms: list[Arm]) -> None:
             hull = cv2.convexHull(np.array(rim, dtype=np.float32))[:, 0].astype(np.float64)
             ground.paint(hull, material)
     for arm in arms:
-        _paint_markings(ground, arm)
+        _paint_islands(ground, arm)
+        if arm.profile.marked:
+            _paint_markings(ground, arm)
+        if arm.crossing:
+            _paint_crossing(ground, arm)
+
+
+def _paint_islands(ground: Ground, arm: Arm) -> None:
+    """Paint the median and the separators, with gaps where people or vehicles pass."""
+    profile, end = arm.profile, length_of(arm.line)
+    start = arm.mouth_m + (6.0 if arm.crossing else 0.0)
+    if profile.median_m:
+        middle = part(arm.line, start if arm.crossing else 0.0, end)
+        ground.paint(ribbon(middle, profile.median_m / 2, -profile.median_m / 2), Material.GRASS)
+    if profile.separator_m is not None:
+        inner, outer = profile.separator_m
+        for first, last in ((start + 2.0, 70.0), (80.0, end)):
+            for side in (-1, 1):
+                island = part(arm.line, first, last)
+                ground.paint(ribbon(island, side * inner, side * outer), Material.PAVING)
 
 
 def _paint_markings(ground: Ground, arm: Arm) -> None:
@@ -133,20 +205,66 @@ def _paint_markings(ground: Ground, arm: Arm) -> None:
     start = arm.mouth_m + (5.0 if arm.crossing else 1.0)
     end = length_of(arm.line)
     marked = part(arm.line, start, end)
-    ground.paint(ribbon(marked, 0.08, -0.08), Material.MARKING)
+    if not profile.median_m:
+        ground.paint(ribbon(marked, 0.08, -0.08), Material.MARKING)
     for side in (-1, 1):
         for lane in range(1, profile.lanes):
             for dash in np.arange(start, end - 4.0, 9.0):
-                _stripe(ground, arm.line, dash, dash + 4.0, side * lane * profile.lane_m)
-        if profile.cycle_m or profile.parking_m:
-            edge = side * profile.lanes * profile.lane_m
+                middle = side * (profile.median_m / 2 + lane * profile.lane_m)
+                _stripe(ground, arm.line, dash, dash + 4.0, middle)
+        rural = profile.walkway != Material.PAVING
+        if profile.cycle_m or profile.parking_m or rural:
+            edge = side * (profile.lanes_m - (0.2 if rural else 0.0))
             ground.paint(ribbon(marked, edge + 0.06, edge - 0.06), Material.MARKING)
-    if arm.crossing:
-        crosswalk = part(arm.line, arm.mouth_m + 0.6, arm.mouth_m + 3.6)
-        for left in np.arange(-profile.kerb_m + 0.4, profile.kerb_m - 0.6, 1.0):
-            ground.paint(ribbon(crosswalk, left + 0.5, left), Material.MARKING)
-        stop = part(arm.line, arm.mouth_m + 4.6, arm.mouth_m + 5.0)
-        ground.paint(ribbon(stop, profile.lanes * profile.lane_m, 0.1), Material.MARKING)
+        if profile.stalls is not Stalls.PARALLEL and profile.parking_m:
+            for along in stall_places(arm):
+                _paint_stall(ground, arm, along, side)
+
+
+def _paint_crossing(ground: Ground, arm: Arm) -> None:
+    """Paint a zebra crossing with dropped kerbs at both ends, and the line where vehicles stop."""
+    profile = arm.profile
+    zebra = part(arm.line, arm.mouth_m + 0.6, arm.mouth_m + 3.6)
+    for left in np.arange(-profile.kerb_m + 0.4, profile.kerb_m - 0.6, 1.0):
+        ground.paint(ribbon(zebra, left + 0.5, left), Material.MARKING)
+    for side in (-1, 1):
+        ground.paint(
+            ribbon(zebra, side * (profile.kerb_m - 0.05), side * (profile.kerb_m + 0.9)), Material.CONCRETE
+        )
+    stop = part(arm.line, arm.mouth_m + 4.6, arm.mouth_m + 5.0)
+    ground.paint(ribbon(stop, profile.lanes_m, profile.median_m / 2 + 0.1), Material.MARKING)
+
+
+STALL_M = 2.6
+
+
+def stall_pitch_m(stalls: Stalls) -> float:
+    """Return the length of kerb for each vehicle that stands at an angle."""
+    return float(STALL_M / np.sin(np.radians(stalls.value)))
+
+
+def stall_places(arm: Arm) -> NDArray[np.float64]:
+    """Return the arc lengths of the middles of the stalls at an angle along an arm."""
+    return np.arange(
+        arm.mouth_m + (14.0 if arm.crossing else 5.0),
+        length_of(arm.line) - 12,
+        stall_pitch_m(arm.profile.stalls),
+    )
+
+
+def _paint_stall(ground: Ground, arm: Arm, along_m: float, side: int) -> None:
+    """Paint the line before a stall, from the kerb to the traffic, slanting against its direction."""
+    profile = arm.profile
+    slant = profile.parking_m / np.tan(np.radians(profile.stalls.value))
+    half = stall_pitch_m(profile.stalls) / 2
+    inner, outer = profile.parking_from_m, profile.kerb_m
+    # The right side drives outwards, the left side inwards.
+    before = along_m + half * side + slant / 2 * side
+    ends = []
+    for along, left in ((before, inner), (before - slant * side, outer)):
+        at = part(arm.line, along, along + 0.5)
+        ends.append(at[0] + normals(at)[0] * side * left)
+    ground.paint(ribbon(np.array(ends), 0.05, -0.05), Material.MARKING)
 
 
 def _stripe(ground: Ground, line: Line, start_m: float, end_m: float, left_m: float) -> None:
@@ -161,19 +279,23 @@ def vehicle_routes(arms: list[Arm]) -> list[Route]:
             if target is origin:
                 continue
             turn = (target.heading - origin.heading - np.pi + np.pi) % (2 * np.pi) - np.pi
-            lanes = origin.profile.lanes
+            lanes, leaving = origin.profile.open_lanes, target.profile.open_lanes
             if abs(turn) < np.radians(40):
-                pairs = [(lane, min(lane, target.profile.lanes - 1)) for lane in range(lanes)]
+                pairs = [(lane, min(lane, leaving - 1)) for lane in range(lanes)]
             elif turn > 0:
                 pairs = [(0, 0)]
             else:
-                pairs = [(lanes - 1, target.profile.lanes - 1)]
+                pairs = [(lanes - 1, leaving - 1)]
             for entry, leave in pairs:
                 way = connect(
-                    origin.inbound((entry + 0.5) * origin.profile.lane_m),
-                    target.outbound((leave + 0.5) * target.profile.lane_m),
+                    origin.inbound(origin.profile.lane_middle_m(entry)),
+                    target.outbound(target.profile.lane_middle_m(leave)),
                 )
                 routes.append(Route.along(way, "vehicle", origin.profile.speed_mps))
+            if origin.profile.service_m and len(arms) == 2:
+                middle = origin.profile.parking_from_m - origin.profile.service_m / 2
+                way = connect(origin.inbound(middle), target.outbound(middle))
+                routes.append(Route.along(way, "vehicle", 6.0))
     return routes
 
 
@@ -191,7 +313,7 @@ def cyclist_routes(arms: list[Arm]) -> list[Route]:
 
 
 def _cycle_way(arm: Arm, inbound: bool) -> Line:
-    middle = arm.profile.lanes * arm.profile.lane_m + arm.profile.cycle_m * 0.5
+    middle = arm.profile.lanes_m + arm.profile.cycle_m * 0.5
     return arm.inbound(middle) if inbound else arm.outbound(middle)
 
 
@@ -203,14 +325,14 @@ def pedestrian_routes(arms: list[Arm]) -> list[Route]:
     routes = []
     for index, arm in enumerate(arms):
         other = arms[(index + 1) % len(arms)]
-        for from_edge_m, reverse in ((_WALK_IN_M, False), (_WALK_OUT_M, True)):
+        for from_edge_m, reverse in ((WALK_IN_M, False), (WALK_OUT_M, True)):
             along_arm = _walk(arm, 1, from_edge_m, arm.mouth_m)
             along_other = _walk(other, -1, from_edge_m, other.mouth_m)
             way = connect(along_arm[::-1], along_other)
             routes.append(Route.along(way[::-1] if reverse else way, "pedestrian", 1.3))
         if arm.crossing:
-            near = _walk(arm, 1, _WALK_IN_M, arm.mouth_m + 2.1)[::-1]
-            far = _walk(arm, -1, _WALK_IN_M, arm.mouth_m + 2.1)
+            near = _walk(arm, 1, WALK_IN_M, arm.mouth_m + 2.1)[::-1]
+            far = _walk(arm, -1, WALK_IN_M, arm.mouth_m + 2.1)
             corners = np.array([near[-3], near[-1], far[0], far[2]])
             way = np.concatenate([near[:-3], through(corners, 0.9), far[3:]])
             routes.append(Route.along(way, "pedestrian", 1.3))

@@ -101,19 +101,16 @@ class Ground:
         number = np.arange(n * n, dtype=np.int32).reshape(n, n)
         plain = _plain_blocks(self.relief)
         uneven = ~np.kron(plain, np.ones((BLOCK_CELLS, BLOCK_CELLS), dtype=bool))
-        fine = [grid[uneven] for grid in _corners(number)]
-        coarse = [grid[plain] for grid in _corners(number[::BLOCK_CELLS, ::BLOCK_CELLS])]
+        fine: list[NDArray] = [grid[uneven] for grid in _corners(number)]
+        coarse: list[NDArray] = [grid[plain] for grid in _corners(number[::BLOCK_CELLS, ::BLOCK_CELLS])]
         axis = np.linspace(-EXTENT_M, EXTENT_M, n)
         places = np.column_stack([np.tile(axis, n), np.repeat(axis, n), self.relief.ravel()])
         rim = _rim(number)
         outer = places[rim] * [_HORIZON_M / EXTENT_M, _HORIZON_M / EXTENT_M, 1.0]
         beyond = np.arange(len(rim)) + n * n
-        quads = [
-            np.stack(corners, axis=1)
-            for corners in (fine, coarse, [rim, np.roll(rim, -1), beyond, np.roll(beyond, -1)])
-        ]
-        faces = np.concatenate(quads)[:, [0, 1, 3, 0, 3, 2]].reshape(-1, 3)
-        used, faces = np.unique(faces, return_inverse=True)
+        strips: list[NDArray] = [rim, np.roll(rim, -1), beyond, np.roll(beyond, -1)]
+        quads = np.concatenate([np.stack(corners, axis=1) for corners in (fine, coarse, strips)])
+        used, faces = np.unique(quads[:, [0, 1, 3, 0, 3, 2]], return_inverse=True)
         vertices = np.concatenate([places, outer])[used]
         return Mesh.of(vertices, faces.reshape(-1, 3), Material.ASPHALT)
 
@@ -136,7 +133,7 @@ def plain_block(corners: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(low + large * (corner - low) + small * (high - corner), dtype=np.float32)
 
 
-def blocks_of(relief: NDArray[np.float32]) -> NDArray[np.float32]:
+def blocks_of(relief: NDArray) -> NDArray:
     """Return the blocks (rows,columns,BLOCK_CELLS+1,BLOCK_CELLS+1) of a relief as a view of it."""
     windows = np.lib.stride_tricks.sliding_window_view(
         relief, (BLOCK_CELLS + 1, BLOCK_CELLS + 1), writeable=True

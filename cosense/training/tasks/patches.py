@@ -7,7 +7,7 @@ weights serves every budget. What the loss says about the gate of a patch is the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -106,6 +106,8 @@ class PatchesTask(FusionTask):
 
     def export(self, out: Path, command: str) -> None:
         """Write the model with its calibration: the merge averages boxes, so their scores must compare."""
+        # The whole detector is that of `start_from`, what its scores are worth included.
+        self.model = replace(self.model, detector=self.detector.config)
         super().export(out, command)
         self.calibrate().write(out, command)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,32 +21,28 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cosense.detectors.device import training_dtype
 from cosense.detectors.grouping import Pillars, group_points, join_pillars
-from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig
-from cosense.evaluation.metrics.average_precision import average_precision
-from cosense.evaluation.metrics.matching import match_frame
 from cosense.geometry.boxes import Boxes, transform_boxes
 from cosense.geometry.transforms import invert
 from cosense.methods.model import read_model_config
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
-from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import level_cloud
-from cosense.sensing.objects import ObjectClass
 from cosense.training.augment import AugmentationConfig, augment, thin
 from cosense.training.cached import Show, silent
+from cosense.training.detector_validation import figures, fitted_curves
 from cosense.training.run_config import DataConfig, RunConfig
 from cosense.training.samples import Sample, load_samples, point_counts
 from cosense.training.targets import Targets, detection_losses, join_targets, make_targets
 from cosense.training.tasks.base import Task, sample_at
 
-_VEHICLE = DETECTED_CLASSES.index(ObjectClass.CAR)
-_IOU = 0.5
 # The estimate of the ground is not exact at inference either: offset, and slope along x and y.
 _GROUND_NOISE_M, _GROUND_SLOPE = 0.05, 0.002
 # One estimate in five is three times as wrong.
 _ROUGH, _ROUGHER = 0.2, 3.0
+# What a score is worth is fitted to boxes from here on.
+_LOWEST_SCORE = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +89,9 @@ class PillarsTask(Task):
         self.network: PillarNetwork = PillarDetector.build(self.pillars, config.seed).to(device)
         self.dtype = training_dtype(self.pillars.precision, device)
         self.figures_mean = (
-            "AP: vehicles, bird's-eye IoU 0.5, objects with at least "
-            f"{config.min_points} points of the agent itself, all ranges, validation data."
+            "AP: bird's-eye IoU 0.5 for vehicles by kind of agent, 0.3 for people, objects with at least "
+            f"{config.min_points} points of the agent itself, all ranges, validation data. Reversed: share "
+            "of the vehicles found whose rear is taken for the front."
         )
 
     def load(self, show: Show = silent) -> None:
@@ -119,27 +115,30 @@ class PillarsTask(Task):
         return {"loss": losses.total, "heat": losses.heat, "boxes": losses.boxes}
 
     def validate(self) -> dict[str, float]:
-        """Return "loss" and, for each kind of agent in the samples, "ap50 <kind>".
+        """Return "loss" and what `detector_validation.figures` returns."""
+        return {"loss": self._mean_loss(), **figures(self.detector(), self.unseen, self.config.min_points)}
 
-        Ground truth are the vehicles within range that the agent itself has at least `min_points` points of.
+    def detector(self, **changes: Any) -> PillarDetector:
+        """Return a detector with a copy of the network, on the device that the network is on.
+
+        Args:
+            changes: of the model's configuration.
         """
-        return {
-            "loss": self._mean_loss(),
-            **vehicle_precision(self.detector(), self.unseen, self.config.min_points),
-        }
-
-    def detector(self) -> PillarDetector:
-        """Return a detector with a copy of the network, on the device that the network is on."""
         device = str(next(self.network.parameters()).device)
-        return PillarDetector("validation", self.pillars, copy.deepcopy(self.network), device=device)
+        config = replace(self.pillars, **changes)
+        return PillarDetector("validation", config, copy.deepcopy(self.network), device=device)
 
     def summary(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         return f"Pillar detector, {parameters / 1e6:.2f} million parameters."
 
     def export(self, out: Path, command: str) -> None:
+        """Write weights and configuration, with the curves that make the scores of `unseen` probabilities."""
         write_weights(self.network, out / WEIGHTS)
-        (out / CONFIG).write_text(yaml.safe_dump(self.model.to_mapping(), sort_keys=False))
+        raw = self.detector(score_curves={}, score_threshold=_LOWEST_SCORE)
+        curves = fitted_curves(raw, self.unseen, self.config.min_points)
+        model = replace(self.model, detector=replace(self.pillars, score_curves=curves))
+        (out / CONFIG).write_text(yaml.safe_dump(model.to_mapping(), sort_keys=False))
 
     def _mean_loss(self) -> float:
         self.eval()
@@ -247,29 +246,3 @@ def _crop(
     start_m = np.clip(target_m - rng.uniform(0, length_m), x_min, max(x_min, x_max - length_m))
     start_m = x_min + round((start_m - x_min) / grid.cell_m) * grid.cell_m
     return BevGrid((start_m, y_min, z_min, min(x_max, start_m + length_m), y_max, z_max), grid.cell_m)
-
-
-def vehicle_precision(detector: PillarDetector, samples: list[Sample], min_points: int) -> dict[str, float]:
-    """Return AP@0.5 (bird's-eye IoU) of vehicles by kind of agent; objects with fewer points do not count."""
-    scores, hits = defaultdict(list), defaultdict(list)
-    objects: dict[str, int] = defaultdict(int)
-    for sample in samples:
-        found = detector.detect(AgentFrame("", sample.kind, 0, np.eye(4), sample.points))
-        found = found[found.labels == ObjectClass.CAR]
-        vehicle = sample.classes == _VEHICLE
-        vehicle &= detector.grid.contains(sample.boxes[:, :3])
-        enough = point_counts(sample.owner, len(sample.boxes)) >= min_points
-        # Found although hardly visible: neither a hit nor a false alarm.
-        spared = match_frame(found.boxes, found.scores, sample.boxes[vehicle & ~enough], _IOU)
-        hit = match_frame(found.boxes, found.scores, sample.boxes[vehicle & enough], _IOU)
-        counted = hit | ~spared
-        scores[sample.kind].append(found.scores[counted])
-        hits[sample.kind].append(hit[counted])
-        objects[sample.kind] += int(np.count_nonzero(vehicle & enough))
-    return {
-        f"ap50 {kind}": average_precision(
-            np.concatenate(scores[kind]), np.concatenate(hits[kind]), objects[kind]
-        )
-        for kind in sorted(scores)
-        if objects[kind]
-    }

@@ -23,6 +23,6 @@ def test_the_network_stays_as_it_is_and_goes_on_training(tmp_path: Path) -> None
     task = toy_task(tmp_path, [toy_sample(1)]).train()
     before = {name: value.clone() for name, value in task.state_dict().items()}
     figures = task.validate()
-    assert set(figures) == {"loss", "ap50 vehicle"}
+    assert set(figures) == {"loss", "ap50 vehicle", "reversed"}
     assert task.network.training
     assert all(torch.equal(before[name], value) for name, value in task.state_dict().items())

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosense.sensing.objects import ObjectClass
-from cosense.simulation.scenes.bodies import make_body
+from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.roads import Arm
-from cosense.simulation.scenes.scene import Parked
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
 from cosense.simulation.scenes.surroundings import poles
 from cosense.simulation.scenes.surroundings import street_things as things
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier, bollard_row, draw_barrier
 from cosense.simulation.scenes.surroundings.houses import House, house, shed
-from cosense.simulation.scenes.surroundings.placing import FURNISHED_M, facing_road, is_free, occupy, station
+from cosense.simulation.scenes.surroundings.placing import FURNISHED_M, facing_road, is_free, occupy
 from cosense.simulation.scenes.surroundings.plots import Plot, enclose, fill
 from cosense.simulation.scenes.surroundings.stock import Builder, Item, Stock
 from cosense.simulation.scenes.surroundings.style import Style
@@ -214,7 +212,12 @@ def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) ->
         if 2 * item.half_m[1] > room or along + 2 * item.half_m[0] > FURNISHED_M:
             along += 1.0
             continue
-        made.append(_at_kerb(arm, side, along, room, item, rng))
+        thing = _at_kerb(arm, side, along, room, item, rng)
+        if ground.material_at(thing.middle[None])[0] == Material.CONCRETE:
+            # Kerbs are dropped here, for a crossing or a driveway.
+            along += 1.0
+            continue
+        made.append(thing)
         along += 2 * item.half_m[0] + float(rng.uniform(0.4, 1.5))
     return made
 
@@ -233,25 +236,3 @@ def _edging(arm: Arm, side: int, barrier: Barrier) -> list[Mesh]:
         pose = facing_road(arm, side, float(along), arm.profile.edge_m - 0.02)
         made.append(barrier.pieces[0].at(*pose))
     return made
-
-
-def park_along(arms: list[Arm], style: Style, rng: np.random.Generator) -> list[Parked]:
-    """Return vehicles in the parking strips of the arms, in the direction of the traffic."""
-    parked = []
-    for arm in arms:
-        profile = arm.profile
-        if profile.parking_m == 0:
-            continue
-        for side in (1, -1):
-            along = arm.mouth_m + (12.0 if arm.crossing else 3.0) + rng.uniform(0, 4)
-            while along < FURNISHED_M - 8:
-                if rng.random() > style.parked:
-                    along += 6.0
-                    continue
-                body = make_body(ObjectClass.CAR if rng.random() < 0.85 else ObjectClass.VAN, rng)
-                lateral = profile.kerb_m - body.size[1] / 2 - rng.uniform(0.08, 0.25)
-                x, y, yaw = station(arm, along + body.size[0] / 2, side * lateral)
-                turned = yaw + (np.pi if side > 0 else 0.0) + rng.normal(0, 0.015)
-                parked.append(Parked(body, x, y, float(turned)))
-                along += body.size[0] + rng.uniform(0.7, 1.8)
-    return parked
