@@ -22,7 +22,8 @@ from cosense.simulation.scenes.streets import ways_of
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, draw_barrier
 from cosense.simulation.scenes.surroundings.frontages import furnish
-from cosense.simulation.scenes.surroundings.houses import House, house
+from cosense.simulation.scenes.surroundings.house_fronts import House
+from cosense.simulation.scenes.surroundings.houses import house
 from cosense.simulation.scenes.surroundings.plants import bush
 from cosense.simulation.scenes.surroundings.stock import Stock
 from cosense.simulation.scenes.surroundings.style import Style
