@@ -7,10 +7,11 @@ import pytest
 
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_from_planar, transform_points
-from cosense.simulation.actors import Actors, actors_at, parked_actors
+from cosense.simulation.actors import Actors, actors_at, parked_actors, standing
 from cosense.simulation.scenes.families import build_scene
 from cosense.simulation.scenes.mesh import join
 from cosense.simulation.scenes.scene import Scene
+from cosense.simulation.scenes.surface import EXTENT_M, Ground
 from cosense.simulation.sensors.lidar import sweep
 from cosense.simulation.sensors.lidar_models import PANDAR40P, ROADSIDE300, LidarModel
 from cosense.simulation.sensors.lidar_unit import LidarUnit
@@ -70,3 +71,14 @@ def test_a_little_later_only_movers_have_moved(street: tuple[Scene, Traffic]) ->
     parked = np.char.startswith(now.objects.ids, "parked")
     assert moved[parked].max() == 0
     assert 0.1 < moved[~parked].max() < 0.5
+
+
+def test_a_vehicle_has_the_pitch_and_the_roll_of_its_road() -> None:
+    """Uphill on a slope of 8 %, downhill, and across it."""
+    ground = Ground()
+    ground.relief[:] = 0.08 * np.linspace(-EXTENT_M, EXTENT_M, len(ground.relief))
+    poses = standing(ground, np.array([[20.0, 5.0, 0.0], [20.0, 5.0, np.pi], [20.0, 5.0, np.pi / 2]]))
+    steepness = 0.08 / np.hypot(1, 0.08)
+    np.testing.assert_allclose(poses[:, 2, 0], [steepness, -steepness, 0.0], atol=1e-5)
+    np.testing.assert_allclose(poses[:, 2, 1], [0.0, 0.0, -steepness], atol=1e-5)
+    np.testing.assert_allclose(poses[:, :3, :3] @ poses[:, :3, :3].swapaxes(1, 2), [np.eye(3)] * 3, atol=1e-9)
