@@ -27,17 +27,18 @@ _REACH_M, _CELL_M = 70.0, 2.5
 _CELLS = round(2 * _REACH_M / _CELL_M)
 # Mirrored returns appear below the road: a layer has at least two returns and a twentieth of its cell's.
 _LEAST_RETURNS, _QUANTILE = 2, 0.05
-# Mounts are tilted by up to 5 degrees, and roads climb by as much.
-_STEEPEST = float(np.tan(np.deg2rad(10.0)))
+# Mounts are tilted by up to 5 degrees to the side and to the front, and roads climb by as much again.
+_STEEPEST = float(np.tan(np.deg2rad(14.0)))
 _PLANE_CELL_M, _PLANE_BIN_M, _PLANE_REACH_M = 5.0, 0.2, 45.0
 _FEWEST_CELLS, _HYPOTHESES = 8, 200
 # A roof is less than 4 m above its road; what is lower than that is another road.
 _ON_PLANE_M, _BELOW_M = 0.4, (0.6, 4.0)
-_COST_BELOW, _COST_OF_SLOPE = 0.5, 0.05
+_COST_BELOW, _COST_OF_SLOPE = 0.5, 0.07
 _OWN_ROAD_M = 20.0
 _REFINE_M = (0.5, 0.3, 0.2)
 _RELIEF_M, _RELIEF_BIN_M = 3.0, 0.1
 _SURE_RETURNS = 5
+_COARSER = 0.01
 _STEP_M, _CONE_SLOPE = 0.3, 0.12
 _CONE_M = _CONE_SLOPE * _CELL_M * np.hypot(*np.mgrid[-6:7, -6:7])
 # Gaussians in cells, and how far from the surface so far a cell still counts.
@@ -235,10 +236,9 @@ def _plane(
     cells = round(2 * _REACH_M / _PLANE_CELL_M)
     lowest_m = -settings.sensor_height_m[1] - _PLANE_REACH_M * _STEEPEST
     highest_m = -settings.sensor_height_m[0] + _PLANE_REACH_M * _STEEPEST
-    cell, low_m, _ = _lowest_layers(x, y, z, cells, (lowest_m, highest_m), _PLANE_BIN_M)
-    center = (np.stack(np.divmod(cell, cells), axis=1) + 0.5) * _PLANE_CELL_M - _REACH_M
-    within = np.hypot(*center.T) < _PLANE_REACH_M
-    places, low_m = np.column_stack([center, np.ones(len(center))])[within], low_m[within]
+    middle = _lowest_layers(x, y, z, cells, (lowest_m, highest_m), _PLANE_BIN_M).middle
+    middle = middle[np.hypot(middle[:, 0], middle[:, 1]) < _PLANE_REACH_M]
+    places, low_m = np.column_stack([middle[:, :2], np.ones(len(middle))]), middle[:, 2]
     level = np.array([0.0, 0.0, level_m])
     if len(places) < _FEWEST_CELLS:
         return GroundPlane(level_m)
@@ -275,9 +275,14 @@ def _allowed(planes: NDArray[np.float64], settings: GroundSettings) -> NDArray[n
 
 def _relief(x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the relief, see `GroundSurface`, of a cloud whose z counts from the plane."""
-    cell, low_m, count = _lowest_layers(x, y, z, _CELLS, (-_RELIEF_M, _RELIEF_M), _RELIEF_BIN_M)
+    layers = _lowest_layers(x, y, z, _CELLS, (-_RELIEF_M, _RELIEF_M), _RELIEF_BIN_M)
     measured, sure = np.zeros((_CELLS, _CELLS)), np.zeros((_CELLS, _CELLS))
-    measured.flat[cell], sure.flat[cell] = low_m, np.minimum(1.0, count / _SURE_RETURNS)
+    measured.flat[layers.cell] = layers.middle[:, 2]
+    sure.flat[layers.cell] = np.minimum(1.0, layers.count / _SURE_RETURNS)
+    # Ground is flat; the lowest layer of a vehicle or a hedge is a part of a wall. What is lower than the
+    # ground so far is believed, though: nothing is below the ground.
+    flat = np.ones((_CELLS, _CELLS))
+    flat.flat[layers.cell] = layers.share**2
     # Higher than a slope from any cell around allows: the top of something that hides its ground.
     lowest = np.where(sure > 0, measured, np.inf)
     sure[
@@ -287,10 +292,28 @@ def _relief(x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float3
     for sigma_cells, width_m in _SMOOTHING:
         residual = measured - relief
         weight = sure * _weight(residual, np.where(residual > 0, width_m, 1.5 * width_m))
+        weight *= np.where(residual > 0, flat, 1.0)
         total = _smooth(weight * residual, sigma_cells)
-        # As much as one sure cell in the middle of the Gaussian speaks for the coarser surface.
-        relief += total / (_smooth(weight, sigma_cells) + 1 / (2 * np.pi * sigma_cells**2))
+        # One sure cell in the middle of the Gaussian, and a hundredth of all, speak for the coarser surface.
+        relief += total / (_smooth(weight, sigma_cells) + _COARSER + 1 / (2 * np.pi * sigma_cells**2))
     return relief.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layers:
+    """The lowest layers of C cells that have one.
+
+    Attributes:
+        cell: (C,) flat index.
+        middle: (C,3) mean of the returns of the layer.
+        count: (C,) number of these.
+        share: (C,) their share of the returns of the cell.
+    """
+
+    cell: NDArray[np.int64]
+    middle: NDArray[np.float64]
+    count: NDArray[np.int64]
+    share: NDArray[np.float64]
 
 
 def _lowest_layers(
@@ -300,21 +323,16 @@ def _lowest_layers(
     cells: int,
     span_m: tuple[float, float],
     bin_m: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Find the lowest layer of returns, stray ones excepted, in each of `cells` x `cells` cells.
-
-    Returns:
-        The cells (C,) that have one; the mean z (C,) of its returns; how many returns the cell has in all.
-    """
+) -> _Layers:
+    """Find the lowest layer of returns, stray ones excepted, in each of `cells` x `cells` cells."""
     bins = round((span_m[1] - span_m[0]) / bin_m)
     layer = (z - span_m[0]) * np.float32(1 / bin_m)
     used = (layer >= 0) & (layer < bins)
-    z, layer = z[used], layer[used].astype(np.int32)
+    x, y, z, layer = x[used], y[used], z[used], layer[used].astype(np.int32)
     scale = np.float32(cells / (2 * _REACH_M))
     # What lies just within the last cell is rounded to beyond it.
     column, row = (
-        np.minimum(((axis[used] + np.float32(_REACH_M)) * scale).astype(np.int32), cells - 1)
-        for axis in (x, y)
+        np.minimum(((axis + np.float32(_REACH_M)) * scale).astype(np.int32), cells - 1) for axis in (x, y)
     )
     cell = column * cells + row
     counts = np.bincount(cell * bins + layer, minlength=cells**2 * bins).reshape(-1, bins)
@@ -322,10 +340,12 @@ def _lowest_layers(
     total = below[:, -1]
     lowest = (below >= np.maximum(_LEAST_RETURNS, _QUANTILE * total)[:, None]).argmax(axis=1)
     in_layer = (layer >= lowest[cell]) & (layer <= lowest[cell] + 1)
-    count = np.bincount(cell[in_layer], minlength=cells**2)
-    height_m = np.bincount(cell[in_layer], weights=z[in_layer], minlength=cells**2)
+    cell = cell[in_layer]
+    count = np.bincount(cell, minlength=cells**2)
+    sums = [np.bincount(cell, weights=axis[in_layer], minlength=cells**2) for axis in (x, y, z)]
     found = np.flatnonzero(total >= _LEAST_RETURNS)
-    return found, height_m[found] / count[found], total[found]
+    count, total = count[found], total[found]
+    return _Layers(found, np.stack(sums, axis=1)[found] / count[:, None], count, count / total)
 
 
 def _weight(residual_m: NDArray[np.float64], width_m: float | NDArray[np.float64]) -> NDArray[np.float64]:

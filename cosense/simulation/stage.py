@@ -206,23 +206,22 @@ class Stage:
     ) -> Sweep:
         """Take the sweep of one agent at a time after the present step of the traffic."""
         row = actors.row_of(agent_id)
-        mine = np.zeros(len(actors.mesh), dtype=bool) if row is None else actors.mesh.owner == row
         velocities, yaw_rates = _motions(actors, traffic, later_ns)
         return sweep(
             self.equipment.lidars[agent_id],
-            self.place.world.with_actors(join([actors.mesh[~mine], self.poles])),
+            self._around(row, actors),
             T_scene_agent,
             self.rng,
             weather=self.equipment.weather,
             motion=Motion() if row is None else Motion(velocities[row], float(yaw_rates[row])),
             velocities_mps=velocities,
-            carrier=None if row is None else Alone.of(actors.mesh[mine]),
+            carrier=None if row is None else Alone.of(actors.mesh[actors.mesh.owner == row]),
         )
 
-    def _moment(self, traffic: Traffic, later_ns: int) -> tuple[Actors, View]:
-        """Return all road users and what rays meet, at a time after the present step of the traffic."""
-        actors = actors_at(self.place.scene, traffic, self.place.parked, later_ns)
-        return actors, self.place.world.with_actors(join([actors.mesh, self.poles]))
+    def _around(self, row: int | None, actors: Actors) -> View:
+        """Return what is around an agent: all but the vehicle of this row that carries it."""
+        others = actors.mesh if row is None else actors.mesh[actors.mesh.owner != row]
+        return self.place.world.with_actors(join([others, self.poles]))
 
     def _pose(self, agent_id: str, actors: Actors) -> Matrix:
         """Return the pose (4,4) of an agent's LiDAR in the scene."""
@@ -238,12 +237,16 @@ class Stage:
     def _photograph(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
     ) -> tuple[Camera, ...]:
-        """Render an agent's image at the time of the camera, by when all road users have moved on."""
+        """Render an agent's image at the time of the camera, by when all road users have moved on.
+
+        It shows nothing of the vehicle that carries the camera.
+        """
         if self.cameras is None:
             return ()
         unit = agent_id in self.masts
         lag_ns = image_delay_ns(self.cameras.rng, "infrastructure" if unit else "vehicle")
-        actors, view = self._moment(traffic, delay_ns + lag_ns)
+        actors = actors_at(self.place.scene, traffic, self.place.parked, delay_ns + lag_ns)
+        view = self._around(actors.row_of(agent_id), actors)
         model = MAST_CAMERA if unit else FRONT_CAMERA
         image = render(model, view, self._pose(agent_id, actors), self.cameras.sun, self.cameras.rng)
         return (Camera("front", image, model.K, model.T_camera_agent, stamp_ns + lag_ns),)

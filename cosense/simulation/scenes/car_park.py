@@ -23,7 +23,8 @@ from cosense.simulation.scenes.streets import ways_of
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, draw_barrier
 from cosense.simulation.scenes.surroundings.frontages import furnish
-from cosense.simulation.scenes.surroundings.houses import House, house
+from cosense.simulation.scenes.surroundings.house_fronts import House
+from cosense.simulation.scenes.surroundings.houses import house
 from cosense.simulation.scenes.surroundings.plants import bush
 from cosense.simulation.scenes.surroundings.stock import Stock
 from cosense.simulation.scenes.surroundings.style import Style
@@ -185,6 +186,12 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
     parked = []
     for x, y, side in _stalls(plan):
         if rng.random() > share:
+            if rng.random() < 0.06:
+                # Somebody stands where a car may have been.
+                place = plan.pose(
+                    x + rng.uniform(-0.6, 0.6), y + side * rng.uniform(0.0, 1.2), rng.uniform(-np.pi, np.pi)
+                )
+                parked.append(Parked(make_body(ObjectClass.PEDESTRIAN, rng), *place))
             continue
         body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
         if body.size[0] > STALL_M[1]:

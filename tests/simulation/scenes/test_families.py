@@ -9,6 +9,7 @@ import pytest
 
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import wrap_angle
+from cosense.sensing.objects import VEHICLES
 from cosense.simulation.scenes.families import FAMILIES, TRAINING_FAMILIES, UNSEEN_FAMILIES, build_scene
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import join
@@ -113,7 +114,7 @@ def test_vehicles_park_in_many_ways() -> None:
             ways = np.concatenate(
                 [np.gradient(route.line, axis=0) for route in place.routes if route.user == "vehicle"]
             )
-            for parked in place.parked:
+            for parked in (one for one in place.parked if one.body.label in VEHICLES):
                 way = ways[np.linalg.norm(lines - (parked.x, parked.y), axis=1).argmin()]
                 headings.append(abs(wrap_angle(parked.yaw - np.arctan2(way[1], way[0]))))
     share = np.histogram(np.degrees(headings), bins=[0, 15, 50, 75, 105, 135, 165, 180])[0] / len(headings)
