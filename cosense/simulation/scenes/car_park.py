@@ -186,6 +186,12 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
     parked = []
     for x, y, side in _stalls(plan):
         if rng.random() > share:
+            if rng.random() < 0.06:
+                # Somebody stands where a car may have been.
+                place = plan.pose(
+                    x + rng.uniform(-0.6, 0.6), y + side * rng.uniform(0.0, 1.2), rng.uniform(-np.pi, np.pi)
+                )
+                parked.append(Parked(make_body(ObjectClass.PEDESTRIAN, rng), *place))
             continue
         body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
         if body.size[0] > STALL_M[1]:

@@ -79,6 +79,7 @@ def van(rng: np.random.Generator) -> Built:
             ]
         ),
         tuck=float(rng.uniform(0.93, 0.97)),
+        bow=float(rng.uniform(0.06, 0.20)),
     )
     windows = bool(rng.random() < (0.7, 0.5, 0.65, 0.2)[row])
     front_end = (cowl - 0.95 - tail) / (cowl - tail)
@@ -177,6 +178,7 @@ def _cab(
         bottom=np.array([(back, sill + 0.1), *arches((axle,), radius, sill), (nose, sill - 0.08)]),
         plan=np.array([(back, 0.98), (nose - 0.25, 1.0), (nose, 0.92)]),
         tuck=0.98,
+        bow=float(rng.uniform(0.02, 0.12)),
     )
     glass_top = min(top, belt + 1.15)
     cabin = Cabin(
@@ -293,12 +295,13 @@ def bus(rng: np.random.Generator) -> Built:
         bottom=np.array([(tail, sill + 0.15), *arches(axles, radius, sill), (nose, sill)]),
         plan=np.array([(tail, 0.97), (tail + 0.2, 1.0), (nose - 0.4, 1.0), (nose, 0.93)]),
         tuck=0.99,
+        bow=float(rng.uniform(0.03, 0.15)),
     )
     edges = np.linspace(0.03, 0.97, int(min(length, 12.4) / 1.6))
     post = 0.09 / length
     cabin = Cabin(
         base=(tail + 0.02, nose - 0.05),
-        roof=(tail + 0.1, nose - 0.05 - float(rng.uniform(0.05, 0.35))),
+        roof=(tail + 0.1, nose - 0.05 - float(rng.uniform(0.15, 0.50))),
         height=roof,
         narrow=0.97,
         panes=tuple((float(a + post), float(b - post)) for a, b in pairwise(edges)),
@@ -338,5 +341,5 @@ def bus(rng: np.random.Generator) -> Built:
         parts.append(
             block((joint - 0.5, joint + 0.5), (-0.5 * width, 0.5 * width), (sill, roof), Material.RUBBER)
         )
-    beside = mirrors(nose - 0.05, 0.5 * width, min(2.2, roof - 0.5), (0.2, 0.35, 0.5), Coat(_CHASSIS, 0.06))
+    beside = mirrors(nose - 0.15, 0.5 * width, min(2.2, roof - 0.5), (0.2, 0.35, 0.5), Coat(_CHASSIS, 0.06))
     return Built((length, width, height), join(parts), beside)

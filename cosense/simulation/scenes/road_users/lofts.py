@@ -59,8 +59,8 @@ def skin(
 
 
 def mirrored(half: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return closed sections (S,2k,3) of their left halves (S,k,3), given from the bottom to the top."""
-    return np.concatenate([half, half[:, ::-1] * [1, -1, 1]], axis=1)
+    """Return closed sections (S,2k-2,3) of their left halves (S,k,3), from the middle below to that above."""
+    return np.concatenate([half, half[:, -2:0:-1] * [1, -1, 1]], axis=1)
 
 
 def panels(
