@@ -36,7 +36,9 @@ def fingerprint(frames: list[SimulatedFrame]) -> list[bytes]:
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    first, again, other = (fingerprint(list(simulate("car_park", seed, 2))) for seed in (4, 4, 5))
+    first, again, other = (
+        fingerprint(list(simulate("car_park", seed, 2, lidar="any"))) for seed in (4, 4, 5)
+    )
     assert first == again
     assert first[0] != other[0]
 
