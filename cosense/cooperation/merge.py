@@ -23,12 +23,12 @@ from cosense.geometry.iou import bev_iou
 from cosense.geometry.nms import rotated_nms
 from cosense.geometry.transforms import wrap_angle
 from cosense.sensing.detections import Detections
-from cosense.sensing.objects import VEHICLES, ObjectClass
+from cosense.sensing.objects import RIDERS, VEHICLES, ObjectClass
 
 _KINDS = (
     VEHICLES,
     (ObjectClass.PEDESTRIAN,),
-    (ObjectClass.CYCLIST, ObjectClass.TRICYCLIST, ObjectClass.MOTORCYCLIST),
+    RIDERS,
     (ObjectClass.BARROW,),
     (ObjectClass.TRAFFIC_CONE,),
 )

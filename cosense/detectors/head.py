@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from cosense.geometry.nms import rotated_nms
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.objects import VEHICLES, ObjectClass
+from cosense.sensing.objects import RIDERS, VEHICLES, ObjectClass
 
 # What the shipped networks tell apart, in the order of their heat maps; CAR stands for every vehicle.
 DETECTED_CLASSES = (ObjectClass.CAR, ObjectClass.PEDESTRIAN, ObjectClass.CYCLIST)
@@ -71,7 +71,7 @@ class CenterHead(nn.Module):
 
 def detected_class(label: int) -> int | None:
     """Return the index into `DETECTED_CLASSES` that a label belongs to, None where there is none."""
-    merged = ObjectClass.CAR if label in VEHICLES else label
+    merged = ObjectClass.CAR if label in VEHICLES else ObjectClass.CYCLIST if label in RIDERS else label
     return DETECTED_CLASSES.index(merged) if merged in DETECTED_CLASSES else None
 
 

@@ -29,6 +29,8 @@ class ObjectClass(IntEnum):
 
 # A detector or a protocol with a single class of vehicles means these four, and labels all of them CAR.
 VEHICLES = (ObjectClass.CAR, ObjectClass.VAN, ObjectClass.TRUCK, ObjectClass.BUS)
+# With a single class of riders it means these three, and labels all of them CYCLIST.
+RIDERS = (ObjectClass.CYCLIST, ObjectClass.TRICYCLIST, ObjectClass.MOTORCYCLIST)
 
 
 @dataclass(frozen=True)

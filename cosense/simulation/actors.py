@@ -73,7 +73,7 @@ def _stand(
     boxes = np.column_stack([foot + up * sizes[:, 2:] / 2, sizes, planar[:, 2]])
     T_scene_body = _leaning(foot, up, planar[:, 2])
     mesh = join(
-        body.mesh.placed(pose).owned_by(first_row + row)
+        body.standing(pose, first_row + row)
         for row, (body, pose) in enumerate(zip(bodies, T_scene_body, strict=True))
     )
     return Actors(Objects(boxes, labels, np.array(ids, dtype=np.str_)), T_scene_body, mesh)

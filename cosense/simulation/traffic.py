@@ -27,14 +27,22 @@ _HEADWAY_S, _STANDSTILL_M = 1.2, 2.0
 _LATERAL_MARGIN_M = 0.25
 # Points along a body, relative to its length, at which others look for it on their way.
 _SAMPLES = np.linspace(-0.5, 0.5, 5)
-_VEHICLE_MIX = (
-    (ObjectClass.CAR, 0.70),
-    (ObjectClass.VAN, 0.13),
-    (ObjectClass.TRUCK, 0.10),
-    (ObjectClass.BUS, 0.07),
-)
+# Shares of the classes on the routes of each kind of user.
+_MIX = {
+    "vehicle": {
+        ObjectClass.CAR: 0.66,
+        ObjectClass.VAN: 0.12,
+        ObjectClass.TRUCK: 0.08,
+        ObjectClass.BUS: 0.05,
+        ObjectClass.MOTORCYCLIST: 0.07,
+        ObjectClass.TRICYCLIST: 0.02,
+    },
+    "cyclist": {ObjectClass.CYCLIST: 0.9, ObjectClass.MOTORCYCLIST: 0.1},
+    "pedestrian": {ObjectClass.PEDESTRIAN: 1.0},
+}
 # What carries sensors.
-_INSTRUMENTED_MIX = ((ObjectClass.CAR, 0.75), (ObjectClass.VAN, 0.15), (ObjectClass.TRUCK, 0.10))
+_INSTRUMENTED_MIX = {ObjectClass.CAR: 0.75, ObjectClass.VAN: 0.15, ObjectClass.TRUCK: 0.10}
+_LARGE = (ObjectClass.TRUCK, ObjectClass.BUS)
 
 
 @dataclass
@@ -213,7 +221,7 @@ class Traffic:
             before = self.rng.uniform(18, 60 + attempt) + travelled
             along = max(6.0, self.scene.focus_m[choice] - before)
             mover = self._new(
-                route, self._draw_vehicle(route, _INSTRUMENTED_MIX), along, float(self.rng.uniform(0.85, 1.0))
+                route, self._draw(route, _INSTRUMENTED_MIX), along, float(self.rng.uniform(0.85, 1.0))
             )
             if not self._is_in_conflict(mover) and self._has_room(mover):
                 mover.identity = "vehicle" if number == 0 else f"vehicle_{number + 1}"
@@ -239,16 +247,12 @@ class Traffic:
                 placed += 1
 
     def _draw_label(self, route: int) -> ObjectClass:
-        user = self.scene.routes[route].user
-        if user != "vehicle":
-            return ObjectClass.CYCLIST if user == "cyclist" else ObjectClass.PEDESTRIAN
-        return self._draw_vehicle(route, _VEHICLE_MIX)
+        return self._draw(route, _MIX[self.scene.routes[route].user])
 
-    def _draw_vehicle(self, route: int, mix: tuple[tuple[ObjectClass, float], ...]) -> ObjectClass:
-        shares = [share for _, share in mix]
-        label = mix[int(self.rng.choice(len(shares), p=shares))][0]
-        fits = self.scene.routes[route].large
-        return label if fits or label in (ObjectClass.CAR, ObjectClass.VAN) else ObjectClass.CAR
+    def _draw(self, route: int, mix: dict[ObjectClass, float]) -> ObjectClass:
+        """Draw a class; where large vehicles do not fit, a car takes their place."""
+        label = list(mix)[int(self.rng.choice(len(mix), p=list(mix.values())))]
+        return label if self.scene.routes[route].large or label not in _LARGE else ObjectClass.CAR
 
     def _is_in_conflict(self, mover: Mover) -> bool:
         """Return whether a mover would be in a conflict, or could no longer stop before it."""

@@ -86,6 +86,7 @@ def test_dair_v2x_holds_two_agents_only(tmp_path: Path) -> None:
             "parked_road .* for 4 units",
         ),
         ("--split ../train", "--split '../train'"),
+        ("--lidar vlp23", "lidar 'vlp23' is unknown, did you mean 'vlp32'"),
     ],
 )
 def test_what_cannot_be_simulated_leaves_no_folder(arguments: str, message: str, tmp_path: Path) -> None:

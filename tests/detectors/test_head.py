@@ -75,6 +75,7 @@ def test_every_vehicle_is_a_car_and_what_is_not_detected_is_nothing() -> None:
     for label in (ObjectClass.CAR, ObjectClass.VAN, ObjectClass.TRUCK, ObjectClass.BUS):
         assert detected_class(label) == 0
     assert [detected_class(label) for label in DETECTED_CLASSES] == [0, 1, 2]
+    assert detected_class(ObjectClass.MOTORCYCLIST) == detected_class(ObjectClass.CYCLIST)
     assert detected_class(ObjectClass.TRAFFIC_CONE) is None
 
 

@@ -27,12 +27,10 @@ def make_frame(
     offset_m: tuple[float, float] = (0.66, -1.1),
     cameras: bool = False,
 ) -> SimulatedFrame:
-    """Return a vehicle and a roadside unit that look at three objects, the vehicle a little tilted."""
+    """Return a vehicle and a roadside unit that look at three objects; both lean, the unit by 5 degrees."""
     generator = np.random.default_rng(number)
-    tilt = transform_from_planar(0, 0, 0)
-    tilt[:3, :3] = _rotation_xy(0.01, -0.02)
-    T_world_vehicle = transform_from_planar(2636.2 + number, 1745.0, 0.7, 22.0) @ tilt
-    T_world_unit = transform_from_planar(2660.0, 1760.0, -2.4, 27.5)
+    T_world_vehicle = transform_from_planar(2636.2 + number, 1745.0, 0.7, 22.0) @ _leaning(0.01, -0.02)
+    T_world_unit = transform_from_planar(2660.0, 1760.0, -2.4, 27.5) @ _leaning(0.087, 0.087)
     boxes = as_boxes(
         [[12, 3, -0.9, 4.5, 1.9, 1.6, 0.3], [30, -4, -0.4, 11, 2.5, 3.2, -3.0], [8, 6, -1, 0.6, 0.6, 1.7, 0]]
     )
@@ -89,9 +87,9 @@ def _agent(kind, stamp_ns, T_world_agent, objects, generator, with_camera) -> Ag
     )
 
 
-def _rotation_xy(roll: float, pitch: float) -> np.ndarray:
+def _leaning(roll: float, pitch: float) -> np.ndarray:
     cr, sr, cp, sp = np.cos(roll), np.sin(roll), np.cos(pitch), np.sin(pitch)
-    return np.array([[cp, sp * sr, sp * cr], [0, cr, -sr], [-sp, cp * sr, cp * cr]])
+    return transform_from([[cp, sp * sr, sp * cr], [0, cr, -sr], [-sp, cp * sr, cp * cr]], [0, 0, 0])
 
 
 def forget_origin(root: Path) -> None:

@@ -17,13 +17,12 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.ground import ANY_SITE, GroundSettings
 from cosense.sensing.levelling import LevelFrame, levelled
-from cosense.sensing.objects import VEHICLES, ObjectClass
+from cosense.sensing.objects import RIDERS, VEHICLES, ObjectClass
 from cosense.tracking.motion import MotionTracker
 
 # Below this score more boxes are wrong than right.
 LEAST_SCORE = 0.3
 _PEOPLE = (ObjectClass.PEDESTRIAN,)
-_RIDERS = (ObjectClass.CYCLIST, ObjectClass.TRICYCLIST, ObjectClass.MOTORCYCLIST)
 # Standard deviation of the centre of a box per axis, measured on simulated scenes: of a near box with a score
 # of 1, what a metre of distance adds, and what a score of 0 adds to that of a vehicle.
 _SIGMA_M, _SIGMA_PER_M, _SIGMA_DOUBT_M = 0.06, 0.0015, 0.5
@@ -105,7 +104,7 @@ def _classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     for kind, group in (
         (NodeClass.VEHICLE, VEHICLES),
         (NodeClass.PERSON, _PEOPLE),
-        (NodeClass.RIDER, _RIDERS),
+        (NodeClass.RIDER, RIDERS),
     ):
         classes[np.isin(labels, group)] = kind
     return classes

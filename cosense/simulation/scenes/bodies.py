@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cosense.geometry.transforms import Matrix
 from cosense.sensing.objects import ObjectClass
-from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.mesh import STATIC, Mesh, join
 from cosense.simulation.scenes.road_users.cars import car
 from cosense.simulation.scenes.road_users.commercial import bus, truck, van
 from cosense.simulation.scenes.road_users.lofts import Built
@@ -41,12 +42,18 @@ class Body:
         label: class of the road user.
         size: length, width and height of the label box in metres.
         mesh: triangles in the frame of the body: the origin lies on the ground under the middle of the box, x
-            along the heading. Mirrors and what rolls or walks beside a person reach out of the box.
+            along the heading. Mirrors, and what rolls or walks beside a person, reach out of the box and are
+            owned by the surroundings.
     """
 
     label: ObjectClass
     size: tuple[float, float, float]
     mesh: Mesh
+
+    def standing(self, T_scene_body: Matrix, row: int) -> Mesh:
+        """Return the mesh at a pose (4,4), with what the label box encloses owned by an actor's row."""
+        mesh = self.mesh.placed(T_scene_body)
+        return replace(mesh, owner=np.where(mesh.owner == STATIC, mesh.owner, np.int32(row)))
 
 
 def make_body(label: ObjectClass, rng: np.random.Generator) -> Body:
@@ -64,7 +71,8 @@ def make_body(label: ObjectClass, rng: np.random.Generator) -> Body:
     foot = np.array([*(low[:2] + high[:2]) / 2, low[2]])
     T_body_built = np.diag([*stretch, 1.0])
     T_body_built[:3, 3] = -stretch * foot
-    whole = built.hull if built.outside is None else join([built.hull, built.outside])
+    hull = built.hull.owned_by(0)
+    whole = hull if built.outside is None else join([hull, built.outside])
     mesh = whole.placed(T_body_built)
     size_m = (float(size[0]), float(size[1]), float(size[2]))
     return Body(label, size_m, replace(mesh, local=mesh.vertices))

@@ -22,7 +22,7 @@ class Mast:
 
 @dataclass(frozen=True)
 class Parked:
-    """A parked vehicle: its body and its pose in the scene, in metres and radians."""
+    """A parked vehicle or somebody who stands: the body and its pose in the scene, in metres and radians."""
 
     body: Body
     x: float
@@ -40,7 +40,7 @@ class Scene:
         ground: surfaces of the ground.
         routes: routes of vehicles, cyclists and pedestrians.
         masts: candidate places of roadside units.
-        parked: parked vehicles.
+        parked: parked vehicles, and people who stand about.
         ego_routes: rows of `routes` for instrumented vehicles; a row may be repeated to be drawn more often.
         focus_m: arc length on each of `ego_routes` at which it passes the middle of the place.
         vehicles: number of moving vehicles.

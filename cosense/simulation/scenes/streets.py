@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosense.geometry.transforms import wrap_angle
+from cosense.simulation.scenes.bystanders import stand_about
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.parking import drives, park_along
@@ -283,7 +284,7 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
         ground=ground,
         routes=(*plan.vehicles, *plan.others),
         masts=_masts(arms, plan.clear_m, rng),
-        parked=tuple(plan.parked),
+        parked=(*plan.parked, *stand_about(arms, things, rng)),
         ego_routes=tuple(ego_routes),
         focus_m=tuple(_middle(plan.vehicles[row]) for row in ego_routes),
         vehicles=int(np.clip(lanes_m / rng.uniform(*plan.spacing_m), 6, 45)),

@@ -173,16 +173,17 @@ def _assemble(
         ),
         plan=np.array(
             [
-                (tail, 0.80),
-                (tail + 0.18, 0.95),
+                (tail, 0.78),
+                (tail + 0.18, 0.94),
                 (rear_axle - 0.72 * 1.15 * radius, 1.0),
                 (front_axle + 0.72 * 1.15 * radius, 1.0),
-                (nose - 0.30, 0.94),
-                (nose - rounding, 0.84),
-                (nose, 0.66),
+                (nose - 0.30, 0.93),
+                (nose - rounding, 0.82),
+                (nose, 0.64),
             ]
         ),
         tuck=float(rng.uniform(0.88, 0.94)),
+        bow=float(rng.uniform(0.12, 0.30)),
     )
     slope, back = np.deg2rad(rng.uniform(*build.windscreen)), np.deg2rad(rng.uniform(*build.rear_window))
     rise = height - belt
@@ -193,7 +194,7 @@ def _assemble(
         narrow=float(rng.uniform(0.76, 0.86)),
         panes=_panes(kind, rng),
         rear_glass=True,
-        crown=float(rng.uniform(0.03, 0.07)),
+        crown=float(rng.uniform(0.06, 0.11)),
         bow=float(rng.uniform(0.06, 0.14)),
     )
     bed = kind == "pick_up" and rng.random() < 0.6
@@ -216,8 +217,8 @@ def _assemble(
             0.21,
         ),
         lamps(
-            (nose - 0.4 * rounding, 0.36 * width, edge - 0.14),
-            (tail + 0.2 * rounding - 0.006, 0.42 * width, deck - 0.22),
+            (nose - 0.4 * rounding - float(shell.bowed(nose, 0.3 * width)), 0.38 * width, edge - 0.14),
+            (tail + 0.2 * rounding - float(shell.bowed(tail, 0.36 * width)), 0.42 * width, deck - 0.22),
             (0.24, 0.13),
         ),
         plates(plated, rng),

@@ -27,6 +27,8 @@ _HEAD_LAMP: Colour = (0.95, 0.95, 0.90)
 _TAIL_LAMP: Colour = (0.62, 0.03, 0.03)
 _PLATES: tuple[Colour, ...] = ((0.90, 0.90, 0.86), (0.90, 0.78, 0.20), (0.10, 0.25, 0.70), (0.20, 0.60, 0.30))
 _LINING = 0.15
+# How much the middle of the bonnet is higher than its edges, and how much of each end is bowed, in metres.
+_CROWN, _BOWED = 0.025, 0.7
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Shell:
         bottom: (n,2) x and z of bumpers, sills and arches.
         plan: (n,2) x, and width there as a share of `width`.
         tuck: width of the top as a share of the widest place below it.
+        bow: how far the middle of the nose stands before its corners, in metres; that of the tail is a third.
     """
 
     width: float
@@ -54,6 +57,7 @@ class Shell:
     bottom: NDArray[np.float64]
     plan: NDArray[np.float64]
     tuck: float
+    bow: float
 
     def top_at(self, x: NDArray[np.float64] | float) -> NDArray[np.float64]:
         return np.interp(np.asarray(x), self.top[:, 0], self.top[:, 1])
@@ -61,6 +65,13 @@ class Shell:
     def half_width_at(self, x: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Return the half width of the top edge."""
         return np.interp(np.asarray(x), self.plan[:, 0], self.plan[:, 1]) * self.width / 2 * self.tuck
+
+    def bowed(self, x: NDArray[np.float64] | float, y: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Return by how much places of the straight body are moved to the rear, in metres."""
+        nose, tail = self.top[-1, 0], self.top[0, 0]
+        ahead = self.bow * np.clip((x - nose) / _BOWED + 1, 0, 1)
+        behind = self.bow / 3 * np.clip((tail - x) / _BOWED + 1, 0, 1)
+        return (ahead - behind) * (2 * np.asarray(y) / self.width) ** 2
 
     def mesh(self, coat: Coat, open_to_the_sky: Sequence[tuple[float, float]]) -> Mesh:
         """Return the skin; `open_to_the_sky` are ranges of x that have no top."""
@@ -70,17 +81,23 @@ class Shell:
         top = np.maximum(self.top_at(x), bottom + 0.05)
         half = np.interp(x, self.plan[:, 0], self.plan[:, 1]) * self.width / 2
         tall = top - bottom
+        nothing = np.zeros(len(x))
         rows = [
+            # Between the wheels, arches are closed.
+            (nothing, np.minimum(bottom, bottom.min() + 0.1)),
             (0.95 * half, bottom),
             (half, bottom + 0.45 * tall),
             ((0.6 + 0.4 * self.tuck) * half, top - np.minimum(0.14 * tall, 0.12)),
             (self.tuck * half, top),
+            (nothing, top + _CROWN),
         ]
-        rings = mirrored(np.stack([np.column_stack([x, y, z]) for y, z in rows], axis=1))
+        half_rings = np.stack([np.column_stack([x, y, z]) for y, z in rows], axis=1)
+        rings = mirrored(half_rings)
+        rings[..., 0] -= self.bowed(rings[..., 0], rings[..., 1])
         keep = np.ones((len(x) - 1, rings.shape[1]), dtype=bool)
         middle = (x[1:] + x[:-1]) / 2
         for low, high in open_to_the_sky:
-            keep[(middle > low) & (middle < high), len(rows) - 1] = False
+            keep[(middle > low) & (middle < high), len(rows) - 2 : len(rows)] = False
         return skin(rings, Material.PAINT, coat.colour, coat.reflectance, keep)
 
 
@@ -125,9 +142,11 @@ class Cabin:
         half = shell.half_width_at(base_x)
         narrow = self.narrow * half.max()
         edge_z = self.height - self.crown * (1 + 2 * (t - 0.45) ** 2)
-        low = np.column_stack([base_x, half, shell.top_at(base_x)])
+        low = np.column_stack([base_x - shell.bowed(base_x, half), half, shell.top_at(base_x)])
         high = np.column_stack([roof_x, np.full(len(t), narrow), edge_z])
         ridge = np.column_stack([roof_x, np.zeros(len(t)), edge_z + self.crown])
+        # A roof is nearly flat, and bends down beside the rails.
+        rail = np.column_stack([roof_x, np.full(len(t), 0.84 * narrow), edge_z + 0.8 * self.crown])
         ridge[-1, 0] += 0.5 * self.bow
         other = np.array([1.0, -1.0, 1.0])
         glass: list[list[NDArray[np.float64]]] = []
@@ -138,7 +157,8 @@ class Cabin:
                 (glass if glazed else solid).append(
                     [low[k] * side, high[k] * side, high[k + 1] * side, low[k + 1] * side]
                 )
-                solid.append([high[k] * side, ridge[k], ridge[k + 1], high[k + 1] * side])
+                solid.append([high[k] * side, rail[k] * side, rail[k + 1] * side, high[k + 1] * side])
+                solid.append([rail[k] * side, ridge[k], ridge[k + 1], rail[k + 1] * side])
         for end, bow in ((-1, self.bow), (0, -0.4 * self.bow)):
             foot = np.array([low[end, 0] + bow, 0.0, low[end, 2]])
             panes = glass if end == -1 or self.rear_glass else solid

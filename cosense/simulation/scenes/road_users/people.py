@@ -62,15 +62,15 @@ def stature(rng: np.random.Generator) -> float:
 
 def _on_foot(rng: np.random.Generator) -> Built:
     age = rng.random()
-    if age < 0.14:
+    if age < 0.09:
         tall, lean, girth = float(rng.uniform(0.95, 1.55)), 0.03, float(rng.uniform(0.95, 1.15))
-    elif age < 0.26:
+    elif age < 0.21:
         tall, lean, girth = 0.97 * stature(rng), float(rng.uniform(0.08, 0.35)), float(rng.uniform(1.0, 1.35))
     else:
         tall, lean, girth = stature(rng), float(rng.uniform(0.0, 0.08)), float(rng.uniform(0.95, 1.4))
     walking = bool(rng.random() < 0.75)
     step = float(rng.uniform(0.7, 1.15)) * _STEP * tall if walking else 0.05
-    pushes = bool(age >= 0.26 and rng.random() < 0.04)
+    pushes = bool(age >= 0.21 and rng.random() < 0.04)
     posture = _posture(tall, girth, lean, step, pushes, rng)
     clothes = Clothes.drawn(rng)
     body = figure(tall, posture.hip, lean, posture.ankles, posture.wrists, clothes, girth)

@@ -10,23 +10,28 @@ import numpy as np
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
+from cosense.simulation.scenes.road_users import still_things as still
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
-from cosense.simulation.scenes.surroundings import poles
+from cosense.simulation.scenes.surroundings import street_poles as poles
 from cosense.simulation.scenes.surroundings import street_things as things
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier, bollard_row, draw_barrier
-from cosense.simulation.scenes.surroundings.houses import House, house, shed
+from cosense.simulation.scenes.surroundings.house_fronts import House
+from cosense.simulation.scenes.surroundings.houses import house, shed
 from cosense.simulation.scenes.surroundings.placing import FURNISHED_M, facing_road, is_free, occupy
-from cosense.simulation.scenes.surroundings.plots import Plot, enclose, fill
+from cosense.simulation.scenes.surroundings.plants import low_hedge, verge
+from cosense.simulation.scenes.surroundings.plots import Plot, enclose, fill, stand
 from cosense.simulation.scenes.surroundings.stock import Builder, Item, Stock
 from cosense.simulation.scenes.surroundings.style import Style
-from cosense.simulation.scenes.surroundings.trees import street_tree
+from cosense.simulation.scenes.surroundings.trees import garden_tree, street_tree
 
 # Pedestrians keep to this width at the outer edge of a walkway; things stand between it and the kerb.
 _PASSAGE_M = 1.95
 _KERB_GAP_M = 0.12
 _DEPTH_M = 15.0
+# Share of fronts with a scaffold, where there is room.
+_SCAFFOLDED = 0.06
 
 # What stands on walkways, with weights.
 _SMALL: dict[Builder, float] = {
@@ -48,8 +53,10 @@ _SMALL: dict[Builder, float] = {
     things.post_box: 1,
     things.telephone_box: 0.3,
     things.bicycle_stand: 2,
-    things.bicycle: 1.5,
-    things.kick_scooter: 1,
+    still.parked_bicycle: 1.5,
+    things.rental_scooters: 1,
+    things.motor_scooters: 0.8,
+    things.left_behind: 0.5,
     things.sandwich_board: 1,
     things.cafe_set: 0.8,
     things.sacks: 0.8,
@@ -59,22 +66,26 @@ _SMALL: dict[Builder, float] = {
     things.heap: 0.3,
     things.shelter: 0.6,
     large.recycling: 0.5,
-    large.skip: 0.3,
+    still.skip: 0.3,
     large.pallets: 0.3,
     large.kiosk: 0.2,
 }
+# What may grow along a kerb.
+_STRIPS: tuple[Builder, ...] = (low_hedge, low_hedge, things.flower_bed, things.pot_bush, verge)
 # What stands in front of houses that are set back.
 _FORECOURT: dict[Builder, float] = {
     things.planter: 3,
     things.pot_bush: 3,
     things.wheelie_bins: 2,
-    things.bicycle: 2,
+    still.parked_bicycle: 2,
     things.bench: 1,
     things.cafe_set: 2,
     things.sandwich_board: 1,
     things.flower_bed: 2,
     things.sacks: 0.5,
     things.bicycle_stand: 1,
+    things.motor_scooters: 0.5,
+    things.left_behind: 0.3,
 }
 
 
@@ -92,6 +103,9 @@ def furnish(ground: Ground, arms: list[Arm], style: Style, rng: np.random.Genera
             made += _walkway(ground, arm, side, style, stock)
             if edging is not None:
                 made += _edging(arm, side, edging)
+    for arm in arms:
+        for side in (1, -1):
+            made += _behind(ground, arm, side, style, stock)
     return made
 
 
@@ -147,6 +161,13 @@ def _forecourt(
         made = enclose(ground, plot, _one(barriers, rng), True, closed, stock) if closed else []
         inner = Plot(arm, side, along, (edge + 1.4, edge + set_back - 0.6))
         return made + fill(ground, inner, "garden", 1.5 * style.plenty, stock)
+    if set_back > 1.1 and rng.random() < _SCAFFOLDED:
+        bay = Item.of(large.scaffold(rng, int(rng.integers(1, 4))))
+        poses = [
+            facing_road(arm, side, float(at), edge + set_back - 0.6)
+            for at in np.arange(along[0] + 1.25, along[1] - 1.0, 2.5)
+        ]
+        return [thing for thing in (stand(ground, bay, pose, 0.0) for pose in poses) if thing is not None]
     made = []
     for at in np.arange(along[0] + 1.0, along[1] - 1.0, 2.5):
         if rng.random() > 3 * style.furniture:
@@ -154,7 +175,8 @@ def _forecourt(
         item = stock.pick(_FORECOURT)
         if 2 * item.half_m[1] < set_back - 0.1:
             pose = facing_road(arm, side, float(at), edge + set_back - 0.08 - item.half_m[1])
-            made.append(item.mesh.at(*pose))
+            thing = stand(ground, item, pose, 0.0)
+            made += [] if thing is None else [thing]
     return made
 
 
@@ -185,6 +207,27 @@ def _plot(
     return made + fill(ground, inner, kind, style.plenty, stock)
 
 
+def _behind(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) -> list[Mesh]:
+    """Return houses and tall trees of a second row, which are seen over gardens and through gaps."""
+    rng = stock.rng
+    made: list[Mesh] = []
+    along = float(rng.uniform(5, 20))
+    while along < FURNISHED_M:
+        front, depth, away = float(rng.uniform(8, 18)), float(rng.uniform(8, 12)), float(rng.uniform(20, 38))
+        x, y, yaw = facing_road(arm, side, along + front / 2, arm.profile.edge_m + away + depth / 2)
+        if rng.random() < 0.6 * style.built_up + 0.1:
+            if is_free(ground, (x, y, front, depth, yaw), 0.5):
+                occupy(ground, (x, y, front, depth, yaw))
+                made.append(
+                    _house(front, depth, 5.0, style, rng).at(x, y, yaw + float(rng.choice([0.0, np.pi])))
+                )
+        elif rng.random() < 0.5:
+            tall = stand(ground, stock.take(garden_tree, 8), (x, y, float(rng.uniform(0, 6))))
+            made += [] if tall is None else [tall]
+        along += front + float(rng.uniform(1, 15))
+    return made
+
+
 def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) -> list[Mesh]:
     """Return trees, lamps and furniture between the kerb and the part of the walkway where people walk."""
     rng = stock.rng
@@ -192,6 +235,8 @@ def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) ->
     start = arm.mouth_m + (5.5 if arm.crossing else 2.0)
     lamp_gap = float(rng.uniform(18, 38))
     next_lamp, next_tree = start + float(rng.uniform(0, 10)), start + float(rng.uniform(2, 12))
+    # Along some kerbs, plants fill what room the furniture leaves.
+    strip = _STRIPS[int(rng.integers(len(_STRIPS)))] if rng.random() < style.strips else None
     made: list[Mesh] = []
     along = start
     while along < FURNISHED_M:
@@ -205,6 +250,8 @@ def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) ->
             next_tree += max(3.5, float(rng.normal(style.tree_gap_m, 3)))
         elif rng.random() < style.furniture:
             builder = _SMALL
+        elif strip is not None and rng.random() < 0.8:
+            builder = {strip: 1.0}
         if builder is None:
             along += 1.0
             continue

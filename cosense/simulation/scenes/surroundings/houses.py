@@ -1,19 +1,17 @@
-"""Houses: façades with windows, doors, shop fronts, bays, balconies, arcades and awnings, below many roofs.
+"""Houses: windows, doors, bays, balconies, steps, and what hangs on walls, below many roofs.
 
-The front of a house is its -y side. Windows lie in recesses; behind the glass are rooms with things in them,
-because a share of the rays passes glass.
+The front of a house is its -y side.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, quads, tube
 from cosense.simulation.scenes.surroundings.colours import any_colour, shade
+from cosense.simulation.scenes.surroundings.house_fronts import House, arcade, shop_front, wall_with_openings
+from cosense.simulation.scenes.surroundings.plants import foliage, oblong
 
 # Houses go down this far, so that they stand on sloping ground.
 CELLAR_M = 1.5
@@ -29,25 +27,6 @@ _FACADES = (
 )
 
 
-@dataclass(frozen=True)
-class House:
-    """What a house is like.
-
-    Attributes:
-        length_m: extent along the road.
-        depth_m: extent away from the road.
-        floors: number of storeys.
-        shop: whether its ground floor is a shop.
-        walkway: whether it stands at the edge of a walkway, so that nothing low may stick out.
-    """
-
-    length_m: float
-    depth_m: float
-    floors: int
-    shop: bool
-    walkway: bool
-
-
 def house(plan: House, rng: np.random.Generator) -> Mesh:
     """Return a house with the middle of its footprint at the origin."""
     material = Material(
@@ -61,16 +40,16 @@ def house(plan: House, rng: np.random.Generator) -> Mesh:
     height = ground_m + (plan.floors - 1) * storey_m + float(rng.uniform(0.2, 1.0))
     bright = float(rng.uniform(0.25, 0.75))
     front = -plan.depth_m / 2
-    arcade = plan.shop and rng.random() < 0.12
+    open_below = plan.shop and rng.random() < 0.12
     parts = []
     levels = [0.0, *(ground_m + storey_m * floor for floor in range(plan.floors - 1)), height]
     for floor in range(plan.floors):
         z = (float(levels[floor]), float(levels[floor + 1]))
         if floor == 0 and plan.shop:
-            back = 2.4 if arcade else 0.0
-            parts.append(_shop_front(plan, z, material, colour, bright, rng).at(0, front + back))
-            if arcade:
-                parts.append(_arcade(plan, z, material, colour, rng).at(0, front))
+            back = 2.4 if open_below else 0.0
+            parts.append(shop_front(plan, z, material, colour, bright, rng).at(0, front + back))
+            if open_below:
+                parts.append(arcade(plan, z, material, colour, rng).at(0, front))
         else:
             parts.append(_storey(plan, z, floor, material, colour, bright, rng).at(0, front))
     parts.append(_shell(plan, height, material, colour, bright))
@@ -93,42 +72,6 @@ def _shell(plan: House, height: float, material: Material, colour: Colour | None
         [(-x, -y, 0.02), (x, -y, 0.02), (x, room, 0.02), (-x, room, 0.02)],
     ]
     return quads(np.array(faces), material, colour, bright)
-
-
-def wall_with_openings(
-    length_m: float,
-    z: tuple[float, float],
-    openings: NDArray[np.float64],
-    recess_m: float,
-    material: Material,
-    colour: Colour | None,
-    reflectance: float,
-) -> tuple[Mesh, NDArray[np.float64]]:
-    """Return a wall in y = 0 without its openings (n,4: x0, x1, z0, z1, in order), and what fills these.
-
-    Returns:
-        wall: the wall, with the sides of its recesses.
-        panes: (n,4,3) corners of a flat face at the bottom of each recess.
-    """
-    x0, x1, z0, z1 = np.asarray(openings, dtype=np.float64).reshape(-1, 4).T
-    low, high = np.full(len(x0), z[0]), np.full(len(x0), z[1])
-    starts = np.concatenate([[-length_m / 2], x1])
-    ends = np.concatenate([x0, [length_m / 2]])
-    solid = _upright(starts, ends, np.full(len(starts), z[0]), np.full(len(starts), z[1]), 0.0)
-    frame = np.concatenate([_upright(x0, x1, low, z0, 0.0), _upright(x0, x1, z1, high, 0.0)])
-    panes = _upright(x0, x1, z0, z1, recess_m)
-    mouth = _upright(x0, x1, z0, z1, 0.0)
-    sides = [
-        np.stack([mouth[:, a], mouth[:, b], panes[:, b], panes[:, a]], axis=1)
-        for a, b in ((0, 1), (1, 2), (2, 3), (3, 0))
-    ]
-    return quads(np.concatenate([solid, frame, *sides]), material, colour, reflectance), panes
-
-
-def _upright(x0: NDArray, x1: NDArray, z0: NDArray, z1: NDArray, y: float) -> NDArray[np.float64]:
-    at = np.full(len(x0), y)
-    corners = [(x0, z0), (x1, z0), (x1, z1), (x0, z1)]
-    return np.stack([np.column_stack([a, at, b]) for a, b in corners], axis=1)
 
 
 def _storey(
@@ -174,80 +117,6 @@ def _storey(
     drawn = ~closed & (rng.random(count) < 0.5)
     parts.append(quads(panes[drawn] + [0, 0.25, 0], Material.CLOTH, (0.7, 0.68, 0.64)))
     return join(parts)
-
-
-def _shop_front(
-    plan: House,
-    z: tuple[float, float],
-    material: Material,
-    colour: Colour | None,
-    bright: float,
-    rng: np.random.Generator,
-) -> Mesh:
-    """Return large panes between piers, with goods, shelves and figures behind them, and a sign above."""
-    count = max(1, int(plan.length_m / rng.uniform(2.2, 5.0)))
-    pitch = plan.length_m / count
-    middle = (np.arange(count) - (count - 1) / 2) * pitch
-    wide = np.full(count, pitch - float(rng.uniform(0.2, 0.7)))
-    low, high = (
-        np.full(count, float(rng.choice([0.05, 0.35, 0.6]))),
-        np.full(count, z[1] - float(rng.uniform(0.5, 0.9))),
-    )
-    door = int(rng.integers(count))
-    low[door] = 0.02
-    openings = np.column_stack([middle - wide / 2, middle + wide / 2, low, high])
-    recess = float(rng.uniform(0.03, 0.4))
-    wall, panes = wall_with_openings(plan.length_m, z, openings, recess, material, colour, bright)
-    parts = [wall, quads(panes, Material.GLASS), _goods(plan, recess, rng)]
-    if rng.random() < 0.7:
-        sign = any_colour(rng)
-        parts.append(
-            box((0, -0.1, z[1] - 0.3), (plan.length_m * 0.8, 0.18, 0.45), Material.PLASTIC, colour=sign)
-        )
-    if rng.random() < 0.35:
-        parts.append(_awning(plan.length_m * float(rng.uniform(0.4, 0.95)), z[1] - 0.5, rng))
-    return join(parts)
-
-
-def _goods(plan: House, recess: float, rng: np.random.Generator) -> Mesh:
-    """Return boxes and shelves of all sizes, and slim upright figures, on the first metres of the floor."""
-    n = int(plan.length_m * rng.uniform(0.8, 2.5))
-    size = rng.uniform([0.2, 0.2, 0.2], [1.6, 0.6, 1.6], (n, 3))
-    figure = rng.random(n) < 0.25
-    size[figure] = rng.uniform([0.25, 0.25, 1.4], [0.45, 0.45, 1.8], (int(figure.sum()), 3))
-    x = rng.uniform(-0.48, 0.48, n) * plan.length_m
-    y = recess + rng.uniform(0.4, max(0.6, min(3.0, plan.depth_m * 0.35 - recess)), n)
-    return boxes(
-        np.column_stack([x, y, size[:, 2] / 2]),
-        size,
-        Material.CLOTH,
-        rng.normal(0, 0.3, n),
-        rng.uniform(0.1, 0.8, (n, 3)),
-    )
-
-
-def _awning(width_m: float, z: float, rng: np.random.Generator) -> Mesh:
-    out, drop = float(rng.uniform(0.8, 1.4)), float(rng.uniform(0.15, 0.4))
-    low = max(2.25, z - drop)
-    x = width_m / 2
-    faces = [
-        [(-x, 0, z), (-x, -out, low), (x, -out, low), (x, 0, z)],
-        [(-x, -out, low), (x, -out, low), (x, -out, low - 0.15), (-x, -out, low - 0.15)],
-    ]
-    return quads(np.array(faces), Material.CLOTH, any_colour(rng))
-
-
-def _arcade(
-    plan: House, z: tuple[float, float], material: Material, colour: Colour | None, rng: np.random.Generator
-) -> Mesh:
-    """Return pillars below the front, and the ceiling behind them."""
-    count = max(2, int(plan.length_m / rng.uniform(2.5, 4.0)) + 1)
-    thick = float(rng.uniform(0.3, 0.6))
-    x = np.linspace(-plan.length_m / 2 + thick / 2, plan.length_m / 2 - thick / 2, count)
-    pillars = boxes(np.column_stack([x, 0 * x + thick / 2, 0 * x + z[1] / 2]), (thick, thick, z[1]), material)
-    half = plan.length_m / 2
-    ceiling = [[(-half, 0, z[1]), (half, 0, z[1]), (half, 2.6, z[1]), (-half, 2.6, z[1])]]
-    return join([pillars, quads(np.array(ceiling), material, colour)])
 
 
 def _roof(plan: House, height: float, rng: np.random.Generator) -> Mesh:
@@ -319,6 +188,7 @@ def _extras(
                 colour=colour,
             )
         )
+    parts.append(_wall_things(plan, rng))
     if not plan.walkway:
         at = float(rng.uniform(-0.7, 0.7)) * x
         steps = int(rng.integers(1, 5))
@@ -331,6 +201,27 @@ def _extras(
             posts = np.array([(at + s * 0.9, front - reach + 0.1, 1.2) for s in (-1, 1)])
             parts.append(boxes(posts, (0.12, 0.12, 2.5), Material.WOOD))
     return parts
+
+
+def _wall_things(plan: House, rng: np.random.Generator) -> Mesh:
+    """Return what hangs on the lowest three metres of a front: boxes, pipes, lamps, flowers, ivy."""
+    front = -plan.depth_m / 2
+    n = int(rng.poisson(0.25 * plan.length_m))
+    size = rng.uniform([0.1, 0.06, 0.1], [0.8, 0.22, 0.9], (n, 3))
+    place = rng.uniform([-0.47 * plan.length_m, 0, 0.4], [0.47 * plan.length_m, 0, 3.0], (n, 3))
+    place[:, 1] = front - size[:, 1] / 2
+    parts = [boxes(place, size, Material.METAL, colour=rng.uniform(0.2, 0.8, (n, 3)))]
+    if rng.random() < 0.12:
+        wide, tall = float(rng.uniform(1.5, 3.0)), float(rng.uniform(1.5, 5.0))
+        side = np.array([(1.0, 0.0), (1.0, 0.6 * tall), (0.5, tall), (0.0, tall * 1.02)])
+        ivy = foliage(oblong(wide, 0.3), side, rng, 45.0, (0.12, 0.28), 0.1, 0.0)
+        parts.append(ivy.at(float(rng.uniform(-0.5, 0.5)) * (plan.length_m - wide), front))
+    if rng.random() < 0.15:
+        side = np.array([(0.8, 0.0), (1.1, 0.25), (0.0, 0.4)])
+        flowers = foliage(oblong(0.9, 0.22), side, rng, 60.0, (0.06, 0.16), 0.08, 0.0)
+        for at in np.arange(-plan.length_m / 2 + 1.5, plan.length_m / 2 - 1.0, 3.0):
+            parts.append(flowers.at(float(at), front - 0.12, 0.0, 0.95))
+    return join(parts)
 
 
 def _balconies(plan: House, levels: list[float], rng: np.random.Generator) -> list[Mesh]:

@@ -14,34 +14,6 @@ def _wheel(radius: float, wide: float) -> Mesh:
     return tube(line, radius, Material.RUBBER, around=10)
 
 
-def skip(rng: np.random.Generator) -> Mesh:
-    """Return an open skip with sloping ends, empty or heaped up."""
-    long, wide, tall = (
-        float(rng.uniform(2.6, 4.0)),
-        float(rng.uniform(1.5, 1.9)),
-        float(rng.uniform(1.0, 1.6)),
-    )
-    colour = any_colour(rng)
-    x, low, y = long / 2, long / 2 - float(rng.uniform(0.4, 0.8)), wide / 2
-    z0 = 0.12
-    faces = []
-    for s in (-1, 1):
-        faces.append([(-low, s * y, z0), (low, s * y, z0), (x, s * y, tall), (-x, s * y, tall)])
-        faces.append([(s * low, -y, z0), (s * low, y, z0), (s * x, y, tall), (s * x, -y, tall)])
-    fill = float(rng.uniform(0.1, 1.0)) * tall
-    parts = [quads(np.array(faces), Material.METAL, colour)]
-    parts.append(box((0, 0, fill), (low * 1.8, wide * 0.96, 0.05), Material.SOIL))
-    n = int(rng.integers(0, 14))
-    size = rng.uniform(0.15, 0.8, (n, 3))
-    at = rng.uniform(-0.4, 0.4, (n, 3)) * [long * 0.8, wide, 0.4] + [0, 0, fill + 0.15]
-    parts.append(boxes(at, size, Material.WOOD, rng.uniform(0, 3, n)))
-    ribs = np.array(
-        [(at_x, s * (y + 0.03), tall * 0.6) for at_x in (-low * 0.6, 0.0, low * 0.6) for s in (-1, 1)]
-    )
-    parts.append(boxes(ribs, (0.1, 0.07, tall * 0.8), Material.METAL, colour=colour))
-    return join(parts)
-
-
 def recycling(rng: np.random.Generator) -> Mesh:
     """Return one to three bottle banks: bells or boxes, taller than a car."""
     parts = []
@@ -112,36 +84,17 @@ def stack(rng: np.random.Generator) -> Mesh:
     return join(parts)
 
 
-def trailer(rng: np.random.Generator) -> Mesh:
-    """Return a trailer without its car: flat, with a tarpaulin, or with a boat."""
-    long, wide = float(rng.uniform(1.8, 4.2)), float(rng.uniform(1.2, 1.9))
+def boat(rng: np.random.Generator) -> Mesh:
+    """Return a boat on its trailer, sometimes with a cabin or below a tarpaulin."""
+    long, wide = float(rng.uniform(2.4, 4.2)), float(rng.uniform(1.2, 1.9))
     parts = [box((0, 0, 0.55), (long, wide, 0.12), Material.METAL)]
     parts += [_wheel(0.3, 0.18).at(-0.1 * long, side * (wide / 2 + 0.05)) for side in (-1, 1)]
     parts.append(tube([(long / 2, 0, 0.5), (long / 2 + 1.1, 0, 0.45)], 0.05, Material.METAL, around=5))
     parts.append(tube([(long / 2 + 0.9, 0, 0.0), (long / 2 + 0.9, 0, 0.5)], 0.04, Material.METAL, around=5))
-    kind = rng.random()
-    if kind < 0.3:
-        sides = np.array(
-            [(0, s * wide / 2, 0.8) for s in (-1, 1)] + [(s * long / 2, 0, 0.8) for s in (-1, 1)]
-        )
-        parts.append(
-            boxes(sides, np.array([(long, 0.04, 0.4)] * 2 + [(0.04, wide, 0.4)] * 2), Material.METAL)
-        )
-    elif kind < 0.65:
-        tall = float(rng.uniform(0.9, 1.5))
-        parts.append(
-            box((0, 0, 0.6 + tall / 2), (long, wide, tall), Material.PLASTIC, colour=any_colour(rng))
-        )
-    else:
-        hull = profile(
-            [(-long * 0.6, 1.5), (-long * 0.5, 0.7), (long * 0.45, 0.65), (long * 0.75, 1.55)],
-            [1.7, 0.9, 0.8, 0.3],
-            Material.PLASTIC,
-            (0.85, 0.85, 0.83),
-        )
-        parts.append(hull)
-        if rng.random() < 0.5:
-            parts.append(box((0, 0, 1.8), (long * 0.4, 1.1, 0.7), Material.GLASS))
+    side = [(-long * 0.6, 1.5), (-long * 0.5, 0.7), (long * 0.45, 0.65), (long * 0.75, 1.55)]
+    parts.append(profile(side, [1.7, 0.9, 0.8, 0.3], Material.PLASTIC, (0.85, 0.85, 0.83)))
+    if rng.random() < 0.5:
+        parts.append(box((0, 0, 1.8), (long * 0.4, 1.1, 0.7), Material.GLASS))
     return join(parts)
 
 

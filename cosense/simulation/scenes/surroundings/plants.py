@@ -17,7 +17,8 @@ from cosense.simulation.scenes.mesh import Colour, Mesh, join, leaves, tube
 from cosense.simulation.scenes.surroundings.colours import shade
 
 _AROUND = 24
-_CORE_AROUND = 10
+# Height of a row of the hull in which leaves grow.
+_CORE_ROW_M = 0.4
 
 
 def green(rng: np.random.Generator) -> Colour:
@@ -120,28 +121,36 @@ def _core(
     colour: Colour,
     reflectance: float,
 ) -> Mesh:
-    """Return the hull `inset_m` below the surface of foliage, rough, with holes."""
-    corner = outline[:: max(1, len(outline) // _CORE_AROUND)]
-    ahead = np.roll(corner, -1, axis=0) - np.roll(corner, 1, axis=0)
+    """Return a hull about `inset_m` below the surface of foliage, dented, with holes."""
+    ahead = np.roll(outline, -1, axis=0) - np.roll(outline, 1, axis=0)
     outward = np.column_stack([ahead[:, 1], -ahead[:, 0]])
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
-    inner = corner - outward * np.minimum(inset_m, np.linalg.norm(corner, axis=1) * 0.6)[:, None]
-    around, rows = len(corner), len(scale)
-    rings = inner[None] * scale[:, None, None] * rng.normal(1, 0.06, (rows, around, 1))
     low, high = height[0], height[-1]
-    level = low + (height - low) * max(0.3, 1 - inset_m / max(high - low, 1e-6))
-    z = np.broadcast_to(level[:, None], (rows, around)) + rng.normal(0, 0.03, (rows, around))
-    places = np.concatenate([rings, z[:, :, None]], axis=2).reshape(-1, 3)
+    rows = int(np.clip((high - low) / _CORE_ROW_M, 3, 8))
+    z = np.linspace(low, low + (high - low) * max(0.3, 1 - inset_m / max(high - low, 1e-6)), rows)
+    around = len(outline)
+    dent = inset_m * rng.uniform(0.0, 2.2, (rows, around, 1))
+    reach = np.interp(z, height, scale)[:, None, None]
+    inner = outline * reach - outward * np.minimum(
+        dent, np.linalg.norm(outline, axis=1)[:, None] * reach * 0.7
+    )
+    level = z[:, None] + rng.normal(0, 0.12, (rows, around)) * (high - low) / rows
+    level[0] = low
+    places = np.concatenate([inner, level[:, :, None]], axis=2).reshape(-1, 3)
+    top = np.append(inner[-1].mean(axis=0), level[-1].mean())
     i = np.arange(around)
     j = (i + 1) % around
     a = around * np.arange(rows - 1)[:, None]
+    last = around * (rows - 1)
     faces = np.concatenate(
         [
             np.stack([a + i, a + j, a + around + j], axis=2).reshape(-1, 3),
             np.stack([a + i, a + around + j, a + around + i], axis=2).reshape(-1, 3),
+            np.column_stack([last + i, last + j, np.full(around, around * rows)]),
         ]
     )
-    return Mesh.of(places, faces[rng.random(len(faces)) < closed], material, colour, reflectance)
+    kept = faces[rng.random(len(faces)) < closed]
+    return Mesh.of(np.concatenate([places, top[None]]), kept, material, colour, reflectance)
 
 
 def bush(rng: np.random.Generator, width_m: float | None = None) -> Mesh:
@@ -206,6 +215,18 @@ def hedge_piece(
         0.97 - 0.25 * ragged,
         colour=colour,
     )
+
+
+def low_hedge(rng: np.random.Generator) -> Mesh:
+    """Return a low hedge beside a kerb, up to three metres long."""
+    size = rng.uniform([1.0, 0.3, 0.3], [2.9, 0.6, 1.1])
+    return hedge_piece(size[0], size[1], size[2], rng, green(rng), float(rng.random()))
+
+
+def verge(rng: np.random.Generator) -> Mesh:
+    """Return tall grass or weeds beside a kerb."""
+    material = Material.DRY_GRASS if rng.random() < 0.4 else Material.FOLIAGE
+    return tall_grass(2.5, 0.5, rng, float(rng.uniform(0.15, 0.8)), material)
 
 
 def tall_grass(

@@ -8,10 +8,11 @@ import numpy as np
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, box, boxes, join, tube
+from cosense.simulation.scenes.road_users import still_things as still
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
-from cosense.simulation.scenes.surroundings import poles
+from cosense.simulation.scenes.surroundings import street_poles as poles
 from cosense.simulation.scenes.surroundings import street_things as things
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, Barrier
 from cosense.simulation.scenes.surroundings.placing import facing_road, is_free
@@ -67,7 +68,8 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
             things.parasol: 0.3,
             large.play_thing: 0.8,
             large.stack: 0.3,
-            large.trailer: 0.3,
+            still.trailer: 0.2,
+            large.boat: 0.15,
             things.heap: 0.5,
             things.boulder: 0.5,
             things.statue: 0.2,
@@ -107,10 +109,11 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
     "yard": (
         {
             large.container: 1.5,
-            large.skip: 1.5,
+            still.skip: 1.5,
             large.pallets: 4,
             large.stack: 2,
-            large.trailer: 1.5,
+            still.trailer: 1.2,
+            large.boat: 0.4,
             large.caravan: 0.4,
             things.heap: 1.5,
             large.tank: 0.8,
@@ -130,7 +133,7 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
             large.stack: 2,
             large.digger: 1,
             large.container: 1,
-            large.skip: 1,
+            still.skip: 1,
             _site_barrier: 2,
             _cone: 2,
             things.sacks: 1,
@@ -146,7 +149,7 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
             large.market_stall: 1.5,
             large.kiosk: 0.6,
             things.bicycle_stand: 1,
-            things.kick_scooter: 1,
+            things.rental_scooters: 1,
             things.statue: 0.5,
             young_tree: 1,
             garden_tree: 1,
@@ -215,10 +218,10 @@ def fill(ground: Ground, plot: Plot, kind: str, plenty: float, stock: Stock) -> 
     return made
 
 
-def stand(ground: Ground, item: Item, pose: tuple[float, float, float]) -> Mesh | None:
-    """Return a thing at a pose (x, y, yaw), None where the ground is in use."""
+def stand(ground: Ground, item: Item, pose: tuple[float, float, float], margin_m: float = 0.1) -> Mesh | None:
+    """Return a thing at a pose (x, y, yaw), None where the ground, with a margin, is in use."""
     x, y, yaw = pose
-    if is_free(ground, (x, y, 2 * item.half_m[0], 2 * item.half_m[1], yaw), 0.1):
+    if is_free(ground, (x, y, 2 * item.half_m[0], 2 * item.half_m[1], yaw), margin_m):
         return item.mesh.at(x, y, yaw)
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ Builder = Callable[[np.random.Generator], Mesh]
 
 # Below this height a thing needs ground for itself; what is higher may be above a road.
 LOW_M = 3.9
+
+# Spread of the logarithm of the reflectance of things of one material: paints, plastics and ages differ.
+_SPREAD = 0.4
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Stock:
         """Return a thing of a kind."""
         made = self._made.setdefault(builder, [])
         if len(made) < variety:
-            made.append(Item.of(builder(self.rng)))
+            made.append(Item.of(_as_bright_as(builder(self.rng), float(self.rng.lognormal(0.0, _SPREAD)))))
             return made[-1]
         return made[int(self.rng.integers(len(made)))]
 
@@ -51,3 +54,11 @@ class Stock:
         """Return a thing of one of several kinds."""
         share = np.array(list(weights.values()))
         return self.take(list(weights)[int(self.rng.choice(len(share), p=share / share.sum()))], variety)
+
+
+def _as_bright_as(mesh: Mesh, factor: float) -> Mesh:
+    """Return a thing with its diffuse reflectances, those below 1, multiplied by a factor."""
+    diffuse = mesh.reflectance < 1.0
+    return replace(
+        mesh, reflectance=np.where(diffuse, np.minimum(mesh.reflectance * factor, 0.95), mesh.reflectance)
+    )

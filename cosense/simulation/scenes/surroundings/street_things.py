@@ -9,6 +9,15 @@ import numpy as np
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, tube
+from cosense.simulation.scenes.road_users.still_things import (
+    kick_scooter,
+    mannequin,
+    parked_bicycle,
+    parked_scooter,
+    pram,
+    shopping_trolley,
+    wheelchair,
+)
 from cosense.simulation.scenes.surroundings.colours import any_colour
 from cosense.simulation.scenes.surroundings.plants import bush, foliage, round_outline
 
@@ -180,72 +189,58 @@ def telephone_box(rng: np.random.Generator) -> Mesh:
     )
 
 
-def bicycle(rng: np.random.Generator) -> Mesh:
-    """Return a parked bicycle along x: wheels, frame, saddle and handlebar."""
-    radius = float(rng.uniform(0.30, 0.35))
-    angle = 2 * np.pi * np.arange(11) / 10
-    parts = []
-    for x in (-0.52, 0.52):
-        rim = np.column_stack([x + radius * np.cos(angle), 0 * angle, radius + radius * np.sin(angle)])
-        parts.append(tube(rim, 0.02, Material.RUBBER, around=3))
-        parts.append(
-            boxes(
-                np.array([(x, 0, radius)] * 2),
-                np.array([(0.02, 0.012, 1.8 * radius), (1.8 * radius, 0.012, 0.02)]),
-                Material.METAL,
-            )
-        )
-    colour = any_colour(rng)
-    bars = [
-        ((-0.52, radius), (-0.05, 0.3)),
-        ((-0.05, 0.3), (-0.18, 0.92)),
-        ((-0.05, 0.3), (0.36, 0.78)),
-        ((-0.15, 0.75), (0.36, 0.78)),
-    ]
-    bars += [((0.52, radius), (0.34, 1.0)), ((-0.52, radius), (-0.15, 0.75))]
-    parts += [
-        tube([(a[0], 0, a[1]), (b[0], 0, b[1])], 0.02, Material.METAL, colour, around=3) for a, b in bars
-    ]
-    parts.append(box((-0.19, 0, 0.94), (0.26, 0.14, 0.06), Material.RUBBER))
-    parts.append(box((0.33, 0, 1.02), (0.06, 0.58, 0.04), Material.METAL))
-    if rng.random() < 0.4:
-        parts.append(box((0.62, 0, 0.88), (0.3, 0.36, 0.25), Material.METAL))
-    lean = float(rng.normal(0, 0.06))
-    tilt = np.array([[1, 0, 0, 0], [0, 1, lean, 0], [0, -lean, 1, 0], [0, 0, 0, 1.0]])
-    return join(parts).placed(tilt)
-
-
 def bicycle_stand(rng: np.random.Generator) -> Mesh:
     """Return up to three metres of hoops with bicycles at some of them; they stand across or at an angle."""
     count, gap = int(rng.integers(2, 5)), float(rng.uniform(0.55, 0.9))
     turn = float(rng.choice([np.pi / 2, np.pi / 3]))
-    kinds = [bicycle(rng) for _ in range(2)]
+    kinds = [parked_bicycle(rng) for _ in range(2)]
+    hoop = tube(
+        [(0.0, -0.35, 0.0), (0.0, -0.3, 0.8), (0.0, 0.3, 0.8), (0.0, 0.35, 0.0)],
+        0.025,
+        Material.METAL,
+        around=4,
+    )
     parts = []
     for x in (np.arange(count) - (count - 1) / 2) * gap:
-        hoop = [(0.0, -0.35, 0.0), (0.0, -0.3, 0.8), (0.0, 0.3, 0.8), (0.0, 0.35, 0.0)]
-        parts.append(tube(hoop, 0.025, Material.METAL, around=4).at(float(x), 0.0, turn - np.pi / 2))
+        parts.append(hoop.at(float(x), 0.0, turn - np.pi / 2))
         if rng.random() < 0.6:
-            flip = np.pi if rng.random() < 0.3 else 0.0
-            parts.append(
-                kinds[rng.integers(2)].at(
-                    float(x) + 0.12, float(rng.normal(0, 0.06)), turn + flip + float(rng.normal(0, 0.08))
-                )
-            )
+            heading = turn + (np.pi if rng.random() < 0.3 else 0.0) + float(rng.normal(0, 0.08))
+            parts.append(kinds[rng.integers(2)].at(float(x) + 0.15, float(rng.normal(0, 0.06)), heading))
     return join(parts)
 
 
-def kick_scooter(rng: np.random.Generator) -> Mesh:
-    """Return a rental scooter, standing or fallen over."""
-    parts = [
-        box((0, 0, 0.14), (0.9, 0.16, 0.07), Material.METAL, colour=any_colour(rng)),
-        tube([(0.45, 0, 0.1), (0.36, 0, 1.15)], 0.03, Material.METAL, around=5),
-        box((0.36, 0, 1.12), (0.05, 0.48, 0.04), Material.METAL),
-        boxes(np.array([(-0.45, 0, 0.1), (0.48, 0, 0.1)]), (0.2, 0.05, 0.2), Material.RUBBER),
-    ]
-    whole = join(parts)
-    if rng.random() < 0.2:
-        return whole.placed(np.array([[1, 0, 0, 0], [0, 0, 1.0, -0.4], [0, -1.0, 0, 0.1], [0, 0, 0, 1]]))
-    return whole.at(0, 0, float(rng.uniform(0, 6)))
+def rental_scooters(rng: np.random.Generator) -> Mesh:
+    """Return one to four kick scooters, in a row or any way round, one of them perhaps fallen over."""
+    parts = []
+    neat, one = rng.random() < 0.5, kick_scooter()
+    for number in range(int(rng.integers(1, 5))):
+        turn = np.pi / 2 + float(rng.normal(0, 0.08 if neat else 1.5))
+        if rng.random() < 0.1:
+            lying = np.array([[1, 0, 0, 0], [0, 0, 1.0, -0.4], [0, -1.0, 0, 0.1], [0, 0, 0, 1]])
+            parts.append(one.placed(lying).at(number * 0.55, 0.0, turn))
+        else:
+            parts.append(one.at(number * 0.55, float(rng.normal(0, 0.05)), turn))
+    return join(parts)
+
+
+def motor_scooters(rng: np.random.Generator) -> Mesh:
+    """Return one to three parked scooters or motorcycles beside each other, at an angle to the road."""
+    turn = float(rng.uniform(0.6, 1.6)) * (1 if rng.random() < 0.5 else -1)
+    return join(
+        parked_scooter(rng).at(number * 0.95, 0.0, turn + float(rng.normal(0, 0.06)))
+        for number in range(int(rng.integers(1, 4)))
+    )
+
+
+def left_behind(rng: np.random.Generator) -> Mesh:
+    """Return something on wheels that somebody has left: a pram, a wheelchair or shopping trolleys."""
+    kind = rng.random()
+    if kind < 0.4:
+        return pram(rng)
+    if kind < 0.5:
+        return wheelchair()
+    one, count = shopping_trolley(rng), int(rng.integers(1, 7))
+    return join(one.at(number * 0.3, 0.0) for number in range(count))
 
 
 def sandwich_board(rng: np.random.Generator) -> Mesh:
@@ -369,22 +364,8 @@ def sacks(rng: np.random.Generator) -> Mesh:
 
 def statue(rng: np.random.Generator) -> Mesh:
     """Return a figure on a plinth: as tall and slim as a person, yet of stone."""
-    low, tall = float(rng.uniform(0.0, 1.4)), float(rng.uniform(1.3, 2.2))
-    wide = float(rng.uniform(0.5, 1.0))
-    parts = [box((0, 0, low / 2), (wide, wide, low), Material.STONE)] if low > 0.1 else []
-    figure = tube(
-        [
-            (0, 0, low),
-            (0.03, 0, low + 0.45 * tall),
-            (0, 0.02, low + 0.8 * tall),
-            (0, 0, low + 0.85 * tall),
-            (0, 0, low + tall),
-        ],
-        np.array([0.14, 0.2, 0.22, 0.08, 0.11]) * tall / 1.8,
-        Material.STONE,
-        around=8,
-    )
-    return join([*parts, figure])
+    low, wide = float(rng.uniform(0.4, 1.4)), float(rng.uniform(0.5, 1.0))
+    return join([box((0, 0, low / 2), (wide, wide, low), Material.STONE), mannequin(rng).at(0, 0, 0, low)])
 
 
 def shelter(rng: np.random.Generator) -> Mesh:

@@ -22,6 +22,7 @@ class Style:
         plots: weights of what fills plots without a house (see plots.py).
         tree_gap_m: mean distance of trees along a walkway, 0 for no trees.
         furniture: things that stand on each metre of a walkway.
+        strips: share of kerbs along which plants grow.
         plenty: how densely plots are filled, about 1.
         parapet: whether a low concrete wall, a rail or a railing follows the outer edges of the walkways.
         parked: share of the parking strips that is in use.
@@ -37,6 +38,7 @@ class Style:
     plots: dict[str, float]
     tree_gap_m: float
     furniture: float
+    strips: float
     plenty: float
     parapet: bool
     parked: float
@@ -57,7 +59,8 @@ class Style:
             barriers=tuple(str(kind) for kind in kinds),
             tree_gap_m=float(rng.uniform(0.6, 2.5)) * place.tree_gap_m if rng.random() < 0.8 else 0.0,
             furniture=place.furniture * float(rng.uniform(0.2, 2.0)),
-            plenty=float(rng.uniform(0.3, 1.6)),
+            strips=place.strips * float(rng.uniform(0.0, 2.0)),
+            plenty=float(rng.uniform(0.4, 2.0)),
             parapet=bool(rng.random() < 0.15),
             parked=float(rng.uniform(0.35, 0.9)),
         )
@@ -77,7 +80,8 @@ _PLACES = {
         barriers=("hedge", "planks", "wire", "guard_rail", "wall"),
         plots={"field": 5, "green": 2, "wood": 2, "yard": 0.5, "garden": 0.5},
         tree_gap_m=16.0,
-        furniture=0.02,
+        furniture=0.04,
+        strips=0.35,
         plenty=1.0,
         parapet=False,
         parked=0.5,
@@ -92,7 +96,8 @@ _PLACES = {
         barriers=("hedge", "hedge", "bars", "wall", "railing", "wire"),
         plots={"green": 5, "play": 2, "wood": 2, "square": 1},
         tree_gap_m=11.0,
-        furniture=0.08,
+        furniture=0.12,
+        strips=0.3,
         plenty=1.0,
         parapet=False,
         parked=0.5,
@@ -107,7 +112,8 @@ _PLACES = {
         barriers=_GARDEN,
         plots={"garden": 6, "green": 2, "play": 1, "site": 0.5, "field": 0.5},
         tree_gap_m=13.0,
-        furniture=0.06,
+        furniture=0.12,
+        strips=0.2,
         plenty=1.0,
         parapet=False,
         parked=0.5,
@@ -122,7 +128,8 @@ _PLACES = {
         barriers=("wire", "bars", "wall", "hoarding", "jersey", "noise_wall", "guard_rail", "hedge"),
         plots={"yard": 5, "site": 2, "green": 2, "field": 1},
         tree_gap_m=20.0,
-        furniture=0.05,
+        furniture=0.18,
+        strips=0.25,
         plenty=1.0,
         parapet=False,
         parked=0.5,
@@ -137,7 +144,8 @@ _PLACES = {
         barriers=("hedge", "hedge", "wall", "bars", "wire", "railing", "gabion"),
         plots={"garden": 3, "green": 3, "play": 2, "site": 1, "square": 1},
         tree_gap_m=10.0,
-        furniture=0.1,
+        furniture=0.18,
+        strips=0.2,
         plenty=1.0,
         parapet=False,
         parked=0.5,
@@ -152,7 +160,8 @@ _PLACES = {
         barriers=_TOWN,
         plots={"square": 5, "site": 1, "green": 1},
         tree_gap_m=12.0,
-        furniture=0.2,
+        furniture=0.3,
+        strips=0.08,
         plenty=1.0,
         parapet=False,
         parked=0.5,
@@ -167,7 +176,8 @@ _PLACES = {
         barriers=_TOWN,
         plots={"square": 3, "garden": 2, "site": 1, "green": 1},
         tree_gap_m=18.0,
-        furniture=0.12,
+        furniture=0.22,
+        strips=0.05,
         plenty=1.0,
         parapet=False,
         parked=0.5,

@@ -27,7 +27,7 @@ from cosense.simulation.scenes.surroundings.style import Style
 PROFILE = Profile(lanes=1, lane_m=3.4, cycle_m=1.5, parking_m=2.3, walk_m=3.6, speed_mps=10.0)
 # Half the width, and the height up to which somebody needs room; a lorry has a sensor on its roof.
 NEEDS_M = {"vehicle": (1.15, 3.6), "cyclist": (0.33, 2.1), "pedestrian": (0.25, 1.95)}
-DENSITIES = (0.1, 0.45, 0.7, 0.95)
+DENSITIES = (0.1, 0.55, 0.9)
 
 
 def arms_of_a_crossing() -> list[Arm]:
@@ -67,14 +67,15 @@ def in_use(user: str) -> Ground:
 
 
 @pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("user", NEEDS_M)
-def test_nothing_stands_on_a_route(density: float, user: str) -> None:
-    for mesh in furnished(density):
-        corners = mesh.vertices[mesh.faces]
-        places = np.concatenate([corners, (corners + np.roll(corners, 1, axis=1)) / 2]).reshape(-1, 3)
-        places = places[places[:, 2] < NEEDS_M[user][1]]
-        hit = in_use(user).material_at(places[:, :2]) == Material.ASPHALT
-        assert not hit.any(), (places[hit][0], np.ptp(mesh.vertices, axis=0))
+def test_nothing_stands_on_a_route(density: float) -> None:
+    whole = join(furnished(density))
+    corners = whole.vertices[whole.faces]
+    corners = corners[corners[:, :, 2].min(axis=1) < 3.6]
+    places = np.concatenate([corners, (corners + np.roll(corners, 1, axis=1)) / 2]).reshape(-1, 3)
+    for user, (_, tall_m) in NEEDS_M.items():
+        low = places[places[:, 2] < tall_m]
+        hit = in_use(user).material_at(low[:, :2]) == Material.ASPHALT
+        assert not hit.any(), (user, low[hit][0])
 
 
 @pytest.mark.parametrize("density", DENSITIES)
