@@ -31,7 +31,7 @@ def stand_about(arms: Sequence[Arm], things: Sequence[Mesh], rng: np.random.Gene
     low, high = _extents(things)
     for arm in arms:
         for side in (1, -1):
-            along = arm.mouth_m + 1.0 + float(rng.exponential(gap_m))
+            along = arm.mouth_m + (5.5 if arm.crossing else 1.0) + float(rng.exponential(gap_m))
             while along < arm.mouth_m + _REACH_M:
                 # A group stands in a row, as close as people who know each other do.
                 for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.55, 0.27, 0.12, 0.06]))):
