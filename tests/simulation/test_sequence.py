@@ -168,7 +168,7 @@ def test_other_lidars_see_the_same_scene() -> None:
     def first(lidar: str) -> SimulatedFrame:
         return next(iter(simulate("t_junction", 8, 1, lidar=lidar)))
 
-    standard, other, unseen = (first(lidar).frame for lidar in ("standard", "vlp16", "unseen"))
+    standard, other = (first(lidar).frame for lidar in ("standard", "vlp16"))
     assert len(other.ego.points) < 0.5 * len(standard.ego.points)
     np.testing.assert_array_equal(other.ego.T_world_agent, standard.ego.T_world_agent)
     shared, rows, other_rows = np.intersect1d(
@@ -178,23 +178,25 @@ def test_other_lidars_see_the_same_scene() -> None:
     np.testing.assert_allclose(
         other.ground_truth.boxes[other_rows], standard.ground_truth.boxes[rows], atol=1e-9
     )
-    assert [frame.sequence for frame in (standard, unseen)] == [
-        "t_junction_000008",
-        "t_junction_000008_unseen",
-    ]
+    assert [frame.sequence for frame in (standard, other)] == ["t_junction_000008", "t_junction_000008_vlp16"]
 
 
 def test_labels_of_a_bent_cloud_lie_where_it_shows_the_objects() -> None:
-    frames = (next(iter(simulate("crossing", seed, 1, lidar="any"))).frame for seed in range(3, 7))
-    for agent in (agent for frame in frames for agent in frame.agents.values()):
-        assert agent.objects is not None
-        inside = points_in_boxes(agent.points[:, :3], grown(agent.objects.boxes, 0.25)).sum(axis=1)
-        assert np.mean(inside >= OWN_LABEL_POINTS) > 0.95
+    # The driver of this LiDAR compensates nothing: objects are seen up to half a metre from where they are.
+    (frame,) = (made.frame for made in simulate("crossing", 9, 1, lidar="any", infrastructure=0))
+    assert frame.ego.objects is not None
+    own = frame.ego.objects
+    both, rows, true_rows = np.intersect1d(own.ids, frame.ground_truth.ids, return_indices=True)
+    off = np.linalg.norm(own.boxes[rows, :3] - frame.ground_truth.boxes[true_rows, :3], axis=1)
+    assert len(both) > 10
+    assert 0.2 < off.max() < 1.0
+    inside = points_in_boxes(frame.ego.points[:, :3], grown(own.boxes, 0.1)).sum(axis=1)
+    assert np.mean(inside >= OWN_LABEL_POINTS) > 0.95
 
 
 def test_numbers_of_points_are_those_of_the_sensors(places: list[CooperativeFrame]) -> None:
     for frame in places:
-        assert 45_000 < len(frame.ego.points) < 72_000
+        assert 40_000 < len(frame.ego.points) < 72_000
         assert 70_000 < len(frame.agents["infrastructure"].points) < 99_900
 
 
