@@ -30,18 +30,20 @@ def simulate(
     seed: int,
     frames: int,
     *,
+    step: int = 1,
     vehicles: int = 1,
     infrastructure: int = 1,
     cameras: bool = False,
     lidar: str = STANDARD,
     tilt_deg: float | None = None,
 ) -> Iterator[SimulatedFrame]:
-    """Return one sequence at 10 Hz; the same arguments give the same bytes.
+    """Return one sequence; the same arguments give the same bytes.
 
     Args:
         family: one of `FAMILIES`.
         seed: seed of the place, its traffic and all noise.
         frames: number of frames.
+        step: time from one frame to the next in steps of 0.1 s.
         vehicles: number of instrumented vehicles: "vehicle" (the ego), "vehicle_2", ...
         infrastructure: number of roadside units: "infrastructure", "infrastructure_2", ...
         cameras: also render an image for each agent; clouds are the same with and without.
@@ -53,7 +55,7 @@ def simulate(
         CosenseError: unknown family or LiDAR, a tilt beyond all mountings, or more agents than the scene has
             room for.
     """
-    _check(family, seed, frames, vehicles)
+    _check(family, seed, frames, step, vehicles)
     check_lidar(lidar)
     check_tilt(tilt_deg)
     rng = np.random.default_rng([seed, FAMILIES.index(family)])
@@ -70,13 +72,21 @@ def simulate(
     carriers = dict(zip(traffic.ego_ids, bodies, strict=True))
     equipment = Equipment.drawn(lidar, tilt_deg, carriers, unit_names(len(masts)), seed)
     stage = Stage.prepare(place, masts, equipment, seed, rng, Cameras.drawn(seed) if cameras else None)
-    return (stage.frame(traffic, number) for number in range(frames))
+    return _measured(stage, traffic, frames, step)
 
 
-def _check(family: str, seed: int, frames: int, vehicles: int) -> None:
+def _measured(stage: Stage, traffic: Traffic, frames: int, step: int) -> Iterator[SimulatedFrame]:
+    for number in range(0, frames * step, step):
+        yield stage.frame(traffic, number)
+        for _ in range(step - 1):
+            traffic.step()
+
+
+def _check(family: str, seed: int, frames: int, step: int, vehicles: int) -> None:
     if family not in FAMILIES:
         raise CosenseError(f"scene family '{family}' is unknown, {nearest(family, FAMILIES)}")
-    for name, value, least in (("seed", seed, 0), ("frames", frames, 0), ("vehicles", vehicles, 1)):
+    counts = (("seed", seed, 0), ("frames", frames, 0), ("step", step, 1), ("vehicles", vehicles, 1))
+    for name, value, least in counts:
         if value < least:
             raise CosenseError(f"{name}={value}: expected at least {least}")
     if vehicles > _MAX_VEHICLES:

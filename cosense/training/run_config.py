@@ -19,7 +19,7 @@ class SceneConfig:
         first_seed: seed of the first sequence.
         sequences: number of sequences.
         frames_per_sequence: number of frames used of each sequence, for a detector.
-        frame_step: every n-th simulated frame is used, since neighbours, 0.1 s apart, are nearly the same.
+        frame_step: time between them in steps of 0.1 s; neighbours are nearly the same.
         vehicles: number of vehicles that measure; a roadside unit always does.
         lidar: their LiDARs, one of `cosense.simulation.LIDARS`; "any" draws other ones for every sequence.
     """

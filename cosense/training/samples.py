@@ -199,9 +199,8 @@ def _sequence(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cache
 def _simulate_samples(
     family: str, seed: int, frames: int, step: int, vehicles: int, lidar: str
 ) -> dict[str, NDArray]:
-    made = simulate(family, seed, (frames - 1) * step + 1, vehicles=vehicles, lidar=lidar)
-    used = (f.frame for index, f in enumerate(made) if index % step == 0)
-    return _samples_to_arrays(sample for frame in used for sample in samples_of(frame))
+    made = simulate(family, seed, frames, step=step, vehicles=vehicles, lidar=lidar)
+    return _samples_to_arrays(sample for one in made for sample in samples_of(one.frame))
 
 
 def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:

@@ -43,6 +43,16 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert first[0] != other[0]
 
 
+def test_frames_may_lie_further_apart() -> None:
+    (first, second), (_, next_) = (list(simulate("curved_road", 3, 2, step=step)) for step in (4, 1))
+    assert (second.frame.ego.stamp_ns - first.frame.ego.stamp_ns) == 400_000_000
+    moved_m, one_step_m = (
+        np.linalg.norm(later.frame.ego.T_world_agent[:3, 3] - first.frame.ego.T_world_agent[:3, 3])
+        for later in (second, next_)
+    )
+    assert 3 * one_step_m < moved_m < 5 * one_step_m
+
+
 def test_images_do_not_change_the_clouds() -> None:
     without = next(iter(simulate("curved_road", 3, 1)))
     with_images = next(iter(simulate("curved_road", 3, 1, cameras=True)))
@@ -205,6 +215,7 @@ def test_numbers_of_points_are_those_of_the_sensors(places: list[CooperativeFram
     [
         ({"family": "crosing"}, "did you mean 'crossing'"),
         ({"frames": -1}, "frames=-1"),
+        ({"step": 0}, "step=0"),
         ({"seed": -4}, "seed=-4"),
         ({"vehicles": 0}, "vehicles=0"),
         ({"vehicles": 40}, "at most"),

@@ -24,10 +24,12 @@ from cosense.simulation.scenes.surroundings.barriers import PIECE_M, draw_barrie
 from cosense.simulation.scenes.surroundings.frontages import furnish
 from cosense.simulation.scenes.surroundings.house_fronts import House
 from cosense.simulation.scenes.surroundings.houses import house
-from cosense.simulation.scenes.surroundings.plants import bush
+from cosense.simulation.scenes.surroundings.lots import ISLANDS, RIM, SHOP_FRONT
+from cosense.simulation.scenes.surroundings.placing import occupy
+from cosense.simulation.scenes.surroundings.plants import low_hedge
+from cosense.simulation.scenes.surroundings.plots import stand
 from cosense.simulation.scenes.surroundings.stock import Stock
 from cosense.simulation.scenes.surroundings.style import Style
-from cosense.simulation.scenes.surroundings.trees import street_tree
 
 STALL_M = (2.6, 5.2)
 ROAD_M = 170.0
@@ -92,7 +94,7 @@ def car_park(rng: np.random.Generator) -> Scene:
     things = furnish(ground, road, Style.drawn(rng, rng.beta(2.2, 1.3)), rng)
     gates = [plan.line([(side * plan.half_length_m, plan.road_y)])[0] for side in (-1, 1)]
     things = [thing for thing in things if all(np.hypot(*(gate - thing.middle)) > 14 for gate in gates)]
-    things += _around(plan, rng)
+    things += _around(plan, ground, rng)
     country = Country.drawn(rng)
     shape(ground, country, ways_of(road), rng, [_slab(plan, country.crossfall)])
     parked = _parked(plan, rng)
@@ -205,31 +207,70 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
     return parked
 
 
-def _around(plan: _Plan, rng: np.random.Generator) -> list[Mesh]:
-    """Return a shop, walls or hedges around, plants on the islands at the ends of the rows, and lamps."""
+def _around(plan: _Plan, ground: Ground, rng: np.random.Generator) -> list[Mesh]:
+    """Return a shop and what stands before it, fences and plants around, things on islands, and lamps."""
     stock = Stock(rng)
     out, top = plan.half_length_m + 4.5, plan.top_y + 1.0
     depth, front = float(rng.uniform(12, 18)), float(rng.uniform(22, 50))
     shop = house(House(front, depth, int(rng.integers(1, 3)), True, False), rng)
-    made = [shop.at(*plan.pose(float(rng.uniform(-10, 10)), top + 3.5 + depth / 2))]
+    shop_x = float(rng.uniform(-10, 10))
+    occupy(ground, (*plan.pose(shop_x, top + 3.5 + depth / 2)[:2], front, depth, plan.turn))
+    made = [shop.at(*plan.pose(shop_x, top + 3.5 + depth / 2))]
+    for x in np.arange(shop_x - front / 2 + 1.5, shop_x + front / 2 - 1.0, 2.8):
+        item = stock.pick(SHOP_FRONT)
+        if rng.random() < 0.5 and item.half_m[1] < 1.0:
+            made.append(item.mesh.at(*plan.pose(float(x), top + 3.3 - item.half_m[1])))
     for side in (-1, 1):
         if rng.random() < 0.7:
             made += _fence(plan, (side * out, plan.bottom_y), (side * out, top), rng)
     if rng.random() < 0.7:
         half = plan.half_length_m - 6.0
         made += _fence(plan, (-half, plan.bottom_y - 0.8), (half, plan.bottom_y - 0.8), rng)
+    return made + _islands(plan, stock) + _between_rows(plan, stock) + _rim(plan, ground, stock)
+
+
+def _islands(plan: _Plan, stock: Stock) -> list[Mesh]:
+    """Return what stands between the last stalls of the rows and the lanes at their ends."""
+    made = []
+    reach = plan.aisle_m / 2 + STALL_M[1] / 2
     for y in plan.aisles_y:
-        for side in (-1, 1):
-            island_x = side * (plan.half_length_m - 5.0)
-            for offset in (-1, 1):
-                pose = plan.pose(island_x, y + offset * (plan.aisle_m / 2 + STALL_M[1] / 2))
-                if rng.random() < 0.6:
-                    plant = street_tree if rng.random() < 0.6 else bush
-                    made.append(stock.take(plant, 3).mesh.at(*pose))
+        for side, offset in ((side, offset) for side in (-1, 1) for offset in (-1, 1)):
+            item = stock.pick(ISLANDS)
+            if stock.rng.random() < 0.7 and item.half_m[0] < 2.5 and item.half_m[1] < 1.15:
+                place = plan.pose(side * (plan.half_length_m - 4.8), y + offset * reach, np.pi / 2)
+                made.append(item.mesh.at(*place))
+    return made
+
+
+def _between_rows(plan: _Plan, stock: Stock) -> list[Mesh]:
+    """Return lamps between rows that stand back to back, and hedges where there is room."""
+    rng = stock.rng
+    made = []
     lamp = cylinder((0, 0, 3.25), (0.18, 0.18, 7.5), Material.METAL)
-    for y in [(a + b) / 2 for a, b in zip(plan.aisles_y[:-1], plan.aisles_y[1:], strict=True)]:
+    for low, high in zip(plan.aisles_y[:-1], plan.aisles_y[1:], strict=True):
+        y, room = (low + high) / 2, high - low - plan.aisle_m - 2 * STALL_M[1]
         for x in np.arange(-plan.half_length_m + 5.0, plan.half_length_m - 4.0, rng.uniform(16, 26)):
             made.append(lamp.at(*plan.pose(float(x), y)))
+        if rng.random() < 0.4:
+            continue
+        for x in np.arange(-plan.half_length_m + 8.0, plan.half_length_m - 8.0, 3.0):
+            item = stock.take(low_hedge)
+            if 2 * item.half_m[1] < room - 0.3:
+                made.append(item.mesh.at(*plan.pose(float(x), y)))
+    return made
+
+
+def _rim(plan: _Plan, ground: Ground, stock: Stock) -> list[Mesh]:
+    """Return trees, bushes and other things on free ground within some metres of the car park."""
+    rng = stock.rng
+    out, made = plan.half_length_m + 5.5, []
+    for _ in range(int(rng.uniform(10, 70))):
+        x = float(rng.uniform(-out - 14, out + 14))
+        y = float(rng.uniform(plan.bottom_y - 2, plan.top_y + 25))
+        if abs(x) < out and y < plan.top_y + 5:
+            continue
+        thing = stand(ground, stock.pick(RIM), plan.pose(x, y, float(rng.uniform(0, 6))), 0.3)
+        made += [] if thing is None else [thing]
     return made
 
 

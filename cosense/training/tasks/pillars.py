@@ -194,8 +194,9 @@ def augmented_batch(
     sample: Sample, model: PillarsConfig, config: DetectorRunConfig, rng: np.random.Generator
 ) -> Batch:
     """Return a batch of one cloud, changed and cropped at random."""
-    kept = thin(sample.points, sample.owner, len(sample.boxes), config.augmentation, rng)
-    points, owner = sample.points[kept], sample.owner[kept]
+    points = sample.points
+    kept = thin(points, sample.owner, len(sample.boxes), config.augmentation, rng)
+    points, owner = points[kept], sample.owner[kept]
     sure = point_counts(owner, len(sample.boxes)) >= config.min_points
     points, boxes = augment(points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng)
     level = level_cloud(points, model.ground)

@@ -60,7 +60,7 @@ class Style:
             tree_gap_m=float(rng.uniform(0.6, 2.5)) * place.tree_gap_m if rng.random() < 0.8 else 0.0,
             furniture=place.furniture * float(rng.uniform(0.2, 2.0)),
             strips=place.strips * float(rng.uniform(0.0, 2.0)),
-            plenty=float(rng.uniform(0.3, 1.6)),
+            plenty=float(rng.uniform(0.4, 2.0)),
             parapet=bool(rng.random() < 0.15),
             parked=float(rng.uniform(0.35, 0.9)),
         )
