@@ -12,7 +12,7 @@ from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import STATIC
 
 # Most triangles that a body may have.
-LIMITS = {ObjectClass.CAR: 580, ObjectClass.VAN: 580, ObjectClass.TRUCK: 760, ObjectClass.BUS: 800}
+LIMITS = {ObjectClass.CAR: 600, ObjectClass.VAN: 600, ObjectClass.TRUCK: 760, ObjectClass.BUS: 800}
 PEOPLE_LIMIT = 650
 
 

@@ -83,7 +83,8 @@ class Shell:
         tall = top - bottom
         nothing = np.zeros(len(x))
         rows = [
-            (nothing, bottom - 0.01),
+            # Between the wheels, arches are closed.
+            (nothing, np.minimum(bottom, bottom.min() + 0.1)),
             (0.95 * half, bottom),
             (half, bottom + 0.45 * tall),
             ((0.6 + 0.4 * self.tuck) * half, top - np.minimum(0.14 * tall, 0.12)),
@@ -144,6 +145,8 @@ class Cabin:
         low = np.column_stack([base_x - shell.bowed(base_x, half), half, shell.top_at(base_x)])
         high = np.column_stack([roof_x, np.full(len(t), narrow), edge_z])
         ridge = np.column_stack([roof_x, np.zeros(len(t)), edge_z + self.crown])
+        # A roof is nearly flat, and bends down beside the rails.
+        rail = np.column_stack([roof_x, np.full(len(t), 0.84 * narrow), edge_z + 0.8 * self.crown])
         ridge[-1, 0] += 0.5 * self.bow
         other = np.array([1.0, -1.0, 1.0])
         glass: list[list[NDArray[np.float64]]] = []
@@ -154,7 +157,8 @@ class Cabin:
                 (glass if glazed else solid).append(
                     [low[k] * side, high[k] * side, high[k + 1] * side, low[k + 1] * side]
                 )
-                solid.append([high[k] * side, ridge[k], ridge[k + 1], high[k + 1] * side])
+                solid.append([high[k] * side, rail[k] * side, rail[k + 1] * side, high[k + 1] * side])
+                solid.append([rail[k] * side, ridge[k], ridge[k + 1], rail[k + 1] * side])
         for end, bow in ((-1, self.bow), (0, -0.4 * self.bow)):
             foot = np.array([low[end, 0] + bow, 0.0, low[end, 2]])
             panes = glass if end == -1 or self.rear_glass else solid

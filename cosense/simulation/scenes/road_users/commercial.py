@@ -30,7 +30,7 @@ from cosense.simulation.scenes.road_users.coachwork import (
     sitting,
 )
 from cosense.simulation.scenes.road_users.lofts import Built, block, panels, upright, wheels
-from cosense.simulation.scenes.road_users.paints import paint
+from cosense.simulation.scenes.road_users.paints import livery
 from cosense.simulation.scenes.road_users.superstructures import SUPERSTRUCTURES
 
 _CHASSIS: Colour = (0.10, 0.10, 0.11)
@@ -48,7 +48,7 @@ def van(rng: np.random.Generator) -> Built:
     """Draw a van, with windows all around or with walls of sheet metal behind the driver."""
     row = int(rng.choice(len(_VANS), p=[kind[0] for kind in _VANS]))
     length, width, height, bonnet, slope = (float(rng.uniform(*limits)) for limits in _VANS[row][1:])
-    coat = Coat(*paint(rng))
+    coat = Coat(*livery(rng))
     nose, tail = length / 2, -length / 2
     radius, sill = float(rng.uniform(0.29, 0.34)), float(rng.uniform(0.18, 0.26))
     front_axle = nose - (0.95 if row else 0.75)
@@ -137,7 +137,7 @@ def truck(rng: np.random.Generator) -> Built:
     cab_top = float(rng.uniform(*((2.05, 2.5), (2.7, 3.3), (3.1, 3.8))[kind]))
     load_top = float(rng.uniform(*((2.3, 3.1), (3.1, 3.9), (3.6, 4.0))[kind]))
     radius = (0.38, 0.48, 0.50)[kind]
-    coat = Coat(*paint(rng))
+    coat = Coat(*livery(rng))
     nose, tail = length / 2, -length / 2
     deep = float(rng.uniform(*((1.5, 1.75), (1.7, 2.3), (2.1, 2.4))[kind]))
     back = nose - deep
@@ -279,7 +279,7 @@ def bus(rng: np.random.Generator) -> Built:
     length = float(rng.uniform(*((10.6, 12.2), (11.5, 12.8), (7.0, 9.6), (17.4, 18.4))[kind]))
     width = float(rng.uniform(*((2.50, 2.56), (2.50, 2.56), (2.25, 2.50), (2.52, 2.56))[kind]))
     height = float(rng.uniform(*((2.95, 3.35), (3.35, 3.85), (2.75, 3.15), (3.0, 3.35))[kind]))
-    coat = Coat(*paint(rng))
+    coat = Coat(*livery(rng))
     nose, tail, radius = length / 2, -length / 2, 0.47
     sill = float(rng.uniform(0.26, 0.36))
     belt = float(rng.uniform(1.55, 1.80) if kind == 1 else rng.uniform(0.95, 1.25))

@@ -53,8 +53,7 @@ def skin(
     a, b = s * n + r, s * n + (r + 1) % n
     faces = [np.column_stack([a, b, b + n]), np.column_stack([a, b + n, a + n])]
     if ends:
-        fan = np.column_stack([np.zeros(n - 2, int), np.arange(1, n - 1), np.arange(2, n)])
-        faces += [fan[:, ::-1], fan + (sections - 1) * n]
+        faces += [_fan(n)[:, ::-1], _fan(n) + (sections - 1) * n]
     return Mesh.of(rings.reshape(-1, 3), np.concatenate(faces), material, colour, reflectance)
 
 
@@ -159,24 +158,28 @@ def wheels(places: Sequence[tuple[float, float]], radius: float, width: float, c
     # A polygon is as high as its corners reach: the lowest two stand on the ground.
     circle *= 1 / np.abs(np.sin(angle)).max()
     rim = circle[::2] * 0.62
+    middle = np.array([(x, y, radius) for x, y in places])[:, None]
+    side = np.sign(middle[..., 1:2]) * [0.0, 1.0, 0.0]
+    outer = middle + circle
+    tyres = np.concatenate([outer, outer - side * width], axis=1)
     i = np.arange(corners)
     j = (i + 1) % corners
     tread = np.concatenate(
         [np.column_stack([i, j, corners + j]), np.column_stack([i, corners + j, corners + i])]
     )
-    fan = np.column_stack([np.zeros(corners - 2, int), i[1:-1], i[2:]])
-    disc = np.column_stack([np.zeros(len(rim) - 2, int), np.arange(1, len(rim) - 1), np.arange(2, len(rim))])
-    parts = []
-    for x, y in places:
-        side = np.sign(y)
-        outer = circle + np.array([x, y, radius])
-        inner = outer - np.array([0, side * width, 0])
-        parts.append(
-            Mesh.of(
-                np.concatenate([outer, inner]), np.concatenate([tread, fan]), Material.RUBBER, colour=_TYRE
-            )
-        )
-        parts.append(
-            Mesh.of(rim + np.array([x, y + side * 0.004, radius]), disc, Material.METAL, colour=_RIM)
-        )
-    return join(parts)
+    rows = np.arange(len(middle))[:, None, None]
+    faces = np.concatenate([tread, _fan(corners)]) + rows * 2 * corners
+    discs = _fan(len(rim)) + rows * len(rim)
+    return join(
+        [
+            Mesh.of(tyres, faces, Material.RUBBER, _TYRE),
+            # Rims stand out by some millimetres, so that rays meet them first.
+            Mesh.of(middle + rim + 0.004 * side, discs, Material.METAL, _RIM),
+        ]
+    )
+
+
+def _fan(corners: int) -> NDArray[np.int64]:
+    """Return the triangles of a convex polygon."""
+    i = np.arange(1, corners - 1)
+    return np.column_stack([np.zeros(corners - 2, dtype=np.int64), i, i + 1])

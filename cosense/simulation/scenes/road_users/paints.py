@@ -38,6 +38,11 @@ def paint(rng: np.random.Generator) -> tuple[Colour, float]:
     return (red, green, blue), float(rng.uniform(low, high))
 
 
+def livery(rng: np.random.Generator) -> tuple[Colour, float]:
+    """Return the colour of a commercial vehicle, of which more than half are white, and its reflectance."""
+    return paint(rng) if rng.random() < 0.45 else ((0.86, 0.86, 0.86), float(rng.uniform(0.55, 0.85)))
+
+
 def cloth(rng: np.random.Generator) -> tuple[Colour, float]:
     """Return the colour of a piece of clothing, and its reflectance at 905 nm."""
     if rng.random() < 0.35:
