@@ -9,6 +9,7 @@ import numpy as np
 
 from cosense.geometry.transforms import wrap_angle
 from cosense.simulation.scenes.bystanders import stand_about
+from cosense.simulation.scenes.hinterland import hinterland
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.parking import drives, park_along
@@ -275,6 +276,7 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
     """Furnish a place, shape its relief, and put everything on it."""
     arms, ground = plan.arms, plan.ground
     things = [*furnish(ground, arms, plan.style, rng), *_islands(arms, rng)]
+    things += hinterland(ground, plan.style.built_up, rng)
     shape(ground, plan.country, plan.ways, rng, plan.slabs)
     ego_routes = _ego_routes(arms, plan.vehicles, rng)
     lanes_m = sum(2 * arm.profile.open_lanes * ROAD_M for arm in arms)
