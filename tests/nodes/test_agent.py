@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +35,7 @@ from cosense.nodes.agent import AgentNode, Work
 from cosense.nodes.ros import conversions, process, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
+from cosense.sensing.frame import AgentFrame
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def budget(value: int) -> list[Parameter]:
 
 
 @pytest.mark.parametrize(
-    ("write", "too_small", "fits"), [(write_sharing_model, 107, 108), (write_model, 105, 106)]
+    ("write", "too_small", "fits"), [(write_sharing_model, 107, 108), (write_model, 109, 110)]
 )
 def test_a_budget_is_held_against_the_smallest_message(start, tmp_path, write, too_small, fits):
     agent = start(write(tmp_path / "model"))
@@ -174,7 +174,9 @@ def test_a_graph_that_cannot_be_made_is_no_reason_to_say_nothing(start, tmp_path
     for number, points in enumerate((broken, unit.points)):
         # The detector sees the cloud of the unit each time; the graph is made of these points.
         def surroundings(own: Perceived, sequence: int, points=points) -> bytes:
-            graph = SceneGraphBuilder().update(dataclasses.replace(own.frame, points=points), own.detections)
+            seen = own.frame
+            frame = AgentFrame(seen.agent_id, seen.kind, seen.stamp_ns, seen.T_world_agent, points)
+            graph = SceneGraphBuilder().update(frame, own.detections)
             graphs.append(share_graph(graph, sequence))
             return graphs[-1]
 

@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosense.errors import CosenseError
-from cosense.geometry.transforms import transform_from_planar, transform_from_quaternion
+from cosense.geometry.transforms import (
+    transform_from_planar,
+    transform_from_quaternion,
+    transform_from_slopes,
+)
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import Camera
 from cosense.sensing.grid import BevGrid
@@ -55,12 +59,17 @@ def test_stamps_keep_their_nanoseconds(stamp_ns):
 def test_a_map_lies_where_its_grid_is_row_by_row():
     grid = BevGrid((-2.0, -4.0, 0.0, 4.0, 0.0, 1.0), 2.0)
     values = np.array([[0.0, 0.5, 1.0], [2.0, -1.0, 0.126]])
-    message = over_the_wire(conversions.map_to_occupancy(values, grid, -1.75, STAMP_NS, "unit/lidar"))
+    T_lidar_map = transform_from_slopes(0.1, 0.0) @ transform_from_planar(0.0, 0.0, 0.0, -1.75)
+    message = over_the_wire(conversions.map_to_occupancy(values, grid, T_lidar_map, STAMP_NS, "unit/lidar"))
     assert list(message.data) == [0, 50, 100, 100, 0, 13]
     assert (message.info.height, message.info.width, message.info.resolution) == (2, 3, 2.0)
     origin = message.info.origin
-    assert (origin.position.x, origin.position.y, origin.position.z) == (-2.0, -4.0, -1.75)
-    assert origin.orientation.w == 1.0
+    # It leans with the ground, which rises by a tenth along x.
+    lean = np.arctan(0.1)
+    up, along = np.array([-np.sin(lean), 0, np.cos(lean)]), np.array([np.cos(lean), 0, np.sin(lean)])
+    corner = -1.75 * up - 2.0 * along + [0, -4.0, 0]
+    np.testing.assert_allclose([origin.position.x, origin.position.y, origin.position.z], corner, atol=1e-9)
+    assert origin.orientation.y == pytest.approx(-np.sin(lean / 2))
     assert (message.header.frame_id, conversions.to_ns(message.header.stamp)) == ("unit/lidar", STAMP_NS)
 
 

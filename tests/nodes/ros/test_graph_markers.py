@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosense.geometry.transforms import invert, transform_from_planar, transform_points
+from cosense.geometry.transforms import (
+    invert,
+    quaternion_of,
+    transform_from_planar,
+    transform_from_slopes,
+    transform_points,
+)
 from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import RegistrationResult, Status
 from tests.scene_graph.scenes import graph_of, pair
@@ -17,15 +23,20 @@ from visualization_msgs.msg import Marker
 from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.scene_graph.correction.pose_correction import RegisteredSender
 
+LEANING = transform_from_slopes(0.1, -0.05)
+
 
 def by_name(own, others):
-    markers = graphs_to_markers(own, others, 5, "ego/lidar").markers
+    markers = graphs_to_markers(own, others, LEANING, 5, "ego/lidar").markers
     assert markers[0].action == Marker.DELETEALL
     assert {(m.header.frame_id, m.header.stamp.nanosec) for m in markers} == {("ego/lidar", 5)}
     return {marker.ns: marker for marker in markers[1:]}
 
 
 def points(marker) -> np.ndarray:
+    """Return the points of a marker in the levelled frame, which its pose puts into that of the LiDAR."""
+    q = marker.pose.orientation
+    np.testing.assert_allclose([q.x, q.y, q.z, q.w], quaternion_of(LEANING))
     return np.array([(p.x, p.y, p.z) for p in marker.points])
 
 
