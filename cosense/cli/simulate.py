@@ -34,7 +34,9 @@ def command(
     scene: Annotated[
         str,
         typer.Option(
-            help="Families of scenes: crossing, t_junction, parked_road, curved_road, car_park, or all."
+            help="Families of scenes: crossing, parked_road, curved_road, car_park, residential, arterial, "
+            "rural_road (from which the shipped models learn), t_junction, roundabout, underpass (which they "
+            "have not seen); training, unseen or all for several."
         ),
     ] = "crossing",
     sequence_frames: Annotated[
@@ -123,18 +125,20 @@ def parse_agents(text: str) -> tuple[int, int]:
 
 
 def parse_families(text: str) -> list[str]:
-    """Read the families of scenes, separated by commas; "all" means every one.
+    """Read the families of scenes, separated by commas, or a word for several of them.
 
     Raises:
         CosenseError: there is no such family.
     """
-    from cosense.simulation import FAMILIES
+    from cosense.simulation import FAMILIES, TRAINING_FAMILIES, UNSEEN_FAMILIES
 
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in (*FAMILIES, "all"):
-            raise CosenseError(f"--scene '{name}' is unknown, {nearest(name, (*FAMILIES, 'all'))}")
-    return list(FAMILIES) if "all" in names else names
+    several = {"all": FAMILIES, "training": TRAINING_FAMILIES, "unseen": UNSEEN_FAMILIES}
+    chosen: list[str] = []
+    for name in (part.strip() for part in text.split(",")):
+        if name not in (*FAMILIES, *several):
+            raise CosenseError(f"--scene '{name}' is unknown, {nearest(name, (*FAMILIES, *several))}")
+        chosen += several.get(name, (name,))
+    return chosen
 
 
 def plan_sequences(

@@ -4,9 +4,17 @@ scenes/ builds places, traffic.py lets road users move through them, sensors/ ca
 cameras, stage.py puts the three together, and the writers store frames in the layouts that data/ reads.
 """
 
-from cosense.simulation.scenes.families import FAMILIES
+from cosense.simulation.scenes.families import FAMILIES, TRAINING_FAMILIES, UNSEEN_FAMILIES
 from cosense.simulation.sensors.lidar_unit import LIDARS
 from cosense.simulation.sequence import SCENES_VERSION, simulate
 from cosense.simulation.stage import SimulatedFrame
 
-__all__ = ["FAMILIES", "LIDARS", "SCENES_VERSION", "SimulatedFrame", "simulate"]
+__all__ = [
+    "FAMILIES",
+    "LIDARS",
+    "SCENES_VERSION",
+    "TRAINING_FAMILIES",
+    "UNSEEN_FAMILIES",
+    "SimulatedFrame",
+    "simulate",
+]

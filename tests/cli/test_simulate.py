@@ -12,7 +12,7 @@ from cosense.cli.main import app
 from cosense.cli.simulate import parse_agents, parse_families, plan_sequences
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.simulation import FAMILIES, SimulatedFrame
+from cosense.simulation import FAMILIES, UNSEEN_FAMILIES, SimulatedFrame
 from tests.simulation.hand_made import make_frames
 
 
@@ -142,6 +142,7 @@ def test_agents() -> None:
 
 def test_families() -> None:
     assert parse_families("all") == list(FAMILIES)
+    assert parse_families("unseen, car_park") == [*UNSEEN_FAMILIES, "car_park"]
     assert parse_families("car_park, crossing") == ["car_park", "crossing"]
     with pytest.raises(CosenseError, match="did you mean 'curved_road'"):
         parse_families("curved-road")

@@ -114,9 +114,7 @@ def test_minutes_that_preparing_the_scenes_takes_up_end_the_run(config: Path, tm
     shutil.rmtree(tmp_path / "cache")
     result = run_here("train", str(config), "--out", str(tmp_path / "out"), "--minutes", "0.0001")
     assert result.returncode == 2
-    assert "minutes is 0.0001, and preparing samples took them all (read scenes: 1 of 1)" in (
-        result.stderr
-    )
+    assert "minutes is 0.0001, and preparing samples took them all (read scenes: 1 of 1)" in (result.stderr)
     assert f"kept in {tmp_path / 'cache'}: start again, or give more minutes" in result.stderr
     assert len(list((tmp_path / "cache").iterdir())) == 1
     assert not (tmp_path / "out").exists()

@@ -29,9 +29,8 @@ def boxes_of(traffic: Traffic) -> np.ndarray:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_nobody_touches_anybody(family: str, seed: int) -> None:
-    traffic = start(family, seed, vehicles=2)
+def test_nobody_touches_anybody(family: str) -> None:
+    traffic = start(family, 0, vehicles=2)
     parked = [[p.x, p.y, 0, *p.body.size, p.yaw] for p in traffic.scene.parked]
     for step in range(STEPS):
         moving = boxes_of(traffic)

@@ -12,6 +12,7 @@ import numpy as np
 
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.bodies import make_body
+from cosense.simulation.scenes.hinterland import hinterland
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, cylinder
 from cosense.simulation.scenes.paths import Line, Route, through
@@ -91,10 +92,11 @@ def car_park(rng: np.random.Generator) -> Scene:
     ground = Ground()
     paint_roads(ground, road)
     _paint_park(ground, plan)
-    things = furnish(ground, road, Style.drawn(rng, rng.beta(2.2, 1.3)), rng)
+    style = Style.drawn(rng, rng.beta(2.2, 1.3))
+    things = furnish(ground, road, style, rng)
     gates = [plan.line([(side * plan.half_length_m, plan.road_y)])[0] for side in (-1, 1)]
     things = [thing for thing in things if all(np.hypot(*(gate - thing.middle)) > 14 for gate in gates)]
-    things += _around(plan, ground, rng)
+    things += [*_around(plan, ground, rng), *hinterland(ground, style.built_up, rng)]
     country = Country.drawn(rng)
     shape(ground, country, ways_of(road), rng, [_slab(plan, country.crossfall)])
     parked = _parked(plan, rng)

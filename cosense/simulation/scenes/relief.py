@@ -155,22 +155,35 @@ def lay(
     ground.raise_m[:] = raised_by(country.kerb_m)
     n = len(ground.relief)
     axis = np.linspace(-EXTENT_M, EXTENT_M, n)
-    xy = np.column_stack([np.tile(axis, n), np.repeat(axis, n)])
-    outside, height, ditch = _built(xy, country, ways, hills, slabs)
-    waves = _noise(n, country.undulation_span_m / 4, rng) * country.undulation_m / 4
-    natural = hills(xy) + waves * _step(outside / 4)
-    bank = country.bank_m * _step(outside / (2.2 * country.bank_m + 2)) + 0.4 * np.clip(
-        outside - 14, 0, _REACH_M
-    )
+    xy = np.stack(np.meshgrid(axis, axis), axis=2)
+    corners = xy[::BLOCK_CELLS, ::BLOCK_CELLS]
+    away, *_ = _built(corners.reshape(-1, 2), country, ways, hills, slabs)
+    fine = _fine_blocks(away.reshape(corners.shape[:2]))
+    needed = np.zeros((n, n), dtype=bool)
+    needed[::BLOCK_CELLS, ::BLOCK_CELLS] = True
+    blocks_of(needed)[fine] = True
+    places = xy[needed]
+    outside, height, ditch = _built(places, country, ways, hills, slabs)
+    waves = _noise(n, country.undulation_span_m / 4, rng)[needed] * country.undulation_m / 4
+    natural = hills(places) + waves * _step(outside / 4)
+    bank = country.bank_m * _step(outside / (2.2 * country.bank_m + 2))
+    bank += 0.4 * np.clip(outside - 14, 0, _REACH_M)
     relief = np.where(outside < _REACH_M, height + _within(natural - height, bank), natural)
     relief -= country.ditch_m * ditch
-    rough = _noise(n, 0.8, rng) * country.roughness_m
+    rough = _noise(n, 0.8, rng)[needed] * country.roughness_m
     paved = np.flatnonzero(outside == 0)
     if len(paved):
         rough[rng.choice(paved, country.potholes)] -= rng.uniform(0.02, 0.06, country.potholes)
     relief += np.where(outside == 0, rough, 0)
-    ground.relief[:] = relief.reshape(n, n)
-    _simplify(ground, outside.reshape(n, n))
+    ground.relief[needed] = relief
+    blocks = blocks_of(ground.relief)
+    blocks[~fine] = plain_block(blocks[..., ::BLOCK_CELLS, ::BLOCK_CELLS].copy())[~fine]
+
+
+def _fine_blocks(away: Values) -> NDArray[np.bool_]:
+    """Return the blocks (n-1,n-1) near roads, given the distances (n,n) of their corners from these."""
+    near = np.minimum.reduce([away[:-1, :-1], away[:-1, 1:], away[1:, :-1], away[1:, 1:]])
+    return np.asarray(near <= min(_FINE_M, float(np.sort(near.ravel())[_FINE_BLOCKS])))
 
 
 def _built(
@@ -297,9 +310,9 @@ class _Waves:
 
 
 def _noise(n: int, width: float, rng: np.random.Generator) -> Values:
-    """Return smooth noise (n*n,) of unit variance, with a Gaussian of so many cells."""
+    """Return smooth noise (n,n) of unit variance, with a Gaussian of so many cells."""
     noise = gaussian_filter(rng.standard_normal((n, n)), width / RELIEF_CELL_M, mode="wrap")
-    return np.asarray(noise.ravel() / noise.std())
+    return np.asarray(noise / noise.std())
 
 
 def _within(values: Values, limit: Values) -> Values:
@@ -311,13 +324,3 @@ def _step(share: Values) -> Values:
     """Return the smooth step from 0 at 0 to 1 at 1."""
     share = np.clip(share, 0, 1)
     return share * share * (3 - 2 * share)
-
-
-def _simplify(ground: Ground, outside: Values) -> None:
-    """Make the blocks away from roads plain, so that the mesh has few triangles there."""
-    blocks = blocks_of(ground.relief)
-    near = blocks_of(outside).min(axis=(2, 3))
-    limit = min(_FINE_M, float(np.sort(near.ravel())[_FINE_BLOCKS]))
-    plain = plain_block(blocks[..., ::BLOCK_CELLS, ::BLOCK_CELLS].copy())
-    far = near > limit
-    blocks[far] = plain[far]

@@ -9,6 +9,7 @@ import numpy as np
 
 from cosense.geometry.transforms import wrap_angle
 from cosense.simulation.scenes.bystanders import stand_about
+from cosense.simulation.scenes.hinterland import hinterland
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.parking import drives, park_along
@@ -275,6 +276,7 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
     """Furnish a place, shape its relief, and put everything on it."""
     arms, ground = plan.arms, plan.ground
     things = [*furnish(ground, arms, plan.style, rng), *_islands(arms, rng)]
+    things += hinterland(ground, plan.style.built_up, rng)
     shape(ground, plan.country, plan.ways, rng, plan.slabs)
     ego_routes = _ego_routes(arms, plan.vehicles, rng)
     lanes_m = sum(2 * arm.profile.open_lanes * ROAD_M for arm in arms)
@@ -284,7 +286,7 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
         ground=ground,
         routes=(*plan.vehicles, *plan.others),
         masts=_masts(arms, plan.clear_m, rng),
-        parked=(*plan.parked, *stand_about(arms, things, rng)),
+        parked=(*plan.parked, *stand_about(arms, things, (*plan.vehicles, *plan.others), rng)),
         ego_routes=tuple(ego_routes),
         focus_m=tuple(_middle(plan.vehicles[row]) for row in ego_routes),
         vehicles=int(np.clip(lanes_m / rng.uniform(*plan.spacing_m), 6, 45)),
