@@ -11,7 +11,8 @@ Box code, ten numbers a cell: offset of the middle from the middle of the cell (
 box centre above the ground (m), log of l, w, h (3), then cos and sin of 2·yaw and cos and sin of yaw. A LiDAR
 shows the axis of a car long before it shows which end is the front. Regressed on (cos, sin) alone, such a car
 averages front and rear to nothing and loses its axis too; the doubled angle keeps the axis, and the last two
-numbers only choose between its two directions.
+numbers only choose between its two directions. A network reports them as a vector that is the longer the
+surer it is which end is the front: its projection on the axis is the logit (`training.targets`).
 
 Boxes are drawn into maps the same way, a hill on every middle and the box's code around it: training draws
 the targets of the head, the method *patches* the boxes that other agents sent.

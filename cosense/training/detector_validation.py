@@ -74,7 +74,7 @@ def figures(detector: BevDetector, samples: Sequence[Sample], min_points: int) -
     values = {name: _average_precision(parts) for name, parts in groups.items() if _objects(parts)}
     cars = of_class(ObjectClass.CAR)
     hits = sum(np.count_nonzero(part.is_hit) for part in cars)
-    return values | {"reversed": sum(np.count_nonzero(part.is_reversed) for part in cars) / max(hits, 1)}
+    return values | {"reversed": float(sum(part.is_reversed.sum() for part in cars) / max(hits, 1))}
 
 
 def fitted_curves(

@@ -114,6 +114,7 @@ class Example:
             self.crop(targets.heat_weight),
             self.crop(targets.codes),
             self.crop(targets.code_weight),
+            targets.cell_m,
         )
 
 

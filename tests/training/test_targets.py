@@ -117,6 +117,27 @@ def test_an_undecided_answer_costs_what_the_paper_says(targets: Targets) -> None
     assert float(losses.heat) == pytest.approx(float(weights.sum()) * math.log(2) / 4, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("along_m", "across_m", "longer"), [(0.5, 0.0, 1.0), (0.0, 0.5, 1.0), (0.0, 0.0, 1.5)]
+)
+def test_footprints_cost_what_they_do_not_share(
+    targets: Targets, along_m: float, across_m: float, longer: float
+) -> None:
+    _, _, _, length, width, _, yaw = CAR
+    middle = [CAR[0] + along_m * math.cos(yaw) - across_m * math.sin(yaw)]
+    middle.append(CAR[1] + along_m * math.sin(yaw) + across_m * math.cos(yaw))
+    off = torch.tensor([middle[0] - CAR[0], middle[1] - CAR[1], 0, math.log(longer), 0, 0, 0, 0, 0, 0])
+    off[:2] /= GRID.cell_m
+    codes = targets.codes + off[:, None, None]
+    common = min(length - along_m, length) * (width - across_m)
+    iou = common / (length * width * (1 + longer) - common)
+    scale = torch.tensor([1, 1, 0.5, 1.5, 1.5, 1, 1, 1, 0, 0])
+    straight = float((off.abs() * scale).sum())
+    logits = torch.zeros_like(targets.heat)
+    before, after = (detection_losses(HeadMaps(logits, c), targets).boxes for c in (targets.codes, codes))
+    assert float(after - before) == pytest.approx(straight + 1 - iou, abs=1e-4)
+
+
 def test_cells_without_judgement_cost_nothing(targets: Targets) -> None:
     logits = torch.full_like(targets.heat, 20.0)
     silent = replace(targets, heat_weight=torch.zeros_like(targets.heat_weight))
