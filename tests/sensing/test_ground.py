@@ -220,7 +220,7 @@ def test_without_a_floor_in_view_the_ceiling_is_all_there_is_and_nothing_tilts()
 
 @pytest.mark.parametrize(("height_m", "ground_m"), [(1.9, 1.9), (6.0, 0.0)])
 def test_upside_down_the_road_is_overhead_or_beyond_every_site(height_m: float, ground_m: float) -> None:
-    """Up to 3 m above the sensor a road counts, as on a ramp; beyond there is none, and z = 0 is the ground."""
+    """Up to 3 m above the sensor a road counts, as on a ramp; beyond there is none, and z = 0 is ground."""
     turned = road(height_m, np.random.default_rng(0))
     turned[:, 1:3] *= -1
     level = level_cloud(turned)
