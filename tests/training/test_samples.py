@@ -118,6 +118,10 @@ def test_a_moment_comes_back_from_the_cache_as_it_was_made(tmp_path: Path) -> No
             {"data": {"scenes": {"families": ["crosing"], "first_seed": 0, "sequences": 1}}},
             r"run.yaml: data: scenes: .*no family 'crosing'.*crossing",
         ),
+        (
+            {"data": {"scenes": {"families": ["crossing"], "first_seed": 0, "sequences": 1, "lidar": "all"}}},
+            r"run.yaml: data: scenes: .*no LiDAR 'all', known: any, .*unseen",
+        ),
         ({"train": "method"}, "train: 'method' is not allowed"),
         ({"augmentation": {"mirror": 2.0}}, "mirror is 2.0"),
         ({"batch_size": 0}, "too small"),

@@ -1,4 +1,4 @@
-"""People who stand about, alone or in groups: on the walkway between the kerb and where others walk."""
+"""People who stand about, alone or in groups: on the walkway, where nobody walks and nothing stands."""
 
 from __future__ import annotations
 
@@ -8,62 +8,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.sensing.objects import ObjectClass
-from cosense.simulation.scenes.bodies import make_body
+from cosense.simulation.scenes.bodies import Body, make_body
 from cosense.simulation.scenes.mesh import Mesh
-from cosense.simulation.scenes.roads import WALK_IN_M, Arm
+from cosense.simulation.scenes.paths import Route
+from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.scene import Parked
 from cosense.simulation.scenes.surroundings.placing import station
 
-# Room that somebody who walks past needs beside the line that is walked along.
-_PASSING_M = 0.55
+# Room beside the middle of a route that whoever follows it needs.
+_PASSING_M = {"vehicle": 1.5, "cyclist": 0.7, "pedestrian": 0.55}
 _KERB_GAP_M = 0.15
 _APART_M = 0.12
 _REACH_M = 70.0
+_TRIES = 6
+_GROUPS, _SHARES = (1, 2, 3, 4), (0.55, 0.27, 0.12, 0.06)
 
 
-def stand_about(arms: Sequence[Arm], things: Sequence[Mesh], rng: np.random.Generator) -> list[Parked]:
-    """Return people on the walkways of the arms, clear of the things that stand there.
+def stand_about(
+    arms: Sequence[Arm], things: Sequence[Mesh], routes: Sequence[Route], rng: np.random.Generator
+) -> list[Parked]:
+    """Return people on the walkways of the arms, clear of the things that stand there and of the routes.
 
     They are fewer on most roads than on a few busy ones.
     """
+    gap_m = float(rng.uniform(3, 40))
+    low = np.array([mesh.vertices[:, :2].min(axis=0) for mesh in things]).reshape(-1, 2)
+    high = np.array([mesh.vertices[:, :2].max(axis=0) for mesh in things]).reshape(-1, 2)
     standing: list[Parked] = []
-    gap_m = float(rng.uniform(12, 90))
-    low, high = _extents(things)
-    for arm in arms:
-        for side in (1, -1):
-            along = arm.mouth_m + (5.5 if arm.crossing else 1.0) + float(rng.exponential(gap_m))
-            while along < arm.mouth_m + _REACH_M:
-                # A group stands in a row, as close as people who know each other do.
-                for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.55, 0.27, 0.12, 0.06]))):
-                    along = _join_group(standing, arm, side, along, (low, high), rng)
-                along += float(rng.exponential(gap_m))
+    for arm, side in [(arm, side) for arm in arms for side in (1, -1)]:
+        along = arm.mouth_m + 1.0 + float(rng.exponential(gap_m))
+        while along < arm.mouth_m + _REACH_M:
+            # A group stands in a row, as close as people who know each other do.
+            for _ in range(int(rng.choice(_GROUPS, p=_SHARES))):
+                body = make_body(ObjectClass.PEDESTRIAN, rng)
+                half = _half_m(body)
+                nearest, farthest = arm.profile.kerb_m + _KERB_GAP_M + half, arm.profile.edge_m - half
+                for share in rng.uniform(0, 1, _TRIES if nearest < farthest else 0):
+                    left = side * (nearest + float(share) * (farthest - nearest))
+                    x, y, yaw = station(arm, along + half, left)
+                    place = np.array([x, y])
+                    covered = ((low - half < place) & (place < high + half)).all(axis=1).any()
+                    if not covered and _is_passable(place, half, routes):
+                        standing.append(Parked(body, x, y, yaw + float(rng.uniform(-np.pi, np.pi))))
+                        break
+                along += 2 * half + _APART_M
+            along += float(rng.exponential(gap_m))
     return standing
 
 
-def _join_group(
-    standing: list[Parked],
-    arm: Arm,
-    side: int,
-    along: float,
-    extents: tuple[NDArray[np.float64], NDArray[np.float64]],
-    rng: np.random.Generator,
-) -> float:
-    """Add one person at an arc length if there is room, and return where the next one may stand."""
-    body = make_body(ObjectClass.PEDESTRIAN, rng)
-    half = float(np.hypot(*body.size[:2])) / 2
-    nearest = arm.profile.kerb_m + _KERB_GAP_M + half
-    farthest = arm.profile.edge_m - WALK_IN_M - _PASSING_M - half
-    if nearest < farthest:
-        x, y, yaw = station(arm, along + half, side * float(rng.uniform(nearest, farthest)))
-        place = np.array([x, y])
-        low, high = extents
-        if not ((low - half < place) & (place < high + half)).all(axis=1).any():
-            standing.append(Parked(body, x, y, yaw + float(rng.uniform(-np.pi, np.pi))))
-    return along + 2 * half + _APART_M
+def _half_m(body: Body) -> float:
+    """Return the radius of the circle around a body."""
+    return float(np.hypot(body.size[0], body.size[1])) / 2
 
 
-def _extents(things: Sequence[Mesh]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lowest and the highest x and y (T,2) of each thing."""
-    low = np.array([mesh.vertices[:, :2].min(axis=0) for mesh in things]).reshape(-1, 2)
-    high = np.array([mesh.vertices[:, :2].max(axis=0) for mesh in things]).reshape(-1, 2)
-    return low, high
+def _is_passable(place: NDArray[np.float64], half_m: float, routes: Sequence[Route]) -> bool:
+    """Return whether somebody at a place (2,) leaves room on all routes."""
+    return all(route.tree.query(place)[0] > half_m + _PASSING_M[route.user] for route in routes)

@@ -286,7 +286,7 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
         ground=ground,
         routes=(*plan.vehicles, *plan.others),
         masts=_masts(arms, plan.clear_m, rng),
-        parked=(*plan.parked, *stand_about(arms, things, rng)),
+        parked=(*plan.parked, *stand_about(arms, things, (*plan.vehicles, *plan.others), rng)),
         ego_routes=tuple(ego_routes),
         focus_m=tuple(_middle(plan.vehicles[row]) for row in ego_routes),
         vehicles=int(np.clip(lanes_m / rng.uniform(*plan.spacing_m), 6, 45)),

@@ -8,8 +8,12 @@ from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.bystanders import stand_about
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, box
-from cosense.simulation.scenes.roads import WALK_IN_M, Arm, Profile, arm_line
+from cosense.simulation.scenes.paths import Route
+from cosense.simulation.scenes.roads import Arm, Profile, arm_line
 from cosense.simulation.scenes.scene import Parked
+
+# Somebody walks 6.1 m to the left and to the right of the road's middle.
+ROUTES = [Route.along(np.array([[-10.0, y], [130.0, y]]), "pedestrian", 1.3) for y in (6.1, -6.1)]
 
 
 def arm(walk_m: float) -> Arm:
@@ -21,28 +25,29 @@ def standing(walk_m: float, things: list[Mesh]) -> list[Parked]:
     return [
         person
         for seed in range(8)
-        for person in stand_about([arm(walk_m)], things, np.random.default_rng(seed))
+        for person in stand_about([arm(walk_m)], things, ROUTES, np.random.default_rng(seed))
     ]
 
 
-def test_people_stand_between_the_kerb_and_those_who_walk() -> None:
+def test_people_stand_on_the_walkway_beside_those_who_walk() -> None:
     people = standing(4.2, [])
     assert len(people) > 20
     assert {person.body.label for person in people} == {ObjectClass.PEDESTRIAN}
     for person in people:
         half = np.hypot(*person.body.size[:2]) / 2
-        assert 3.5 + half <= abs(person.y) <= 7.7 - WALK_IN_M - 0.5 - half
+        assert 3.5 + half <= abs(person.y) <= 7.7 - half
+        assert abs(abs(person.y) - 6.1) > half + 0.5
         assert 6 < person.x < 90
 
 
 def test_nobody_stands_on_a_narrow_walkway_or_in_a_thing() -> None:
-    assert standing(2.5, []) == []
-    wall = box((50.0, 5.0, 1.0), (90.0, 2.0, 2.0), Material.CONCRETE)
+    assert standing(0.6, []) == []
+    wall = box((50.0, 6.0, 1.0), (90.0, 5.0, 2.0), Material.CONCRETE)
     assert all(person.y < 0 for person in standing(4.2, [wall]))
 
 
 def test_groups_stand_close_together_and_do_not_touch() -> None:
-    people = stand_about([arm(4.2)], [], np.random.default_rng(3))
+    people = stand_about([arm(4.2)], [], ROUTES, np.random.default_rng(3))
     for one in people:
         for other in people:
             apart = np.hypot(one.x - other.x, one.y - other.y)
