@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError
 from cosense.sensing.objects import ObjectClass
+from cosense.simulation.chance import draw
 from cosense.simulation.conflicts import Conflicts, find_conflicts
 from cosense.simulation.scenes.bodies import Body, make_body
 from cosense.simulation.scenes.paths import Routes
@@ -251,7 +252,7 @@ class Traffic:
 
     def _draw(self, route: int, mix: dict[ObjectClass, float]) -> ObjectClass:
         """Draw a class; where large vehicles do not fit, a car takes their place."""
-        label = list(mix)[int(self.rng.choice(len(mix), p=list(mix.values())))]
+        label = draw(mix, self.rng)
         return label if self.scene.routes[route].large or label not in _LARGE else ObjectClass.CAR
 
     def _is_in_conflict(self, mover: Mover) -> bool:

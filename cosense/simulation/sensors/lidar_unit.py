@@ -1,8 +1,9 @@
 """One LiDAR as it was built, set up and is driven: a model with its own small faults.
 
-The standard equipment is good: a Pandar40P on vehicles, a solid-state LiDAR on masts, in calibration and with
-the motion of a sweep compensated. "any" draws from the makes for training and from how they differ between
-specimens and drivers; "unseen" does the same with makes that training never draws.
+The standard equipment is good: a Pandar40P on vehicles, a solid-state LiDAR on masts, in calibration, with
+the motion of a sweep compensated and without returns from the vehicle below it, as most data sets come.
+"any" draws from the makes for training and from how they differ between specimens and drivers; "unseen" does
+so with makes that training never draws.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, nearest
 from cosense.sensing.frame import AgentKind
+from cosense.simulation.chance import draw
 from cosense.simulation.sensors.lidar_models import (
     MODELS,
     PANDAR40P,
@@ -83,7 +85,7 @@ class LidarUnit:
     blooming: float = 0.0
     crosstalk: float = 0.0
     compensated: float = 1.0
-    filters_own_body: bool = False
+    filters_own_body: bool = True
     blind_rad: tuple[tuple[float, float], ...] = ()
 
     @classmethod
@@ -129,8 +131,7 @@ def draw_unit(lidar: str, kind: AgentKind, rng: np.random.Generator) -> LidarUni
 
 def _draw_model(shares: Shares, rng: np.random.Generator) -> LidarModel:
     """Draw a make, and for spinning ones the step in azimuth: their drivers offer several."""
-    chance = np.array([share for _, share in shares])
-    model = shares[int(rng.choice(len(shares), p=chance / chance.sum()))][0]
+    model = draw(shares, rng)
     if model is None:
         beams = int(rng.choice([16, 24, 32, 40, 64, 80, 96, 128]))
         low, high = rng.uniform(-32, -14), rng.uniform(1, 20)
@@ -167,7 +168,7 @@ def _draw_faults(model: LidarModel, kind: AgentKind, rng: np.random.Generator) -
         blooming=float(rng.choice([0.0, rng.uniform(0.2, 0.8)])),
         crosstalk=float(rng.choice([0.0, rng.uniform(1e-4, 1e-3)], p=[0.7, 0.3])),
         compensated=compensated,
-        filters_own_body=bool(rng.random() < 0.5),
+        filters_own_body=bool(rng.random() < 0.7),
         blind_rad=blind,
     )
 

@@ -10,6 +10,7 @@ from cosense.sensing.objects import VEHICLES, ObjectClass
 from cosense.simulation.scenes.bodies import LABELS, Body, make_body
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import STATIC
+from cosense.simulation.scenes.shapes import box
 
 # Most triangles that a body may have.
 LIMITS = {ObjectClass.CAR: 600, ObjectClass.VAN: 600, ObjectClass.TRUCK: 760, ObjectClass.BUS: 800}
@@ -150,3 +151,13 @@ def test_the_same_seed_makes_the_same_body() -> None:
         one, other = (make_body(label, np.random.default_rng(9)) for _ in range(2))
         assert one.size == other.size
         np.testing.assert_array_equal(one.mesh.vertices, other.mesh.vertices)
+
+
+def test_a_trailer_is_right_behind_the_box_and_not_in_it() -> None:
+    trailer = box((0.4, 0.0, 0.8), (3.0, 1.6, 1.0), Material.METAL)
+    car = bodies(ObjectClass.CAR, 1)[0]
+    towing = car.towing(trailer)
+    assert towing.size == car.size
+    behind = outside_of(towing)
+    assert behind[:, 0].min() == pytest.approx(-car.size[0] / 2 - 3.0, abs=1e-4)
+    assert (behind[behind[:, 0] < 0, 0] <= -car.size[0] / 2 + 1e-4).all()

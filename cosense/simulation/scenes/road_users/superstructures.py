@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, join
-from cosense.simulation.scenes.road_users.lofts import block, skin, tubes
 from cosense.simulation.scenes.road_users.paints import paint
+from cosense.simulation.scenes.shapes import block, skin, tubes
 
 Limits = tuple[float, float]
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, join, tube
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.shapes import box, tube
 from cosense.simulation.scenes.surroundings.plants import foliage, round_outline, stem
 
 # Scale and height share of the sides of crowns, from their lowest to their highest point.
