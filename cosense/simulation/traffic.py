@@ -105,11 +105,7 @@ class Traffic:
         for number in range(instrumented):
             traffic._place_instrumented(number, warm_up_s)
         traffic.ego_ids = tuple(mover.identity for mover in traffic.movers)
-        for user, count in (
-            ("vehicle", scene.vehicles),
-            ("cyclist", scene.cyclists),
-            ("pedestrian", scene.pedestrians),
-        ):
+        for user, count in scene.movers.items():
             traffic._fill(user, count)
         for _ in range(round(warm_up_s / STEP_S)):
             traffic.step()
@@ -134,7 +130,7 @@ class Traffic:
             after = max(0.0, mover.speed_mps + acceleration * STEP_S)
             mover.along_m += (mover.speed_mps + after) / 2 * STEP_S
             mover.speed_mps = after
-            clusters = self.conflicts.of(mover.route)
+            clusters = self.conflicts[mover.route]
             mover.granted = {g for g in mover.granted if mover.rear_m < clusters[g].end_m}
         self.movers = [mover for mover in self.movers if not self._has_left(mover)]
         self._refill()
@@ -169,7 +165,7 @@ class Traffic:
         """Return the distances to the stop lines ahead that the mover may not pass yet."""
         return [
             cluster.start_m - mover.front_m
-            for number, cluster in enumerate(self.conflicts.of(mover.route))
+            for number, cluster in enumerate(self.conflicts[mover.route])
             if number not in mover.granted and cluster.end_m > mover.rear_m and cluster.start_m > mover.rear_m
         ]
 
@@ -180,7 +176,7 @@ class Traffic:
             reach = 4.0 + mover.speed_mps * 1.0 + mover.speed_mps**2 / (2 * _COMFORT_BRAKING)
             if mover.body.label == ObjectClass.PEDESTRIAN:
                 reach = 1.5
-            for number, cluster in enumerate(self.conflicts.of(mover.route)):
+            for number, cluster in enumerate(self.conflicts[mover.route]):
                 distance = cluster.start_m - mover.front_m
                 if number not in mover.granted and mover.rear_m < cluster.end_m and distance < reach:
                     queue.append((distance / max(mover.speed_mps, 1.0), row, number))
@@ -191,11 +187,11 @@ class Traffic:
 
     def _is_clear(self, mover: Mover, number: int) -> bool:
         """Return whether no mover on another route has been granted the conflict or is inside it."""
-        cluster = self.conflicts.of(mover.route)[number]
+        cluster = self.conflicts[mover.route][number]
         for other in self.movers:
             if other is mover:
                 continue
-            theirs = self.conflicts.of(other.route)
+            theirs = self.conflicts[other.route]
             for conflict in cluster.conflicts:
                 if conflict.other != other.route or other.rear_m > conflict.other_end_m + 0.5:
                     continue
@@ -260,7 +256,7 @@ class Traffic:
         braking = mover.speed_mps**2 / (2 * _COMFORT_BRAKING) + 5.0
         return any(
             cluster.start_m < mover.front_m + braking and mover.rear_m < cluster.end_m + 1.0
-            for cluster in self.conflicts.of(mover.route)
+            for cluster in self.conflicts[mover.route]
         )
 
     def _has_room(self, mover: Mover) -> bool:
@@ -280,11 +276,7 @@ class Traffic:
     def _refill(self) -> None:
         """Let new movers appear at the start of routes now and then, as many as have left."""
         scene = self.scene
-        for user, count in (
-            ("vehicle", scene.vehicles),
-            ("cyclist", scene.cyclists),
-            ("pedestrian", scene.pedestrians),
-        ):
+        for user, count in scene.movers.items():
             present = sum(scene.routes[mover.route].user == user for mover in self.movers)
             if present >= count or self.rng.random() > 0.12:
                 continue

@@ -56,7 +56,7 @@ def test_a_place_has_what_it_needs(place: Place) -> None:
     scene = place.scene
     assert scene.masts
     assert all(4.0 <= mast.height_m <= 9.0 for mast in scene.masts)
-    assert scene.vehicles + len(scene.parked) >= 6
+    assert scene.movers["vehicle"] + len(scene.parked) >= 6
     assert {route.user for route in scene.routes} >= {"vehicle", "pedestrian"}
     assert all(scene.routes[row].user == "vehicle" for row in scene.ego_routes)
     materials = set(join(scene.surroundings).material.tolist())

@@ -50,7 +50,7 @@ def test_the_first_mast_is_the_one_that_sees_what_is_hidden_from_the_ego() -> No
     behind = Mast(50.0, 20.0, 6.0, -2.6)
     road = Route.along(np.array([[-50.0, -3.0], [15.0, -3.0]]), "vehicle", 10.0)
     parked = tuple(Parked(make_body(ObjectClass.CAR, rng), 25.0, y, 0.0) for y in (-8.0, 0.0, 8.0))
-    scene = Scene("", (wall,), Ground(), (road,), (away, beside, behind), parked, (0,), (50.0,), 1, 0, 0)
+    scene = Scene("", (wall,), Ground(), (road,), (away, beside, behind), parked, (0,), (50.0,), {})
     ego = Mover("vehicle", make_body(ObjectClass.CAR, rng), 0, 40.0, 0.0, 1.0)
     traffic = Traffic(scene, rng, find_conflicts(scene.routes), Routes.of(scene.routes), [ego], ("vehicle",))
     view = Place.of(scene).world.with_actors(NOTHING)

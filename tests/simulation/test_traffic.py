@@ -41,7 +41,7 @@ def route(*corners: tuple[float, float], user: str = "vehicle") -> Route:
 
 def test_routes_that_cross_conflict_where_they_do() -> None:
     conflicts = find_conflicts([route((-50, 0), (50, 0)), route((0, -30), (0, 50))])
-    (first,), (second,) = conflicts.of(0), conflicts.of(1)
+    (first,), (second,) = conflicts[0], conflicts[1]
     assert first.start_m < 50 < first.end_m
     assert second.start_m < 30 < second.end_m
     assert first.end_m - first.start_m < 10
@@ -49,7 +49,7 @@ def test_routes_that_cross_conflict_where_they_do() -> None:
 
 def test_parallel_lanes_do_not_conflict() -> None:
     conflicts = find_conflicts([route((-50, 0), (50, 0)), route((50, 3.2), (-50, 3.2))])
-    assert conflicts.of(0) == conflicts.of(1) == ()
+    assert conflicts[0] == conflicts[1] == ()
 
 
 def test_leaving_a_common_lane_is_no_conflict_but_joining_is() -> None:

@@ -112,9 +112,7 @@ def car_park(rng: np.random.Generator) -> Scene:
         parked=tuple(parked),
         ego_routes=tuple(range(len(inside))),
         focus_m=tuple(_entrance(route, plan) for route in inside),
-        vehicles=int(rng.integers(8, 15)),
-        pedestrians=int(rng.integers(3, 12)),
-        cyclists=0,
+        movers={"vehicle": int(rng.integers(8, 15)), "pedestrian": int(rng.integers(3, 12))},
     )
 
 

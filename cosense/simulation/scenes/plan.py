@@ -103,9 +103,11 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
         parked=(*plan.parked, *stand_about(arms, things, (*plan.vehicles, *plan.others), rng)),
         ego_routes=tuple(ego_routes),
         focus_m=tuple(_middle(plan.vehicles[row]) for row in ego_routes),
-        vehicles=int(np.clip(lanes_m / rng.uniform(*plan.spacing_m), 6, 45)),
-        pedestrians=int(rng.integers(2, 14)),
-        cyclists=int(rng.integers(0, 8)),
+        movers={
+            "vehicle": int(np.clip(lanes_m / rng.uniform(*plan.spacing_m), 6, 45)),
+            "cyclist": int(rng.integers(0, 8)),
+            "pedestrian": int(rng.integers(2, 14)),
+        },
     )
 
 

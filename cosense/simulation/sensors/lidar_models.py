@@ -46,6 +46,11 @@ class LidarModel:
     second_head_m: float | None = None
     swing_deg: float = 0.0
 
+    @property
+    def beams(self) -> int:
+        """Number of beams of all heads."""
+        return len(self.elevations_deg) * (1 if self.second_head_m is None else 2)
+
 
 def blocks(*parts: tuple[float, float, int]) -> tuple[float, ...]:
     """Return the elevations of blocks (lowest, highest, number) of evenly spaced beams."""

@@ -91,13 +91,8 @@ class LidarUnit:
     @classmethod
     def perfect(cls, model: LidarModel) -> LidarUnit:
         """Return a LiDAR in calibration, with the noise of its make."""
-        exact = np.zeros(beams_of(model), dtype=np.float32)
+        exact = np.zeros(model.beams, dtype=np.float32)
         return cls(model, model.noise_m, exact, exact, exact)
-
-
-def beams_of(model: LidarModel) -> int:
-    """Return the number of beams of all heads."""
-    return len(model.elevations_deg) * (1 if model.second_head_m is None else 2)
 
 
 def check_lidar(lidar: str) -> None:
@@ -141,12 +136,12 @@ def _draw_model(shares: Shares, rng: np.random.Generator) -> LidarModel:
         )
     if model.field_deg < 360:
         return model
-    most = _MOST_RAYS // beams_of(model)
+    most = _MOST_RAYS // model.beams
     return replace(model, azimuths=min(most, round(360 / rng.choice([0.1, 0.16, 0.2, 0.2, 0.25, 0.33, 0.4]))))
 
 
 def _draw_faults(model: LidarModel, kind: AgentKind, rng: np.random.Generator) -> LidarUnit:
-    beams = beams_of(model)
+    beams = model.beams
     bias, elevation, azimuth = rng.normal(0, 1, (3, beams)).astype(np.float32)
     moving = kind == "vehicle"
     # Most drivers compensate, some do not, and some with a speed or a clock that is not right.

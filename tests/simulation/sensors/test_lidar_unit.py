@@ -20,7 +20,7 @@ from cosense.simulation.sensors.lidar_models import (
     VLP32_DEG,
     XT32_DEG,
 )
-from cosense.simulation.sensors.lidar_unit import LidarUnit, beams_of, draw_unit
+from cosense.simulation.sensors.lidar_unit import LidarUnit, draw_unit
 from cosense.simulation.sensors.weather import CLEAR, draw_weather
 
 
@@ -47,8 +47,8 @@ def test_tables_are_those_of_real_scans(
 def test_tables_ascend_and_are_no_more_than_a_core_can_cast() -> None:
     for model in MODELS.values():
         assert np.all(np.diff(model.elevations_deg) > 0)
-        assert beams_of(model) * model.azimuths <= 150_000
-    assert {name: beams_of(model) for name, model in MODELS.items() if name[0] in "phvtx"} == {
+        assert model.beams * model.azimuths <= 150_000
+    assert {name: model.beams for name, model in MODELS.items() if name[0] in "phvtx"} == {
         "pandar40p": 40,
         "vlp16": 16,
         "vlp32": 32,
