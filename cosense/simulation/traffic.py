@@ -121,6 +121,14 @@ class Traffic:
         heading = front - rear
         return np.column_stack([(rear + front) / 2, np.arctan2(heading[:, 1], heading[:, 0])])
 
+    def samples(self, poses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return points (M,5,2) along the bodies of the movers at poses (M,3)."""
+        heading = np.column_stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])])
+        lengths = np.array([mover.body.size[0] for mover in self.movers])
+        return np.asarray(
+            poses[:, None, :2] + (_SAMPLES * lengths[:, None])[..., None] * heading[:, None], dtype=np.float64
+        )
+
     def step(self) -> None:
         """Move all road users by `STEP_S`."""
         seen = _Seen.of(self)
@@ -204,9 +212,14 @@ class Traffic:
     def _new(self, route: int, label: ObjectClass, along_m: float, share: float) -> Mover:
         self._born += 1
         body = make_body(label, self.rng)
-        speed = self.scene.routes[route].speed_mps * share * 0.8
         name = f"{label.name.lower()}_{self._born}"
-        return Mover(name, body, route, along_m, speed, float(np.clip(share, 0.6, 1.15)))
+        return Mover(
+            name, body, route, along_m, self._first_speed(route, share), float(np.clip(share, 0.6, 1.15))
+        )
+
+    def _first_speed(self, route: int, share: float) -> float:
+        """Return the speed in m/s at which somebody appears."""
+        return self.scene.routes[route].speed_mps * share * 0.8
 
     def _place_instrumented(self, number: int, warm_up_s: float) -> None:
         """Place an instrumented vehicle that will be some tens of metres before the middle after warm-up."""
@@ -238,7 +251,10 @@ class Traffic:
                 break
             route = int(self.rng.choice(routes))
             along = float(self.rng.uniform(8.0, self.scene.routes[route].length_m - 10))
-            mover = self._new(route, self._draw_label(route), along, float(self.rng.normal(0.95, 0.1)))
+            share = float(self.rng.normal(0.95, 0.1))
+            if self._conflicts_at(route, along, along, self._first_speed(route, share)):
+                continue
+            mover = self._new(route, self._draw_label(route), along, share)
             if not self._is_in_conflict(mover) and self._has_room(mover):
                 self.movers.append(mover)
                 placed += 1
@@ -253,25 +269,23 @@ class Traffic:
 
     def _is_in_conflict(self, mover: Mover) -> bool:
         """Return whether a mover would be in a conflict, or could no longer stop before it."""
-        braking = mover.speed_mps**2 / (2 * _COMFORT_BRAKING) + 5.0
+        return self._conflicts_at(mover.route, mover.rear_m, mover.front_m, mover.speed_mps)
+
+    def _conflicts_at(self, route: int, rear_m: float, front_m: float, speed_mps: float) -> bool:
+        braking = speed_mps**2 / (2 * _COMFORT_BRAKING) + 5.0
         return any(
-            cluster.start_m < mover.front_m + braking and mover.rear_m < cluster.end_m + 1.0
-            for cluster in self.conflicts[mover.route]
+            cluster.start_m < front_m + braking and rear_m < cluster.end_m + 1.0
+            for cluster in self.conflicts[route]
         )
 
     def _has_room(self, mover: Mover) -> bool:
         """Return whether a new mover touches nobody and has gaps before and behind it."""
-        route = self.scene.routes[mover.route]
-        size = mover.body.size
         gap = 2.0 if mover.body.label == ObjectClass.PEDESTRIAN else 9.0
-        line = route.at(np.linspace(mover.rear_m - gap, mover.front_m + gap, 24))
-        for other, pose in zip(self.movers, self.poses(), strict=True):
-            heading = np.array([np.cos(pose[2]), np.sin(pose[2])])
-            body = pose[:2] + _SAMPLES[:, None] * other.body.size[0] * heading
-            distance = np.linalg.norm(line[:, None] - body[None], axis=2).min()
-            if distance < (size[1] + other.body.size[1]) / 2 + 0.6:
-                return False
-        return True
+        along = np.linspace(mover.rear_m - gap, mover.front_m + gap, 24)
+        line = self.ways.at(np.full(len(along), mover.route), along)
+        distance = np.linalg.norm(line[:, None, None] - self.samples(self.poses()), axis=3).min(axis=(0, 2))
+        widths = np.array([other.body.size[1] for other in self.movers])
+        return bool((distance >= (mover.body.size[1] + widths) / 2 + 0.6).all())
 
     def _refill(self) -> None:
         """Let new movers appear at the start of routes now and then, as many as have left."""
@@ -316,8 +330,7 @@ class _Seen:
         movers, routes = traffic.movers, traffic.scene.routes
         poses = traffic.poses()
         heading = np.column_stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])])
-        lengths = np.array([mover.body.size[0] for mover in movers])
-        samples = poses[:, None, :2] + (_SAMPLES * lengths[:, None])[..., None] * heading[:, None]
+        samples = traffic.samples(poses)
         along, aside, tangent = {}, {}, {}
         for number in {mover.route for mover in movers}:
             route = routes[number]

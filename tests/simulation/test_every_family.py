@@ -40,7 +40,7 @@ class Place:
 @pytest.fixture(scope="module", params=FAMILIES)
 def place(request: pytest.FixtureRequest) -> Place:
     """One place of a family."""
-    sequence = simulate(request.param, SEED, 1, vehicles=2)
+    sequence = simulate(request.param, SEED, 1)
     (simulated,) = sequence
     ready = sequence.stage.place
     return Place(ready.scene, ready.world.with_actors(join([])), simulated.frame, sequence.traffic)

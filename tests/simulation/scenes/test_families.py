@@ -15,7 +15,7 @@ def test_families_for_evaluation_are_not_among_those_for_training() -> None:
 
 
 def test_places_of_different_seeds_differ() -> None:
-    one, other = (build_scene("curved_road", np.random.default_rng(seed)) for seed in range(2))
+    one, other = (build_scene("underpass", np.random.default_rng(seed)) for seed in range(2))
     shared = (one.ground.surface == other.ground.surface) & (one.ground.surface != Material.GRASS)
     assert shared.mean() < 0.5 * (one.ground.surface != Material.GRASS).mean()
     assert len(one.surroundings) != len(other.surroundings)

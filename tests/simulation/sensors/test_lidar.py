@@ -172,7 +172,8 @@ def test_the_body_below_is_seen_or_filtered_and_moves_along() -> None:
 
 def test_a_tall_body_hides_what_is_behind_it() -> None:
     cargo = Alone.of(box((-4.0, 0.0, 1.8), (7.0, 2.5, 3.2), Material.PAINT).owned_by(0))
-    cloud = take(exact(PANDAR40P), wall(-60.2), carrier=cargo)
+    unit = replace(exact(PANDAR40P), filters_own_body=False)
+    cloud = take(unit, wall(-60.2), carrier=cargo)
     behind = cloud.points[np.abs(np.arctan2(cloud.points[:, 1], -cloud.points[:, 0])) < np.radians(60)]
     assert len(behind)
     assert (behind[:, 0] > -1.0).all()
