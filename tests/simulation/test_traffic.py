@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 
 from cosense.simulation.conflicts import find_conflicts
-from cosense.simulation.scenes.families import build_scene
 from cosense.simulation.scenes.paths import Route
+from cosense.simulation.scenes.roads import pedestrian_routes, vehicle_routes
+from cosense.simulation.scenes.scene import Scene
+from cosense.simulation.scenes.streets import draw_profile, through_arms
+from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.traffic import Traffic
 
 
 @pytest.fixture(scope="module")
 def bend() -> Traffic:
-    rng = np.random.default_rng([2, 77])
-    return Traffic.start(build_scene("curved_road", rng), rng, 3, 5.0)
+    """A road of two lanes in a bend, where nothing stands."""
+    rng = np.random.default_rng(2)
+    arms = through_arms(rng, draw_profile(rng, lanes=2, parking=0.0), 1 / 150, 1.0)
+    routes = (*vehicle_routes(arms), *pedestrian_routes(arms))
+    movers = {"vehicle": 16, "pedestrian": 6}
+    scene = Scene("bend", (), Ground(), routes, (), (), (0, 1), (190.0, 190.0), movers)
+    return Traffic.start(scene, rng, 3, 5.0)
 
 
 def test_positions_a_little_later_are_those_of_the_speed(bend: Traffic) -> None:

@@ -27,11 +27,13 @@ def headings_deg(road: Arm, side: int) -> np.ndarray:
     return np.degrees([wrap_angle(one.yaw - ahead) for one in parked if one.y * side > 0])
 
 
-@pytest.mark.parametrize("side", [1, -1])
-def test_most_stand_along_the_kerb_with_the_traffic_and_some_against_it(side: int) -> None:
-    turned = np.abs(headings_deg(arm(Stalls.PARALLEL, 2.4), side))
-    assert ((turned < 10) | (turned > 170)).all()
-    assert 0.6 < (turned < 10).mean() < 1.0
+def test_most_stand_along_the_kerb_with_the_traffic_and_some_against_it() -> None:
+    road = arm(Stalls.PARALLEL, 2.4)
+    sides = [np.abs(headings_deg(road, side)) for side in (1, -1)]
+    for turned in sides:
+        assert ((turned < 10) | (turned > 170)).all()
+        assert (turned < 10).mean() > 0.6
+    assert (np.concatenate(sides) > 170).any()
 
 
 @pytest.mark.parametrize("side", [1, -1])

@@ -13,7 +13,6 @@ from cosense.simulation.scenes.shapes import block, skin, tubes
 Limits = tuple[float, float]
 
 _STEEL: Colour = (0.30, 0.31, 0.33)
-_WOOD: Colour = (0.55, 0.42, 0.28)
 _WHITE: Colour = (0.82, 0.82, 0.80)
 
 
