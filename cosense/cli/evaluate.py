@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Budget, Fusion, Labels, Limit, ProtocolName, Split, takes_bag_options
+from cosense.cli.options import (
+    Budget,
+    Columns,
+    Fusion,
+    Labels,
+    Limit,
+    ProtocolName,
+    Region,
+    Split,
+    takes_bag_options,
+)
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -62,6 +72,8 @@ def command(
     ] = None,
     split: Split = None,
     labels: Labels = None,
+    region: Region = "",
+    columns: Columns = "",
     limit: Limit = None,
     async_frames: Annotated[
         int,
@@ -107,7 +119,15 @@ def command(
 
     console = Console()
 
-    dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag_options)
+    dataset = open_dataset(
+        data,
+        split=split,
+        labels=labels,
+        async_frames=async_frames,
+        bag=bag_options,
+        columns=columns,
+        region=region,
+    )
     counting = load_protocol(protocol or default_protocol(dataset.label_set))
     noise = parse_pose_noise(pose_noise)
     if unannounced and noise == PoseNoise():
@@ -147,6 +167,10 @@ def command(
 
 def default_protocol(label_set: str) -> str:
     """Return the protocol that labels of a data set are counted under when none is named."""
+    from cosense.data.bare_labels import LABEL_SETS
+
+    if label_set in LABEL_SETS:
+        return "real_frames"
     return "simulated" if label_set == "simulated" else "opencood_participants"
 
 

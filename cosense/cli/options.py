@@ -40,9 +40,18 @@ ProtocolName = Annotated[
     str | None,
     typer.Option(
         "--protocol",
-        help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your own "
-        "file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
+        help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, real_frames, "
+        "simulated, or your own file.yaml. Without it: simulated for data simulated by cosense, real_frames "
+        "for clouds with labels beside them, else opencood_participants.",
         show_default=False,
+    ),
+]
+Region = Annotated[
+    str,
+    typer.Option(
+        metavar="DEGREES",
+        help="Where the labels beside clouds cover everything, as --region=-38,38, or all.",
+        show_default="as region.yaml says, else as the labels show",
     ),
 ]
 Columns = Annotated[

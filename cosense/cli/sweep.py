@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Labels, Limit, Split
+from cosense.cli.options import Labels, Limit, Region, Split
 from cosense.errors import CosenseError, nearest
 from cosense.errors import counted as number_of
 
@@ -110,6 +110,7 @@ def command(
     protocol: Annotated[str | None, typer.Option(help="As for evaluate.", show_default=False)] = None,
     split: Split = None,
     labels: Labels = None,
+    region: Region = "",
     limit: Limit = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of pose noise, radio and bootstrap.")] = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away the points in --out.")] = False,
@@ -176,7 +177,7 @@ def command(
     selections = _known("--selection", selection, SELECTIONS)
     registrations = _known("--registration", registration, registration_names())
     text = None if values is None else " ".join(values)
-    dataset = open_dataset(data, split=split, labels=labels)
+    dataset = open_dataset(data, split=split, labels=labels, region=region)
     counting = load_protocol(protocol or default_protocol(dataset.label_set))
     check_device(device)
     models = {}

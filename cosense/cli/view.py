@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from cosense.cli.options import Budget, Columns, Fusion, Labels, ProtocolName, Split, takes_bag_options
+from cosense.cli.options import (
+    Budget,
+    Columns,
+    Fusion,
+    Labels,
+    ProtocolName,
+    Region,
+    Split,
+    takes_bag_options,
+)
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -46,6 +55,7 @@ def command(
     split: Split = None,
     labels: Labels = None,
     columns: Columns = "",
+    region: Region = "",
     out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
     bag_options: BagOptions,
 ) -> None:
@@ -68,6 +78,7 @@ def command(
         "--split": split,
         "--labels": labels,
         "--columns": columns or None,
+        "--region": region or None,
     }
     if is_run(path):
         for option, value in given.items():
@@ -87,7 +98,7 @@ def command(
     from cosense.progress import tracked
     from cosense.viewer.pack import ReportFrame
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
+    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns, region=region)
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
     counting = _protocol(protocol, dataset.label_set)

@@ -42,6 +42,7 @@ def open_dataset(
     async_frames: int = 0,
     bag: BagOptions | None = None,
     columns: str = "",
+    region: str = "",
 ) -> Dataset:
     """Open a data set; only indices are read, frames when they are asked for.
 
@@ -55,6 +56,8 @@ def open_dataset(
         async_frames: DAIR-V2X and V2X-Seq: take the infrastructure's frame this many frames earlier.
         bag: choices of topics and frames where a bag is ambiguous.
         columns: names of the columns of clouds without a header, as "x y z intensity ring".
+        region: azimuths in degrees between which the labels beside clouds cover everything, as "-38,38", or
+            "all"; empty for what is stated beside them, else for what the labels show.
 
     Raises:
         CosenseError: nothing is recognised, the split or label set is unknown, or an option does not apply.
@@ -70,6 +73,8 @@ def open_dataset(
         given["bag"] = "a choice of topics", bag
     if columns:
         given["columns"] = f"columns '{columns}'", columns
+    if region:
+        given["region"] = f"region '{region}'", region
     for option, (text, _) in given.items():
         if option not in _options(module):
             takers = " and ".join(_name(other) for other in _modules() if option in _options(other))

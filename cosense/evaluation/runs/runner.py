@@ -34,7 +34,6 @@ from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, counted, nearest
-from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import (
     FrameScore,
@@ -46,10 +45,10 @@ from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import (
     FRAMES,
     METRICS,
-    FrameResult,
     frame_record,
     frame_result,
     open_run,
+    result_of,
     write_json,
 )
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
@@ -297,14 +296,12 @@ def run_frame(
     started = time.perf_counter()
     exchange = cooperation.step(frame, agents, sequence)
     elapsed_ms = (time.perf_counter() - started) * 1000
-    result = FrameResult(
-        frame_id=frame.frame_id,
-        detections=exchange.result.detections,
-        ground_truth=frame.ground_truth,
-        num_points=most_points_of_one_agent(frame),
-        participants=as_places(frame.participants.values()),
-        bytes_per_sender=exchange.bytes_per_sender,
-        elapsed_ms=elapsed_ms,
+    result = result_of(
+        frame,
+        most_points_of_one_agent(frame),
+        exchange.result.detections,
+        exchange.bytes_per_sender,
+        elapsed_ms,
     )
     return frame_record(result) | {"peers": [asdict(peer) for peer in exchange.result.peers]}
 

@@ -27,10 +27,10 @@ from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
-from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
+from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
+from cosense.evaluation.run_files import result_of
 from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
 from cosense.evaluation.runs.runner import check_labels
 from cosense.evaluation.runs.sequences import goes_on, sequence_start
@@ -312,14 +312,8 @@ def _step(
         if num_points is None:
             run.result.frames.append(None)
             continue
-        outcome = FrameResult(
-            frame_id=frame.frame_id,
-            detections=exchange.result.detections,
-            ground_truth=frame.ground_truth,
-            num_points=num_points,
-            participants=as_places(frame.participants.values()),
-            bytes_per_sender=exchange.bytes_per_sender,
-            elapsed_ms=float("nan"),
+        outcome = result_of(
+            frame, num_points, exchange.result.detections, exchange.bytes_per_sender, float("nan")
         )
         run.count(exchange, score(outcome, counting))
 
