@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Columns, Labels, Region, Split, takes_bag_options
+from cosense.cli.options import Columns, Labels, PairGap, Region, Split, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def command(
     labels: Labels = None,
     columns: Columns = "",
     region: Region = "",
+    pair_gap: PairGap = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
     bag_options: BagOptions,
 ) -> None:

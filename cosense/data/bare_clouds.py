@@ -42,7 +42,8 @@ from cosense.sensing.number_tables import column_names
 from cosense.sensing.objects import Objects
 
 LAYOUT = f"a cloud ({', '.join(SUFFIXES)}) or a folder of clouds, also velodyne/ of KITTI"
-OPTIONS = ("columns", "region")
+# Pairs of the frames of a drive are made by `frame_pairs`.
+OPTIONS = ("columns", "region", "pair_gap")
 # Any other data set also consists of clouds.
 IS_LAST_RESORT = True
 
@@ -107,7 +108,7 @@ class BareClouds(Dataset):
         self.path = path
         listing = Listing()
         self._clouds = [path] if path.is_file() else _clouds_in(path, listing)
-        self.kind = str(self._provenance(self._clouds[0]))
+        self.kind = str(self.provenance)
         folder = self._clouds[0].parent
         formats = sorted({cloud.suffix.lower() for cloud in self._clouds})
         if len(formats) > 1:
@@ -139,6 +140,25 @@ class BareClouds(Dataset):
             self._notes.append(self._labels.note)
         for note in self._notes:
             _log.warning("%s: %s", path, note)
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether poses relate the clouds to each other."""
+        return self._poses is not None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the clouds, without their ending."""
+        return [cloud.stem for cloud in self._clouds]
+
+    @property
+    def provenance(self) -> Provenance:
+        """What made the clouds."""
+        return self._provenance(self._clouds[0])
+
+    def T_world_agent(self, index: int) -> Matrix:
+        """Return the pose (4,4) of a frame."""
+        return np.eye(4) if self._poses is None else self._poses[self._clouds[index].stem][1]
 
     def _choose_split(self, split: str | None) -> None:
         """Keep the clouds of a split, and say what has no partner."""
@@ -172,9 +192,13 @@ class BareClouds(Dataset):
     def __getitem__(self, index: int) -> CooperativeFrame:
         path = self._clouds[index]
         points = self._lidar.read(self._read(path)).points
-        T_world_agent = np.eye(4) if self._poses is None else self._poses[path.stem][1]
-        ego = AgentFrame(_EGO, "vehicle", self._stamps_ns[index], T_world_agent, points)
+        ego = AgentFrame(_EGO, "vehicle", self._stamps_ns[index], self.T_world_agent(index), points)
         truth, area = self.labels_of(index)
+        if truth is not None:
+            # Labels outside of the region are there by chance: nobody has looked for all of them.
+            inside = area.covers(truth.boxes)
+            area = LabelledArea(area.sectors, np.concatenate([area.ignored, truth.boxes[~inside]]))
+            truth = truth[inside]
         return CooperativeFrame(
             path.stem,
             path.stem if self._poses is None else self.path.resolve().name,
@@ -187,7 +211,7 @@ class BareClouds(Dataset):
         )
 
     def labels_of(self, index: int) -> tuple[Objects | None, LabelledArea]:
-        """Return the objects of a frame, None where nobody has labelled it, and of what its labels speak.
+        """Return all objects of a label file, None where there is none, and of what it says something.
 
         Raises:
             CosenseError: the labels are broken.

@@ -44,6 +44,7 @@ _SETTINGS = (
     ("selection", "selection"),
     ("budget B", "budget_bytes"),
     ("noise m °", "pose_noise"),
+    ("pose error", "pose_error"),
     ("delay ms", "delay_ms"),
     ("loss", "loss"),
     ("burst", "burst"),
@@ -362,6 +363,8 @@ def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
     if keys == ("budget_bytes",):
         return f"{value} B"
     if keys == ("pose_noise",):
+        if value.get("preset"):
+            return str(value["preset"])
         if not value["position_m"] and not value["heading_deg"]:
             return _ABSENT
         note = "" if value.get("is_announced", True) else " unannounced"

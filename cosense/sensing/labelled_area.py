@@ -66,7 +66,7 @@ class LabelledArea:
     """What the labels of a frame say something of.
 
     Attributes:
-        sectors: where objects are labelled, in any of these; None for everywhere.
+        sectors: where all objects are labelled, in any of these; None for everywhere.
         ignored: (K,7) objects that are labelled and left open.
     """
 

@@ -13,13 +13,13 @@ from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.data.provenance import SIMULATOR
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar
 from cosense.sensing.frame import AgentFrame, Camera
+from cosense.sensing.measured_errors import cloud_delay_ns, image_delay_ns, position_offset_m
 from cosense.simulation.actors import Actors, actors_at, parked_actors
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.scene import Mast, Scene
 from cosense.simulation.scenes.solids import Primitives, Shape, Solid, concatenate, gather
 from cosense.simulation.scenes.surface import GroundTensors
 from cosense.simulation.sensors.camera import FRONT_CAMERA, MAST_CAMERA, render
-from cosense.simulation.sensors.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
 from cosense.simulation.sensors.lidar import PANDAR40P, ROADSIDE300, sweep
 from cosense.simulation.traffic import STEP_S, Traffic
 

@@ -268,6 +268,8 @@ def _dataset(value: Mapping[str, Any]) -> str:
 
 
 def _pose_noise(value: Mapping[str, Any]) -> str:
+    if value.get("preset"):
+        return str(value["preset"])
     if not (value["position_m"] or value["heading_deg"]):
         return "none"
     announced = "announced" if value.get("is_announced", True) else "not announced"

@@ -257,7 +257,7 @@ def _candidates(
     """
     order = admissible_detections(detections, protocol)
     is_participant = np.zeros(len(order), dtype=bool)
-    is_kept = labelled.covers(ground_truth.boxes)
+    is_kept = np.ones(len(ground_truth), dtype=bool)
     if protocol.participant_margin_m is not None:
         margin_m = protocol.participant_margin_m
         is_participant = on_unlabelled(detections[order], ground_truth, participants, margin_m)

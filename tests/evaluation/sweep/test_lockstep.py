@@ -393,6 +393,13 @@ def test_curves_vary_one_thing(model: Model) -> None:
     ]
     unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
     assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
+    errors = points("pose-error", fusions=["late"])[1:]
+    assert [point.pose_error for point in errors] == [None, "literature", "dair", "dair_corrected"]
+    assert [point.total_delay_ms for point in errors] == [0.0, 100.0, 0.0, 0.0]
+    assert points("pose-error", "dair", fusions=["late"])[1].noise == PoseNoise.named("dair")
+    with pytest.raises(CosenseError, match="'dairy' is no pose_error: did you mean 'dair'"):
+        points("pose-error", "dairy")
+    assert points("loss", "0", fusions=["late"], pose_error="dair")[1].noise == PoseNoise.named("dair")
     assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
     assert points("rate", "900", fusions=["late"])[1:] == [Point("tiny", "late", rate_bytes_per_s=900)]
     assert points("range", "30", fusions=["late"])[1:] == [Point("tiny", "late", range_m=30.0)]
