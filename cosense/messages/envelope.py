@@ -1,11 +1,11 @@
 """The wire format: one envelope for everything that agents send each other, and the registry of its kinds.
 
-Version 1, little-endian, no padding. S is the length of the sender's name, P that of the payload, G that of
+Version 2, little-endian, no padding. S is the length of the sender's name, P that of the payload, G that of
 the signature:
 
     offset  size  field
     0       4     magic, the bytes "CSNS"
-    4       1     version, 1
+    4       1     version, 2
     5       1     kind, the number of a `PayloadKind`
     6       1     flags: bit 0 = a signature follows the payload; the other bits are 0
     7       1     S, 1 to 32
@@ -136,7 +136,8 @@ class Message:
         sender: agent id, 1 to 32 bytes of printable UTF-8.
         sequence: number of the message among the sender's, 0 to 2^32 - 1.
         stamp_ns: measurement time.
-        T_world_agent: (4,4) pose of the sender; the rotation is written with 32 bits a number.
+        T_world_agent: (4,4) pose of the sender's levelled frame, see `cosense.sensing.levelling`; the rotation is
+            written with 32 bits a number.
         pose_covariance: (3,3) covariance of (x, y, yaw) in the world, m^2, m rad, rad^2.
         fingerprint: 8 bytes that name the model that made the payload.
         payload: encoded content, at most 4 MiB and what its kind allows.

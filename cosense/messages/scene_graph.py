@@ -3,8 +3,8 @@
 SG-Reg (arXiv 2504.14440) calls a node an instance with a label, a centroid and an oriented box. Outdoors two
 layers take the place of rooms: static objects (poles, trunks, walls, their corners, kerbs), gathered over
 many frames, and dynamic ones (vehicles, riders, people), with a velocity. Positions are those of boxes and
-axes, not of visible points: two agents see different sides of an object. Frames are gravity-aligned, so that
-two graphs differ by x, y, z, yaw.
+axes, not of visible points: two agents see different sides of an object. Frames are levelled by the ground
+(`cosense.sensing.levelling`), so that two graphs differ by x, y, z, yaw.
 
 Little-endian, no padding. The first byte says which part of the protocol a payload is, see `Part`; REQUEST,
 REPLY and RESULT are written in `scene_graph_requests.py`. A GRAPH of N nodes:
@@ -107,7 +107,7 @@ class SceneGraph:
     Attributes:
         agent_id: the agent that measured.
         stamp_ns: measurement time, at which dynamic objects were where their nodes are.
-        T_world_agent: (4,4) pose of the agent frame as the agent believes it.
+        T_world_agent: (4,4) pose of the levelled frame of the agent as it believes it.
         pose_covariance: (3,3) covariance of (x, y, yaw) in the world.
         ids: (N,) int64, unique; an object keeps its id from frame to frame.
         classes: (N,) int64, values of `NodeClass`.

@@ -237,8 +237,9 @@ def _plane(
     cells = round(2 * _REACH_M / _PLANE_CELL_M)
     lowest_m = -settings.sensor_height_m[1] - _PLANE_REACH_M * _STEEPEST
     highest_m = -settings.sensor_height_m[0] + _PLANE_REACH_M * _STEEPEST
-    middle = _lowest_layers(x, y, z, cells, (lowest_m, highest_m), _PLANE_BIN_M).middle
-    middle = middle[np.hypot(middle[:, 0], middle[:, 1]) < _PLANE_REACH_M]
+    layers = _lowest_layers(x, y, z, cells, (lowest_m, highest_m), _PLANE_BIN_M)
+    within = np.hypot(layers.middle[:, 0], layers.middle[:, 1]) < _PLANE_REACH_M
+    middle, share = layers.middle[within], layers.share[within]
     places, low_m = np.column_stack([middle[:, :2], np.ones(len(middle))]), middle[:, 2]
     level = np.array([0.0, 0.0, level_m])
     if len(places) < _FEWEST_CELLS:
@@ -254,6 +255,8 @@ def _plane(
     fit = np.maximum(0, 1 - (residual / _ON_PLANE_M) ** 2) - _COST_BELOW * below
     # The road around the sensor is its own; another one, below a bridge or beside a wall, is farther.
     near = 1 / (1 + (places[:, :2] ** 2).sum(axis=1) / _OWN_ROAD_M**2)
+    # Ground is flat; crowns and walls are not.
+    near *= np.sqrt(share)
     score = fit @ near - _COST_OF_SLOPE * near.sum() * np.hypot(planes[:, 0], planes[:, 1]) / _STEEPEST
     best = planes[score.argmax()]
     for width_m in _REFINE_M:

@@ -273,9 +273,11 @@ def _motions(
 
 def _where_seen(objects: Objects, rows: NDArray[np.int64], cloud: Sweep) -> Objects:
     """Return objects of some rows where the cloud shows them, if the sensor's motion is not compensated."""
+    hit = cloud.owner >= 0
+    owner, shift_m = cloud.owner[hit], cloud.shift_m[hit]
     boxes = objects.boxes.copy()
-    for box, row in zip(boxes, rows, strict=True):
-        box[:3] += cloud.shift_m[cloud.owner == row].mean(axis=0)
+    for axis in range(3):
+        boxes[:, axis] += (np.bincount(owner, shift_m[:, axis]) / np.maximum(np.bincount(owner), 1))[rows]
     return replace(objects, boxes=boxes)
 
 

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from cosense.cli.main import app
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
+from cosense.geometry.transforms import (
+    invert,
+    transform_from_planar,
+    transform_from_slopes,
+    transform_points,
+    yaw_of,
+)
+from cosense.sensing.cloud_files import read_cloud
 from cosense.sensing.pcd import write_pcd
 from cosense.simulation import simulate
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
@@ -99,6 +107,23 @@ def test_one_cloud_moved(clouds: Path) -> None:
     metres, degrees = errors(np.array(values["T_a_b"]), T_A_B)
     assert metres < 0.1
     assert degrees < 0.2
+
+
+@pytest.mark.parametrize("slopes", [((0.0, 0.0), (0.09, -0.08)), ((-0.07, 0.09), (0.09, 0.05))])
+def test_clouds_of_leaning_sensors_have_the_pose_between_the_sensors(
+    clouds: Path, tmp_path: Path, slopes: tuple[tuple[float, float], tuple[float, float]]
+) -> None:
+    """Five degrees to the front and to the side: found as often, and given back with the tilt."""
+    T_level_a, T_level_b = (invert(transform_from_slopes(*each)) for each in slopes)
+    for name, T_level_sensor in (("a", T_level_a), ("b", T_level_b)):
+        points = read_cloud(clouds / f"{name}.pcd").points
+        points[:, :3] = transform_points(invert(T_level_sensor), points[:, :3])
+        write_pcd(tmp_path / f"{name}.pcd", points)
+    values = content(tmp_path / "a.pcd", tmp_path / "b.pcd", "--model", "none")
+    found, expected = np.array(values["T_a_b"]), invert(T_level_a) @ T_A_B @ T_level_b
+    np.testing.assert_allclose(found[:3, 3], expected[:3, 3], atol=0.1)
+    turn = Rotation.from_matrix(expected[:3, :3].T @ found[:3, :3]).magnitude()
+    assert np.rad2deg(turn) < 0.3
 
 
 def test_bytes_are_those_of_the_message_of_b(clouds: Path) -> None:

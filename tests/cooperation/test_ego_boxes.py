@@ -9,7 +9,7 @@ from cosense.cooperation.admission import receive
 from cosense.cooperation.ego import Ego, OwnView
 from cosense.cooperation.outcome import FusionResult
 from cosense.geometry.boxes import transform_boxes
-from cosense.geometry.transforms import invert, transform_from_planar
+from cosense.geometry.transforms import invert, transform_from_planar, transform_from_slopes
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode, encode
 from cosense.messages.objects import encode_objects
 from cosense.sensing.detections import Detections, Source
@@ -28,10 +28,11 @@ def detections(boxes, scores, labels=None) -> Detections:
     return Detections(boxes, np.asarray(scores, np.float32), labels, np.zeros(len(boxes), np.uint8))
 
 
-def message(sender, T_world_agent, found: Detections, stamp_ns=0, kind=PayloadKind.OBJECTS) -> bytes:
-    return encode(
-        Message(kind, sender, 0, stamp_ns, T_world_agent, np.zeros((3, 3)), bytes(8), encode_objects(found))
-    )
+def message(
+    sender, T_world_agent, found: Detections, stamp_ns=0, kind=PayloadKind.OBJECTS, slopes=(0.0, 0.0)
+) -> bytes:
+    payload = encode_objects(found, slopes)
+    return encode(Message(kind, sender, 0, stamp_ns, T_world_agent, np.zeros((3, 3)), bytes(8), payload))
 
 
 def from_unit(boxes_in_ego, scores, labels=None, sender="unit", stamp_ns=0) -> bytes:
@@ -45,6 +46,18 @@ def fuse_late(own: bytes, messages: list[bytes]) -> FusionResult:
 
 
 EGO = message("ego", T_WORLD_EGO, detections([CAR], [0.8]))
+
+
+def test_boxes_come_back_in_the_frame_of_a_leaning_sensor():
+    """Messages know levelled frames alone; the ego's own one says how its sensor lies in it."""
+    slopes = (0.08, -0.06)
+    leaning = message("ego", T_WORLD_EGO, detections([CAR], [0.8]), slopes=slopes)
+    found = fuse_late(leaning, [from_unit([FAR_CAR], [0.6])]).detections
+    level = fuse_late(EGO, [from_unit([FAR_CAR], [0.6])]).detections
+    expected = transform_boxes(transform_from_slopes(*slopes), level.boxes)
+    np.testing.assert_allclose(found.boxes, expected, atol=1e-9)
+    # The road below the far car is higher there by what the ground rises.
+    assert found.boxes[1, 2] - level.boxes[1, 2] == pytest.approx(np.dot(slopes, level.boxes[1, :2]), abs=0.1)
 
 
 def test_boxes_of_others_arrive_in_the_ego_frame():

@@ -163,16 +163,97 @@ def test_a_return_on_the_very_edge_of_the_surface_counts_in_its_last_cell() -> N
     assert level_cloud(points).ground.height_m == pytest.approx(-1.9, abs=0.02)
 
 
-def test_without_ground_in_view_the_outcome_is_a_level_plane_within_the_site() -> None:
-    """A hall with a ceiling and walls only: no return is below the sensor."""
+ON_ROAD = np.abs(square()[:, 1]) < 5
+OWN_ROAD = square()[ON_ROAD]
+
+
+@pytest.mark.parametrize(
+    ("beside", "worst_m"),
+    [
+        pytest.param((12_000, (5, 7), (-1.7, -0.6)), 0.35, id="hedges"),
+        pytest.param((12_000, (0, 50), (0.3, 6.0)), 0.2, id="crowns all over"),
+        pytest.param((16_000, (5, 50), (-1.9, -1.4)), 0.2, id="tall grass"),
+        pytest.param((12_000, (5.0, 5.2), (-1.9, 8.0)), 0.15, id="a street of houses"),
+    ],
+)
+def test_what_grows_or_stands_beside_the_road_is_no_ground(
+    beside: tuple[int, tuple[float, float], tuple[float, float]], worst_m: float
+) -> None:
     rng = np.random.default_rng(4)
-    ceiling = np.column_stack([square(5_000, 20.0), np.full(5_000, 2.5)])
-    walls = np.column_stack(
-        [rng.choice([-20.0, 20.0], 4_000), rng.uniform(-20, 20, 4_000), rng.uniform(0, 2.5, 4_000)]
+    count, across, up = beside
+    y = rng.choice([-1, 1], count) * rng.uniform(*across, count)
+    things = np.column_stack([rng.uniform(-50, 50, count), y, rng.uniform(*up, count)])
+    level = level_cloud(cloud_of(OWN_ROAD, np.full(len(OWN_ROAD), -1.9), things))
+    assert np.quantile(error_at(level, PROBES, np.full(500, -1.9)), 0.95) < worst_m
+    assert error_at(level, OWN_ROAD, np.full(len(OWN_ROAD), -1.9)).max() < 0.1
+
+
+def tube(half_m: float, length_m: float, low_m: float, high_m: float) -> np.ndarray:
+    """Walls and ceiling of a tunnel, or of a hall where it is as long as wide."""
+    rng = np.random.default_rng(4)
+    x, y = rng.uniform(-length_m, length_m, 14_000), rng.uniform(-half_m, half_m, 14_000)
+    z = np.full(14_000, high_m)
+    y[:8_000], z[:8_000] = rng.choice([-half_m, half_m], 8_000), rng.uniform(low_m, high_m, 8_000)
+    return np.column_stack([x, y, z])
+
+
+@pytest.mark.parametrize(
+    ("half_m", "length_m", "floor_m", "ceiling_m"), [(4, 60, -1.9, 3.5), (20, 20, -1.2, 4)]
+)
+@pytest.mark.parametrize("floor_points", [300, 8_000])
+def test_in_a_tunnel_and_indoors_the_floor_is_the_ground(
+    half_m: float, length_m: float, floor_m: float, ceiling_m: float, floor_points: int
+) -> None:
+    floor = square(floor_points, 1.0) * [length_m, half_m]
+    level = level_cloud(
+        cloud_of(floor, np.full(floor_points, floor_m), tube(half_m, length_m, floor_m, ceiling_m))
     )
-    ground = level_cloud(np.concatenate([ceiling, walls]).astype(np.float32)).ground
-    assert np.isfinite(ground.relief_m).all()
-    assert -12 <= ground.height_m <= 3
+    assert error_at(level, 0.9 * floor, np.full(floor_points, floor_m)).max() < 0.2
+
+
+def test_without_a_floor_in_view_the_ceiling_is_all_there_is_and_nothing_tilts() -> None:
+    """A hall of which the sensor sees only what is above itself."""
+    level = level_cloud(tube(20, 20, 0.0, 2.5).astype(np.float32))
+    assert level.slopes == pytest.approx((0, 0), abs=0.01)
+    assert -0.1 <= level.ground.height_m <= 2.6
+
+
+@pytest.mark.parametrize(("height_m", "ground_m"), [(1.9, 1.9), (6.0, 0.0)])
+def test_upside_down_the_road_is_overhead_or_beyond_every_site(height_m: float, ground_m: float) -> None:
+    """Up to 3 m above the sensor a road counts, as on a ramp; beyond there is none, and z = 0 is ground."""
+    turned = road(height_m, np.random.default_rng(0))
+    turned[:, 1:3] *= -1
+    level = level_cloud(turned)
+    assert level.slopes == pytest.approx((0, 0), abs=0.005)
+    assert level.ground.height_m == pytest.approx(ground_m, abs=0.05)
+
+
+@pytest.mark.parametrize("height_m", [-2.5, 0.5, 1.6, 4.0, 8.0, 11.5])
+def test_the_height_of_the_sensor_need_not_be_known(height_m: float) -> None:
+    level = level_cloud(cloud_of(square(), np.full(20_000, -height_m)))
+    assert error_at(level, PROBES, np.full(500, -height_m)).max() < 0.03
+
+
+def test_a_hundred_points_of_a_road_are_enough() -> None:
+    points = road(1.9, np.random.default_rng(0))
+    few = points[np.random.default_rng(1).choice(len(points), 100, replace=False)]
+    assert error_at(level_cloud(few), PROBES, np.full(500, -1.9)).max() < 0.3
+
+
+def test_one_beam_on_the_road_shows_its_plane_and_one_on_walls_shows_none() -> None:
+    azimuth = np.linspace(0, 2 * np.pi, 1800, endpoint=False)
+    ring = 15 * np.column_stack([np.cos(azimuth), np.sin(azimuth)])
+    level = level_cloud(cloud_of(ring, np.full(1800, -1.9)))
+    assert error_at(level, PROBES, np.full(500, -1.9)).max() < 0.1
+    walls = np.column_stack([np.clip(1.5 * ring, -12, 12), np.zeros(1800)])
+    level = level_cloud(walls.astype(np.float32))
+    assert level.slopes == (0, 0)
+    assert level.ground.height_m == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_slope_that_no_road_and_no_mount_has_is_none() -> None:
+    steep = np.tan(np.deg2rad(20.0))
+    assert level_cloud(cloud_of(square(), square()[:, 0] * steep - 1.9)).slopes == (0, 0)
 
 
 def test_boxes_are_lowered_by_the_ground_below_their_centres() -> None:

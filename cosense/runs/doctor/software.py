@@ -32,8 +32,11 @@ _LIBRARIES = {
 }
 # Extras that have checks of their own or are for those who change cosense.
 _NOT_LISTED = {"ros", "dev"}
-# What is used where it is installed, without an extra that asks for it.
-_BESIDE_EXTRAS = {"tensorboard": "curves of a training in TensorBoard"}
+# What is used where it is installed, without an extra that asks for it. embreex has no wheel for aarch64.
+_BESIDE_EXTRAS = {
+    "embreex": "simulator, which training, `cosense simulate` and `make demo` need",
+    "tensorboard": "curves of a training in TensorBoard",
+}
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 

@@ -81,7 +81,7 @@ def _house(size: NDArray[np.float64], built_up: float, rng: np.random.Generator)
     length, width = (float(side) for side in size)
     height = float(rng.uniform(2.5, 4.0) + 2.9 * rng.integers(0, 2 + round(4 * built_up)))
     colour = _WALLS[int(rng.integers(len(_WALLS)))]
-    walls = box((0, 0, height / 2 - 0.75), (length, width, height + 1.5), Material.PLASTER, colour=colour)
+    walls = box((0, 0, height / 2 - 1.5), (length, width, height + 3.0), Material.PLASTER, colour=colour)
     if rng.random() < 0.3:
         return walls
     ridge = height + width * float(rng.uniform(0.2, 0.45))

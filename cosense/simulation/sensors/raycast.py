@@ -8,7 +8,7 @@ walkway is the relief raised by the height of a kerb, and its edge is found in t
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from cosense.errors import CosenseError
 from cosense.simulation.scenes.materials import ALBEDO, REFLECTANCE, Material
 from cosense.simulation.scenes.mesh import STATIC, Mesh
 from cosense.simulation.scenes.surface import Ground
-
-if TYPE_CHECKING:
-    from embreex.rtcore_scene import EmbreeScene
 
 Floats = NDArray[np.float32]
 
@@ -85,10 +82,10 @@ class Hits:
 
 @dataclass(frozen=True, eq=False)
 class _Shell:
-    """Triangles that rays can be cast on."""
+    """Triangles that rays can be cast on, and the EmbreeScene that they have been built into."""
 
     mesh: Mesh
-    scene: EmbreeScene
+    scene: Any
 
     @classmethod
     def of(cls, mesh: Mesh) -> _Shell:

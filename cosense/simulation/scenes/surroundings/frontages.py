@@ -29,6 +29,8 @@ from cosense.simulation.scenes.surroundings.trees import garden_tree, street_tre
 # Pedestrians keep to this width at the outer edge of a walkway; things stand between it and the kerb.
 _PASSAGE_M = 1.95
 _KERB_GAP_M = 0.12
+# Things that are looked at for a place on a walkway, until one is slim enough.
+_TRIES = 3
 _DEPTH_M = 15.0
 # Share of fronts with a scaffold, where there is room.
 _SCAFFOLDED = 0.06
@@ -215,14 +217,15 @@ def _behind(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) -> 
     while along < FURNISHED_M:
         front, depth, away = float(rng.uniform(8, 18)), float(rng.uniform(8, 12)), float(rng.uniform(20, 38))
         x, y, yaw = facing_road(arm, side, along + front / 2, arm.profile.edge_m + away + depth / 2)
-        if rng.random() < 0.6 * style.built_up + 0.1:
-            if is_free(ground, (x, y, front, depth, yaw), 0.5):
-                occupy(ground, (x, y, front, depth, yaw))
-                made.append(
-                    _house(front, depth, 5.0, style, rng).at(x, y, yaw + float(rng.choice([0.0, np.pi])))
-                )
-        elif rng.random() < 0.5:
-            tall = stand(ground, stock.take(garden_tree, 8), (x, y, float(rng.uniform(0, 6))))
+        footprint = (x, y, front, depth, yaw)
+        if rng.random() < 0.6 * style.built_up + 0.1 and is_free(ground, footprint, 0.5):
+            occupy(ground, footprint)
+            turned = yaw + float(rng.choice([0.0, np.pi]))
+            made.append(_house(front, depth, 5.0, style, rng).at(x, y, turned))
+        for _ in range(int(rng.integers(0, 4))):
+            from_centre_m = arm.profile.edge_m + float(rng.uniform(4, 45))
+            place = facing_road(arm, side, along + float(rng.uniform(0, 20)), from_centre_m)
+            tall = stand(ground, stock.take(garden_tree, 10), place)
             made += [] if tall is None else [tall]
         along += front + float(rng.uniform(1, 15))
     return made
@@ -255,8 +258,9 @@ def _walkway(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) ->
         if builder is None:
             along += 1.0
             continue
-        item = stock.pick(builder, variety)
-        if 2 * item.half_m[1] > room or along + 2 * item.half_m[0] > FURNISHED_M:
+        drawn = [stock.pick(builder, variety) for _ in range(_TRIES)]
+        item = next((one for one in drawn if 2 * one.half_m[1] <= room), None)
+        if item is None or along + 2 * item.half_m[0] > FURNISHED_M:
             along += 1.0
             continue
         thing = _at_kerb(arm, side, along, room, item, rng)

@@ -26,7 +26,7 @@ def street_tree(rng: np.random.Generator) -> Mesh:
         return young_tree(rng)
     clear = float(rng.uniform(3.7, 4.6))
     shape = str(rng.choice(["ball", "egg", "umbrella", "column", "cut"], p=[0.35, 0.25, 0.15, 0.1, 0.15]))
-    radius = float(rng.uniform(0.5, 1.1) if shape == "column" else rng.uniform(0.9, 2.6))
+    radius = float(rng.uniform(0.5, 1.1) if shape == "column" else rng.uniform(1.0, 3.6))
     return tree(rng, clear, radius, float(rng.uniform(1.6, 5.5)), shape, float(rng.uniform(0.14, 0.6)))
 
 
@@ -45,7 +45,9 @@ def garden_tree(rng: np.random.Generator) -> Mesh:
         if shape == "weeping"
         else rng.choice([rng.uniform(0.4, 1.8), rng.uniform(1.8, 3.5)])
     )
-    radius = float(rng.uniform(0.5, 1.0) if shape == "column" else rng.uniform(1.0, 3.4))
+    # What hangs down to the ground stays as large as a bush, so that it can stand on a slope.
+    widest = 3.2 if clear < 1.5 else 4.6
+    radius = float(rng.uniform(0.5, 1.0) if shape == "column" else rng.uniform(1.0, widest))
     return tree(
         rng, clear, radius, float(rng.uniform(1.5, 5.0)) + radius * 0.6, shape, float(rng.uniform(0.1, 0.7))
     )
@@ -57,9 +59,11 @@ def tree(
     """Return a tree whose crown of a height `crown_m` begins at `clear_m`, on one to four stems."""
     outline = round_outline(rng, float(rng.uniform(0.05, 0.25))) * radius_m
     side = np.array(_SHAPES[shape]) * [1.0, crown_m] + [0.0, clear_m]
-    per_m2 = float(np.clip(700 / (radius_m * crown_m * 6), 7, 22)) * float(rng.uniform(0.6, 1.0))
+    per_m2 = float(np.clip(800 / (radius_m * crown_m * 6), 4.5, 22)) * float(rng.uniform(0.6, 1.0))
     core = float(rng.uniform(0.15, 0.75))
-    crown = foliage(outline, side, rng, per_m2, (0.2, 0.45), min(0.9, radius_m * 0.45), core)
+    # A large crown has larger leaves instead of more.
+    leaf_m = (0.2, 0.45) if per_m2 > 6.0 else (0.28, 0.6)
+    crown = foliage(outline, side, rng, per_m2, leaf_m, min(0.9, radius_m * 0.45), core)
     stems = 1 if rng.random() < 0.85 else int(rng.integers(2, 5))
     height = clear_m + crown_m * 0.55
     parts = [crown.at(*(rng.uniform(-0.15, 0.15, 2) * radius_m))]
