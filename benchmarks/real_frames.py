@@ -6,8 +6,7 @@ FOLDER, COSENSE_SHARED_DATA or shared/data beside the repository, has real_frame
 real_frames/argoverse2; nothing is tuned on these. Models are cosense-lite unless others are named. The frames
 are counted as `cosense evaluate --data SET --fusion none` does, pairs of the drive 20 frames apart as by
 `cosense sweep pose-error --data SET --pair-gap 20`; errors of poses are drawn for three seeds, whose mean is
-given. Keeps the figures of each model beside its weights, and writes them into its card where that has the
-marks.
+given. Keeps the figures of each model beside its weights, and writes them into its card.
 """
 
 from __future__ import annotations
@@ -38,6 +37,14 @@ SETS = ("kitti_drive", "argoverse2")
 GAP, SEEDS, BUDGET_BYTES = 20, (0, 1, 2), 2000
 # How the two work together, and how poses are corrected.
 WAYS = (("none", "none"), *((way, by) for by in ("none", "scene_graph") for way in ("late", "hybrid")))
+# The section of a card, and the one that it goes before.
+SECTION = """## On recorded frames
+
+At a score of 0.2, protocols `real_frames` and `real_pairs` ([data](../../docs/data.md)); nothing is said of a
+class without labels. The last rows take two frames of the KITTI drive, 20 frames apart, as two agents.
+
+"""
+BEFORE = "## Configuration of the run\n"
 BEGIN, END = "<!-- benchmarks/real_frames.py -->\n", "<!-- end of benchmarks/real_frames.py -->\n"
 
 
@@ -84,11 +91,11 @@ def pair_rows(folder: Path, model: Model) -> Iterator[dict[str, Any]]:
     everything = [True] * len(dataset)
     by_seed = [sweep(dataset, {model.name: model}, points, protocol, everything, seed=seed) for seed in SEEDS]
     for point, *results in zip(points, *by_seed, strict=True):
+        way = [point.fusion, *(["scene graphs"] if point.registration != "none" else [])]
         summaries = [summarise_scores(result.scores, lean(protocol)) for result in results]
         working = [summary["working"]["vehicle"] for summary in summaries]
         yield {
-            "job": f"pairs, {point.fusion}{', scene graphs' if point.registration != 'none' else ''}",
-            "pose_error": point.pose_error or "none",
+            "job": ", ".join(("pairs", *way, point.pose_error or "true poses")),
             "objects": working[0]["num_ground_truth"],
             "AP@0.5": _percent(_mean(summaries, "ap", "0.5")),
             **{f"found@{key}": _percent(_mean(working, "recall", key)) for key in ("0.3", "0.5", "0.7")},
@@ -120,11 +127,18 @@ def main(folder: Path, names: list[str]) -> None:
         home = ROOT / "models" / name
         (home / "validation").mkdir(exist_ok=True)
         shutil.copy(result, home / "validation" / "real_frames.json")
-        card = (home / "card.md").read_text()
-        if BEGIN in card:
-            before, rest = card.split(BEGIN)
-            made = tables(json.loads(result.read_text()))
-            (home / "card.md").write_text(f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}")
+        made = f"{BEGIN}\n{tables(json.loads(result.read_text()))}\n{END}"
+        card = home / "card.md"
+        card.write_text(with_section(card.read_text(), made))
+
+
+def with_section(card: str, made: str) -> str:
+    """Return a card with the tables between their marks, in a section of its own where it has no marks."""
+    if BEGIN not in card:
+        before, rest = card.split(BEFORE)
+        return f"{before}{SECTION}{made}\n{BEFORE}{rest}"
+    before, rest = card.split(BEGIN)
+    return f"{before}{made}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":
