@@ -45,6 +45,7 @@ class SimulatedSequence:
             if number in self.steps:
                 yield self.stage.frame(self.traffic, number)
             self.traffic.step()
+            self.stage.errors.step()
 
 
 def simulate(

@@ -12,6 +12,7 @@ from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.data.provenance import SIMULATOR
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, wrap_angle
 from cosense.sensing.frame import AgentFrame, Camera
+from cosense.sensing.measured_errors import PositionErrors, cloud_delay_ns, image_delay_ns
 from cosense.sensing.objects import Objects
 from cosense.simulation.actors import Actors, actors_at, parked_actors
 from cosense.simulation.equipment import Equipment
@@ -21,7 +22,6 @@ from cosense.simulation.scenes.mesh import Mesh, join
 from cosense.simulation.scenes.scene import Mast, Scene
 from cosense.simulation.scenes.shapes import cylinder
 from cosense.simulation.sensors.camera import FRONT_CAMERA, MAST_CAMERA, render
-from cosense.simulation.sensors.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
 from cosense.simulation.sensors.lidar import SWEEP_S, Motion, Sweep, sweep
 from cosense.simulation.sensors.raycast import Alone, View, World
 from cosense.simulation.traffic import STEP_S, Traffic
@@ -90,7 +90,7 @@ class Stage:
         T_world_scene: (4,4) pose of the scene in the world.
         sequence: name of the sequence.
         start_ns: time of the ego's first cloud.
-        offset_m: position error of the units, constant over the sequence.
+        errors: position error of the units, true minus claimed position.
         equipment: LiDARs of all agents, and the weather.
         seed: seed of delays and noise.
         sun: (3,) unit vector towards the sun, None without images.
@@ -102,7 +102,7 @@ class Stage:
     T_world_scene: Matrix
     sequence: str
     start_ns: int
-    offset_m: tuple[float, float]
+    errors: PositionErrors
     equipment: Equipment
     seed: int
     sun: NDArray[np.float64] | None
@@ -129,7 +129,7 @@ class Stage:
             T_world_scene=transform_from_planar(float(x), float(y), float(turn), float(z)),
             sequence=f"{place.scene.family}_{seed:06d}{equipment.suffix}",
             start_ns=start_ns,
-            offset_m=position_offset_m(rng),
+            errors=PositionErrors(rng.spawn(1)[0]),
             equipment=equipment,
             seed=seed,
             sun=_draw_sun(seed) if with_cameras else None,
@@ -160,7 +160,8 @@ class Stage:
             truth,
             provenance=Provenance(SIMULATOR),
         )
-        return SimulatedFrame(frame, self.offset_m)
+        x, y = self.errors.error_m.tolist()
+        return SimulatedFrame(frame, (x, y))
 
     def _look(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int, rng: np.random.Generator
