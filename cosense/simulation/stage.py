@@ -90,7 +90,7 @@ class Stage:
         T_world_scene: (4,4) pose of the scene in the world.
         sequence: name of the sequence.
         start_ns: time of the ego's first cloud.
-        errors: position error of the units, true minus claimed position.
+        errors: position error of the units, true minus claimed position; it walks on with the traffic.
         equipment: LiDARs of all agents, and the weather.
         seed: seed of delays and noise.
         sun: (3,) unit vector towards the sun, None without images.

@@ -25,7 +25,7 @@ def road() -> list[SimulatedFrame]:
 
 
 def fingerprint(simulated: SimulatedFrame) -> list[bytes]:
-    parts = [simulated.frame.ground_truth.boxes.tobytes()]
+    parts = [simulated.frame.ground_truth.boxes.tobytes(), str(simulated.offset_m).encode()]
     for agent in simulated.frame.agents.values():
         parts += [agent.points.tobytes(), agent.T_world_agent.tobytes(), str(agent.stamp_ns).encode()]
     return parts

@@ -62,14 +62,14 @@ def test_parallel_lanes_do_not_conflict() -> None:
 
 def test_leaving_a_common_lane_is_no_conflict_but_joining_is() -> None:
     straight, leaving = route((0, 0), (100, 0)), route((0, 0), (50, 0), (80, 30))
-    assert find_conflicts([straight, leaving]).of(0) == ()
+    assert find_conflicts([straight, leaving])[0] == ()
     joining = route((20, 30), (50, 0), (100, 0))
-    (merge,) = find_conflicts([straight, joining]).of(0)
+    (merge,) = find_conflicts([straight, joining])[0]
     assert 40 < merge.start_m < 50
 
 
 def test_a_route_that_crosses_itself_conflicts_with_itself() -> None:
     loop = route((-40, 0), (30, 0), (30, 30), (0, 30), (0, -40))
-    crossing = [c for cluster in find_conflicts([loop]).of(0) for c in cluster.conflicts]
+    crossing = [c for cluster in find_conflicts([loop])[0] for c in cluster.conflicts]
     assert {c.other for c in crossing} == {0}
     assert any(c.start_m < 40 < c.end_m and c.other_start_m > 100 for c in crossing)
