@@ -13,7 +13,7 @@ from cosense.simulation.scenes.mesh import Colour, Mesh
 
 Triple = tuple[float, float, float]
 
-# Corners of a cylinder, and rows between the poles of an ellipsoid: enough for one seen from some metres.
+# Corners of a cylinder and rows of an ellipsoid: enough for one seen from some metres.
 _AROUND, _ROWS = 10, 6
 _CUBE = np.array(
     [[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
@@ -78,19 +78,18 @@ def profile(
     width_m: float | Sequence[float],
     material: Material,
     colour: Colour | None = None,
-    reflectance: float | None = None,
 ) -> Mesh:
     """Return the body whose side view is a convex outline, symmetric about y = 0.
 
     Args:
         outline: (n,2) x and z of its corners, counter-clockwise seen from the right (-y): x forward, z up.
         width_m: extent in y, one number or one for each corner (a cabin is narrower at its roof).
-        material, colour, reflectance: see `Mesh`.
+        material, colour: see `Mesh`.
     """
     x, z = np.asarray(outline, dtype=np.float64).T
     half = np.broadcast_to(np.asarray(width_m, dtype=np.float64) / 2, len(x))
     rings = np.stack([np.column_stack([x, y, z]) for y in (half, -half)])
-    return skin(rings, material, colour, reflectance)
+    return skin(rings, material, colour)
 
 
 def box(
@@ -126,7 +125,6 @@ def boxes(
     material: Material,
     yaw: NDArray[np.float64] | float = 0.0,
     colour: Colour | NDArray[np.float64] | None = None,
-    reflectance: float | None = None,
 ) -> Mesh:
     """Return n boxes with middles (n,3), extents and yaws that are common or (n,...), colours likewise."""
     middle = np.asarray(centres, dtype=np.float64).reshape(-1, 3)
@@ -137,60 +135,30 @@ def boxes(
     y = corner[..., 0] * sin + corner[..., 1] * cos
     places = np.stack([x, y, corner[..., 2]], axis=2) + middle[:, None]
     faces = _CUBE_FACES + 8 * np.arange(n)[:, None, None]
-    made = Mesh.of(places, faces, material, None, reflectance)
+    made = Mesh.of(places, faces, material)
     if colour is None:
         return made
     each = np.broadcast_to(np.asarray(colour, dtype=np.float32), (n, 3))
     return replace(made, colour=np.repeat(each, 12, axis=0))
 
 
-def cylinder(
-    centre: Triple,
-    size: Triple,
-    material: Material,
-    colour: Colour | None = None,
-    reflectance: float | None = None,
-) -> Mesh:
+def cylinder(centre: Triple, size: Triple, material: Material) -> Mesh:
     """Return an upright cylinder, elliptic where the extents `size` in x and y differ."""
-    angle = 2 * np.pi * np.arange(_AROUND) / _AROUND
-    outline = np.column_stack([np.cos(angle) * size[0], np.sin(angle) * size[1]]) / 2
-    half = size[2] / 2
-    return prism(outline, (-half, half), material, colour, reflectance).at(
-        centre[0], centre[1], 0.0, centre[2]
-    )
+    outline = _circle() * np.asarray(size[:2]) / 2
+    return prism(outline, (-size[2] / 2, size[2] / 2), material).at(centre[0], centre[1], 0.0, centre[2])
 
 
-def ellipsoid(
-    centre: Triple,
-    size: Triple,
-    material: Material,
-    yaw: float = 0.0,
-    colour: Colour | None = None,
-    reflectance: float | None = None,
-) -> Mesh:
-    """Return an ellipsoid with extents `size`."""
-    polar = np.pi * np.arange(1, _ROWS) / _ROWS
+def ellipsoid(centre: Triple, size: Triple, material: Material, colour: Colour | None = None) -> Mesh:
+    """Return an ellipsoid with extents `size`, flattened at its poles."""
+    polar = np.pi * (np.arange(_ROWS)[::-1, None, None] + 0.5) / _ROWS
+    level = np.broadcast_to(np.cos(polar), (_ROWS, _AROUND, 1))
+    rings = np.concatenate([np.sin(polar) * _circle(), level], axis=2) * (np.asarray(size) / 2)
+    return skin(rings, material, colour).at(centre[0], centre[1], 0.0, centre[2])
+
+
+def _circle() -> NDArray[np.float64]:
     angle = 2 * np.pi * np.arange(_AROUND) / _AROUND
-    ring = np.stack(
-        [
-            np.sin(polar)[:, None] * np.cos(angle),
-            np.sin(polar)[:, None] * np.sin(angle),
-            np.broadcast_to(np.cos(polar)[:, None], (_ROWS - 1, _AROUND)),
-        ],
-        axis=2,
-    ).reshape(-1, 3)
-    places = np.concatenate([ring, [[0, 0, 1], [0, 0, -1]]]) * (np.asarray(size) / 2)
-    i = np.arange(_AROUND)
-    j = (i + 1) % _AROUND
-    top, bottom, last = len(ring), len(ring) + 1, (_ROWS - 2) * _AROUND
-    faces = [np.column_stack([np.full(_AROUND, top), i, j])]
-    for row in range(_ROWS - 2):
-        a, b = row * _AROUND, (row + 1) * _AROUND
-        faces += [np.column_stack([a + i, b + i, b + j]), np.column_stack([a + i, b + j, a + j])]
-    faces.append(np.column_stack([np.full(_AROUND, bottom), last + j, last + i]))
-    return Mesh.of(places, np.concatenate(faces), material, colour, reflectance).at(
-        centre[0], centre[1], yaw, centre[2]
-    )
+    return np.column_stack([np.cos(angle), np.sin(angle)])
 
 
 def quads(

@@ -38,7 +38,7 @@ def is_free(ground: Ground, footprint: Footprint, margin_m: float = 0.0) -> bool
     return bool((ground.material_at(xy) == Material.GRASS).all())
 
 
-def occupy(ground: Ground, footprint: Footprint, material: Material = Material.CONCRETE) -> None:
-    """Mark the ground under a footprint as used, by the material that covers it."""
+def occupy(ground: Ground, footprint: Footprint) -> None:
+    """Mark the ground under a footprint as used: concrete covers it."""
     x, y, length, width, yaw = footprint
-    ground.paint(bev_corners([[x, y, 0, length, width, 1, yaw]])[0], material)
+    ground.paint(bev_corners([[x, y, 0, length, width, 1, yaw]])[0], Material.CONCRETE)

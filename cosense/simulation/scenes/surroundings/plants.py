@@ -62,7 +62,6 @@ def foliage(
     leaf_m: tuple[float, float] = (0.18, 0.4),
     shell_m: float = 0.3,
     core: float = 0.8,
-    material: Material = Material.FOLIAGE,
     colour: Colour | None = None,
 ) -> Mesh:
     """Return foliage that fills the body which an outline sweeps while it is scaled along its height.
@@ -74,7 +73,7 @@ def foliage(
         leaf_m: smallest and largest edge of a leaf.
         shell_m: depth below the surface to which leaves reach.
         core: share of the hull below the shell that is closed, 0..1.
-        material, colour: of leaves and core; the colour is drawn if it is None.
+        colour: of leaves and core, drawn if it is None.
         rng: draws everything.
     """
     scale, height = np.asarray(side, dtype=np.float64).T
@@ -102,13 +101,13 @@ def foliage(
     z = height[band] + share * rise[band] - depth * tilt
     hue = green(rng) if colour is None else colour
     bright = float(rng.uniform(0.35, 0.6))
-    shell = leaves(np.column_stack([xy, z]), leaf_m, material, rng, hue, bright)
+    shell = leaves(np.column_stack([xy, z]), leaf_m, Material.FOLIAGE, rng, hue, bright)
     tone = (1 + rng.normal(0, 0.16, (n, 1))).astype(np.float32)
     shell = replace(shell, colour=np.clip(shell.colour * tone, 0, 1))
     if core <= 0:
         return shell
     dark: Colour = (hue[0] * 0.6, hue[1] * 0.6, hue[2] * 0.6)
-    return join([shell, _core(outline, scale, height, shell_m * 0.7, core, rng, material, dark, bright)])
+    return join([shell, _core(outline, scale, height, shell_m * 0.7, core, rng, dark, bright)])
 
 
 def _core(
@@ -118,7 +117,6 @@ def _core(
     inset_m: float,
     closed: float,
     rng: np.random.Generator,
-    material: Material,
     colour: Colour,
     reflectance: float,
 ) -> Mesh:
@@ -151,7 +149,7 @@ def _core(
         ]
     )
     kept = faces[rng.random(len(faces)) < closed]
-    return Mesh.of(np.concatenate([places, top[None]]), kept, material, colour, reflectance)
+    return Mesh.of(np.concatenate([places, top[None]]), kept, Material.FOLIAGE, colour, reflectance)
 
 
 def bush(rng: np.random.Generator, width_m: float | None = None) -> Mesh:
