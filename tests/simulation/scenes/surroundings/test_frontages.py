@@ -20,7 +20,7 @@ from cosense.simulation.scenes.roads import (
     pedestrian_routes,
     vehicle_routes,
 )
-from cosense.simulation.scenes.surface import Ground
+from cosense.simulation.scenes.surface import CELL_M, Ground
 from cosense.simulation.scenes.surroundings.frontages import furnish
 from cosense.simulation.scenes.surroundings.style import Style
 
@@ -57,7 +57,8 @@ def in_use(user: str) -> Ground:
     arms, ground = arms_of_a_crossing(), Ground()
     for route in vehicle_routes(arms) + cyclist_routes(arms) + pedestrian_routes(arms):
         if route.user == user:
-            half_m = NEEDS_M[user][0]
+            # Cells that an outline only touches are painted too.
+            half_m = NEEDS_M[user][0] - CELL_M / 2
             ground.paint(ribbon(route.line, half_m, -half_m), Material.ASPHALT)
     return ground
 
