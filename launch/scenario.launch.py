@@ -33,6 +33,7 @@ def generate_launch_description() -> LaunchDescription:
                 ("", "drain", "rate"),
             ),
             argument("rate", "keep the time of the recording, so many times faster", ""),
+            argument("pose_error", "literature, dair or dair_corrected; else as the scenario says", ""),
             argument("record", "write run.mcap; else as the scenario says", "", ("", *SWITCH)),
             argument("out", "folder for detections.jsonl, run.mcap and the layouts", "results/run"),
             argument("rviz", "also start RViz", "false", SWITCH),

@@ -5,16 +5,28 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Budget, Fusion, Labels, Limit, ProtocolName, Split, takes_bag_options
+from cosense.cli.options import (
+    Budget,
+    Columns,
+    Fusion,
+    Labels,
+    Limit,
+    PairGap,
+    PoseError,
+    ProtocolName,
+    Region,
+    Split,
+    takes_bag_options,
+)
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -62,6 +74,9 @@ def command(
     ] = None,
     split: Split = None,
     labels: Labels = None,
+    region: Region = "",
+    pair_gap: PairGap = "",
+    columns: Columns = "",
     limit: Limit = None,
     async_frames: Annotated[
         int,
@@ -79,6 +94,7 @@ def command(
     pose_noise: Annotated[
         str, typer.Option(help="Error of every pose: standard deviations in metres and degrees, as 0.2,0.2.")
     ] = "0,0",
+    pose_error: PoseError = None,
     unannounced: Annotated[
         bool, typer.Option("--unannounced", help="The covariances of the poses do not include the noise.")
     ] = False,
@@ -107,17 +123,29 @@ def command(
 
     console = Console()
 
-    dataset = open_dataset(data, split=split, labels=labels, async_frames=async_frames, bag=bag_options)
-    counting = load_protocol(protocol or default_protocol(dataset.label_set))
+    dataset = open_dataset(
+        data,
+        split=split,
+        labels=labels,
+        async_frames=async_frames,
+        bag=bag_options,
+        columns=columns,
+        region=region,
+        pair_gap=pair_gap,
+    )
+    counting = load_protocol(protocol or default_protocol(dataset.description()))
     noise = parse_pose_noise(pose_noise)
     if unannounced and noise == PoseNoise():
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
-    noise = replace(noise, is_announced=not unannounced)
+    if pose_error is not None and noise != PoseNoise():
+        raise CosenseError(f"--pose-error {pose_error}: not together with --pose-noise, leave out one")
+    noise = PoseNoise.named(pose_error) if pose_error else replace(noise, is_announced=not unannounced)
     check_device(device)
     loaded = load_model(model, device)
     kind = fusion or default_fusion(loaded)
     repair = None if registration == "none" else registration
     parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
+    parts += [pose_error, f"gap{pair_gap}" if pair_gap else None]
     parts += trust or []
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     again = "the same command without --restart" if restart else "the same command"
@@ -145,9 +173,17 @@ def command(
     console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
 
 
-def default_protocol(label_set: str) -> str:
-    """Return the protocol that labels of a data set are counted under when none is named."""
-    return "simulated" if label_set == "simulated" else "opencood_participants"
+def default_protocol(description: Mapping[str, Any]) -> str:
+    """Return the protocol that labels of a data set are counted under when none is named.
+
+    Args:
+        description: what the data set says of itself.
+    """
+    from cosense.data.bare_labels import LABEL_SETS
+
+    if description["label_set"] in LABEL_SETS:
+        return "real_pairs" if description.get("pair_gap") else "real_frames"
+    return "simulated" if description["label_set"] == "simulated" else "opencood_participants"
 
 
 def parse_pose_noise(text: str) -> PoseNoise:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosense.cli.options import Columns, Labels, Split, takes_bag_options
+from cosense.cli.options import Columns, Labels, PairGap, Region, Split, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def command(
     split: Split = None,
     labels: Labels = None,
     columns: Columns = "",
+    region: Region = "",
+    pair_gap: PairGap = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all missing files.")] = False,
     bag_options: BagOptions,
 ) -> None:
@@ -45,7 +47,9 @@ def command(
     from cosense.data import open_dataset
 
     with _collected_warnings() as warnings:
-        dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
+        dataset = open_dataset(
+            path, split=split, labels=labels, bag=bag_options, columns=columns, region=region
+        )
         info = dataset.info(verify=verify)
         try:
             first, broken = _describe(dataset[0]), []

@@ -40,9 +40,38 @@ ProtocolName = Annotated[
     str | None,
     typer.Option(
         "--protocol",
-        help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, simulated, or your own "
-        "file.yaml. Without it: simulated for data simulated by cosense, else opencood_participants.",
+        help="dair_v2x_official, opencood, opencood_participants, opencood_unsorted, real_frames, "
+        "real_pairs, simulated, or your own file.yaml. Without it: simulated for data simulated by cosense, "
+        "real_frames for clouds with labels beside them (real_pairs for pairs of them), else "
+        "opencood_participants.",
         show_default=False,
+    ),
+]
+Region = Annotated[
+    str,
+    typer.Option(
+        metavar="DEGREES",
+        help="Where the labels beside clouds cover everything, as --region=-38,38, or all.",
+        show_default="as region.yaml says, else as the labels show",
+    ),
+]
+PairGap = Annotated[
+    str,
+    typer.Option(
+        metavar="FRAMES",
+        help="Take two frames of a drive with poses, so far apart, as two agents: in numbers, as 20, or in "
+        "metres, as 20m.",
+        show_default="one agent",
+    ),
+]
+PoseError = Annotated[
+    str | None,
+    typer.Option(
+        "--pose-error",
+        metavar="NAME",
+        help="Error of the poses between the agents: literature (0.2 m, 0.2 degrees and 100 ms), dair (as "
+        "measured on DAIR-V2X, unannounced) or dair_corrected.",
+        show_default="none",
     ),
 ]
 Columns = Annotated[

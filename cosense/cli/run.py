@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
+from cosense.cli.options import PoseError
 from cosense.errors import CosenseError
 
 
@@ -43,6 +44,7 @@ def command(
             show_default="all agents",
         ),
     ] = None,
+    pose_error: PoseError = None,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -62,8 +64,9 @@ def command(
     """
     from rich.console import Console
 
+    from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.runs.live_run import print_results, run_scenario, what_is_fused
-    from cosense.runs.scenario import find_scenario, load_scenario, with_player
+    from cosense.runs.scenario import find_scenario, load_scenario, with_changes, with_player
 
     file = find_scenario(scenario)
     wanted = load_scenario(file)
@@ -79,6 +82,8 @@ def command(
         wanted = dataclasses.replace(wanted, frames=frames)
     if rate is not None:
         wanted = with_player(wanted, rate=rate)
+    if pose_error is not None:
+        wanted = with_changes(wanted, pose_error=PoseNoise.named(pose_error).preset)
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(wanted, out, console, only or (), where=str(file))

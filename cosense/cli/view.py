@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from cosense.cli.options import Budget, Columns, Fusion, Labels, ProtocolName, Split, takes_bag_options
+from cosense.cli.options import (
+    Budget,
+    Columns,
+    Fusion,
+    Labels,
+    PairGap,
+    ProtocolName,
+    Region,
+    Split,
+    takes_bag_options,
+)
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -46,6 +56,8 @@ def command(
     split: Split = None,
     labels: Labels = None,
     columns: Columns = "",
+    region: Region = "",
+    pair_gap: PairGap = "",
     out: Annotated[Path, typer.Option(help="Folder for bev.png and report.html.")] = Path("results/view"),
     bag_options: BagOptions,
 ) -> None:
@@ -68,6 +80,8 @@ def command(
         "--split": split,
         "--labels": labels,
         "--columns": columns or None,
+        "--region": region or None,
+        "--pair-gap": pair_gap or None,
     }
     if is_run(path):
         for option, value in given.items():
@@ -87,10 +101,12 @@ def command(
     from cosense.progress import tracked
     from cosense.viewer.pack import ReportFrame
 
-    dataset = open_dataset(path, split=split, labels=labels, bag=bag_options, columns=columns)
+    dataset = open_dataset(
+        path, split=split, labels=labels, bag=bag_options, columns=columns, region=region, pair_gap=pair_gap
+    )
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
-    counting = _protocol(protocol, dataset.label_set)
+    counting = _protocol(protocol, dataset.description())
     wanted = range(frame, min(frame + frames, len(dataset)))
     facts: dict[str, Any]
     if model is None:
@@ -169,7 +185,7 @@ def _run(
     from cosense.runs.finished import pages_of_run
 
     pages, facts = pages_of_run(path, frame, frames)
-    counting = _protocol(protocol, facts["dataset"]["label_set"])
+    counting = _protocol(protocol, facts["dataset"])
     try:
         pages = _with_ego_alone(pages, load_model(facts["model"]))
     except CosenseError as error:
@@ -208,8 +224,8 @@ def _write(
         console.print(str(name), soft_wrap=True, markup=False)
 
 
-def _protocol(name: str | None, label_set: str) -> Protocol:
+def _protocol(name: str | None, description: Mapping[str, Any]) -> Protocol:
     from cosense.cli.evaluate import default_protocol
     from cosense.evaluation.protocol import load_protocol
 
-    return load_protocol(name or default_protocol(label_set))
+    return load_protocol(name or default_protocol(description))

@@ -4,10 +4,10 @@
                                                          (Geiger et al., CVPR 2012)
     velodyne_points/data/*.bin and timestamps.txt        a drive of KITTI raw (Geiger et al., IJRR 2013)
 
-They are a data set of one vehicle without labels, with which nobody cooperates. Its poses are not known:
-every cloud is a sequence of its own, at the origin, so that nothing relates one to the next. Stamps are those
-of `timestamps.txt` or `times.txt`, or of the names of the files, else 100 ms apart. The labels of KITTI are
-not read: they cover the view of one camera, and everything found elsewhere would count as false.
+They are a data set of one vehicle with which nobody cooperates. Labels, the region that they cover and poses
+are read where they lie beside the clouds of a folder, or beside velodyne/, as bare_labels.py says. Without
+poses every cloud is a sequence of its own, at the origin, so that nothing relates one to the next. Stamps are
+those of `poses.json`, `timestamps.txt` or `times.txt`, or of the names of the files, else 100 ms apart.
 """
 
 from __future__ import annotations
@@ -17,21 +17,33 @@ import re
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo, Provenance
+from cosense.data.bare_labels import POSES, LabelFolder, find_labels, in_words, read_poses
+from cosense.data.dataset import (
+    NO_LABELS,
+    CooperativeFrame,
+    Dataset,
+    DatasetInfo,
+    MissingFiles,
+    Provenance,
+)
 from cosense.data.files import Listing
 from cosense.data.provenance import SIMULATOR, has_mark
-from cosense.errors import CosenseError, counted, read_file
+from cosense.errors import CosenseError, counted, nearest, read_file
+from cosense.geometry.transforms import Matrix
 from cosense.sensing.cloud import SensorClouds, spread
 from cosense.sensing.cloud_files import SUFFIXES, read_raw_cloud
 from cosense.sensing.frame import AgentFrame, AgentKind
+from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
 from cosense.sensing.number_tables import column_names
 from cosense.sensing.objects import Objects
 
 LAYOUT = f"a cloud ({', '.join(SUFFIXES)}) or a folder of clouds, also velodyne/ of KITTI"
-OPTIONS = ("columns",)
+# Pairs of the frames of a drive are made by `frame_pairs`.
+OPTIONS = ("columns", "region", "pair_gap")
 # Any other data set also consists of clouds.
 IS_LAST_RESORT = True
 
@@ -62,23 +74,25 @@ class BareClouds(Dataset):
 
     Args:
         path: a file or a folder.
-        split: None or "all".
-        labels: None.
+        split: "all", or "labelled" where a part of the clouds has labels; None for those with labels where
+            there are any.
+        labels: name of a label set, see `LABEL_SETS`; None for the one that is there.
         cameras: changes nothing, there are no images.
         columns: names of the columns of .bin and .npy files, as "x y z intensity ring"; empty to tell them by
             the values.
+        region: azimuths in degrees between which objects are labelled, as "-38,38", or "all"; empty for what
+            region.yaml says, else for what the labels show.
 
     Raises:
-        CosenseError: a split or labels are asked for, the clouds have several formats, or they are those of
-            one agent in the layout of OPV2V.
+        CosenseError: a split or labels that are not there, clouds of several formats or of one agent in the
+            layout of OPV2V, or a region without labels.
     """
 
     layout = "clouds"
-    split = "all"
-    label_set = NO_LABELS
     without_labels = (
-        "clouds by themselves have no labels, and those of KITTI beside them are not read: they cover the "
-        "view of one camera; take a data set of several agents, or a bag with ground truth"
+        "clouds by themselves have no labels unless they lie beside them, as label/ID.json or as "
+        "label_2/ID.txt and calib/ID.txt of KITTI; name the folder that has both, or take a data set of "
+        "several agents"
     )
 
     def __init__(
@@ -89,15 +103,12 @@ class BareClouds(Dataset):
         labels: str | None = None,
         cameras: bool = False,
         columns: str = "",
+        region: str = "",
     ) -> None:
-        if split not in (None, "all") or labels not in (None, NO_LABELS):
-            raise CosenseError(
-                f"{path}: clouds by themselves have neither splits nor labels; leave these out"
-            )
         self.path = path
         listing = Listing()
         self._clouds = [path] if path.is_file() else _clouds_in(path, listing)
-        self.kind = str(self._provenance(self._clouds[0]))
+        self.kind = str(self.provenance)
         folder = self._clouds[0].parent
         formats = sorted({cloud.suffix.lower() for cloud in self._clouds})
         if len(formats) > 1:
@@ -105,14 +116,75 @@ class BareClouds(Dataset):
         _check_right_handed(self._clouds[0], listing)
         empty = [name for name in sorted(listing.empty(folder)) if Path(name).suffix.lower() in SUFFIXES]
         self._empty = [] if path.is_file() else [folder / name for name in empty]
-        self._stamps_ns, assumed = _stamps_of(self._clouds)
-        self._notes = [_NO_POSES, assumed]
+        base = folder.parent if folder.name == "velodyne" else folder
+        self._notes: list[str] = []
+        self._labels = None if path.is_file() else _labels_of(path, base, labels, region, listing)
+        self.label_set = NO_LABELS if self._labels is None else self._labels.label_set
+        if self._labels is None and (region or labels not in (None, NO_LABELS)):
+            raise CosenseError(f"{path}: no labels are beside it, so leave out the label set and the region")
+        self._poses = None
+        if not path.is_file() and listing.has(base / POSES):
+            self._poses = _poses_of(self._clouds, base / POSES)
+        self._choose_split(split)
+        if self._poses is not None:
+            self._stamps_ns = [self._poses[cloud.stem][0] for cloud in self._clouds]
+            self._notes.append(f"poses and stamps are those of {POSES}")
+        else:
+            self._stamps_ns, assumed = _stamps_of(self._clouds)
+            self._notes += [_NO_POSES, assumed]
         if self._empty:
             self._notes.append(f"{counted(len(empty), 'empty file')} left out, first {empty[0]}")
         self._read = partial(read_raw_cloud, columns=column_names(columns) if columns else ())
         self._lidar = SensorClouds(_EGO, spread(self._clouds, self._read))
+        if self._labels is not None and self._labels.note:
+            self._notes.append(self._labels.note)
         for note in self._notes:
             _log.warning("%s: %s", path, note)
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether poses relate the clouds to each other."""
+        return self._poses is not None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the clouds, without their ending."""
+        return [cloud.stem for cloud in self._clouds]
+
+    @property
+    def provenance(self) -> Provenance:
+        """What made the clouds."""
+        return self._provenance(self._clouds[0])
+
+    def T_world_agent(self, index: int) -> Matrix:
+        """Return the pose (4,4) of a frame."""
+        return np.eye(4) if self._poses is None else self._poses[self._clouds[index].stem][1]
+
+    def _choose_split(self, split: str | None) -> None:
+        """Keep the clouds of a split, and say what has no partner."""
+        stems = {cloud.stem for cloud in self._clouds}
+        with_labels = frozenset[str]() if self._labels is None else self._labels.stems
+        by_split = {"all": self._clouds}
+        if stems & with_labels and not stems <= with_labels:
+            by_split["labelled"] = [cloud for cloud in self._clouds if cloud.stem in with_labels]
+            without = counted(len(stems - with_labels), "cloud")
+            self._notes.append(
+                f"{without} without labels, first {min(stems - with_labels)}: only in split all"
+            )
+        if self._labels is not None and not stems & with_labels:
+            raise CosenseError(
+                f"{self._labels.folder}: none of its files has the name of a cloud, as {min(stems)}; "
+                "name them alike, or move the labels away"
+            )
+        self.frames_per_split = {name: len(clouds) for name, clouds in by_split.items()}
+        self.split = split or ("labelled" if "labelled" in by_split else "all")
+        if self.split not in by_split:
+            raise CosenseError(f"{self.path}: no split '{split}', {nearest(self.split, by_split)}")
+        self._clouds = by_split[self.split]
+        self._alone = tuple(sorted(with_labels - stems))
+        if self._alone:
+            number = counted(len(self._alone), "file")
+            self._notes.append(f"{number} of labels without a cloud left out, first {self._alone[0]}")
 
     def __len__(self) -> int:
         return len(self._clouds)
@@ -120,43 +192,104 @@ class BareClouds(Dataset):
     def __getitem__(self, index: int) -> CooperativeFrame:
         path = self._clouds[index]
         points = self._lidar.read(self._read(path)).points
-        ego = AgentFrame(_EGO, "vehicle", self._stamps_ns[index], np.eye(4), points)
+        ego = AgentFrame(_EGO, "vehicle", self._stamps_ns[index], self.T_world_agent(index), points)
+        truth, area = self.labels_of(index)
+        if truth is not None:
+            # Labels outside of the region are there by chance: nobody has looked for all of them.
+            inside = area.covers(truth.boxes)
+            area = LabelledArea(area.sectors, np.concatenate([area.ignored, truth.boxes[~inside]]))
+            truth = truth[inside]
         return CooperativeFrame(
             path.stem,
-            path.stem,
+            path.stem if self._poses is None else self.path.resolve().name,
             _EGO,
             {_EGO: ego},
-            Objects.empty(),
-            is_labelled=False,
+            Objects.empty() if truth is None else truth,
+            is_labelled=truth is not None,
             provenance=self._provenance(path),
+            labelled=area,
         )
+
+    def labels_of(self, index: int) -> tuple[Objects | None, LabelledArea]:
+        """Return all objects of a label file, None where there is none, and of what it says something.
+
+        Raises:
+            CosenseError: the labels are broken.
+        """
+        stem = self._clouds[index].stem
+        if self._labels is None or stem not in self._labels.stems:
+            return None, EVERYWHERE
+        labels = self._labels.read(stem)
+        return labels.objects, LabelledArea((self._labels.region,), labels.ignored)
 
     @property
     def agents(self) -> dict[str, AgentKind]:
         """See `Dataset.agents`."""
         return {_EGO: "vehicle"}
 
+    def description(self) -> dict[str, Any]:
+        """See `Dataset.description`; says too where objects are labelled."""
+        region = {} if self._labels is None else {"region": in_words(self._labels.region)}
+        return super().description() | region
+
     def _provenance(self, cloud: Path) -> Provenance:
         return Provenance(SIMULATOR if has_mark([cloud]) else "", (self.layout,))
 
     def info(self, *, verify: bool = False) -> DatasetInfo:
-        """See `Dataset.info`; `verify` reads every cloud."""
+        """See `Dataset.info`; `verify` reads every cloud and its labels."""
         problems = []
         for path in [*self._empty, *self._clouds] if verify else ():
             try:
                 self._lidar.read(self._read(path))
             except CosenseError as error:
                 problems.append(str(error))
+        for index in range(len(self)) if verify else ():
+            try:
+                self.labels_of(index)
+            except CosenseError as error:
+                problems.append(str(error))
+        missing = []
+        if self._alone:
+            names = tuple(f"{stem}{self._clouds[0].suffix}" for stem in self._alone)
+            missing = [MissingFiles(self._clouds[0].parent.name, names, len(self) + len(names))]
+        notes = [*self._notes, *self._lidar.notes]
+        if self._labels is not None:
+            notes.append(f"objects are labelled {in_words(self._labels.region)}")
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
             label_set=self.label_set,
-            frames_per_split={"all": len(self)},
+            frames_per_split=self.frames_per_split,
             agents=dict(self.agents),
             sensors=[f"LiDAR, {counted(len(self), 'file')} {self._clouds[0].suffix}"],
-            problems=problems,
-            notes=[*self._notes, *self._lidar.notes],
+            problems=[*map(str, missing), *problems],
+            notes=notes,
+            missing=missing,
         )
+
+
+def _labels_of(
+    path: Path, base: Path, labels: str | None, region: str, listing: Listing
+) -> LabelFolder | None:
+    """Return the labels beside the clouds of a folder, None where there are none or none are wanted."""
+    there = find_labels(base, listing)
+    if labels == NO_LABELS or not there:
+        return None
+    if labels is not None and labels not in there:
+        raise CosenseError(f"{path}: has no label set '{labels}', {nearest(labels, there)}")
+    return LabelFolder(base, labels or there[0], listing, region)
+
+
+def _poses_of(clouds: list[Path], path: Path) -> dict[str, tuple[int, Matrix]]:
+    """Return stamp and pose of each cloud by its name."""
+    poses = read_poses(path)
+    absent = [cloud.stem for cloud in clouds if cloud.stem not in poses]
+    if absent:
+        raise CosenseError(
+            f"{path}: has no pose of {counted(len(absent), 'cloud')}, first {absent[0]}; add them, or move "
+            "the file away to read the clouds without poses"
+        )
+    return poses
 
 
 def _clouds_in(folder: Path, listing: Listing) -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.frame import AgentFrame, AgentKind
+from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
 from cosense.sensing.objects import Objects
 
 # Label set of data without ground truth, such as most recorded bags.
@@ -73,6 +74,7 @@ class CooperativeFrame:
         is_labelled: False where nobody has labelled the frame, so that empty ground truth means nothing.
         provenance: what made the frame.
         absent: T_world_agent (4,4) of vehicles that take part and have no cloud of this moment, by agent id.
+        labelled: of what the labels say something, in the ego frame.
     """
 
     frame_id: str
@@ -83,6 +85,7 @@ class CooperativeFrame:
     is_labelled: bool = True
     provenance: Provenance = Provenance()
     absent: Mapping[str, Matrix] = field(default_factory=dict)
+    labelled: LabelledArea = EVERYWHERE
 
     @property
     def ego(self) -> AgentFrame:

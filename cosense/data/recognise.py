@@ -42,6 +42,8 @@ def open_dataset(
     async_frames: int = 0,
     bag: BagOptions | None = None,
     columns: str = "",
+    region: str = "",
+    pair_gap: int | str = "",
 ) -> Dataset:
     """Open a data set; only indices are read, frames when they are asked for.
 
@@ -55,6 +57,10 @@ def open_dataset(
         async_frames: DAIR-V2X and V2X-Seq: take the infrastructure's frame this many frames earlier.
         bag: choices of topics and frames where a bag is ambiguous.
         columns: names of the columns of clouds without a header, as "x y z intensity ring".
+        region: azimuths in degrees between which the labels beside clouds cover everything, as "-38,38", or
+            "all"; empty for what is stated beside them, else for what the labels show.
+        pair_gap: clouds with poses: take two of them as two agents that are so many frames apart by the
+            numbers in their names, as 20, or so many metres, as "20m"; see `cosense.data.frame_pairs`.
 
     Raises:
         CosenseError: nothing is recognised, the split or label set is unknown, or an option does not apply.
@@ -70,14 +76,23 @@ def open_dataset(
         given["bag"] = "a choice of topics", bag
     if columns:
         given["columns"] = f"columns '{columns}'", columns
+    if region:
+        given["region"] = f"region '{region}'", region
+    if pair_gap:
+        given["pair_gap"] = f"pair_gap '{pair_gap}'", pair_gap
     for option, (text, _) in given.items():
         if option not in _options(module):
             takers = " and ".join(_name(other) for other in _modules() if option in _options(other))
             raise CosenseError(
                 f"{root}: {text} does not apply to {_name(module)}, only to {takers}; leave it out"
             )
-    options = {option: value for option, (_, value) in given.items()}
-    return reader(root, split=split, labels=labels, cameras=cameras, **options)
+    options = {option: value for option, (_, value) in given.items() if option != "pair_gap"}
+    dataset = reader(root, split=split, labels=labels, cameras=cameras, **options)
+    if not pair_gap:
+        return dataset
+    from cosense.data.frame_pairs import FramePairs
+
+    return FramePairs(dataset, pair_gap)
 
 
 def reader_of(path: Path) -> type[Dataset] | None:

@@ -23,6 +23,8 @@ NEAR = "near"
 # Name of the band that is the protocol's whole range.
 ALL = "all"
 
+_WORKING_SCORE = 0.2
+
 Range = tuple[float, float, float, float, float, float]
 
 
@@ -99,6 +101,8 @@ class Protocol:
             around its sensor counts neither as found nor as a false alarm; its footprint may end this far
             from the sensor. A label of the ego itself is left out too. None to count what the labels say:
             every detection without a label is a false alarm. Files that are older than the rule count so.
+        working_score: score above which a box is acted upon: false alarms, headings and lengths are those of
+            such boxes. Files that are older than it have the usual one.
     """
 
     name: str
@@ -119,6 +123,7 @@ class Protocol:
     min_points: int
     bands: dict[str, Band]
     participant_margin_m: float | None = None
+    working_score: float = _WORKING_SCORE
 
     def __post_init__(self) -> None:
         if not self.classes or not self.iou:
@@ -132,6 +137,8 @@ class Protocol:
             raise ValueError(f"nms_iou is {self.nms_iou}, expected a fraction in [0, 1] or null")
         if self.participant_margin_m is not None and not self.participant_margin_m >= 0:
             raise ValueError(f"participant_margin_m is {self.participant_margin_m}, expected metres or null")
+        if not 0 <= self.working_score < 1:
+            raise ValueError(f"working_score is {self.working_score}, expected a score in [0, 1)")
         if self.average_precision == "dair" and not self.global_sort:
             raise ValueError("average_precision 'dair' always sorts globally")
         for range_m in (self.range_m, *(band.range_m for band in self.bands.values() if band.range_m)):
@@ -148,12 +155,15 @@ class Protocol:
     def hash(self) -> str:
         """Return 12 hexadecimal digits of the SHA-256 of everything but the description.
 
-        Without a rule on participants a protocol counts as before there was one, and has the same hash.
+        Without a rule on participants, and with the usual working score, a protocol counts as before there
+        were these, and has the same hash.
         """
         content: dict[str, Any] = to_mapping(self)
         del content["description"]
         if self.participant_margin_m is None:
             del content["participant_margin_m"]
+        if self.working_score == _WORKING_SCORE:
+            del content["working_score"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.cooperation.outcome import FusionResult
+from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError, counted
 from cosense.geometry.boxes import as_boxes
 from cosense.json_lines import read_lines
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections
+from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
 from cosense.sensing.objects import Objects
 
 RUN, FRAMES, METRICS = "run.json", "frames.jsonl", "metrics.json"
@@ -97,6 +99,7 @@ class FrameResult:
         participants: (K,2) places of the vehicles that take part, the ego and those out of reach among them.
         bytes_per_sender: length of all encoded messages of each collaborator; empty without collaboration.
         elapsed_ms: time between the sensor data of all agents and the detections; NaN where none came.
+        labelled: of what the labels say something, in the ego frame.
     """
 
     frame_id: str
@@ -106,12 +109,33 @@ class FrameResult:
     participants: NDArray[np.float64]
     bytes_per_sender: Mapping[str, int]
     elapsed_ms: float
+    labelled: LabelledArea = EVERYWHERE
 
     def __post_init__(self) -> None:
         if len(self.num_points) != len(self.ground_truth):
             raise ValueError(
                 f"{counted(len(self.ground_truth), 'object')}, but {len(self.num_points)} numbers of points"
             )
+
+
+def result_of(
+    frame: CooperativeFrame,
+    num_points: NDArray[np.int64],
+    detections: Detections,
+    bytes_per_sender: Mapping[str, int],
+    elapsed_ms: float,
+) -> FrameResult:
+    """Return what came out of a frame, with what the frame says should have."""
+    return FrameResult(
+        frame_id=frame.frame_id,
+        detections=detections,
+        ground_truth=frame.ground_truth,
+        num_points=num_points,
+        participants=np.array(list(frame.participants.values()), dtype=np.float64).reshape(-1, 2),
+        bytes_per_sender=bytes_per_sender,
+        elapsed_ms=elapsed_ms,
+        labelled=frame.labelled,
+    )
 
 
 def frame_record(result: FrameResult) -> dict[str, Any]:
@@ -127,6 +151,7 @@ def frame_record(result: FrameResult) -> dict[str, Any]:
             "num_points": result.num_points.tolist(),
         },
         "participants": result.participants.tolist(),
+        "labelled": result.labelled.to_lists(),
         "bytes_per_sender": dict(result.bytes_per_sender),
         "elapsed_ms": result.elapsed_ms,
     }
@@ -147,6 +172,7 @@ def frame_result(record: Mapping[str, Any]) -> FrameResult:
         participants=np.array(record["participants"], dtype=np.float64).reshape(-1, 2),
         bytes_per_sender=record["bytes_per_sender"],
         elapsed_ms=record["elapsed_ms"],
+        labelled=LabelledArea.from_lists(record.get("labelled", EVERYWHERE.to_lists())),
     )
 
 

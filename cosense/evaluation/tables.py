@@ -6,7 +6,7 @@ A file or a pipe gets each table as wide as it is; on a narrower terminal a tabl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ _SETTINGS = (
     ("selection", "selection"),
     ("budget B", "budget_bytes"),
     ("noise m °", "pose_noise"),
+    ("pose error", "pose_error"),
     ("delay ms", "delay_ms"),
     ("loss", "loss"),
     ("burst", "burst"),
@@ -54,6 +55,11 @@ _SETTINGS = (
 )
 _ABSENT = "–"
 _NUMBER = re.compile(r"[-+]?\d[\d.]*|–|none")
+WORKING_MEANING = (
+    "Found, reversed and longer are at the least IoU threshold of the class. Precision is how many of the "
+    "boxes have found something, said is what their scores say of that. Other boxes have found nothing, also "
+    "where nothing is labelled."
+)
 # As wide as a table may be in a file or a pipe.
 _WIDEST = 1000
 
@@ -135,7 +141,7 @@ def result_view(metrics: Mapping[str, Any], protocol: Protocol) -> RenderableTyp
         protocol: what was counted.
     """
     title = _title({heading: _identity(metrics, keys) for heading, keys in _IDENTITY})
-    tables = [*_ap_tables(metrics), _recall_table(metrics)]
+    tables = [*_ap_tables(metrics), _recall_table(metrics), working_table(metrics)]
     notes = []
     if any(_ABSENT in row for table in tables for row in table.rows):
         notes.append(f"{_ABSENT} is where there is nothing to find, or no such threshold for the class.")
@@ -144,6 +150,7 @@ def result_view(metrics: Mapping[str, Any], protocol: Protocol) -> RenderableTyp
             f"{protocol.name} drops detections that extend over more than {protocol.max_extent_m:g} m along "
             "x or y: buses and other vehicles of that length count as missed, whatever the model finds."
         )
+    notes.append(WORKING_MEANING)
     return Group(Text(title), *tables, *map(Text, notes), Text(_cost_line(metrics)))
 
 
@@ -266,6 +273,41 @@ def _recall_table(metrics: Mapping[str, Any]) -> WholeTable:
     )
 
 
+def working_table(metrics: Mapping[str, Any]) -> WholeTable:
+    """Return what the boxes above the working score are like, a column for each class."""
+    entries = metrics["working"]
+    score = next(iter(entries.values()))["score"]
+    return WholeTable([f"score above {score:g}", *entries], working_rows(list(entries.values())))
+
+
+def working_rows(entries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return what boxes above the working score are like: a row for each figure, with its name first.
+
+    Args:
+        entries: what `working_point` gives, a column for each.
+    """
+
+    def shares(key: str, words: str) -> list[list[str]]:
+        names = dict.fromkeys(name for entry in entries for name in entry[key])
+        cells = {name: [_percent(entry[key].get(name)) for entry in entries] for name in names}
+        return [[words.format(name), *row] for name, row in cells.items() if set(row) != {_ABSENT}]
+
+    def row(name: str, key: str, in_words: Callable[[Any], str]) -> list[str]:
+        return [name, *(in_words(entry[key]) for entry in entries)]
+
+    return [
+        row("objects", "num_ground_truth", str),
+        *shares("recall", "found at IoU {}, %"),
+        *shares("recall_by_distance", "found at {} m, %"),
+        row("false a frame", "false_per_frame", _decimals),
+        row("precision, %", "precision", _percent),
+        row("said, %", "mean_score", _percent),
+        row("reversed, %", "reversed", _percent),
+        row("longer by, m", "length_bias_m", lambda value: _decimals(value, sign="+")),
+        row("other boxes a frame", "other_boxes_per_frame", _decimals),
+    ]
+
+
 def _by_threshold(
     heading: str, entries: Mapping[str, tuple[Mapping[str, Any], Mapping[str, float | None]]]
 ) -> WholeTable:
@@ -321,6 +363,8 @@ def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
     if keys == ("budget_bytes",):
         return f"{value} B"
     if keys == ("pose_noise",):
+        if value.get("preset"):
+            return str(value["preset"])
         if not value["position_m"] and not value["heading_deg"]:
             return _ABSENT
         note = "" if value.get("is_announced", True) else " unannounced"
@@ -330,6 +374,10 @@ def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 def _percent(value: float | None) -> str:
     return _ABSENT if value is None else f"{100 * value:.1f}"
+
+
+def _decimals(value: float | None, sign: str = "") -> str:
+    return _ABSENT if value is None else f"{value:{sign}.2f}"
 
 
 def _kilobytes(value: float | None) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from cosense import topics
 from cosense.data.bag import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
+from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.live_run import prepare
 from cosense.runs.processes import (
@@ -22,7 +23,7 @@ from cosense.runs.processes import (
     ego_remappings,
     fusion_remappings,
 )
-from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_player
+from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_changes, with_player
 from cosense.runs.supervisor import RESPAWNS, JournalTail, dds_environment
 
 if TYPE_CHECKING:
@@ -151,6 +152,9 @@ def changed(arguments: Arguments) -> Scenario:
         scenario = dataclasses.replace(scenario, source=source, agents=(), ego=None)
     if record := arguments.text("record"):
         scenario = dataclasses.replace(scenario, record=record == "true")
+    if name := arguments.text("pose_error"):
+        error = PoseNoise.named(name).preset
+        scenario = with_changes(scenario, pose_error=error)
     changes = {"mode": arguments.text("mode") or None, "rate": arguments.number("rate", float)}
     return with_player(scenario, **{key: value for key, value in changes.items() if value is not None})
 

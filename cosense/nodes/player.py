@@ -26,6 +26,7 @@ from cosense.errors import CosenseError, counted
 from cosense.json_lines import LineWriter
 from cosense.nodes.player_parameters import (
     declare_bounded,
+    declare_pose_error,
     declare_pose_errors,
     declare_skews_ns,
     declare_source,
@@ -60,6 +61,7 @@ class PlayerNode(ManagedNode):
         self._ego = process.needed(self, "ego", "whose ground truth is published")
         self._skews_ns = declare_skews_ns(self, self._agents)
         self._pose_errors = declare_pose_errors(self, self._agents)
+        self._pose_error = declare_pose_error(self)
         self._is_drain = (
             process.choose(self, "mode", ("drain", "rate"), "when the next frame comes") == "drain"
         )
@@ -87,7 +89,7 @@ class PlayerNode(ManagedNode):
         self._dataset = None if self._source.data is None else open_source(self._source)
         label_set = "simulated" if self._dataset is None else self._dataset.label_set
         self._sensors = SensorOutputs(
-            self, self._agents, self._ego, label_set, self._skews_ns, self._pose_errors
+            self, self._agents, self._ego, label_set, self._skews_ns, self._pose_errors, self._pose_error
         )
         self._latency = self.publisher(Float64, "~/debug/pipeline_latency_ms", qos.RESULT)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None

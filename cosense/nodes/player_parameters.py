@@ -10,6 +10,7 @@ from rclpy.node import Node
 from cosense.config import from_mapping
 from cosense.data.bag import BagOptions
 from cosense.errors import CosenseError
+from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.nodes.ros import process
 from cosense.runs.frame_source import FrameSource, SimulatedSource
 from cosense.runs.scenario import PLAYER_BOUNDS, PlayerSettings
@@ -65,6 +66,16 @@ def declare_pose_errors(node: Node, agents: Sequence[str]) -> dict[str, tuple[fl
     return {agent: tuple(error) for agent, error in errors.items()}
 
 
+def declare_pose_error(node: Node) -> PoseNoise:
+    """Declare the error of the poses of all but the ego, by its name.
+
+    Raises:
+        CosenseError: there is no such error.
+    """
+    about = "error of the poses of all but the ego: literature, dair, dair_corrected; empty for none"
+    return PoseNoise.named(process.declare(node, "pose_error", "", about) or None)
+
+
 def declare_source(node: Node) -> FrameSource:
     """Declare where the frames come from."""
     data = process.declare(node, "data", "", "a data set or a bag; empty to simulate")
@@ -73,6 +84,8 @@ def declare_source(node: Node) -> FrameSource:
     cameras = process.declare(node, "cameras", False, "also play images")
     bag = process.declare_json(node, "bag", "JSON object: what a bag does not say by itself, see BagOptions")
     columns = process.declare(node, "columns", "", "of .bin and .npy clouds, as 'x y z i'; empty: by values")
+    region = process.declare(node, "region", "", "where labels beside clouds cover everything, as '-38,38'")
+    pair_gap = process.declare(node, "pair_gap", "", "frames of a drive as two agents, '20' or '20m' apart")
     simulate = SimulatedSource(
         family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
         seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
@@ -87,5 +100,7 @@ def declare_source(node: Node) -> FrameSource:
             cameras=cameras,
             bag=from_mapping(BagOptions, bag, "parameter 'bag'"),
             columns=columns,
+            region=region,
+            pair_gap=pair_gap,
         )
     return FrameSource(simulate=simulate, cameras=cameras)

@@ -22,6 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from cosense import topics
 from cosense.data.bag.frame_record import record_of, record_to_text
 from cosense.data.dataset import NO_LABELS, CooperativeFrame
+from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseNoise
 from cosense.geometry.transforms import displaced, invert
 from cosense.nodes.ros import conversions, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -45,6 +46,7 @@ class SensorOutputs:
         label_set: str,
         skews_ns: Mapping[str, int],
         pose_errors: Mapping[str, tuple[float, float, float]],
+        pose_error: PoseNoise,
     ) -> None:
         """Announce them.
 
@@ -55,12 +57,15 @@ class SensorOutputs:
             label_set: label set of the ground truth.
             skews_ns: error of each agent's clock, positive where it is ahead.
             pose_errors: unannounced error of each agent's pose: x, y in the world (m), heading (degrees).
+            pose_error: error of the poses between the agents.
         """
         self._node = node
         self._agents = agents
         self._ego = ego
         self._skews_ns = skews_ns
         self._pose_errors = pose_errors
+        self._pose_error = pose_error
+        self._poses_believed = BelievedPoses(pose_error, seed=0)
         self._label_set = label_set
         self._not_played: set[str] = set()
         self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in agents}
@@ -110,9 +115,7 @@ class SensorOutputs:
 
         Making them takes longer than publishing them. What the agents wait for comes first.
         """
-        agents = {
-            name: self._as_it_believes(frame.agents[name]) for name in self._agents if name in frame.agents
-        }
+        agents = self._as_they_believe(frame)
         made = [message for agent in agents.values() for message in self._messages_of(agent)]
         if self._is_ego_here:
             played = dataclasses.replace(
@@ -133,19 +136,24 @@ class SensorOutputs:
 
     def stamps_ns(self, frame: CooperativeFrame) -> dict[str, int]:
         """Return the stamps with which the agents are played, by namespace."""
-        return {
-            topics.namespace_of(name): self._as_it_believes(frame.agents[name]).stamp_ns
-            for name in self._agents
-            if name in frame.agents
-        }
+        believed = self._as_they_believe(frame)
+        return {topics.namespace_of(name): agent.stamp_ns for name, agent in believed.items()}
 
     def _changes(self, agents: Iterable[str]) -> Iterator[str]:
         """Yield in words what is added to the measurements of some agents on purpose."""
         for agent_id in agents:
+            if self._pose_error.preset and agent_id != self._ego:
+                yield f"pose error {self._pose_error.preset} of {agent_id}"
             if any(self._pose_errors.get(agent_id, ())):
                 yield f"pose error of {agent_id}"
             if self._skews_ns.get(agent_id):
                 yield f"clock error of {agent_id}"
+
+    def _as_they_believe(self, frame: CooperativeFrame) -> dict[str, AgentFrame]:
+        """Return the agents that are played with the stamps and poses that they believe in."""
+        milliseconds = max(frame.ego.stamp_ns, 0) // 1_000_000
+        believed = {agent.agent_id: agent for agent in self._poses_believed.of(frame, milliseconds)}
+        return {name: self._as_it_believes(believed[name]) for name in self._agents if name in believed}
 
     def _as_it_believes(self, agent: AgentFrame) -> AgentFrame:
         """Return an agent with the stamp that its own clock gives, and where it believes to be."""

@@ -36,6 +36,9 @@ class FrameSource:
         cameras: play images too.
         bag: topics and frames that a bag does not reveal by itself.
         columns: names of the columns of clouds without a header, as "x y z intensity ring".
+        region: where the labels beside clouds cover everything, as "-38,38".
+        pair_gap: distance of two frames of a drive that are taken as two agents, as "20" or "20m"; empty for
+            none.
     """
 
     data: Path | None = None
@@ -45,6 +48,8 @@ class FrameSource:
     cameras: bool = False
     bag: BagOptions = field(default_factory=BagOptions)
     columns: str = ""
+    region: str = ""
+    pair_gap: str = ""
 
 
 def open_source(source: FrameSource) -> Dataset:
@@ -63,6 +68,8 @@ def open_source(source: FrameSource) -> Dataset:
         cameras=source.cameras,
         bag=source.bag,
         columns=source.columns,
+        region=source.region,
+        pair_gap=source.pair_gap,
     )
 
 

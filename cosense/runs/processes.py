@@ -243,13 +243,16 @@ def _player(
         "cameras": source.cameras,
         "bag": json.dumps(dataclasses.asdict(source.bag)),
         "columns": source.columns,
+        "region": source.region,
+        "pair_gap": source.pair_gap,
         "frames": scenario.frames or 0,
         "agents": ",".join(agent.id for agent in played),
         "ego": _ego(scenario),
         "journal": str(out / "frames.jsonl"),
         "recorded": scenario.record,
         "clock_skews_ms": json.dumps({a.id: a.clock_skew_ms for a in played if a.clock_skew_ms}),
-        "pose_errors": json.dumps({a.id: a.pose_error for a in played if any(a.pose_error)}),
+        "pose_errors": json.dumps({a.id: a.own_pose_error for a in played if any(a.own_pose_error)}),
+        "pose_error": scenario.pose_error or "",
         **dataclasses.asdict(scenario.player),
     }
     if source.simulate is not None:

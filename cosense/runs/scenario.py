@@ -17,6 +17,7 @@ from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.cooperation.radio import RadioSettings
 from cosense.errors import CosenseError, nearest
+from cosense.evaluation.runs.pose_noise import PoseErrorName, PoseNoise
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.model_folders import CONFIG
 from cosense.runs.frame_source import FrameSource, agents_of
@@ -47,7 +48,7 @@ class AgentSpec:
     heading_error_deg: float = 0.0
 
     @property
-    def pose_error(self) -> tuple[float, float, float]:
+    def own_pose_error(self) -> tuple[float, float, float]:
         """x, y in metres and the heading in degrees."""
         return (*self.position_error_m, self.heading_error_deg)
 
@@ -119,6 +120,8 @@ class Scenario:
         admission: limits of what messages may do.
         merge: settings of the merging of boxes.
         trust: names of the checks of `cosense.trust` that messages have to pass.
+        pose_error: error of the poses between the agents with a name, as `cosense.evaluation.runs.pose_noise`
+            describes it, besides those that agents have of their own; None for none.
         radio: loss, delay and rate of a radio between the agents, in times of the recording; None where they
             talk over DDS alone.
         respawn: start agents, the ego and the channel again when they die; without it the run ends with the
@@ -141,6 +144,7 @@ class Scenario:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     merge: MergeSettings = field(default_factory=MergeSettings)
     trust: tuple[str, ...] = ()
+    pose_error: PoseErrorName | None = None
     radio: RadioSettings | None = None
     respawn: bool = False
     record: bool = False
@@ -159,6 +163,11 @@ class Scenario:
             raise ValueError(
                 "radio: in player mode 'drain' the recording waits for every message: "
                 "set player: {mode: rate}"
+            )
+        if PoseNoise.named(self.pose_error).delay_ms and self.player.mode == "drain":
+            raise ValueError(
+                f"pose_error: in '{self.pose_error}' messages take their time, and in player mode 'drain' "
+                "the recording waits for every message: set player: {mode: rate}"
             )
         ids = [agent.id for agent in self.agents]
         names = [topics.namespace_of(agent_id) for agent_id in ids]
@@ -302,6 +311,9 @@ def resolved(scenario: Scenario) -> Scenario:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
     if scenario.radio is not None:
         scenario.radio.check_agents([agent.id for agent in agents])
+    delay_ms = PoseNoise.named(scenario.pose_error).delay_ms
+    if delay_ms and scenario.radio is None:
+        scenario = with_changes(scenario, radio=RadioSettings(delay_ms=delay_ms))
     scenario = with_changes(scenario, agents=agents, ego=ego)
     return with_changes(scenario, fusion=scenario.fusion or fusion_for(_model_of_ego(scenario)))
 

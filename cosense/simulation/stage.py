@@ -12,6 +12,7 @@ from cosense.data.dataset import CooperativeFrame, Provenance
 from cosense.data.provenance import SIMULATOR
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, wrap_angle
 from cosense.sensing.frame import AgentFrame, Camera
+from cosense.sensing.measured_errors import PositionErrors, cloud_delay_ns, image_delay_ns
 from cosense.sensing.objects import Objects
 from cosense.simulation.actors import Actors, actors_at, parked_actors
 from cosense.simulation.equipment import Equipment
@@ -20,7 +21,6 @@ from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, cylinder, join
 from cosense.simulation.scenes.scene import Mast, Scene
 from cosense.simulation.sensors.camera import FRONT_CAMERA, MAST_CAMERA, render
-from cosense.simulation.sensors.imperfections import cloud_delay_ns, image_delay_ns, position_offset_m
 from cosense.simulation.sensors.lidar import SWEEP_S, Motion, Sweep, sweep
 from cosense.simulation.sensors.raycast import Alone, View, World
 from cosense.simulation.traffic import STEP_S, Traffic
@@ -107,7 +107,7 @@ class Stage:
         T_world_scene: (4,4) pose of the scene in the world.
         sequence: name of the sequence.
         start_ns: time of the ego's first cloud.
-        offset_m: position error of the units, constant over the sequence.
+        errors: position error of the units, true minus claimed position.
         equipment: LiDARs of all agents, and the weather.
         rng: draws delays and noise.
         cameras: sun and random numbers of the images, None without images.
@@ -119,7 +119,7 @@ class Stage:
     T_world_scene: Matrix
     sequence: str
     start_ns: int
-    offset_m: tuple[float, float]
+    errors: PositionErrors
     equipment: Equipment
     rng: np.random.Generator
     cameras: Cameras | None
@@ -145,7 +145,7 @@ class Stage:
             T_world_scene=transform_from_planar(float(x), float(y), float(turn), float(z)),
             sequence=f"{place.scene.family}_{seed:06d}{equipment.suffix}",
             start_ns=start_ns,
-            offset_m=position_offset_m(rng),
+            errors=PositionErrors(rng.spawn(1)[0]),
             equipment=equipment,
             rng=rng,
             cameras=cameras,
@@ -173,8 +173,10 @@ class Stage:
             truth,
             provenance=Provenance(SIMULATOR),
         )
+        x, y = self.errors.error_m.tolist()
+        self.errors.step()
         traffic.step()
-        return SimulatedFrame(frame, self.offset_m)
+        return SimulatedFrame(frame, (x, y))
 
     def _look(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int

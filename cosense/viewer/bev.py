@@ -122,7 +122,10 @@ def draw_comparison(
     num_points = most_points_of_one_agent(frame)
     places = as_places(frame.participants.values())
     results = [detections[detections.scores >= MIN_SCORE] for detections in panels.values()]
-    verdicts = [verdict_of(shown, frame.ground_truth, num_points, protocol, places) for shown in results]
+    verdicts = [
+        verdict_of(shown, frame.ground_truth, num_points, protocol, places, frame.labelled)
+        for shown in results
+    ]
     # Whatever is in the counts is in the picture.
     counted = [
         shown.boxes[verdict.found >= NOT_MATCHED, :2]

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from cosense.data.dataset import Provenance, kind_of
-from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import main_threshold
-from cosense.evaluation.metrics.summary import summarise, threshold_key
+from cosense.evaluation.metrics.summary import summarise
+from cosense.evaluation.metrics.working_point import threshold_key
 from cosense.evaluation.protocol import Protocol
-from cosense.evaluation.run_files import FrameResult
+from cosense.evaluation.run_files import FrameResult, result_of
+from cosense.evaluation.tables import WORKING_MEANING, working_rows
 from cosense.sensing.detections import Detections, Source
 from cosense.viewer import bev, colors
 from cosense.viewer.annotations import Extent, fitting_extent
@@ -63,7 +64,7 @@ def write_report(
     parts = {
         "TITLE": html.escape(_title(pages, facts)),
         "TILES": "\n".join(_tiles(pages, summaries, protocol)),
-        "RESULTS": _results(summaries, protocol),
+        "RESULTS": _results(summaries, protocol) + _working(summaries),
         "FACTS": "\n".join(_rows(facts)),
         "STYLE": (TEMPLATE / "report.css").read_text(),
         "SCRIPT": "\n".join((TEMPLATE / name).read_text() for name in SCRIPTS),
@@ -149,15 +150,7 @@ def _of(page: ReportFrame, view: str) -> Detections:
 
 def _frame_result(page: ReportFrame, detections: Detections) -> FrameResult:
     frame, sent = page.frame, page.result.bytes_per_sender if page.result else {}
-    return FrameResult(
-        frame_id=frame.frame_id,
-        detections=detections,
-        ground_truth=frame.ground_truth,
-        num_points=page.num_points,
-        participants=as_places(frame.participants.values()),
-        bytes_per_sender=sent,
-        elapsed_ms=math.nan,
-    )
+    return result_of(frame, page.num_points, detections, sent, math.nan)
 
 
 def _tiles(
@@ -224,6 +217,25 @@ def _results(summaries: Mapping[str, Mapping[str, Any]], protocol: Protocol) -> 
     )
 
 
+def _working(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a table of what boxes above the working score are like, alone and together, as HTML."""
+    by_view = [summary["working"] for summary in summaries.values()]
+    names = [name for name in (by_view[0] if by_view else {}) if by_view[0][name]["num_ground_truth"]]
+    if not names:
+        return ""
+    tables = [working_rows([entries[name] for name in names]) for entries in by_view]
+    rows = []
+    for same_row in zip(*tables, strict=True):
+        values = [dict.fromkeys(cells) for cells in zip(*(row[1:] for row in same_row), strict=True)]
+        cells = "".join(f"<td>{' → '.join(value)}</td>" for value in values)
+        rows.append(f"<tr><th>{html.escape(same_row[0][0])}</th>{cells}</tr>")
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *names))
+    return (
+        f'<section class="results"><h2>Boxes above a score of {by_view[0][names[0]]["score"]:g}</h2>'
+        f"<p>{html.escape(WORKING_MEANING)}</p><table><tr>{head}</tr>{''.join(rows)}</table></section>"
+    )
+
+
 def _band_name(protocol: Protocol, band: str) -> str:
     return f"{protocol.main_class.name}, {band}{' m' if band[0].isdigit() else ''}"
 
@@ -256,6 +268,8 @@ def _dataset(value: Mapping[str, Any]) -> str:
 
 
 def _pose_noise(value: Mapping[str, Any]) -> str:
+    if value.get("preset"):
+        return str(value["preset"])
     if not (value["position_m"] or value["heading_deg"]):
         return "none"
     announced = "announced" if value.get("is_announced", True) else "not announced"
@@ -331,5 +345,6 @@ FACTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 # Figures of metrics.json that the report computes from its own frames.
 FIGURES = {
     *("ap", "ap_3d", "ap_near", "ap_per_class", "ap_per_band", "recall", "recall_long_vehicles"),
+    "working",
     *("num_ground_truth", "num_detections", "detections_on_participants"),
 }

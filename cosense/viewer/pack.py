@@ -60,7 +60,7 @@ class ReportFrame:
         """Return what a protocol says of detections in this frame."""
         frame = self.frame
         places = as_places(frame.participants.values())
-        return verdict_of(detections, frame.ground_truth, self.num_points, protocol, places)
+        return verdict_of(detections, frame.ground_truth, self.num_points, protocol, places, frame.labelled)
 
 
 def pack_grid(extent_m: Extent) -> BevGrid:

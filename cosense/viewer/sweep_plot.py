@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from cosense.errors import counted
-from cosense.evaluation.sweep.curves import AXES, GRID_AXES, line_of
+from cosense.evaluation.runs.pose_noise import POSE_ERRORS
+from cosense.evaluation.sweep.curves import AXES, GRID_AXES, Curve, line_of
 from cosense.evaluation.sweep.lockstep import Point
 from cosense.evaluation.sweep.results import TOLERATED_LOSS
 from cosense.sensing.detections import Source
@@ -43,6 +44,7 @@ ALONE_STYLES = ("--", ":", "-.")
 X_LABELS = {
     "budget": "bytes per sender and frame, as measured",
     "pose-noise": "pose noise, metres and degrees",
+    "pose-error": "error of poses and times",
     "delay": "delay, ms",
     "loss": "messages lost, %",
     "burst": "messages lost in a row, on average",
@@ -50,6 +52,7 @@ X_LABELS = {
     "range": "range of the radio, m",
     "agents": "agents, the ego included",
 }
+_POSE_ERRORS = ("none", *POSE_ERRORS)
 # Red means worse than the ego alone, green better; no difference has the colour of the ground.
 DIFFERENCE = LinearSegmentedColormap.from_list(
     "difference", [colors.OUTCOMES["missed"], colors.SEEN_BY_EGO, colors.AGREEMENT]
@@ -157,6 +160,8 @@ def _draw_panel(
     if content["curve"] in ("budget", "rate"):
         compared = [p for points in lines.values() for p in points if p["fusion"] != "none"]
         _use_log_bytes(axes, [_place(content["curve"], point) for point in compared])
+    elif content["curve"] == "pose-error":
+        axes.set_xticks(range(len(_POSE_ERRORS)), _POSE_ERRORS)
     elif content["curve"] == "agents":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -206,7 +211,9 @@ def _line_colors(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, 
 def _place(curve: str, point: Mapping[str, Any]) -> float:
     if curve == "budget":
         return float(point["bytes_per_frame"]["mean"])
-    return float(point[AXES[curve]]) * (100 if curve == "loss" else 1)  # type: ignore[index]
+    if curve == "pose-error":
+        return float(_POSE_ERRORS.index(point["pose_error"] or "none"))
+    return float(point[AXES[cast("Curve", curve)]]) * (100 if curve == "loss" else 1)
 
 
 def _draw_grid(content: Mapping[str, Any]) -> Figure:

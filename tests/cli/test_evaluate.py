@@ -130,8 +130,8 @@ def test_bad_option_is_refused_before_anything_is_written(
 
 
 def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
-    assert default_protocol(open_dataset(tree).label_set) == "opencood_participants"
-    assert default_protocol("simulated") == "simulated"
+    assert default_protocol(open_dataset(tree).description()) == "opencood_participants"
+    assert default_protocol({"label_set": "simulated"}) == "simulated"
 
 
 def test_fusion_follows_the_model_when_none_is_named(model: Path) -> None:

@@ -201,7 +201,10 @@ def _ctrl_c_after_two_frames(console: Any, total: int) -> Iterator[Callable[[int
 def test_the_help_names_the_values_of_every_curve() -> None:
     said = " ".join(str(command.__doc__).split())
     for curve, field in AXES.items():
-        usual = ", ".join("none" if value is None else f"{value:g}" for value in FIELDS[field].values)
+        usual = ", ".join(
+            value if isinstance(value, str) else "none" if value is None else f"{value:g}"
+            for value in FIELDS[field].values
+        )
         assert re.search(rf"- {curve}: [^-]*; {usual}", said), curve
 
 

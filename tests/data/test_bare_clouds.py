@@ -153,8 +153,10 @@ def test_what_must_not_be_guessed_is_refused_with_the_cure(tmp_path):
     both = clouds(tmp_path / "both", "0.pcd", "0.bin")
     with pytest.raises(CosenseError, match=r"both: has clouds that end in \.bin and \.pcd; name one file"):
         open_dataset(both)
-    with pytest.raises(CosenseError, match="neither splits nor labels"):
+    with pytest.raises(CosenseError, match="no split 'train', known: all"):
         open_dataset(both / "0.bin", split="train")
+    with pytest.raises(CosenseError, match="no labels are beside it"):
+        open_dataset(both / "0.bin", region="all")
     with pytest.raises(CosenseError, match="columns 'x y z' does not apply to opv2v, only to bare_clouds"):
         open_dataset(tmp_path / "s", columns="x y z")
     two = clouds(tmp_path / "two" / "a", "0.pcd")

@@ -16,6 +16,7 @@ from cosense.geometry.transforms import invert, transform_from_planar, transform
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
+from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
 from cosense.sensing.objects import ObjectClass, Objects
 
 CAR_SIZE = (4.5, 1.8, 1.5)
@@ -57,10 +58,11 @@ def result(
     elapsed_ms: float = 10.0,
     frame_id: str = "0",
     participants: Sequence[tuple[float, float]] = (),
+    labelled: LabelledArea = EVERYWHERE,
 ) -> FrameResult:
     counts = np.array(num_points if num_points is not None else [100] * len(truth), dtype=np.int64)
     places = np.reshape(np.array(participants, dtype=np.float64), (-1, 2))
-    return FrameResult(frame_id, found, truth, counts, places, sent or {}, elapsed_ms)
+    return FrameResult(frame_id, found, truth, counts, places, sent or {}, elapsed_ms, labelled)
 
 
 class Points(Encoded):

@@ -16,6 +16,8 @@ FROZEN = {
     "opencood": "152acf716563",
     "opencood_participants": "3543acfaf00a",
     "opencood_unsorted": "43da692e5210",
+    "real_frames": "a73eccf7afb8",
+    "real_pairs": "43a001f23cdb",
     "simulated": "f0550a64dd71",
 }
 

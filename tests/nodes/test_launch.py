@@ -150,10 +150,16 @@ def test_arguments_win_over_the_scenario(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(f"source: {{data: nowhere}}\nmodel: {write_model(tmp_path / 'tiny')}\nframes: 1\n")
     given = {"data": str(scene), "rate": "0.5", "record": "true", "out": str(out)}
+    given["pose_error"] = "dair"
     nodes = start("scenario.launch.py", scenario=str(path), **given)
     player = PlayerSettings(mode="rate", rate=0.5)
     wanted = Scenario(
-        FrameSource(data=scene), model=str(tmp_path / "tiny"), frames=1, player=player, record=True
+        FrameSource(data=scene),
+        model=str(tmp_path / "tiny"),
+        frames=1,
+        player=player,
+        pose_error="dair",
+        record=True,
     )
     assert [seen(node) for node in nodes] == expected(wanted, out)
 

@@ -92,6 +92,12 @@ def test_what_is_played_with_errors_says_so_in_each_frame(play, tmp_path):
     )
 
 
+def test_an_error_of_poses_with_a_name_is_that_of_all_but_the_ego(play, tmp_path):
+    data = write_scene(tmp_path / "data", frames=1)
+    record = play(data, tmp_path / "frames.jsonl", "1,-1", pose_error="dair")
+    assert str(record.origin) == "simulated by cosense (layout of opv2v, pose error dair of -1)"
+
+
 def test_a_fusion_that_is_gone_ends_the_wait_for_its_answers(play, tmp_path):
     """Who waits for whom: a player on another host than the ego, where no supervisor sees it die."""
     data = write_scene(tmp_path / "data", frames=60)

@@ -132,6 +132,24 @@ def test_wrong_clocks_are_a_matter_of_the_player():
     assert player.parameters["clock_skews_ms"] == '{"-1": -200.0}'
 
 
+def test_an_error_of_poses_is_a_matter_of_the_player_and_its_delay_one_of_the_radio():
+    measured = dataclasses.replace(SCENARIO, pose_error="dair")
+    assert by_name(measured)["player"].parameters["pose_error"] == "dair"
+    with pytest.raises(
+        ValueError, match=r"'literature' messages take their time, .* set player: \{mode: rate\}"
+    ):
+        dataclasses.replace(SCENARIO, pose_error="literature")
+    agents = (AgentSpec("vehicle"), AgentSpec("infrastructure", "infrastructure"))
+    at_rate = dataclasses.replace(SCENARIO, agents=agents, pose_error="literature", player=OVER_RADIO.player)
+    assert resolved(at_rate).radio == RadioSettings(delay_ms=100)
+
+
+def test_pairs_of_frames_and_the_region_of_labels_are_chosen_in_the_source():
+    source = FrameSource(data=Path("drive"), region="all", pair_gap="20")
+    parameters = by_name(dataclasses.replace(SCENARIO, source=source))["player"].parameters
+    assert (parameters["region"], parameters["pair_gap"]) == ("all", "20")
+
+
 def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics():
     names = [spec.name for spec in processes(HYBRID, Path("out"))]
     assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]

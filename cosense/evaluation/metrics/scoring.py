@@ -25,8 +25,9 @@ from cosense.evaluation.metrics.participants import Places, is_ego_label, on_unl
 from cosense.evaluation.protocol import ALL, Band, Protocol, ScoredClass
 from cosense.geometry.boxes import Boxes, bev_corners, box_corners, points_in_boxes, transform_boxes
 from cosense.geometry.nms import rotated_nms
-from cosense.geometry.transforms import invert
+from cosense.geometry.transforms import invert, wrap_angle
 from cosense.sensing.detections import Detections
+from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
 from cosense.sensing.objects import ObjectClass, Objects
 
 # Neither an object that was found nor a false alarm; PARTICIPANT is around a vehicle that takes part.
@@ -47,6 +48,10 @@ class Outcome:
         labels: (K,) `ObjectClass` of the ground truth that counts.
         lengths_m: (K,) longer horizontal edge of the ground truth.
         is_found: (K,) bool, which of the ground truth was found.
+        distances_m: (K,) of the ground truth from the ego, seen from above.
+        found_scores: (K,) scores of the detections that found it; NaN where none did, as are the following.
+        length_errors_m: (K,) extent of these along the heading, minus that of the ground truth.
+        heading_errors_rad: (K,) angles between the headings of the two, 0 to pi.
     """
 
     scores: NDArray[np.float32]
@@ -54,6 +59,10 @@ class Outcome:
     labels: NDArray[np.int64]
     lengths_m: NDArray[np.float64]
     is_found: NDArray[np.bool_]
+    distances_m: NDArray[np.float64]
+    found_scores: NDArray[np.float64]
+    length_errors_m: NDArray[np.float64]
+    heading_errors_rad: NDArray[np.float64]
 
 
 def score_frame(
@@ -62,6 +71,7 @@ def score_frame(
     num_points: NDArray[np.int64],
     protocol: Protocol,
     participants: Places,
+    labelled: LabelledArea = EVERYWHERE,
 ) -> dict[Question, Outcome]:
     """Match one frame under every question of the protocol.
 
@@ -71,8 +81,11 @@ def score_frame(
         num_points: (K,) LiDAR points on each ground truth, counted by the agent that has most.
         protocol: what counts.
         participants: (K,2) places of the vehicles that take part, in the ego frame.
+        labelled: of what the labels say something, in the ego frame.
     """
-    order, kept, seen, left_out = _candidates(detections, ground_truth, num_points, protocol, participants)
+    order, kept, seen, left_out, _ = _candidates(
+        detections, ground_truth, num_points, protocol, participants, labelled
+    )
     detections, ground_truth = detections[order], ground_truth[kept]
     overlaps = {kind: iou_matrix(detections.boxes, ground_truth.boxes, kind) for kind in protocol.iou}
     outcomes = {}
@@ -125,13 +138,16 @@ def verdict_of(
     num_points: NDArray[np.int64],
     protocol: Protocol,
     participants: Places,
+    labelled: LabelledArea = EVERYWHERE,
 ) -> Verdict:
     """Match one frame as `score_frame` does, at an IoU of 0.5 where the class has that; see there."""
-    order, kept, seen, left_out = _candidates(detections, ground_truth, num_points, protocol, participants)
+    order, kept, seen, left_out, is_participant = _candidates(
+        detections, ground_truth, num_points, protocol, participants, labelled
+    )
     chosen, objects = detections[order], ground_truth[kept]
     overlap = iou_matrix(chosen.boxes, objects.boxes, protocol.iou[0])
     found = np.full(len(detections), NOT_COUNTED, dtype=np.int64)
-    found[order[left_out]] = PARTICIPANT
+    found[order[is_participant]] = PARTICIPANT
     is_counted = np.zeros(len(ground_truth), dtype=bool)
     for scored in protocol.classes:
         rows, columns = _within(chosen, objects, scored, Band(), protocol)
@@ -231,24 +247,26 @@ def _candidates(
     num_points: NDArray[np.int64],
     protocol: Protocol,
     participants: Places,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    labelled: LabelledArea,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return what may count in any class and band.
 
     Returns:
         (M,) indices of detections, best first; (K,) indices of objects; (K,) bool, which of these were seen;
-        (M,) bool, which of the detections are no false alarms.
+        (M,) bool, which of the detections are no false alarms; (M,) bool, which of these are participants.
     """
     order = admissible_detections(detections, protocol)
-    left_out = np.zeros(len(order), dtype=bool)
+    is_participant = np.zeros(len(order), dtype=bool)
     is_kept = np.ones(len(ground_truth), dtype=bool)
     if protocol.participant_margin_m is not None:
         margin_m = protocol.participant_margin_m
-        left_out = on_unlabelled(detections[order], ground_truth, participants, margin_m)
-        is_kept = ~is_ego_label(ground_truth, participants)
+        is_participant = on_unlabelled(detections[order], ground_truth, participants, margin_m)
+        is_kept &= ~is_ego_label(ground_truth, participants)
     if protocol.ground_truth_z_m is not None:
         is_kept &= _within_z(ground_truth.boxes, protocol.ground_truth_z_m, protocol.tolerance_m)
+    left_out = is_participant | labelled.leaves_open(detections.boxes[order])
     kept = np.flatnonzero(is_kept)
-    return order, kept, num_points[kept] >= protocol.min_points, left_out
+    return order, kept, num_points[kept] >= protocol.min_points, left_out, is_participant
 
 
 def _within(
@@ -285,12 +303,21 @@ def _outcome(
     objects = ground_truth[is_seen]
     is_found = np.zeros(len(objects), dtype=bool)
     is_found[found[is_match]] = True
+    found_scores, length_errors_m, heading_errors_rad = np.full((3, len(objects)), np.nan)
+    found_scores[found[is_match]] = detections.scores[is_match]
+    errors = detections.boxes[is_match] - objects.boxes[found[is_match]]
+    length_errors_m[found[is_match]] = errors[:, 3]
+    heading_errors_rad[found[is_match]] = np.abs(wrap_angle(errors[:, 6]))
     return Outcome(
         scores=detections.scores[counts],
         is_true_positive=is_match[counts],
         labels=objects.labels,
         lengths_m=objects.boxes[:, 3:5].max(axis=1, initial=0.0),
         is_found=is_found,
+        distances_m=np.hypot(objects.boxes[:, 0], objects.boxes[:, 1]),
+        found_scores=found_scores,
+        length_errors_m=length_errors_m,
+        heading_errors_rad=heading_errors_rad,
     )
 
 

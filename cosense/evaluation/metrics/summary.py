@@ -19,6 +19,7 @@ from cosense.evaluation.metrics.scoring import (
     Outcome,
     Question,
     admissible_detections,
+    has_label,
     in_band,
     main_threshold,
     pool,
@@ -26,6 +27,7 @@ from cosense.evaluation.metrics.scoring import (
     questions,
     score_frame,
 )
+from cosense.evaluation.metrics.working_point import threshold_key, working_point
 from cosense.evaluation.protocol import ALL, NEAR, Band, Protocol
 from cosense.evaluation.run_files import FrameResult
 from cosense.sensing.detections import Detections
@@ -44,11 +46,13 @@ class FrameScore:
     Attributes:
         outcomes: answer to each question of the protocol.
         num_on_participants: detections within range of vehicles that take part and have no label.
+        num_working: detections within range above the working score by class, also where there are no labels.
         bytes_per_sender, elapsed_ms: as in `FrameResult`.
     """
 
     outcomes: dict[Question, Outcome]
     num_on_participants: int
+    num_working: Mapping[str, int]
     bytes_per_sender: Mapping[str, int]
     elapsed_ms: float
 
@@ -56,13 +60,18 @@ class FrameScore:
 def score(result: FrameResult, protocol: Protocol) -> FrameScore:
     """Match one frame and keep what the numbers of the run need."""
     found, truth, places = result.detections, result.ground_truth, result.participants
-    outcomes = score_frame(found, truth, result.num_points, protocol, places)
+    outcomes = score_frame(found, truth, result.num_points, protocol, places, result.labelled)
     within = found[admissible_detections(found, protocol)]
     within = within[in_band(within.boxes, Band(), protocol)]
     margin_m = protocol.participant_margin_m
     of_participants = on_unlabelled(within, truth, places, MARGIN_M if margin_m is None else margin_m)
+    working = within.labels[within.scores > protocol.working_score]
     return FrameScore(
-        outcomes, int(np.count_nonzero(of_participants)), result.bytes_per_sender, result.elapsed_ms
+        outcomes,
+        int(np.count_nonzero(of_participants)),
+        {c.name: int(has_label(working, c.detections).sum()) for c in protocol.classes},
+        result.bytes_per_sender,
+        result.elapsed_ms,
     )
 
 
@@ -79,6 +88,7 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
     - `ap_near`: the same for the band "near", where the protocol has it
     - `ap_per_class`, `ap_per_band`: average precision by kind of overlap and IoU threshold
     - `recall`: recall by class of the ground truth; `recall_long_vehicles`: recall of vehicles above 6 m
+    - `working`: what boxes above the working score are like by class, see `working_point`
     - `num_ground_truth`, `num_detections`: objects and detections that count, over all classes
     - `detections_on_participants`: detections of vehicles that take part and have no label, and what they
       `count_as`
@@ -112,6 +122,10 @@ def summarise_scores(scores: Sequence[FrameScore], protocol: Protocol) -> dict[s
             per_band[band] = entry
     summary |= {"ap_per_class": per_class, "ap_per_band": per_band}
     summary |= _recalls(pooled, protocol) | _counts(pooled, protocol)
+    summary["working"] = {
+        scored.name: working_point(pooled, scored, protocol, [s.num_working for s in scores])
+        for scored in protocol.classes
+    }
     summary["detections_on_participants"] = {
         "number": sum(score.num_on_participants for score in scores),
         "count_as": "false alarms" if protocol.participant_margin_m is None else "nothing",
@@ -132,11 +146,6 @@ def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -
     if not scores:
         return question[3], math.nan
     return question[3], pooled_average_precision(pool([s.outcomes[question] for s in scores]), protocol)
-
-
-def threshold_key(threshold: float) -> str:
-    """Return an IoU threshold as results name it: "0.5"."""
-    return f"{threshold:g}"
 
 
 @dataclass(frozen=True)

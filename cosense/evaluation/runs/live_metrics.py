@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
 from cosense.cooperation.kinds import FusionKind
-from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import Dataset
-from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import Protocol
-from cosense.evaluation.run_files import FrameResult, FusedFrame
+from cosense.evaluation.run_files import FusedFrame, result_of
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import RunSettings, run_description
 from cosense.methods.model import Model
@@ -49,27 +48,24 @@ def evaluate_live(
     Returns:
         the content of metrics.json, with the keys that `cosense.evaluation.runs.runner.evaluate` gives.
     """
-    stamps_ns, expected = [], []
+    stamps_ns, not_fused = [], []
     for index in range(frames):
         frame = dataset[index]
         stamps_ns.append(frame.ego.stamp_ns)
-        places = as_places(frame.participants.values())
-        expected.append((frame.frame_id, frame.ground_truth, most_points_of_one_agent(frame), places))
+        points = most_points_of_one_agent(frame)
+        not_fused.append(result_of(frame, points, Detections.empty(), {}, math.nan))
     fused = entries_by_frame(stamps_ns, entries)
-    results = []
-    for (frame_id, ground_truth, num_points, places), entry in zip(expected, fused, strict=True):
-        result = entry.result if entry else FusionResult(Detections.empty(), [])
-        results.append(
-            FrameResult(
-                frame_id=frame_id,
-                detections=result.detections,
-                ground_truth=ground_truth,
-                num_points=num_points,
-                participants=places,
-                bytes_per_sender=result.bytes_per_sender,
-                elapsed_ms=entry.elapsed_ms if entry else math.nan,
-            )
+    results = [
+        empty
+        if entry is None
+        else replace(
+            empty,
+            detections=entry.result.detections,
+            bytes_per_sender=entry.result.bytes_per_sender,
+            elapsed_ms=entry.elapsed_ms,
         )
+        for empty, entry in zip(not_fused, fused, strict=True)
+    ]
     settings = RunSettings(fusion=fusion, budget_bytes=budget_bytes, pose_noise=PoseNoise(), seed=0)
     return {
         "command": command,

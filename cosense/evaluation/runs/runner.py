@@ -31,10 +31,10 @@ from cosense.cooperation.kinds import (
     sent_kind,
 )
 from cosense.cooperation.offline import Cooperation
+from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
 from cosense.errors import CosenseError, counted, nearest
-from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import (
     FrameScore,
@@ -46,13 +46,13 @@ from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import (
     FRAMES,
     METRICS,
-    FrameResult,
     frame_record,
     frame_result,
     open_run,
+    result_of,
     write_json,
 )
-from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
+from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseNoise
 from cosense.evaluation.runs.sequences import SequenceCooperation, readable, sequence_start
 from cosense.json_lines import LineWriter, read_lines
 from cosense.messages.envelope import PayloadKind
@@ -60,7 +60,6 @@ from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
 from cosense.methods.selection import SELECTIONS, Selection
 from cosense.scene_graph.registrations import payload_kind
-from cosense.sensing.frame import AgentFrame
 from cosense.trust.base import find_checks
 
 logger = logging.getLogger(__name__)
@@ -101,6 +100,7 @@ class RunSettings:
 
     def start(self, model: Model) -> Cooperation:
         """Return agents who remember nothing."""
+        delay_ms = self.pose_noise.delay_ms
         return Cooperation(
             model,
             self.fusion,
@@ -108,6 +108,7 @@ class RunSettings:
             selection=self.selection,
             registration=self.registration,
             trust=self.trust,
+            radio=RadioSettings(delay_ms=delay_ms) if delay_ms else None,
         )
 
 
@@ -198,7 +199,7 @@ def evaluate(
         limit: number of frames to evaluate, the first ones; None for all.
         command: command line that repeats the run, for metrics.json.
         progress: function that is called when earlier frames are counted, and after each frame.
-        pose_noise: error added to every agent's pose; None for none.
+        pose_noise: error of the poses, see `PoseNoise`; None for none.
         seed: seed of the pose noise.
         selection: rule by which cells are chosen; None for that of the model's method.
         registration: how the others' poses are corrected, see `Cooperation`.
@@ -228,8 +229,9 @@ def evaluate(
     if progress:
         progress(state)
     agents = SequenceCooperation(lambda: settings.start(model))
-    if (fusion in FEATURE_KINDS or registration != "none") and 0 < state.done < state.total:
-        _catch_up(agents, dataset, settings, state.done)
+    poses = BelievedPoses(noise, seed)
+    if (fusion in FEATURE_KINDS or registration != "none" or noise.preset) and 0 < state.done < state.total:
+        _catch_up(agents, poses, dataset, state.done)
     with closing(LineWriter(out / FRAMES)) as lines:
         for index in range(state.done, state.total):
             try:
@@ -237,7 +239,7 @@ def evaluate(
             except CosenseError as error:
                 record = _skipped(index, error, skip_broken, out)
             else:
-                record = run_frame(frame, agents, settings, sequence=index)
+                record = run_frame(frame, agents, poses, sequence=index)
             lines.write(record)
             state.add(record)
             if progress:
@@ -290,31 +292,21 @@ def versions() -> dict[str, str]:
 
 
 def run_frame(
-    frame: CooperativeFrame, cooperation: SequenceCooperation, settings: RunSettings, sequence: int
+    frame: CooperativeFrame, cooperation: SequenceCooperation, poses: BelievedPoses, sequence: int
 ) -> dict[str, Any]:
     """Return the record of one frame, the `sequence`-th of the run."""
-    agents = believed_agents(frame, settings, sequence)
+    agents = poses.of(frame, sequence)
     started = time.perf_counter()
     exchange = cooperation.step(frame, agents, sequence)
     elapsed_ms = (time.perf_counter() - started) * 1000
-    result = FrameResult(
-        frame_id=frame.frame_id,
-        detections=exchange.result.detections,
-        ground_truth=frame.ground_truth,
-        num_points=most_points_of_one_agent(frame),
-        participants=as_places(frame.participants.values()),
-        bytes_per_sender=exchange.bytes_per_sender,
-        elapsed_ms=elapsed_ms,
+    result = result_of(
+        frame,
+        most_points_of_one_agent(frame),
+        exchange.result.detections,
+        exchange.bytes_per_sender,
+        elapsed_ms,
     )
     return frame_record(result) | {"peers": [asdict(peer) for peer in exchange.result.peers]}
-
-
-def believed_agents(frame: CooperativeFrame, settings: RunSettings, sequence: int) -> list[AgentFrame]:
-    """Return the agents of the `sequence`-th frame with the poses that they believe in, the ego first."""
-    agents = [frame.ego, *frame.others]
-    if settings.pose_noise == PoseNoise():
-        return agents
-    return with_pose_noise(agents, settings.pose_noise, settings.seed, sequence)
 
 
 def check_labels(dataset: Dataset) -> None:
@@ -363,12 +355,12 @@ def _resume(state: RunState, dataset: Dataset, out: Path) -> None:
         )
 
 
-def _catch_up(cooperation: SequenceCooperation, dataset: Dataset, settings: RunSettings, index: int) -> None:
+def _catch_up(cooperation: SequenceCooperation, poses: BelievedPoses, dataset: Dataset, index: int) -> None:
     """Let the agents see the earlier frames of the sequence that frame `index` belongs to, uncounted."""
     for earlier in range(sequence_start(dataset, index), index):
         frame = readable(dataset, earlier)
         if frame is not None:
-            cooperation.step(frame, believed_agents(frame, settings, earlier), earlier)
+            cooperation.step(frame, poses.of(frame, earlier), earlier)
 
 
 def _skipped(index: int, error: CosenseError, skip_broken: bool, out: Path) -> dict[str, Any]:

@@ -11,16 +11,20 @@ from typing import Literal, get_args
 from cosense.cooperation.kinds import CORRECTED_KINDS, FEATURE_KINDS, FusionKind, check_fusion
 from cosense.cooperation.offline import STAMP_TOLERANCE_NS
 from cosense.errors import CosenseError, nearest
+from cosense.evaluation.runs.pose_noise import POSE_ERRORS, PoseErrorName
 from cosense.evaluation.sweep.lockstep import Point, Survey
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
 
-Curve = Literal["budget", "pose-noise", "delay", "loss", "burst", "rate", "range", "agents", "grid"]
+Curve = Literal[
+    "budget", "pose-noise", "pose-error", "delay", "loss", "burst", "rate", "range", "agents", "grid"
+]
 CURVES: tuple[Curve, ...] = get_args(Curve)
 # The field of a point that a curve varies.
 AXES: Mapping[Curve, str] = {
     "budget": "budget_bytes",
     "pose-noise": "pose_noise",
+    "pose-error": "pose_error",
     "delay": "delay_ms",
     "loss": "loss",
     "burst": "burst",
@@ -37,7 +41,7 @@ USUAL_FUSIONS: Mapping[Curve, tuple[FusionKind, ...]] = {
     "grid": ("hybrid",),
 }
 
-Value = float | int | None
+Value = float | int | str | None
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 
 
@@ -76,9 +80,32 @@ class Axis:
         return int(value) if self.is_whole else value
 
 
-FIELDS: Mapping[str, Axis] = {
+@dataclass(frozen=True)
+class Names:
+    """Values of a field of a point that are names, or None.
+
+    Attributes:
+        values: all of them.
+    """
+
+    values: tuple[Value, ...]
+
+    def read(self, text: str) -> Value:
+        """Return the value that a user has written.
+
+        Raises:
+            ValueError: it is not a value; names the nearest.
+        """
+        known = {value or "none": value for value in self.values}
+        if text not in known:
+            raise ValueError(nearest(text, map(str, known)))
+        return known[text]
+
+
+FIELDS: Mapping[str, Axis | Names] = {
     "budget_bytes": Axis((300, 500, 1000, 2000, 5000, 10000, 20000, None), True, 1, may_be_none=True),
     "pose_noise": Axis((0.0, 0.2, 0.4, 0.6, 1.0)),
+    "pose_error": Names((None, *POSE_ERRORS)),
     "delay_ms": Axis((0.0, 100.0, 200.0, 300.0, 500.0, 1000.0)),
     "loss": Axis((0.0, 0.1, 0.5, 0.9, 1.0), high=1.0),
     "burst": Axis((1.0, 2.0, 5.0, 10.0, 20.0), low=1.0),
@@ -138,6 +165,7 @@ def points_of(
     registrations: Sequence[str] = (),
     budget_bytes: int | None = None,
     is_announced: bool = True,
+    pose_error: PoseErrorName | None = None,
 ) -> list[Point]:
     """Return the settings of a curve, beginning with the ego alone for each model.
 
@@ -153,6 +181,7 @@ def points_of(
             as sent.
         budget_bytes: limit of the messages with features, where the curve does not vary it.
         is_announced: whether the covariances of poses include their noise.
+        pose_error: error of the poses with a name, where the curve does not vary it.
 
     Raises:
         CosenseError: a kind of fusion that none of the models is made for, or a rule or registration that
@@ -174,6 +203,7 @@ def points_of(
                     loss=BURST_LOSS if curve == "burst" else 0.0,
                     registration=registration,
                     is_announced=is_announced,
+                    pose_error=pose_error,
                 )
                 points += _points(start, curve, values, selections, budget_bytes)
     if selections and not any(point.selection for point in points):
@@ -194,7 +224,7 @@ def applied(points: Sequence[Point], seen: Survey) -> list[str]:
     """Return a line for each value that is not applied as it was given."""
     notes = []
     period_ms = (seen.period_ns or 0) / 1e6
-    for delay_ms in sorted({point.delay_ms for point in points}):
+    for delay_ms in sorted({point.total_delay_ms for point in points}):
         age_ms = seen.applied_delay_ms(delay_ms)
         if abs(age_ms - delay_ms) > STAMP_TOLERANCE_NS / 1e6:
             notes.append(

@@ -90,6 +90,7 @@ def _arrays(result: PointResult) -> dict[str, NDArray]:
         if frame is None
         else [
             frame.score.num_on_participants,
+            dict(frame.score.num_working),
             dict(frame.score.bytes_per_sender),
             frame.used_for,
             frame.num_sent,
@@ -119,9 +120,9 @@ def _result(arrays: Mapping[str, NDArray]) -> PointResult:
         if frame is None:
             frames.append(None)
             continue
-        num_on_participants, bytes_per_sender, used_for, num_sent, elements = frame
+        num_on_participants, num_working, bytes_per_sender, used_for, num_sent, elements = frame
         outcomes: dict[Question, Outcome] = {question: of[counted] for question, of in answers.items()}
-        score = FrameScore(outcomes, num_on_participants, bytes_per_sender, float("nan"))
+        score = FrameScore(outcomes, num_on_participants, num_working, bytes_per_sender, float("nan"))
         frames.append(CountedFrame(score, tuple(used_for), num_sent, tuple(elements)))
         counted += 1
     return PointResult(Point(**text["point"]), frames)

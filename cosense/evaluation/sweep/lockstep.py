@@ -27,11 +27,11 @@ from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
-from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
-from cosense.evaluation.metrics.summary import FrameResult, FrameScore, score
+from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
-from cosense.evaluation.runs.pose_noise import PoseNoise, with_pose_noise
+from cosense.evaluation.run_files import result_of
+from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseErrorName, PoseNoise
 from cosense.evaluation.runs.runner import check_labels
 from cosense.evaluation.runs.sequences import goes_on, sequence_start
 from cosense.messages.envelope import PayloadKind, decode
@@ -67,6 +67,7 @@ class Point:
         rate_bytes_per_s: speed of each link, None for no limit.
         burst: messages that get lost in a row on average, None where they get lost one by one.
         range_m: distance from which on nothing is received, None for no limit.
+        pose_error: error of the poses with a name, None for what `pose_noise` says.
     """
 
     model: str
@@ -82,15 +83,23 @@ class Point:
     rate_bytes_per_s: int | None = None
     burst: float | None = None
     range_m: float | None = None
+    pose_error: PoseErrorName | None = None
 
     @property
     def noise(self) -> PoseNoise:
+        if self.pose_error is not None:
+            return PoseNoise.named(self.pose_error)
         return PoseNoise(self.pose_noise, self.pose_noise, self.is_announced)
+
+    @property
+    def total_delay_ms(self) -> float:
+        """Time that every message takes, with that of the pose error."""
+        return self.delay_ms + self.noise.delay_ms
 
     def radio(self, seed: int) -> RadioSettings:
         """Return what all links are like."""
         return RadioSettings(
-            delay_ms=self.delay_ms,
+            delay_ms=self.total_delay_ms,
             loss=self.loss if self.burst is None else 0.0,
             burst=None if self.burst is None else Burst.of_length(self.burst, self.loss),
             rate_bytes_per_s=self.rate_bytes_per_s,
@@ -265,6 +274,7 @@ def sweep(
         return results
     shared = SharedPerception({name: models[name] for name in {result.point.model for result in todo}})
     runs = [_Run(result, models[result.point.model], seed) for result in todo]
+    poses = {noise: BelievedPoses(noise, seed) for noise in {result.point.noise for result in todo}}
     start = sequence_start(dataset, min(len(result.frames) for result in todo))
     previous: CooperativeFrame | None = None
     kept_s = time.monotonic()
@@ -276,7 +286,7 @@ def sweep(
                 for run in runs:
                     run.begin()
             previous = frame
-            _step(frame, index, runs, shared, counting, seed, counts=counted[index])
+            _step(frame, index, runs, shared, counting, poses, counts=counted[index])
             if progress:
                 progress(index + 1)
             if keep and time.monotonic() - kept_s > _KEEP_EVERY_S:
@@ -294,13 +304,13 @@ def _step(
     runs: Sequence[_Run],
     shared: SharedPerception,
     counting: Protocol,
-    seed: int,
+    poses: Mapping[PoseNoise, BelievedPoses],
     *,
     counts: bool,
 ) -> None:
     """Take all settings through one frame."""
     perceived = shared.perceive(frame)
-    teams = _believed_agents(frame, {run.result.point.noise for run in runs}, seed, index)
+    teams = {noise: believed.of(frame, index) for noise, believed in poses.items()}
     num_points = most_points_of_one_agent(frame) if counts else None
     for run in runs:
         point = run.result.point
@@ -312,14 +322,8 @@ def _step(
         if num_points is None:
             run.result.frames.append(None)
             continue
-        outcome = FrameResult(
-            frame_id=frame.frame_id,
-            detections=exchange.result.detections,
-            ground_truth=frame.ground_truth,
-            num_points=num_points,
-            participants=as_places(frame.participants.values()),
-            bytes_per_sender=exchange.bytes_per_sender,
-            elapsed_ms=float("nan"),
+        outcome = result_of(
+            frame, num_points, exchange.result.detections, exchange.bytes_per_sender, float("nan")
         )
         run.count(exchange, score(outcome, counting))
 
@@ -388,16 +392,6 @@ def num_elements(data: bytes, model: Model) -> int | None:
         return None
     layers = decode_features(message.payload).layers(method.specs, method.detector.grid.shape)
     return sum(layer.values.size for layer in layers)
-
-
-def _believed_agents(
-    frame: CooperativeFrame, noises: set[PoseNoise], seed: int, index: int
-) -> dict[PoseNoise, list[AgentFrame]]:
-    """Return the agents, the ego first, with the poses that they believe in, by pose noise."""
-    agents = [frame.ego, *frame.others]
-    return {
-        noise: with_pose_noise(agents, noise, seed, index) if noise.position_m else agents for noise in noises
-    }
 
 
 class SharedPerception:

@@ -92,7 +92,7 @@ def test_metrics_say_everything_that_design_asks_for(tmp_path: Path) -> None:
         "model": "point-is-car",
         "weights_sha256": "ab" * 32,
         "seed": 3,
-        "pose_noise": {"position_m": 0.1, "heading_deg": 0.2, "is_announced": True},
+        "pose_noise": {"position_m": 0.1, "heading_deg": 0.2, "is_announced": True, "preset": None},
         "budget_bytes": 4000,
         "fusion": "late",
         "command": "cosense evaluate",

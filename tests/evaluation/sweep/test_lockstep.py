@@ -297,7 +297,7 @@ def test_the_nearest_agents_come_first(model: Model) -> None:
 
 
 def test_papers_count_the_numbers_of_the_selected_cells(model: Model) -> None:
-    nothing = FrameScore({}, 0, {}, 0.0)
+    nothing = FrameScore({}, 0, {}, {}, 0.0)
     frames = [CountedFrame(nothing, elements=(64,)), None, CountedFrame(nothing, elements=(192,))]
     assert PointResult(ALONE, frames).where2comm_log2 == 9.0
     assert PointResult(ALONE).where2comm_log2 is None
@@ -352,12 +352,12 @@ def _random_outcome(random: np.random.Generator) -> Outcome:
     hits = np.concatenate([np.ones(is_found.sum(), bool), np.zeros(7, bool)])
     random.shuffle(hits)
     scores = np.sort(random.random(len(hits)))[::-1].astype(np.float32)
-    return Outcome(scores, hits, np.zeros(8, np.int64), np.full(8, 4.0), is_found)
+    return Outcome(scores, hits, np.zeros(8, np.int64), np.full(8, 4.0), is_found, *np.full((4, 8), np.nan))
 
 
 def _without_false_alarms(outcome: Outcome) -> Outcome:
     hits = outcome.is_true_positive
-    return Outcome(outcome.scores[hits], hits[hits], outcome.labels, outcome.lengths_m, outcome.is_found)
+    return dataclasses.replace(outcome, scores=outcome.scores[hits], is_true_positive=hits[hits])
 
 
 def test_curves_vary_one_thing(model: Model) -> None:
@@ -393,6 +393,13 @@ def test_curves_vary_one_thing(model: Model) -> None:
     ]
     unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
     assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
+    errors = points("pose-error", fusions=["late"])[1:]
+    assert [point.pose_error for point in errors] == [None, "literature", "dair", "dair_corrected"]
+    assert [point.total_delay_ms for point in errors] == [0.0, 100.0, 0.0, 0.0]
+    assert points("pose-error", "dair", fusions=["late"])[1].noise == PoseNoise.named("dair")
+    with pytest.raises(CosenseError, match="'dairy' is no pose_error: did you mean 'dair'"):
+        points("pose-error", "dairy")
+    assert points("loss", "0", fusions=["late"], pose_error="dair")[1].noise == PoseNoise.named("dair")
     assert [point.agents for point in points("agents", fusions=["hybrid"])] == [None, 1, 2, 3]
     assert points("rate", "900", fusions=["late"])[1:] == [Point("tiny", "late", rate_bytes_per_s=900)]
     assert points("range", "30", fusions=["late"])[1:] == [Point("tiny", "late", range_m=30.0)]
