@@ -258,6 +258,7 @@ def command(
         curve=kind,
         seed=seed,
         command=shlex.join(["cosense", *sys.argv[1:]]),
+        sequences=seen.sequences(counted),
     )
     if notes:
         content["notes"] = notes
