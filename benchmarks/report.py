@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEADING = "# Benchmarks\n\n" + paragraph(
     "Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is "
-    "shared and noisy: compare rows of one table. `limit` columns are what the project asked for. A table that "
-    "is too wide goes on below it."
+    "shared and noisy: compare rows of one table. `limit` columns are what the project asked for. A table "
+    "that is too wide goes on below it."
 )
 
 
