@@ -19,7 +19,19 @@ ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "models"
 KEPT = MODELS / "cosense-lite" / "validation" / "real"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
-CARDS = sorted(path.parent / "card.md" for path in MODELS.glob("*/config.yaml"))
+CARDS = sorted(
+    path.parent / "card.md"
+    for path in MODELS.glob("*/config.yaml")
+    if (path.parent / "weights.safetensors").is_file()
+)
+# The section of a card, and the one that it goes before.
+SECTION = """## On real frames
+
+<!-- real frames: benchmarks/real_frames.py -->
+<!-- end of real frames -->
+
+"""
+BEFORE = "## Configuration of the run\n"
 SCRIPT = "benchmarks/real_frames.py"
 PRODUCT = "cosense-lite"
 SETS = {"kitti_drive": "KITTI drive", "argoverse2": "Argoverse 2"}
@@ -52,7 +64,10 @@ def write_pages(*, check: bool | None = None) -> None:
 
 
 def with_card_table(page: str, model: str) -> str:
-    """Return the card of a model with its rows between the marks, where it has any."""
+    """Return the card of a model with its rows in a section of their own."""
+    if SECTION.splitlines()[0] not in page:
+        before, configuration, rest = page.partition(BEFORE)
+        page = f"{before.rstrip()}\n\n{SECTION}{configuration}{rest}".rstrip() + "\n"
     return filled(page, SCRIPT, {"real frames": of_kept("frames", lambda rows: frames(rows, model))})
 
 
@@ -86,11 +101,13 @@ def frames(rows: Sequence[Row], model: str | None = None) -> str:
         line += [_percent(row["ap"].get(iou)) for iou in ("0.3", "0.5")]
         line += [_percent(working["recall"].get(iou)) for iou in ("0.3", "0.5")]
         line += [_percent(working["recall_by_distance"].get(distance)) for distance in DISTANCES]
-        line += [_decimals(working["false_per_frame"]), _percent(working["reversed"])]
+        line += [_decimals(working["false_per_frame"]), _percent(working["precision"])]
+        line += [_percent(working["mean_score"]), _percent(working["reversed"])]
         lines.append([*line, _decimals(working["length_bias_m"])])
     score = rows[0]["working"]["score"]
     headings = ["real frames, one agent", "objects", "AP@0.3", "@0.5", "found@0.3 %", "@0.5"]
-    headings += [*(f"{distance} m" for distance in DISTANCES), "false/frame", "reversed %", "longer m"]
+    headings += [*(f"{distance} m" for distance in DISTANCES), "false/frame"]
+    headings += ["precision %", "said %", "reversed %", "longer m"]
     said = f"Protocol {rows[0]['protocol']}; from `found` on, boxes with a score above {score:g}."
     return f"{table(headings, lines)}\n{paragraph(said)}"
 

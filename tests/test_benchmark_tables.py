@@ -147,6 +147,15 @@ def test_sections_of_the_page_that_were_not_measured_again_stay() -> None:
     }
 
 
+def test_a_card_gets_a_section_of_real_frames_before_its_configuration() -> None:
+    """Kind: a card as training writes it anew."""
+    card = "# tiny\n\nTrained.\n\n## Configuration of the run\n\n```yaml\n```\n"
+    page = real_frame_tables.with_card_table(card, "tiny")
+    headings = [line for line in page.splitlines() if line.startswith("#")]
+    assert headings == ["# tiny", "## On real frames", "## Configuration of the run"]
+    assert real_frame_tables.with_card_table(page, "tiny") == page
+
+
 def with_points(path: Path) -> Path:
     """Give a drive clouds in which every labelled thing, and the road, has points."""
     random = np.random.default_rng(0)
