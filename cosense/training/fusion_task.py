@@ -70,8 +70,9 @@ class FusionTask(Task):
         )
 
     def load(self, show: Show = silent) -> None:
-        self.samples = encoded_moments(self.config.data, self.config.cache, self.detector, show)
-        self.unseen = encoded_moments(self.config.validation, self.config.cache, self.detector, show)
+        config = self.config
+        self.samples = encoded_moments(config.data, config.cache, self.detector, config.start_from, show)
+        self.unseen = encoded_moments(config.validation, config.cache, self.detector, config.start_from, show)
 
     def batch(
         self, samples: list[EncodedMoment], rng: np.random.Generator

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from cosense.config import to_mapping
+from cosense.detectors.device import usable_device
 from cosense.errors import CosenseError
 from cosense.model_folders import WEIGHTS
 from cosense.progress import ProgressDisplay
@@ -77,6 +78,16 @@ def train(task: type[Task], config: RunConfig, out: Path, *, resume: bool, comma
             run.resume()
         run.train()
         return run.finish(command) if processes.is_first else {}
+
+
+def prepare(task: type[Task], config: RunConfig) -> None:
+    """Make the samples of a run in its cache, so that several runs can then share them.
+
+    Raises:
+        CosenseError: as `train`.
+    """
+    with ProgressDisplay(Console(), counts_steps=False) as progress:
+        _load(task(config, usable_device(config.device)), progress)
 
 
 def check_folder(out: Path) -> None:

@@ -250,6 +250,7 @@ def test_patches_are_placed_and_turned_by_the_poses_and_move_with_what_they_show
         lambda stride: torch.ones(32 // stride, 64 // stride, dtype=torch.bool),
         None,
         seed=0,
+        with_boxes=True,
     )
     payload = encode_features(-1.9, car, sections, specs, 1 << 16)
     data = message(agent, PayloadKind.FEATURES, payload)

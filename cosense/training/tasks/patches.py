@@ -1,7 +1,8 @@
 """Training of the product profile: encoder, evidence and fused head together, through the rounding.
 
 A step draws for each moment how much is sent, from nothing but boxes to everything, so that one set of
-weights serves every budget. What the loss says about the gate of a patch is the target of its learned value.
+weights serves every budget. What the loss says about the gate of a patch is the target of its learned value,
+one for each case that a sender knows: wanted by the ego or not, beside boxes or without.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cosense.methods.patches.encoder import (
     PatchEncoder,
     PatchesConfig,
     head_maps_as_input,
+    value_of,
 )
 from cosense.methods.patches.fusion_network import (
     BoxMaps,
@@ -33,14 +35,14 @@ from cosense.methods.patches.fusion_network import (
     draw_boxes,
     strongest,
 )
-from cosense.methods.supply_demand import supply_map, wanted_cells
+from cosense.methods.supply_demand import wanted_cells
 from cosense.sensing.grid import BevGrid
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
 from cosense.training.fusion_task import FusionTask
 
 _FEWEST_PATCHES = 16
-# Which patches are tried is drawn around the order that the sender would keep to.
-_RANK_NOISE = 0.3
+# Which patches are tried is drawn around the order that the sender would keep to, in logits.
+_RANK_NOISE = 0.5
 
 
 @dataclass(frozen=True)
@@ -149,17 +151,15 @@ class PatchesTask(FusionTask):
         places = cell_places(
             torch.arange(patches[0, 0].numel()), grid.coarser(PATCH_STRIDE), sender.T_ego_sender
         )
-        supply = supply_map(features.class_logits, PATCH_STRIDE // 2).flatten()
-        demand = torch.where(
-            _look_up(wanted, places, grid.coarser(FLOOR_STRIDE)), 1.0, self._profile.unwanted_weight
-        )
-        rank = supply * demand * torch.sigmoid(value.detach()).flatten()
+        there = _look_up(wanted, places, grid.coarser(FLOOR_STRIDE))
+        value = value_of(value[0].flatten(1), there, with_boxes=amount.boxes != 0)
+        rank = value.detach()
         if rng is not None:
-            rank = rank * torch.from_numpy(np.exp(_RANK_NOISE * rng.standard_normal(len(rank)))).float()
+            rank = rank + _RANK_NOISE * torch.from_numpy(rng.standard_normal(len(rank))).float()
         chosen = torch.sort(rank, descending=True, stable=True).indices[: amount.patches]
         gate = torch.ones(len(chosen), requires_grad=rng is not None)
         if rng is not None:
-            self._gates.append((gate, value.flatten()[chosen]))
+            self._gates.append((gate, value[chosen]))
         values = patches[0].flatten(1).T[chosen] * gate[:, None]
         floor_places = cell_places(
             torch.arange(floor[0, 0].numel()), grid.coarser(FLOOR_STRIDE), sender.T_ego_sender
