@@ -72,7 +72,8 @@ def _cell(key: str, value: Any) -> str:
         return ""
     if not isinstance(value, float):
         return str(value)
-    digits = 2 if key.endswith(("_m", "_degrees")) else 1 if key.endswith(("_ms", "percent")) else 0
+    tenths = key.endswith(("_ms", "percent", "_frame")) or key.startswith(("AP@", "found"))
+    digits = 2 if key.endswith(("_m", "_degrees")) else 1 if tenths else 0
     return f"{value:.{digits}f}"
 
 

@@ -136,7 +136,7 @@ class Message:
         sender: agent id, 1 to 32 bytes of printable UTF-8.
         sequence: number of the message among the sender's, 0 to 2^32 - 1.
         stamp_ns: measurement time.
-        T_world_agent: (4,4) pose of the sender's levelled frame, see `cosense.sensing.levelling`; the rotation is
+        T_world_agent: (4,4) pose of the sender's levelled frame (`cosense.sensing.levelling`); rotations are
             written with 32 bits a number.
         pose_covariance: (3,3) covariance of (x, y, yaw) in the world, m^2, m rad, rad^2.
         fingerprint: 8 bytes that name the model that made the payload.

@@ -328,7 +328,8 @@ def test_a_network_runs_once_for_all_models_that_are_built_on_it(monkeypatch: py
     assert runs == ["a", "a", "c", "c"]
     assert seen["a"]["near"] is seen["b"]["near"]
     detector = models["a"].detector
-    np.testing.assert_array_equal(seen["a"]["ego"].detections.boxes, detector.detect(frame.ego).boxes)
+    sight = seen["a"]["ego"]
+    np.testing.assert_array_equal(sight.detections.boxes, detector.detect(sight.frame).boxes)
 
 
 def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:
