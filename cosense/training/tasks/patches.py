@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cosense.cooperation.merge import MergeSettings, merge
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.methods.patches.encoder import (
@@ -36,9 +37,10 @@ from cosense.methods.patches.fusion_network import (
     strongest,
 )
 from cosense.methods.supply_demand import wanted_cells
+from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
-from cosense.training.fusion_task import FusionTask
+from cosense.training.fusion_task import Found, FusionTask
 
 _FEWEST_PATCHES = 16
 # Which patches are tried is drawn around the order that the sender would keep to, in logits.
@@ -77,6 +79,9 @@ class PatchesTask(FusionTask):
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
+        self.figures_mean = self.figures_mean.replace(
+            "fused maps alone", "fused maps alone or, late and hybrid, boxes of all sources merged"
+        )
         self._profile: PatchesConfig = self.model.sharing
         torch.manual_seed(config.seed)
         self.sharing = PatchEncoder(self.detector.level_channels, self._profile)
@@ -100,6 +105,23 @@ class PatchesTask(FusionTask):
         value = torch.stack(parts).mean()
         value.backward()
         return {"value": value.detach()}
+
+    def further_figures(self, found: list[Found]) -> dict[str, float]:
+        """Return the precision of late fusion, and of hybrid fusion in each setting, as an ego merges."""
+        curves = self.curves_of(found)
+
+        def merged(name: str | None) -> list[tuple[Detections, Found]]:
+            each = []
+            for one in found:
+                parts = [one.ego, *one.late, *([one.fused[name]] if name else [])]
+                candidates = Detections.concatenate([curves.apply(part) for part in parts])
+                each.append((merge(candidates, MergeSettings(), averages_boxes=True), one))
+            return each
+
+        figures = self._precision("late fusion", merged(None))
+        for name in self.settings:
+            figures |= self._precision(f"hybrid fusion, {name}", merged(name))
+        return figures
 
     @torch.no_grad()
     def maps_of(self, example: Example, setting: Amount) -> HeadMaps:
