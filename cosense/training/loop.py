@@ -72,7 +72,7 @@ def train(task: type[Task], config: RunConfig, out: Path, *, resume: bool, comma
     ):
         trained = task(config, processes.device)
         with processes.first_before_others():
-            prepared_s = _load(trained, progress)
+            prepared_s = _load(trained, progress, config.minutes)
         run = Run(trained, out, processes, progress, prepared_s)
         if resume:
             run.resume()
@@ -81,13 +81,13 @@ def train(task: type[Task], config: RunConfig, out: Path, *, resume: bool, comma
 
 
 def prepare(task: type[Task], config: RunConfig) -> None:
-    """Make the samples of a run in its cache, so that several runs can then share them.
+    """Make the samples of a run in its cache, however long it takes; several runs can then share them.
 
     Raises:
-        CosenseError: as `train`.
+        CosenseError: bad configuration or data, or nothing to learn from.
     """
     with ProgressDisplay(Console(), counts_steps=False) as progress:
-        _load(task(config, usable_device(config.device)), progress)
+        _load(task(config, usable_device(config.device)), progress, None)
 
 
 def check_folder(out: Path) -> None:
@@ -104,15 +104,14 @@ def check_folder(out: Path) -> None:
             )
 
 
-def _load(task: Task, progress: Progress) -> float:
+def _load(task: Task, progress: Progress, minutes: float | None) -> float:
     """Load the samples of a task; return the wall time that it took in seconds.
 
     Raises:
-        CosenseError: nothing to learn from, or it takes all the minutes of the run.
+        CosenseError: nothing to learn from, or it takes all the minutes.
     """
     bar = progress.add_task("samples")
     started = time.monotonic()
-    minutes = task.config.minutes
 
     def show(what: str, done: int, of: int) -> None:
         progress.update(bar, description=what, completed=done, total=of)
