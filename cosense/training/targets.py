@@ -35,8 +35,8 @@ _HILL = 4.0
 # cell. The last two numbers have a loss of their own.
 _CODE_WEIGHTS = (1.0, 1.0, 0.5, 1.5, 1.5, 1.0, 1.0, 1.0)
 _OVERLAP_WEIGHT = 1.0
-# A third of this left every third heading reversed after 30 000 clouds.
-_DIRECTION_WEIGHT = 1.0
+# A seventh of this left every third heading reversed after 30 000 clouds.
+_DIRECTION_WEIGHT = 2.0
 # People and riders are few beside cars, and must not be learned last.
 _CLASS_WEIGHTS = {ObjectClass.CAR: 1.0, ObjectClass.PEDESTRIAN: 2.0, ObjectClass.CYCLIST: 2.0}
 

@@ -28,7 +28,7 @@ from cosense.training.torchrun import Processes
 from tests.detectors.networks import frame_of, write_model
 from tests.training.toys import TOY_MODEL
 
-SCENES = (SceneConfig(("car_park",), 7, 1), SceneConfig(("crossing",), 8, 1, vehicles=2))
+SCENES = (SceneConfig(("car_park",), 7, 1), SceneConfig(("underpass",), 8, 1, vehicles=2))
 METHODS = {
     "patches": PatchesConfig(hidden_channels=8, fused_channels=8),
     "cosdh": CosdhConfig(codec_ratio=4),

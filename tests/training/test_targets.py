@@ -102,10 +102,10 @@ def test_a_perfect_answer_costs_nothing(targets: Targets) -> None:
     # The front at the wrong end: as much as its logit, by the weight of the direction.
     sure[8:] = -40.0
     wrong = detection_losses(HeadMaps(logits, targets.codes * sure), targets)
-    assert float(wrong.boxes) == pytest.approx(40.0, rel=1e-5)
+    assert float(wrong.boxes) == pytest.approx(2 * 40.0, rel=1e-5)
     sure[8:] = 0.0
     undecided = detection_losses(HeadMaps(logits, targets.codes * sure), targets)
-    assert float(undecided.boxes) == pytest.approx(math.log(2), rel=1e-5)
+    assert float(undecided.boxes) == pytest.approx(2 * math.log(2), rel=1e-5)
 
 
 def test_an_undecided_answer_costs_what_the_paper_says(targets: Targets) -> None:
