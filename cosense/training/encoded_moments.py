@@ -82,7 +82,7 @@ def encoded_moments(
     """Return one moment of each sequence of each entry, made by all cores where it is not in the cache yet.
 
     Args:
-        scenes: scenes to simulate, see `samples.load_moments`.
+        scenes: scenes to simulate; the moment is the second frame of a sequence.
         cache: folder of moments and features, created where it is missing.
         detector: makes the features.
         model: name or folder by which `load_model` loads it; what other processes do.
