@@ -136,10 +136,13 @@ def command(
     )
     counting = load_protocol(protocol or default_protocol(dataset.label_set))
     noise = parse_pose_noise(pose_noise)
+    if pose_error is not None and (unannounced or noise != PoseNoise()):
+        raise CosenseError(
+            f"--pose-error {pose_error}: has its own noise and says whether it is announced; leave out "
+            "--pose-noise and --unannounced"
+        )
     if unannounced and noise == PoseNoise():
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
-    if pose_error is not None and noise != PoseNoise():
-        raise CosenseError(f"--pose-error {pose_error}: not together with --pose-noise, leave out one")
     noise = PoseNoise.named(pose_error) if pose_error else replace(noise, is_announced=not unannounced)
     check_device(device)
     loaded = load_model(model, device)

@@ -225,8 +225,8 @@ def _sector(given: Any, where: str) -> Sector:
     if given == "all":
         return ALL_AROUND
     try:
-        if isinstance(given, str):
-            raise ValueError("words")
+        if isinstance(given, str) or any(isinstance(number, bool) for number in given):
+            raise ValueError("no numbers")
         first, last = (float(number) for number in given)
         return Sector.of_degrees(first, last)
     except (TypeError, ValueError):

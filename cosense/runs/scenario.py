@@ -168,7 +168,7 @@ class Scenario:
         if delay_ms and self.player.mode == "drain":
             raise ValueError(
                 f"pose_error: in '{self.pose_error}' messages take their time, and in player mode 'drain' "
-                "the recording waits for every message: set player: {mode: rate}"
+                "the recording waits for every message: set player: {mode: rate}, or give --rate 1"
             )
         if self.radio is not None and self.radio.delay_ms < delay_ms:
             raise ValueError(

@@ -77,7 +77,7 @@ def test_without_a_region_the_labels_show_it_and_it_is_said(tmp_path, content, w
     assert any("no region is stated" in line and note in line for line in dataset.info().notes)
 
 
-@pytest.mark.parametrize("region", ["[38, -38]", "[1, 2, 3]", "ahead", "[.nan, 3]", "'12'"])
+@pytest.mark.parametrize("region", ["[38, -38]", "[1, 2, 3]", "ahead", "[.nan, 3]", "'12'", "[no, yes]"])
 def test_what_is_no_region_is_refused(tmp_path, region):
     stated = labelled(tmp_path / "mine", {"000000": [label()]}, region=region)
     with pytest.raises(CosenseError, match=r"region\.yaml: azimuth_deg .* expected two azimuths"):
