@@ -117,7 +117,7 @@ def _evaluate(
     assert scenario.frames is not None
     frames = scenario.frames
     model = load_model(scenario.model)
-    protocol = load_protocol(default_protocol(dataset.description()))
+    protocol = load_protocol(default_protocol(dataset.label_set))
     invocation = shlex.join(["cosense", *sys.argv[1:]])
     live = evaluate_live(
         dataset,
@@ -174,7 +174,7 @@ def _draw(
         result.frame_id: result.detections
         for result in map(frame_result, read_lines(out / "offline" / "none" / FRAMES))
     }
-    protocol = load_protocol(default_protocol(dataset.description()))
+    protocol = load_protocol(default_protocol(dataset.label_set))
     pages, gains = [], []
     played = [dataset[index] for index in range(frames)]
     fused = entries_by_frame([frame.ego.stamp_ns for frame in played], entries)
