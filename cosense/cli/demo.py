@@ -132,7 +132,7 @@ def _evaluate(
     assert scenario.frames is not None
     frames = scenario.frames
     model = load_model(scenario.model)
-    protocol = load_protocol(default_protocol(dataset.description()))
+    protocol = load_protocol(default_protocol(dataset.label_set))
     invocation = shlex.join(["cosense", *sys.argv[1:]])
     live = evaluate_live(
         dataset,
@@ -196,7 +196,7 @@ def _draw(
         }
         for run in offline
     }
-    protocol = load_protocol(default_protocol(dataset.description()))
+    protocol = load_protocol(default_protocol(dataset.label_set))
     played = [dataset[index] for index in range(frames)]
     fused = entries_by_frame([frame.ego.stamp_ns for frame in played], entries)
     pages = [

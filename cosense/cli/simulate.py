@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cosense.cli.ctrl_c import stoppable
 from cosense.errors import CosenseError, counted, nearest
-
-if TYPE_CHECKING:
-    from cosense.simulation import SimulatedFrame
 
 
 class Layout(str, Enum):
@@ -72,7 +68,8 @@ def command(
 ) -> None:
     """Simulate what vehicles and roadside units measure together, and write it as a data set.
 
-    The same command always writes the same bytes. Several families of scenes take turns.
+    The same command always writes the same bytes, on any number of cores: it uses all that it may. Several
+    families of scenes take turns.
 
     Example: cosense simulate --out data/train --frames 200 --sequence-frames 20 --scene crossing,car_park
     """
@@ -81,6 +78,7 @@ def command(
     from cosense.progress import tracked
     from cosense.simulation.dair_v2x_writer import write_dair_v2x
     from cosense.simulation.opv2v_writer import write_opv2v
+    from cosense.simulation.parallel import simulate_all
 
     vehicles, infrastructure = parse_agents(agents)
     if layout is Layout.DAIR_V2X and (vehicles, infrastructure) != (1, 1):
@@ -90,10 +88,15 @@ def command(
     if split is not None and not re.fullmatch(r"[\w-]+", split):
         raise CosenseError(f"--split '{split}': expected letters, digits, '-' and '_' only")
     plan = plan_sequences(parse_families(scene), seed, frames, sequence_frames)
-    options = {"vehicles": vehicles, "infrastructure": infrastructure, "lidar": lidar, "tilt_deg": tilt}
-    _check_families(plan, options)
     console = Console()
-    made = _simulate_all(plan, options | {"cameras": cameras})
+    made = simulate_all(
+        plan,
+        vehicles=vehicles,
+        infrastructure=infrastructure,
+        cameras=cameras,
+        lidar=lidar,
+        tilt_deg=tilt,
+    )
     source = {"scene": scene, "seed": seed, "frames": frames, "agents": agents, "cameras": cameras}
     source |= {"lidar": lidar, "tilt_deg": tilt}
     write = write_dair_v2x if layout is Layout.DAIR_V2X else write_opv2v
@@ -153,18 +156,6 @@ def plan_sequences(
     ]
 
 
-def _check_families(plan: list[tuple[str, int, int]], options: Mapping[str, Any]) -> None:
-    """Prepare the first sequence of each family, so that errors show before anything is written.
-
-    Raises:
-        CosenseError: Embree is missing, there is no such LiDAR, or a family has no room for so many agents.
-    """
-    from cosense.simulation import simulate
-
-    for family, seed in {family: seed for family, seed, _ in reversed(plan)}.items():
-        simulate(family, seed, 0, **options)
-
-
 def _left_behind(out: Path) -> str:
     """Return what a stopped run has left behind, as a reader of the data set sees it."""
     from cosense.data import open_dataset
@@ -177,10 +168,3 @@ def _left_behind(out: Path) -> str:
         f"{out} is a complete data set of the frames so far, {frames}; the same command with another --out "
         "makes all of them."
     )
-
-
-def _simulate_all(plan: list[tuple[str, int, int]], options: Mapping[str, Any]) -> Iterator[SimulatedFrame]:
-    from cosense.simulation import simulate
-
-    for family, seed, frames in plan:
-        yield from simulate(family, seed, frames, **options)

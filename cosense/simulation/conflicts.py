@@ -50,14 +50,8 @@ class Cluster:
     conflicts: tuple[Conflict, ...]
 
 
-@dataclass(frozen=True)
-class Conflicts:
-    """The clusters of every route, in order of arc length."""
-
-    clusters: tuple[tuple[Cluster, ...], ...]
-
-    def of(self, route: int) -> tuple[Cluster, ...]:
-        return self.clusters[route]
+# The clusters of every route, in order of arc length.
+Conflicts = tuple[tuple[Cluster, ...], ...]
 
 
 def find_conflicts(routes: Sequence[Route]) -> Conflicts:
@@ -68,7 +62,7 @@ def find_conflicts(routes: Sequence[Route]) -> Conflicts:
             for (start_m, end_m), (other_start_m, other_end_m) in _between(route, routes[other]):
                 found[one].append(Conflict(start_m, end_m, other, other_start_m, other_end_m))
                 found[other].append(Conflict(other_start_m, other_end_m, one, start_m, end_m))
-    return Conflicts(tuple(_join(conflicts) for conflicts in found))
+    return tuple(_join(conflicts) for conflicts in found)
 
 
 Stretch = tuple[float, float]

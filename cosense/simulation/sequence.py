@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from cosense.simulation.mounting import check_tilt
 from cosense.simulation.scenes.families import FAMILIES, build_scene
 from cosense.simulation.scenes.mesh import join
 from cosense.simulation.sensors.lidar_unit import STANDARD, check_lidar
-from cosense.simulation.stage import Cameras, Place, SimulatedFrame, Stage, unit_names
+from cosense.simulation.stage import Place, SimulatedFrame, Stage, unit_names
 from cosense.simulation.traffic import Traffic
 
 # To be raised whenever the same arguments give other scenes, traffic, clouds or labels than before: data sets
@@ -25,24 +26,48 @@ _WARM_UP_S = (5.0, 10.0)
 _MAX_VEHICLES = 6
 
 
+@dataclass(frozen=True)
+class SimulatedSequence:
+    """A sequence that is ready to be simulated; iterating over it makes its frames, once.
+
+    Attributes:
+        stage: the place with its sensors.
+        traffic: road users, where they are before the first frame; they move on with the frames.
+        steps: steps of the traffic that lie behind each frame.
+    """
+
+    stage: Stage
+    traffic: Traffic
+    steps: range
+
+    def __iter__(self) -> Iterator[SimulatedFrame]:
+        for number in range(self.steps.stop):
+            if number in self.steps:
+                yield self.stage.frame(self.traffic, number)
+            self.traffic.step()
+            self.stage.errors.step()
+
+
 def simulate(
     family: str,
     seed: int,
     frames: int,
     *,
+    first: int = 0,
     step: int = 1,
     vehicles: int = 1,
     infrastructure: int = 1,
     cameras: bool = False,
     lidar: str = STANDARD,
     tilt_deg: float | None = None,
-) -> Iterator[SimulatedFrame]:
+) -> SimulatedSequence:
     """Return one sequence; the same arguments give the same bytes.
 
     Args:
         family: one of `FAMILIES`.
         seed: seed of the place, its traffic and all noise.
         frames: number of frames.
+        first: number of frames to leave out before; those that follow are the same as without.
         step: time from one frame to the next in steps of 0.1 s.
         vehicles: number of instrumented vehicles: "vehicle" (the ego), "vehicle_2", ...
         infrastructure: number of roadside units: "infrastructure", "infrastructure_2", ...
@@ -55,7 +80,7 @@ def simulate(
         CosenseError: unknown family or LiDAR, a tilt beyond all mountings, or more agents than the scene has
             room for.
     """
-    _check(family, seed, frames, step, vehicles)
+    _check(family, seed, frames, first, step, vehicles)
     check_lidar(lidar)
     check_tilt(tilt_deg)
     rng = np.random.default_rng([seed, FAMILIES.index(family)])
@@ -71,23 +96,18 @@ def simulate(
     bodies = [mover.body for mover in traffic.movers if mover.identity in traffic.ego_ids]
     carriers = dict(zip(traffic.ego_ids, bodies, strict=True))
     equipment = Equipment.drawn(lidar, tilt_deg, carriers, unit_names(len(masts)), seed)
-    stage = Stage.prepare(place, masts, equipment, seed, rng, Cameras.drawn(seed) if cameras else None)
-    return _measured(stage, traffic, frames, step)
+    stage = Stage.prepare(place, masts, equipment, seed, rng, with_cameras=cameras)
+    return SimulatedSequence(stage, traffic, range(first * step, (first + frames) * step, step))
 
 
-def _measured(stage: Stage, traffic: Traffic, frames: int, step: int) -> Iterator[SimulatedFrame]:
-    for number in range(0, frames * step, step):
-        yield stage.frame(traffic, number)
-        for _ in range(step - 1):
-            traffic.step()
-
-
-def _check(family: str, seed: int, frames: int, step: int, vehicles: int) -> None:
+def _check(family: str, seed: int, frames: int, first: int, step: int, vehicles: int) -> None:
     if family not in FAMILIES:
         raise CosenseError(f"scene family '{family}' is unknown, {nearest(family, FAMILIES)}")
-    counts = (("seed", seed, 0), ("frames", frames, 0), ("step", step, 1), ("vehicles", vehicles, 1))
-    for name, value, least in counts:
-        if value < least:
-            raise CosenseError(f"{name}={value}: expected at least {least}")
+    for name, value in {"seed": seed, "frames": frames, "first": first}.items():
+        if value < 0:
+            raise CosenseError(f"{name}={value}: expected at least 0")
+    for name, value in {"step": step, "vehicles": vehicles}.items():
+        if value < 1:
+            raise CosenseError(f"{name}={value}: expected at least 1")
     if vehicles > _MAX_VEHICLES:
         raise CosenseError(f"vehicles={vehicles}: expected at most {_MAX_VEHICLES}")

@@ -18,8 +18,9 @@ from cosense.simulation.actors import Actors, actors_at, parked_actors
 from cosense.simulation.equipment import Equipment
 from cosense.simulation.masts import eye_of
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, cylinder, join
+from cosense.simulation.scenes.mesh import Mesh, join
 from cosense.simulation.scenes.scene import Mast, Scene
+from cosense.simulation.scenes.shapes import cylinder
 from cosense.simulation.sensors.camera import FRONT_CAMERA, MAST_CAMERA, render
 from cosense.simulation.sensors.lidar import SWEEP_S, Motion, Sweep, sweep
 from cosense.simulation.sensors.raycast import Alone, View, World
@@ -55,27 +56,6 @@ class SimulatedFrame:
 
 
 @dataclass(frozen=True)
-class Cameras:
-    """What images need besides the scene, with its own random numbers: clouds do not depend on images.
-
-    Attributes:
-        sun: (3,) unit vector towards the sun.
-        rng: draws delays and noise.
-    """
-
-    sun: NDArray[np.float64]
-    rng: np.random.Generator
-
-    @classmethod
-    def drawn(cls, seed: int) -> Cameras:
-        """Draw the direction of the sun."""
-        rng = np.random.default_rng([seed, 1])
-        height, azimuth = rng.uniform(0.45, 1.1), rng.uniform(-np.pi, np.pi)
-        sun = np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
-        return cls(sun, rng)
-
-
-@dataclass(frozen=True)
 class Place:
     """A scene that is ready for rays.
 
@@ -100,6 +80,9 @@ class Place:
 class Stage:
     """A scene with its sensors.
 
+    Delays and noise have random numbers of their own for each frame, so that a frame does not depend on which
+    others are made, nor a cloud on whether there are images.
+
     Attributes:
         place: the scene.
         masts: masts of the roadside units, in their order.
@@ -107,10 +90,10 @@ class Stage:
         T_world_scene: (4,4) pose of the scene in the world.
         sequence: name of the sequence.
         start_ns: time of the ego's first cloud.
-        errors: position error of the units, true minus claimed position.
+        errors: position error of the units, true minus claimed position; it walks on with the traffic.
         equipment: LiDARs of all agents, and the weather.
-        rng: draws delays and noise.
-        cameras: sun and random numbers of the images, None without images.
+        seed: seed of delays and noise.
+        sun: (3,) unit vector towards the sun, None without images.
     """
 
     place: Place
@@ -121,8 +104,8 @@ class Stage:
     start_ns: int
     errors: PositionErrors
     equipment: Equipment
-    rng: np.random.Generator
-    cameras: Cameras | None
+    seed: int
+    sun: NDArray[np.float64] | None
 
     @classmethod
     def prepare(
@@ -132,7 +115,8 @@ class Stage:
         equipment: Equipment,
         seed: int,
         rng: np.random.Generator,
-        cameras: Cameras | None,
+        *,
+        with_cameras: bool,
     ) -> Stage:
         """Place the masts, and draw the pose in the world, the time and the position error."""
         x, y, z, turn = rng.uniform([500, 500, 20, -np.pi], [4000, 2400, 25, np.pi])
@@ -141,26 +125,29 @@ class Stage:
         return cls(
             place=place,
             masts=dict(zip(unit_names(len(masts)), masts, strict=True)),
-            poles=join(_pole(place.scene, mast) for mast in masts),
+            poles=join(place.scene.ground.lifted([_pole(mast) for mast in masts])),
             T_world_scene=transform_from_planar(float(x), float(y), float(turn), float(z)),
             sequence=f"{place.scene.family}_{seed:06d}{equipment.suffix}",
             start_ns=start_ns,
             errors=PositionErrors(rng.spawn(1)[0]),
             equipment=equipment,
-            rng=rng,
-            cameras=cameras,
+            seed=seed,
+            sun=_draw_sun(seed) if with_cameras else None,
         )
 
     def frame(self, traffic: Traffic, number: int) -> SimulatedFrame:
-        """Measure with every sensor, then move the traffic by one step."""
+        """Measure with every sensor; `number` steps of the traffic lie behind."""
+        cloud_rng, image_rng = (np.random.default_rng([self.seed, what, number]) for what in (5, 6))
         stamp_ns = self.start_ns + round(number * STEP_S * 1e9)
         now = actors_at(self.place.scene, traffic, self.place.parked, 0)
         agents: dict[str, AgentFrame] = {}
         seen: set[str] = set()
         for agent_id in [*traffic.ego_ids, *self.masts]:
             # The ego's clock is the reference; every other agent sweeps at its own time.
-            delay_ns = 0 if agent_id == EGO else cloud_delay_ns(self.rng)
-            agents[agent_id], ids = self._look(agent_id, traffic, delay_ns, stamp_ns + delay_ns)
+            delay_ns = 0 if agent_id == EGO else cloud_delay_ns(cloud_rng)
+            agent, ids = self._look(agent_id, traffic, delay_ns, stamp_ns + delay_ns, cloud_rng)
+            images = self._photograph(agent, traffic, delay_ns, image_rng)
+            agents[agent_id] = replace(agent, cameras=images)
             seen |= ids
         keep = np.array([name in seen and name != EGO for name in now.objects.ids])
         T_ego_scene = invert(agents[EGO].T_world_agent) @ self.T_world_scene
@@ -174,18 +161,16 @@ class Stage:
             provenance=Provenance(SIMULATOR),
         )
         x, y = self.errors.error_m.tolist()
-        self.errors.step()
-        traffic.step()
         return SimulatedFrame(frame, (x, y))
 
     def _look(
-        self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
+        self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int, rng: np.random.Generator
     ) -> tuple[AgentFrame, set[str]]:
-        """Return what one agent measures, and the ids of all objects with at least one of its points."""
+        """Return what the LiDAR of one agent measures, and the ids of all objects that it has hit."""
         actors = actors_at(self.place.scene, traffic, self.place.parked, delay_ns)
         row = actors.row_of(agent_id)
         T_scene_agent = self._pose(agent_id, actors)
-        cloud = self._sweep(agent_id, actors, T_scene_agent, traffic, delay_ns)
+        cloud = self._sweep(agent_id, actors, T_scene_agent, traffic, delay_ns, rng)
         counts = np.bincount(cloud.owner[cloud.owner >= 0], minlength=len(actors))
         if row is not None:
             # Points on the agent's own roof are in its cloud, but it is not among its objects.
@@ -198,13 +183,18 @@ class Stage:
             stamp_ns=stamp_ns,
             T_world_agent=self.T_world_scene @ T_scene_agent,
             points=cloud.points,
-            cameras=self._photograph(agent_id, traffic, delay_ns, stamp_ns),
             objects=_where_seen(own, labelled, cloud),
         )
         return frame, set(actors.objects.ids[counts > 0].tolist())
 
     def _sweep(
-        self, agent_id: str, actors: Actors, T_scene_agent: Matrix, traffic: Traffic, later_ns: int
+        self,
+        agent_id: str,
+        actors: Actors,
+        T_scene_agent: Matrix,
+        traffic: Traffic,
+        later_ns: int,
+        rng: np.random.Generator,
     ) -> Sweep:
         """Take the sweep of one agent at a time after the present step of the traffic."""
         row = actors.row_of(agent_id)
@@ -213,7 +203,7 @@ class Stage:
             self.equipment.lidars[agent_id],
             self._around(row, actors),
             T_scene_agent,
-            self.rng,
+            rng,
             weather=self.equipment.weather,
             motion=Motion() if row is None else Motion(velocities[row], float(yaw_rates[row])),
             velocities_mps=velocities,
@@ -237,21 +227,27 @@ class Stage:
         return np.asarray(T_scene_carrier @ self.equipment.mountings[agent_id].T_carrier_sensor)
 
     def _photograph(
-        self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int
+        self, agent: AgentFrame, traffic: Traffic, delay_ns: int, rng: np.random.Generator
     ) -> tuple[Camera, ...]:
         """Render an agent's image at the time of the camera, by when all road users have moved on.
 
         It shows nothing of the vehicle that carries the camera.
         """
-        if self.cameras is None:
+        if self.sun is None:
             return ()
-        unit = agent_id in self.masts
-        lag_ns = image_delay_ns(self.cameras.rng, "infrastructure" if unit else "vehicle")
+        lag_ns = image_delay_ns(rng, agent.kind)
         actors = actors_at(self.place.scene, traffic, self.place.parked, delay_ns + lag_ns)
-        view = self._around(actors.row_of(agent_id), actors)
-        model = MAST_CAMERA if unit else FRONT_CAMERA
-        image = render(model, view, self._pose(agent_id, actors), self.cameras.sun, self.cameras.rng)
-        return (Camera("front", image, model.K, model.T_camera_agent, stamp_ns + lag_ns),)
+        view = self._around(actors.row_of(agent.agent_id), actors)
+        model = FRONT_CAMERA if agent.kind == "vehicle" else MAST_CAMERA
+        image = render(model, view, self._pose(agent.agent_id, actors), self.sun, rng)
+        return (Camera("front", image, model.K, model.T_camera_agent, agent.stamp_ns + lag_ns),)
+
+
+def _draw_sun(seed: int) -> NDArray[np.float64]:
+    """Return a unit vector (3,) towards the sun, well above the horizon."""
+    rng = np.random.default_rng([seed, 1])
+    height, azimuth = rng.uniform(0.45, 1.1), rng.uniform(-np.pi, np.pi)
+    return np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
 
 
 def _motions(
@@ -293,8 +289,8 @@ def _clear_of_masts(scene: Scene) -> list[Mesh]:
     return kept
 
 
-def _pole(scene: Scene, mast: Mast) -> Mesh:
-    """Return the pole of a unit, just behind its sensors."""
+def _pole(mast: Mast) -> Mesh:
+    """Return the pole of a unit, just behind its sensors, with its foot at z = 0."""
     pole = cylinder((0.0, 0.0, mast.height_m / 2), (0.22, 0.22, mast.height_m), Material.METAL)
     x, y = mast.x - 0.3 * np.cos(mast.yaw), mast.y - 0.3 * np.sin(mast.yaw)
-    return scene.ground.lift(pole.at(float(x), float(y)))
+    return pole.at(float(x), float(y))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError
 from cosense.sensing.objects import ObjectClass
+from cosense.simulation.chance import draw
 from cosense.simulation.conflicts import Conflicts, find_conflicts
 from cosense.simulation.scenes.bodies import Body, make_body
 from cosense.simulation.scenes.paths import Routes
@@ -104,11 +105,7 @@ class Traffic:
         for number in range(instrumented):
             traffic._place_instrumented(number, warm_up_s)
         traffic.ego_ids = tuple(mover.identity for mover in traffic.movers)
-        for user, count in (
-            ("vehicle", scene.vehicles),
-            ("cyclist", scene.cyclists),
-            ("pedestrian", scene.pedestrians),
-        ):
+        for user, count in scene.movers.items():
             traffic._fill(user, count)
         for _ in range(round(warm_up_s / STEP_S)):
             traffic.step()
@@ -124,6 +121,14 @@ class Traffic:
         heading = front - rear
         return np.column_stack([(rear + front) / 2, np.arctan2(heading[:, 1], heading[:, 0])])
 
+    def samples(self, poses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return points (M,5,2) along the bodies of the movers at poses (M,3)."""
+        heading = np.column_stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])])
+        lengths = np.array([mover.body.size[0] for mover in self.movers])
+        return np.asarray(
+            poses[:, None, :2] + (_SAMPLES * lengths[:, None])[..., None] * heading[:, None], dtype=np.float64
+        )
+
     def step(self) -> None:
         """Move all road users by `STEP_S`."""
         seen = _Seen.of(self)
@@ -133,7 +138,7 @@ class Traffic:
             after = max(0.0, mover.speed_mps + acceleration * STEP_S)
             mover.along_m += (mover.speed_mps + after) / 2 * STEP_S
             mover.speed_mps = after
-            clusters = self.conflicts.of(mover.route)
+            clusters = self.conflicts[mover.route]
             mover.granted = {g for g in mover.granted if mover.rear_m < clusters[g].end_m}
         self.movers = [mover for mover in self.movers if not self._has_left(mover)]
         self._refill()
@@ -168,7 +173,7 @@ class Traffic:
         """Return the distances to the stop lines ahead that the mover may not pass yet."""
         return [
             cluster.start_m - mover.front_m
-            for number, cluster in enumerate(self.conflicts.of(mover.route))
+            for number, cluster in enumerate(self.conflicts[mover.route])
             if number not in mover.granted and cluster.end_m > mover.rear_m and cluster.start_m > mover.rear_m
         ]
 
@@ -179,7 +184,7 @@ class Traffic:
             reach = 4.0 + mover.speed_mps * 1.0 + mover.speed_mps**2 / (2 * _COMFORT_BRAKING)
             if mover.body.label == ObjectClass.PEDESTRIAN:
                 reach = 1.5
-            for number, cluster in enumerate(self.conflicts.of(mover.route)):
+            for number, cluster in enumerate(self.conflicts[mover.route]):
                 distance = cluster.start_m - mover.front_m
                 if number not in mover.granted and mover.rear_m < cluster.end_m and distance < reach:
                     queue.append((distance / max(mover.speed_mps, 1.0), row, number))
@@ -190,11 +195,11 @@ class Traffic:
 
     def _is_clear(self, mover: Mover, number: int) -> bool:
         """Return whether no mover on another route has been granted the conflict or is inside it."""
-        cluster = self.conflicts.of(mover.route)[number]
+        cluster = self.conflicts[mover.route][number]
         for other in self.movers:
             if other is mover:
                 continue
-            theirs = self.conflicts.of(other.route)
+            theirs = self.conflicts[other.route]
             for conflict in cluster.conflicts:
                 if conflict.other != other.route or other.rear_m > conflict.other_end_m + 0.5:
                     continue
@@ -207,9 +212,14 @@ class Traffic:
     def _new(self, route: int, label: ObjectClass, along_m: float, share: float) -> Mover:
         self._born += 1
         body = make_body(label, self.rng)
-        speed = self.scene.routes[route].speed_mps * share * 0.8
         name = f"{label.name.lower()}_{self._born}"
-        return Mover(name, body, route, along_m, speed, float(np.clip(share, 0.6, 1.15)))
+        return Mover(
+            name, body, route, along_m, self._first_speed(route, share), float(np.clip(share, 0.6, 1.15))
+        )
+
+    def _first_speed(self, route: int, share: float) -> float:
+        """Return the speed in m/s at which somebody appears."""
+        return self.scene.routes[route].speed_mps * share * 0.8
 
     def _place_instrumented(self, number: int, warm_up_s: float) -> None:
         """Place an instrumented vehicle that will be some tens of metres before the middle after warm-up."""
@@ -241,7 +251,10 @@ class Traffic:
                 break
             route = int(self.rng.choice(routes))
             along = float(self.rng.uniform(8.0, self.scene.routes[route].length_m - 10))
-            mover = self._new(route, self._draw_label(route), along, float(self.rng.normal(0.95, 0.1)))
+            share = float(self.rng.normal(0.95, 0.1))
+            if self._conflicts_at(route, along, along, self._first_speed(route, share)):
+                continue
+            mover = self._new(route, self._draw_label(route), along, share)
             if not self._is_in_conflict(mover) and self._has_room(mover):
                 self.movers.append(mover)
                 placed += 1
@@ -251,39 +264,33 @@ class Traffic:
 
     def _draw(self, route: int, mix: dict[ObjectClass, float]) -> ObjectClass:
         """Draw a class; where large vehicles do not fit, a car takes their place."""
-        label = list(mix)[int(self.rng.choice(len(mix), p=list(mix.values())))]
+        label = draw(mix, self.rng)
         return label if self.scene.routes[route].large or label not in _LARGE else ObjectClass.CAR
 
     def _is_in_conflict(self, mover: Mover) -> bool:
         """Return whether a mover would be in a conflict, or could no longer stop before it."""
-        braking = mover.speed_mps**2 / (2 * _COMFORT_BRAKING) + 5.0
+        return self._conflicts_at(mover.route, mover.rear_m, mover.front_m, mover.speed_mps)
+
+    def _conflicts_at(self, route: int, rear_m: float, front_m: float, speed_mps: float) -> bool:
+        braking = speed_mps**2 / (2 * _COMFORT_BRAKING) + 5.0
         return any(
-            cluster.start_m < mover.front_m + braking and mover.rear_m < cluster.end_m + 1.0
-            for cluster in self.conflicts.of(mover.route)
+            cluster.start_m < front_m + braking and rear_m < cluster.end_m + 1.0
+            for cluster in self.conflicts[route]
         )
 
     def _has_room(self, mover: Mover) -> bool:
         """Return whether a new mover touches nobody and has gaps before and behind it."""
-        route = self.scene.routes[mover.route]
-        size = mover.body.size
         gap = 2.0 if mover.body.label == ObjectClass.PEDESTRIAN else 9.0
-        line = route.at(np.linspace(mover.rear_m - gap, mover.front_m + gap, 24))
-        for other, pose in zip(self.movers, self.poses(), strict=True):
-            heading = np.array([np.cos(pose[2]), np.sin(pose[2])])
-            body = pose[:2] + _SAMPLES[:, None] * other.body.size[0] * heading
-            distance = np.linalg.norm(line[:, None] - body[None], axis=2).min()
-            if distance < (size[1] + other.body.size[1]) / 2 + 0.6:
-                return False
-        return True
+        along = np.linspace(mover.rear_m - gap, mover.front_m + gap, 24)
+        line = self.ways.at(np.full(len(along), mover.route), along)
+        distance = np.linalg.norm(line[:, None, None] - self.samples(self.poses()), axis=3).min(axis=(0, 2))
+        widths = np.array([other.body.size[1] for other in self.movers])
+        return bool((distance >= (mover.body.size[1] + widths) / 2 + 0.6).all())
 
     def _refill(self) -> None:
         """Let new movers appear at the start of routes now and then, as many as have left."""
         scene = self.scene
-        for user, count in (
-            ("vehicle", scene.vehicles),
-            ("cyclist", scene.cyclists),
-            ("pedestrian", scene.pedestrians),
-        ):
+        for user, count in scene.movers.items():
             present = sum(scene.routes[mover.route].user == user for mover in self.movers)
             if present >= count or self.rng.random() > 0.12:
                 continue
@@ -323,8 +330,7 @@ class _Seen:
         movers, routes = traffic.movers, traffic.scene.routes
         poses = traffic.poses()
         heading = np.column_stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])])
-        lengths = np.array([mover.body.size[0] for mover in movers])
-        samples = poses[:, None, :2] + (_SAMPLES * lengths[:, None])[..., None] * heading[:, None]
+        samples = traffic.samples(poses)
         along, aside, tangent = {}, {}, {}
         for number in {mover.route for mover in movers}:
             route = routes[number]

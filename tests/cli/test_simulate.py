@@ -13,7 +13,20 @@ from cosense.cli.simulate import parse_agents, parse_families, plan_sequences
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.simulation import FAMILIES, UNSEEN_FAMILIES, SimulatedFrame
+from tests.cli.program import run_here
 from tests.simulation.hand_made import make_frames
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate in this process; tests/simulation/test_parallel.py has the others."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take frames that are written by hand instead of simulated ones."""
+    monkeypatch.setattr("cosense.simulation.parallel.simulate_all", lambda *_, **__: make_frames(1))
 
 
 def run(*arguments: str) -> str:
@@ -24,21 +37,20 @@ def run(*arguments: str) -> str:
 
 def test_a_dair_v2x_tree(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    output = run(
-        "--out", str(tree), "--frames", "3", "--sequence-frames", "2", "--scene", "t_junction,car_park"
-    )
+    output = run("--out", str(tree), "--frames", "3", "--sequence-frames", "2", "--scene", "underpass")
     assert "3 frames in 2 sequences" in output
     dataset = open_dataset(tree)
     assert dataset.kind == "simulated by cosense (layout of dair-v2x-c)"
     assert dataset.label_set == "simulated"
-    assert [dataset[i].sequence for i in range(len(dataset))] == ["t_junction_000000"] * 2 + [
-        "car_park_000001"
+    assert [dataset[i].sequence for i in range(len(dataset))] == ["underpass_000000"] * 2 + [
+        "underpass_000001"
     ]
 
 
 def test_an_opv2v_tree_of_several_agents(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    run("--out", str(tree), "--frames", "1", "--layout", "opv2v", "--agents", "vehicle=2,infrastructure=1")
+    team = "vehicle=2,infrastructure=1"
+    run("--out", str(tree), "--frames", "1", "--layout", "opv2v", "--agents", team, "--scene", "underpass")
     frame = open_dataset(tree)[0]
     assert sorted(agent.kind for agent in frame.agents.values()) == ["infrastructure", "vehicle", "vehicle"]
 
@@ -54,15 +66,15 @@ def test_the_same_command_writes_the_same_bytes(tmp_path: Path) -> None:
             "--seed",
             "7",
             "--scene",
-            "curved_road",
-            "--cameras",
+            "underpass",
         )
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         trees.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
     assert trees[0] == trees[1]
-    assert any(path.suffix == ".jpg" for path in trees[0])
+    assert any(path.suffix == ".pcd" for path in trees[0])
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(CosenseError, match="not an empty folder"):
@@ -82,8 +94,8 @@ def test_dair_v2x_holds_two_agents_only(tmp_path: Path) -> None:
         ("--agents vehicle=0,infrastructure=1", "vehicles=0: expected at least 1"),
         ("--agents vehicle=7", "vehicles=7: expected at most 6"),
         (
-            "--scene crossing,parked_road --agents infrastructure=5 --frames 2",
-            "parked_road .* for 4 units",
+            "--scene underpass,curved_road --agents infrastructure=5 --frames 2",
+            "curved_road .* for 4 units",
         ),
         ("--split ../train", "--split '../train'"),
         ("--lidar vlp23", "lidar 'vlp23' is unknown, did you mean 'vlp32'"),
@@ -95,6 +107,33 @@ def test_what_cannot_be_simulated_leaves_no_folder(arguments: str, message: str,
     assert not (tmp_path / "tree").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--frames", "0"),
+        ("--frames", "many"),
+        ("--seed", "-1"),
+        ("--layout", "kitti"),
+        ("--sequence-frames", "0"),
+        ("--tilt", "60"),
+        ("--agents", "vehicles=2"),
+        ("--scene", "crosing"),
+        ("--split", "a/b"),
+        ("--lidar", "vlp23"),
+    ],
+)
+def test_every_option_that_is_wrong_is_one_line_with_its_value(
+    option: str, value: str, tmp_path: Path
+) -> None:
+    result = run_here("simulate", "--out", str(tmp_path / "tree"), option, value)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert value in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "tree").exists()
+
+
+@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("layout", ["dair-v2x", "opv2v"])
 @pytest.mark.parametrize("split", [None, "train"])
 def test_frames_belong_to_the_split_that_is_asked_for(layout: str, split: str | None, tmp_path: Path) -> None:
@@ -109,11 +148,11 @@ def test_frames_belong_to_the_split_that_is_asked_for(layout: str, split: str | 
 def test_ctrl_c_says_what_is_left(
     layout: str, done: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(*arguments: object) -> Iterator[SimulatedFrame]:
+    def stopped(*arguments: object, **options: object) -> Iterator[SimulatedFrame]:
         yield from make_frames(done)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cosense.cli.simulate._simulate_all", stopped)
+    monkeypatch.setattr("cosense.simulation.parallel.simulate_all", stopped)
     tree = tmp_path / "tree"
     result = CliRunner().invoke(app, ["simulate", "--out", str(tree), "--layout", layout])
     assert result.exit_code == 130

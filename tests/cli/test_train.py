@@ -19,18 +19,27 @@ from cosense.training.tasks.pillars import PillarsTask
 from tests.cli.program import run_here
 from tests.detectors.networks import TINY, mapping_of
 
+SCENES = {"scenes": {"families": ["underpass"], "first_seed": 5, "sequences": 1}}
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with one scene."""
+    folder = tmp_path_factory.mktemp("samples")
+    load_samples(from_mapping(DataConfig, SCENES, "scenes"), folder)
+    return folder
+
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, samples: Path) -> Path:
     """A run of a second on one scene."""
     model = tmp_path / "tiny"
     model.mkdir()
     (model / "config.yaml").write_text(yaml.safe_dump(mapping_of(TINY)))
-    scenes = {"scenes": {"families": ["curved_road"], "first_seed": 5, "sequences": 1}}
-    run = {"train": "detector", "model": str(model), "data": scenes, "validation": scenes}
+    run = {"train": "detector", "model": str(model), "data": SCENES, "validation": SCENES}
     path = tmp_path / "run.yaml"
     # The minutes of a run count from its start, with what it does until the scene is there.
-    load_samples(from_mapping(DataConfig, scenes, "scenes"), tmp_path / "cache")
+    shutil.copytree(samples, tmp_path / "cache")
     path.write_text(
         yaml.safe_dump(
             {**run, "cache": str(tmp_path / "cache"), "minutes": 0.02, "batch_size": 1, "workers": 0}
@@ -60,6 +69,16 @@ def test_a_run_leaves_a_model_that_loads_and_can_be_prolonged(config: Path, tmp_
     result = run_here("train", str(config), "--out", str(out), "--resume", "--minutes", "0.03")
     assert result.returncode == 0, result.stderr
     assert len((out / "validation.csv").read_text().splitlines()) == len(steps) + 1
+
+
+def test_samples_can_be_made_without_a_run(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_here("train", str(config), "--only-samples")
+    assert result.returncode == 0, result.stderr
+    assert "the samples are in" in result.stdout
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(

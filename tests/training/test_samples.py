@@ -16,10 +16,11 @@ from cosense.geometry.boxes import points_in_boxes
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.training.run_config import DataConfig, SceneConfig
-from cosense.training.samples import Sample, load_moments, load_samples, point_counts, samples_of
+from cosense.training.samples import Sample, load_samples, point_counts, samples_of, simulated_moment
 from cosense.training.tasks.pillars import DetectorRunConfig
+from tests.simulation.hand_made import make_frames
 
-ONE_SCENE = DataConfig(scenes=SceneConfig(families=("curved_road",), first_seed=3, sequences=1))
+ONE_SCENE = DataConfig(scenes=SceneConfig(families=("underpass",), first_seed=3, sequences=1))
 
 
 def frame_of(labels: list[int]) -> CooperativeFrame:
@@ -61,6 +62,13 @@ def test_scenes_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         np.testing.assert_array_equal(once.boxes, again.boxes)
 
 
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take frames that are written by hand instead of simulated ones."""
+    monkeypatch.setattr("cosense.training.samples.simulate", lambda *_, **__: make_frames(1))
+
+
+@pytest.mark.usefixtures("by_hand")
 def test_other_scenes_have_other_files(tmp_path: Path) -> None:
     assert ONE_SCENE.scenes is not None
     for scenes in (ONE_SCENE.scenes, replace(ONE_SCENE.scenes, first_seed=4)):
@@ -68,6 +76,7 @@ def test_other_scenes_have_other_files(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.npz"))) == 2
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_scenes_of_an_older_simulation_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for version in (1, 2, 2):
         monkeypatch.setattr("cosense.training.samples.SCENES_VERSION", version)
@@ -89,8 +98,8 @@ def test_a_foreign_frame_is_a_sample_for_each_agent(shared_data: Path, tmp_path:
 
 
 def test_a_moment_comes_back_from_the_cache_as_it_was_made(tmp_path: Path) -> None:
-    scenes = [SceneConfig(("crossing",), 8, 1, vehicles=2)]
-    (made,), (read,) = (list(load_moments(scenes, tmp_path)) for _ in range(2))
+    scenes = SceneConfig(("underpass",), 8, 1, vehicles=2)
+    made, read = (simulated_moment(scenes, "underpass", 8, tmp_path) for _ in range(2))
     assert len(list(tmp_path.iterdir())) == 1
     assert [view.agent_id for view in made.views] == ["vehicle", "vehicle_2", "infrastructure"]
     np.testing.assert_array_equal(made.boxes, read.boxes)

@@ -16,7 +16,7 @@ from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.mesh import STATIC, Mesh, join
 from cosense.simulation.scenes.road_users.cars import car
 from cosense.simulation.scenes.road_users.commercial import bus, truck, van
-from cosense.simulation.scenes.road_users.lofts import Built
+from cosense.simulation.scenes.road_users.parts import Built
 from cosense.simulation.scenes.road_users.people import person
 from cosense.simulation.scenes.road_users.two_wheelers import cyclist, motorcyclist, tricyclist
 
@@ -54,6 +54,16 @@ class Body:
         """Return the mesh at a pose (4,4), with what the label box encloses owned by an actor's row."""
         mesh = self.mesh.placed(T_scene_body)
         return replace(mesh, owner=np.where(mesh.owner == STATIC, mesh.owner, np.int32(row)))
+
+    def towing(self, trailer: Mesh) -> Body:
+        """Return the body with a trailer behind it, which its label box leaves out.
+
+        Args:
+            trailer: its drawbar ends where it reaches farthest along x.
+        """
+        end = -self.size[0] / 2 - float(trailer.vertices[:, 0].max())
+        behind = trailer.at(end, 0.0)
+        return replace(self, mesh=join([self.mesh, replace(behind, local=behind.vertices)]))
 
 
 def make_body(label: ObjectClass, rng: np.random.Generator) -> Body:

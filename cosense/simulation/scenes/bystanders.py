@@ -13,7 +13,6 @@ from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.paths import Route
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.scene import Parked
-from cosense.simulation.scenes.surroundings.placing import station
 
 # Room beside the middle of a route that whoever follows it needs.
 _PASSING_M = {"vehicle": 1.5, "cyclist": 0.7, "pedestrian": 0.55}
@@ -45,7 +44,7 @@ def stand_about(
                 nearest, farthest = arm.profile.kerb_m + _KERB_GAP_M + half, arm.profile.edge_m - half
                 for share in rng.uniform(0, 1, _TRIES if nearest < farthest else 0):
                     left = side * (nearest + float(share) * (farthest - nearest))
-                    x, y, yaw = station(arm, along + half, left)
+                    x, y, yaw = arm.pose(along + half, left)
                     place = np.array([x, y])
                     covered = ((low - half < place) & (place < high + half)).all(axis=1).any()
                     if not covered and _is_passable(place, half, routes):

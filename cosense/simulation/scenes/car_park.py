@@ -14,26 +14,27 @@ from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.bodies import make_body
 from cosense.simulation.scenes.hinterland import hinterland
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, cylinder
+from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.paths import Line, Route, through
+from cosense.simulation.scenes.plan import ways_of
 from cosense.simulation.scenes.relief import Country, Hills, Slab, Values, shape
 from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
 from cosense.simulation.scenes.scene import Mast, Parked, Scene
-from cosense.simulation.scenes.streets import ways_of
+from cosense.simulation.scenes.shapes import cylinder
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, draw_barrier
+from cosense.simulation.scenes.surroundings.car_park_things import ISLANDS, RIM, SHOP_FRONT
 from cosense.simulation.scenes.surroundings.frontages import furnish
 from cosense.simulation.scenes.surroundings.house_fronts import House
 from cosense.simulation.scenes.surroundings.houses import house
-from cosense.simulation.scenes.surroundings.lots import ISLANDS, RIM, SHOP_FRONT
 from cosense.simulation.scenes.surroundings.placing import occupy
 from cosense.simulation.scenes.surroundings.plants import low_hedge
 from cosense.simulation.scenes.surroundings.plots import stand
 from cosense.simulation.scenes.surroundings.stock import Stock
 from cosense.simulation.scenes.surroundings.style import Style
 
-STALL_M = (2.6, 5.2)
-ROAD_M = 170.0
+_STALL_M = (2.6, 5.2)
+_ROAD_M = 170.0
 # Steepest slope of a car park along and across its aisles.
 _STEEPEST = 0.04
 
@@ -60,11 +61,11 @@ class _Plan:
 
     @property
     def top_y(self) -> float:
-        return self.aisles_y[-1] + self.aisle_m / 2 + STALL_M[1]
+        return self.aisles_y[-1] + self.aisle_m / 2 + _STALL_M[1]
 
     @property
     def bottom_y(self) -> float:
-        return self.aisles_y[0] - self.aisle_m / 2 - STALL_M[1]
+        return self.aisles_y[0] - self.aisle_m / 2 - _STALL_M[1]
 
     def line(self, points: list[tuple[float, float]]) -> Line:
         """Return points of the plan in the scene, (n,2)."""
@@ -82,7 +83,7 @@ def car_park(rng: np.random.Generator) -> Scene:
     plan = _draw_plan(rng)
     road = [
         Arm(
-            arm_line(plan.turn + heading, ROAD_M, 0.0) + plan.line([(0.0, plan.road_y)]),
+            arm_line(plan.turn + heading, _ROAD_M, 0.0) + plan.line([(0.0, plan.road_y)]),
             plan.profile,
             1.0,
             False,
@@ -104,16 +105,14 @@ def car_park(rng: np.random.Generator) -> Scene:
     passing = vehicle_routes(road)
     return Scene(
         family="car_park",
-        surroundings=tuple(ground.lift(thing) for thing in things),
+        surroundings=tuple(ground.lifted(things)),
         ground=ground,
         routes=(*inside, *passing, *_walks(plan)),
         masts=_masts(plan, rng),
         parked=tuple(parked),
         ego_routes=tuple(range(len(inside))),
         focus_m=tuple(_entrance(route, plan) for route in inside),
-        vehicles=int(rng.integers(8, 15)),
-        pedestrians=int(rng.integers(3, 12)),
-        cyclists=0,
+        movers={"vehicle": int(rng.integers(8, 15)), "pedestrian": int(rng.integers(3, 12))},
     )
 
 
@@ -121,9 +120,9 @@ def _draw_plan(rng: np.random.Generator) -> _Plan:
     profile = Profile(1, float(rng.uniform(3.2, 3.6)), 0.0, 0.0, float(rng.uniform(2.8, 3.6)), 10.0)
     aisle_m = float(rng.uniform(6.2, 7.2))
     count = int(rng.integers(2, 5))
-    pitch = aisle_m + 2 * STALL_M[1] + float(rng.uniform(0.0, 2.0))
+    pitch = aisle_m + 2 * _STALL_M[1] + float(rng.uniform(0.0, 2.0))
     aisles_y = tuple(float((k - (count - 1) / 2) * pitch) for k in range(count))
-    bottom = aisles_y[0] - aisle_m / 2 - STALL_M[1]
+    bottom = aisles_y[0] - aisle_m / 2 - _STALL_M[1]
     return _Plan(
         turn=float(rng.uniform(0, 2 * np.pi)),
         half_length_m=float(rng.uniform(24, 44)),
@@ -144,8 +143,8 @@ def _paint_park(ground: Ground, plan: _Plan) -> None:
         gate = [(x - 3.6, kerb), (x + 3.6, kerb), (x + 3.6, plan.bottom_y), (x - 3.6, plan.bottom_y)]
         ground.paint(plan.line(gate), Material.ASPHALT)
     for x, y, _ in _stalls(plan):
-        for edge in (x - STALL_M[0] / 2, x + STALL_M[0] / 2):
-            low, high = y - STALL_M[1] / 2, y + STALL_M[1] / 2
+        for edge in (x - _STALL_M[0] / 2, x + _STALL_M[0] / 2):
+            low, high = y - _STALL_M[1] / 2, y + _STALL_M[1] / 2
             stripe = [(edge - 0.06, low), (edge + 0.06, low), (edge + 0.06, high), (edge - 0.06, high)]
             ground.paint(plan.line(stripe), Material.MARKING)
 
@@ -177,9 +176,9 @@ def _slab(plan: _Plan, fall: float) -> Slab:
 def _stalls(plan: _Plan) -> list[tuple[float, float, int]]:
     """Return the middle of each stall, and the side of the aisle that it lies on (+1 for larger y)."""
     usable = plan.half_length_m - 6.0
-    count = int(2 * usable / STALL_M[0])
-    columns = (np.arange(count) - (count - 1) / 2) * STALL_M[0]
-    reach = plan.aisle_m / 2 + STALL_M[1] / 2
+    count = int(2 * usable / _STALL_M[0])
+    columns = (np.arange(count) - (count - 1) / 2) * _STALL_M[0]
+    reach = plan.aisle_m / 2 + _STALL_M[1] / 2
     return [(float(x), y + side * reach, side) for y in plan.aisles_y for side in (-1, 1) for x in columns]
 
 
@@ -196,11 +195,11 @@ def _parked(plan: _Plan, rng: np.random.Generator) -> list[Parked]:
                 parked.append(Parked(make_body(ObjectClass.PEDESTRIAN, rng), *place))
             continue
         body = make_body(ObjectClass.CAR if rng.random() < 0.88 else ObjectClass.VAN, rng)
-        if body.size[0] > STALL_M[1]:
+        if body.size[0] > _STALL_M[1]:
             # A long van finds no place here.
             continue
         # Cars face the aisle or turn their backs to it; a short one may be anywhere in its stall.
-        slack = (STALL_M[1] - body.size[0]) / 2
+        slack = (_STALL_M[1] - body.size[0]) / 2
         heading = side * np.pi / 2 * (1 if rng.random() < 0.65 else -1)
         pose = plan.pose(
             x + rng.uniform(-0.15, 0.15), y + rng.uniform(-1, 1) * slack, heading + rng.normal(0, 0.025)
@@ -234,7 +233,7 @@ def _around(plan: _Plan, ground: Ground, rng: np.random.Generator) -> list[Mesh]
 def _islands(plan: _Plan, stock: Stock) -> list[Mesh]:
     """Return what stands between the last stalls of the rows and the lanes at their ends."""
     made = []
-    reach = plan.aisle_m / 2 + STALL_M[1] / 2
+    reach = plan.aisle_m / 2 + _STALL_M[1] / 2
     for y in plan.aisles_y:
         for side, offset in ((side, offset) for side in (-1, 1) for offset in (-1, 1)):
             item = stock.pick(ISLANDS)
@@ -250,7 +249,7 @@ def _between_rows(plan: _Plan, stock: Stock) -> list[Mesh]:
     made = []
     lamp = cylinder((0, 0, 3.25), (0.18, 0.18, 7.5), Material.METAL)
     for low, high in zip(plan.aisles_y[:-1], plan.aisles_y[1:], strict=True):
-        y, room = (low + high) / 2, high - low - plan.aisle_m - 2 * STALL_M[1]
+        y, room = (low + high) / 2, high - low - plan.aisle_m - 2 * _STALL_M[1]
         for x in np.arange(-plan.half_length_m + 5.0, plan.half_length_m - 4.0, rng.uniform(16, 26)):
             made.append(lamp.at(*plan.pose(float(x), y)))
         if rng.random() < 0.4:
@@ -288,8 +287,7 @@ def _fence(
     for share in (np.arange(count) + 0.5) / max(count, 1):
         x, y = start + way * share
         if rng.random() >= barrier.gap:
-            piece = barrier.pieces[int(rng.integers(len(barrier.pieces)))]
-            made.append(piece.at(*plan.pose(float(x), float(y), yaw)))
+            made.append(barrier.piece(rng).at(*plan.pose(float(x), float(y), yaw)))
     return made
 
 
@@ -300,8 +298,8 @@ def _park_routes(plan: _Plan) -> list[Route]:
     x = plan.half_length_m
     routes = []
     for y in plan.aisles_y:
-        for start, start_y in ((-ROAD_M, east), (ROAD_M, west)):
-            for end, end_y in ((ROAD_M, east), (-ROAD_M, west)):
+        for start, start_y in ((-_ROAD_M, east), (_ROAD_M, west)):
+            for end, end_y in ((_ROAD_M, east), (-_ROAD_M, west)):
                 corners = [(start, start_y), (-x, start_y), (-x, y), (x, y), (x, end_y), (end, end_y)]
                 way = through(plan.line(corners), 6.0)
                 routes.append(Route.along(way, "vehicle", 7.0))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, cylinder, ellipsoid, join, leaves, profile
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.shapes import box, cylinder, ellipsoid, leaves, profile
 from cosense.simulation.scenes.surface import CELL_M, EXTENT_M, Ground
 from cosense.simulation.scenes.surroundings.barriers import PIECE_M, draw_barrier
 from cosense.simulation.scenes.surroundings.placing import FURNISHED_M
@@ -66,8 +67,8 @@ def hinterland(ground: Ground, built_up: float, rng: np.random.Generator) -> lis
         for number in range(int(rng.uniform(30, 160) / step)):
             xy = start + ahead * step * number + rng.normal(0, 0.3, 2) * rows
             if room.has(xy, 1.5):
-                pool = trees if rows else hedge.pieces
-                made.append(pool[int(rng.integers(len(pool)))].at(xy[0], xy[1], heading))
+                thing = trees[int(rng.integers(len(trees)))] if rows else hedge.piece(rng)
+                made.append(thing.at(xy[0], xy[1], heading))
     for _ in range(int(rng.integers(1, 6))):
         middle, spread = rng.uniform(-_HALF_M, _HALF_M, 2), rng.uniform(8, 25)
         for xy in rng.normal(middle, spread, (int(rng.integers(8, 30)), 2)):

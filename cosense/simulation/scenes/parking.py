@@ -5,24 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.sensing.objects import ObjectClass
+from cosense.simulation.chance import draw
 from cosense.simulation.scenes.bodies import make_body
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.paths import Line, normals, part, ribbon
+from cosense.simulation.scenes.paths import Line, part, ribbon
 from cosense.simulation.scenes.roads import STALL_M, Arm, Stalls, stall_places
 from cosense.simulation.scenes.scene import Parked
 from cosense.simulation.scenes.surface import Ground
+from cosense.simulation.scenes.surroundings.large_things import trailer
 
 # Vehicles are parked up to this arc length of an arm.
 _PARKED_M = 115.0
 # Share of vehicles along a kerb that stand against the traffic, and of those in stalls that have reversed in.
 _AGAINST, _TAIL_IN = 0.12, 0.3
-_KERBSIDE = (
-    (ObjectClass.CAR, 0.80),
-    (ObjectClass.VAN, 0.13),
-    (ObjectClass.TRUCK, 0.05),
-    (ObjectClass.BUS, 0.02),
-)
-_DOUBLE = ((ObjectClass.CAR, 0.5), (ObjectClass.VAN, 0.35), (ObjectClass.TRUCK, 0.15))
+# Share of cars along a kerb with a trailer.
+_TOWING = 0.03
+_KERBSIDE = {ObjectClass.CAR: 0.80, ObjectClass.VAN: 0.13, ObjectClass.TRUCK: 0.05, ObjectClass.BUS: 0.02}
+_DOUBLE = {ObjectClass.CAR: 0.5, ObjectClass.VAN: 0.35, ObjectClass.TRUCK: 0.15}
 # A vehicle may reach out of its strip by this much: lanes have more room than that.
 _STICKS_OUT_M = 0.15
 
@@ -41,21 +40,9 @@ def park_along(arms: list[Arm], share: float, rng: np.random.Generator) -> list[
     return parked
 
 
-def _pose(arm: Arm, along_m: float, left_m: float) -> tuple[float, float, float]:
-    """Return x, y and the outward heading at an arc length of an arm, shifted to the left."""
-    near = part(arm.line, along_m, along_m + 0.5)
-    x, y = near[0] + normals(near)[0] * left_m
-    step = near[1] - near[0]
-    return float(x), float(y), float(np.arctan2(step[1], step[0]))
-
-
 def _with_traffic(yaw: float, side: int) -> float:
     """Return the heading of the traffic on a side of an arm."""
     return yaw + (np.pi if side > 0 else 0.0)
-
-
-def _draw(mix: tuple[tuple[ObjectClass, float], ...], rng: np.random.Generator) -> ObjectClass:
-    return mix[int(rng.choice(len(mix), p=[share for _, share in mix]))][0]
 
 
 def _along_kerb(arm: Arm, side: int, share: float, rng: np.random.Generator) -> list[Parked]:
@@ -66,17 +53,22 @@ def _along_kerb(arm: Arm, side: int, share: float, rng: np.random.Generator) -> 
         if rng.random() > share:
             along += 6.0
             continue
-        body = make_body(_draw(_KERBSIDE, rng), rng)
+        body = make_body(draw(_KERBSIDE, rng), rng)
+        # Room for a trailer at either end, whichever way the car faces.
+        hitched_m = 0.0
+        if body.label == ObjectClass.CAR and rng.random() < _TOWING:
+            hitched = trailer(rng)
+            body, hitched_m = body.towing(hitched), float(np.ptp(hitched.vertices[:, 0]))
         length, width, _ = body.size
         gap = rng.uniform(0.08, 0.3)
         if width + 0.08 > profile.parking_m + _STICKS_OUT_M:
             along += 1.0
             continue
         lateral = profile.kerb_m - width / 2 - min(gap, profile.parking_m + _STICKS_OUT_M - width)
-        x, y, yaw = _pose(arm, along + length / 2, side * lateral)
+        x, y, yaw = arm.pose(along + hitched_m + length / 2, side * lateral)
         turned = _with_traffic(yaw, side) + (np.pi if rng.random() < _AGAINST else 0.0)
         parked.append(Parked(body, x, y, float(turned + rng.normal(0, 0.02))))
-        along += length + rng.uniform(0.7, 2.0)
+        along += length + 2 * hitched_m + rng.uniform(0.7, 2.0)
     return parked
 
 
@@ -94,7 +86,7 @@ def _in_stalls(arm: Arm, side: int, share: float, rng: np.random.Generator) -> l
         if slack < 0.05:
             continue
         lateral = profile.kerb_m - depth / 2 - rng.uniform(0.04, max(0.05, min(slack, 0.9)))
-        x, y, yaw = _pose(arm, along, side * lateral)
+        x, y, yaw = arm.pose(along, side * lateral)
         turned = _with_traffic(yaw, side) - angle + (np.pi if rng.random() < _TAIL_IN else 0.0)
         parked.append(Parked(body, x, y, float(turned + rng.normal(0, 0.02))))
     return parked
@@ -105,9 +97,8 @@ def _double(arm: Arm, side: int, rng: np.random.Generator) -> list[Parked]:
     parked = []
     along = arm.mouth_m + 16.0 + rng.uniform(0, 20)
     while along < _PARKED_M - 12:
-        body = make_body(_draw(_DOUBLE, rng), rng)
-        x, y, yaw = _pose(
-            arm,
+        body = make_body(draw(_DOUBLE, rng), rng)
+        x, y, yaw = arm.pose(
             along + body.size[0] / 2,
             side * (arm.profile.lanes_m - body.size[1] / 2 - rng.uniform(0.1, 0.4)),
         )
@@ -147,7 +138,7 @@ def _drive(
         before = rng.uniform(0.2, max(0.3, depth - body.size[0]))
         lateral = profile.edge_m + before + body.size[0] / 2
         beside = (place - (abreast - 1) / 2) * STALL_M
-        x, y, yaw = _pose(arm, along_m + beside, side * lateral)
+        x, y, yaw = arm.pose(along_m + beside, side * lateral)
         turned = yaw + side * np.pi / 2 + (np.pi if rng.random() < _TAIL_IN else 0.0)
         parked.append(Parked(body, x, y, float(turned + rng.normal(0, 0.03))))
     return parked

@@ -117,10 +117,6 @@ class Route:
     def length_m(self) -> float:
         return (len(self.line) - 1) * self.step_m
 
-    def at(self, along_m: NDArray[np.float64]) -> Line:
-        """Return points (n,2) at arc lengths (n,); beyond its ends the route goes on straight."""
-        return Routes.of([self]).at(np.zeros(len(along_m), dtype=np.int64), along_m)
-
 
 @dataclass(frozen=True)
 class Routes:

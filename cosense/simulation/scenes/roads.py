@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.paths import (
+    STEP_M,
     Line,
     Route,
     connect,
@@ -137,6 +138,14 @@ class Arm:
         """Return the line from the mouth outwards, at a distance from the centre line."""
         return part(offset(self.line, -from_centre_m), self.mouth_m, length_of(self.line))
 
+    def pose(self, along_m: float, left_m: float) -> tuple[float, float, float]:
+        """Return x, y and the outward heading at an arc length, shifted to the left."""
+        index = min(int(along_m / STEP_M), len(self.line) - 2)
+        step = self.line[index + 1] - self.line[index]
+        yaw = float(np.arctan2(step[1], step[0]))
+        x, y = self.line[index] + step * min(along_m / STEP_M - index, 1.0)
+        return float(x - np.sin(yaw) * left_m), float(y + np.cos(yaw) * left_m), yaw
+
     @property
     def heading(self) -> float:
         """Direction in which the arm leaves the middle, in radians."""
@@ -146,9 +155,9 @@ class Arm:
 
 def arm_line(heading: float, length_m: float, bend_per_m: float) -> Line:
     """Return a centre line from the origin, with a constant bend (1/radius, positive to the left)."""
-    along = np.arange(0.0, length_m + 0.5, 0.5)
+    along = np.arange(0.0, length_m + STEP_M, STEP_M)
     turned = heading + bend_per_m * along
-    steps = np.column_stack([np.cos(turned), np.sin(turned)])[:-1] * 0.5
+    steps = np.column_stack([np.cos(turned), np.sin(turned)])[:-1] * STEP_M
     return np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
 
 
@@ -171,7 +180,7 @@ def paint_roads(ground: Ground, arms: list[Arm]) -> None:
         for arm in arms:
             half = getattr(arm.profile, level)
             ground.paint(ribbon(arm.line, half, -half), material)
-            at = int(arm.mouth_m / 0.5)
+            at = int(arm.mouth_m / STEP_M)
             across = normals(arm.line)[at] * half
             rim += [arm.line[at] + across, arm.line[at] - across]
         if len(arms) > 2:

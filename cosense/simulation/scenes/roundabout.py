@@ -9,6 +9,7 @@ import numpy as np
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.parking import park_along
 from cosense.simulation.scenes.paths import Line, Route, connect, length_of, offset, part
+from cosense.simulation.scenes.plan import ROAD_M, Plan, finish
 from cosense.simulation.scenes.relief import Country, Hills, Slab, Values, Way
 from cosense.simulation.scenes.roads import (
     WALK_IN_M,
@@ -19,7 +20,7 @@ from cosense.simulation.scenes.roads import (
     paint_roads,
 )
 from cosense.simulation.scenes.scene import Scene
-from cosense.simulation.scenes.streets import ROAD_M, Plan, draw_profile, finish
+from cosense.simulation.scenes.streets import draw_profile
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings.style import Style
 

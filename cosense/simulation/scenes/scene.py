@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cosense.simulation.scenes.bodies import Body
@@ -43,9 +44,7 @@ class Scene:
         parked: parked vehicles, and people who stand about.
         ego_routes: rows of `routes` for instrumented vehicles; a row may be repeated to be drawn more often.
         focus_m: arc length on each of `ego_routes` at which it passes the middle of the place.
-        vehicles: number of moving vehicles.
-        pedestrians: number of pedestrians.
-        cyclists: number of cyclists.
+        movers: numbers of moving vehicles, cyclists and pedestrians, by the `user` of their routes.
     """
 
     family: str
@@ -56,6 +55,4 @@ class Scene:
     parked: tuple[Parked, ...]
     ego_routes: tuple[int, ...]
     focus_m: tuple[float, ...]
-    vehicles: int
-    pedestrians: int
-    cyclists: int
+    movers: Mapping[str, int]

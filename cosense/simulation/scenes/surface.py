@@ -6,6 +6,7 @@ road by `Ground.raise_m` of their material; the step between them is the face of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -86,10 +87,11 @@ class Ground:
         normal = np.column_stack([-slope[0], -slope[1], np.ones(len(xy))])
         return normal / np.linalg.norm(normal, axis=1, keepdims=True)
 
-    def lift(self, mesh: Mesh) -> Mesh:
-        """Return a mesh that was built with its foot at z = 0, raised by the height under its middle."""
-        height = self.height_at(mesh.middle[None])[0]
-        return replace(mesh, vertices=mesh.vertices + np.array([0, 0, height], dtype=np.float32))
+    def lifted(self, meshes: Sequence[Mesh]) -> list[Mesh]:
+        """Return meshes that were built with their foot at z = 0, raised by the height under each."""
+        height = self.height_at(np.array([mesh.middle for mesh in meshes]).reshape(-1, 2))
+        up = np.column_stack([np.zeros((len(height), 2)), height]).astype(np.float32)
+        return [replace(mesh, vertices=mesh.vertices + by) for mesh, by in zip(meshes, up, strict=True)]
 
     def relief_mesh(self) -> Mesh:
         """Return the relief as triangles; its materials are those of the raster, not of the mesh.

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, join
+from cosense.simulation.scenes.mesh import Mesh, join
 from cosense.simulation.scenes.paths import STEP_M, ribbon
+from cosense.simulation.scenes.plan import ROAD_M, finish, plan_arms
 from cosense.simulation.scenes.relief import Country, Way
 from cosense.simulation.scenes.roads import Arm, arm_line
 from cosense.simulation.scenes.scene import Scene
-from cosense.simulation.scenes.streets import ROAD_M, draw_profile, finish, plan_arms, through_arms
+from cosense.simulation.scenes.shapes import box
+from cosense.simulation.scenes.streets import draw_profile, through_arms
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings.style import Style
 

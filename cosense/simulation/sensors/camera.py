@@ -114,13 +114,13 @@ def render(
 
 def _seen(view: View, origins: Floats, directions: Floats, sun: NDArray[np.float64], panes: int) -> Floats:
     """Return the colours (R,3) that rays see, through at most `panes` sheets of glass."""
-    hits = view.cast(origins, directions)
+    hits, looks = view.look(origins, directions)
     colour = sky(directions)
     met = np.flatnonzero(np.isfinite(hits.range_m))
     surface, ahead = hits[met], directions[met]
     facing = -np.einsum("ij,ij->i", surface.normal, ahead)
     place = origins[met] + surface.range_m[:, None] * ahead
-    shown = paint(surface) * _light(view, surface, place, sun)[:, None]
+    shown = paint(surface.material, looks[met]) * _light(view, surface, place, sun)[:, None]
     glass = np.flatnonzero(surface.material == Material.GLASS) if panes else np.zeros(0, dtype=np.int64)
     if len(glass):
         behind = _seen(view, place[glass] + _OFF_M * ahead[glass], ahead[glass], sun, panes - 1)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.geometry.transforms import Matrix
-from cosense.simulation.sensors.lidar_returns import CastsRays, Returns, detect, follow, intensity_of, smear
+from cosense.simulation.sensors.lidar_returns import Returns, detect, follow, intensity_of, smear
 from cosense.simulation.sensors.lidar_unit import LidarUnit
-from cosense.simulation.sensors.raycast import Alone, Hits
+from cosense.simulation.sensors.raycast import Alone, Hits, View
 from cosense.simulation.sensors.weather import CLEAR, Weather
 
 SWEEP_S = 0.1
@@ -128,7 +128,7 @@ def _unit_vectors(
 
 def sweep(
     unit: LidarUnit,
-    view: CastsRays,
+    view: View,
     T_scene_sensor: Matrix,
     rng: np.random.Generator,
     *,

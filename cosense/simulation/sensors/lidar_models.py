@@ -11,6 +11,7 @@ be measured on what they have not seen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,11 @@ class LidarModel:
     noise_m: float = 0.02
     second_head_m: float | None = None
     swing_deg: float = 0.0
+
+    @property
+    def beams(self) -> int:
+        """Number of beams of all heads."""
+        return len(self.elevations_deg) * (1 if self.second_head_m is None else 2)
 
 
 def blocks(*parts: tuple[float, float, int]) -> tuple[float, ...]:
@@ -115,33 +121,33 @@ MODELS = {
     )
 }
 # Makes, and how often each is drawn; None: evenly spaced beams whose number and field are drawn too.
-Shares = tuple[tuple[LidarModel | None, float], ...]
+Shares = Mapping[LidarModel | None, float]
 TRAINING: dict[str, Shares] = {
-    "vehicle": (
-        (PANDAR40P, 0.22),
-        (_HDL64, 0.12),
-        (_VLP32, 0.10),
-        (_TWIN32, 0.08),
-        (_VLP16, 0.05),
-        (_UNIFORM64, 0.07),
-        (_UNIFORM128, 0.05),
-        (_DENSE80, 0.08),
-        (_SOLID128, 0.05),
-        (_ROSETTE, 0.02),
-        (None, 0.16),
-    ),
-    "infrastructure": (
-        (ROADSIDE300, 0.45),
-        (_SOLID128, 0.10),
-        (_SOLID60, 0.05),
-        (_ROSETTE, 0.05),
-        (PANDAR40P, 0.07),
-        (_UNIFORM64, 0.08),
-        (_DENSE80, 0.07),
-        (None, 0.13),
-    ),
+    "vehicle": {
+        PANDAR40P: 0.22,
+        _HDL64: 0.12,
+        _VLP32: 0.10,
+        _TWIN32: 0.08,
+        _VLP16: 0.05,
+        _UNIFORM64: 0.07,
+        _UNIFORM128: 0.05,
+        _DENSE80: 0.08,
+        _SOLID128: 0.05,
+        _ROSETTE: 0.02,
+        None: 0.16,
+    },
+    "infrastructure": {
+        ROADSIDE300: 0.45,
+        _SOLID128: 0.10,
+        _SOLID60: 0.05,
+        _ROSETTE: 0.05,
+        PANDAR40P: 0.07,
+        _UNIFORM64: 0.08,
+        _DENSE80: 0.07,
+        None: 0.13,
+    },
 }
 UNSEEN: dict[str, Shares] = {
-    "vehicle": ((_XT32, 0.5), (_FINE128, 0.5)),
-    "infrastructure": ((_SOLID192, 0.6), (_FINE128, 0.4)),
+    "vehicle": {_XT32: 0.5, _FINE128: 0.5},
+    "infrastructure": {_SOLID192: 0.6, _FINE128: 0.4},
 }

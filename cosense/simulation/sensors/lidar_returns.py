@@ -9,7 +9,6 @@ ahead at the length of the whole way: things behind a pane where they are, mirro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import STATIC
 from cosense.simulation.sensors.lidar_unit import IntensityScale, LidarUnit
-from cosense.simulation.sensors.raycast import Hits
+from cosense.simulation.sensors.raycast import Hits, View
 from cosense.simulation.sensors.weather import Weather
 
 Floats = NDArray[np.float32]
@@ -50,14 +49,6 @@ _FAR_M = np.float32(1e4)
 _SHINY = (Material.PAINT, Material.METAL, Material.GLASS)
 
 
-class CastsRays(Protocol):
-    """Casts rays on a scene of one moment, as `raycast.View` does."""
-
-    def cast(self, origins: Floats, directions: Floats) -> Hits:
-        """Return the first hits of rays from origins (R,3) along unit vectors (R,3), in the scene."""
-        ...
-
-
 @dataclass(eq=False)
 class Returns:
     """What comes back of R pulses.
@@ -88,7 +79,7 @@ class Returns:
 
 
 def follow(
-    view: CastsRays,
+    view: View,
     origins: Floats,
     directions: Floats,
     hits: Hits,

@@ -1,8 +1,9 @@
 """One LiDAR as it was built, set up and is driven: a model with its own small faults.
 
-The standard equipment is good: a Pandar40P on vehicles, a solid-state LiDAR on masts, in calibration and with
-the motion of a sweep compensated. "any" draws from the makes for training and from how they differ between
-specimens and drivers; "unseen" does the same with makes that training never draws.
+The standard equipment is good: a Pandar40P on vehicles, a solid-state LiDAR on masts, in calibration, with
+the motion of a sweep compensated and without returns from the vehicle below it, as most data sets come.
+"any" draws from the makes for training and from how they differ between specimens and drivers; "unseen" does
+so with makes that training never draws.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, nearest
 from cosense.sensing.frame import AgentKind
+from cosense.simulation.chance import draw
 from cosense.simulation.sensors.lidar_models import (
     MODELS,
     PANDAR40P,
@@ -83,19 +85,14 @@ class LidarUnit:
     blooming: float = 0.0
     crosstalk: float = 0.0
     compensated: float = 1.0
-    filters_own_body: bool = False
+    filters_own_body: bool = True
     blind_rad: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def perfect(cls, model: LidarModel) -> LidarUnit:
         """Return a LiDAR in calibration, with the noise of its make."""
-        exact = np.zeros(beams_of(model), dtype=np.float32)
+        exact = np.zeros(model.beams, dtype=np.float32)
         return cls(model, model.noise_m, exact, exact, exact)
-
-
-def beams_of(model: LidarModel) -> int:
-    """Return the number of beams of all heads."""
-    return len(model.elevations_deg) * (1 if model.second_head_m is None else 2)
 
 
 def check_lidar(lidar: str) -> None:
@@ -129,8 +126,7 @@ def draw_unit(lidar: str, kind: AgentKind, rng: np.random.Generator) -> LidarUni
 
 def _draw_model(shares: Shares, rng: np.random.Generator) -> LidarModel:
     """Draw a make, and for spinning ones the step in azimuth: their drivers offer several."""
-    chance = np.array([share for _, share in shares])
-    model = shares[int(rng.choice(len(shares), p=chance / chance.sum()))][0]
+    model = draw(shares, rng)
     if model is None:
         beams = int(rng.choice([16, 24, 32, 40, 64, 80, 96, 128]))
         low, high = rng.uniform(-32, -14), rng.uniform(1, 20)
@@ -140,12 +136,12 @@ def _draw_model(shares: Shares, rng: np.random.Generator) -> LidarModel:
         )
     if model.field_deg < 360:
         return model
-    most = _MOST_RAYS // beams_of(model)
+    most = _MOST_RAYS // model.beams
     return replace(model, azimuths=min(most, round(360 / rng.choice([0.1, 0.16, 0.2, 0.2, 0.25, 0.33, 0.4]))))
 
 
 def _draw_faults(model: LidarModel, kind: AgentKind, rng: np.random.Generator) -> LidarUnit:
-    beams = beams_of(model)
+    beams = model.beams
     bias, elevation, azimuth = rng.normal(0, 1, (3, beams)).astype(np.float32)
     moving = kind == "vehicle"
     # Most drivers compensate, some do not, and some with a speed or a clock that is not right.
@@ -167,7 +163,7 @@ def _draw_faults(model: LidarModel, kind: AgentKind, rng: np.random.Generator) -
         blooming=float(rng.choice([0.0, rng.uniform(0.2, 0.8)])),
         crosstalk=float(rng.choice([0.0, rng.uniform(1e-4, 1e-3)], p=[0.7, 0.3])),
         compensated=compensated,
-        filters_own_body=bool(rng.random() < 0.5),
+        filters_own_body=bool(rng.random() < 0.7),
         blind_rad=blind,
     )
 

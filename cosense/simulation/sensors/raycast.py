@@ -40,31 +40,25 @@ class Hits:
         range_m: (R,) distance along each ray, inf without a hit; the other fields are then meaningless.
         normal: (R,3) unit normals in the scene, on the side from which the ray comes.
         material: (R,) uint8, values of `Material`.
-        colour: (R,3) albedo, 0..1.
         reflectance: (R,) reflectance at the wavelength of the LiDAR.
         owner: (R,) int32 row of the actor that was hit, `STATIC` for the surroundings and the ground.
-        local: (R,3) places in the frame in which the thing was built, in metres; on the ground, in the scene.
     """
 
     range_m: Floats
     normal: Floats
     material: NDArray[np.uint8]
-    colour: Floats
     reflectance: Floats
     owner: NDArray[np.int32]
-    local: Floats
 
     @classmethod
     def none(cls, count: int) -> Hits:
         """Return the hits of rays that meet nothing."""
         return cls(
             range_m=np.full(count, np.inf, dtype=np.float32),
-            normal=np.tile(np.array([0, 0, 1], dtype=np.float32), (count, 1)),
+            normal=np.full((count, 3), (0, 0, 1), dtype=np.float32),
             material=np.zeros(count, dtype=np.uint8),
-            colour=np.zeros((count, 3), dtype=np.float32),
             reflectance=np.zeros(count, dtype=np.float32),
             owner=np.full(count, STATIC, dtype=np.int32),
-            local=np.zeros((count, 3), dtype=np.float32),
         )
 
     def __len__(self) -> int:
@@ -78,6 +72,23 @@ class Hits:
         """Overwrite the hits of some rays by those of `other`."""
         for field in fields(Hits):
             getattr(self, field.name)[rays] = getattr(other, field.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What the surfaces look like that R rays have hit.
+
+    Attributes:
+        colour: (R,3) albedo, 0..1.
+        local: (R,3) places in the frame in which the thing was built, in metres; on the ground, in the scene.
+    """
+
+    colour: Floats
+    local: Floats
+
+    def __getitem__(self, rays: NDArray) -> Looks:
+        """Return the looks where the rays hit that a mask or an index array selects."""
+        return Looks(self.colour[rays], self.local[rays])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +133,17 @@ class _Shell:
         mesh, face = self.mesh, met.face[rays]
         hits.normal[rays] = met.normal[rays]
         hits.material[rays] = mesh.material[face]
-        hits.colour[rays] = mesh.colour[face]
         hits.reflectance[rays] = mesh.reflectance[face]
         hits.owner[rays] = mesh.owner[face]
+
+    def show(self, looks: Looks, rays: NDArray[np.int64], met: _Met) -> None:
+        """Fill in what it looks like where the rays with these numbers have met triangles."""
+        mesh, face = self.mesh, met.face[rays]
+        looks.colour[rays] = mesh.colour[face]
         corner = mesh.faces[face]
         u, v = met.u[rays, None], met.v[rays, None]
         one, two, three = (mesh.local[corner[:, k]] for k in range(3))
-        hits.local[rays] = one + u * (two - one) + v * (three - one)
+        looks.local[rays] = one + u * (two - one) + v * (three - one)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,6 +255,14 @@ class View:
             origins: (R,3) places in the scene in metres from which rays start.
             directions: (R,3) unit vectors in the scene.
         """
+        return self._cast(origins, directions, None)
+
+    def look(self, origins: Floats, directions: Floats) -> tuple[Hits, Looks]:
+        """Return the first hits of rays as `cast` does, and what it looks like there."""
+        looks = Looks(*np.zeros((2, len(origins), 3), dtype=np.float32))
+        return self._cast(origins, directions, looks), looks
+
+    def _cast(self, origins: Floats, directions: Floats, looks: Looks | None) -> Hits:
         origins = np.ascontiguousarray(origins, dtype=np.float32)
         directions = np.ascontiguousarray(directions, dtype=np.float32)
         hits = Hits.none(len(origins))
@@ -250,10 +273,14 @@ class View:
         first = np.where(moving.face >= 0, _MOVING, np.where(still.face >= 0, _STILL, _NOTHING))
         first[landed] = _GROUND
         for shell, met, which in ((self.world.still, still, _STILL), (self._actors, moving, _MOVING)):
-            shell.describe(hits, np.flatnonzero(first == which), met)
-        hits.colour[landed] = _GROUND_COLOUR[hits.material[landed]]
+            rays = np.flatnonzero(first == which)
+            shell.describe(hits, rays, met)
+            if looks is not None:
+                shell.show(looks, rays, met)
         hits.reflectance[landed] = _GROUND_REFLECTANCE[hits.material[landed]]
-        hits.local[landed] = origins[landed] + hits.range_m[landed, None] * directions[landed]
+        if looks is not None:
+            looks.colour[landed] = _GROUND_COLOUR[hits.material[landed]]
+            looks.local[landed] = origins[landed] + hits.range_m[landed, None] * directions[landed]
         hits.normal[:] = _towards(hits.normal, directions)
         return hits
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.sensors.raycast import Floats, Hits
+from cosense.simulation.sensors.raycast import Floats, Looks
 
 _HORIZON, _ZENITH = np.array([[0.80, 0.84, 0.88], [0.30, 0.48, 0.78]], dtype=np.float32)
 _SLAB_M = 0.5
@@ -33,14 +33,15 @@ def sky(directions: Floats) -> Floats:
     return np.asarray(_HORIZON + (_ZENITH - _HORIZON) * height)
 
 
-def paint(hits: Hits) -> Floats:
-    """Return the albedo (N,3) of places on surfaces, 0..1."""
-    bright = 1 + _GRAIN[hits.material] * (_noise(hits.local, 0.07) + 0.5 * _noise(hits.local, 0.9) - 0.75)
-    slab = np.flatnonzero(hits.material == Material.PAVING)
-    bright[slab[((hits.local[slab, :2] / _SLAB_M) % 1 < 0.07).any(axis=1)]] *= 0.72
-    brick = np.flatnonzero(hits.material == Material.BRICK)
-    bright[brick[_is_joint(hits.local[brick])]] *= 0.78
-    return np.clip(hits.colour * bright[:, None], 0, 1)
+def paint(material: NDArray[np.uint8], looks: Looks) -> Floats:
+    """Return the albedo (N,3) of places on surfaces of materials (N,), 0..1."""
+    local = looks.local
+    bright = 1 + _GRAIN[material] * (_noise(local, 0.07) + 0.5 * _noise(local, 0.9) - 0.75)
+    slab = np.flatnonzero(material == Material.PAVING)
+    bright[slab[((local[slab, :2] / _SLAB_M) % 1 < 0.07).any(axis=1)]] *= 0.72
+    brick = np.flatnonzero(material == Material.BRICK)
+    bright[brick[_is_joint(local[brick])]] *= 0.78
+    return np.clip(looks.colour * bright[:, None], 0, 1)
 
 
 def _is_joint(local: Floats) -> NDArray[np.bool_]:

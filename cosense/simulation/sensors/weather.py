@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cosense.simulation.chance import draw
+
 
 @dataclass(frozen=True)
 class Weather:
@@ -33,20 +35,19 @@ class Weather:
 
 CLEAR = Weather("clear")
 # How often each is drawn.
-_SHARES = (
-    (CLEAR, 0.62),
-    (Weather("wet road", wet=1.0), 0.07),
-    (Weather("drying road", wet=0.5), 0.05),
-    (Weather("light rain", 0.001, 0.003, 6.0, wet=0.7), 0.08),
-    (Weather("heavy rain", 0.006, 0.02, 5.0, wet=1.0), 0.04),
-    (Weather("mist", 3 / 400, 0.004, 8.0, wet=0.2), 0.05),
-    (Weather("fog", 3 / 80, 0.05, 5.0, wet=0.3), 0.03),
-    (Weather("light snow", 0.002, 0.006, 7.0), 0.04),
-    (Weather("heavy snow", 0.008, 0.04, 6.0), 0.02),
-)
+_SHARES = {
+    CLEAR: 0.62,
+    Weather("wet road", wet=1.0): 0.07,
+    Weather("drying road", wet=0.5): 0.05,
+    Weather("light rain", 0.001, 0.003, 6.0, wet=0.7): 0.08,
+    Weather("heavy rain", 0.006, 0.02, 5.0, wet=1.0): 0.04,
+    Weather("mist", 3 / 400, 0.004, 8.0, wet=0.2): 0.05,
+    Weather("fog", 3 / 80, 0.05, 5.0, wet=0.3): 0.03,
+    Weather("light snow", 0.002, 0.006, 7.0): 0.04,
+    Weather("heavy snow", 0.008, 0.04, 6.0): 0.02,
+}
 
 
 def draw_weather(rng: np.random.Generator) -> Weather:
     """Draw the weather of a scene: fair in most of them."""
-    shares = np.array([share for _, share in _SHARES])
-    return _SHARES[int(rng.choice(len(_SHARES), p=shares / shares.sum()))][0]
+    return draw(_SHARES, rng)

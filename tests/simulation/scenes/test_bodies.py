@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -10,15 +12,24 @@ from cosense.sensing.objects import VEHICLES, ObjectClass
 from cosense.simulation.scenes.bodies import LABELS, Body, make_body
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import STATIC
+from cosense.simulation.scenes.shapes import box
 
 # Most triangles that a body may have.
 LIMITS = {ObjectClass.CAR: 600, ObjectClass.VAN: 600, ObjectClass.TRUCK: 760, ObjectClass.BUS: 800}
 PEOPLE_LIMIT = 650
 
 
-def bodies(label: ObjectClass, count: int = 25) -> list[Body]:
+@cache
+def drawn(label: ObjectClass) -> list[Body]:
     rng = np.random.default_rng(3)
-    return [make_body(label, rng) for _ in range(count)]
+    return [
+        make_body(label, rng)
+        for _ in range(100 if label in (ObjectClass.CAR, ObjectClass.PEDESTRIAN) else 50)
+    ]
+
+
+def bodies(label: ObjectClass, count: int = 25) -> list[Body]:
+    return drawn(label)[:count]
 
 
 def hull_of(body: Body) -> np.ndarray:
@@ -51,7 +62,7 @@ def test_two_mirrors_reach_out_of_the_box_of_a_vehicle(label: ObjectClass) -> No
 
 
 def test_what_a_person_leads_or_pushes_is_near_but_not_in_its_box() -> None:
-    beside = [outside_of(body) for body in bodies(ObjectClass.PEDESTRIAN, 120)]
+    beside = [outside_of(body) for body in bodies(ObjectClass.PEDESTRIAN, 100)]
     reach = [np.abs(places[:, :2]).max() for places in beside if len(places)]
     assert 4 < len(reach) < 40
     assert max(reach) < 2.0
@@ -82,7 +93,7 @@ def side_view(body: Body) -> np.ndarray:
 def test_the_front_is_lower_and_longer_than_the_rear(label: ObjectClass) -> None:
     """Convertibles and pick-ups apart, the roof lies behind the middle, the bonnet is lower than the tail."""
     ahead, behind = [], []
-    for body in bodies(label, 60):
+    for body in bodies(label, 50):
         top = side_view(body)
         ahead.append(top[-5:].mean() / body.size[2])
         behind.append(top[:5].mean() / body.size[2])
@@ -102,7 +113,7 @@ def test_a_body_seen_from_the_rear_is_another_one(label: ObjectClass) -> None:
 
 def test_sizes_are_those_of_traffic() -> None:
     """Cars lie between those of KITTI (3.9 m) and those of nuScenes (4.6 m), with the spread of both."""
-    sizes = {label: np.array([body.size for body in bodies(label, 60)]) for label in LABELS}
+    sizes = {label: np.array([body.size for body in bodies(label, 50)]) for label in LABELS}
     car = sizes[ObjectClass.CAR]
     np.testing.assert_allclose(car.mean(axis=0), [4.4, 1.78, 1.53], rtol=0.03)
     assert (car.std(axis=0) > [0.35, 0.06, 0.09]).all()
@@ -150,3 +161,13 @@ def test_the_same_seed_makes_the_same_body() -> None:
         one, other = (make_body(label, np.random.default_rng(9)) for _ in range(2))
         assert one.size == other.size
         np.testing.assert_array_equal(one.mesh.vertices, other.mesh.vertices)
+
+
+def test_a_trailer_is_right_behind_the_box_and_not_in_it() -> None:
+    trailer = box((0.4, 0.0, 0.8), (3.0, 1.6, 1.0), Material.METAL)
+    car = bodies(ObjectClass.CAR, 1)[0]
+    towing = car.towing(trailer)
+    assert towing.size == car.size
+    behind = outside_of(towing)
+    assert behind[:, 0].min() == pytest.approx(-car.size[0] / 2 - 3.0, abs=1e-4)
+    assert (behind[behind[:, 0] < 0, 0] <= -car.size[0] / 2 + 1e-4).all()

@@ -7,10 +7,11 @@ import numpy as np
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.bystanders import stand_about
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box
+from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.paths import Route
 from cosense.simulation.scenes.roads import Arm, Profile, arm_line
 from cosense.simulation.scenes.scene import Parked
+from cosense.simulation.scenes.shapes import box
 
 # Somebody walks 6.1 m to the left and to the right of the road's middle.
 ROUTES = [Route.along(np.array([[-10.0, y], [130.0, y]]), "pedestrian", 1.3) for y in (6.1, -6.1)]

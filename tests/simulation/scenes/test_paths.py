@@ -68,4 +68,3 @@ def test_places_along_routes() -> None:
     north = Route.along(np.array([[3.0, 0.0], [3.0, 20.0]]), "vehicle", 10.0)
     places = Routes.of([east, north]).at(np.array([0, 1, 0, 1]), np.array([2.25, 2.25, 12.0, -1.0]))
     np.testing.assert_allclose(places, [[2.25, 0], [3, 2.25], [12, 0], [3, -1]])
-    np.testing.assert_allclose(north.at(np.array([4.0])), [[3, 4]])

@@ -10,7 +10,8 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import box, join
+from cosense.simulation.scenes.mesh import join
+from cosense.simulation.scenes.shapes import box
 from cosense.simulation.scenes.surface import EXTENT_M, KERB_M, Ground
 from cosense.simulation.sensors.raycast import World
 
@@ -84,7 +85,7 @@ def test_the_border_goes_on_beyond_the_extent() -> None:
 
 def test_a_thing_is_lifted_by_the_height_under_its_middle(street: Ground) -> None:
     street.relief[:] = slope(0.08, 0.0).relief
-    wall = street.lift(box((20.0, 10.0, 1.0), (3.0, 0.3, 2.0), Material.BRICK))
+    (wall,) = street.lifted([box((20.0, 10.0, 1.0), (3.0, 0.3, 2.0), Material.BRICK)])
     assert wall.vertices[:, 2].min() == pytest.approx(1.6 + KERB_M, abs=1e-5)
     assert wall.vertices[:, 2].max() == pytest.approx(3.6 + KERB_M, abs=1e-5)
 

@@ -7,7 +7,8 @@ import pytest
 
 from cosense.geometry.transforms import transform_from, transform_from_planar
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, join
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.shapes import box
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.sensors.camera import FRONT_CAMERA, CameraModel, rays_of, render
 from cosense.simulation.sensors.raycast import World

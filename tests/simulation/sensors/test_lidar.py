@@ -10,7 +10,8 @@ import pytest
 from cosense.geometry.transforms import transform_from_planar
 from cosense.simulation.mounting import Mounting
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, join
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.shapes import box
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.sensors.lidar import Motion, Sweep, sweep
 from cosense.simulation.sensors.lidar_models import MODELS, PANDAR40P, PANDAR40P_DEG, ROADSIDE300, LidarModel
@@ -160,7 +161,7 @@ def test_beams_out_of_calibration_report_where_they_should_have_gone() -> None:
 def test_the_body_below_is_seen_or_filtered_and_moves_along() -> None:
     roof = Alone.of(box((0.0, 0.0, 0.9), (4.0, 1.8, 1.5), Material.METAL).owned_by(0))
     motion = Motion((20.0, 0.0, 0.0))
-    unit = replace(exact(PANDAR40P), compensated=0.0)
+    unit = replace(exact(PANDAR40P), compensated=0.0, filters_own_body=False)
     cloud = take(unit, carrier=roof, motion=motion)
     own = cloud.points[cloud.owner == 0]
     assert len(own) > 500
@@ -171,7 +172,8 @@ def test_the_body_below_is_seen_or_filtered_and_moves_along() -> None:
 
 def test_a_tall_body_hides_what_is_behind_it() -> None:
     cargo = Alone.of(box((-4.0, 0.0, 1.8), (7.0, 2.5, 3.2), Material.PAINT).owned_by(0))
-    cloud = take(exact(PANDAR40P), wall(-60.2), carrier=cargo)
+    unit = replace(exact(PANDAR40P), filters_own_body=False)
+    cloud = take(unit, wall(-60.2), carrier=cargo)
     behind = cloud.points[np.abs(np.arctan2(cloud.points[:, 1], -cloud.points[:, 0])) < np.radians(60)]
     assert len(behind)
     assert (behind[:, 0] > -1.0).all()

@@ -9,7 +9,8 @@ import pytest
 
 from cosense.geometry.transforms import transform_from_planar
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, join
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.shapes import box
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.sensors.lidar import Sweep, sweep
 from cosense.simulation.sensors.lidar_models import PANDAR40P, LidarModel

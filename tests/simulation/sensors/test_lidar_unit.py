@@ -20,7 +20,7 @@ from cosense.simulation.sensors.lidar_models import (
     VLP32_DEG,
     XT32_DEG,
 )
-from cosense.simulation.sensors.lidar_unit import LidarUnit, beams_of, draw_unit
+from cosense.simulation.sensors.lidar_unit import LidarUnit, draw_unit
 from cosense.simulation.sensors.weather import CLEAR, draw_weather
 
 
@@ -47,8 +47,8 @@ def test_tables_are_those_of_real_scans(
 def test_tables_ascend_and_are_no_more_than_a_core_can_cast() -> None:
     for model in MODELS.values():
         assert np.all(np.diff(model.elevations_deg) > 0)
-        assert beams_of(model) * model.azimuths <= 150_000
-    assert {name: beams_of(model) for name, model in MODELS.items() if name[0] in "phvtx"} == {
+        assert model.beams * model.azimuths <= 150_000
+    assert {name: model.beams for name, model in MODELS.items() if name[0] in "phvtx"} == {
         "pandar40p": 40,
         "vlp16": 16,
         "vlp32": 32,
@@ -68,8 +68,8 @@ def test_training_draws_many_and_never_the_unseen_ones() -> None:
     for kind in ("vehicle", "infrastructure"):
         units = [draw_unit("any", kind, np.random.default_rng(seed)) for seed in range(300)]
         drawn = {unit.model.name for unit in units}
-        assert drawn >= {"drawn", *(model.name for model, _ in TRAINING[kind] if model is not None)}
-        held_out = {model.name for model, _ in UNSEEN[kind]}
+        assert drawn >= {"drawn", *(model.name for model in TRAINING[kind] if model is not None)}
+        held_out = {model.name for model in UNSEEN[kind] if model is not None}
         assert not drawn & {"xt32", "fine128", "solid192"}
         unseen = {draw_unit("unseen", kind, np.random.default_rng(seed)).model.name for seed in range(40)}
         assert unseen == held_out

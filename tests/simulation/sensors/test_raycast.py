@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from cosense.simulation.scenes.materials import ALBEDO, Material
-from cosense.simulation.scenes.mesh import STATIC, Mesh, box, cylinder, ellipsoid, join, leaves
+from cosense.simulation.scenes.mesh import STATIC, Mesh, join
+from cosense.simulation.scenes.shapes import box, cylinder, ellipsoid, leaves
 from cosense.simulation.scenes.surface import EXTENT_M, KERB_M, Ground
-from cosense.simulation.sensors.raycast import Hits, View, World
+from cosense.simulation.sensors.raycast import Hits, Looks, View, World
 
 EYE = (0.0, 0.0, 2.0)
 
@@ -37,13 +38,19 @@ def look(view: View, *directions: tuple[float, float, float], eye: tuple[float, 
     return view.cast(np.tile(eye, (len(ahead), 1)), ahead)
 
 
+def looks(view: View, *directions: tuple[float, float, float]) -> Looks:
+    ahead = np.array(directions) / np.linalg.norm(directions, axis=1, keepdims=True)
+    return view.look(np.tile(EYE, (len(ahead), 1)), ahead)[1]
+
+
 def view_of(ground: Ground, *meshes: Mesh, actors: Mesh | None = None) -> View:
     return World.of(join(meshes), ground).with_actors(join([]) if actors is None else actors)
 
 
 def test_faces_of_a_turned_box(flat: Ground) -> None:
     house = box((10.0, 0.0, 2.0), (4.0, 4.0, 4.0), Material.BRICK, yaw=math.pi / 4)
-    hits = look(view_of(flat, house), (1, 0.05, 0), (1, -0.05, 0), (0, 1, 0))
+    rays = (1, 0.05, 0), (1, -0.05, 0), (0, 1, 0)
+    hits = look(view_of(flat, house), *rays)
     corner_m = 10 - 2 * math.sqrt(2)
     # The faces meet in an edge on the x axis, where x = corner + |y| on both.
     expected = corner_m / (1 - 0.05) * math.hypot(1, 0.05)
@@ -51,7 +58,7 @@ def test_faces_of_a_turned_box(flat: Ground) -> None:
     half = math.sqrt(0.5)
     np.testing.assert_allclose(hits.normal[:2], [[-half, half, 0], [-half, -half, 0]], atol=1e-6)
     assert hits.material[:2].tolist() == [Material.BRICK] * 2
-    np.testing.assert_allclose(hits.colour[0], ALBEDO[Material.BRICK])
+    np.testing.assert_allclose(looks(view_of(flat, house), *rays).colour[0], ALBEDO[Material.BRICK])
 
 
 def test_round_things(flat: Ground) -> None:
@@ -85,19 +92,20 @@ def test_the_first_of_wall_actor_and_ground_counts(flat: Ground) -> None:
 def test_a_place_on_a_thing_moves_along_with_it(flat: Ground) -> None:
     crate = box((0.0, 0.0, 0.0), (2.0, 2.0, 2.0), Material.PAINT)
     for yaw in (0.0, 1.2):
-        hits = look(
+        seen = looks(
             view_of(flat, crate.at(9.0 * math.cos(yaw), 9.0 * math.sin(yaw), yaw, 2.0)),
             (math.cos(yaw), math.sin(yaw), 0.02),
         )
-        np.testing.assert_allclose(hits.local, [[-1, 0, 8 * 0.02]], atol=1e-5)
+        np.testing.assert_allclose(seen.local, [[-1, 0, 8 * 0.02]], atol=1e-5)
 
 
 def test_a_slope_is_met_where_it_is(street: Ground) -> None:
-    hits = look(view_of(street), (1, 0, 0), (1, 0, -1), (-1, 0, 0))
+    rays = (1, 0, 0), (1, 0, -1), (-1, 0, 0)
+    hits = look(view_of(street), *rays)
     np.testing.assert_allclose(hits.range_m, [40.0, 2 / 1.05 * math.sqrt(2), np.inf], rtol=1e-4)
     up = np.array([-0.05, 0, 1]) / math.hypot(0.05, 1)
     np.testing.assert_allclose(hits.normal[:2], [up, up], atol=1e-5)
-    np.testing.assert_allclose(hits.local[0], [40, 0, 2], atol=1e-3)
+    np.testing.assert_allclose(looks(view_of(street), *rays).local[0], [40, 0, 2], atol=1e-3)
 
 
 def test_a_walkway_is_raised_along_the_slope(street: Ground) -> None:
@@ -109,9 +117,10 @@ def test_a_walkway_is_raised_along_the_slope(street: Ground) -> None:
 
 
 def test_the_face_of_a_kerb_looks_at_the_road(street: Ground) -> None:
-    hits = look(view_of(street), (0, 5, KERB_M / 2 - 2.0), (2, 5, KERB_M / 2 - 1.9))
+    rays = (0, 5, KERB_M / 2 - 2.0), (2, 5, KERB_M / 2 - 1.9)
+    hits = look(view_of(street), *rays)
     assert hits.material.tolist() == [Material.CONCRETE] * 2
-    np.testing.assert_allclose(hits.local[:, 1], 5.0, atol=0.06)
+    np.testing.assert_allclose(looks(view_of(street), *rays).local[:, 1], 5.0, atol=0.06)
     np.testing.assert_allclose(hits.normal, [[0, -1, 0]] * 2, atol=0.1)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cosense.simulation.chance import draw
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, join
 from cosense.simulation.scenes.road_users.coachwork import (
@@ -29,8 +30,9 @@ from cosense.simulation.scenes.road_users.coachwork import (
     seats,
     sitting,
 )
-from cosense.simulation.scenes.road_users.lofts import Built, block, level, panels, upright, wheels
 from cosense.simulation.scenes.road_users.paints import paint
+from cosense.simulation.scenes.road_users.parts import Built, level, upright, wheels
+from cosense.simulation.scenes.shapes import block, quads
 
 Spread = tuple[float, float]
 
@@ -115,13 +117,13 @@ _BUILDS = {
         (0.62, 0.68), (0.56, 0.68), (0.31, 0.34), (0.11, 0.15),
     ),
 }  # fmt: skip
-_SHARES = np.array([build.share for build in _BUILDS.values()])
+_SHARES = {kind: build.share for kind, build in _BUILDS.items()}
 _TRIM = (0.06, 0.06, 0.065)
 
 
 def car(rng: np.random.Generator) -> Built:
     """Draw a car."""
-    kind = list(_BUILDS)[int(rng.choice(len(_BUILDS), p=_SHARES / _SHARES.sum()))]
+    kind = draw(_SHARES, rng)
     build = _BUILDS[kind]
     length, width, height = (
         float(np.clip(rng.normal(*spread), spread[0] - 2.5 * spread[1], spread[0] + 2.5 * spread[1]))
@@ -256,8 +258,8 @@ def _windscreen_only(cabin: Cabin, shell: Shell) -> Mesh:
     frame = np.array([0.05, 0.0, 0.0])
     return join(
         [
-            panels([base, top, top * other, base * other], Material.GLASS),
-            panels([top, top - frame, (top - frame) * other, top * other], Material.METAL, _TRIM),
+            quads([base, top, top * other, base * other], Material.GLASS),
+            quads([top, top - frame, (top - frame) * other, top * other], Material.METAL, _TRIM),
         ]
     )
 
@@ -267,7 +269,7 @@ def _bed(shell: Shell, tail: float, foot: float, rng: np.random.Generator) -> Me
     half = float(shell.half_width_at(foot)) * 0.95
     floor, belt = 0.72, float(shell.top_at(foot))
     parts = [
-        panels(
+        quads(
             [
                 level((tail + 0.1, foot - 0.04), (-half, half), floor),
                 upright(foot - 0.04, (-half, half), (floor, belt)),

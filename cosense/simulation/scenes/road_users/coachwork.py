@@ -10,17 +10,9 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, join
-from cosense.simulation.scenes.road_users.lofts import (
-    block,
-    level,
-    mirrored,
-    panels,
-    skin,
-    span,
-    tubes,
-    upright,
-)
 from cosense.simulation.scenes.road_users.paints import cloth, complexion
+from cosense.simulation.scenes.road_users.parts import level, mirrored, span, upright
+from cosense.simulation.scenes.shapes import block, quads, skin, tubes
 
 _UPHOLSTERY: Colour = (0.09, 0.09, 0.10)
 _HEAD_LAMP: Colour = (0.95, 0.95, 0.90)
@@ -166,8 +158,8 @@ class Cabin:
                 panes.append([low[end] * side, foot, ridge[end], high[end] * side])
         return join(
             [
-                panels(glass, Material.GLASS),
-                panels(solid, Material.PAINT, coat.colour, coat.reflectance),
+                quads(glass, Material.GLASS),
+                quads(solid, Material.PAINT, coat.colour, coat.reflectance),
             ]
         )
 
@@ -183,7 +175,7 @@ def seats(rows: Sequence[float] | NDArray[np.float64], width: float, floor: floa
             low, high = upright(x - 0.02, y, (floor - 0.05, belt + 0.08)), 0.20
             pieces.append([low[0], low[1], (x - high, y[1], belt + 0.08), (x - high, y[0], belt + 0.08)])
             pieces.append(upright(x - high, (middle - 0.13, middle + 0.13), (belt + 0.08, belt + 0.30)))
-    return panels(pieces, Material.CLOTH, _UPHOLSTERY, _LINING)
+    return quads(pieces, Material.CLOTH, _UPHOLSTERY, _LINING)
 
 
 def dashboard(x: float, half: float, z: tuple[float, float]) -> Mesh:
@@ -210,7 +202,7 @@ def lamps(
     for (x, y, z), colour, bright in ((front, _HEAD_LAMP, 0.35), (rear, _TAIL_LAMP, 1.2)):
         spans = [span(side * y, side * (y - size[0])) for side in (-1, 1)]
         places = [upright(x, limits, (z - size[1] / 2, z + size[1] / 2)) for limits in spans]
-        parts.append(panels(places, Material.PAINT, colour, bright))
+        parts.append(quads(places, Material.PAINT, colour, bright))
     return join(parts)
 
 
@@ -218,7 +210,7 @@ def plates(places: Sequence[tuple[float, float]], rng: np.random.Generator) -> M
     """Return retro-reflecting number plates at x and z of their middles."""
     colour = _PLATES[int(rng.choice(len(_PLATES), p=[0.6, 0.1, 0.2, 0.1]))]
     corners = [upright(x, (-0.24, 0.24), (z - 0.06, z + 0.06)) for x, z in places]
-    return panels(corners, Material.SIGN, colour, float(rng.uniform(1.5, 3.0)))
+    return quads(corners, Material.SIGN, colour, float(rng.uniform(1.5, 3.0)))
 
 
 def mirrors(x: float, y: float, z: float, size: tuple[float, float, float], coat: Coat) -> Mesh:

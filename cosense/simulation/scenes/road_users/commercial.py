@@ -29,9 +29,10 @@ from cosense.simulation.scenes.road_users.coachwork import (
     seats,
     sitting,
 )
-from cosense.simulation.scenes.road_users.lofts import Built, block, panels, upright, wheels
 from cosense.simulation.scenes.road_users.paints import livery
+from cosense.simulation.scenes.road_users.parts import Built, upright, wheels
 from cosense.simulation.scenes.road_users.superstructures import SUPERSTRUCTURES
+from cosense.simulation.scenes.shapes import block, quads
 
 _CHASSIS: Colour = (0.10, 0.10, 0.11)
 
@@ -112,7 +113,7 @@ def van(rng: np.random.Generator) -> Built:
     if not windows:
         # The bulkhead behind the seats.
         parts.append(
-            panels(
+            quads(
                 upright(hips - 0.35, (-0.42 * width, 0.42 * width), (sill + 0.1, height - 0.15)),
                 Material.METAL,
             )
@@ -212,7 +213,7 @@ def _cab(
         )
         low = glass_top - 0.04
         parts.append(
-            panels(
+            quads(
                 [
                     [
                         (front, -half, low),
@@ -256,7 +257,7 @@ def _under_run(
         block(
             (tail + 0.02, tail + 0.12), (-half, half), (deck - 0.55, deck - 0.40), Material.METAL, _CHASSIS
         ),
-        panels(
+        quads(
             [upright(tail, (s * half - 0.1 * s, s * half), (deck - 0.3, deck - 0.14)) for s in (-1, 1)],
             Material.PAINT,
             (0.62, 0.03, 0.03),

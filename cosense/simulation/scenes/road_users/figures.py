@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, join
-from cosense.simulation.scenes.road_users.lofts import skin, tubes
 from cosense.simulation.scenes.road_users.paints import cloth, complexion
+from cosense.simulation.scenes.shapes import skin, tubes
 
 HIP, KNEE, ANKLE, SHOULDER = 0.53, 0.285, 0.045, 0.818
 _UPPER_ARM, _LOWER_ARM = 0.186, 0.20

@@ -15,10 +15,12 @@ import numpy as np
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.road_users.companions import dog, pram, wheelchair
+from cosense.simulation.scenes.road_users.cycles import kick_scooter
 from cosense.simulation.scenes.road_users.figures import ANKLE, HIP, SHOULDER, Clothes, Point, figure
-from cosense.simulation.scenes.road_users.lofts import Built, block, skin, tubes
 from cosense.simulation.scenes.road_users.paints import cloth
-from cosense.simulation.scenes.road_users.still_things import dog, kick_scooter, pram, wheelchair
+from cosense.simulation.scenes.road_users.parts import Built
+from cosense.simulation.scenes.shapes import block, skin, tubes
 
 # Length of a step as a share of the stature.
 _STEP = 0.42

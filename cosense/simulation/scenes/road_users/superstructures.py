@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, join
-from cosense.simulation.scenes.road_users.lofts import block, skin, tubes
 from cosense.simulation.scenes.road_users.paints import paint
+from cosense.simulation.scenes.shapes import block, skin, tubes
 
 Limits = tuple[float, float]
 
 _STEEL: Colour = (0.30, 0.31, 0.33)
-_WOOD: Colour = (0.55, 0.42, 0.28)
 _WHITE: Colour = (0.82, 0.82, 0.80)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import join
+from cosense.simulation.scenes.road_users.cycles import bicycle, motorcycle, scooter
 from cosense.simulation.scenes.road_users.figures import Clothes, figure
-from cosense.simulation.scenes.road_users.lofts import Built, block, level, panels, tubes, wheels
 from cosense.simulation.scenes.road_users.paints import cloth, paint
+from cosense.simulation.scenes.road_users.parts import Built, level, wheels
 from cosense.simulation.scenes.road_users.people import stature
-from cosense.simulation.scenes.road_users.still_things import bicycle, motorcycle, scooter
+from cosense.simulation.scenes.shapes import block, quads, tubes
 
 _CRANK_M = 0.17
 
@@ -139,7 +140,7 @@ def tricyclist(rng: np.random.Generator) -> Built:
         ]
         parts += [
             tubes(posts, Material.METAL, corners=4),
-            panels(level((back, 0.5), (-half, half), roof), Material.CLOTH, colour, bright),
+            quads(level((back, 0.5), (-half, half), roof), Material.CLOTH, colour, bright),
         ]
     tall = stature(rng)
     rider = figure(

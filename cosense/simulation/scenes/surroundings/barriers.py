@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, prism, profile
+from cosense.simulation.scenes.mesh import Colour, Mesh, join
+from cosense.simulation.scenes.shapes import box, boxes, prism, profile
 from cosense.simulation.scenes.surroundings.colours import any_colour
 from cosense.simulation.scenes.surroundings.plants import foliage, green, hedge_piece, oblong
 
@@ -32,6 +33,10 @@ class Barrier:
     gates: tuple[Mesh, ...]
     gap: float
     width_m: float
+
+    def piece(self, rng: np.random.Generator) -> Mesh:
+        """Return one of the pieces."""
+        return self.pieces[int(rng.integers(len(self.pieces)))]
 
 
 def draw_barrier(rng: np.random.Generator, kind: str) -> Barrier:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from cosense.simulation.chance import draw
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
-from cosense.simulation.scenes.road_users import still_things as still
+from cosense.simulation.scenes.road_users import cycles
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
@@ -55,7 +56,7 @@ _SMALL: dict[Builder, float] = {
     things.post_box: 1,
     things.telephone_box: 0.3,
     things.bicycle_stand: 2,
-    still.parked_bicycle: 1.5,
+    cycles.parked_bicycle: 1.5,
     things.rental_scooters: 1,
     things.motor_scooters: 0.8,
     things.left_behind: 0.5,
@@ -68,7 +69,7 @@ _SMALL: dict[Builder, float] = {
     things.heap: 0.3,
     things.shelter: 0.6,
     large.recycling: 0.5,
-    still.skip: 0.3,
+    large.skip: 0.3,
     large.pallets: 0.3,
     large.kiosk: 0.2,
 }
@@ -79,7 +80,7 @@ _FORECOURT: dict[Builder, float] = {
     things.planter: 3,
     things.pot_bush: 3,
     things.wheelie_bins: 2,
-    still.parked_bicycle: 2,
+    cycles.parked_bicycle: 2,
     things.bench: 1,
     things.cafe_set: 2,
     things.sandwich_board: 1,
@@ -198,8 +199,7 @@ def _plot(
     """Return a plot without a house: what encloses it and what stands on it."""
     rng = stock.rng
     edge = arm.profile.edge_m
-    weight = np.array(list(style.plots.values()))
-    kind = list(style.plots)[int(rng.choice(len(weight), p=weight / weight.sum()))]
+    kind = draw(style.plots, rng)
     made: list[Mesh] = []
     if rng.random() < style.walls:
         barrier = draw_barrier(rng, "hoarding") if kind == "site" else _one(barriers, rng)
@@ -222,7 +222,7 @@ def _behind(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) -> 
             occupy(ground, footprint)
             turned = yaw + float(rng.choice([0.0, np.pi]))
             made.append(_house(front, depth, 5.0, style, rng).at(x, y, turned))
-        for _ in range(int(rng.integers(0, 4))):
+        for _ in range(int(rng.integers(1, 6))):
             from_centre_m = arm.profile.edge_m + float(rng.uniform(4, 45))
             place = facing_road(arm, side, along + float(rng.uniform(0, 20)), from_centre_m)
             tall = stand(ground, stock.take(garden_tree, 10), place)

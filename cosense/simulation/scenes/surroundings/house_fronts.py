@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, quads
-from cosense.simulation.scenes.road_users.still_things import mannequin
+from cosense.simulation.scenes.mesh import Colour, Mesh, join
+from cosense.simulation.scenes.shapes import box, boxes, quads
 from cosense.simulation.scenes.surroundings.colours import any_colour
+from cosense.simulation.scenes.surroundings.street_things import mannequin
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, quads, tube
+from cosense.simulation.scenes.mesh import Colour, Mesh, join
+from cosense.simulation.scenes.shapes import box, boxes, quads, tube
 from cosense.simulation.scenes.surroundings.colours import any_colour, shade
 from cosense.simulation.scenes.surroundings.house_fronts import House, arcade, shop_front, wall_with_openings
 from cosense.simulation.scenes.surroundings.plants import foliage, oblong

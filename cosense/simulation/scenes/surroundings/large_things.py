@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, prism, profile, quads, tube
+from cosense.simulation.scenes.mesh import Colour, Mesh, join
+from cosense.simulation.scenes.road_users.paints import paint
+from cosense.simulation.scenes.road_users.parts import level, wheels
+from cosense.simulation.scenes.road_users.superstructures import box_body, flat_bed
+from cosense.simulation.scenes.shapes import box, boxes, prism, profile, quads, tube, tubes
 from cosense.simulation.scenes.surroundings.colours import any_colour
-
-
-def _wheel(radius: float, wide: float) -> Mesh:
-    line = [(0.0, -wide / 2, radius), (0.0, wide / 2, radius)]
-    return tube(line, radius, Material.RUBBER, around=10)
 
 
 def recycling(rng: np.random.Generator) -> Mesh:
@@ -84,11 +83,56 @@ def stack(rng: np.random.Generator) -> Mesh:
     return join(parts)
 
 
+def trailer(rng: np.random.Generator) -> Mesh:
+    """Return a trailer for a car, alone: open, or with a box or a tarpaulin; its drawbar is ahead."""
+    long, wide = float(rng.uniform(1.8, 4.0)), float(rng.uniform(1.25, 2.0))
+    rear, front = -long / 2 - 0.5, long / 2 - 0.5
+    top = float(rng.choice([0.0, rng.uniform(1.2, 2.5)]))
+    body = box_body if top else flat_bed
+    axle = (rear + front) / 2 - 0.15
+    return join(
+        [
+            body((rear, front), wide, (0.55, max(top, 1.0)), rng),
+            tubes([((front, 0, 0.48), (front + 1.1, 0, 0.45), 0.04, 0.04)], Material.METAL, corners=4),
+            tubes([((front + 0.9, 0, 0.45), (front + 0.9, 0, 0.0), 0.03, 0.03)], Material.METAL, corners=4),
+            wheels([(axle, -wide / 2 - 0.02), (axle, wide / 2 + 0.02)], 0.30, 0.17),
+        ]
+    )
+
+
+def skip(rng: np.random.Generator) -> Mesh:
+    """Return a skip for rubble: a trough with slanting ends."""
+    long, wide, tall = (
+        float(rng.uniform(2.6, 4.2)),
+        float(rng.uniform(1.6, 1.9)),
+        float(rng.uniform(1.0, 1.6)),
+    )
+    colour, bright = paint(rng)
+    low, high = 0.32 * long, 0.5 * long
+    half = wide / 2
+    flanks = [
+        [(-low, s * half, 0.05), (low, s * half, 0.05), (high, s * half, tall), (-high, s * half, tall)]
+        for s in (-1, 1)
+    ]
+    ends = [
+        [(s * low, -half, 0.05), (s * low, half, 0.05), (s * high, half, tall), (s * high, -half, tall)]
+        for s in (-1, 1)
+    ]
+    fill = float(rng.uniform(0.1, 0.9)) * tall
+    reach = low + (high - low) * fill / tall
+    return join(
+        [
+            quads([*flanks, *ends], Material.PAINT, colour, bright),
+            quads(level((-reach, reach), (-half, half), fill), Material.CONCRETE),
+        ]
+    )
+
+
 def boat(rng: np.random.Generator) -> Mesh:
     """Return a boat on its trailer, sometimes with a cabin or below a tarpaulin."""
     long, wide = float(rng.uniform(2.4, 4.2)), float(rng.uniform(1.2, 1.9))
     parts = [box((0, 0, 0.55), (long, wide, 0.12), Material.METAL)]
-    parts += [_wheel(0.3, 0.18).at(-0.1 * long, side * (wide / 2 + 0.05)) for side in (-1, 1)]
+    parts.append(wheels([(-0.1 * long, side * (wide / 2 + 0.14)) for side in (-1, 1)], 0.3, 0.18))
     parts.append(tube([(long / 2, 0, 0.5), (long / 2 + 1.1, 0, 0.45)], 0.05, Material.METAL, around=5))
     parts.append(tube([(long / 2 + 0.9, 0, 0.0), (long / 2 + 0.9, 0, 0.5)], 0.04, Material.METAL, around=5))
     side = [(-long * 0.6, 1.5), (-long * 0.5, 0.7), (long * 0.45, 0.65), (long * 0.75, 1.55)]
@@ -104,7 +148,7 @@ def caravan(rng: np.random.Generator) -> Mesh:
     x, wide = long / 2, 2.15
     outline = [(-x, 0.5), (x - 0.1, 0.45), (x, 1.2), (x - 0.5, 0.45 + tall), (-x + 0.3, 0.5 + tall)]
     parts = [profile(outline, wide, Material.PAINT, (0.86, 0.86, 0.84))]
-    parts += [_wheel(0.33, 0.2).at(-0.1, side * wide * 0.45) for side in (-1, 1)]
+    parts.append(wheels([(-0.1, side * (wide * 0.45 + 0.1)) for side in (-1, 1)], 0.33, 0.2))
     parts.append(
         boxes(
             np.array(

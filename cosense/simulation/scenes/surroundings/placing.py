@@ -6,7 +6,6 @@ import numpy as np
 
 from cosense.geometry.boxes import bev_corners
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.paths import STEP_M
 from cosense.simulation.scenes.roads import Arm
 from cosense.simulation.scenes.surface import Ground
 
@@ -14,15 +13,6 @@ from cosense.simulation.scenes.surface import Ground
 FURNISHED_M = 115.0
 # x, y, length, width and yaw of what a thing covers, in metres and radians.
 Footprint = tuple[float, float, float, float, float]
-
-
-def station(arm: Arm, along_m: float, left_m: float) -> tuple[float, float, float]:
-    """Return x, y and the outward heading at an arc length of an arm, shifted to the left."""
-    index = min(int(along_m / STEP_M), len(arm.line) - 2)
-    step = arm.line[index + 1] - arm.line[index]
-    yaw = float(np.arctan2(step[1], step[0]))
-    x, y = arm.line[index] + step * min(along_m / STEP_M - index, 1.0)
-    return float(x - np.sin(yaw) * left_m), float(y + np.cos(yaw) * left_m), yaw
 
 
 def facing_road(arm: Arm, side: int, along_m: float, from_centre_m: float) -> tuple[float, float, float]:
@@ -34,7 +24,7 @@ def facing_road(arm: Arm, side: int, along_m: float, from_centre_m: float) -> tu
         along_m: arc length of the arm.
         from_centre_m: distance from the centre line of the arm.
     """
-    x, y, yaw = station(arm, along_m, side * from_centre_m)
+    x, y, yaw = arm.pose(along_m, side * from_centre_m)
     return x, y, yaw if side > 0 else yaw + np.pi
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import ALBEDO, Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, join, leaves, tube
+from cosense.simulation.scenes.mesh import Colour, Mesh, join
+from cosense.simulation.scenes.shapes import leaves, tube
 from cosense.simulation.scenes.surroundings.colours import shade
 
 _AROUND = 24

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, boxes, join, tube
-from cosense.simulation.scenes.road_users import still_things as still
+from cosense.simulation.scenes.mesh import Mesh, join
 from cosense.simulation.scenes.roads import Arm
+from cosense.simulation.scenes.shapes import box, boxes, tube
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.scenes.surroundings import large_things as large
 from cosense.simulation.scenes.surroundings import street_poles as poles
@@ -68,7 +68,7 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
             things.parasol: 0.3,
             large.play_thing: 0.8,
             large.stack: 0.3,
-            still.trailer: 0.2,
+            large.trailer: 0.2,
             large.boat: 0.15,
             things.heap: 0.5,
             things.boulder: 0.5,
@@ -109,10 +109,10 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
     "yard": (
         {
             large.container: 1.5,
-            still.skip: 1.5,
+            large.skip: 1.5,
             large.pallets: 4,
             large.stack: 2,
-            still.trailer: 1.2,
+            large.trailer: 1.2,
             large.boat: 0.4,
             large.caravan: 0.4,
             things.heap: 1.5,
@@ -133,7 +133,7 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
             large.stack: 2,
             large.digger: 1,
             large.container: 1,
-            still.skip: 1,
+            large.skip: 1,
             _site_barrier: 2,
             _cone: 2,
             things.sacks: 1,
@@ -244,15 +244,11 @@ def enclose(
             if rng.random() < 0.6:
                 made.append(barrier.gates[int(rng.integers(2))].at(x, y, yaw))
         elif rng.random() >= barrier.gap:
-            made.append(_piece(barrier, rng).at(x, y, yaw))
+            made.append(barrier.piece(rng).at(x, y, yaw))
     if sides:
         for away in np.arange(front + PIECE_M / 2 + 0.2, plot.from_centre_m[1], PIECE_M):
             x, y, yaw = facing_road(arm, side, plot.along_m[1], float(away))
             turned = yaw + np.pi / 2
             if is_free(ground, (x, y, PIECE_M, barrier.width_m, turned)) and rng.random() >= barrier.gap:
-                made.append(_piece(barrier, rng).at(x, y, turned))
+                made.append(barrier.piece(rng).at(x, y, turned))
     return made
-
-
-def _piece(barrier: Barrier, rng: np.random.Generator) -> Mesh:
-    return barrier.pieces[int(rng.integers(len(barrier.pieces)))]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cosense.simulation.chance import draw
 from cosense.simulation.scenes.mesh import Mesh
 
 Builder = Callable[[np.random.Generator], Mesh]
@@ -52,8 +53,7 @@ class Stock:
 
     def pick(self, weights: dict[Builder, float], variety: int = 5) -> Item:
         """Return a thing of one of several kinds."""
-        share = np.array(list(weights.values()))
-        return self.take(list(weights)[int(self.rng.choice(len(share), p=share / share.sum()))], variety)
+        return self.take(draw(weights, self.rng), variety)
 
 
 def _as_bright_as(mesh: Mesh, factor: float) -> Mesh:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, prism, tube
+from cosense.simulation.scenes.mesh import Colour, Mesh, join
+from cosense.simulation.scenes.shapes import box, boxes, prism, tube
 from cosense.simulation.scenes.surroundings.colours import any_colour
 
 _GREYS: tuple[Colour, ...] = ((0.45, 0.47, 0.48), (0.12, 0.14, 0.13), (0.10, 0.20, 0.15), (0.62, 0.63, 0.64))

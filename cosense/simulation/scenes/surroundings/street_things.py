@@ -8,16 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Colour, Mesh, box, boxes, join, tube
-from cosense.simulation.scenes.road_users.still_things import (
-    kick_scooter,
-    mannequin,
-    parked_bicycle,
-    parked_scooter,
-    pram,
-    shopping_trolley,
-    wheelchair,
-)
+from cosense.simulation.scenes.mesh import Colour, Mesh, join
+from cosense.simulation.scenes.road_users.companions import pram, wheelchair
+from cosense.simulation.scenes.road_users.cycles import kick_scooter, parked_bicycle, parked_scooter
+from cosense.simulation.scenes.road_users.figures import ANKLE, HIP, SHOULDER, Clothes, figure
+from cosense.simulation.scenes.road_users.parts import wheels
+from cosense.simulation.scenes.shapes import block, box, boxes, skin, tube, tubes
 from cosense.simulation.scenes.surroundings.colours import any_colour
 from cosense.simulation.scenes.surroundings.plants import bush, foliage, round_outline
 
@@ -243,6 +239,32 @@ def left_behind(rng: np.random.Generator) -> Mesh:
     return join(one.at(number * 0.3, 0.0) for number in range(count))
 
 
+def shopping_trolley(rng: np.random.Generator) -> Mesh:
+    """Return a shopping trolley of wire, which most light passes."""
+    deep = 0.27
+    places = [(-0.45, 0.98), (0.42, 0.72), (0.36, 0.50), (-0.38, 0.50)]
+    wires = []
+    for level_z in np.linspace(0.5, 0.95, 4):
+        back, ahead = -0.42, 0.38 - 0.05 * (0.95 - level_z)
+        for y in (-deep, deep):
+            wires.append(((back, y, level_z), (ahead, y, min(level_z, 0.80)), 0.012, 0.012))
+    for x, z in places:
+        wires.append(((x, -deep, z), (x, deep, z), 0.012, 0.012))
+    for y in (-deep, deep):
+        wires += [
+            ((-0.45, y, 0.98), (-0.38, y, 0.15), 0.015, 0.015),
+            ((-0.38, y, 0.15), (0.42, y, 0.15), 0.015, 0.015),
+        ]
+    return join(
+        [
+            tubes(wires, Material.METAL, (0.45, 0.46, 0.48), corners=3),
+            wheels(
+                [(x, y) for x in (-0.36, 0.38) for y in (-deep + 0.02, deep - 0.02)], 0.06, 0.04, corners=6
+            ),
+        ]
+    )
+
+
 def sandwich_board(rng: np.random.Generator) -> Mesh:
     """Return a folding board that a shop puts out."""
     wide, tall = float(rng.uniform(0.5, 0.75)), float(rng.uniform(0.8, 1.25))
@@ -318,19 +340,13 @@ def _lump(size: np.ndarray, material: Material, rng: np.random.Generator) -> Mes
         (0.05, size[2]),
     ]
     n = len(outline)
-    places = np.concatenate(
+    places = np.stack(
         [
             np.column_stack([outline * scale * r, np.full(n, z)])
             for (scale, z), r in zip(rings, rng.normal(1, 0.08, (4, n, 1)), strict=True)
         ]
     )
-    i = np.arange(n)
-    j = (i + 1) % n
-    faces = []
-    for row in range(3):
-        a = row * n
-        faces += [np.column_stack([a + i, a + j, a + n + j]), np.column_stack([a + i, a + n + j, a + n + i])]
-    return Mesh.of(places, np.concatenate(faces), material)
+    return skin(places, material, ends=False)
 
 
 def heap(rng: np.random.Generator) -> Mesh:
@@ -360,6 +376,22 @@ def sacks(rng: np.random.Generator) -> Mesh:
     at[n // 2 :, 2] += rng.uniform(0, 0.4, n - n // 2)
     material = Material.PLASTIC if rng.random() < 0.5 else Material.WOOD
     return boxes(at, size, material, rng.uniform(0, 3, n), rng.uniform(0.05, 0.6, (n, 3)))
+
+
+def mannequin(rng: np.random.Generator) -> Mesh:
+    """Return a statue or a shop's dummy on a base: a person's shape that nobody labels."""
+    tall, base = float(rng.uniform(1.6, 2.2)), float(rng.uniform(0.1, 0.9))
+    grey = float(rng.uniform(0.15, 0.8))
+    stone = ((grey, grey, 0.95 * grey), float(rng.uniform(0.2, 0.6)))
+    hip = (0.0, 0.0, HIP * tall + base - 0.01)
+    ankles = ((0.06, 0.06 * tall, ANKLE * tall + base), (-0.06, -0.06 * tall, ANKLE * tall + base))
+    reach = SHOULDER * tall + base
+    wrists = (
+        (float(rng.uniform(0, 0.5)), 0.2, reach - float(rng.uniform(-0.3, 0.6))),
+        (0.05, -0.15 * tall, reach - 0.6),
+    )
+    body = figure(tall, hip, 0.0, ankles, wrists, Clothes(stone, stone, stone[0], stone))
+    return join([body, block((-0.35, 0.35), (-0.35, 0.35), (0.0, base), Material.CONCRETE)])
 
 
 def statue(rng: np.random.Generator) -> Mesh:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cosense.simulation.chance import draw
+
 
 @dataclass(frozen=True)
 class Style:
@@ -46,9 +48,8 @@ class Style:
     @classmethod
     def drawn(cls, rng: np.random.Generator, density: float) -> Style:
         """Draw a style; `density` says whether it is rather rural (0), a suburb, or an old town (1)."""
-        names = list(_PLACES)
-        weight = np.array([np.exp(-(((density - _CENTRE[name]) / 0.22) ** 2)) for name in names])
-        place = _PLACES[str(rng.choice(names, p=weight / weight.sum()))]
+        near = {name: float(np.exp(-(((density - _CENTRE[name]) / 0.22) ** 2))) for name in _PLACES}
+        place = _PLACES[draw(near, rng)]
         kinds = rng.permutation(place.barriers)[: rng.integers(2, 5)]
         return replace(
             place,
@@ -58,9 +59,9 @@ class Style:
             walls=float(rng.uniform(0.3, 1.0)),
             barriers=tuple(str(kind) for kind in kinds),
             tree_gap_m=float(rng.uniform(0.5, 2.0)) * place.tree_gap_m if rng.random() < 0.8 else 0.0,
-            furniture=place.furniture * float(rng.uniform(0.2, 2.0)),
+            furniture=place.furniture * float(rng.uniform(0.4, 2.4)),
             strips=place.strips * float(rng.uniform(0.0, 2.0)),
-            plenty=float(rng.uniform(0.4, 2.0)),
+            plenty=float(rng.uniform(0.5, 1.7)),
             parapet=bool(rng.random() < 0.15),
             parked=float(rng.uniform(0.35, 0.9)),
         )
@@ -79,7 +80,7 @@ _PLACES = {
         walls=0.5,
         barriers=("hedge", "planks", "wire", "guard_rail", "wall"),
         plots={"field": 5, "green": 2, "wood": 2, "yard": 0.5, "garden": 0.5},
-        tree_gap_m=16.0,
+        tree_gap_m=9.0,
         furniture=0.04,
         strips=0.35,
         plenty=1.0,
@@ -95,7 +96,7 @@ _PLACES = {
         walls=0.5,
         barriers=("hedge", "hedge", "bars", "wall", "railing", "wire"),
         plots={"green": 5, "play": 2, "wood": 2, "square": 1},
-        tree_gap_m=11.0,
+        tree_gap_m=7.0,
         furniture=0.12,
         strips=0.3,
         plenty=1.0,
@@ -111,7 +112,7 @@ _PLACES = {
         walls=0.8,
         barriers=_GARDEN,
         plots={"garden": 6, "green": 2, "play": 1, "site": 0.5, "field": 0.5},
-        tree_gap_m=13.0,
+        tree_gap_m=7.5,
         furniture=0.12,
         strips=0.2,
         plenty=1.0,
@@ -127,7 +128,7 @@ _PLACES = {
         walls=0.8,
         barriers=("wire", "bars", "wall", "hoarding", "jersey", "noise_wall", "guard_rail", "hedge"),
         plots={"yard": 5, "site": 2, "green": 2, "field": 1},
-        tree_gap_m=20.0,
+        tree_gap_m=13.0,
         furniture=0.3,
         strips=0.25,
         plenty=1.0,
@@ -143,7 +144,7 @@ _PLACES = {
         walls=0.7,
         barriers=("hedge", "hedge", "wall", "bars", "wire", "railing", "gabion"),
         plots={"garden": 3, "green": 3, "play": 2, "site": 1, "square": 1},
-        tree_gap_m=10.0,
+        tree_gap_m=7.0,
         furniture=0.3,
         strips=0.2,
         plenty=1.0,
@@ -151,7 +152,7 @@ _PLACES = {
         parked=0.5,
     ),
     "shopping": Style(
-        built_up=0.85,
+        built_up=0.78,
         set_back_m=(0.1, 3.5),
         floors=(1, 5),
         shops=0.85,
@@ -159,7 +160,7 @@ _PLACES = {
         walls=0.5,
         barriers=_TOWN,
         plots={"square": 5, "site": 1, "green": 1},
-        tree_gap_m=12.0,
+        tree_gap_m=8.0,
         furniture=0.45,
         strips=0.08,
         plenty=1.0,
@@ -167,7 +168,7 @@ _PLACES = {
         parked=0.5,
     ),
     "old_town": Style(
-        built_up=0.93,
+        built_up=0.86,
         set_back_m=(0.1, 1.5),
         floors=(2, 5),
         shops=0.4,
@@ -175,7 +176,7 @@ _PLACES = {
         walls=0.8,
         barriers=_TOWN,
         plots={"square": 3, "garden": 2, "site": 1, "green": 1},
-        tree_gap_m=18.0,
+        tree_gap_m=11.0,
         furniture=0.4,
         strips=0.05,
         plenty=1.0,

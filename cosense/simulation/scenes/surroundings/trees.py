@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, box, join, tube
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.shapes import box, tube
 from cosense.simulation.scenes.surroundings.plants import foliage, round_outline, stem
 
 # Scale and height share of the sides of crowns, from their lowest to their highest point.
@@ -43,7 +44,7 @@ def garden_tree(rng: np.random.Generator) -> Mesh:
     clear = float(
         rng.uniform(0.1, 0.8)
         if shape == "weeping"
-        else rng.choice([rng.uniform(0.4, 1.8), rng.uniform(1.8, 3.5)])
+        else rng.choice([rng.uniform(0.4, 1.7), rng.uniform(1.7, 3.2)], p=[0.3, 0.7])
     )
     # What hangs down to the ground stays as large as a bush, so that it can stand on a slope.
     widest = 3.2 if clear < 1.5 else 4.6

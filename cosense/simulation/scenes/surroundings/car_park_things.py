@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cosense.simulation.scenes.materials import Material
-from cosense.simulation.scenes.mesh import Mesh, boxes, join, quads
-from cosense.simulation.scenes.road_users import still_things as still
+from cosense.simulation.scenes.mesh import Mesh, join
+from cosense.simulation.scenes.shapes import boxes, quads
 from cosense.simulation.scenes.surroundings import large_things as large
 from cosense.simulation.scenes.surroundings import street_poles as poles
 from cosense.simulation.scenes.surroundings import street_things as things
@@ -30,7 +30,7 @@ def trolley_shelter(rng: np.random.Generator) -> Mesh:
         [(-x, -y, tall), (x, -y, tall), (x, 0, crown), (-x, 0, crown)],
         [(x, y, tall), (-x, y, tall), (-x, 0, crown), (x, 0, crown)],
     ]
-    one = still.shopping_trolley(rng)
+    one = things.shopping_trolley(rng)
     count = int(rng.integers(2, max(3, int((long - 1.0) / 0.35))))
     rows = (-0.4, 0.4) if rng.random() < 0.6 else (0.0,)
     return join(
@@ -81,9 +81,9 @@ RIM: dict[Builder, float] = {
     things.heap: 0.5,
     things.boulder: 0.4,
     large.container: 0.4,
-    still.trailer: 0.3,
+    large.trailer: 0.3,
     large.caravan: 0.2,
-    still.skip: 0.3,
+    large.skip: 0.3,
     poles.utility_pole: 0.3,
     poles.advertising_column: 0.3,
     poles.flag: 0.4,
