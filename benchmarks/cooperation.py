@@ -93,10 +93,12 @@ def _stages(model: Model, frame: CooperativeFrame, earlier: CooperativeFrame) ->
     data = sender.message(theirs, 0, sender.request)
     assert data is not None
     shape = method.detector.grid.shape
-    offer_ms = measure(lambda: method.offer(dataclasses.replace(features), _all_wanted(shape), None, 0), 10)
+    offer_ms = measure(
+        lambda: method.offer(dataclasses.replace(features), _all_wanted(shape), None, 0, with_boxes=True), 10
+    )
     # The encoding of `theirs` has been offered already: the rest of a message is left.
     rest_ms = measure(lambda: sender.message(theirs, 0, sender.request), 10)
-    cached_ms = measure(lambda: method.offer(features, _all_wanted(shape), None, 0), 10)
+    cached_ms = measure(lambda: method.offer(features, _all_wanted(shape), None, 0, with_boxes=True), 10)
     read_ms = measure(lambda: decode_features(decode(data).payload).layers(method.specs, shape), 10)
     fuse_ms = measure(lambda: ego.fuse(own, [receive(data)]), 10)
     request_ms = measure(lambda: write_requests(own.message, method.request(own_features), []), 10)

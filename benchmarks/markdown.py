@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 WIDTH = 119
@@ -47,10 +47,26 @@ def paragraph(words: str) -> str:
     return textwrap.fill(words, WIDTH, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
-def update(pages: Sequence[Path], made_anew: Callable[[str], str]) -> None:
-    """Write pages with their generated parts made anew; with --check only say which differ, with status 1."""
+def filled(page: str, script: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """Return a page with each table of a script between its two marks made anew."""
+    for name, make in tables.items():
+        begin, end = f"<!-- {name}: {script} -->\n", f"<!-- end of {name} -->\n"
+        if begin in page:
+            before, rest = page.split(begin)
+            page = f"{before}{begin}\n{make()}\n{end}{rest.split(end)[1]}"
+    return page
+
+
+def update(pages: Sequence[Path], made_anew: Callable[[str], str], *, check: bool | None = None) -> None:
+    """Write pages with their generated parts made anew, or only say which differ, with status 1.
+
+    Args:
+        pages: the pages.
+        made_anew: what a page becomes.
+        check: whether only to compare; None for what the command line says.
+    """
     stale = [page for page in pages if made_anew(page.read_text()) != page.read_text()]
-    if "--check" not in sys.argv[1:]:
+    if not ("--check" in sys.argv[1:] if check is None else check):
         for page in stale:
             page.write_text(made_anew(page.read_text()))
     elif stale:

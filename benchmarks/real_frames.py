@@ -1,151 +1,183 @@
-"""What a detector finds on recorded frames, and what two frames of one drive gain together.
+"""Detectors and cooperation on frames that others have recorded: `python benchmarks/real_frames.py [FOLDER]`.
 
-    python benchmarks/real_frames.py [FOLDER] [MODEL ...]
-
-FOLDER, COSENSE_SHARED_DATA or shared/data beside the repository, has real_frames/kitti_drive and
-real_frames/argoverse2; nothing is tuned on these. Models are cosense-lite unless others are named. The frames
-are counted as `cosense evaluate --data SET --fusion none` does, pairs of the drive 20 frames apart as by
-`cosense sweep pose-error --data SET --pair-gap 20`; errors of poses are drawn for three seeds, whose mean is
-given. Keeps the figures of each model beside its weights, and writes them into its card.
+FOLDER, COSENSE_SHARED_DATA or shared/data beside the repository, has real_frames/ with drives of others
+(KITTI, Argoverse 2) and their labels, which may not be redistributed. Measured are, under the protocol
+real_frames, every detector that ships, and, under real_pairs, cooperation of the product profile: two frames
+of a drive with poses, 20 frames apart, stand for two agents. As a drive is one sequence with one bias of its
+poses, errors of poses are drawn with several seeds. Nothing was tuned on these frames. Keeps the figures
+beside the weights of the product profile and writes the tables of README.md, docs/results.md and the cards of
+the models. --frames takes only the first frames and keeps nothing.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import shutil
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from registration_tables import ROOT, tables
-from timing import write
+from real_frame_tables import POSES, ROOT, ROWS, keep, write_pages
 
-from cosense.cooperation.offline import cooperate
 from cosense.data import open_dataset
-from cosense.evaluation.metrics.scoring import most_points_of_one_agent
-from cosense.evaluation.metrics.summary import summarise, summarise_scores
+from cosense.data.dataset import Dataset
 from cosense.evaluation.protocol import load_protocol
-from cosense.evaluation.run_files import FrameResult, result_of
-from cosense.evaluation.sweep.lockstep import Point, lean, sweep
+from cosense.evaluation.runs.runner import evaluate
+from cosense.evaluation.sweep.lockstep import Point, network_hash, survey, sweep
+from cosense.evaluation.sweep.results import sweep_content
 from cosense.methods.model import Model, load_model
+from cosense.model_folders import CONFIG, WEIGHTS
 
-SETS = ("kitti_drive", "argoverse2")
-GAP, SEEDS, BUDGET_BYTES = 20, (0, 1, 2), 2000
-# How the two work together, and how poses are corrected.
-WAYS = (("none", "none"), *((way, by) for by in ("none", "scene_graph") for way in ("late", "hybrid")))
-# The section of a card, and the one that it goes before.
-SECTION = """## On recorded frames
-
-At a score of 0.2, protocols `real_frames` and `real_pairs` ([data](../../docs/data.md)); nothing is said of a
-class without labels. The last rows take two frames of the KITTI drive, 20 frames apart, as two agents.
-
-"""
-BEFORE = "## Configuration of the run\n"
-BEGIN, END = "<!-- benchmarks/real_frames.py -->\n", "<!-- end of benchmarks/real_frames.py -->\n"
+GAP, SEEDS, BUDGET_BYTES = 20, 8, 2000
+PRODUCT = "cosense-lite"
 
 
-def alone_rows(folder: Path, model: Model) -> Iterator[dict[str, Any]]:
-    """Yield a row for each class that is labelled in a set."""
-    dataset, protocol = open_dataset(folder), load_protocol("real_frames")
-    thresholds = "0.3", "0.5"
-    results: list[FrameResult] = []
-    for frame in dataset:
-        found = cooperate([frame.ego], model, "none").detections
-        results.append(result_of(frame, most_points_of_one_agent(frame), found, {}, float("nan")))
-    summary = summarise(results, protocol)
-    for name, working in summary["working"].items():
-        if working["num_ground_truth"]:
-            yield {
-                "job": f"{folder.name}, {name}",
-                "objects": working["num_ground_truth"],
-                **{f"AP@{key}": _percent(summary["ap_per_class"][name]["bev"][key]) for key in thresholds},
-                **{f"found@{key}": _percent(working["recall"][key]) for key in thresholds},
-                "false_a_frame": working["false_per_frame"],
-                "precision_percent": _percent(working["precision"]),
-                "said_percent": _percent(working["mean_score"]),
-                "reversed_percent": _percent(working["reversed"]),
-                "longer_by_m": working["length_bias_m"],
-                **{f"found {at} m": _percent(part) for at, part in working["recall_by_distance"].items()},
-            }
-
-
-def pair_rows(folder: Path, model: Model) -> Iterator[dict[str, Any]]:
-    """Yield a row for each way of working together and error of the poses."""
-    dataset, protocol = open_dataset(folder, pair_gap=GAP), load_protocol("real_pairs")
-    points = [
-        Point(
-            model.name,
-            fusion,
-            budget_bytes=BUDGET_BYTES if fusion == "hybrid" else None,
-            registration=by,
-            pose_error=error,
-        )
-        for error in (None, "dair_corrected", "dair")
-        for fusion, by in (WAYS if error is None else WAYS[1:])
-        if fusion != "hybrid" or model.method is not None
-    ]
-    everything = [True] * len(dataset)
-    by_seed = [sweep(dataset, {model.name: model}, points, protocol, everything, seed=seed) for seed in SEEDS]
-    for point, *results in zip(points, *by_seed, strict=True):
-        way = [point.fusion, *(["scene graphs"] if point.registration != "none" else [])]
-        summaries = [summarise_scores(result.scores, lean(protocol)) for result in results]
-        working = [summary["working"]["vehicle"] for summary in summaries]
-        yield {
-            "job": ", ".join(("pairs", *way, point.pose_error or "true poses")),
-            "objects": working[0]["num_ground_truth"],
-            "AP@0.5": _percent(_mean(summaries, "ap", "0.5")),
-            **{f"found@{key}": _percent(_mean(working, "recall", key)) for key in ("0.3", "0.5", "0.7")},
-            "false_a_frame": _mean(working, "false_per_frame"),
-            "other_boxes_a_frame": _mean(working, "other_boxes_per_frame"),
-            "bytes": round(_mean(summaries, "bytes_per_frame", "mean")),
-        }
-
-
-def _mean(entries: list[Mapping[str, Any]], *keys: str) -> float:
-    values: list[Any] = list(entries)
-    for key in keys:
-        values = [value[key] for value in values]
-    return float(np.mean(values))
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else round(100 * value, 1)
-
-
-def main(folder: Path, names: list[str]) -> None:
-    """Measure, keep, write the cards."""
+def main() -> None:
+    """Measure, keep the figures, write the pages."""
+    parser = argparse.ArgumentParser()
+    usual = os.environ.get("COSENSE_SHARED_DATA", ROOT.parent / "shared" / "data")
+    parser.add_argument("folder", nargs="?", type=Path, default=usual)
+    parser.add_argument("--frames", type=int)
+    given = parser.parse_args()
+    sets = sorted(path for path in (Path(given.folder) / "real_frames").glob("*") if path.is_dir())
+    if not sets:
+        sys.exit(f"{given.folder}: has no real_frames; name the folder, or set COSENSE_SHARED_DATA")
     torch.set_num_threads(1)
-    for name in names:
-        model = load_model(name)
-        rows = [row for each in SETS for row in alone_rows(folder / each, model)]
-        rows += pair_rows(folder / SETS[0], model)
-        result = write("real_frames", rows, "recorded by others")
-        home = ROOT / "models" / name
-        (home / "validation").mkdir(exist_ok=True)
-        shutil.copy(result, home / "validation" / "real_frames.json")
-        made = f"{BEGIN}\n{tables(json.loads(result.read_text()))}\n{END}"
-        card = home / "card.md"
-        card.write_text(with_section(card.read_text(), made))
+    shipped = sorted(path.parent for path in (ROOT / "models").glob(f"*/{CONFIG}"))
+    models = [load_model(path.name) for path in shipped if (path / WEIGHTS).is_file()]
+    frames = [row for path in sets for row in detectors(open_dataset(path), models, given.frames)]
+    drives = [path for path in sets if (path / "poses.json").is_file()]
+    product = load_model(PRODUCT)
+    pairs = [row for path in drives for row in cooperation(path, product, given.frames)]
+    for row in frames + pairs:
+        print(row)
+    if not given.frames:
+        command = shlex.join(["python", *sys.argv])
+        keep("frames", command, frames)
+        keep("pairs", command, pairs)
+        write_pages(check=False)
 
 
-def with_section(card: str, made: str) -> str:
-    """Return a card with the tables between their marks, in a section of its own where it has no marks."""
-    if BEGIN not in card:
-        before, rest = card.split(BEFORE)
-        return f"{before}{SECTION}{made}\n{BEFORE}{rest}"
-    before, rest = card.split(BEGIN)
-    return f"{before}{made}{rest.split(END)[1]}"
+def detectors(dataset: Dataset, models: Sequence[Model], frames: int | None = None) -> list[dict[str, Any]]:
+    """Return a row for each class of each detector that ships; models with one network share theirs.
+
+    Args:
+        dataset: real frames with labels.
+        models: models that ship.
+        frames: how many of the frames, the first ones; None for all.
+    """
+    protocol = load_protocol("real_frames")
+    shared: dict[str, list[Model]] = {}
+    for model in models:
+        shared.setdefault(network_hash(model.detector), []).append(model)
+    rows = []
+    for same in shared.values():
+        with tempfile.TemporaryDirectory() as out:
+            metrics = evaluate(dataset, same[0], protocol, fusion="none", out=Path(out), limit=frames)
+        for name, working in metrics["working"].items():
+            if working["num_ground_truth"]:
+                rows.append(
+                    {
+                        **_what_was_run(metrics, dataset),
+                        "models": {model.name: model.detector.weights_sha256 for model in same},
+                        "class": name,
+                        "ap": metrics["ap_per_class"][name]["bev"],
+                        "working": working,
+                    }
+                )
+    return rows
+
+
+def cooperation(
+    path: Path, model: Model, frames: int | None = None, gap: int = GAP, seeds: int = SEEDS
+) -> list[dict[str, Any]]:
+    """Return a row for each fusion and error of the poses: mean and standard deviation over seeds.
+
+    Args:
+        path: a drive with poses.
+        model: what both agents run.
+        frames: how many of the pairs, the first ones; None for all.
+        gap: how many frames the two agents are apart.
+        seeds: how often errors are drawn.
+    """
+    dataset = open_dataset(path, pair_gap=gap)
+    protocol = load_protocol("real_pairs")
+    seen = survey(dataset, frames)
+    counted = seen.counted(0.0)
+    found: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
+    description: dict[str, Any] = {}
+    for seed in range(seeds):
+        points = [
+            Point(
+                model.name,
+                fusion,
+                budget_bytes=BUDGET_BYTES if fusion in ("intermediate", "hybrid") else None,
+                registration=registration,
+                pose_error=error,
+            )
+            for _, fusion, registration in ROWS
+            for error in POSES
+            # The ego alone, and poses without errors, are the same with every seed.
+            if (seed == 0 or error) and not (fusion == "none" and error)
+        ]
+        # The differences of a sweep are to the ego alone.
+        points = [Point(model.name, "none"), *(point for point in points if point.fusion != "none")]
+        results = sweep(dataset, {model.name: model}, points, protocol, counted, seed=seed)
+        content = sweep_content(
+            results,
+            dataset,
+            {model.name: model},
+            protocol,
+            curve="pose-error",
+            seed=seed,
+            command="",
+            sequences=seen.sequences(counted),
+        )
+        description = _what_was_run(content, dataset)
+        for (name, fusion, registration), error in ((row, error) for row in ROWS for error in POSES):
+            for point in content["points"]:
+                if (point["fusion"], point["registration"]) == (fusion, registration) and (
+                    point["pose_error"] == error
+                ):
+                    found.setdefault((name, error), []).append(point)
+    return [
+        {
+            **description,
+            "models": {model.name: model.detector.weights_sha256},
+            "fusion": name,
+            "pose_error": error,
+            "seeds": len(points),
+            "ap": _over_seeds([point["ap"]["0.5"] for point in points]),
+            "recall": _over_seeds([_working(point)["recall"]["0.5"] for point in points]),
+            "other_boxes": _over_seeds([_working(point)["other_boxes_per_frame"] for point in points]),
+            "num_ground_truth": _working(points[0])["num_ground_truth"],
+            "bytes": points[0]["bytes_per_frame"],
+        }
+        for (name, error), points in found.items()
+    ]
+
+
+def _what_was_run(metrics: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    return {
+        "data": dataset.path.name,
+        "frames": metrics["frames"],
+        "protocol": f"{metrics['protocol']} {metrics['protocol_hash']}",
+    }
+
+
+def _working(point: Mapping[str, Any]) -> Mapping[str, Any]:
+    vehicle: Mapping[str, Any] = point["working"]["vehicle"]
+    return vehicle
+
+
+def _over_seeds(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": float(np.mean(values)), "deviation": float(np.std(values))}
 
 
 if __name__ == "__main__":
-    is_folder = len(sys.argv) > 1 and Path(sys.argv[1]).is_dir()
-    given = sys.argv[1] if is_folder else os.environ.get("COSENSE_SHARED_DATA", "")
-    data = (Path(given) if given else ROOT / "shared" / "data") / "real_frames"
-    if not data.is_dir():
-        print(f"skipped: no recorded frames in {data}; name their folder or set COSENSE_SHARED_DATA")
-    else:
-        main(data, sys.argv[2 if is_folder else 1 :] or ["cosense-lite"])
+    main()

@@ -1,6 +1,8 @@
 """Turn results/benchmarks/*.json and the kept sweeps into docs/benchmarks.md.
 
-python benchmarks/report.py
+    python benchmarks/report.py
+
+Sections of benchmarks that have no result in results/benchmarks stay as they are.
 """
 
 from __future__ import annotations
@@ -10,30 +12,47 @@ from pathlib import Path
 from typing import Any
 
 from markdown import command, paragraph, table
+from real_frame_tables import TABLES
 from timing import RESULTS
 from validation import SWEEPS
-from validation_tables import KEPT, sweep
+from validation_tables import CONDITIONS, conditions, kept, sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-HEADING = """# Benchmarks
-
-Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is
-shared and noisy: compare rows of one table. `limit` columns are what the project asked for. A table that is
-too wide goes on below it.
-"""
+HEADING = "# Benchmarks\n\n" + paragraph(
+    "Made by `make bench`; do not edit. Times are the least of many repeats on the machine named, which is "
+    "shared and noisy: compare rows of one table. `limit` columns are what the project asked for. A table "
+    "that is too wide goes on below it."
+)
 
 
 def main() -> None:
     """Write the page."""
-    parts = [HEADING, "## Detection\n"]
+    there = sections(PAGE.read_text())
+    there["Detection"] = detection()
+    for path in RESULTS.glob("*.json"):
+        there[path.stem] = section(json.loads(path.read_text()))
+    timed = sorted(name for name in there if name != "Detection")
+    PAGE.write_text("\n".join([HEADING, *(there[name] for name in ("Detection", *timed))]))
+
+
+def sections(page: str) -> dict[str, str]:
+    """Return the sections of a page by their headings, each with its heading."""
+    parts = [f"## {part.rstrip()}\n" for part in page.split("\n## ")[1:]]
+    return {part.splitlines()[0].removeprefix("## "): part for part in parts}
+
+
+def detection() -> str:
+    """Return what the kept sweeps have found, each with its picture."""
+    parts = ["## Detection\n"]
     for name in SWEEPS:
-        path = KEPT / f"{name}.json"
-        if path.is_file():
-            picture = "" if name == "grid" else f"\n![{name}](images/sweep-{name}.png)\n"
-            parts.append(f"### {name}\n\n{sweep(json.loads(path.read_text()))}{picture}")
-    parts += [section(json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
-    PAGE.write_text("\n".join(parts))
+        content = kept(name)
+        if content is None:
+            continue
+        words = conditions(name, content) if name in CONDITIONS else sweep(content)
+        picture = "" if name == "grid" else f"\n![{name}](images/sweep-{name}.png)\n"
+        parts.append(f"### {name}\n\n{words}{picture}")
+    return "\n".join([*parts, "### Real frames\n", TABLES["real frames"](), TABLES["real pairs"]()])
 
 
 def section(report: dict[str, Any]) -> str:

@@ -127,7 +127,7 @@ def strangers_row(pairs: list[GraphPair], kind: str) -> dict[str, Any]:
 
 def main() -> None:
     """Simulate, register, write."""
-    pairs = load_graph_pairs(SCENES, CACHE, load_model("cosense-lite").detector)
+    pairs = load_graph_pairs(SCENES, CACHE, "cosense-lite")
     groups = {
         "vehicle and unit": [pair for pair in pairs if pair.name.endswith("infrastructure")],
         "two vehicles": [pair for pair in pairs if not pair.name.endswith("infrastructure")],

@@ -1,115 +1,155 @@
 """What the shipped models are worth on scenes that nothing was trained on: figures of README.md and docs/.
 
-Simulates T-junctions of a family and of seeds that neither training nor calibration has used, runs the sweeps
-of `SWEEPS` over them, keeps each sweep.json beside the weights of the product profile and the pictures in
-docs/images, and writes the tables of README.md and docs/results.md. Run it from the repository's root; names
-choose some of the sweeps:
+Simulates places of families, of seeds and with LiDARs that neither training nor calibration has used, runs
+the sweeps of `SWEEPS` over them, one on each core, keeps each sweep.json beside the weights of the product
+profile and the pictures in docs/images, and writes the tables of README.md and docs/results.md. What is
+simulated or swept already in results/validation is not done again. Run it from the repository's root. Names
+choose some of the sweeps, `conditions` all tables of fusions under true, noisy and measured poses (about 20
+minutes of two cores); --frames makes small ones in another folder, of which nothing is kept:
 
-    python benchmarks/validation.py [NAME ...]
+    python benchmarks/validation.py [NAME ...] [--frames N]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from markdown import update
-from validation_tables import KEPT, PAGES, with_tables
+from validation_tables import CONDITIONS, KEPT, PAGES, with_tables
 
 from cosense.errors import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path("results/validation")
+RESULTS, TRIED = Path("results/validation"), Path("results/validation-tried")
 IMAGES = ROOT / "docs" / "images"
 
-# Data sets by name: what `cosense simulate` makes them of.
+# Data sets by name: what `cosense simulate` makes them of, and how many frames. All of it is of families that
+# no shipped model has seen; where there are several, they take turns.
 DATA = {
-    "data": "--scene t_junction --frames 200 --sequence-frames 4 --seed 500000",
+    "t_junction": ("--scene t_junction --sequence-frames 8 --seed 610000", 192),
+    "roundabout": ("--scene roundabout --sequence-frames 8 --seed 620000", 192),
+    "underpass": ("--scene underpass --sequence-frames 8 --seed 630000", 192),
+    "unseen_lidars": ("--scene unseen --lidar unseen --sequence-frames 8 --seed 640000", 192),
+    "data": ("--scene unseen --sequence-frames 4 --seed 500000", 96),
     # Long enough for messages that are a second late.
-    "sequences": "--scene t_junction --frames 192 --sequence-frames 16 --seed 510000",
-    # Nothing has been tuned on it.
-    "unseen": "--scene t_junction --frames 96 --sequence-frames 8 --seed 580000",
-    "families": "--scene crossing,parked_road,curved_road,car_park --frames 64 --sequence-frames 8 "
-    "--seed 550000",
-    "many": "--scene t_junction --frames 40 --sequence-frames 4 --seed 520000 "
-    "--layout opv2v --agents vehicle=3,infrastructure=1",
+    "sequences": ("--scene unseen --sequence-frames 16 --seed 510000", 96),
+    "many": (
+        "--scene unseen --sequence-frames 4 --seed 520000 --layout opv2v --agents vehicle=3,infrastructure=1",
+        48,
+    ),
 }
+_CONDITIONS = (
+    "pose-error --model cosense-lite --fusion late,early,intermediate,hybrid --registration none,scene_graph "
+    "--values none,literature,dair"
+)
 # Sweeps by name: the data, and the arguments of `cosense sweep`.
 SWEEPS = {
+    **{name: (name, _CONDITIONS) for name in CONDITIONS},
     "budget": (
         "data",
-        "budget --model cosense-lite --fusion late,early,hybrid --values 500,1000,2000,5000,20000,none",
-    ),
-    "intermediate": (
-        "data",
-        "budget --model cosense-lite --fusion intermediate --values 2000,none --frames 60",
+        "budget --model cosense-lite --fusion late,early,intermediate,hybrid "
+        "--values 500,1000,2000,5000,20000,none",
     ),
     "selection": (
         "data",
-        "budget --model cosense-lite --fusion hybrid --selection ranked,random,confidence,supply_demand "
-        "--values 500,2000,20000 --frames 60",
-    ),
-    "selection-features": (
-        "data",
-        "budget --model cosense-lite --fusion intermediate "
-        "--selection ranked,random,confidence,supply_demand --values 2000,5000 --frames 60",
+        "budget --model cosense-lite --fusion intermediate,hybrid "
+        "--selection ranked,random,confidence,supply_demand --values 500,2000,20000 --frames 48",
     ),
     "baselines": (
         "data",
         "budget --model cosdh,max-fusion,attention-fusion --fusion intermediate,hybrid "
-        "--values 2000,20000,none --frames 60",
+        "--values 2000,20000,none --frames 48",
     ),
-    "pose-noise": ("sequences", "pose-noise --model cosense-lite --frames 96"),
+    "pose-noise": ("sequences", "pose-noise --model cosense-lite"),
     "registration": (
         "sequences",
         "pose-noise --model cosense-lite --fusion hybrid "
-        "--registration none,scene_graph,icp,boxes,spectral --values 0,0.2,0.4,0.6 --frames 96",
+        "--registration none,scene_graph,icp,boxes,spectral --values 0,0.2,0.4,0.6",
     ),
     "registration-unannounced": (
-        "unseen",
+        "sequences",
         "pose-noise --model cosense-lite --fusion hybrid --registration none,scene_graph "
         "--values 0,0.2,0.4,0.6,1,2 --unannounced",
     ),
-    "registration-families": (
-        "families",
-        "pose-noise --model cosense-lite --fusion hybrid --registration none,scene_graph --values 0,0.4,0.6 "
-        "--seed 2",
-    ),
     "registration-many": (
         "many",
-        "pose-noise --model cosense-lite --fusion hybrid --registration none,scene_graph --values 0,0.4,0.6",
+        "pose-error --model cosense-lite --fusion hybrid --registration none,scene_graph "
+        "--values none,literature,dair",
     ),
-    "delay": ("sequences", "delay --model cosense-lite --frames 96"),
-    "loss": ("sequences", "loss --model cosense-lite --frames 96"),
+    "delay": ("sequences", "delay --model cosense-lite"),
+    "loss": ("sequences", "loss --model cosense-lite"),
     "agents": ("many", "agents --model cosense-lite"),
-    "grid": ("sequences", "grid --model cosense-lite --frames 144"),
+    "grid": ("sequences", "grid --model cosense-lite"),
 }
 
 
 def main() -> None:
     """Simulate what is missing, sweep, keep the figures."""
-    wanted = sys.argv[1:] or list(SWEEPS)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--frames", type=int)
+    given = parser.parse_args()
+    try:
+        wanted = chosen(given.names)
+    except ValueError as error:
+        sys.exit(str(error))
+    results = TRIED if given.frames else RESULTS
+    sets = dict.fromkeys(SWEEPS[name][0] for name in wanted)
+    missing = [name for name in sets if not (ROOT / results / name / "cosense.json").is_file()]
+    _side_by_side([simulation(name, results, given.frames) for name in missing])
+    _side_by_side([sweep_of(name, results, given.frames) for name in wanted])
+    if given.frames:
+        return
+    KEPT.mkdir(parents=True, exist_ok=True)
     for name in wanted:
-        if name not in SWEEPS:
-            sys.exit(f"no sweep '{name}', {nearest(name, SWEEPS)}")
-    for name in wanted:
-        data, arguments = SWEEPS[name]
-        if not (ROOT / RESULTS / data / "cosense.json").is_file():
-            _cosense(f"simulate --out {RESULTS / data} {DATA[data]}")
-        out = RESULTS / name
-        _cosense(f"sweep {arguments} --data {RESULTS / data} --out {out}")
-        KEPT.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / out / "sweep.json", KEPT / f"{name}.json")
-        shutil.copy(ROOT / out / "sweep.png", IMAGES / f"sweep-{name}.png")
-    update(PAGES, with_tables)
+        shutil.copy(ROOT / results / f"sweep-{name}" / "sweep.json", KEPT / f"{name}.json")
+        shutil.copy(ROOT / results / f"sweep-{name}" / "sweep.png", IMAGES / f"sweep-{name}.png")
+    update(PAGES, with_tables, check=False)
 
 
-def _cosense(arguments: str) -> None:
+def chosen(names: Sequence[str]) -> list[str]:
+    """Return the sweeps that names choose, all without any.
+
+    Raises:
+        ValueError: there is no such sweep; names the nearest.
+    """
+    groups = {"conditions": list(CONDITIONS)}
+    for name in names:
+        if name not in SWEEPS and name not in groups:
+            raise ValueError(f"no sweep '{name}', {nearest(name, [*SWEEPS, *groups])}")
+    return list(dict.fromkeys(sweep for name in names or SWEEPS for sweep in groups.get(name, [name])))
+
+
+def simulation(name: str, results: Path, frames: int | None = None) -> list[str]:
+    """Return the words after `cosense` that simulate a data set, or its first frames."""
+    arguments, usual = DATA[name]
+    return f"simulate --out {results / name} --frames {frames or usual} {arguments}".split()
+
+
+def sweep_of(name: str, results: Path, frames: int | None = None) -> list[str]:
+    """Return the words after `cosense` that make a sweep, or one over the first frames."""
+    data, arguments = SWEEPS[name]
+    words = f"sweep {arguments} --data {results / data} --out {results / f'sweep-{name}'}".split()
+    return [*words, "--frames", str(frames)] if frames else words
+
+
+def _side_by_side(commands: Sequence[Sequence[str]]) -> None:
+    """Run commands, one on each core."""
     program = Path(sys.executable).with_name("cosense")
-    subprocess.run([str(program), *arguments.split()], cwd=ROOT, check=True, env=dict(os.environ))
+
+    def run(words: Sequence[str]) -> None:
+        subprocess.run([program, *words], cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(run, commands):
+            pass
 
 
 if __name__ == "__main__":

@@ -6,168 +6,286 @@ python benchmarks/validation_tables.py --check    # status 1 where a page differ
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markdown import command, paragraph, table, update
+import numpy as np
+from markdown import command, filled, paragraph, table, update
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ROOT / "models" / "cosense-lite" / "validation"
+MODELS = ROOT / "models"
+KEPT = MODELS / "cosense-lite" / "validation"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
-# What the README measures pose errors, delay and loss at.
-NOISES_M, UNANNOUNCED_M, DELAY_MS, LOSS = (0.0, 0.2, 0.4, 0.6), 1.0, 300.0, 0.5
+SCRIPT = "benchmarks/validation.py"
+# Sweeps of fusions under true, noisy and measured poses, with what they are of: families that no training has
+# seen, and, on all of these, makes of LiDAR that no training has drawn.
+CONDITIONS = {
+    "t_junction": "T-junctions",
+    "roundabout": "roundabouts",
+    "underpass": "underpasses",
+    "unseen_lidars": "unseen LiDARs, all three",
+}
+FAMILIES = ("t_junction", "roundabout", "underpass")
+POSES = {None: "true poses", "literature": "0.2 m, 0.2°, 100 ms", "dair": "as measured, unannounced"}
+# Rows: name, fusion, how poses are corrected.
+ROWS = (
+    ("ego alone", "none", "none"),
+    ("late", "late", "none"),
+    ("late + registration", "late", "scene_graph"),
+    ("early", "early", "none"),
+    ("intermediate", "intermediate", "none"),
+    ("intermediate + registration", "intermediate", "scene_graph"),
+    ("hybrid", "hybrid", "none"),
+    ("hybrid + registration", "hybrid", "scene_graph"),
+)
+COMPACT = ("ego alone", "late", "early", "intermediate", "hybrid", "hybrid + registration")
+SHORT = ("ego alone", "late", "hybrid", "hybrid + registration")
+
+Content = Mapping[str, Any]
 
 
 def with_tables(page: str) -> str:
     """Return a page with each table between its two marks made anew."""
-    for name, make in TABLES.items():
-        begin, end = f"<!-- {name}: benchmarks/validation.py -->\n", f"<!-- end of {name} -->\n"
-        if begin in page:
-            before, rest = page.split(begin)
-            page = f"{before}{begin}\n{make()}\n{end}{rest.split(end)[1]}"
-    return page
+    return filled(page, SCRIPT, TABLES)
 
 
-def kept(name: str) -> dict[str, Any]:
-    """Return what a sweep has found."""
-    content: dict[str, Any] = json.loads((KEPT / f"{name}.json").read_text())
+def kept(name: str) -> dict[str, Any] | None:
+    """Return what a sweep has found.
+
+    None if it was never made, with other weights than those that ship, or by a sweep that did not say yet how
+    many places it has seen.
+    """
+    path = KEPT / f"{name}.json"
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text())
+    if "sequences" not in content:
+        return None
+    for model, said in content["models"].items():
+        weights = MODELS / model / "weights.safetensors"
+        if hashlib.sha256(weights.read_bytes()).hexdigest() != said["weights_sha256"]:
+            return None
     return content
 
 
-def overview() -> str:
-    """Return the README's table: fusions side by side, a row for each thing that goes wrong."""
-    noise, corrected, hidden = kept("pose-noise"), kept("registration"), kept("registration-unannounced")
+def of_sweeps(names: Sequence[str], make: Callable[..., str]) -> Callable[[], str]:
+    """Return what makes a table of kept sweeps, or says which of them are to be made first."""
 
-    def disturbed(name: str, content: Mapping[str, Any], **where: float) -> list[str]:
-        cooperating = (_point(content, fusion=fusion, **where) for fusion in ("late", "hybrid"))
-        return [name, *map(_ap, (content["points"][0], *cooperating))]
+    def made() -> str:
+        contents = [kept(name) for name in names]
+        if all(contents):
+            return make(*contents)
+        missing = " ".join(name for name, content in zip(names, contents, strict=True) if content is None)
+        return paragraph(f"To be measured with the weights that ship: `python {SCRIPT} {missing}`.")
 
-    def with_graphs(content: Mapping[str, Any], noise_m: float) -> dict[str, Any]:
-        return _point(content, registration="scene_graph", pose_noise=noise_m)
+    return made
 
+
+def overview(*contents: Content) -> str:
+    """Return the README's table: a row for each fusion, the mean over the families; see `CONDITIONS`.
+
+    Args:
+        contents: a sweep for each of `FAMILIES`.
+    """
     rows = []
-    for value in NOISES_M:
-        name = f"poses are off by {value:g} m, {value:g}°" if value else "poses are exact, messages fresh"
-        rows.append([*disturbed(name, noise, pose_noise=value), _ap(with_graphs(corrected, value))])
-    believed = _point(hidden, registration="none", pose_noise=UNANNOUNCED_M)
-    graphs = with_graphs(hidden, UNANNOUNCED_M)
-    name = f"poses are off by {UNANNOUNCED_M:g} m, {UNANNOUNCED_M:g}° and claim to be exact"
-    rows.append([name, _ap(hidden["points"][0]), "", _ap(believed), _ap(graphs)])
-    rows.append([*disturbed(f"messages are {DELAY_MS:.0f} ms late", kept("delay"), delay_ms=DELAY_MS), ""])
-    rows.append([*disturbed(f"{100 * LOSS:.0f} % of the messages are lost", kept("loss"), loss=LOSS), ""])
-    sent = [_point(noise, fusion=fusion, pose_noise=0.0) for fusion in ("late", "hybrid")]
-    rows.append(["*kB sent per frame*", "0", *map(_kilobytes, (*sent, with_graphs(corrected, 0.0)))])
-    headings = [f"{_made_by(noise)}: AP@0.5 when", "ego alone", "late", "hybrid", "hybrid + graphs"]
-    return f"{table(headings, rows)}\n{paragraph(_worst(kept('grid')))}"
+    for name, fusion, registration in ROWS:
+        if name not in COMPACT:
+            continue
+        cells = []
+        for error in POSES:
+            points = [pose_point(content, fusion, registration, error) for content in contents]
+            cells.append(" / ".join(_percent(_mean(points, iou)) for iou in ("0.5", "0.7")))
+        points = [pose_point(content, fusion, registration, None) for content in contents]
+        mean = float(np.mean([point["bytes_per_frame"]["mean"] for point in points]))
+        p95 = max(point["bytes_per_frame"]["p95"] for point in points)
+        rows.append([name, *cells, _kilo(mean), _kilo(p95)])
+    headings = ["AP@0.5 / AP@0.7", *POSES.values(), "kB a frame", "p95"]
+    return f"{_made_of(contents)}\n{table(headings, rows)}"
 
 
-def budget() -> str:
-    """Return average precision over the bytes of a message."""
-    return sweep(kept("budget"))
+def families(*contents: Content) -> str:
+    """Return the README's second table: a row for each family, with errors of poses as measured.
+
+    Args:
+        contents: a sweep for each of `CONDITIONS`.
+    """
+    settings = {name: (fusion, registration) for name, fusion, registration in ROWS}
+    rows = [
+        [title, *(_both(pose_point(content, *settings[name], "dair")) for name in SHORT)]
+        for title, content in zip(CONDITIONS.values(), contents, strict=True)
+    ]
+    below = max(
+        point["ap"][iou] - pose_point(content, *settings["hybrid + registration"], "dair")["ap"][iou]
+        for content in contents
+        for point in [pose_point(content, "none", "none", "dair")]
+        for iou in ("0.5", "0.7")
+    )
+    said = (
+        f"Hybrid fusion with registration is {100 * below:.1f} points below the ego alone at worst."
+        if below > 0
+        else "Hybrid fusion with registration is nowhere below the ego alone."
+    )
+    return f"{table(['poses as measured, unannounced', *SHORT], rows)}\n{paragraph(said)}"
 
 
-def disturbed() -> str:
+def conditions(name: str, content: Content) -> str:
+    """Return one sweep of `CONDITIONS` in full: AP with its standard deviation over sequences, and bytes."""
+    headings = [CONDITIONS[name]]
+    headings += [f"{said} {iou}" for said in POSES.values() for iou in ("@0.5", "@0.7")]
+    rows = []
+    for row, fusion, registration in ROWS:
+        points = [pose_point(content, fusion, registration, error) for error in POSES]
+        cells = [_sure(point, iou) for point in points for iou in ("0.5", "0.7")]
+        sent = points[0]["bytes_per_frame"]
+        rows.append([row, *cells, _kilo(sent["mean"]), _kilo(sent["p95"])])
+    title = _title(content)
+    return "\n".join([title, command(content["command"]), table([*headings, "kB a frame", "p95"], rows)])
+
+
+def all_conditions(*contents: Content) -> str:
+    """Return all sweeps of `CONDITIONS` in full, each with a heading."""
+    titles = [title[0].upper() + title[1:] for title in CONDITIONS.values()]
+    parts = zip(titles, CONDITIONS, contents, strict=True)
+    return "\n".join(f"### {title}\n\n{conditions(name, content)}" for title, name, content in parts)
+
+
+def disturbed(noise: Content, delay: Content) -> str:
     """Return late and hybrid fusion side by side where poses are wrong and where messages are late."""
-    noise, delay = kept("pose-noise"), kept("delay")
     rows = []
     for content, key, words in ((noise, "pose_noise", "{0:g} m, {0:g}°"), (delay, "delay_ms", "{:.0f} ms")):
         alone = _aps(content["points"][0])
         rows.append([f"*{content['frames']} frames, ego alone*", *alone, *alone])
         for value in sorted({point[key] for point in content["points"] if point["fusion"] == "late"}):
-            where = {key: value}
-            late, hybrid = (_point(content, fusion=fusion, **where) for fusion in ("late", "hybrid"))
+            late, hybrid = (_point(content, fusion=fusion, **{key: value}) for fusion in ("late", "hybrid"))
             rows.append([words.format(value), *_aps(late), *_aps(hybrid)])
     headings = ["pose error, delay", "late AP@0.5", "@0.7", "hybrid AP@0.5", "@0.7"]
     title = f"{_named(noise)}:\n"
     return "\n".join([title, command(noise["command"]), command(delay["command"]), table(headings, rows)])
 
 
-def registration() -> str:
-    """Return registrations side by side where covariances announce the pose errors."""
-    return _corrected(kept("registration"))
-
-
-def unannounced() -> str:
-    """Return scene graphs beside nothing where no covariance announces the pose errors."""
-    return _corrected(kept("registration-unannounced"))
-
-
-# What is between which marks.
-TABLES = {
-    "overview": overview,
-    "budget": budget,
-    "disturbances": disturbed,
-    "registration": registration,
-    "registration-unannounced": unannounced,
-}
-
-
-def _corrected(content: Mapping[str, Any]) -> str:
+def corrected(content: Content) -> str:
     """Return a sweep of registrations over pose noise, a row for each kind of registration."""
     alone, *points = content["points"]
     noises = sorted({point["pose_noise"] for point in points})
-    rows = [["*ego alone*", "0", *[" / ".join(_aps(alone))] * len(noises)]]
+    rows = [["*ego alone*", "0", *[_both(alone)] * len(noises)]]
     for kind in dict.fromkeys(point["registration"] for point in points):
         of_noise = [_point(content, fusion="hybrid", registration=kind, pose_noise=noise) for noise in noises]
-        cells = [" / ".join(_aps(point)) for point in of_noise]
-        rows.append(["nothing" if kind == "none" else kind, _kilobytes(of_noise[0]), *cells])
+        cells = [_both(point) for point in of_noise]
+        rows.append(
+            ["nothing" if kind == "none" else kind, _kilo(of_noise[0]["bytes_per_frame"]["mean"]), *cells]
+        )
     headings = ["poses corrected by", "kB/frame", *(f"{noise:g} m, {noise:g}°" for noise in noises)]
     title = f"{_named(content)}, {content['frames']} frames, hybrid fusion, AP@0.5 / AP@0.7:\n"
     return "\n".join([title, command(content["command"]), table(headings, rows)])
 
 
-def sweep(content: Mapping[str, Any]) -> str:
+def worst(grid: Content) -> str:
+    """Return how far below the ego alone the worst combination of disturbances lies."""
+    alone, *points = grid["points"]
+    below = [max(alone["ap"][iou] - point["ap"][iou] for point in points) for iou in ("0.5", "0.7")]
+    return paragraph(
+        f"Hybrid fusion in {len(points)} combinations of announced pose noise, delay and loss: the worst is "
+        f"{100 * below[0]:.1f} points of AP@0.5, or {100 * below[1]:.1f} of AP@0.7, below the ego alone."
+    )
+
+
+def sweep(content: Content) -> str:
     """Return a sweep as a line that says what was measured, its command, and a row for each point."""
     points = content["points"]
-    keys = ("model", "selection", "registration", "budget_bytes", "pose_noise", "delay_ms", "loss", "agents")
+    keys = (
+        "model",
+        "selection",
+        "registration",
+        "budget_bytes",
+        "pose_noise",
+        "pose_error",
+        "delay_ms",
+        "loss",
+        "agents",
+    )
     cooperating = [point for point in points if point["fusion"] != "none"]
     varied = [key for key in keys if len({str(point.get(key)) for point in cooperating}) > 1]
     names = {"budget_bytes": "budget B", "pose_noise": "noise m °", "delay_ms": "delay ms"}
-    headings = ["fusion", *(names.get(key, key) for key in varied)]
+    headings = ["fusion", *(names.get(key, key.replace("_", " ")) for key in varied)]
     headings += [*(f"AP@{iou}" for iou in points[0]["ap"]), "kB/frame", "p95", "gain@0.5"]
     rows = []
     for point in points:
         row = ["ego alone" if point["fusion"] == "none" else point["fusion"]]
         row += ["" if point.get(key) is None else f"{point[key]}" for key in varied]
         row += [f"{100 * ap:.1f}" for ap in point["ap"].values()]
-        row += [f"{point['bytes_per_frame'][key] / 1000:.3g}" for key in ("mean", "p95")]
+        row += [_kilo(point["bytes_per_frame"][key]) for key in ("mean", "p95")]
         row.append("" if point["difference"] is None else f"{point['difference']:+.1f}")
         rows.append(row)
+    return "\n".join(
+        [_title(content), command(content["command"]), table(headings, rows, names=1 + len(varied))]
+    )
+
+
+# What is between which marks.
+TABLES = {
+    "overview": of_sweeps(FAMILIES, overview),
+    "families": of_sweeps(list(CONDITIONS), families),
+    "conditions": of_sweeps(list(CONDITIONS), all_conditions),
+    "budget": of_sweeps(["budget"], sweep),
+    "disturbances": of_sweeps(["pose-noise", "delay"], disturbed),
+    "registration": of_sweeps(["registration"], corrected),
+    "registration-unannounced": of_sweeps(["registration-unannounced"], corrected),
+    "grid": of_sweeps(["grid"], worst),
+}
+
+
+def pose_point(content: Content, fusion: str, registration: str, error: str | None) -> dict[str, Any]:
+    """Return the point of a fusion under an error of the poses; the ego alone is the same under all."""
+    if fusion == "none":
+        alone: dict[str, Any] = next(point for point in content["points"] if point["fusion"] == "none")
+        return alone
+    return _point(content, fusion=fusion, registration=registration, pose_error=error)
+
+
+def _made_of(contents: Sequence[Content]) -> str:
+    """Return in words what the mean of several sweeps is of, and how sure it is."""
+    frames, places = (sum(content[key] for content in contents) for key in ("frames", "sequences"))
+    deviations = [
+        float(np.hypot.reduce([_deviation(content, row, error, iou) for content in contents])) / len(contents)
+        for row in ROWS
+        for error in POSES
+        for iou in ("0.5", "0.7")
+        if row[0] in COMPACT
+    ]
+    made_by = _named(contents[0]).partition(" (")[0]
+    return paragraph(
+        f"{made_by}: mean of {', '.join(CONDITIONS[name] for name in FAMILIES)}, {frames} frames of {places} "
+        f"places; other places would move a figure by {100 * max(deviations):.1f} points (one standard "
+        "deviation of the least certain)."
+    )
+
+
+def _deviation(content: Content, row: tuple[str, str, str], error: str | None, iou: str) -> float:
+    return float(pose_point(content, row[1], row[2], error)["ap_deviation"][iou])
+
+
+def _title(content: Content) -> str:
     models = ", ".join(
         f"{name} {model['weights_sha256'][:12]} ({model['dtype'].removeprefix('torch.')})"
         for name, model in content["models"].items()
     )
-    title = paragraph(
-        f"{_named(content)}, {content['frames']} frames of {content['dataset']['path']}, "
+    return paragraph(
+        f"{_named(content)}, {content['frames']} frames of {content['sequences']} sequences of "
+        f"{content['dataset']['path']}, "
         f"protocol {content['protocol']} {content['protocol_hash']}, seed {content['seed']}, {models}:"
     )
-    return "\n".join([title, command(content["command"]), table(headings, rows, names=1 + len(varied))])
 
 
-def _made_by(content: Mapping[str, Any]) -> str:
-    """Return what made the data of a sweep, without their layout: "Simulated by cosense"."""
-    return _named(content).partition(" (")[0]
-
-
-def _named(content: Mapping[str, Any]) -> str:
+def _named(content: Content) -> str:
     """Return what made the data of a sweep as the begin of a sentence."""
     kind = str(content["dataset"]["kind"])
     return kind[0].upper() + kind[1:]
 
 
-def _worst(grid: Mapping[str, Any]) -> str:
-    """Return how far below the ego alone the worst combination of disturbances lies."""
-    alone, *points = grid["points"]
-    below = [max(alone["ap"][iou] - point["ap"][iou] for point in points) for iou in ("0.5", "0.7")]
-    return (
-        f"Hybrid fusion in {len(points)} combinations of announced pose noise, delay and loss: the worst is "
-        f"{100 * below[0]:.1f} points of AP@0.5, or {100 * below[1]:.1f} of AP@0.7, below the ego alone."
-    )
-
-
-def _point(content: Mapping[str, Any], **where: object) -> dict[str, Any]:
+def _point(content: Content, **where: object) -> dict[str, Any]:
     """Return the one point of a sweep that was measured so."""
     found: list[dict[str, Any]] = [
         point
@@ -179,16 +297,28 @@ def _point(content: Mapping[str, Any], **where: object) -> dict[str, Any]:
     return found[0]
 
 
-def _ap(point: Mapping[str, Any]) -> str:
-    return f"{100 * point['ap']['0.5']:.1f}"
+def _mean(points: Sequence[Content], iou: str) -> float:
+    return float(np.mean([point["ap"][iou] for point in points]))
 
 
-def _aps(point: Mapping[str, Any]) -> Sequence[str]:
-    return [f"{100 * point['ap'][iou]:.1f}" for iou in ("0.5", "0.7")]
+def _percent(ap: float) -> str:
+    return f"{100 * ap:.1f}"
 
 
-def _kilobytes(point: Mapping[str, Any]) -> str:
-    return f"{point['bytes_per_frame']['mean'] / 1000:.3g}"
+def _aps(point: Content) -> list[str]:
+    return [_percent(point["ap"][iou]) for iou in ("0.5", "0.7")]
+
+
+def _both(point: Content) -> str:
+    return " / ".join(_aps(point))
+
+
+def _sure(point: Content, iou: str) -> str:
+    return f"{_percent(point['ap'][iou])} ± {_percent(point['ap_deviation'][iou])}"
+
+
+def _kilo(count: float) -> str:
+    return f"{count / 1000:.3g}"
 
 
 if __name__ == "__main__":

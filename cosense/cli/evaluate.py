@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -133,12 +134,15 @@ def command(
         region=region,
         pair_gap=pair_gap,
     )
-    counting = load_protocol(protocol or default_protocol(dataset.description()))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     noise = parse_pose_noise(pose_noise)
+    if pose_error is not None and (unannounced or noise != PoseNoise()):
+        raise CosenseError(
+            f"--pose-error {pose_error}: has its own noise and says whether it is announced; leave out "
+            "--pose-noise and --unannounced"
+        )
     if unannounced and noise == PoseNoise():
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
-    if pose_error is not None and noise != PoseNoise():
-        raise CosenseError(f"--pose-error {pose_error}: not together with --pose-noise, leave out one")
     noise = PoseNoise.named(pose_error) if pose_error else replace(noise, is_announced=not unannounced)
     check_device(device)
     loaded = load_model(model, device)
@@ -173,17 +177,14 @@ def command(
     console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
 
 
-def default_protocol(description: Mapping[str, Any]) -> str:
-    """Return the protocol that labels of a data set are counted under when none is named.
-
-    Args:
-        description: what the data set says of itself.
-    """
+def default_protocol(label_set: str) -> str:
+    """Return the protocol that labels of a data set are counted under when none is named."""
     from cosense.data.bare_labels import LABEL_SETS
+    from cosense.data.frame_pairs import STANDING
+    from cosense.data.provenance import SIMULATED
 
-    if description["label_set"] in LABEL_SETS:
-        return "real_pairs" if description.get("pair_gap") else "real_frames"
-    return "simulated" if description["label_set"] == "simulated" else "opencood_participants"
+    own = {SIMULATED: "simulated", STANDING: "real_pairs", **dict.fromkeys(LABEL_SETS, "real_frames")}
+    return own.get(label_set, "opencood_participants")
 
 
 def parse_pose_noise(text: str) -> PoseNoise:
@@ -246,4 +247,5 @@ def _so_far(state: RunState) -> str:
     spent_ms = [score.elapsed_ms for score in state.scores]
     kilobytes = sum(sent) / max(1, len(sent)) / 1000
     ms = sum(spent_ms) / len(spent_ms)
-    return f"frames  AP@{threshold:g} {100 * ap:.1f}  {kilobytes:.2f} kB/frame  {ms:.0f} ms/frame"
+    so_far = "–" if math.isnan(ap) else f"{100 * ap:.1f}"
+    return f"frames  AP@{threshold:g} {so_far}  {kilobytes:.2f} kB/frame  {ms:.0f} ms/frame"

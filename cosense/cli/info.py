@@ -48,7 +48,13 @@ def command(
 
     with _collected_warnings() as warnings:
         dataset = open_dataset(
-            path, split=split, labels=labels, bag=bag_options, columns=columns, region=region
+            path,
+            split=split,
+            labels=labels,
+            bag=bag_options,
+            columns=columns,
+            region=region,
+            pair_gap=pair_gap,
         )
         info = dataset.info(verify=verify)
         try:

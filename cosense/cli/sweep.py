@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Labels, Limit, PairGap, PoseError, Region, Split
+from cosense.cli.options import Columns, Labels, Limit, PairGap, PoseError, Region, Split
 from cosense.errors import CosenseError, nearest
 from cosense.errors import counted as number_of
 
@@ -113,6 +113,7 @@ def command(
     labels: Labels = None,
     region: Region = "",
     pair_gap: PairGap = "",
+    columns: Columns = "",
     limit: Limit = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of pose noise, radio and bootstrap.")] = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away the points in --out.")] = False,
@@ -148,7 +149,7 @@ def command(
     from cosense.data import open_dataset
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.pose_noise import PoseNoise
-    from cosense.evaluation.runs.runner import check_first_budgets
+    from cosense.evaluation.runs.runner import check_first_budgets, check_pose_error
     from cosense.evaluation.sweep.curves import (
         DEFAULT_BUDGET_BYTES,
         applied,
@@ -185,8 +186,11 @@ def command(
     selections = _known("--selection", selection, SELECTIONS)
     registrations = _known("--registration", registration, registration_names())
     text = None if values is None else " ".join(values)
-    dataset = open_dataset(data, split=split, labels=labels, region=region, pair_gap=pair_gap)
-    counting = load_protocol(protocol or default_protocol(dataset.description()))
+    dataset = open_dataset(
+        data, split=split, labels=labels, columns=columns, region=region, pair_gap=pair_gap
+    )
+    check_pose_error(dataset, error or ("dair" if kind == "pose-error" else None))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     check_device(device)
     models = {}
     for name in model_names(model):
@@ -258,6 +262,7 @@ def command(
         curve=kind,
         seed=seed,
         command=shlex.join(["cosense", *sys.argv[1:]]),
+        sequences=seen.sequences(counted),
     )
     if notes:
         content["notes"] = notes

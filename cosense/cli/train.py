@@ -36,6 +36,14 @@ def command(
             "validation may differ."
         ),
     ] = False,
+    only_samples: Annotated[
+        bool,
+        typer.Option(
+            "--only-samples",
+            help="Make the samples that are not in the cache yet, on all cores, and stop: runs side by side "
+            "then share them.",
+        ),
+    ] = False,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -60,7 +68,7 @@ def command(
     from rich.console import Console
     from rich.logging import RichHandler
 
-    from cosense.training.loop import train
+    from cosense.training.loop import prepare, train
     from cosense.training.tasks.base import read_run
 
     if minutes is not None and not minutes > 0:
@@ -71,6 +79,11 @@ def command(
     if minutes is not None:
         run = dataclasses.replace(run, minutes=minutes, epochs=None, steps=None)
     console = Console()
+    if only_samples:
+        with stoppable(console, lambda: f"The samples so far are in {run.cache}: the same command goes on."):
+            prepare(task, run)
+        console.print(f"the samples are in {run.cache}")
+        return
     with stoppable(console, lambda: _kept(folder, run)):
         figures = train(task, run, folder, resume=resume, command=shlex.join(["cosense", *sys.argv[1:]]))
     for name, value in figures.items():

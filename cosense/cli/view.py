@@ -106,7 +106,7 @@ def command(
     )
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
-    counting = _protocol(protocol, dataset.description())
+    counting = _protocol(protocol, dataset.label_set)
     wanted = range(frame, min(frame + frames, len(dataset)))
     facts: dict[str, Any]
     if model is None:
@@ -185,7 +185,7 @@ def _run(
     from cosense.runs.finished import pages_of_run
 
     pages, facts = pages_of_run(path, frame, frames)
-    counting = _protocol(protocol, facts["dataset"])
+    counting = _protocol(protocol, facts["dataset"]["label_set"])
     try:
         pages = _with_ego_alone(pages, load_model(facts["model"]))
     except CosenseError as error:
@@ -224,8 +224,8 @@ def _write(
         console.print(str(name), soft_wrap=True, markup=False)
 
 
-def _protocol(name: str | None, description: Mapping[str, Any]) -> Protocol:
+def _protocol(name: str | None, label_set: str) -> Protocol:
     from cosense.cli.evaluate import default_protocol
     from cosense.evaluation.protocol import load_protocol
 
-    return load_protocol(name or default_protocol(description))
+    return load_protocol(name or default_protocol(label_set))

@@ -186,6 +186,7 @@ class Sender:
             lambda stride: _wanted_map(request, own.frame, features.grid, stride),
             self._selection,
             seed=zlib.crc32(self.agent_id.encode()) ^ sequence % (1 << 32),
+            with_boxes=self._with_boxes,
         )
         boxes = self._late_boxes(own, request)
         return encode_features(features.ground.plane_m, boxes, sections, method.specs, room_bytes)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -118,7 +119,14 @@ class BareClouds(Dataset):
         self._empty = [] if path.is_file() else [folder / name for name in empty]
         base = folder.parent if folder.name == "velodyne" else folder
         self._notes: list[str] = []
-        self._labels = None if path.is_file() else _labels_of(path, base, labels, region, listing)
+        there = [] if path.is_file() or labels == NO_LABELS else find_labels(base, listing)
+        if labels is not None and there and labels not in there:
+            raise CosenseError(f"{path}: has no label set '{labels}', {nearest(labels, there)}")
+        self._labels = LabelFolder(base, labels or there[0], listing, region) if there else None
+        if labels is None and len(there) > 1:
+            self._notes.append(
+                f"labels are in {' and '.join(there)}: {there[0]} is taken, --labels takes another"
+            )
         self.label_set = NO_LABELS if self._labels is None else self._labels.label_set
         if self._labels is None and (region or labels not in (None, NO_LABELS)):
             raise CosenseError(f"{path}: no labels are beside it, so leave out the label set and the region")
@@ -194,17 +202,13 @@ class BareClouds(Dataset):
         points = self._lidar.read(self._read(path)).points
         ego = AgentFrame(_EGO, "vehicle", self._stamps_ns[index], self.T_world_agent(index), points)
         truth, area = self.labels_of(index)
-        if truth is not None:
-            # Labels outside of the region are there by chance: nobody has looked for all of them.
-            inside = area.covers(truth.boxes)
-            area = LabelledArea(area.sectors, np.concatenate([area.ignored, truth.boxes[~inside]]))
-            truth = truth[inside]
+        found, area = area.divided(truth or Objects.empty())
         return CooperativeFrame(
             path.stem,
             path.stem if self._poses is None else self.path.resolve().name,
             _EGO,
             {_EGO: ego},
-            Objects.empty() if truth is None else truth,
+            found,
             is_labelled=truth is not None,
             provenance=self._provenance(path),
             labelled=area,
@@ -221,6 +225,18 @@ class BareClouds(Dataset):
             return None, EVERYWHERE
         labels = self._labels.read(stem)
         return labels.objects, LabelledArea((self._labels.region,), labels.ignored)
+
+    def _left_open(self, index: int) -> Counter[str]:
+        """Return how many labels of a frame are of no class of ours, by type, or outside of the region."""
+        stem = self._clouds[index].stem
+        if self._labels is None or stem not in self._labels.stems:
+            return Counter()
+        labels = self._labels.read(stem)
+        unknown = Counter(
+            f"'{t}'" for t, label in zip(labels.types, labels.classes, strict=True) if label is None
+        )
+        inside = self._labels.region.contains(labels.objects.boxes[:, :2])
+        return unknown + Counter({"outside of the region": int(np.count_nonzero(~inside))})
 
     @property
     def agents(self) -> dict[str, AgentKind]:
@@ -243,9 +259,10 @@ class BareClouds(Dataset):
                 self._lidar.read(self._read(path))
             except CosenseError as error:
                 problems.append(str(error))
-        for index in range(len(self)) if verify else ():
+        left_open = Counter[str]()
+        for index in range(len(self)) if verify and self._labels is not None else ():
             try:
-                self.labels_of(index)
+                left_open += self._left_open(index)
             except CosenseError as error:
                 problems.append(str(error))
         missing = []
@@ -255,6 +272,9 @@ class BareClouds(Dataset):
         notes = [*self._notes, *self._lidar.notes]
         if self._labels is not None:
             notes.append(f"objects are labelled {in_words(self._labels.region)}")
+        if left_open:
+            said = ", ".join(f"{name} ({number})" for name, number in left_open.most_common())
+            notes.append(f"labels that count neither way: {said}")
         return DatasetInfo(
             kind=self.kind,
             path=self.path,
@@ -266,18 +286,6 @@ class BareClouds(Dataset):
             notes=notes,
             missing=missing,
         )
-
-
-def _labels_of(
-    path: Path, base: Path, labels: str | None, region: str, listing: Listing
-) -> LabelFolder | None:
-    """Return the labels beside the clouds of a folder, None where there are none or none are wanted."""
-    there = find_labels(base, listing)
-    if labels == NO_LABELS or not there:
-        return None
-    if labels is not None and labels not in there:
-        raise CosenseError(f"{path}: has no label set '{labels}', {nearest(labels, there)}")
-    return LabelFolder(base, labels or there[0], listing, region)
 
 
 def _poses_of(clouds: list[Path], path: Path) -> dict[str, tuple[int, Matrix]]:

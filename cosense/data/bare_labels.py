@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.config import load_yaml
+from cosense.config import load_config
 from cosense.data.files import Listing, read_json
 from cosense.errors import CosenseError, read_file
 from cosense.geometry.boxes import BOX_FIELDS, as_boxes
@@ -40,6 +40,10 @@ _KITTI_TYPES = {"Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist"
 # Above the road, in metres.
 _KITTI_CAMERA_M = 1.65
 _FARTHEST_M = 120.0
+# Clouds that reach farther are refused too.
+_FARTHEST_LABEL_M = 1000.0
+# The last second that fits 64 bits as nanoseconds.
+_LAST_S = 2**63 / 1e9
 _CLASSES = {
     ObjectClass.CAR: ("car", "vehicle", "regularvehicle"),
     ObjectClass.VAN: ("van",),
@@ -88,6 +92,13 @@ class Labels:
         return self.boxes[[label is None for label in self.classes]]
 
 
+@dataclass(frozen=True)
+class _Region:
+    """What region.yaml says."""
+
+    azimuth_deg: Any
+
+
 class LabelFolder:
     """The labels beside a folder of clouds.
 
@@ -114,15 +125,13 @@ class LabelFolder:
         self.folder = base / label_set
         self._base = base
         self._suffix = LABEL_SETS[label_set]
-        names = listing.names(self.folder)
-        self.stems = frozenset(Path(name).stem for name in names if Path(name).suffix == self._suffix)
+        self.stems = frozenset(Path(name).stem for name in _label_files(base, label_set, listing))
         self._given: tuple[Sector, str] | None = None
         if region:
             self._given = _sector(region.split(",") if region != "all" else region, f"region '{region}'"), ""
         elif listing.has(base / REGION):
-            content = load_yaml(base / REGION)
-            azimuth = content.get("azimuth_deg") if isinstance(content, dict) else None
-            self._given = _sector(azimuth, f"{base / REGION}: azimuth_deg {azimuth!r}"), ""
+            stated = load_config(_Region, base / REGION).azimuth_deg
+            self._given = _sector(stated, f"{base / REGION}: azimuth_deg {stated!r}"), ""
 
     def path(self, stem: str) -> Path:
         return self.folder / f"{stem}{self._suffix}"
@@ -135,7 +144,13 @@ class LabelFolder:
         """
         if self._suffix == ".json":
             return read_json_labels(self.path(stem))
-        return read_kitti_labels(self.path(stem), self._base / "calib" / f"{stem}.txt")
+        calibration = self._base / "calib" / f"{stem}.txt"
+        if not calibration.is_file():
+            raise CosenseError(
+                f"{calibration}: no such file, and by it labels of KITTI are placed; "
+                "put calib/ beside label_2/"
+            )
+        return read_kitti_labels(self.path(stem), calibration)
 
     @property
     def region(self) -> Sector:
@@ -169,7 +184,9 @@ class LabelFolder:
             angles.append(np.arctan2(labels.boxes[:, 1], labels.boxes[:, 0]))
         azimuths = np.sort(np.concatenate(angles))
         gaps = np.diff(azimuths, append=azimuths[:1] + 2 * np.pi)
-        if not len(gaps) or gaps.max() < np.pi:
+        if not len(gaps):
+            return ALL_AROUND, f"no region is stated and nothing is labelled: all counts; {cure}"
+        if gaps.max() < np.pi:
             return ALL_AROUND, f"no region is stated and there are labels all around: all counts; {cure}"
         if types <= _KITTI_TYPES:
             return _OF_KITTI, (
@@ -186,11 +203,14 @@ class LabelFolder:
 
 def find_labels(base: Path, listing: Listing) -> list[str]:
     """Return the label sets beside clouds, the first of which is the default."""
-    return [
-        name
-        for name, suffix in LABEL_SETS.items()
-        if any(Path(file).suffix == suffix for file in listing.names(base / name))
-    ]
+    return [name for name in LABEL_SETS if _label_files(base, name, listing)]
+
+
+def _label_files(base: Path, label_set: str, listing: Listing) -> list[str]:
+    """Return the names of the files of a label set. That of KITTI is empty where there is nothing."""
+    folder = base / label_set
+    names = listing.names(folder) | listing.empty(folder)
+    return [name for name in names if Path(name).suffix == LABEL_SETS[label_set]]
 
 
 def in_words(sector: Sector) -> str:
@@ -205,6 +225,8 @@ def _sector(given: Any, where: str) -> Sector:
     if given == "all":
         return ALL_AROUND
     try:
+        if isinstance(given, str) or any(isinstance(number, bool) for number in given):
+            raise ValueError("no numbers")
         first, last = (float(number) for number in given)
         return Sector.of_degrees(first, last)
     except (TypeError, ValueError):
@@ -227,14 +249,18 @@ def read_json_labels(path: Path) -> Labels:
         )
     types, boxes, ids = [], [], []
     for index, item in enumerate(content):
-        try:
-            boxes.append([float(item[key]) for key in BOX_FIELDS])
-            types.append(str(item["type"]))
-            ids.append(str(item.get("id", item.get("track_id", index))))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CosenseError(
-                f"{path}: label {index} has no usable 'type' and {' '.join(BOX_FIELDS)}: {error!r}"
-            ) from None
+        where = f"{path}: label {index}"
+        if not isinstance(item, dict) or not isinstance(item.get("type"), str):
+            raise CosenseError(f"{where} is {item!r}, expected a 'type' in words and {' '.join(BOX_FIELDS)}")
+        for key in BOX_FIELDS:
+            # A bool is an int to Python.
+            if type(item.get(key)) not in (int, float):
+                raise CosenseError(
+                    f"{where}, {item['type']}: '{key}' is {item.get(key)!r}, expected a number"
+                )
+        boxes.append([item[key] for key in BOX_FIELDS])
+        types.append(item["type"])
+        ids.append(str(item.get("id", item.get("track_id", index))))
     return _checked(Labels(tuple(types), as_boxes(boxes), tuple(ids)), path)
 
 
@@ -248,14 +274,16 @@ def read_kitti_labels(path: Path, calibration: Path) -> Labels:
     T_velo_cam = invert(matrices["R0_rect"] @ matrices["Tr_velo_to_cam"])
     types, boxes = [], []
     lines = read_file(path).decode("utf-8", errors="replace").splitlines()
-    for index, line in enumerate(filter(str.strip, lines)):
+    for row, line in enumerate(lines):
         words = line.split()
+        if not words:
+            continue
         try:
             numbers = np.array([float(word) for word in words[1:15]])
             if len(numbers) < 14:
-                raise ValueError(f"{len(words)} words")
+                raise ValueError(f"{len(words)} words, expected at least 15")
         except ValueError as error:
-            raise CosenseError(f"{path}: line {index + 1} is no label of KITTI: {error}") from None
+            raise CosenseError(f"{path}: line {row + 1} is no label of KITTI: {error}") from None
         if words[0] == "DontCare":
             height, width, length, x, y, z, turn = _on_the_road(numbers[3:7], matrices["P2"])
         else:
@@ -305,27 +333,42 @@ def _read_calibration(path: Path) -> dict[str, NDArray[np.float64]]:
             raise CosenseError(f"{path}: {name} is no matrix; fetch the file again") from None
     sizes = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
     for name, (rows, columns) in sizes.items():
-        if matrices.get(name, np.zeros(0)).size != rows * columns:
+        numbers = matrices.get(name, np.zeros(0))
+        if numbers.size != rows * columns or not np.isfinite(numbers).all():
             raise CosenseError(f"{path}: has no '{name}' of {rows * columns} numbers; fetch the file again")
-        matrix = matrices[name].reshape(rows, columns)
-        if name != "P2":
-            matrices[name] = np.eye(4)
-            matrices[name][:rows, :columns] = matrix
-        else:
-            matrices[name] = matrix
+        matrices[name] = numbers.reshape(rows, columns)
+    for name in ("R0_rect", "Tr_velo_to_cam"):
+        rows, columns = sizes[name]
+        T = np.eye(4)
+        T[:rows, :columns] = matrices[name]
+        if not _is_rigid(T):
+            raise CosenseError(f"{path}: '{name}' is no rotation; fetch the file again")
+        matrices[name] = T
     return matrices
 
 
 def _checked(labels: Labels, path: Path) -> Labels:
-    """Return labels whose boxes are boxes."""
-    usable = np.isfinite(labels.boxes).all(axis=1) & (labels.boxes[:, 3:6] > 0).all(axis=1)
+    """Return labels whose boxes are boxes, in metres and radians."""
+    boxes = labels.boxes
+    # NaN compares false.
+    usable = (np.abs(boxes[:, :6]) < _FARTHEST_LABEL_M).all(axis=1) & (boxes[:, 3:6] > 0).all(axis=1)
+    usable &= np.abs(boxes[:, 6]) <= 2 * np.pi
     if not usable.all():
         index = int(np.argmin(usable))
         raise CosenseError(
-            f"{path}: label {index}, {labels.types[index]}, is no box: {labels.boxes[index].tolist()} of "
-            f"{' '.join(BOX_FIELDS)}; correct it or take it out"
+            f"{path}: label {index}, {labels.types[index]}, is no box in metres (below "
+            f"{_FARTHEST_LABEL_M:g}) and radians (at most a turn): {' '.join(BOX_FIELDS)} are "
+            f"{boxes[index].tolist()}; correct it or take it out"
         )
     return labels
+
+
+def _is_rigid(T: Matrix) -> bool:
+    """Say whether (4,4) is a rotation and a translation."""
+    R = T[:3, :3]
+    return bool(
+        np.allclose(R @ R.T, np.eye(3), atol=0.01) and np.linalg.det(R) > 0 and (T[3] == [0, 0, 0, 1]).all()
+    )
 
 
 def read_poses(path: Path) -> dict[str, tuple[int, Matrix]]:
@@ -341,12 +384,14 @@ def read_poses(path: Path) -> dict[str, tuple[int, Matrix]]:
     for name, entry in content.items():
         try:
             stamp_s, T = float(entry["stamp_s"]), np.array(entry["T_world_lidar"], dtype=np.float64)
-            is_pose = T.shape == (4, 4) and np.isfinite(T).all() and np.isfinite(stamp_s)
+            is_pose = T.shape == (4, 4) and np.isfinite(T).all() and _is_rigid(T) and 0 <= stamp_s < _LAST_S
         except (KeyError, TypeError, ValueError):
             is_pose = False
-        if not is_pose or abs(np.linalg.det(T[:3, :3]) - 1) > 0.01:
+        if not is_pose:
             raise CosenseError(
-                f"{path}: '{name}' has no 'stamp_s' and 'T_world_lidar' of 4 x 4 numbers, a pose"
+                f"{path}: '{name}' is no pose: expected 'stamp_s', in seconds, and "
+                "'T_world_lidar', 4 x 4 numbers of a rotation and a place in metres; correct it, or move the "
+                "file away"
             )
         poses[str(name)] = round(stamp_s * 1e9), T
     return poses

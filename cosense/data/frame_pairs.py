@@ -3,8 +3,9 @@
 The ego is the vehicle at one moment, the second agent the same vehicle further on, as if both measured at the
 time of the ego. That holds for what stands still: the ground truth is the labelled vehicles that stand at one
 place, within 0.8 m, in at least three frames of the drive, also those that only the second agent sees, each
-by its label nearest in time to the ego's frame. Everything else that is labelled in one of the two frames
-(people, vehicles that move) is left open. Poses are those of the drive.
+by its label nearest in time to the ego's frame, as far as they are where one of the two frames is labelled.
+Everything else that is labelled in one of them (people, vehicles that move) is left open. Poses are those of
+the drive.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.data.bare_clouds import BareClouds
-from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
+from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset, DatasetInfo
 from cosense.errors import CosenseError, counted
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import invert
 from cosense.sensing.frame import AgentKind
-from cosense.sensing.labelled_area import LabelledArea
 from cosense.sensing.objects import VEHICLES, Objects
 
 SECOND = "second"
+# Name of these labels.
+STANDING = "standing"
 _STANDS_WITHIN_M, _STANDS_IN_FRAMES = 0.8, 3
 _GAP = re.compile(r"(\d+)|(\d+(?:\.\d*)?) ?m")
 
@@ -72,7 +74,8 @@ class FramePairs(Dataset):
         self._drive = drive
         self._gap = f"{int(found[1])} frames" if found[1] else f"{float(found[2]):g} m"
         self.pairs = self._by_number(int(found[1])) if found[1] else self._by_metres(float(found[2]))
-        self.path, self.split, self.label_set = drive.path, drive.split, drive.label_set
+        self.path, self.split = drive.path, drive.split
+        self.label_set = NO_LABELS if drive.label_set == NO_LABELS else STANDING
         self.without_labels = drive.without_labels
         self._change = f"two frames of one drive, {self._gap} apart, as two agents"
         self.kind = str(drive.provenance.changed(self._change))
@@ -85,18 +88,20 @@ class FramePairs(Dataset):
         other = replace(second.ego, agent_id=SECOND, stamp_ns=first.ego.stamp_ns)
         T_ego_second = invert(first.ego.T_world_agent) @ second.ego.T_world_agent
         areas = [
-            LabelledArea(frame.labelled.sectors, np.concatenate([frame.labelled.ignored, moving]))
-            for frame, moving in zip((first, second), map(self._moving, self.pairs[index]), strict=True)
+            self._drive.labels_of(number)[1].with_ignored(self._moving(number))
+            for number in self.pairs[index]
         ]
+        truth = self._truth(self.pairs[index][0]).transformed(invert(first.ego.T_world_agent))
+        standing, area = areas[0].joined(areas[1].transformed(T_ego_second)).divided(truth)
         return CooperativeFrame(
             f"{first.frame_id}+{second.frame_id}",
             first.sequence,
             first.ego_id,
             {first.ego_id: first.ego, SECOND: other},
-            self._truth(self.pairs[index][0]).transformed(invert(first.ego.T_world_agent)),
+            standing,
             is_labelled=first.is_labelled and second.is_labelled,
             provenance=first.provenance.changed(self._change),
-            labelled=areas[0].joined(areas[1].transformed(T_ego_second)),
+            labelled=area,
         )
 
     @property
@@ -115,6 +120,7 @@ class FramePairs(Dataset):
         return replace(
             info,
             kind=self.kind,
+            label_set=self.label_set,
             frames_per_split={self.split: len(self)},
             agents=dict(self.agents),
             notes=[*info.notes, standing],

@@ -143,7 +143,9 @@ class Method(ABC):
         """Return what the ego wants to know more about, given its own encoding."""
 
     @abstractmethod
-    def offer(self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int) -> list[Section]:
+    def offer(
+        self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int, *, with_boxes: bool
+    ) -> list[Section]:
         """Return what a sender has to say, most valuable first; a budget cuts the list where it is full.
 
         Args:
@@ -151,6 +153,8 @@ class Method(ABC):
             wanted: the ego's request, on the sender's grid.
             selection: rule that ranks the cells, None for the method's own.
             seed: for random selection.
+            with_boxes: whether the sender's boxes are sent too (hybrid), so that features need not say where
+                they are.
         """
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Which cells are worth their bytes, and in which order: the product's rule and those it is compared with.
 
-ranked         supply × demand × learned value: the product profile (`methods.patches.encoder`)
+ranked         learned value: the product profile (`methods.patches.encoder`)
 supply_demand  supply where there is demand, nothing else: CoSDH (CVPR 2025)
 confidence     supply alone: Where2comm (NeurIPS 2022)
 random         any cell
@@ -23,7 +23,6 @@ def rank_cells(
     wanted: Tensor,
     value: Tensor | None,
     *,
-    unwanted_weight: float,
     least_supply: float,
     seed: int,
 ) -> Tensor:
@@ -33,8 +32,8 @@ def rank_cells(
         selection: the rule.
         supply: (H,W), how confident the sender is.
         wanted: (H,W) bool, where the ego cannot see.
-        value: (H,W) in [0, 1], how much a cell is expected to change at the receiver; None for no idea.
-        unwanted_weight: "ranked": weight of a cell that is not wanted, relative to one that is.
+        value: (H,W), how much a cell is expected to change at the receiver, given what is wanted; None for no
+            idea: "ranked" is then supply where there is demand, and the rest after it.
         least_supply: "supply_demand": cells with less are not sent.
         seed: "random": decides the order.
     """
@@ -46,7 +45,6 @@ def rank_cells(
     elif selection == "supply_demand":
         rank, allowed = supply, wanted & (supply > least_supply)
     else:
-        rank = supply * torch.where(wanted, 1.0, unwanted_weight)
-        rank = rank if value is None else rank * value
+        rank = supply * wanted if value is None else value
     order = torch.sort(rank.flatten(), descending=True, stable=True).indices
     return order[allowed.flatten()[order]]

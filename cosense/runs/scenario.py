@@ -164,10 +164,16 @@ class Scenario:
                 "radio: in player mode 'drain' the recording waits for every message: "
                 "set player: {mode: rate}"
             )
-        if PoseNoise.named(self.pose_error).delay_ms and self.player.mode == "drain":
+        delay_ms = PoseNoise.named(self.pose_error).delay_ms
+        if delay_ms and self.player.mode == "drain":
             raise ValueError(
                 f"pose_error: in '{self.pose_error}' messages take their time, and in player mode 'drain' "
-                "the recording waits for every message: set player: {mode: rate}"
+                "the recording waits for every message: set player: {mode: rate}, or give --rate 1"
+            )
+        if self.radio is not None and self.radio.delay_ms < delay_ms:
+            raise ValueError(
+                f"radio: delay_ms is {self.radio.delay_ms:g}, and in pose_error '{self.pose_error}' messages "
+                f"take {delay_ms:g} ms: set it to that or more"
             )
         ids = [agent.id for agent in self.agents]
         names = [topics.namespace_of(agent_id) for agent_id in ids]
@@ -309,6 +315,10 @@ def resolved(scenario: Scenario) -> Scenario:
         )
     if ego not in [agent.id for agent in agents]:
         raise CosenseError(f"the ego '{ego}' is none of the agents, add it to 'agents'")
+    if scenario.pose_error is not None and len(agents) < 2:
+        raise CosenseError(
+            f"pose_error '{scenario.pose_error}' is between agents, and there is one; leave it out"
+        )
     if scenario.radio is not None:
         scenario.radio.check_agents([agent.id for agent in agents])
     delay_ms = PoseNoise.named(scenario.pose_error).delay_ms

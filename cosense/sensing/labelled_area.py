@@ -7,7 +7,7 @@ wrong, and counts neither way; nor does what is found on an object whose class i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.geometry.boxes import Boxes, as_boxes, footprints_contain, transform_boxes
 from cosense.geometry.transforms import Matrix, transform_points, yaw_of
+from cosense.sensing.objects import Objects
 
 # How far from the footprint of an object that is left open the centre of a detection of it may be.
 _MARGIN_M = 0.5
@@ -66,7 +67,7 @@ class LabelledArea:
     """What the labels of a frame say something of.
 
     Attributes:
-        sectors: where all objects are labelled, in any of these; None for everywhere.
+        sectors: where all objects are labelled, in any of these, at least one; None for everywhere.
         ignored: (K,7) objects that are labelled and left open.
     """
 
@@ -77,8 +78,7 @@ class LabelledArea:
         """Return (M,): which boxes (M,7) have their centre where objects are labelled."""
         if self.sectors is None:
             return np.ones(len(boxes), dtype=bool)
-        inside = [sector.contains(boxes[:, :2]) for sector in self.sectors]
-        return np.any(inside, axis=0) if inside else np.zeros(len(boxes), dtype=bool)
+        return np.any([sector.contains(boxes[:, :2]) for sector in self.sectors], axis=0)
 
     def leaves_open(self, boxes: Boxes) -> NDArray[np.bool_]:
         """Return (M,): of which boxes (M,7) the labels say nothing.
@@ -90,6 +90,18 @@ class LabelledArea:
         around = footprints_contain(boxes, self.ignored[:, :2]).any(axis=1)
         return ~self.covers(boxes) | on_ignored | around
 
+    def divided(self, objects: Objects) -> tuple[Objects, LabelledArea]:
+        """Return the objects that are where all are labelled, and the area with the others left open.
+
+        Elsewhere nobody has looked for all of them: those that are known are there by chance.
+        """
+        inside = self.covers(objects.boxes)
+        return objects[inside], self.with_ignored(objects.boxes[~inside])
+
+    def with_ignored(self, boxes: Boxes) -> LabelledArea:
+        """Return the area with boxes (M,7) left open too."""
+        return replace(self, ignored=np.concatenate([self.ignored, boxes]))
+
     def transformed(self, T_dst_src: Matrix) -> LabelledArea:
         """Return the same area in frame `dst`."""
         sectors = self.sectors and tuple(sector.transformed(T_dst_src) for sector in self.sectors)
@@ -97,9 +109,8 @@ class LabelledArea:
 
     def joined(self, other: LabelledArea) -> LabelledArea:
         """Return what this area or another one in the same frame says something of."""
-        everywhere = self.sectors is None or other.sectors is None
-        sectors = None if everywhere else (*(self.sectors or ()), *(other.sectors or ()))
-        return LabelledArea(sectors, np.concatenate([self.ignored, other.ignored]))
+        both = self.sectors and other.sectors and (*self.sectors, *other.sectors)
+        return LabelledArea(both, np.concatenate([self.ignored, other.ignored]))
 
     def to_lists(self) -> dict[str, Any]:
         """Return everything as lists, ready for JSON."""

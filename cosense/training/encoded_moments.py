@@ -1,15 +1,17 @@
 """Features of a frozen detector for each cloud, kept on disk: fusion is then trained without a backbone.
 
 A view takes some megabytes as float16; that of a sender lacks what only an ego needs. Files are mapped, not
-read, so that several trainings on one machine share the memory. Where the disk is slow, `cache` of a run may
+read, so that several trainings on one machine share the memory, and all runs on one detector share the files
+(`cosense train --only-samples` makes them before the first one). Where the disk is slow, `cache` of a run may
 lie in memory (/dev/shm).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +21,21 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cosense.detectors.base import BevDetector, BevFeatures
+from cosense.detectors.base import BevDetector, BevFeatures, Detector
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, transform_from_slopes
+from cosense.methods.model import load_model
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import levelled
-from cosense.training.cached import Show, silent
+from cosense.simulation import SCENES_VERSION
+from cosense.training.cached import Cached, Show, fill, silent
 from cosense.training.run_config import SceneConfig
-from cosense.training.samples import Moment, load_moments
+from cosense.training.samples import Moment, simulated_moment
 
+# Raised whenever the files get another form.
+_VERSION = 1
 _MAPS = ("class_logits", "box_codes")
 # Only read of the agent that fuses.
 _OF_EGO = ("context", "point_counts")
@@ -71,32 +77,72 @@ class EncodedMoment:
 
 
 def encoded_moments(
-    scenes: Sequence[SceneConfig], cache: Path, detector: BevDetector, show: Show = silent
+    scenes: Sequence[SceneConfig], cache: Path, detector: BevDetector, model: str, show: Show = silent
 ) -> list[EncodedMoment]:
-    """Simulate and encode what is not in the cache yet; see `load_moments`."""
+    """Return one moment of each sequence of each entry, made by all cores where it is not in the cache yet.
+
+    Args:
+        scenes: scenes to simulate; the moment is the second frame of a sequence.
+        cache: folder of moments and features, created where it is missing.
+        detector: makes the features.
+        model: name or folder by which `load_model` loads it; what other processes do.
+        show: sees the progress.
+    """
     folder = cache / f"features-{detector.fingerprint.hex()}-{detector.dtype}".replace("torch.", "")
     folder.mkdir(parents=True, exist_ok=True)
-    return [
-        EncodedMoment(
-            tuple(_encoded(moment, moment.views, "now", folder, detector)),
-            tuple(_encoded(moment, moment.earlier[1:], "earlier", folder, detector)),
-            moment.boxes,
-            moment.classes,
-            moment.num_points,
+    each = [(*sequence, entry) for entry in scenes for sequence in entry.each()]
+    files = []
+    for family, seed, entry in each:
+        key = [_VERSION, SCENES_VERSION, family, seed, entry.vehicles, entry.lidar]
+        make = partial(_encode_moment, entry, family, seed, cache, folder, model, str(detector.device))
+        files.append(Cached.of(folder, f"{family}-{seed}", key, make))
+    fill(files, show)
+    moments = []
+    for number, file in enumerate(files):
+        moments.append(_from_arrays(file.read(), folder))
+        show("read scenes", number + 1, len(files))
+    return moments
+
+
+def _encode_moment(
+    scenes: SceneConfig, family: str, seed: int, cache: Path, folder: Path, model: str, device: str
+) -> dict[str, NDArray]:
+    """Write the features of one moment, and return what `_from_arrays` reads."""
+    moment = simulated_moment(scenes, family, seed, cache)
+    detector = loaded_detector(model, device)
+    assert isinstance(detector, BevDetector)
+    arrays: dict[str, NDArray] = {"boxes": moment.boxes, "classes": moment.classes}
+    arrays["num_points"] = moment.num_points
+    for when, views in (("now", moment.views), ("earlier", moment.earlier[1:])):
+        names = [_encode(moment, view, when, folder, detector) for view in views]
+        arrays[when] = np.array(names)
+        arrays[f"{when}.poses"] = np.array([view.T_world_agent for view in views])
+    return arrays
+
+
+def _encode(moment: Moment, view: AgentFrame, when: str, folder: Path, detector: BevDetector) -> str:
+    """Write the features of one view where they are not there yet; return the name of the file."""
+    name = hashlib.sha256(f"{moment.name}/{when}/{view.agent_id}".encode()).hexdigest()[:16] + ".safetensors"
+    if not (folder / name).exists():
+        _write(folder / name, detector, view, is_ego=when == "now" and view is moment.views[0])
+    return name
+
+
+@lru_cache(maxsize=1)
+def loaded_detector(model: str, device: str) -> Detector:
+    """Return the detector of a model, loaded once in each process that makes samples with it."""
+    return load_model(model, device).detector
+
+
+def _from_arrays(arrays: dict[str, NDArray], folder: Path) -> EncodedMoment:
+    now, earlier = (
+        tuple(
+            (folder / str(name), pose)
+            for name, pose in zip(arrays[when], arrays[f"{when}.poses"], strict=True)
         )
-        for moment in load_moments(scenes, cache, show)
-    ]
-
-
-def _encoded(
-    moment: Moment, views: Sequence[AgentFrame], when: str, folder: Path, detector: BevDetector
-) -> Iterator[tuple[Path, Matrix]]:
-    for index, view in enumerate(views):
-        name = hashlib.sha256(f"{moment.name}/{when}/{view.agent_id}".encode()).hexdigest()[:16]
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            _write(path, detector, view, is_ego=when == "now" and index == 0)
-        yield path, view.T_world_agent
+        for when in ("now", "earlier")
+    )
+    return EncodedMoment(now, earlier, arrays["boxes"], arrays["classes"], arrays["num_points"])
 
 
 def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool) -> None:

@@ -1,14 +1,15 @@
 """One moment as fusion sees it in training: who sends, from which pose, and what there was to find.
 
-Poses are wrong and messages late at random, as they are on a radio. The receiver knows the covariance of the
-poses, not their errors, as in operation.
+Messages are late and poses wrong at random, as they are on the road: with noise that the covariances tell of,
+or off by as much as was measured on DAIR-V2X, before and after a correction, and nobody knows. The receiver
+knows the covariances, not the errors, as in operation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,13 @@ from cosense.geometry.transforms import Matrix, invert, transform_from_planar
 from cosense.methods.base import scaled
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.measured_errors import LEFT_AFTER_CORRECTION, PositionErrors
 from cosense.training.encoded_moments import EncodedMoment, EncodedView, read_view
 from cosense.training.run_config import RunConfig, SceneConfig
 from cosense.training.targets import Targets, make_targets
 
+PoseErrorKind = Literal["noisy", "dair", "dair_corrected", "exact"]
+_KINDS: tuple[PoseErrorKind, ...] = get_args(PoseErrorKind)
 _CERTAIN = np.zeros((3, 3))
 
 
@@ -40,9 +44,12 @@ class MethodRunConfig(RunConfig):
         validation: scenes that are never learned from.
         crop_m: a step sees a part of the ego's range this long in x.
         min_points: an object with fewer on every agent is not judged.
-        noisy: probability that the poses of a moment are wrong.
+        noisy: probability that the poses of a moment are noisy and say so.
         pose_noise_m: largest standard deviation of the position error of a sender then.
-        pose_noise_deg: largest standard deviation of its heading error then.
+        dair: probability that the senders of a moment are off as measured on DAIR-V2X, and nobody knows; see
+            `cosense.sensing.measured_errors`.
+        dair_corrected: probability that they are off by what is left of that after a correction.
+        pose_noise_deg: largest standard deviation of the heading error of a sender in each of these.
         earlier: probability that a message is one period (100 ms) old.
         drop: probability that a sender is silent.
     """
@@ -54,15 +61,19 @@ class MethodRunConfig(RunConfig):
     validation: tuple[SceneConfig, ...]
     crop_m: float = 76.8
     min_points: int = 5
-    noisy: float = 0.3
-    pose_noise_m: float = 0.3
+    noisy: float = 0.2
+    pose_noise_m: float = 0.25
+    dair: float = 0.15
+    dair_corrected: float = 0.35
     pose_noise_deg: float = 0.3
-    earlier: float = 0.1
+    earlier: float = 0.15
     drop: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_probabilities("noisy", "earlier", "drop")
+        self.check_probabilities("noisy", "dair", "dair_corrected", "earlier", "drop")
+        if self.noisy + self.dair + self.dair_corrected > 1:
+            raise ValueError("noisy, dair and dair_corrected are more than 1 together")
 
 
 @dataclass(frozen=True)
@@ -125,19 +136,43 @@ def make_example(
     views = list(range(1, len(moment.views)))
     sending = [index for index in views if rng.random() >= config.drop] or [views[rng.integers(len(views))]]
     ego = read_view(*moment.views[0], detector)
-    noisy = rng.random() < config.noisy
+    kind = draw_kind(config, rng)
     senders = []
     for index in sending:
         late = rng.random() < config.earlier
         view = read_view(*(moment.earlier[index - 1] if late else moment.views[index]), detector)
-        share = float(rng.random()) if noisy else 0.0
-        spread_m, spread_rad = share * config.pose_noise_m, share * np.deg2rad(config.pose_noise_deg)
-        dx, dy, turn = rng.normal(0, (spread_m, spread_m, spread_rad))
-        T_ego_sender = invert(ego.T_world_agent) @ view.T_world_agent @ transform_from_planar(dx, dy, turn)
-        covariance = np.diag([spread_m**2, spread_m**2, spread_rad**2])
+        error, covariance = pose_error(kind, config, rng)
+        T_ego_sender = invert(ego.T_world_agent) @ view.T_world_agent @ transform_from_planar(*error)
         senders.append(_sender(view, T_ego_sender, covariance, 100.0 if late else 0.0))
     targets = targets_of(moment, ego, detector, config.min_points)
     return Example(ego, senders, targets, _columns(moment, detector.grid.coarser(2), config, rng))
+
+
+def draw_kind(config: MethodRunConfig, rng: np.random.Generator) -> PoseErrorKind:
+    """Draw what is wrong with the poses of a moment."""
+    chances = (config.noisy, config.dair, config.dair_corrected)
+    return _KINDS[int(np.searchsorted(np.cumsum(chances), rng.random(), side="right"))]
+
+
+def pose_error(
+    kind: PoseErrorKind, config: MethodRunConfig, rng: np.random.Generator
+) -> tuple[tuple[float, float, float], NDArray[np.float64]]:
+    """Draw the error (x, y, yaw) in metres and radians of a sender's pose.
+
+    Returns:
+        the error, and the covariance (3,3) that is told of it.
+    """
+    if kind == "exact":
+        return (0.0, 0.0, 0.0), _CERTAIN
+    share = float(rng.random())
+    spread_m, spread_rad = share * config.pose_noise_m, share * np.deg2rad(config.pose_noise_deg)
+    turn = float(rng.normal(0, spread_rad))
+    if kind == "noisy":
+        dx, dy = rng.normal(0, spread_m, 2).tolist()
+        return (dx, dy, turn), np.diag([spread_m**2, spread_m**2, spread_rad**2])
+    left = LEFT_AFTER_CORRECTION if kind == "dair_corrected" else 1.0
+    dx, dy = (left * PositionErrors(rng).error_m).tolist()
+    return (dx, dy, turn), _CERTAIN
 
 
 def plain_example(moment: EncodedMoment, detector: BevDetector, min_points: int) -> Example:

@@ -24,11 +24,13 @@ from cosense.detectors.head import DETECTED_CLASSES, HeadMaps
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.evaluation.metrics.matching import match_frame
-from cosense.geometry.boxes import Boxes
+from cosense.geometry.boxes import Boxes, transform_boxes
+from cosense.geometry.transforms import invert
+from cosense.methods.base import marked
 from cosense.methods.calibration import Calibration, fit_curve
 from cosense.methods.model import load_model, read_model_config, read_network
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, network_tensors, write_tensors
-from cosense.sensing.detections import Detections
+from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import ObjectClass
 from cosense.training.cached import Show, silent
 from cosense.training.encoded_moments import EncodedMoment, encoded_moments
@@ -70,8 +72,9 @@ class FusionTask(Task):
         )
 
     def load(self, show: Show = silent) -> None:
-        self.samples = encoded_moments(self.config.data, self.config.cache, self.detector, show)
-        self.unseen = encoded_moments(self.config.validation, self.config.cache, self.detector, show)
+        config = self.config
+        self.samples = encoded_moments(config.data, config.cache, self.detector, config.start_from, show)
+        self.unseen = encoded_moments(config.validation, config.cache, self.detector, config.start_from, show)
 
     def batch(
         self, samples: list[EncodedMoment], rng: np.random.Generator
@@ -93,45 +96,37 @@ class FusionTask(Task):
         raise NotImplementedError
 
     def validate(self) -> dict[str, float]:
-        """Return "ap50 <setting>" and "ap70 <setting>" for each of `settings`.
+        """Return "ap50 <setting>" and "ap70 <setting>" for each of `settings`, and `further_figures`.
 
         Ground truth are the vehicles within range that any agent has at least `min_points` points of.
         """
-        self.eval()
-        judged: dict[str, list[Judged]] = defaultdict(list)
-        for moment in self.unseen:
-            example = plain_example(moment, self.detector, self.config.min_points)
-            for name, setting in self.settings.items():
-                found = self._fused_boxes(example, setting)
-                judged[name].append(judge(found, moment, self.detector, _VEHICLE, self.config.min_points))
-        self.train()
-        return {
-            f"ap{round(100 * iou)} {name}": average_precision(
-                np.concatenate([one.scores for one in moments]),
-                np.concatenate([one.is_hit[iou] for one in moments]),
-                sum(one.objects for one in moments),
-            )
-            for name, moments in judged.items()
-            for iou in _IOUS
-        }
+        found = self._found()
+        figures: dict[str, float] = {}
+        for name in self.settings:
+            figures |= self._precision(name, [(one.fused[name], one) for one in found])
+        return figures | self.further_figures(found)
+
+    def further_figures(self, found: list[Found]) -> dict[str, float]:
+        """Return what else is worth knowing of the boxes that were found on `unseen`."""
+        return {}
 
     def calibrate(self) -> Calibration:
-        """Fit the curve of each source and class on `unseen`.
+        """Fit the curve of each source and class on `unseen`; see `curves_of`."""
+        return self.curves_of(self._found())
+
+    def curves_of(self, found: list[Found]) -> Calibration:
+        """Fit the curve of each source and class.
 
         The boxes of the ego and the others are taken as they are, the fused ones in all `settings`.
         """
-        self.eval()
         pairs: dict[tuple[str, int], list[tuple[Any, Any]]] = defaultdict(list)
-        for moment in self.unseen:
-            example = plain_example(moment, self.detector, self.config.min_points)
-            found: list[tuple[str, Detections]] = [("ego", example.ego.detections)]
-            found += [("late", sender.boxes) for sender in example.senders]
-            found += [("fused", self._fused_boxes(example, setting)) for setting in self.settings.values()]
-            for source, boxes in found:
+        for one in found:
+            sources = [("ego", one.ego), *(("late", boxes) for boxes in one.late)]
+            sources += [("fused", boxes) for boxes in one.fused.values()]
+            for source, boxes in sources:
                 for kind in range(len(DETECTED_CLASSES)):
-                    judged = judge(boxes, moment, self.detector, kind, self.config.min_points)
+                    judged = self._judge(boxes, one, kind)
                     pairs[source, kind].append((judged.scores, judged.is_hit[_IOUS[0]]))
-        self.train()
         curves: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
         for (source, kind), parts in pairs.items():
             scores, hits = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -139,6 +134,34 @@ class FusionTask(Task):
                 a, b = fit_curve(scores, hits)
                 curves[source][DETECTED_CLASSES[kind].name.lower()] = a, b
         return Calibration(dict(curves))
+
+    def _found(self) -> list[Found]:
+        """Return what is found on `unseen`."""
+        self.eval()
+        found = []
+        for moment in self.unseen:
+            example = plain_example(moment, self.detector, self.config.min_points)
+            fused = {name: self._fused_boxes(example, setting) for name, setting in self.settings.items()}
+            late = [sender.boxes for sender in example.senders]
+            truth = transform_boxes(invert(example.ego.T_sensor_level), moment.boxes)
+            found.append(Found(replace(moment, boxes=truth), example.ego.detections, late, fused))
+        self.train()
+        return found
+
+    def _precision(self, name: str, boxes: list[tuple[Detections, Found]]) -> dict[str, float]:
+        """Return "ap50 <name>" and "ap70 <name>" of vehicles."""
+        judged = [self._judge(some, one, _VEHICLE) for some, one in boxes]
+        return {
+            f"ap{round(100 * iou)} {name}": average_precision(
+                np.concatenate([one.scores for one in judged]),
+                np.concatenate([one.is_hit[iou] for one in judged]),
+                sum(one.objects for one in judged),
+            )
+            for iou in _IOUS
+        }
+
+    def _judge(self, boxes: Detections, one: Found, kind: int) -> Judged:
+        return judge(boxes, one.moment, self.detector, kind, self.config.min_points)
 
     def summary(self) -> str:
         below, trained = self._below(), network_tensors(self)
@@ -159,9 +182,25 @@ class FusionTask(Task):
 
     def _fused_boxes(self, example: Example, setting: Any) -> Detections:
         maps = self.maps_of(example, setting)
-        return self.detector.decode(
-            replace(example.ego.features, class_logits=maps.class_logits[0], box_codes=maps.box_codes[0])
-        )
+        fused = replace(example.ego.features, class_logits=maps.class_logits[0], box_codes=maps.box_codes[0])
+        return marked(self.detector.decode(fused), Source.FUSED)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is found at one moment, all in the ego's levelled frame.
+
+    Attributes:
+        moment: the moment, its boxes in this frame too.
+        ego: the ego's own boxes.
+        late: boxes of each sender.
+        fused: boxes of the fused maps by setting.
+    """
+
+    moment: EncodedMoment
+    ego: Detections
+    late: list[Detections]
+    fused: dict[str, Detections]
 
 
 @dataclass(frozen=True)
@@ -182,7 +221,7 @@ class Judged:
 def judge(
     found: Detections, moment: EncodedMoment, detector: BevDetector, kind: int, min_points: int
 ) -> Judged:
-    """Match the boxes of one class, in the ego frame, with its objects."""
+    """Match the boxes of one class with its objects, both in one frame."""
     found = found[(found.labels == DETECTED_CLASSES[kind]) & _in_range(found.boxes, detector)]
     of_kind = (moment.classes == kind) & _in_range(moment.boxes, detector)
     enough = moment.num_points >= min_points

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.messages.scene_graph import SceneGraph, transmitted
 from cosense.scene_graph.extract.builder import build
@@ -24,7 +24,8 @@ from cosense.scene_graph.register.descriptors import Describe
 from cosense.scene_graph.register.usable_nodes import usable_nodes
 from cosense.sensing.levelling import levelled
 from cosense.simulation import SCENES_VERSION
-from cosense.training.cached import Cached, Show, silent
+from cosense.training.cached import Cached, Show, fill, silent
+from cosense.training.encoded_moments import loaded_detector
 from cosense.training.run_config import SceneConfig
 from cosense.training.samples import simulated_moment
 
@@ -69,24 +70,29 @@ def same_things(a: SceneGraph, b: SceneGraph, T_a_b: Matrix, within_m: float = S
 
 
 def load_graph_pairs(
-    scenes: Sequence[SceneConfig],
-    cache: Path,
-    detector: Detector,
-    show: Show = silent,
+    scenes: Sequence[SceneConfig], cache: Path, model: str, device: str = "cpu", show: Show = silent
 ) -> list[GraphPair]:
-    """Return a pair for each two agents of each sequence, building what is not in the cache yet.
+    """Return a pair for each two agents of each sequence, built by all cores where not in the cache yet.
 
     Args:
         scenes: scenes to simulate; one moment of each sequence is used.
         cache: folder of samples and graphs, created where it is missing.
-        detector: finds the boxes in the graphs.
+        model: name or folder of the model that finds the boxes in the graphs.
+        device: where its detector runs.
         show: sees the progress.
     """
     each = [(*sequence, entry) for entry in scenes for sequence in entry.each()]
+    fingerprint = loaded_detector(model, device).fingerprint.hex()
+    files = []
+    for family, seed, entry in each:
+        key = [_CACHE_VERSION, SCENES_VERSION, family, seed, entry.vehicles, entry.lidar, fingerprint]
+        make = partial(_build_graphs, entry, family, seed, cache, model, device)
+        files.append(Cached.of(cache, f"graphs-{family}-{seed}", key, make))
+    fill(files, show)
     pairs: list[GraphPair] = []
-    for number, (family, seed, entry) in enumerate(each):
-        pairs += _pairs(f"{family}/{seed}", _graphs(entry, family, seed, cache, detector))
-        show("build or read graphs", number + 1, len(each))
+    for number, (file, (family, seed, _)) in enumerate(zip(files, each, strict=True)):
+        pairs += _pairs(f"{family}/{seed}", _from_arrays(file.read()))
+        show("read graphs", number + 1, len(files))
     return pairs
 
 
@@ -102,18 +108,13 @@ def _pairs(name: str, graphs: list[SceneGraph]) -> list[GraphPair]:
     ]
 
 
-def _graphs(scenes: SceneConfig, family: str, seed: int, cache: Path, detector: Detector) -> list[SceneGraph]:
-    """Return the graphs of all agents of one sequence, building them where they are not in the cache yet."""
-
-    def make() -> dict[str, NDArray]:
-        levels = [
-            levelled(view, detector.site) for view in simulated_moment(scenes, family, seed, cache).views
-        ]
-        return _to_arrays([build(view, detector.detect(view), detector.site) for view in levels])
-
-    agents = (scenes.vehicles, scenes.lidar)
-    key = [_CACHE_VERSION, SCENES_VERSION, family, seed, *agents, detector.fingerprint.hex()]
-    return _from_arrays(Cached.of(cache, f"graphs-{family}-{seed}", key, make).read())
+def _build_graphs(
+    scenes: SceneConfig, family: str, seed: int, cache: Path, model: str, device: str
+) -> dict[str, NDArray]:
+    """Return the graphs of all agents of one sequence as arrays."""
+    detector = loaded_detector(model, device)
+    levels = [levelled(view, detector.site) for view in simulated_moment(scenes, family, seed, cache).views]
+    return _to_arrays([build(view, detector.detect(view), detector.site) for view in levels])
 
 
 def _to_arrays(graphs: list[SceneGraph]) -> dict[str, NDArray]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from cosense.config import to_mapping
+from cosense.detectors.device import usable_device
 from cosense.errors import CosenseError
 from cosense.model_folders import WEIGHTS
 from cosense.progress import ProgressDisplay
@@ -71,12 +72,22 @@ def train(task: type[Task], config: RunConfig, out: Path, *, resume: bool, comma
     ):
         trained = task(config, processes.device)
         with processes.first_before_others():
-            prepared_s = _load(trained, progress)
+            prepared_s = _load(trained, progress, config.minutes)
         run = Run(trained, out, processes, progress, prepared_s)
         if resume:
             run.resume()
         run.train()
         return run.finish(command) if processes.is_first else {}
+
+
+def prepare(task: type[Task], config: RunConfig) -> None:
+    """Make the samples of a run in its cache, however long it takes; several runs can then share them.
+
+    Raises:
+        CosenseError: bad configuration or data, or nothing to learn from.
+    """
+    with ProgressDisplay(Console(), counts_steps=False) as progress:
+        _load(task(config, usable_device(config.device)), progress, None)
 
 
 def check_folder(out: Path) -> None:
@@ -93,15 +104,14 @@ def check_folder(out: Path) -> None:
             )
 
 
-def _load(task: Task, progress: Progress) -> float:
+def _load(task: Task, progress: Progress, minutes: float | None) -> float:
     """Load the samples of a task; return the wall time that it took in seconds.
 
     Raises:
-        CosenseError: nothing to learn from, or it takes all the minutes of the run.
+        CosenseError: nothing to learn from, or it takes all the minutes.
     """
     bar = progress.add_task("samples")
     started = time.monotonic()
-    minutes = task.config.minutes
 
     def show(what: str, done: int, of: int) -> None:
         progress.update(bar, description=what, completed=done, total=of)

@@ -6,7 +6,7 @@ on where it stopped. Single clouds are then held in memory, in half the bytes of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -138,23 +138,8 @@ def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
         yield Sample.of(name, agent.kind, agent.points, agent.objects)
 
 
-def load_moments(scenes: Sequence[SceneConfig], cache: Path, show: Show = silent) -> Iterator[Moment]:
-    """Yield one moment of each sequence of each entry, simulating what is not in the cache yet.
-
-    Args:
-        scenes: scenes to simulate; the moment is the second frame of a sequence.
-        cache: folder of simulated moments, created where it is missing.
-        show: sees the progress.
-    """
-    each = [_moment(entry, *sequence, cache) for entry in scenes for sequence in entry.each()]
-    fill(each, show)
-    for number, moment in enumerate(each):
-        yield _moment_from_arrays(moment.read())
-        show("read scenes", number + 1, len(each))
-
-
 def simulated_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Moment:
-    """Return the moment of one sequence, simulating it where it is not in the cache yet."""
+    """Return the second frame of one sequence, simulating it where it is not in the cache yet."""
     return _moment_from_arrays(_moment(scenes, family, seed, cache).read())
 
 

@@ -21,7 +21,7 @@ from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.metrics.working_point import threshold_key
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import FrameResult, result_of
-from cosense.evaluation.tables import WORKING_MEANING, working_rows
+from cosense.evaluation.tables import WORKING_MEANING, comparison, working_rows
 from cosense.sensing.detections import Detections, Source
 from cosense.viewer import bev, colors
 from cosense.viewer.annotations import Extent, fitting_extent
@@ -35,7 +35,12 @@ ABSENT = "–"
 
 
 def write_report(
-    path: Path, pages: Sequence[ReportFrame], facts: Mapping[str, Any], protocol: Protocol
+    path: Path,
+    pages: Sequence[ReportFrame],
+    facts: Mapping[str, Any],
+    protocol: Protocol,
+    *,
+    runs: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the report of a run.
 
@@ -44,6 +49,7 @@ def write_report(
         pages: the frames in order, possibly none. All figures are those of these frames.
         facts: how the run came about, with the keys of metrics.json; whatever it lacks is left out.
         protocol: what counts as found, missed or false alarm.
+        runs: contents of metrics.json of this and other runs on these frames, to be set side by side.
     """
     points = POINTS_BYTES / BYTES_PER_POINT / max(len(pages), 1)
     max_points = int(min(max(points, MIN_POINTS), MAX_POINTS))
@@ -64,7 +70,7 @@ def write_report(
     parts = {
         "TITLE": html.escape(_title(pages, facts)),
         "TILES": "\n".join(_tiles(pages, summaries, protocol)),
-        "RESULTS": _results(summaries, protocol) + _working(summaries),
+        "RESULTS": _compared(runs) + _results(summaries, protocol) + _working(summaries),
         "FACTS": "\n".join(_rows(facts)),
         "STYLE": (TEMPLATE / "report.css").read_text(),
         "SCRIPT": "\n".join((TEMPLATE / name).read_text() for name in SCRIPTS),
@@ -183,6 +189,22 @@ def _found(pages: Sequence[ReportFrame], protocol: Protocol) -> tuple[dict[str, 
             found[view] += int(verdict.is_found.sum())
         objects += int(verdict.is_counted.sum())
     return found, objects
+
+
+def _compared(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of several runs, a row each, as HTML."""
+    if not runs:
+        return ""
+    title, table = comparison(runs)
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in table.headings)
+    rows = []
+    for first, *cells in table.rows:
+        values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        rows.append(f"<tr><th>{html.escape(first)}</th>{values}</tr>")
+    return (
+        f'<section class="results"><h2>Ways to cooperate</h2><p>{html.escape(title)}</p>'
+        f"<table><tr>{head}</tr>{''.join(rows)}</table></section>"
+    )
 
 
 def _results(summaries: Mapping[str, Mapping[str, Any]], protocol: Protocol) -> str:

@@ -117,6 +117,9 @@ def test_interrupted_run_says_how_to_go_on_and_does(
         ({"pose_noise": "0.2,-1"}, "both at least 0"),
         ({"pose_noise": "nan,0"}, "both at least 0"),
         ({"unannounced": True}, "--unannounced: without --pose-noise poses are exact"),
+        ({"pose_error": "dari"}, "unknown pose error 'dari', did you mean 'dair'"),
+        ({"pose_error": "dair", "unannounced": True}, "--pose-error dair: has its own noise"),
+        ({"pose_error": "dair", "fusion": "none"}, "with fusion 'none' no pose is used"),
         ({"device": "cdua"}, "--device 'cdua': not on this machine, expected one of cpu"),
         ({"split": "tset"}, "unknown split 'tset', did you mean 'test'"),
     ],
@@ -130,8 +133,10 @@ def test_bad_option_is_refused_before_anything_is_written(
 
 
 def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
-    assert default_protocol(open_dataset(tree).description()) == "opencood_participants"
-    assert default_protocol({"label_set": "simulated"}) == "simulated"
+    assert default_protocol(open_dataset(tree).label_set) == "opencood_participants"
+    by_labels = {"simulated": "simulated", "label": "real_frames", "label_2": "real_frames"}
+    by_labels |= {"standing": "real_pairs"}
+    assert {labels: default_protocol(labels) for labels in by_labels} == by_labels
 
 
 def test_fusion_follows_the_model_when_none_is_named(model: Path) -> None:

@@ -49,7 +49,7 @@ def sweep(curve: str, tree: Path, model: Path, out: Path, *more: object) -> Any:
     [
         ("budget", ("--values", "320,none"), 6),
         ("budget", ("--values", "320", "--fusion", "hybrid", "--selection", "ranked,random"), 3),
-        ("pose-noise", ("--values", "0,0.3"), 5),
+        ("pose-error", ("--values", "none,dair", "--fusion", "late"), 3),
         ("pose-noise", ("--values", "0,0.3", "--registration", "none", "scene_graph"), 9),
         ("pose-noise", ("--values", "1", "--registration", "icp", "--unannounced"), 3),
         ("delay", ("--values", "0,100", "--fusion", "hybrid"), 3),

@@ -71,6 +71,16 @@ def test_a_run_leaves_a_model_that_loads_and_can_be_prolonged(config: Path, tmp_
     assert len((out / "validation.csv").read_text().splitlines()) == len(steps) + 1
 
 
+def test_samples_can_be_made_without_a_run(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_here("train", str(config), "--only-samples")
+    assert result.returncode == 0, result.stderr
+    assert "the samples are in" in result.stdout
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

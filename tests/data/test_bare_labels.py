@@ -67,7 +67,7 @@ def test_a_region_is_stated_beside_the_frames_or_when_they_are_opened(tmp_path, 
         ([label(x=9, y=3), label("Tram", y=-9)], "from -38 to 38 degrees", "types are those of KITTI"),
         ([label("vehicle", y=10), label("bus", y=-10)], "from -45 to 45 degrees", "all labels lie from -45"),
         ([label(), label(x=-9, y=1), label(x=-9, y=-1)], "all around", "all counts"),
-        ([], "all around", "all counts"),
+        ([], "all around", "nothing is labelled: all counts"),
     ],
 )
 def test_without_a_region_the_labels_show_it_and_it_is_said(tmp_path, content, words, note):
@@ -77,13 +77,33 @@ def test_without_a_region_the_labels_show_it_and_it_is_said(tmp_path, content, w
     assert any("no region is stated" in line and note in line for line in dataset.info().notes)
 
 
-@pytest.mark.parametrize("region", ["[38, -38]", "[1, 2, 3]", "ahead", "[.nan, 3]"])
+@pytest.mark.parametrize("region", ["[38, -38]", "[1, 2, 3]", "ahead", "[.nan, 3]", "'12'", "[no, yes]"])
 def test_what_is_no_region_is_refused(tmp_path, region):
     stated = labelled(tmp_path / "mine", {"000000": [label()]}, region=region)
     with pytest.raises(CosenseError, match=r"region\.yaml: azimuth_deg .* expected two azimuths"):
         open_dataset(stated)
     with pytest.raises(CosenseError, match="region 'left': expected two azimuths"):
         open_dataset(stated, region="left")
+    (stated / "region.yaml").write_text("azimuth_deg: all\nrange_m: 50\n")
+    with pytest.raises(CosenseError, match="unknown key 'range_m'"):
+        open_dataset(stated)
+
+
+def test_labels_that_count_neither_way_are_said(tmp_path):
+    content = [label(), label("ignore"), label("Spaceship"), label("ignore"), label(x=-9)]
+    dataset = open_dataset(labelled(tmp_path / "mine", {"000000": content}, region="[-90, 90]"))
+    said = "labels that count neither way: 'ignore' (2), 'Spaceship' (1), outside of the region (1)"
+    assert said in dataset.info(verify=True).notes
+
+
+def test_of_two_label_sets_the_first_is_taken_and_it_is_said(tmp_path):
+    folder = labelled(tmp_path / "mine", {"000000": [label()]})
+    (folder / "label_2").mkdir()
+    (folder / "label_2" / "000000.txt").write_text("")
+    notes = open_dataset(folder).info().notes
+    assert "labels are in label and label_2: label is taken, --labels takes another" in notes
+    with pytest.raises(CosenseError, match=r"calib/000000\.txt: no such file.* put calib/ beside label_2/"):
+        open_dataset(folder, labels="label_2")[0]
 
 
 def test_a_cloud_without_labels_and_labels_without_a_cloud_are_left_out_and_said(tmp_path):
@@ -113,13 +133,15 @@ def test_labels_of_other_names_are_refused(tmp_path):
     [
         ("[{", r"000000\.json: broken or truncated JSON"),
         ('{"objects": []}', r"000000\.json: is dict, expected a list of labels"),
-        (
-            '[{"type": "Car"}]',
-            r"label 0 has no usable 'type' and x y z l w h yaw: KeyError\('x'\)",
-        ),
-        ("[3]", r"label 0 has no usable"),
-        ([label(), label(y=float("nan"))], r"000000\.json: label 1, Car, is no box: \[10.0, nan"),
+        ('[{"type": "Car"}]', r"label 0, Car: 'x' is None, expected a number"),
+        ([label(x="far")], r"label 0, Car: 'x' is 'far', expected a number"),
+        ([label(x=True)], r"label 0, Car: 'x' is True, expected a number"),
+        ([label(kind=5)], r"label 0 is \{'type': 5, .* expected a 'type' in words"),
+        ("[3]", r"label 0 is 3, expected a 'type' in words and x y z l w h yaw"),
+        ([label(), label(y=float("nan"))], r"000000\.json: label 1, Car, is no box .* are \[10.0, nan"),
         ([label(l=-4)], r"label 0, Car, is no box"),
+        ([label(l=1e6)], r"no box in metres \(below 1000\)"),
+        ([label(yaw=178.0)], r"radians \(at most a turn\): x y z l w h yaw are \[.*, 178.0\]; correct it"),
     ],
 )
 def test_broken_labels_are_named_when_their_frame_is_read(tmp_path, content, error):
@@ -141,14 +163,23 @@ def test_poses_relate_the_frames_and_bring_their_stamps(tmp_path):
     assert in_world == [10.0, 10.0]
 
 
+SHEARED = np.eye(4) + 5 * np.eye(4, k=1)
+
+
 @pytest.mark.parametrize(
     ("poses", "error"),
     [
         ({"000000": pose(0)}, "has no pose of 1 cloud, first 000004; add them, or move the file away"),
         ([], "expected poses by the names of the clouds"),
-        ({"000000": pose(0), "000004": {"stamp_s": 1}}, "'000004' has no 'stamp_s' and 'T_world_lidar'"),
-        ({"000000": pose(0), "000004": pose(float("nan"))}, "'000004' has no"),
-        ({"000000": {"stamp_s": 0, "T_world_lidar": np.zeros((4, 4)).tolist()}}, "'000000' has no"),
+        (
+            {"000000": pose(0), "000004": {"stamp_s": 1}},
+            "'000004' is no pose: expected 'stamp_s', in seconds",
+        ),
+        ({"000000": pose(0), "000004": pose(float("nan"))}, "'000004' is no pose"),
+        ({"000000": {"stamp_s": 0, "T_world_lidar": np.zeros((4, 4)).tolist()}}, "'000000' is no pose"),
+        ({"000000": {"stamp_s": 0, "T_world_lidar": SHEARED.tolist()}}, "'000000' is no pose"),
+        ({"000000": {"stamp_s": 0, "T_world_lidar": np.eye(4)[:3].tolist()}}, "'000000' is no pose"),
+        ({"000000": pose(0, 1e300)}, "'000000' is no pose"),
     ],
 )
 def test_poses_that_are_none_are_refused(tmp_path, poses, error):
@@ -190,12 +221,19 @@ def test_dont_care_of_kitti_is_left_open_where_it_would_stand_on_the_road(tmp_pa
     assert area.leaves_open(found).tolist() == [True, False, False]
 
 
+def test_an_empty_file_of_kitti_is_a_frame_in_which_nothing_is_labelled(tmp_path):
+    """Kind: false alarms of an empty road that do not count, as if nobody had looked."""
+    dataset = open_dataset(kitti(tmp_path / "training", ""))
+    assert (dataset.split, dataset[0].is_labelled, len(dataset[0].ground_truth)) == ("all", True, 0)
+
+
 @pytest.mark.parametrize(
     ("lines", "calibration", "error"),
     [
         ("Car 0 0\n", CALIBRATION, r"000000\.txt: line 1 is no label of KITTI"),
         ("Car 0 0 0 0 0 9 9 1.5 1.8 x -3 1.6 20 0\n", CALIBRATION, "line 1 is no label of KITTI"),
         ("", "P2: 1 2 3\n", r"calib\.txt: has no 'P2' of 12 numbers"),
+        ("", CALIBRATION.replace("R0_rect: 1", "R0_rect: 0"), "'R0_rect' is no rotation"),
         ("", "P2: a\n", r"calib\.txt: P2 is no matrix"),
     ],
 )

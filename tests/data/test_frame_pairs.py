@@ -37,6 +37,7 @@ def test_frames_so_far_apart_are_two_agents_at_one_moment(tmp_path):
     said = "clouds (two frames of one drive, 10 frames apart, as two agents)"
     assert dataset.kind == str(frame.provenance) == dataset.info().kind == said
     assert dataset.description()["pair_gap"] == "10 frames"
+    assert dataset.label_set == dataset.info().label_set == "standing"
     assert "vehicles of the drive that stand still and are to be found: 2" in dataset.info(verify=True).notes
 
 
@@ -47,6 +48,20 @@ def test_truth_is_what_stands_still_also_what_only_the_second_sees(tmp_path):
     # In both frames the moving car and the person are left open, each where the agent that labels it sees it.
     ignored = frame.labelled.ignored
     np.testing.assert_allclose(ignored[np.argsort(ignored[:, 0]), 0], [10, 15, 30, 35])
+
+
+def test_what_stands_where_neither_frame_is_labelled_is_left_open(tmp_path):
+    """Kind: hits in the ditch beside the region, where false alarms do not count."""
+    frame = open_dataset(drive(tmp_path, region="[-5, 5]"), pair_gap=10)[1]
+    np.testing.assert_allclose(frame.ground_truth.boxes[:, :2], [[50, 4]])
+    ignored = frame.labelled.ignored
+    np.testing.assert_allclose(ignored[np.argsort(ignored[:, 0]), 0], [10, 15, 20, 30, 35])
+
+
+def test_what_one_frame_alone_is_labelled_for_is_found_and_not_left_open(tmp_path):
+    frame = open_dataset(drive(tmp_path, region="[-12, 12]"), pair_gap=10)[1]
+    np.testing.assert_allclose(frame.ground_truth.boxes[:, :2], [[20, 3], [50, 4]])
+    assert not frame.labelled.leaves_open(frame.ground_truth.boxes).any()
 
 
 def test_both_regions_count_each_from_where_its_agent_is(tmp_path):

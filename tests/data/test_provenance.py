@@ -96,7 +96,7 @@ def test_a_partial_copy_of_our_dair_tree_is_still_ours(trees: Path, tmp_path: Pa
                 json.dumps([{k: v for k, v in entry.items() if "batch" not in k} for entry in entries])
             )
     dataset = open_dataset(tree)
-    assert (dataset.kind, dataset.label_set, default_protocol(dataset.description())) == (
+    assert (dataset.kind, dataset.label_set, default_protocol(dataset.label_set)) == (
         DAIR,
         "simulated",
         "simulated",

@@ -21,7 +21,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
 def metrics_of(out: Path) -> dict[str, Any]:
     """Check that all files that are promised are there, and return the metrics."""
     assert cv2.imread(str(out / "bev.png")).shape[1] >= 1000
-    assert "<html" in (out / "report.html").read_text()[:200]
+    report = (out / "report.html").read_text()
+    assert "<html" in report[:200]
+    assert "Ways to cooperate" in report
     with (out / "run.mcap").open("rb") as stream:
         topics = {channel.topic for _, channel, _ in make_reader(stream).iter_messages()}
     assert {"/v2x/messages", "/v2x/requests", "/detections", "/ground_truth"} <= topics
@@ -38,10 +40,15 @@ def test_simulated_sequence(tmp_path) -> None:
     assert (metrics["protocol"], metrics["dataset"]["label_set"]) == ("simulated", "simulated")
     assert metrics["dataset"]["kind"] == "simulated by cosense (layout of dair-v2x-c)"
     assert metrics["num_ground_truth"] > 0
-    # A message of features within its budget, and a demand.
-    assert 1000 < metrics["bytes_per_frame"]["p50"] <= 2000 + 250
-    offline = {path.parent.name for path in (tmp_path / "offline").glob("*/metrics.json")}
-    assert offline == {"none", "late"}
+    # A message of features within its budget, a demand and a scene graph.
+    assert 2000 < metrics["bytes_per_frame"]["p50"] <= 2000 + 250 + 2000
+    # The same errors of the poses in all of them, and registration in the live run.
+    assert (metrics["registration"], metrics["pose_noise"]["preset"]) == ("scene_graph", "dair")
+    offline = {path.parent.name: path for path in (tmp_path / "offline").glob("*/metrics.json")}
+    assert set(offline) == {"none", "late", "hybrid"}
+    for path in offline.values():
+        run = json.loads(path.read_text())
+        assert (run["registration"], run["pose_noise"]["preset"]) == ("none", "dair")
     assert "--frames 3" in metrics["command"]
 
 
@@ -55,5 +62,6 @@ def test_frame_that_we_did_not_make(tmp_path, shared_data) -> None:
         0,
         "opencood_participants",
     )
+    assert metrics["pose_noise"]["preset"] is None, "the poses are those of the data"
     alone = json.loads((tmp_path / "offline" / "none" / "metrics.json").read_text())
     assert metrics["ap"]["0.5"] > alone["ap"]["0.5"]

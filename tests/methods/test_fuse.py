@@ -36,6 +36,7 @@ def admitted(model: Model, found: Detections, *, with_features: bool, share: flo
             lambda stride: torch.ones(method.detector.grid.coarser(stride).shape, dtype=torch.bool),
             None,
             seed=0,
+            with_boxes=True,
         )
         for layer in range(len(method.specs)):
             parts = [section for section in sections if section.layer == layer]

@@ -89,7 +89,7 @@ def test_weights_that_are_missing_are_named(tmp_path, profile, drop):
 
 
 def test_every_weight_and_setting_is_in_the_fingerprint(tmp_path):
-    finer = dataclasses.replace(PATCHES.sharing, unwanted_weight=0.1)
+    finer = dataclasses.replace(PATCHES.sharing, floor_after_patches=8)
     profiles = (PATCHES, dataclasses.replace(PATCHES, sharing=finer), COSDH)
     for name, profile in zip("abc", profiles, strict=True):
         write(tmp_path / name, profile)
@@ -212,7 +212,7 @@ class Silence(Method):
         grid = own.grid.coarser(8)
         return RequestMap(grid, np.zeros(grid.shape, np.bool_))
 
-    def offer(self, own, wanted, selection, seed):
+    def offer(self, own, wanted, selection, seed, *, with_boxes):
         return []
 
     def supply(self, own):

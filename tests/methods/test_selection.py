@@ -10,26 +10,23 @@ WANTED = torch.tensor([[False, True, True], [True, True, False]])
 VALUE = torch.tensor([[1.0, 1.0, 0.2], [1.0, 0.1, 0.9]])
 
 
-def ranked(selection, value=VALUE, *, unwanted_weight=0.5, least_supply=0.0, seed=0) -> list[int]:
+def ranked(selection, value=VALUE, *, least_supply=0.0, seed=0) -> list[int]:
     cells = rank_cells(
         selection,
         SUPPLY,
         WANTED,
         value,
-        unwanted_weight=unwanted_weight,
         least_supply=least_supply,
         seed=seed,
     )
     return cells.tolist()
 
 
-def test_ranked_is_supply_times_demand_times_value():
-    # 0.45, 0.1, 0.1 / 0, 0.07, 0.225; of equals the first one goes first.
-    assert ranked("ranked") == [0, 5, 1, 2, 4, 3]
-    # Without an idea of values: 0.45, 0.1, 0.5 / 0, 0.7, 0.25.
-    assert ranked("ranked", None) == [4, 2, 0, 5, 1, 3]
-    # Nothing that is not wanted before what is.
-    assert ranked("ranked", None, unwanted_weight=0.0) == [4, 2, 1, 0, 3, 5]
+def test_ranked_is_by_value():
+    # Of equals the first one goes first.
+    assert ranked("ranked") == [0, 1, 3, 5, 2, 4]
+    # Without an idea of values: 0, 0.1, 0.5 / 0, 0.7, 0.
+    assert ranked("ranked", None) == [4, 2, 1, 0, 3, 5]
 
 
 def test_confidence_is_supply_alone():

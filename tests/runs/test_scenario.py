@@ -142,6 +142,8 @@ def test_an_error_of_poses_is_a_matter_of_the_player_and_its_delay_one_of_the_ra
     agents = (AgentSpec("vehicle"), AgentSpec("infrastructure", "infrastructure"))
     at_rate = dataclasses.replace(SCENARIO, agents=agents, pose_error="literature", player=OVER_RADIO.player)
     assert resolved(at_rate).radio == RadioSettings(delay_ms=100)
+    with pytest.raises(CosenseError, match="pose_error 'dair' is between agents, and there is one"):
+        resolved(dataclasses.replace(measured, agents=agents[:1]))
 
 
 def test_pairs_of_frames_and_the_region_of_labels_are_chosen_in_the_source():
@@ -298,6 +300,11 @@ def write(tmp_path: Path, text: str) -> Path:
         ("source: {data: x}\nagents: [{id: a, budget_bytes: -1}]", "budget_bytes is -1"),
         ("source: {data: x}\nagents: [{id: 'a,b'}]", "id 'a,b' must have 1 to 32 bytes and no comma"),
         ("source: {data: x}\nagents: [{id: ''}]", "id '' must have"),
+        (
+            "source: {data: x}\npose_error: literature\nplayer: {mode: rate}\nradio: {loss: 0.1}",
+            "radio: delay_ms is 0, and in pose_error 'literature' messages take 100 ms: set it",
+        ),
+        ("source: {data: x}\npose_error: dare", "'dare' is not allowed, did you mean 'dair'"),
         ("[]", "expected a mapping"),
     ],
 )

@@ -38,7 +38,7 @@ def test_image_delays() -> None:
 def test_position_errors_of_a_sequence_are_a_bias_and_a_slow_walk() -> None:
     """Kind: a fresh Gaussian in each frame, which a filter would average away."""
     rng = np.random.default_rng(0)
-    values = np.zeros((800, 60, 2))
+    values = np.zeros((300, 60, 2))
     for sequence in values:
         errors = PositionErrors(rng)
         for row in range(len(sequence)):

@@ -19,7 +19,7 @@ from cosense.methods.model import load_model, read_model_config
 from cosense.methods.patches.encoder import PatchesConfig
 from cosense.model_folders import WEIGHTS
 from cosense.training.fusion_examples import MethodRunConfig
-from cosense.training.loop import Run, train
+from cosense.training.loop import Run, prepare, train
 from cosense.training.run_config import SceneConfig
 from cosense.training.tasks.base import Task
 from cosense.training.tasks.cosdh import CosdhTask
@@ -84,6 +84,18 @@ def test_a_run_leaves_a_model_that_shares_and_keeps_the_detector_below(folder: P
     assert "cosense train toys.yaml" in (out / "card.md").read_text()
 
 
+def test_prepared_samples_are_all_that_runs_on_one_detector_need(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(PatchesTask, config(folder))
+    monkeypatch.delattr("cosense.training.encoded_moments.simulated_moment")
+    for method, task in TASKS.items():
+        trained_one = task(config(folder, method), torch.device("cpu"))
+        trained_one.load()
+        assert [len(moment.views) for moment in trained_one.samples] == [2, 3]
+        assert [len(moment.earlier) for moment in trained_one.samples] == [1, 2]
+
+
 def test_the_product_profile_leaves_the_whole_detector_as_it_was(folder: Path) -> None:
     out = folder / "run-same"
     trained(config(folder, steps=1), out)
@@ -109,9 +121,8 @@ def test_the_same_run_gives_the_same_weights_and_a_resumed_one_too(folder: Path)
 
 def test_learning_lowers_the_loss_on_what_it_sees(folder: Path) -> None:
     out = folder / "run-learns"
-    run = config(
-        folder, steps=60, learning_rate=0.02, data=SCENES[:1], noisy=0.0, earlier=0.0, validation_steps=60
-    )
+    exact = {"noisy": 0.0, "dair": 0.0, "dair_corrected": 0.0, "earlier": 0.0}
+    run = config(folder, steps=60, learning_rate=0.02, data=SCENES[:1], validation_steps=60, **exact)
     trained(run, out)
     with (out / "training.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]

@@ -16,7 +16,7 @@ from cosense.geometry.boxes import points_in_boxes
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.training.run_config import DataConfig, SceneConfig
-from cosense.training.samples import Sample, load_moments, load_samples, point_counts, samples_of
+from cosense.training.samples import Sample, load_samples, point_counts, samples_of, simulated_moment
 from cosense.training.tasks.pillars import DetectorRunConfig
 from tests.simulation.hand_made import make_frames
 
@@ -98,8 +98,8 @@ def test_a_foreign_frame_is_a_sample_for_each_agent(shared_data: Path, tmp_path:
 
 
 def test_a_moment_comes_back_from_the_cache_as_it_was_made(tmp_path: Path) -> None:
-    scenes = [SceneConfig(("underpass",), 8, 1, vehicles=2)]
-    (made,), (read,) = (list(load_moments(scenes, tmp_path)) for _ in range(2))
+    scenes = SceneConfig(("underpass",), 8, 1, vehicles=2)
+    made, read = (simulated_moment(scenes, "underpass", 8, tmp_path) for _ in range(2))
     assert len(list(tmp_path.iterdir())) == 1
     assert [view.agent_id for view in made.views] == ["vehicle", "vehicle_2", "infrastructure"]
     np.testing.assert_array_equal(made.boxes, read.boxes)

@@ -30,6 +30,7 @@ from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
 from cosense.sensing.cloud import RawCloud, SensorClouds, spread
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.labelled_area import EVERYWHERE
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.sensing.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.topics import namespace_of
@@ -121,6 +122,7 @@ class BagDataset(Dataset):
             truth,
             is_labelled,
             provenance=self._provenances[index],
+            labelled=EVERYWHERE if frame.record is None else frame.record.area,
         )
 
     def _check(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from cosense.data.provenance import SIMULATED, SIMULATOR
 from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.frame import AgentKind
+from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class FrameRecord:
         generator: version of cosense that wrote the line.
         provenance: what made the frame, and what was done to it before it was written; None in lines that
             are older than this key.
+        labelled: of what the labels say something, as `LabelledArea.to_lists` gives it; None for everything.
     """
 
     frame_id: str
@@ -80,6 +83,7 @@ class FrameRecord:
     agents: dict[str, AgentRecord]
     generator: str = f"cosense {cosense.__version__}"
     provenance: Provenance | None = None
+    labelled: dict[str, Any] | None = None
 
     @property
     def origin(self) -> Provenance:
@@ -88,9 +92,18 @@ class FrameRecord:
             return self.provenance
         return Provenance(SIMULATOR if self.label_set == SIMULATED else "")
 
+    @property
+    def area(self) -> LabelledArea:
+        """Of what the labels say something, in the frame of the ego."""
+        return EVERYWHERE if self.labelled is None else LabelledArea.from_lists(self.labelled)
+
     def __post_init__(self) -> None:
         if self.ego_id not in self.agents:
             raise ValueError(f"ego '{self.ego_id}' is none of the agents {list(self.agents)}")
+        try:
+            self.area.to_lists()
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"labelled is {self.labelled}, expected 'sectors' and 'ignored'") from None
 
 
 def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
@@ -111,9 +124,15 @@ def record_of(frame: CooperativeFrame, label_set: str) -> FrameRecord:
         )
         for agent_id, agent in frame.agents.items()
     }
-    labels = label_set if frame.is_labelled else NO_LABELS
+    area = frame.labelled.to_lists()
     return FrameRecord(
-        frame.frame_id, frame.sequence, frame.ego_id, labels, agents, provenance=frame.provenance
+        frame.frame_id,
+        frame.sequence,
+        frame.ego_id,
+        label_set if frame.is_labelled else NO_LABELS,
+        agents,
+        provenance=frame.provenance,
+        labelled=None if area == EVERYWHERE.to_lists() else area,
     )
 
 

@@ -150,7 +150,7 @@ def average_precision_so_far(scores: Sequence[FrameScore], protocol: Protocol) -
 
 @dataclass(frozen=True)
 class Resampled:
-    """What one setting reaches on frames drawn with replacement.
+    """What one setting reaches on frames drawn with replacement, see `draws_of`.
 
     Attributes:
         average_precisions: (R,) one for each draw, in [0, 1].
@@ -164,11 +164,31 @@ class Resampled:
         low, high = np.nanpercentile(differences, _INTERVAL_PERCENT)
         return float(low), float(high)
 
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over the draws, None where there is nothing to find."""
+        known = self.average_precisions[~np.isnan(self.average_precisions)]
+        return float(known.std()) if len(known) else None
 
-def frame_draws(num_frames: int, seed: int) -> NDArray[np.int64]:
-    """Return (R,F) how often each frame is in each of R draws of F frames."""
-    random = np.random.default_rng([seed, num_frames])
-    return random.multinomial(num_frames, np.full(num_frames, 1 / num_frames), size=_RESAMPLES)
+
+def draws_of(sequences: Sequence[int], seed: int) -> NDArray[np.int64]:
+    """Return (R,F) how often each frame is in each of R draws with replacement.
+
+    Whole sequences are drawn, as many as there are: frames of one place are alike, and errors of poses stay
+    the same over a sequence. The frames of a single sequence are drawn one by one.
+
+    Args:
+        sequences: number of the sequence of each of the F frames.
+        seed: of the draws.
+    """
+    names, block_of = np.unique(sequences, return_inverse=True)
+    count = len(names)
+    if count < 2:
+        block_of = np.arange(len(sequences))
+        count = len(sequences)
+    random = np.random.default_rng([seed, count])
+    draws: NDArray[np.int64] = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+    return draws[:, block_of]
 
 
 def resample(outcomes: Sequence[Outcome], draws: NDArray[np.int64]) -> Resampled:

@@ -17,7 +17,8 @@ import numpy as np
 from cosense.evaluation.metrics.scoring import Outcome, Question
 from cosense.evaluation.protocol import ALL, Protocol, ScoredClass
 
-_DISTANCES_M = (0, 15, 30, 50, 100)
+# The last is beyond the range of every protocol.
+_DISTANCES_M = (0, 15, 30, 50, 100, 150)
 
 
 def working_point(

@@ -14,7 +14,7 @@ from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import summarise
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import FusedFrame, result_of
-from cosense.evaluation.runs.pose_noise import PoseNoise
+from cosense.evaluation.runs.pose_noise import PoseErrorName, PoseNoise
 from cosense.evaluation.runs.runner import RunSettings, run_description
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
@@ -30,6 +30,8 @@ def evaluate_live(
     command: str,
     fusion: FusionKind = "late",
     budget_bytes: int | None = None,
+    registration: str = "none",
+    pose_error: PoseErrorName | None = None,
 ) -> dict[str, Any]:
     """Score the boxes that a live run gave, frame by frame.
 
@@ -44,6 +46,8 @@ def evaluate_live(
         command: command line that repeats the run.
         fusion: kind of fusion of the run.
         budget_bytes: limit of each message of the others, None where there was none.
+        registration: how poses were corrected.
+        pose_error: name of the error that the poses had, None for none.
 
     Returns:
         the content of metrics.json, with the keys that `cosense.evaluation.runs.runner.evaluate` gives.
@@ -66,7 +70,8 @@ def evaluate_live(
         )
         for empty, entry in zip(not_fused, fused, strict=True)
     ]
-    settings = RunSettings(fusion=fusion, budget_bytes=budget_bytes, pose_noise=PoseNoise(), seed=0)
+    noise = PoseNoise.named(pose_error)
+    settings = RunSettings(fusion, budget_bytes, noise, seed=0, registration=registration)
     return {
         "command": command,
         **run_description(dataset, model, protocol, settings),

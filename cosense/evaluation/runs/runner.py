@@ -52,7 +52,7 @@ from cosense.evaluation.run_files import (
     result_of,
     write_json,
 )
-from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseNoise
+from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseErrorName, PoseNoise
 from cosense.evaluation.runs.sequences import SequenceCooperation, readable, sequence_start
 from cosense.json_lines import LineWriter, read_lines
 from cosense.messages.envelope import PayloadKind
@@ -85,6 +85,10 @@ class RunSettings:
         if self.budget_bytes is not None and self.fusion == "none":
             raise CosenseError(
                 f"budget of {self.budget_bytes} bytes, but with fusion 'none' nobody sends anything"
+            )
+        if self.pose_noise.preset is not None and self.fusion == "none":
+            raise CosenseError(
+                f"pose error '{self.pose_noise.preset}', but with fusion 'none' no pose is used; leave it out"
             )
         check_registration(self.registration, self.fusion)
         find_checks(self.trust)
@@ -220,6 +224,7 @@ def evaluate(
         raise CosenseError(f"limit is {limit}, expected at least 1 frame")
     check_labels(dataset)
     check_fusion(fusion, model)
+    check_pose_error(dataset, noise.preset)
     check_first_budgets(dataset, [(sent_kind(fusion, model), budget_bytes)])
     run = run_description(dataset, model, protocol, settings)
     open_run(out, run, restart=restart)
@@ -319,6 +324,19 @@ def check_labels(dataset: Dataset) -> None:
         raise CosenseError(
             f"{dataset.path}: has no ground truth to compare with: {dataset.without_labels}; `cosense view` "
             "and `cosense replay` need none"
+        )
+
+
+def check_pose_error(dataset: Dataset, name: PoseErrorName | None) -> None:
+    """Refuse an error of poses between agents where there is one agent.
+
+    Raises:
+        CosenseError: it names the error.
+    """
+    if name is not None and len(dataset.agents) < 2:
+        raise CosenseError(
+            f"{dataset.path}: pose error '{name}' is between agents, and there is one; leave it out, or "
+            "take two frames of a drive with poses as two agents (--pair-gap)"
         )
 
 

@@ -200,6 +200,11 @@ class Survey:
             )
         return counts
 
+    def sequences(self, counted: Sequence[bool]) -> list[int]:
+        """Return the number of the sequence of each frame that counts."""
+        numbers = np.cumsum(np.array(self.history_ns) == 0)
+        return [int(number) for number in numbers[np.array(counted)]]
+
     def applied_delay_ms(self, delay_ms: float) -> float:
         """Return how old messages with this delay are when they are fused: they wait for the next frame."""
         if not self.period_ns:

@@ -8,10 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cosense.data.dataset import Dataset
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.summary import (
-    frame_draws,
+    draws_of,
     main_question,
     resample,
     summarise_scores,
@@ -65,6 +68,7 @@ def sweep_content(
     curve: str,
     seed: int,
     command: str,
+    sequences: Sequence[int],
 ) -> dict[str, Any]:
     """Return the content of sweep.json.
 
@@ -76,10 +80,11 @@ def sweep_content(
         curve: name of the curve.
         seed: seed of pose noise, radio and bootstrap.
         command: command line that repeats the sweep.
+        sequences: number of the sequence of each frame that counts.
     """
     counting = lean(protocol)
     points = [_point_content(result, counting) for result in results]
-    _add_differences(points, results, counting, seed)
+    _add_spreads(points, results, counting, draws_of(sequences, seed))
     return {
         "command": command,
         "curve": curve,
@@ -88,6 +93,7 @@ def sweep_content(
         "protocol_hash": protocol.hash,
         "dataset": dataset.description(),
         "frames": len(results[0].scores),
+        "sequences": len(set(sequences)),
         "models": _identities(models),
         "versions": versions(),
         "points": points,
@@ -145,18 +151,21 @@ def _point_content(result: PointResult, protocol: Protocol) -> dict[str, Any]:
     }
 
 
-def _add_differences(
-    points: Sequence[dict[str, Any]], results: Sequence[PointResult], protocol: Protocol, seed: int
+def _add_spreads(
+    points: Sequence[dict[str, Any]],
+    results: Sequence[PointResult],
+    protocol: Protocol,
+    draws: NDArray[np.int64],
 ) -> None:
-    """Add to each point how much better it is than the ego alone with the same model, in points of AP.
+    """Add to each point how sure its AP is, and how much better it is than the ego alone in points of AP.
 
-    "difference" is measured on the same frames, "difference_interval" holds it in 95 of 100 cases, and
-    "difference_intervals" are those at every IoU threshold; all are None for the ego alone itself, and where
-    there is nothing to find.
+    "ap_deviation" is the standard deviation of "ap" over draws of whole sequences. "difference" is measured
+    on the same frames and with the same model, "difference_interval" holds it in 95 of 100 draws, and
+    "difference_intervals" are those at every IoU threshold; all three are None for the ego alone itself, and
+    where there is nothing to find.
     """
     band, name, kind, threshold = main_question(protocol)
     key = threshold_key(threshold)
-    draws = frame_draws(len(results[0].scores), seed)
     resampled = {
         threshold_key(other): [
             resample([score.outcomes[band, name, kind, other] for score in result.scores], draws)
@@ -166,6 +175,7 @@ def _add_differences(
     }
     alone = {point["model"]: index for index, point in enumerate(points) if point["fusion"] == "none"}
     for index, point in enumerate(points):
+        point["ap_deviation"] = {name: draw[index].deviation for name, draw in resampled.items()}
         reference = alone[point["model"]]
         own, other = point["ap"][key], points[reference]["ap"][key]
         point |= {"difference": None, "difference_interval": None, "difference_intervals": None}

@@ -73,7 +73,9 @@ class Cosdh(Method):
         wanted = wanted_pillars(own.point_counts, self.config.demand_points).cpu().numpy()
         return RequestMap(own.grid.coarser(2), wanted, max_bytes=None)
 
-    def offer(self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int) -> list[Section]:
+    def offer(
+        self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int, *, with_boxes: bool
+    ) -> list[Section]:
         """Return the levels of one frame, coarse to fine, best cells first; see `Method.offer`."""
         assert isinstance(own, BevFeatures)
         sections = []
@@ -85,7 +87,6 @@ class Cosdh(Method):
                     supply_of(own.class_logits, level, self.config).cpu(),
                     wanted(2 ** (level + 1)),
                     None,
-                    unwanted_weight=0.0,
                     least_supply=self.config.supply_threshold,
                     seed=seed + level,
                 )

@@ -35,20 +35,19 @@ class PatchesConfig:
     hidden_channels: int = 32  # width of the encoder and of the receiver's evidence map
     fused_channels: int = 48  # width of the map from which the fused head decides
     wanted_below_points: int = 20  # the ego asks for cells at stride 8 in which it has fewer points than this
-    unwanted_weight: float = 0.2  # rank of a patch that the ego does not want, relative to one that it wants
     floor_after_patches: int = 224  # the floor is sent after so many patches
 
     def __post_init__(self) -> None:
         counts = (self.channels, self.floor_channels, self.hidden_channels, self.fused_channels)
         if min(counts) < 1:
             raise ValueError("channels, floor_channels, hidden_channels and fused_channels are at least 1")
-        if not 0 <= self.unwanted_weight <= 1:
-            raise ValueError(f"unwanted_weight is {self.unwanted_weight}, expected a number in [0, 1]")
         if self.wanted_below_points < 0 or self.floor_after_patches < 0:
             raise ValueError("wanted_below_points and floor_after_patches are at least 0")
 
 
 PATCH_STRIDE, FLOOR_STRIDE = 4, 8
+# Values of a patch: for an ego that wants it or not, beside boxes or without.
+_VALUES = 4
 _HEAD_CHANNELS = len(DETECTED_CLASSES) + BOX_CODE_SIZE
 # Log sizes and heights beyond these bounds only occur in cells where the head never decides anything.
 _LARGEST_CODE = 4.0
@@ -65,8 +64,20 @@ def rounded(latent: Tensor, bits: int) -> Tensor:
     return bounded + (bounded.round() - bounded).detach()
 
 
+def value_of(values: Tensor, wanted: Tensor, *, with_boxes: bool) -> Tensor:
+    """Return (...), of values (4,...) as `PatchEncoder` gives them, those that hold.
+
+    Args:
+        values: for a patch that the ego does not want, for one that it wants, and both beside boxes.
+        wanted: (...) bool.
+        with_boxes: whether the sender's boxes are sent too.
+    """
+    unwanted, of_wanted = values[2:] if with_boxes else values[:2]
+    return torch.where(wanted, of_wanted, unwanted)
+
+
 class PatchEncoder(nn.Module):
-    """Levels and head maps of one cloud to the integers of patches and floor, and the value of each patch."""
+    """Levels and head maps of a cloud to the integers of patches and floor, and the values of each patch."""
 
     def __init__(self, level_channels: Sequence[int], config: PatchesConfig) -> None:
         super().__init__()
@@ -86,7 +97,7 @@ class PatchEncoder(nn.Module):
         self.mix = conv3x3(hidden, hidden)
         self.patch = nn.Conv2d(hidden, config.channels, 1)
         self.floor = nn.Conv2d(hidden, config.floor_channels, 1)
-        self.value = nn.Sequential(ConvBlock(nn.Conv2d(hidden, 16, 1, bias=False)), nn.Conv2d(16, 1, 1))
+        self.value = nn.Sequential(ConvBlock(nn.Conv2d(hidden, 16, 1, bias=False)), nn.Conv2d(16, _VALUES, 1))
         # Uses the range of the integers from the start.
         nn.init.normal_(self.patch.weight, std=2.0 ** (config.bits - 2) / hidden**0.5)
 
@@ -99,7 +110,8 @@ class PatchEncoder(nn.Module):
 
         Returns:
             patches (B,C,H/4,W/4) and floor (B,C',H/8,W/8), whole numbers, and the logits of the patches'
-            values (B,1,H/4,W/4), whose gradient does not reach what they share with the patches.
+            values (B,4,H/4,W/4) for `value_of`, whose gradient does not reach what they share with the
+            patches.
         """
         fine, middle, coarse = levels
         size = middle.shape[-2:]

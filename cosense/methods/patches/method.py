@@ -1,14 +1,11 @@
 """The product profile: as much as fits a hard byte budget, best first.
 
-After CoSDH (CVPR 2025): features are sent where the sender is confident (supply) and the ego cannot see
-(demand). Deviations, which README.md explains: one latent at stride 4 over a coarse floor (`encoder`), ranked
-instead of thresholded, as
-
-    rank = supply × demand × value
-
-where the value is learned: how much the loss at the receiver changes when the patch is left out (the
-first-order term |dL/dg| of a gate g at 1, as in "Importance Estimation for Neural Network Pruning", Molchanov
-et al., CVPR 2019). At the receiver the patches become evidence from which a fused head decides
+CoSDH (CVPR 2025) sends features where the sender is confident (supply) and the ego cannot see (demand): that
+is where a box says it all. Deviations, which README.md explains: one latent at stride 4 over a coarse floor
+(`encoder`), ranked by a learned value instead of thresholded: how much the loss at the receiver changes when
+the patch is left out (the first-order term |dL/dg| of a gate g at 1, as in "Importance Estimation for Neural
+Network Pruning", Molchanov et al., CVPR 2019), for cells that the ego wants and others, beside boxes and
+without. At the receiver the patches become evidence from which a fused head decides
 (`fusion_network`), and the boxes of all sources compete by calibrated scores.
 """
 
@@ -34,6 +31,7 @@ from cosense.methods.patches.encoder import (
     PatchEncoder,
     PatchesConfig,
     head_maps_as_input,
+    value_of,
 )
 from cosense.methods.patches.fusion_network import Cells, EvidenceFusion, cell_places, draw_boxes, strongest
 from cosense.methods.selection import Selection, rank_cells
@@ -84,17 +82,19 @@ class Patches(Method):
         wanted = wanted_cells(own.point_counts, FLOOR_STRIDE, self.config.wanted_below_points)
         return RequestMap(own.grid.coarser(FLOOR_STRIDE), wanted.cpu().numpy())
 
-    def offer(self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int) -> list[Section]:
+    def offer(
+        self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int, *, with_boxes: bool
+    ) -> list[Section]:
         """Return the best patches, then the floor, then all other patches; see `Method.offer`."""
         assert isinstance(own, BevFeatures)
         patches, floor, value = (tensor.cpu() for tensor in self.latents(own))
         with torch.inference_mode():
+            there = wanted(PATCH_STRIDE)
             cells = rank_cells(
                 selection or "ranked",
                 self.supply(own)[1].cpu(),
-                wanted(PATCH_STRIDE),
-                torch.sigmoid(value[0, 0]),
-                unwanted_weight=self.config.unwanted_weight,
+                there,
+                value_of(value[0], there, with_boxes=with_boxes),
                 least_supply=0.0,
                 seed=seed,
             )

@@ -32,7 +32,6 @@ from torch.nn import functional
 
 from cosense.config import load_config, to_mapping
 from cosense.messages.scene_graph import SceneGraph
-from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS, find_model, write_weights
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
@@ -112,9 +111,9 @@ class NodeEncoderTask(Task):
         self._partner = nn.Linear(SIZE, 1)
 
     def load(self, show: Show = silent) -> None:
-        detector = load_model(self.config.detector, str(self.device)).detector
-        self.samples = load_graph_pairs(self.config.data, self.config.cache, detector, show)
-        self.unseen = load_graph_pairs(self.config.validation, self.config.cache, detector, show)
+        config, device = self.config, str(self.device)
+        self.samples = load_graph_pairs(config.data, config.cache, config.detector, device, show)
+        self.unseen = load_graph_pairs(config.validation, config.cache, config.detector, device, show)
 
     def batch(self, samples: list[GraphPair], rng: np.random.Generator) -> list[GraphExample]:
         return [drawn_example(pair, self.config, rng) for pair in samples]

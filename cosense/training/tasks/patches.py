@@ -1,7 +1,8 @@
 """Training of the product profile: encoder, evidence and fused head together, through the rounding.
 
 A step draws for each moment how much is sent, from nothing but boxes to everything, so that one set of
-weights serves every budget. What the loss says about the gate of a patch is the target of its learned value.
+weights serves every budget. What the loss says about the gate of a patch is the target of its learned value,
+one for each case that a sender knows: wanted by the ego or not, beside boxes or without.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cosense.cooperation.merge import MergeSettings, merge
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.methods.patches.encoder import (
@@ -24,6 +26,7 @@ from cosense.methods.patches.encoder import (
     PatchEncoder,
     PatchesConfig,
     head_maps_as_input,
+    value_of,
 )
 from cosense.methods.patches.fusion_network import (
     BoxMaps,
@@ -33,14 +36,15 @@ from cosense.methods.patches.fusion_network import (
     draw_boxes,
     strongest,
 )
-from cosense.methods.supply_demand import supply_map, wanted_cells
+from cosense.methods.supply_demand import wanted_cells
+from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
-from cosense.training.fusion_task import FusionTask
+from cosense.training.fusion_task import Found, FusionTask
 
 _FEWEST_PATCHES = 16
-# Which patches are tried is drawn around the order that the sender would keep to.
-_RANK_NOISE = 0.3
+# Which patches are tried is drawn around the order that the sender would keep to, in logits.
+_RANK_NOISE = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,9 @@ class PatchesTask(FusionTask):
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
+        self.figures_mean = self.figures_mean.replace(
+            "fused maps alone", "fused maps alone or, late and hybrid, boxes of all sources merged"
+        )
         self._profile: PatchesConfig = self.model.sharing
         torch.manual_seed(config.seed)
         self.sharing = PatchEncoder(self.detector.level_channels, self._profile)
@@ -98,6 +105,23 @@ class PatchesTask(FusionTask):
         value = torch.stack(parts).mean()
         value.backward()
         return {"value": value.detach()}
+
+    def further_figures(self, found: list[Found]) -> dict[str, float]:
+        """Return the precision of late fusion, and of hybrid fusion in each setting, as an ego merges."""
+        curves = self.curves_of(found)
+
+        def merged(name: str | None) -> list[tuple[Detections, Found]]:
+            each = []
+            for one in found:
+                parts = [one.ego, *one.late, *([one.fused[name]] if name else [])]
+                candidates = Detections.concatenate([curves.apply(part) for part in parts])
+                each.append((merge(candidates, MergeSettings(), averages_boxes=True), one))
+            return each
+
+        figures = self._precision("late fusion", merged(None))
+        for name in self.settings:
+            figures |= self._precision(f"hybrid fusion, {name}", merged(name))
+        return figures
 
     @torch.no_grad()
     def maps_of(self, example: Example, setting: Amount) -> HeadMaps:
@@ -149,17 +173,15 @@ class PatchesTask(FusionTask):
         places = cell_places(
             torch.arange(patches[0, 0].numel()), grid.coarser(PATCH_STRIDE), sender.T_ego_sender
         )
-        supply = supply_map(features.class_logits, PATCH_STRIDE // 2).flatten()
-        demand = torch.where(
-            _look_up(wanted, places, grid.coarser(FLOOR_STRIDE)), 1.0, self._profile.unwanted_weight
-        )
-        rank = supply * demand * torch.sigmoid(value.detach()).flatten()
+        there = _look_up(wanted, places, grid.coarser(FLOOR_STRIDE))
+        value = value_of(value[0].flatten(1), there, with_boxes=amount.boxes != 0)
+        rank = value.detach()
         if rng is not None:
-            rank = rank * torch.from_numpy(np.exp(_RANK_NOISE * rng.standard_normal(len(rank)))).float()
+            rank = rank + _RANK_NOISE * torch.from_numpy(rng.standard_normal(len(rank))).float()
         chosen = torch.sort(rank, descending=True, stable=True).indices[: amount.patches]
         gate = torch.ones(len(chosen), requires_grad=rng is not None)
         if rng is not None:
-            self._gates.append((gate, value.flatten()[chosen]))
+            self._gates.append((gate, value[chosen]))
         values = patches[0].flatten(1).T[chosen] * gate[:, None]
         floor_places = cell_places(
             torch.arange(floor[0, 0].numel()), grid.coarser(FLOOR_STRIDE), sender.T_ego_sender

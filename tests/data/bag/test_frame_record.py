@@ -8,7 +8,9 @@ import pytest
 from cosense.data.bag.frame_record import FrameRecord, record_from_text, record_of, record_to_text
 from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.errors import CosenseError
+from cosense.geometry.boxes import as_boxes
 from cosense.sensing.frame import AgentFrame, Camera
+from cosense.sensing.labelled_area import LabelledArea, Sector
 from cosense.sensing.objects import Objects
 
 
@@ -39,9 +41,19 @@ def test_a_frame_without_labels_says_so():
     assert record_of(frame, "original").label_set == NO_LABELS
 
 
+def test_where_labels_say_something_arrives():
+    """Kind: false alarms behind a camera, in a bag that was made of labelled clouds."""
+    agent = AgentFrame("7", "vehicle", 1, np.eye(4), np.zeros((0, 4), np.float32))
+    area = LabelledArea((Sector.of_degrees(-45, 45),), as_boxes([[9, 2, -1, 4, 2, 1.5, 0.1]]))
+    frame = CooperativeFrame("a/1", "a", "7", {"7": agent}, Objects.empty(), labelled=area)
+    again = record_from_text(record_to_text(record_of(frame, "label")), "bag")
+    assert again.area.to_lists() == area.to_lists()
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
+        ({"labelled": {"sectors": [[1]]}}, "labelled is .* expected 'sectors' and 'ignored'"),
         ({"ego_id": "8"}, "ego '8' is none of the agents"),
         ({"agents": {"7": {"kind": "drone", "stamp_ns": 1}}}, "agents.7: kind: 'drone' is not allowed"),
         (

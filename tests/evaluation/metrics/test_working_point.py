@@ -42,7 +42,10 @@ def test_figures_of_the_boxes_that_are_acted_upon() -> None:
     working = summarise([camera_view(), camera_view()], REAL)["working"]["vehicle"]
     assert (working["num_ground_truth"], working["num_hits"], working["num_false"]) == (6, 4, 2)
     assert working["recall"] == pytest.approx({"0.3": 2 / 3, "0.5": 2 / 3, "0.7": 2 / 3})
-    assert working["recall_by_distance"] == {"0-15": 1.0, "15-30": 1.0, "30-50": 0.0, "50-100": None}
+    assert working["recall_by_distance"] == {
+        **{"0-15": 1.0, "15-30": 1.0, "30-50": 0.0},
+        **{"50-100": None, "100-150": None},
+    }
     assert working["precision"] == pytest.approx(2 / 3)
     assert working["mean_score"] == pytest.approx(0.8)
     assert (working["false_per_frame"], working["other_boxes_per_frame"]) == (1.0, 3.0)

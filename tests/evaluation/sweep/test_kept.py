@@ -61,7 +61,14 @@ class Folder:
 
     def written(self, results: list[PointResult]) -> bytes:
         content = sweep_content(
-            results, self.scenes, self.models, PROTOCOL, curve="delay", seed=0, command="cosense sweep"
+            results,
+            self.scenes,
+            self.models,
+            PROTOCOL,
+            curve="delay",
+            seed=0,
+            command="cosense sweep",
+            sequences=range(sum(self.counted)),
         )
         write_sweep(content, self.path)
         return (self.path / JSON).read_bytes()

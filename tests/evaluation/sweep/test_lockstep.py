@@ -15,7 +15,7 @@ from cosense.cooperation.radio import Radio, RadioSettings
 from cosense.detectors.pillars import PillarDetector
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision
-from cosense.evaluation.metrics.summary import FrameScore, frame_draws, resample
+from cosense.evaluation.metrics.summary import FrameScore, draws_of, resample
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.run_files import FRAMES
 from cosense.evaluation.runs.pose_noise import PoseNoise
@@ -58,8 +58,16 @@ def run(scenes: Scenes, model: Model, *points: Point, **options: Any) -> list[Po
 
 
 def content(scenes: Scenes, model: Model, results: list[PointResult], seed: int = 0) -> dict[str, Any]:
+    sequences = [int(frame.sequence == "two") for frame in scenes][: len(results[0].scores)]
     return sweep_content(
-        results, scenes, {"tiny": model}, PROTOCOL, curve="budget", seed=seed, command="cosense sweep"
+        results,
+        scenes,
+        {"tiny": model},
+        PROTOCOL,
+        curve="budget",
+        seed=seed,
+        command="cosense sweep",
+        sequences=sequences,
     )
 
 
@@ -140,6 +148,7 @@ def test_without_any_message_hybrid_is_the_ego_alone(scenes: Scenes, model: Mode
 
 def test_every_delay_counts_the_same_frames(scenes: Scenes, model: Model) -> None:
     counted = survey(scenes).counted(200)
+    assert survey(scenes).sequences(counted) == [1, 1, 2, 2]
     assert counted == [False, False, True, True] * 2
     points = [ALONE, *(Point("tiny", "hybrid", delay_ms=delay) for delay in (0, 100, 200))]
     results = run(scenes, model, *points, counted=counted)
@@ -335,7 +344,7 @@ def test_a_network_runs_once_for_all_models_that_are_built_on_it(monkeypatch: py
 def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:
     random = np.random.default_rng(0)
     outcomes = [_random_outcome(random) for _ in range(6)]
-    draws = frame_draws(6, seed=1)
+    draws = draws_of([0] * 6, seed=1)
     assert (draws.sum(axis=1) == 6).all()
     resampled = resample(outcomes, draws)
     for draw, ap in list(zip(draws, resampled.average_precisions, strict=True))[:20]:
@@ -346,6 +355,20 @@ def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:
     better = resample([_without_false_alarms(outcome) for outcome in outcomes], draws)
     low, high = better.difference_interval(resampled)
     assert 0 < low < high
+
+
+def test_whole_sequences_are_drawn_and_say_how_sure_a_figure_is() -> None:
+    """Kind: frames of one place are alike, and a figure of three places looks as sure as one of thirty."""
+    random = np.random.default_rng(0)
+    draws = draws_of([3, 3, 7, 7, 7, 9], seed=1)
+    assert (draws[:, [0, 2, 2, 5]] == draws[:, [1, 3, 4, 5]]).all()
+    assert (draws[:, [0, 2, 5]].sum(axis=1) == 3).all()
+    places = [_random_outcome(random) for _ in range(3)]
+    alike = resample([outcome for outcome in places for _ in range(10)], draws_of(range(30), seed=1))
+    in_blocks = resample(
+        [outcome for outcome in places for _ in range(10)], draws_of(np.repeat([0, 1, 2], 10), seed=1)
+    )
+    assert in_blocks.deviation > 2 * alike.deviation > 0
 
 
 def _random_outcome(random: np.random.Generator) -> Outcome:

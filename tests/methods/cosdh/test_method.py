@@ -42,7 +42,7 @@ def test_every_published_constant_is_a_default():
 
 
 def test_what_is_offered_is_what_the_specs_announce_coarse_levels_first(method, features):
-    sections = method.offer(features, everything, "confidence", seed=0)
+    sections = method.offer(features, everything, "confidence", seed=0, with_boxes=True)
     assert [section.layer for section in sections] == [2, 1, 0]
     payload = encode_features(features.ground.plane_m, LateBoxes.empty(), sections, method.specs, 1 << 20)
     read = decode_features(payload).layers(method.specs, features.grid.shape)
@@ -57,7 +57,7 @@ def test_only_cells_that_are_supplied_and_wanted_leave_the_sender(features):
     wanted = {stride: everything(stride) for stride in (2, 4, 8)}
     for stride in wanted:
         wanted[stride][:, : 16 // stride] = False
-    sections = method.offer(features, wanted.__getitem__, None, seed=0)
+    sections = method.offer(features, wanted.__getitem__, None, seed=0, with_boxes=True)
     for section in sections:
         supply = supply_of(features.class_logits, section.layer, method.config)
         mask = (supply > 0.25) & wanted[2 ** (section.layer + 1)]
@@ -67,14 +67,14 @@ def test_only_cells_that_are_supplied_and_wanted_leave_the_sender(features):
 
 
 def test_nothing_is_offered_where_nothing_is_wanted(method, features):
-    sections = method.offer(features, lambda stride: ~everything(stride), None, seed=0)
+    sections = method.offer(features, lambda stride: ~everything(stride), None, seed=0, with_boxes=True)
     assert [len(section.cells) for section in sections] == [0, 0, 0]
     specs = method.specs
     assert encode_features(0.0, LateBoxes.empty(), sections, specs, 4) == bytes(4)
 
 
 def test_the_same_features_give_the_same_offer_and_levels_different_draws(method, features):
-    once, again = (method.offer(features, everything, "random", seed=3) for _ in range(2))
+    once, again = (method.offer(features, everything, "random", seed=3, with_boxes=True) for _ in range(2))
     for a, b in zip(once, again, strict=True):
         np.testing.assert_array_equal(a.cells, b.cells)
         np.testing.assert_array_equal(a.values, b.values)

@@ -17,7 +17,6 @@ from cosense.cli.main import app
 from cosense.config import to_mapping
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.scene_graph import NodeClass, SceneGraph
-from cosense.methods.model import load_model
 from cosense.model_folders import WEIGHTS
 from cosense.scene_graph.describe.node_encoder import (
     CONFIG,
@@ -167,10 +166,10 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_graphs_come_back_from_the_cache_as_they_were_built(detector: Path, tmp_path: Path) -> None:
-    built = load_graph_pairs(SCENES, tmp_path, load_model(detector).detector)
+    built = load_graph_pairs(SCENES, tmp_path, str(detector))
     for cloud in tmp_path.glob("cooperative-*"):
         cloud.unlink()
-    read = load_graph_pairs(SCENES, tmp_path, load_model(detector).detector)
+    read = load_graph_pairs(SCENES, tmp_path, str(detector))
     assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["graphs"]
     assert [one.name for one in built] == [
         "car_park/7/vehicle-vehicle_2",
