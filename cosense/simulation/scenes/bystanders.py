@@ -56,8 +56,9 @@ def stand_about(
 
 
 def _half_m(body: Body) -> float:
-    """Return the radius of the circle around a body."""
-    return float(np.hypot(body.size[0], body.size[1])) / 2
+    """Return the radius of the circle around a body and what stands beside it: a suitcase, a dog."""
+    beside = float(np.linalg.norm(body.mesh.vertices[:, :2], axis=1).max())
+    return max(float(np.hypot(body.size[0], body.size[1])) / 2, beside)
 
 
 def _is_passable(place: NDArray[np.float64], half_m: float, routes: Sequence[Route]) -> bool:
