@@ -222,7 +222,7 @@ def _behind(ground: Ground, arm: Arm, side: int, style: Style, stock: Stock) -> 
             occupy(ground, footprint)
             turned = yaw + float(rng.choice([0.0, np.pi]))
             made.append(_house(front, depth, 5.0, style, rng).at(x, y, turned))
-        for _ in range(int(rng.integers(1, 6))):
+        for _ in range(int(rng.integers(1, 5))):
             from_centre_m = arm.profile.edge_m + float(rng.uniform(4, 45))
             place = facing_road(arm, side, along + float(rng.uniform(0, 20)), from_centre_m)
             tall = stand(ground, stock.take(garden_tree, 10), place)

@@ -104,7 +104,7 @@ _FILLING: dict[str, tuple[dict[Builder, float], float]] = {
             things.heap: 0.3,
             large.tank: 0.1,
         },
-        7.0,
+        5.5,
     ),
     "yard": (
         {
