@@ -156,7 +156,8 @@ class BeamGrid:
             count = torch.where(around, self.columns, (high - low + 1).clamp_max(self.columns))
             return torch.remainder(low, self.columns), count
         # The azimuths of a solid lie around its middle: shift them by full turns to where the field is.
-        shift = torch.where(start > torch.pi, -2 * torch.pi, torch.where(end < -torch.pi, 2 * torch.pi, 0.0))
+        before, beyond = self.first_rad - self.step_rad, self.first_rad + self.columns * self.step_rad
+        shift = torch.where(start > beyond, -2 * torch.pi, torch.where(end < before, 2 * torch.pi, 0.0))
         low = torch.floor((start + shift - self.first_rad) / self.step_rad).long().clamp(0, self.columns)
         high = torch.ceil((end + shift - self.first_rad) / self.step_rad).long().clamp(-1, self.columns - 1)
         low, high = torch.where(around, 0, low), torch.where(around, self.columns - 1, high)
