@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import CooperativeFrame
 from cosense.errors import CosenseError, counted
+from cosense.evaluation.metrics.participants import as_places
 from cosense.geometry.boxes import as_boxes
 from cosense.json_lines import read_lines
 from cosense.messages.reports import PeerReport
@@ -131,7 +132,7 @@ def result_of(
         detections=detections,
         ground_truth=frame.ground_truth,
         num_points=num_points,
-        participants=np.array(list(frame.participants.values()), dtype=np.float64).reshape(-1, 2),
+        participants=as_places(frame.participants.values()),
         bytes_per_sender=bytes_per_sender,
         elapsed_ms=elapsed_ms,
         labelled=frame.labelled,
@@ -169,7 +170,7 @@ def frame_result(record: Mapping[str, Any]) -> FrameResult:
             np.array(truth["ids"], dtype=np.str_),
         ),
         num_points=np.array(truth["num_points"], dtype=np.int64),
-        participants=np.array(record["participants"], dtype=np.float64).reshape(-1, 2),
+        participants=as_places(record["participants"]),
         bytes_per_sender=record["bytes_per_sender"],
         elapsed_ms=record["elapsed_ms"],
         labelled=LabelledArea.from_lists(record.get("labelled", EVERYWHERE.to_lists())),
