@@ -13,7 +13,8 @@ Candidates, consistency, maximum clique, planar fit, GNC-TLS, covariance, tests.
 The policy for priors. Near a prior fewer matches have to agree, because fewer poses are tried. The pose near
 it is the answer unless at least two more matches agree at a different pose, with the support that is needed
 without prior: then that one is the answer, however far it is from the prior, and where it does not stand
-every other test (it is ambiguous, say) there is no answer, GATED.
+every other test (it is ambiguous, say) there is no answer, GATED. Where no pose anywhere has that support,
+but one has half as many matches again as the one near the prior, that is no more than chance either: GATED.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from cosense.geometry.transforms import wrap_angle
 from cosense.messages.scene_graph import SceneGraph
 from cosense.scene_graph.register.candidates import MAX_CANDIDATES
 from cosense.scene_graph.register.clique import Work
+from cosense.scene_graph.register.hypotheses import MAX_RUNNER_UP
 from cosense.scene_graph.register.planar_pose import refine
 from cosense.scene_graph.register.result import (
     Prior,
@@ -132,10 +134,16 @@ def _weigh(near: Found, anywhere: Found, with_prior: _Tests, alone: _Tests) -> R
     prior = with_prior.prior
     assert prior is not None
     claimed = _judge(near, with_prior)
-    if anywhere.pose is None or not anywhere.suffices(_NEEDED_ALONE):
+    if anywhere.pose is None:
         return claimed
     different = near.pose is None or not anywhere.support.same(near.pose, anywhere.pose)
-    if claimed.registered and (not different or anywhere.count - near.count < MIN_MARGIN):
+    more = anywhere.count - near.count if different else 0
+    if not anywhere.suffices(_NEEDED_ALONE):
+        if claimed.registered and more > MIN_MARGIN and near.count <= MAX_RUNNER_UP * anywhere.count:
+            agree = f"{counted(anywhere.count, 'match')} agree elsewhere and {near.count} near the prior"
+            return RegistrationResult(Status.GATED, f"no more than chance: {agree}", inliers=claimed.inliers)
+        return claimed
+    if claimed.registered and more < MIN_MARGIN:
         return claimed
     better = _judge(anywhere, alone)
     off_m = float(np.hypot(*(anywhere.pose.T_a_b - prior.T_a_b)[:2, 3]))
