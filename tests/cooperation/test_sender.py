@@ -168,11 +168,18 @@ def test_cells_that_are_wanted_are_ranked_first():
     who.receive_request(demand(LEFT_HALF))
     cells = read(send(who)).layers[0].cells
     assert sorted(cells) == [cell for cell in range(8 * 16) if cell % 16 < 8]
-    ranked = sender(budget_bytes=300)
+
+
+def test_the_ranking_goes_by_what_a_patch_is_worth_to_who_wants_it():
+    model = cooperative(PATCHES)
+    # All that this network has learned: a patch is worth more to an ego that wants it.
+    model.method.encoder.value[-1].bias.data[:] = torch.tensor([0.0, 100.0, 0.0, 100.0])
+    ranked = Sender("unit", model, "hybrid", budget_bytes=300)
     before = read(send(ranked)).layers[0].cells
     ranked.receive_request(demand(LEFT_HALF))
     after = read(send(ranked)).layers[0].cells
-    assert np.mean(after % 16 < 8) > np.mean(before % 16 < 8)
+    assert 0 < np.mean(before % 16 < 8) < 1
+    assert (after % 16 < 8).all()
 
 
 def test_the_demand_lies_in_the_world_not_in_the_sender():

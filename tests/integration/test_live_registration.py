@@ -53,7 +53,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
     from cosense.methods.model import load_model
 
     model = write_sharing_model(tmp_path / "tiny")
-    write_opv2v(one_sequence("first", 700_012) + one_sequence("second", 700_013), tmp_path / "data")
+    write_opv2v(one_sequence("first", 700_013) + one_sequence("second", 700_012), tmp_path / "data")
     dataset = open_dataset(tmp_path / "data")
     ego_id, unit_id = dataset[0].ego_id, dataset[0].others[0].agent_id
     unit = AgentSpec(
