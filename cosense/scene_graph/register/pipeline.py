@@ -152,6 +152,8 @@ def _weigh(near: Found, anywhere: Found, with_prior: _Tests, alone: _Tests) -> R
     )
     if better.registered:
         return replace(better, reason=f"{better.reason}; {where}")
+    if more < MIN_MARGIN:
+        return claimed
     return replace(better, status=Status.GATED, reason=f"{better.status.value}: {better.reason}; {where}")
 
 
