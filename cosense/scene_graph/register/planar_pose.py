@@ -26,10 +26,10 @@ TURN_SIGMA_RAD = float(np.deg2rad(4)) * float(np.sqrt(2))
 _SCALE, _SCALE_MATCHES = 0.3, 4.0
 # Degrees of freedom of Student's distribution.
 _FREEDOM = 4.0
-# Shares of both parts of the covariance that follow from the matches: each by itself, and by quarters, whose
-# sums a fit makes small. These and what follows were fitted to the errors of 319 pairs: simulated places with
-# LiDARs of many makes and states, and with good ones, and a drive with a real one.
-_EACH, _QUARTERS = 0.5, 3.0
+# How often what the matches of a quarter add up to counts: a fit makes it small. This and what follows was
+# fitted to the errors of 319 pairs: simulated places with LiDARs of many makes and states and with good ones,
+# and a drive with a real one.
+_QUARTERS = 2.0
 # Standard deviations of what all matches have in common, in position and yaw.
 _COMMON_M, _COMMON_RAD = 0.03, float(np.deg2rad(0.04))
 _STEPS = 8
@@ -152,7 +152,7 @@ def refine(T_start: Matrix, matched: Matched) -> tuple[Matrix, Array]:
     of_quarter = np.tile(quarter, 2) == np.arange(4)[:, None]
     sums = of_quarter @ (weighted * error[:, None])
     inverse = np.linalg.inv(hessian)
-    spread = inverse @ (_EACH * scale * hessian + _QUARTERS * sums.T @ sums) @ inverse
+    spread = inverse @ (scale * hessian + _QUARTERS * sums.T @ sums) @ inverse
     z = float(matched.weights @ (q[:, 2] - p[:, 2]) / matched.weights.sum())
     T = transform_from_planar(x, y, float(wrap_angle(yaw)), z)
     return T, spread + common_covariance(arm, _COMMON_M, _COMMON_RAD)
