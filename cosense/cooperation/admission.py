@@ -15,8 +15,15 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.cooperation.gate import AdmissionSettings, features_refusal, judge, refusal, reliability
-from cosense.cooperation.merge import is_ego_body
+from cosense.cooperation.gate import (
+    AdmissionSettings,
+    features_refusal,
+    judge,
+    place_errors_m,
+    refusal,
+    reliability,
+)
+from cosense.cooperation.merge import is_ego_body, on_own_objects
 from cosense.errors import counted
 from cosense.geometry.transforms import invert, transform_points
 from cosense.messages.chunks import LayerSpec, ReceivedLayer
@@ -223,6 +230,13 @@ def _admitted(
         boxes, sent.velocities_mps, T_ego_sender, message.pose_covariance, placed.ego_covariance, age_ms
     )
     others = ~is_ego_body(boxes.boxes, roof_below_sensor_m)
+    errors_m = place_errors_m(
+        message.pose_covariance,
+        placed.ego_covariance,
+        np.linalg.norm(boxes.boxes[:, :2] - T_ego_sender[:2, 3], axis=1),
+        np.linalg.norm(boxes.boxes[:, :2], axis=1),
+    )
+    boxes = on_own_objects(boxes, decode_objects(ego.payload), errors_m)
     return Admitted(
         sender=message.sender,
         use=use,
