@@ -254,7 +254,7 @@ def _bounded(sent: LateBoxes) -> tuple[LateBoxes, str]:
     """Return the best of the boxes that can be, as many as a sender may have, and what was left out."""
     detections = sent.detections
     is_possible = are_possible(detections.boxes, detections.labels, sent.velocities_mps)
-    impossible = np.count_nonzero(~is_possible)
+    impossible = int(np.count_nonzero(~is_possible))
     reasons = [f"{counted(impossible, 'box')} of impossible size or speed left out"] if impossible else []
     kept = np.flatnonzero(is_possible)
     limit = _MAX_BOXES_PER_SENDER
