@@ -1,4 +1,4 @@
-"""`cosense info`: shows what a data set holds and what it lacks."""
+"""`cosense info`: shows what a data set holds and what it lacks, or what a message is and costs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cosense.errors import CosenseError, counted
 if TYPE_CHECKING:
     from cosense.data.bag import BagOptions
     from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo
+    from cosense.messages.envelope import Message
 
 _LINES_SHOWN = 10
 
@@ -25,7 +26,7 @@ _LINES_SHOWN = 10
 @takes_bag_options
 def command(
     path: Annotated[
-        Path, typer.Argument(help="Folder of the data set, a bag, or a cloud.", show_default=False)
+        Path, typer.Argument(help="Folder of the data set, a bag, a cloud, or a message.", show_default=False)
     ],
     *,
     verify: Annotated[
@@ -42,10 +43,26 @@ def command(
 ) -> None:
     """Show what a data set is: format, label set, frames of each split, agents, sensors, and what is missing.
 
-    Example: cosense info results/demo/sequence --verify
+    Of a message between agents in a file: kind, sender, what it holds, its bytes, and how many packets of a
+    vehicle's radio it takes.
+
+    Examples:
+
+        cosense info results/demo/sequence --verify
+
+        cosense info graph.bin
     """
     from cosense.data import open_dataset
 
+    message = _message_content(path)
+    if message is not None:
+        if as_json:
+            typer.echo(json.dumps(message, indent=1))
+        else:
+            _print_facts(
+                {name.replace("_", " "): str(value) for name, value in message.items() if value != ""}
+            )
+        return
     with _collected_warnings() as warnings:
         dataset = open_dataset(
             path,
@@ -101,6 +118,62 @@ def _collected_warnings() -> Iterator[list[str]]:
         own.removeHandler(collector)
 
 
+def _message_content(path: Path) -> dict[str, Any] | None:
+    """Return what is known of a message in a file, None where the file is no message.
+
+    Raises:
+        CosenseError: it begins like a message and cannot be read as one.
+    """
+    from cosense.messages.envelope import (
+        MAGIC,
+        MAX_MESSAGE_BYTES,
+        PACKET_BYTES,
+        decode,
+        envelope_bytes,
+        packets_of,
+    )
+
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return None
+        data = MAGIC + file.read(MAX_MESSAGE_BYTES)
+    try:
+        message = decode(data)
+        holds = _holds(message)
+    except CosenseError as error:
+        raise CosenseError(f"{path}: {error}") from error
+    return {
+        "kind": message.kind.name,
+        "sender": message.sender,
+        "sequence": message.sequence,
+        "stamp_ns": message.stamp_ns,
+        "holds": holds,
+        "bytes": len(data),
+        "envelope_bytes": envelope_bytes(message.sender),
+        "payload_bytes": len(message.payload),
+        "signature_bytes": len(message.signature),
+        "packets": packets_of(len(data)),
+        "packet_bytes": PACKET_BYTES,
+    }
+
+
+def _holds(message: Message) -> str:
+    """Return what a message holds in words, "" where its kind says it all."""
+    from cosense.messages.envelope import KINDS
+    from cosense.messages.objects import ObjectsPayload
+    from cosense.messages.scene_graph import NodeClass, SceneGraph
+
+    content = KINDS[message.kind].decode(message)
+    if isinstance(content, SceneGraph):
+        classes = Counter(NodeClass(label).name.lower() for label in content.classes)
+        return f"{counted(len(content), 'node')}: {_pairs(dict(classes.most_common()))}".rstrip(": ")
+    if isinstance(content, ObjectsPayload):
+        return counted(len(content.detections), "object")
+    return counted(len(content), "point") if message.kind.name == "POINTS" else ""
+
+
 def _describe(frame: CooperativeFrame) -> dict[str, Any]:
     """Return the number of points of each agent in a frame, and of objects of each class."""
     from cosense.sensing.objects import ObjectClass
@@ -137,7 +210,6 @@ def _content(
 def _print(content: dict[str, Any]) -> None:
     """Print for people: one line for each fact, problems last."""
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
     agents: dict[str, str] = content["agents"]
@@ -155,9 +227,7 @@ def _print(content: dict[str, Any]) -> None:
         facts["first frame"] = first["frame"]
         facts["  points"] = _pairs(first["points"])
         facts["  objects"] = _pairs(first["objects"]) or "none"
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        console.print(Text(name.ljust(width), style="bold").append(f"  {value}", style="not bold"))
+    _print_facts(facts)
     for note in content["notes"]:
         console.print(f"note: {note}", markup=False)
     problems = content["problems"]
@@ -167,6 +237,17 @@ def _print(content: dict[str, Any]) -> None:
         console.print(f"{counted(len(problems) - _LINES_SHOWN, 'more problem')}; all of them with --json")
     if content["verified"] and not problems:
         console.print("verified: every file is there and can be read", style="green")
+
+
+def _print_facts(facts: dict[str, str]) -> None:
+    """Print a line for each fact."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        console.print(Text(name.ljust(width), style="bold").append(f"  {value}", style="not bold"))
 
 
 def _pairs(values: dict[str, Any]) -> str:

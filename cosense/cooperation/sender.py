@@ -24,7 +24,7 @@ from cosense.messages.demand import DemandMap
 from cosense.messages.envelope import MAX_PAYLOAD_BYTES, Message, PayloadKind, decode, encode, envelope_bytes
 from cosense.messages.features import EMPTY_FEATURES_BYTES, decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
-from cosense.messages.scene_graph import COARSE_NODES, HEADER_BYTES, NODE_BYTES, share_graph
+from cosense.messages.scene_graph import coarse_nodes, share_graph
 from cosense.methods.base import Method
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
@@ -179,10 +179,9 @@ class Sender:
         """Return the scene graph that goes out with a frame, None where none does."""
         if self._registration == NONE or payload_kind(self._registration) == PayloadKind.POINTS:
             return None
-        nodes = COARSE_NODES
+        nodes = coarse_nodes(self.agent_id)
         if self.budget_bytes is not None:
-            room_bytes = int(_GRAPH_SHARE * self.budget_bytes) - envelope_bytes(self.agent_id) - HEADER_BYTES
-            nodes = min(room_bytes // NODE_BYTES, COARSE_NODES)
+            nodes = min(nodes, coarse_nodes(self.agent_id, int(_GRAPH_SHARE * self.budget_bytes)))
         if nodes < _FEWEST_NODES:
             return None
         return share_graph(own.scene_graph, sequence, self._model.detector.fingerprint, nodes)

@@ -56,6 +56,8 @@ VERSION = 2
 # Whole levels of three scales in float16 fit: the dense baselines are messages too.
 MAX_PAYLOAD_BYTES = 1 << 22
 MAX_SIGNATURE_BYTES = 255
+# What one packet of a vehicle's radio carries: the largest SDU that GeoNetworking takes, from a field log.
+PACKET_BYTES = 1398
 FINGERPRINT_BYTES = 8
 
 _FLAG_SIGNED = 1
@@ -158,6 +160,11 @@ class Message:
 def envelope_bytes(sender: str) -> int:
     """Return what an unsigned message of `sender` costs before any payload."""
     return _FIXED_BYTES + len(sender.encode())
+
+
+def packets_of(message_bytes: int) -> int:
+    """Return how many packets of `PACKET_BYTES` a message of so many bytes takes."""
+    return -(-message_bytes // PACKET_BYTES)
 
 
 def encode(message: Message) -> bytes:

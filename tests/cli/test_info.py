@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,10 +14,12 @@ from cosense.data.bag import message_types
 from cosense.data.bag.file import BagFile
 from cosense.data.bag.writer import write_bag
 from cosense.errors import CosenseError
+from cosense.messages.scene_graph import share_graph
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from cosense.simulation.opv2v_writer import write_opv2v
 from tests.cli.program import run_here
 from tests.data.bag.bags import rows_of, write_rows
+from tests.scene_graph.graphs import graph as graph_at
 from tests.simulation.hand_made import make_frames
 
 
@@ -184,3 +187,17 @@ def test_verifying_a_bag_reads_messages_that_no_frame_has(tmp_path):
     (problem,) = _problems(write_rows(tmp_path / "cut", rows))
     assert image[0] in problem
     assert "cannot be decoded" in problem
+
+
+def test_a_message_says_what_it_holds_and_how_many_packets_it_takes(tmp_path):
+    graph = graph_at(np.random.default_rng(0).uniform(-50, 50, (80, 2)))
+    path = tmp_path / "graph.bin"
+    path.write_bytes(share_graph(graph, 7, max_nodes=80))
+    values = json.loads(_info(path, "--json").output)
+    assert (values["kind"], values["sender"], values["sequence"]) == ("SCENE_GRAPH", "unit", 7)
+    assert values["holds"].startswith("80 nodes: pole 80")
+    assert values["bytes"] == 104 + 4 + 80 * 18
+    assert (values["packets"], values["packet_bytes"]) == (2, 1398)
+    assert "SCENE_GRAPH" in _info(path).output
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "CRC" in str(_info(path).exception)

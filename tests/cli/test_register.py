@@ -32,7 +32,7 @@ from tests.simulation.hand_made import make_empty_frame
 
 POLES = [(12, 7), (-9, 8.5), (20, -7), (31, 8), (-16, -6), (5, -12), (-25, 11), (17, 16)]
 T_A_B = transform_from_planar(6.0, -3.0, np.deg2rad(70))
-KEYS = {"data", "status", "reason", "T_a_b", "covariance", "inliers", "time_ms", "bytes"}
+KEYS = {"data", "status", "reason", "T_a_b", "covariance", "inliers", "time_ms", "bytes", "packets"}
 
 
 @pytest.fixture(scope="module")

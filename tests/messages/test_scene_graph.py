@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosense.geometry.transforms import wrap_angle
-from cosense.messages.envelope import MessageError, PayloadKind, decode, encode
+from cosense.messages.envelope import MessageError, PayloadKind, decode, encode, packets_of
 from cosense.messages.scene_graph import (
     HEADER_BYTES,
     MAX_NODES,
@@ -17,6 +17,7 @@ from cosense.messages.scene_graph import (
     NodeClass,
     Part,
     SceneGraph,
+    coarse_nodes,
     decode_scene_graph,
     encode_scene_graph,
     part_of,
@@ -80,11 +81,26 @@ def test_round_trip_within_half_a_step(count, seed):
     )
 
 
-def test_eighty_nodes_are_one_message_of_less_than_two_kilobytes():
-    made = dataclasses.replace(random_graph(80, 0), agent_id="x" * 32)
-    bare = encode(message(encode_scene_graph(made), made))
-    assert len(bare) == 132 + HEADER_BYTES + 80 * NODE_BYTES == 1576
-    assert NODE_BYTES <= 22
+@pytest.mark.parametrize("sender", ["x", "x" * 32])
+def test_a_graph_is_sent_in_one_packet(sender):
+    """A packet takes 1398 bytes; the nodes that fit are as many as the name of the sender leaves room for."""
+    full = dataclasses.replace(random_graph(200, 0), agent_id=sender)
+    received, size = transmitted(full)
+    assert len(received) == coarse_nodes(sender) == (1398 - 100 - len(sender) - 4) // 18
+    assert 1398 - 18 < size <= 1398
+    assert packets_of(size) == 1
+    assert packets_of(transmitted(full, coarse_nodes(sender) + 1)[1]) == 2
+    assert coarse_nodes(sender, 100) == 0
+
+
+def test_of_too_many_nodes_those_are_sent_that_others_are_likeliest_to_have():
+    """A sure box beats a pole, a pole a wall, the near the far, and the sure the unsure."""
+    places = [[10, 0], [10, 5], [10, 10], [60, 0], [10, 15]]
+    kinds = [NodeClass.VEHICLE, NodeClass.POLE, NodeClass.WALL, NodeClass.VEHICLE, NodeClass.VEHICLE]
+    sent = graph(places, kinds)
+    sent.scores[:] = [0.9, 0.8, 0.4, 0.9, 0.3]
+    order = [transmitted(sent, count)[0].ids.tolist() for count in (1, 2, 3, 4)]
+    assert order == [[0], [0, 3], [0, 1, 3], [0, 1, 3, 4]]
 
 
 def test_what_is_transmitted_is_what_a_message_holds():

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.errors import counted
-from cosense.scene_graph.register.planar_pose import Matched, planar_fit, refine
+from cosense.scene_graph.register.planar_pose import distances, planar_fit, refine
 from cosense.scene_graph.register.result import RegistrationResult, Status, is_too_uncertain, sigmas_of
-from cosense.scene_graph.register.usable_nodes import UsableNodes
+from cosense.scene_graph.register.usable_nodes import UsableNodes, matched_nodes
 
 _LEAST = 3
 
@@ -29,10 +29,11 @@ def result_of_matches(
         return RegistrationResult(
             Status.TOO_FEW, f"{counted(len(i), 'match')}, {_LEAST} are needed", inliers=pairs
         )
-    variance = a.sigmas_m[i] ** 2 + b.sigmas_m[j] ** 2
-    T = planar_fit(b.positions[j], a.positions[i], 1 / variance)
-    turns = a.yaws[i] - b.yaws[j]
-    T, covariance = refine(T, Matched(b.positions[j], a.positions[i], 1 / variance, turns))
+    matched = matched_nodes(a, b, i, j)
+    T, covariance = refine(planar_fit(matched.p, matched.q, matched.weights), matched)
+    # Here a match may be wrong by any distance, and no test has left it out.
+    chi_square = float(matched.weights @ distances(T, matched.p, matched.q) ** 2)
+    covariance = covariance * max(1.0, chi_square / max(2 * len(i) - 3, 1))
     sigma_m, sigma_rad = sigmas_of(covariance)
     figures = f"{counted(len(i), 'match')}, {sigma_m:.2f} m and {np.rad2deg(sigma_rad):.2f} degrees"
     if is_too_uncertain(sigma_m, sigma_rad):

@@ -58,7 +58,8 @@ def largest_clique(vertices: int, edges: NDArray[np.int64], larger_than: int, wo
         larger_than: size that a clique must exceed.
         work: budget of all searches together.
     """
-    if work.cut:
+    # A clique that is larger has an edge between each two of its vertices.
+    if work.cut or len(edges) < larger_than * (larger_than + 1) // 2:
         return []
     edges = k_core(vertices, edges, larger_than, work)
     if not len(edges):

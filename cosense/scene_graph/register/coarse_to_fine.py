@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from cosense.messages.envelope import FINGERPRINT_BYTES, Message, PayloadKind, decode, encode
 from cosense.messages.scene_graph import (
-    COARSE_NODES,
     SceneGraph,
+    coarse_nodes,
     decode_scene_graph,
     encode_scene_graph,
     part_of,
@@ -84,7 +84,7 @@ def register_and_refine(
     """
     now_ns = max(graph_a.stamp_ns, graph_b.stamp_ns)
     a, b = _Sender("a", graph_a), _Sender("b", graph_b)
-    payload = encode_scene_graph(graph_b, COARSE_NODES)
+    payload = encode_scene_graph(graph_b, coarse_nodes(b.name))
     received_b = decode_scene_graph(b.send(payload, graph_b.stamp_ns))
     coarse = registration(graph_a, received_b, prior)
     answer = Result(

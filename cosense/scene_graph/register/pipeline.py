@@ -3,20 +3,18 @@
 Candidates, consistency, maximum clique, planar fit, GNC-TLS, covariance, tests. The pipeline follows SG-Reg
 (arXiv 2504.14440, registration back-end) and G3Reg in pruning before fitting. We differ:
 
-- One clique for each yaw (`candidates.py`) instead of one for all: each is a hypothesis, and the one whose
-  pose has most support wins, not the largest clique. The margin is measured against the others.
-- The runner-up is searched among the matches that the winning pose does not explain, instead of among cliques
-  that share less than half of the winner's: two different poses share hardly a match, while two detections of
-  one car make cliques that differ in every match and mean one pose.
-- Cliques are searched among the likeliest pairs. Where these are not all, the best poses are also shifted,
-  and every possible pair counts (`PoseSupport.shifted`): in a car park a descriptor tells few cars apart.
 - The number of matches needed is computed from the number that agrees by chance (`PoseSupport.false_alarms`),
   given how many nodes there are and how dense they are, instead of "5, and 6 of one class": 6 are a lot among
   10 and nothing among 40 alike.
-- Only a different pose that is no chance itself makes the best one ambiguous: with five objects that agree
-  somewhere, four agree by chance elsewhere, more often than not.
 - Nodes that a pose leaves unexplained count against it only beside a rival pose (`PoseSupport.rivals`). By
   themselves they may be hidden, which a graph does not say.
+- A prior is a claim to test, not a restriction: both searches, near it and anywhere, always count.
+
+The policy for priors. Near a prior fewer matches have to agree, because fewer poses are tried. The pose near
+it is the answer unless at least two more matches agree at a different pose, with the support that is needed
+without prior: then that one is the answer, however far it is from the prior, and where it does not stand
+every other test (it is ambiguous, say) there is no answer, GATED. Where no pose anywhere has that support,
+but one has half as many matches again as the one near the prior, that is no more than chance either: GATED.
 """
 
 from __future__ import annotations
@@ -30,17 +28,10 @@ from numpy.typing import NDArray
 from cosense.errors import counted
 from cosense.geometry.transforms import wrap_angle
 from cosense.messages.scene_graph import SceneGraph
-from cosense.scene_graph.register.candidates import (
-    MAX_CANDIDATES,
-    YAW_BINS,
-    Candidates,
-    Consistency,
-    find_candidates,
-    find_consistency,
-)
-from cosense.scene_graph.register.clique import Work, largest_clique
-from cosense.scene_graph.register.hypotheses import MAX_RUNNER_UP, Hypothesis, PoseSupport
-from cosense.scene_graph.register.planar_pose import Matched, refine
+from cosense.scene_graph.register.candidates import MAX_CANDIDATES
+from cosense.scene_graph.register.clique import Work
+from cosense.scene_graph.register.hypotheses import MAX_RUNNER_UP
+from cosense.scene_graph.register.planar_pose import refine
 from cosense.scene_graph.register.result import (
     Prior,
     RegistrationResult,
@@ -49,43 +40,19 @@ from cosense.scene_graph.register.result import (
     planar,
     sigmas_of,
 )
-from cosense.scene_graph.register.usable_nodes import MAX_AGE_S, UsableNodes, usable_nodes
+from cosense.scene_graph.register.search import MIN_MARGIN, Found, Needed, find_pose
+from cosense.scene_graph.register.usable_nodes import MAX_AGE_S, UsableNodes, matched_nodes, usable_nodes
 
 # Vertices that the clique searches may colour: a bound on time that gives the same result on every machine,
 # at most some 25 ms on a slow core.
 _MAX_WORK = 20_000
-# Matches that two different poses may share: those near the one place at which both agree.
-_SHARED = 2
-# Poses of cliques that are also shifted where cliques have not seen every pair.
-_SHIFTED = 3
-# A different pose that is expected more often by chance says nothing against the best one. Of 432 pairs of
-# simulated crossings, parked and curved roads, two thirds of them with nodes left out, 16 were ambiguous
-# without this and 3 are; none of the poses gained was wrong.
-_MAX_FALSE_ALARMS_OF_RIVAL = 0.1
-# The published margin is two; one more or less is noise.
-_MIN_MARGIN = 2
 # Standard deviation of the inliers across their longest direction.
 _MIN_SPREAD_M = 1.0
 # Chi-square bound of three degrees of freedom, 99 %.
 _GATE = 11.345
-
-
-@dataclass(frozen=True)
-class _Needed:
-    """The least support of a pose.
-
-    Attributes:
-        inliers: number of matches below which there is no pose, however rare the agreement.
-        max_false_alarms: largest expected number of such agreements by chance.
-    """
-
-    inliers: int
-    max_false_alarms: float
-
-
 # Of 1536 pairs of strangers at simulated crossings, parked and curved roads two were accepted at 1e-2 and
 # none at 1e-3, which costs one of 128 pairs of one place.
-_NEEDED_ALONE, _NEEDED_WITH_PRIOR = _Needed(5, 1e-3), _Needed(3, 1e-2)
+_NEEDED_ALONE, _NEEDED_WITH_PRIOR = Needed(5, 1e-3), Needed(3, 1e-2)
 
 
 def register_graphs(
@@ -99,7 +66,7 @@ def register_graphs(
     Args:
         graph_a, graph_b: graphs of any content; unusable nodes are left out. Descriptors are used where both
             graphs have some of one length, else computed.
-        prior: pose that is known before. It says where to look and is not part of the result, so that a
+        prior: pose that is claimed, tested by the policy above. It is not part of the result, so that a
             filter may weigh both.
         max_candidates: number of pairs of nodes among which cliques are searched.
 
@@ -111,6 +78,24 @@ def register_graphs(
     return replace(result, time_ms=(time.perf_counter() - start) * 1e3)
 
 
+@dataclass(frozen=True)
+class _Tests:
+    """The tests that the pose of one search has to stand.
+
+    Attributes:
+        a, b: nodes of both.
+        needed: support that it needs.
+        work: budget of the search.
+        prior: pose from which it must not be too far, None for any distance.
+    """
+
+    a: UsableNodes
+    b: UsableNodes
+    needed: Needed
+    work: Work
+    prior: Prior | None
+
+
 def _register(
     graph_a: SceneGraph, graph_b: SceneGraph, prior: Prior | None, max_candidates: int
 ) -> RegistrationResult:
@@ -118,27 +103,19 @@ def _register(
     stamp_ns = max(graph_a.stamp_ns, graph_b.stamp_ns)
     given = _have_descriptors(graph_a, graph_b)
     a, b = (usable_nodes(graph, stamp_ns, with_descriptors=given) for graph in (graph_a, graph_b))
-    sizes = f"{len(a)} and {len(b)} usable nodes of {len(graph_a)} and {len(graph_b)}"
     if min(len(a), len(b)) < needed.inliers:
+        sizes = f"{len(a)} and {len(b)} usable nodes of {len(graph_a)} and {len(graph_b)}"
         age_s = abs(graph_a.stamp_ns - graph_b.stamp_ns) / 1e9
         if age_s > MAX_AGE_S and min(len(graph_a), len(graph_b)) >= needed.inliers:
             return RegistrationResult(Status.STALE, f"{age_s:.1f} s between the graphs: {sizes}")
         return RegistrationResult(Status.TOO_FEW, f"{sizes}, {needed.inliers} are needed")
-    candidates = find_candidates(a, b, prior, max_candidates)
-    if not len(candidates):
-        return RegistrationResult(
-            Status.NO_CANDIDATES, f"nothing in one graph can be anything in the other: {sizes}"
-        )
-    consistency = find_consistency(candidates, a, b, prior)
-    work, chosen = Work(_MAX_WORK), PoseSupport(candidates, a, b)
-    everything = chosen
-    if len(candidates) == max_candidates:
-        everything = PoseSupport(find_candidates(a, b, prior, len(a) * len(b)), a, b)
-    best, alarms, other, rivals = _best_pose(chosen, everything, consistency, needed, work)
-    if best is None:
-        cut = Status.TIMEOUT if work.cut else Status.TOO_FEW
-        return RegistrationResult(cut, f"no {counted(needed.inliers, 'match')} fit together: {sizes}")
-    return _judge(best, alarms, other, rivals, everything.candidates, a, b, prior, needed, work)
+    work = Work(_MAX_WORK)
+    alone = _Tests(a, b, _NEEDED_ALONE, work, None)
+    if prior is None:
+        return _judge(find_pose(a, b, None, max_candidates, _NEEDED_ALONE, work), alone)
+    near = find_pose(a, b, prior, max_candidates, needed, work)
+    anywhere = find_pose(a, b, None, max_candidates, _NEEDED_ALONE, work)
+    return _weigh(near, anywhere, _Tests(a, b, needed, work, prior), alone)
 
 
 def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
@@ -146,108 +123,69 @@ def _have_descriptors(graph_a: SceneGraph, graph_b: SceneGraph) -> bool:
     return in_a is not None and in_b is not None and in_a.shape[1:] == in_b.shape[1:]
 
 
-def _best_pose(
-    chosen: PoseSupport, everything: PoseSupport, consistency: Consistency, needed: _Needed, work: Work
-) -> tuple[Hypothesis | None, float, int, bool]:
-    """Return the pose with most support, its false alarms, the best other support, whether there are rivals.
-
-    Different poses are not looked for where the first one is refused anyway.
+def _weigh(near: Found, anywhere: Found, with_prior: _Tests, alone: _Tests) -> RegistrationResult:
+    """Return the answer to a prior, see above.
 
     Args:
-        chosen: support by the candidates among which cliques are searched.
-        everything: support by all possible pairs, which decides; the same object where these are not too
-            many.
-        consistency: consistent pairs of the chosen candidates.
-        needed: support that the pose needs.
-        work: budget of all cliques.
+        near: what was found near the prior.
+        anywhere: what was found without it.
+        with_prior, alone: tests of either.
     """
-    count = len(chosen.candidates)
-    bins = [consistency.edges[consistency.in_bin(centre)] for centre in range(YAW_BINS)]
-    # The fullest first: it sets how large a clique must be in the others.
-    bins = sorted((edges for edges in bins if len(edges) >= 3), key=len, reverse=True)
-    cliques: set[tuple[int, ...]] = set()
-    largest = 2
-    for edges in bins:
-        clique = largest_clique(count, edges, max(2, largest - _MIN_MARGIN), work)
-        largest = max(largest, len(clique))
-        cliques.add(tuple(clique))
-    found = [chosen.fit_clique(list(c)) for c in sorted(cliques) if len(c) > max(2, largest - _MIN_MARGIN)]
-    if not found:
-        return None, np.inf, 0, False
-    left_out = len(everything.candidates) / count
-    if left_out > 1:
-        first = sorted(found, key=lambda one: one.rank, reverse=True)[:_SHIFTED]
-        found = [pose for one in first for pose in (everything.refit(one.T_a_b), *everything.shifted(one))]
-    best = everything.polish(max(found, key=lambda one: one.rank))
-    poses_tried = len(consistency.edges) * left_out**2
-    alarms = everything.false_alarms(best, poses_tried)
-    if len(best.matches) < needed.inliers or alarms > needed.max_false_alarms:
-        return best, alarms, 0, False
-    # Two different poses agree at one place; matches within the bounds around it support both.
-    explained = np.abs(chosen.differences(best.T_a_b)) < 1
-    larger_than = max(2, int(MAX_RUNNER_UP * len(best.matches)) - _SHARED)
-    for edges in bins:
-        left = edges[~(explained[edges[:, 0]] | explained[edges[:, 1]])]
-        clique = largest_clique(count, left, larger_than, work)
-        if clique:
-            found.append(everything.refit(chosen.fit_clique(clique).T_a_b))
-    other, rivals = _strongest_other(best, found, everything, poses_tried)
-    return best, alarms, other, rivals
+    prior = with_prior.prior
+    assert prior is not None
+    claimed = _judge(near, with_prior)
+    if anywhere.pose is None:
+        return claimed
+    different = near.pose is None or not anywhere.support.same(near.pose, anywhere.pose)
+    more = anywhere.count - near.count if different else 0
+    if not anywhere.suffices(_NEEDED_ALONE):
+        if claimed.registered and more > MIN_MARGIN and near.count <= MAX_RUNNER_UP * anywhere.count:
+            agree = f"{counted(anywhere.count, 'match')} agree elsewhere and {near.count} near the prior"
+            return RegistrationResult(Status.GATED, f"no more than chance: {agree}", inliers=claimed.inliers)
+        return claimed
+    if claimed.registered and more < MIN_MARGIN:
+        return claimed
+    better = _judge(anywhere, alone)
+    off_m = float(np.hypot(*(anywhere.pose.T_a_b - prior.T_a_b)[:2, 3]))
+    where = f"{off_m:.1f} m from the prior" + (
+        f", near which {counted(near.count, 'match')} agree" if different else ""
+    )
+    if better.registered:
+        return replace(better, reason=f"{better.reason}; {where}")
+    if more < MIN_MARGIN:
+        return claimed
+    return replace(better, status=Status.GATED, reason=f"{better.status.value}: {better.reason}; {where}")
 
 
-def _strongest_other(
-    best: Hypothesis, found: list[Hypothesis], support: PoseSupport, poses_tried: float
-) -> tuple[int, bool]:
-    """Return the support of the best different pose, and whether there is a rival.
-
-    Support that chance alone would give says nothing against the best pose, however near it comes.
-    """
-    count = len(best.matches)
-    near = min(MAX_RUNNER_UP * count, count - _MIN_MARGIN)
-    others = [one for one in found if not support.same(one, best)]
-    other = 0
-    for one in sorted(others, key=lambda one: one.rank, reverse=True):
-        matches = len(one.matches)
-        if matches <= near:
-            return max(other, matches), False
-        if support.false_alarms(one, poses_tried) < _MAX_FALSE_ALARMS_OF_RIVAL:
-            other = max(other, matches)
-            if count - matches < _MIN_MARGIN or support.rivals(best, one):
-                return other, True
-    return other, False
-
-
-def _judge(
-    best: Hypothesis,
-    alarms: float,
-    other: int,
-    rivals: bool,
-    candidates: Candidates,
-    a: UsableNodes,
-    b: UsableNodes,
-    prior: Prior | None,
-    needed: _Needed,
-    work: Work,
-) -> RegistrationResult:
+def _judge(found: Found, tests: _Tests) -> RegistrationResult:
     """Return the result of all tests, the most telling ones first."""
-    matches, count = best.matches, len(best.matches)
-    pairs = np.stack([a.index[candidates.a[matches]], b.index[candidates.b[matches]]], axis=1)
+    best, needed = found.pose, tests.needed
+    if best is None:
+        sizes = f"{len(tests.a)} and {len(tests.b)} usable nodes"
+        if not len(found.candidates):
+            reason = f"nothing in one graph can be anything in the other: {sizes}"
+            return RegistrationResult(Status.NO_CANDIDATES, reason)
+        cut = Status.TIMEOUT if tests.work.cut else Status.TOO_FEW
+        return RegistrationResult(cut, f"no {counted(needed.inliers, 'match')} fit together: {sizes}")
+    candidates, matches, count = found.candidates, best.matches, found.count
+    i, j = candidates.a[matches], candidates.b[matches]
+    pairs = np.stack([tests.a.index[i], tests.b.index[j]], axis=1)
     pairs = pairs[np.lexsort(pairs.T[::-1])]
-    margin = count - other
+    margin = count - found.other
 
     def refuse(status: Status, reason: str) -> RegistrationResult:
-        return RegistrationResult(status, reason, None, None, pairs, margin, alarms)
+        return RegistrationResult(status, reason, None, None, pairs, margin, found.alarms)
 
-    few = count < needed.inliers or alarms > needed.max_false_alarms
-    if few and not work.cut:
-        by_chance = f"which {alarms:.2g} poses would by chance"
+    few = not found.suffices(needed)
+    if few and not tests.work.cut:
+        by_chance = f"which {found.alarms:.2g} poses would by chance"
         lacking = f"{needed.inliers} are needed" if count < needed.inliers else by_chance
         return refuse(Status.TOO_FEW, f"agreement of {counted(count, 'match')}, {lacking}")
-    if not few and (margin < _MIN_MARGIN or rivals):
+    if not few and (margin < MIN_MARGIN or found.rivals):
         return refuse(
-            Status.AMBIGUOUS, f"{counted(count, 'match')} for one pose and {other} for a different one"
+            Status.AMBIGUOUS, f"{counted(count, 'match')} for one pose and {found.other} for a different one"
         )
-    if work.cut:
+    if tests.work.cut:
         return refuse(
             Status.TIMEOUT,
             f"agreement of {counted(count, 'match')}, but not every other pose could be looked at in time",
@@ -257,29 +195,22 @@ def _judge(
         return refuse(
             Status.COLLINEAR, f"the {count} things that agree lie on a line: {spread_m:.1f} m across it"
         )
-    T, covariance = refine(best.T_a_b, _matched(best, candidates, a, b))
+    T, covariance = refine(best.T_a_b, matched_nodes(tests.a, tests.b, i, j))
     sigma_m, sigma_rad = sigmas_of(covariance)
     figures = (
         f"{counted(count, 'match')}, margin {margin}, {sigma_m:.2f} m and {np.rad2deg(sigma_rad):.2f} degrees"
     )
     if is_too_uncertain(sigma_m, sigma_rad):
         return refuse(Status.HIGH_COVARIANCE, f"too uncertain: {figures}")
-    if prior is not None:
-        difference = planar(T) - planar(prior.T_a_b)
+    if tests.prior is not None:
+        difference = planar(T) - planar(tests.prior.T_a_b)
         difference[2] = wrap_angle(difference[2])
-        distance = float(difference @ np.linalg.solve(prior.covariance + covariance, difference))
+        distance = float(difference @ np.linalg.solve(tests.prior.covariance + covariance, difference))
         if distance > _GATE:
             return refuse(Status.GATED, f"chi-square {distance:.0f} from the prior, {_GATE:.1f} is the gate")
-    return RegistrationResult(Status.REGISTERED, figures, T, covariance, pairs, margin, alarms)
+    return RegistrationResult(Status.REGISTERED, figures, T, covariance, pairs, margin, found.alarms)
 
 
 def _spread(positions: NDArray[np.float64]) -> float:
     """Return the standard deviation of positions across their longest direction, seen from above."""
     return float(np.sqrt(max(np.linalg.eigvalsh(np.cov(positions[:, :2].T, bias=True))[0], 0.0)))
-
-
-def _matched(best: Hypothesis, candidates: Candidates, a: UsableNodes, b: UsableNodes) -> Matched:
-    """Return the matches for the final estimate."""
-    rows = best.matches
-    turns = a.yaws[candidates.a[rows]] - b.yaws[candidates.b[rows]]
-    return Matched(candidates.p[rows], candidates.q[rows], candidates.weights[rows], turns)

@@ -22,6 +22,17 @@ from cosense.geometry.transforms import Matrix, transform_from_planar, wrap_angl
 Array = NDArray[np.float64]
 # Standard deviation of the difference of two headings; that of the heading of one box or wall is 4 degrees.
 TURN_SIGMA_RAD = float(np.deg2rad(4)) * float(np.sqrt(2))
+# Variance of matches in units of what their nodes say, and how many degrees of freedom it counts for.
+_SCALE, _SCALE_MATCHES = 0.3, 4.0
+# Degrees of freedom of Student's distribution.
+_FREEDOM = 4.0
+# How often what the matches of a quarter add up to counts: a fit makes it small. This and what follows was
+# fitted to the errors of 319 pairs: simulated places with LiDARs of many makes and states and with good ones,
+# and a drive with a real one.
+_QUARTERS = 2.0
+# Standard deviations of what all matches have in common, in position and yaw.
+_COMMON_M, _COMMON_RAD = 0.03, float(np.deg2rad(0.04))
+_STEPS = 8
 
 
 def planar_fit(p: Array, q: Array, weights: Array) -> Matrix:
@@ -97,31 +108,62 @@ class Matched:
 
 
 def refine(T_start: Matrix, matched: Matched) -> tuple[Matrix, Array]:
-    """Return the planar pose by Gauss-Newton and its covariance (3,3) of x, y, yaw.
+    """Return the planar pose by robust least squares and its covariance (3,3) of x, y, yaw.
 
-    The covariance follows from that of the inputs, enlarged where the matches agree less well than expected.
+    The covariance has three parts:
+
+    - What the number and the geometry of the matches say. Its scale follows from how well they agree, as far
+      as there are enough of them to tell it (`_SCALE`).
+    - What matches beside each other have in common: a box, a wall or a sweep that is off moves all of one
+      side. Whatever the matches of each quarter add up to counts as one error (the robust covariance of
+      clustered data, Liang and Zeger, Biometrika 1986).
+    - What all of them have in common and cannot say (`_COMMON_M`), an error about their middle.
     """
-    p, q = matched.p, matched.q
+    p, q, count = matched.p, matched.q, len(matched.p)
     x, y, yaw = T_start[0, 3], T_start[1, 3], float(np.arctan2(T_start[1, 0], T_start[0, 0]))
-    for _ in range(5):
+    scale = _SCALE
+    # Rows of x first, then those of y.
+    jacobian = np.zeros((2 * count, 3))
+    jacobian[:count, 0] = jacobian[count:, 1] = 1
+    for _ in range(_STEPS):
         cos, sin = np.cos(yaw), np.sin(yaw)
-        turned = p[:, :2] @ np.array([[cos, sin], [-sin, cos]])
-        jacobian = np.zeros((len(p), 2, 3))
-        jacobian[:, 0, 0] = jacobian[:, 1, 1] = 1
-        jacobian[:, 0, 2], jacobian[:, 1, 2] = -turned[:, 1], turned[:, 0]
-        error = turned + np.array([x, y]) - q[:, :2]
-        hessian = np.einsum("k,kji,kjl->il", matched.weights, jacobian, jacobian)
-        gradient = np.einsum("k,kji,kj->i", matched.weights, jacobian, error)
+        turned_x, turned_y = cos * p[:, 0] - sin * p[:, 1], sin * p[:, 0] + cos * p[:, 1]
+        jacobian[:count, 2], jacobian[count:, 2] = -turned_y, turned_x
+        error = np.concatenate([turned_x + x - q[:, 0], turned_y + y - q[:, 1]])
+        squares = matched.weights * (error[:count] ** 2 + error[count:] ** 2)
+        # Matches far off count less, as where errors have Student's distribution.
+        less = (_FREEDOM + 2) / (_FREEDOM + squares / scale)
+        weights = matched.weights * less
+        weighted = np.concatenate([weights, weights])[:, None] * jacobian
+        hessian, gradient = weighted.T @ jacobian, weighted.T @ error
         turn_error = wrap_angle(2 * (yaw - matched.turns)) / 2
         # A heading far off belongs to a box that was seen badly, or that its sender turned by a right angle.
         good = np.abs(turn_error) < 3 * matched.turn_sigma_rad
-        hessian[2, 2] += good.sum() / matched.turn_sigma_rad**2
-        gradient[2] += turn_error[good].sum() / matched.turn_sigma_rad**2
+        turn_weight = scale / matched.turn_sigma_rad**2
+        hessian[2, 2] += good.sum() * turn_weight
+        gradient[2] += turn_error[good].sum() * turn_weight
         step = np.linalg.solve(hessian, -gradient)
         x, y, yaw = x + step[0], y + step[1], yaw + step[2]
-        if np.abs(step).max() < 1e-12:
+        scale = (_SCALE_MATCHES * _SCALE + less @ squares) / (_SCALE_MATCHES + max(2 * count - 3, 0))
+        if np.abs(step).max() < 1e-9:
             break
-    chi_square = float(matched.weights @ (error**2).sum(axis=1))
-    excess = chi_square / max(2 * len(p) - 3, 1)
+    arm = np.array([weights @ turned_x, weights @ turned_y]) / weights.sum()
+    quarter = (turned_x > arm[0]) + 2 * (turned_y > arm[1])
+    of_quarter = np.tile(quarter, 2) == np.arange(4)[:, None]
+    sums = of_quarter @ (weighted * error[:, None])
+    inverse = np.linalg.inv(hessian)
+    spread = inverse @ (scale * hessian + _QUARTERS * sums.T @ sums) @ inverse
     z = float(matched.weights @ (q[:, 2] - p[:, 2]) / matched.weights.sum())
-    return transform_from_planar(x, y, float(wrap_angle(yaw)), z), max(1.0, excess) * np.linalg.inv(hessian)
+    T = transform_from_planar(x, y, float(wrap_angle(yaw)), z)
+    return T, spread + common_covariance(arm, _COMMON_M, _COMMON_RAD)
+
+
+def common_covariance(arm: Array, sigma_m: float, sigma_rad: float) -> Array:
+    """Return the covariance (3,3) of x, y, yaw by an error that all measurements of a pose have in common.
+
+    Args:
+        arm: (2,) middle of the measurements seen from b, along the axes of a: there a turn moves nothing.
+        sigma_m, sigma_rad: standard deviations of the position of the middle per axis, and of the yaw.
+    """
+    from_middle = np.array([[1, 0, arm[1]], [0, 1, -arm[0]], [0, 0, 1]])
+    return np.asarray(from_middle @ np.diag([sigma_m, sigma_m, sigma_rad]) ** 2 @ from_middle.T)

@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from cosense.errors import counted
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, wrap_angle
 from cosense.messages.scene_graph import MAP_CLASSES, SceneGraph
+from cosense.scene_graph.register.planar_pose import common_covariance
 from cosense.scene_graph.register.result import RegistrationResult, planar
 from cosense.sensing.thinning import thinned
 
@@ -39,6 +40,9 @@ _FACING = 0.1
 # node share their errors and count as two.
 _SIGMA_M, _ROBUST_M, _RETURNS_OF_NODE = 0.05, 0.1, 2
 _FEWEST = 10
+# How many measurements the expected scale of the misfits counts for, and what all returns have in common.
+_SCALE_RETURNS = 10.0
+_COMMON_M, _COMMON_RAD = 0.03, float(np.deg2rad(0.04))
 # Points of dynamic nodes are used between stamps that differ by no more than this.
 _MOVED_NS = 50_000_000
 
@@ -206,4 +210,9 @@ def _fitted(
         gradient = information @ moved + jacobian.T @ (weights * pairs.off_m)
         pose = pose - np.linalg.solve(hessian, gradient)
         T = transform_from_planar(pose[0], pose[1], pose[2], T_start[2, 3])
-    return T, np.linalg.inv(hessian)
+    # How well the returns lie on their surfaces tells how far to believe them.
+    measurements = float((weights * _SIGMA_M**2).sum())
+    scale = (_SCALE_RETURNS + float(weights @ pairs.off_m**2)) / (_SCALE_RETURNS + max(measurements - 3, 0))
+    data = jacobian.T @ (weights[:, None] * jacobian) / scale
+    arm = weights @ arm / weights.sum()
+    return T, np.linalg.inv(information + data) + common_covariance(arm, _COMMON_M, _COMMON_RAD)

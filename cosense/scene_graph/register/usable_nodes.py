@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cosense.messages.scene_graph import MAP_CLASSES, NodeClass, SceneGraph
 from cosense.scene_graph.describe.triplets import describe_nodes
 from cosense.scene_graph.nodes import GROUP_OF, WITH_HEADING
+from cosense.scene_graph.register.planar_pose import Matched
 
 # Two kilobytes hold 80.
 MAX_NODES = 128
@@ -99,3 +100,9 @@ def usable_nodes(
     else:
         descriptors = describe_nodes(positions[index], groups)
     return UsableNodes(index, groups, classes, positions[index], sizes, yaws, sigmas, descriptors)
+
+
+def matched_nodes(a: UsableNodes, b: UsableNodes, i: NDArray[np.int64], j: NDArray[np.int64]) -> Matched:
+    """Return nodes `i` of a and `j` of b, which are one object each, for the estimate of a pose."""
+    variances = a.sigmas_m[i] ** 2 + b.sigmas_m[j] ** 2
+    return Matched(b.positions[j], a.positions[i], 1 / variances, a.yaws[i] - b.yaws[j])

@@ -114,7 +114,7 @@ def test_a_sent_pose_that_the_graphs_contradict_becomes_uncertain():
     placed, refusal = step(PoseCorrection("scene_graph"), unit)
     assert refusal == ""
     assert (
-        "graphs disagree with the sent pose beyond its covariance: by 3.59 m and 3.01 deg" in placed.objection
+        "graphs disagree with the sent pose beyond its covariance: by 3.60 m and 3.00 deg" in placed.objection
     )
     # Where it says, but as uncertain as it is wrong.
     np.testing.assert_array_equal(placed.message.T_world_agent, decode(encode(envelope(unit))).T_world_agent)

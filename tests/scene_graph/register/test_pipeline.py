@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points, yaw_of
 from cosense.messages.scene_graph import NodeClass
-from cosense.scene_graph.register import pipeline
+from cosense.scene_graph.register import search
 from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Prior, Status, planar
 from tests.scene_graph.scenes import errors, graph_of, pair, seen, shuffled, strangers, things
@@ -123,7 +123,7 @@ def test_what_chance_gives_elsewhere_makes_nothing_ambiguous(monkeypatch):
     kinds = (NodeClass.POLE, NodeClass.VEHICLE)
     a, b, T = pair(np.random.default_rng(26), 5, 8, sigma_m=0.1, classes=kinds, street=True)
     assert errors(register_graphs(a, b).T_a_b, T)[0] < 0.3
-    monkeypatch.setattr(pipeline, "_MAX_FALSE_ALARMS_OF_RIVAL", np.inf)
+    monkeypatch.setattr(search, "_MAX_FALSE_ALARMS_OF_RIVAL", np.inf)
     assert register_graphs(a, b).status is Status.AMBIGUOUS
 
 
@@ -299,13 +299,25 @@ def test_a_prior_finds_what_is_too_little_alone():
     assert with_prior >= 10
 
 
-def test_a_false_prior_never_wins():
-    """Nothing agrees at the place that the prior names, or it is farther off than allowed."""
-    for seed in range(10):
+@pytest.mark.parametrize("off_m", [0.0, 6.0, 40.0])
+def test_a_prior_is_a_claim_and_the_pose_with_most_support_wins(off_m):
+    """However far off the prior is: what agrees elsewhere counts, and the reason says how far that is."""
+    for seed in range(6):
         a, b, T = pair(np.random.default_rng(seed), 10, 4, sigma_m=0.1)
-        far = transform_from_planar(6.0, 0.0, 0.0) @ T
+        direction = seed * np.pi / 3
+        far = transform_from_planar(off_m * np.cos(direction), off_m * np.sin(direction), 0.0) @ T
         result = register_graphs(a, b, Prior(far, np.diag([0.5, 0.5, 0.001])))
-        assert not result.registered
+        assert errors(result.T_a_b, T)[0] < 0.3
+        assert ("m from the prior" in result.reason) == (off_m > 0)
+
+
+def test_a_prior_that_the_graphs_contradict_in_several_ways_is_gated():
+    """Lamps on both sides of a road fit wherever lamp meets lamp, and nowhere between."""
+    x = np.repeat(np.arange(10) * 25.0, 2)
+    lamps = graph_of([NodeClass.POLE] * 20, np.stack([x, np.tile([-8.0, 8.0], 10), 0 * x], axis=1))
+    result = register_graphs(lamps, lamps, Prior(transform_from_planar(12, 0, 0), np.diag([1, 1, 0.001])))
+    assert result.status is Status.GATED
+    assert "12.0 m from the prior, near which 0 matches agree" in result.reason
 
 
 def test_the_prior_between_two_agents_has_both_covariances():
