@@ -169,11 +169,13 @@ def test_people_are_told_the_same(clouds: Path) -> None:
     assert not Path("x.png").exists()
 
 
-def test_a_prior_far_off_is_refused_and_a_near_one_helps(clouds: Path) -> None:
+def test_a_prior_is_tested_and_what_agrees_elsewhere_wins(clouds: Path) -> None:
     both = (clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
     near = content(*both, "--prior", 7, -4, 68)
     assert errors(np.array(near["T_a_b"]), T_A_B)[0] < 0.1
-    assert content(*both, "--prior", -30, 10, -100)["status"] != "registered"
+    far = content(*both, "--prior", -30, 10, -100)
+    assert errors(np.array(far["T_a_b"]), T_A_B)[0] < 0.1
+    assert "m from the prior, near which" in far["reason"]
 
 
 def test_the_picture_shows_matches(clouds: Path, tmp_path: Path) -> None:
