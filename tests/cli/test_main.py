@@ -120,7 +120,7 @@ def test_help_is_wrapped_by_the_terminal_alone() -> None:
     register, sweep = ((commands[name].help or "").split("\n") for name in ("register", "sweep"))
     (whole,) = [line for line in register if line.startswith("Clouds are")]
     assert "holds the nodes" in whole
-    assert whole.endswith("is the registration alone.")
+    assert whole.endswith("that is the answer, or there is none.")
     (item,) = [line for line in sweep if line.startswith("- rate:")]
     assert item.endswith("2000, 5000, 10000, 20000, 50000, 200000, 500000")
 
