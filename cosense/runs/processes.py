@@ -257,7 +257,7 @@ def _player(
     }
     if source.simulate is not None:
         simulate = dataclasses.asdict(source.simulate)
-        parameters |= {f"simulate.{key}": value for key, value in simulate.items()}
+        parameters |= {f"simulate.{key}": value for key, value in simulate.items() if value is not None}
     return ProcessSpec("player", "player", "/", parameters, {}, environment, is_vital=True)
 
 

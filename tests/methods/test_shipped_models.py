@@ -23,7 +23,7 @@ BUDGET_BYTES = 2000
 @pytest.fixture(scope="module")
 def frames() -> list[CooperativeFrame]:
     """Return a T-junction with a side road that only the mast sees."""
-    return [made.frame for made in simulate("t_junction", 700_012, 2)]
+    return [made.frame for made in simulate("t_junction", 700_013, 2)]
 
 
 @pytest.fixture(scope="module")
