@@ -86,13 +86,17 @@ def declare_source(node: Node) -> FrameSource:
     columns = process.declare(node, "columns", "", "of .bin and .npy clouds, as 'x y z i'; empty: by values")
     region = process.declare(node, "region", "", "where labels beside clouds cover everything, as '-38,38'")
     pair_gap = process.declare(node, "pair_gap", "", "frames of a drive as two agents, '20' or '20m' apart")
-    tilt_deg = process.declare(node, "simulate.tilt_deg", -1.0, "of every sensor; -1: each as it is drawn", low=-1)
+    tilt_deg = process.declare(
+        node, "simulate.tilt_deg", -1.0, "of every sensor; -1: each as it is drawn", low=-1
+    )
     simulate = SimulatedSource(
         family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
         seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
         vehicles=process.declare(node, "simulate.vehicles", 1, "that measure", low=1, high=16),
         infrastructure=process.declare(node, "simulate.infrastructure", 1, "roadside units", low=0, high=16),
-        lidar=process.declare(node, "simulate.lidar", "standard", "of every agent: standard, any, unseen, a make"),
+        lidar=process.declare(
+            node, "simulate.lidar", "standard", "of every agent: standard, any, unseen, a make"
+        ),
         tilt_deg=None if tilt_deg < 0 else tilt_deg,
     )
     if data:
