@@ -86,6 +86,7 @@ def declare_source(node: Node) -> FrameSource:
     columns = process.declare(node, "columns", "", "of .bin and .npy clouds, as 'x y z i'; empty: by values")
     region = process.declare(node, "region", "", "where labels beside clouds cover everything, as '-38,38'")
     pair_gap = process.declare(node, "pair_gap", "", "frames of a drive as two agents, '20' or '20m' apart")
+    beams = process.declare(node, "beams", "", "to which LiDARs of vehicles are reduced, as '16,product'")
     simulate = SimulatedSource(
         family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
         seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
@@ -102,5 +103,6 @@ def declare_source(node: Node) -> FrameSource:
             columns=columns,
             region=region,
             pair_gap=pair_gap,
+            beams=beams,
         )
-    return FrameSource(simulate=simulate, cameras=cameras)
+    return FrameSource(simulate=simulate, cameras=cameras, beams=beams)

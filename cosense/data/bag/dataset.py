@@ -190,7 +190,7 @@ class BagDataset(Dataset):
         entry = frame.clouds[agent_id]
         pose = self._index.pose(agent_id, entry)
         try:
-            points = self._lidar(agent_id).read(self._raw_cloud(entry)).points
+            scan = self._lidar(agent_id).read(self._raw_cloud(entry))
         except CosenseError as error:
             raise self._error(entry, error) from None
         cameras = (
@@ -201,7 +201,8 @@ class BagDataset(Dataset):
             kind=self._index.agents[agent_id].kind,
             stamp_ns=entry.stamp_ns,
             T_world_agent=pose.T_world_frame,
-            points=points,
+            points=scan.points,
+            rings=scan.rings,
             pose_covariance=pose.covariance,
             cameras=tuple(camera for camera in cameras if camera is not None),
         )
