@@ -116,7 +116,7 @@ def test_a_sequence_is_sampled_from_first_to_last_without_what_is_broken():
 
 def test_rings_stay_beside_their_points():
     """Kind: a driver fills beams without a return with zeros, and counts its beams."""
-    found = find_fields("x y z rgb intensity ring".split())
+    found = find_fields(["x", "y", "z", "rgb", "intensity", "ring"])
     assert found is not None
     columns = [np.array([0.0, 1.0, 2.0])] * 3 + [np.array([9, 8, 7]), np.array([3, 4, 5], np.uint16)]
     assert found.wanted == (0, 1, 2, 4, 5)
