@@ -237,7 +237,7 @@ def moments(model: Model, data: Path, frames: range) -> list[Moment]:
 
 def row(model: Model, codec: Codec | Feedback, room_bytes: int, counted: Sequence[Moment]) -> dict[str, Any]:
     """Return the figures of one family within one room."""
-    protocol, method = load_protocol("simulated"), model.method
+    protocol, method = load_protocol("simulated_riders"), model.method
     assert method is not None
     scores: list[FrameScore] = []
     patches, sequence = [], None

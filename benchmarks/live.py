@@ -325,7 +325,7 @@ def _scored(played: Scenario, out: Path) -> dict[str, Any]:
         dataset,
         read_fused_frames(out / "detections.jsonl"),
         load_model(played.model),
-        load_protocol("simulated"),
+        load_protocol("simulated_riders"),
         frames=played.frames or len(dataset),
         command=f"python benchmarks/live.py {' '.join(sys.argv[1:])}",
         fusion="hybrid",

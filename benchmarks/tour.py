@@ -52,7 +52,7 @@ OUT = ROOT / "results" / "tour"
 IMAGES = ROOT / "docs" / "images"
 FRAMES, SHOWN, KILL_AT = 60, 5, 14
 UNIT = "infrastructure"
-PROTOCOL = load_protocol("simulated")
+PROTOCOL = load_protocol("simulated_riders")
 _SAME_FRAME_NS = 50_000_000
 # From the ground to a colour on which white outlines can be seen.
 SHADES = LinearSegmentedColormap.from_list("shades", [colors.SEEN_BY_EGO, "#2E7FC0", colors.AGENTS[0]])

@@ -187,7 +187,7 @@ def default_protocol(label_set: str) -> str:
     from cosense.data.frame_pairs import STANDING
     from cosense.data.provenance import SIMULATED
 
-    own = {SIMULATED: "simulated", STANDING: "real_pairs", **dict.fromkeys(LABEL_SETS, "real_frames")}
+    own = {SIMULATED: "simulated_riders", STANDING: "real_pairs", **dict.fromkeys(LABEL_SETS, "real_frames")}
     return own.get(label_set, "opencood_participants")
 
 

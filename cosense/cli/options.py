@@ -33,7 +33,8 @@ Fusion = Annotated[
     ),
 ]
 Budget = Annotated[
-    int | None, typer.Option(min=1, help="Largest size of a message in bytes.", show_default="no limit")
+    int | None,
+    typer.Option(min=1, help="What an agent may send in a frame, in bytes.", show_default="no limit"),
 ]
 
 ProtocolName = Annotated[

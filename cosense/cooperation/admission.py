@@ -15,8 +15,15 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.cooperation.gate import AdmissionSettings, features_refusal, judge, refusal, reliability
-from cosense.cooperation.merge import is_ego_body
+from cosense.cooperation.gate import (
+    AdmissionSettings,
+    features_refusal,
+    judge,
+    place_errors_m,
+    refusal,
+    reliability,
+)
+from cosense.cooperation.merge import is_ego_body, on_own_objects
 from cosense.errors import counted
 from cosense.geometry.transforms import invert, transform_points
 from cosense.messages.chunks import LayerSpec, ReceivedLayer
@@ -29,7 +36,12 @@ from cosense.messages.reports import UNKNOWN, PeerReport, UsedFor
 from cosense.methods.base import Admitted, known_velocities
 from cosense.scene_graph.correction.pose_correction import Place, Placed
 from cosense.sensing.detections import Detections, Source
+from cosense.sensing.objects import are_possible
 from cosense.trust.base import Check, TrustContext, objection
+
+# What merging costs grows with the boxes, faster where somebody means it to; no detector here finds more than
+# 256 in one cloud.
+_MAX_BOXES_PER_SENDER, _MAX_BOXES = 256, 1024
 
 T = TypeVar("T")
 # Reads an admitted message of a given age (ms): its content, what it is used for, and why not for more.
@@ -150,8 +162,9 @@ def read_boxes(
     # Late fusion believes a box or does not; where its place is in doubt it does not.
     if reason or placed.objection:
         raise MessageError(reason or placed.objection)
-    boxes = _without_velocities(decode_objects(message.payload))
-    return _admitted(placed, "boxes", False, age_ms, ego, (), boxes, roof_below_sensor_m), "boxes", ""
+    sent = _without_velocities(decode_objects(message.payload))
+    boxes, reason = _bounded(sent)
+    return _admitted(placed, "boxes", False, age_ms, ego, (), boxes, roof_below_sensor_m), "boxes", reason
 
 
 def read_features(
@@ -193,6 +206,8 @@ def read_features(
         payload = decode_features(message.payload)
         boxes, layers = payload.boxes, () if reason else payload.layers(specs, shape)
     used_for: Literal["features", "boxes"] = "boxes" if reason else "features"
+    boxes, left_out = _bounded(boxes)
+    reason = "; ".join(part for part in (reason, left_out) if part)
     content = _admitted(placed, used_for, is_precise, age_ms, ego, layers, boxes, roof_below_sensor_m)
     return content, used_for, reason
 
@@ -215,6 +230,13 @@ def _admitted(
         boxes, sent.velocities_mps, T_ego_sender, message.pose_covariance, placed.ego_covariance, age_ms
     )
     others = ~is_ego_body(boxes.boxes, roof_below_sensor_m)
+    errors_m = place_errors_m(
+        message.pose_covariance,
+        placed.ego_covariance,
+        np.linalg.norm(boxes.boxes[:, :2] - T_ego_sender[:2, 3], axis=1),
+        np.linalg.norm(boxes.boxes[:, :2], axis=1),
+    )
+    boxes = on_own_objects(boxes, decode_objects(ego.payload), errors_m)
     return Admitted(
         sender=message.sender,
         use=use,
@@ -226,6 +248,33 @@ def _admitted(
         boxes=boxes[others],
         reliability=sure[others],
     )
+
+
+def _bounded(sent: LateBoxes) -> tuple[LateBoxes, str]:
+    """Return the best of the boxes that can be, as many as a sender may have, and what was left out."""
+    detections = sent.detections
+    is_possible = are_possible(detections.boxes, detections.labels, sent.velocities_mps)
+    impossible = int(np.count_nonzero(~is_possible))
+    reasons = [f"{counted(impossible, 'box')} of impossible size or speed left out"] if impossible else []
+    kept = np.flatnonzero(is_possible)
+    limit = _MAX_BOXES_PER_SENDER
+    if len(kept) > limit:
+        reasons.append(f"{counted(len(kept) - limit, 'box')} beyond the best {limit} left out")
+        kept = np.sort(kept[np.argsort(-detections.scores[kept], kind="stable")[:limit]])
+    return sent[kept], "; ".join(reasons)
+
+
+def bounded(admitted: Sequence[Admitted]) -> list[Admitted]:
+    """Return messages with as many boxes in all as are fused, of each sender the best."""
+    if sum(len(other.boxes) for other in admitted) <= _MAX_BOXES:
+        return list(admitted)
+    share = _MAX_BOXES // len(admitted)
+    return [other if len(other.boxes) <= share else _best(other, share) for other in admitted]
+
+
+def _best(other: Admitted, number: int) -> Admitted:
+    best = np.sort(np.argsort(-other.boxes.scores, kind="stable")[:number])
+    return replace(other, boxes=other.boxes[best], reliability=other.reliability[best])
 
 
 def _without_velocities(detections: Detections) -> LateBoxes:

@@ -19,6 +19,7 @@ from cosense.cooperation.admission import (
     Reader,
     Received,
     admit,
+    bounded,
     read_boxes,
     read_features,
     read_points,
@@ -179,7 +180,7 @@ class Ego:
             others, ego, USED_KINDS[self._fusion], self._reader(own, place), self.admission, self._checks
         )
         method = self._method
-        candidates = self._candidates(own, admitted)
+        candidates = self._candidates(own, bounded(admitted))
         averages_boxes = method is not None and method.averages_boxes
         detections = merge(candidates, self.merging, averages_boxes=averages_boxes)
         requests = {} if method is None else write_requests(ego, method.request(_encoded(own)), admitted)

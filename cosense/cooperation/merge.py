@@ -36,6 +36,9 @@ _KINDS = (
 _SAME_OBJECT_IOU = 0.3
 _SAME_HEADING_RAD = 0.3
 _ODDS_POWER = 0.3
+# A box whose place is less certain than this says that there is something, not where; it is not farther off
+# than so many standard deviations.
+_IN_DOUBT_M, _REACH_SIGMAS = 0.4, 2.0
 # No box is so sure, or so doubtful, that it counts alone or not at all.
 _LOWEST, _HIGHEST = 1e-3, 0.999
 
@@ -60,6 +63,34 @@ class MergeSettings:
             raise ValueError(f"iou is {self.iou}, expected a number in (0, 1]")
         if not self.roof_below_sensor_m >= 0:
             raise ValueError(f"roof_below_sensor_m is {self.roof_below_sensor_m}, expected at least 0")
+
+
+def on_own_objects(received: Detections, own: Detections, errors_m: NDArray[np.float64]) -> Detections:
+    """Put boxes whose place is in doubt onto the ego's own boxes of the same objects.
+
+    Two boxes of one object that lie apart because the sender's pose is wrong would be two objects, or drag
+    each other off. Each received box takes the place of the own box of its kind that is nearest to it, where
+    that is within its uncertainty and no other received box is nearer to that one; all else stays.
+
+    Args:
+        received: boxes of one sender in the ego frame.
+        own: the ego's own boxes.
+        errors_m: (M,) standard deviation per axis of each received box.
+    """
+    if not len(own) or not (errors_m > _IN_DOUBT_M).any():
+        return received
+    apart = np.linalg.norm(received.boxes[:, None, :2] - own.boxes[None, :, :2], axis=2)
+    alike = np.zeros(apart.shape, dtype=bool)
+    for kind in _KINDS:
+        alike |= np.isin(received.labels, kind)[:, None] & np.isin(own.labels, kind)[None]
+    in_reach = (errors_m > _IN_DOUBT_M)[:, None] & (apart <= _REACH_SIGMAS * errors_m[:, None])
+    apart[~(alike & in_reach)] = np.inf
+    nearest = apart.argmin(axis=1)
+    rows = np.arange(len(received))
+    found = np.isfinite(apart[rows, nearest]) & (apart.argmin(axis=0)[nearest] == rows)
+    boxes = received.boxes.copy()
+    boxes[found] = own.boxes[nearest[found]]
+    return replace(received, boxes=boxes)
 
 
 def suppress(detections: Detections, iou: float) -> Detections:

@@ -77,7 +77,7 @@ class Cooperation:
             model: what all agents run.
             fusion: how they work together; with "none" the ego is alone, through the same bytes, so that
                 rounding is no difference.
-            budget_bytes: limit of each message of the others, None for that of the format.
+            budget_bytes: limit of what each of the others sends in a frame, None for those of the formats.
             selection: rule by which cells are chosen; None for that of the method.
             registration: how the poses of others are corrected before fusing.
             admission: what the ego accepts; None for the defaults.

@@ -33,6 +33,9 @@ _EVIDENCE = 3
 _NUMBERS_BACK = 3
 # With its stamp, and by how much (ms) that was ahead of the ego's time when the message came.
 _Kept = tuple[int, Received, float]
+# After a wait in vain for somebody whom nobody expected, nobody but the expected is waited for in so many
+# moments: made-up names delay few of them, however many there are.
+_WARY_MOMENTS = 10
 # More messages than this in a row are not lost by a radio.
 _LARGEST_GAP = 1000
 
@@ -186,6 +189,7 @@ class Peers:
     def __init__(self, expected: Sequence[str]) -> None:
         """Start with those that are expected from the beginning; others join with their first message."""
         self._senders = {name: Peer(is_expected=True) for name in expected}
+        self._wary_for = 0
 
     @property
     def traffic(self) -> dict[str, Traffic]:
@@ -229,6 +233,7 @@ class Peers:
             name
             for name, sender in self._senders.items()
             if sender.is_waited_for(settings)
+            and (sender.is_expected or not self._wary_for)
             and not sender.has_sent(stamp_ns, settings)
             and not sender.beyond_ms(stamp_ns, settings)
         ]
@@ -251,6 +256,8 @@ class Peers:
             the message of each sender that is nearest to the moment and in the window, and who is missing.
         """
         missing = self.missing(stamp_ns, settings)
+        is_in_vain = any(not self._senders[name].is_expected for name in missing)
+        self._wary_for = _WARY_MOMENTS if is_in_vain else max(0, self._wary_for - 1)
         messages: list[Received] = []
         for name, sender in self._senders.items():
             sender.misses = sender.misses + 1 if name in missing else sender.misses
@@ -270,11 +277,12 @@ class Peers:
         return messages, missing
 
     def _make_room(self, settings: SynchroniserSettings, max_senders: int) -> bool:
-        """Forget a stranger or a silent sender if there are too many; False if all of them are alive."""
+        """Forget a stranger or a silent sender if there are too many; False if all are alive or expected."""
         if len(self._senders) < max_senders:
             return True
         strangers = [name for name, sender in self._senders.items() if not sender.is_known(settings)]
-        for name in (strangers or self.silent(settings))[:1]:
+        silent = [name for name in self.silent(settings) if not self._senders[name].is_expected]
+        for name in (strangers or silent)[:1]:
             del self._senders[name]
             return True
         return False

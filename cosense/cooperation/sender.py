@@ -24,7 +24,7 @@ from cosense.messages.demand import DemandMap
 from cosense.messages.envelope import MAX_PAYLOAD_BYTES, Message, PayloadKind, decode, encode, envelope_bytes
 from cosense.messages.features import EMPTY_FEATURES_BYTES, decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
-from cosense.messages.scene_graph import share_graph
+from cosense.messages.scene_graph import COARSE_NODES, HEADER_BYTES, NODE_BYTES, share_graph
 from cosense.methods.base import Method
 from cosense.methods.model import Model
 from cosense.methods.selection import Selection
@@ -33,6 +33,8 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.tracking.motion import MotionTracker
 
+# A scene graph takes at most this share of a budget; one of fewer nodes than this says nothing.
+_GRAPH_SHARE, _FEWEST_NODES = 0.5, 5
 # A box that the ego does not want is worth this much of one that it wants.
 _UNWANTED_BOX = 0.5
 _EMPTY_PAYLOAD_BYTES = {
@@ -64,7 +66,8 @@ class Sender:
 
     Attributes:
         kind: kind of the messages that `message` returns, None where nobody sends.
-        budget_bytes: limit of each encoded message, None for that of the format; may be set at any time.
+        budget_bytes: limit of all that is sent in one frame, message and scene graph together, None for those
+            of the formats; may be set at any time.
         request: where the ego wants to know more, None before anybody has asked.
     """
 
@@ -131,7 +134,8 @@ class Sender:
         check_budget(self.agent_id, self.kind, self.budget_bytes)
         room_bytes = MAX_PAYLOAD_BYTES
         if self.budget_bytes is not None:
-            room_bytes = min(self.budget_bytes - envelope_bytes(self.agent_id), room_bytes)
+            beside = self._graph_within(own, sequence) or b""
+            room_bytes = min(self.budget_bytes - len(beside) - envelope_bytes(self.agent_id), room_bytes)
         if self.kind == PayloadKind.POINTS:
             payload = _points_within(own.frame.points, room_bytes)
         elif self.kind == PayloadKind.OBJECTS:
@@ -141,9 +145,10 @@ class Sender:
         return self._encode(own.frame, self.kind, payload, sequence)
 
     def surroundings(self, own: Perceived, sequence: int) -> bytes | None:
-        """Return the message by which others can correct this agent's pose, None where nobody does.
+        """Return the message by which others can correct this agent's pose, None where there is none.
 
-        A scene graph or a thinned cloud, as the registration wants it.
+        A scene graph or a thinned cloud, as the registration wants it. A cloud is there to compare with, and
+        has no limit.
         """
         if self._registration == NONE:
             return None
@@ -151,7 +156,7 @@ class Sender:
             frame = thinned_frame(own.frame)
             payload = _points_within(frame.points, MAX_PAYLOAD_BYTES)
             return self._encode(frame, PayloadKind.POINTS, payload, sequence)
-        return share_graph(own.scene_graph, sequence, self._model.detector.fingerprint)
+        return self._graph_within(own, sequence)
 
     def explain(self, own: Perceived, request: DemandMap | None, data: bytes) -> SelectionMaps:
         """Return why the FEATURES message `data` of a frame holds what it does, as maps to look at.
@@ -169,6 +174,18 @@ class Sender:
         sent.reshape(-1)[layers[0].cells] = True
         _, supply = method.supply(features)
         return SelectionMaps(features.grid.coarser(spec.stride), supply.cpu().numpy(), wanted.numpy(), sent)
+
+    def _graph_within(self, own: Perceived, sequence: int) -> bytes | None:
+        """Return the scene graph that goes out with a frame, None where none does."""
+        if self._registration == NONE or payload_kind(self._registration) == PayloadKind.POINTS:
+            return None
+        nodes = COARSE_NODES
+        if self.budget_bytes is not None:
+            room_bytes = int(_GRAPH_SHARE * self.budget_bytes) - envelope_bytes(self.agent_id) - HEADER_BYTES
+            nodes = min(room_bytes // NODE_BYTES, COARSE_NODES)
+        if nodes < _FEWEST_NODES:
+            return None
+        return share_graph(own.scene_graph, sequence, self._model.detector.fingerprint, nodes)
 
     def _features_of(self, own: Perceived) -> tuple[Method, BevFeatures]:
         method, features = self._model.method, own.encoded

@@ -76,6 +76,11 @@ class LayerSpec:
         """Return how many bytes the values of `count` cells take before deflate."""
         return (count * self.channels * self.bits + 7) // 8
 
+    @property
+    def fewest_cells(self) -> int:
+        """Cells of the smallest chunk that a sparse section begins with, where it has as many."""
+        return min(_FIRST_CHUNK_CELLS, _MAX_U16 // (_MAX_VARINT_BYTES + self.values_bytes(1)))
+
 
 @dataclass(frozen=True)
 class Section:

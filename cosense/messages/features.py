@@ -50,6 +50,8 @@ from cosense.messages.late_boxes import (
 )
 
 _HEADER = struct.Struct("<hH")
+# Only the end of a section may be a small chunk, and a layer has one or two sections: each chunk takes time.
+_MOST_SMALL_CHUNKS = 4
 EMPTY_FEATURES_BYTES = _HEADER.size
 MAX_GROUND_M = LARGEST_CENTIMETRES / 100
 
@@ -80,12 +82,13 @@ class FeaturesPayload:
 
         Raises:
             MessageError: a chunk that does not end with the payload or unpack to its cells, or more cells
-                than a layer has.
+                or small chunks than a layer has.
         """
         received: list[list[ReceivedLayer]] = [[] for _ in specs]
         layer_cells = [spec.cells(shape) for spec in specs]
         # Over all chunks of a layer, so that many small deflate streams cannot inflate to more than one map.
         cells_left = list(layer_cells)
+        small_left = [_MOST_SMALL_CHUNKS] * len(specs)
         for chunk in split_chunks(self.chunks):
             layer, count = chunk.layer, chunk.count
             if layer >= len(specs):
@@ -97,6 +100,12 @@ class FeaturesPayload:
                     f"all its chunks together have at most {layer_cells[layer]}"
                 )
             cells_left[layer] -= count
+            small_left[layer] -= count < specs[layer].fewest_cells
+            if small_left[layer] < 0:
+                raise MessageError(
+                    f"layer {layer} has more than {_MOST_SMALL_CHUNKS} chunks of less than "
+                    f"{counted(specs[layer].fewest_cells, 'cell')}"
+                )
             received[layer].append(read_chunk(self.chunks, chunk, specs[layer], layer_cells[layer]))
         return tuple(join_chunks(chunks, spec) for chunks, spec in zip(received, specs, strict=True))
 

@@ -42,7 +42,7 @@ def declare_agent(node: Node) -> AgentParameters:
         node,
         "budget_bytes",
         0,
-        "limit of one encoded message, 0 for none",
+        "limit of what is sent in a frame, message and scene graph together, 0 for none",
         low=0,
         high=MAX_BUDGET_BYTES,
         is_settable=True,

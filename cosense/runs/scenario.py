@@ -33,7 +33,7 @@ class AgentSpec:
         id: name of the agent in the data set.
         kind: vehicle or infrastructure.
         model: name or folder of its model, None for the scenario's.
-        budget_bytes: limit of each of its messages, None for the scenario's.
+        budget_bytes: limit of what it sends in a frame, None for the scenario's.
         clock_skew_ms: error of its clock, positive where it is ahead: its stamps are wrong by this.
         position_error_m: unannounced error (x, y) of its position in the world.
         heading_error_deg: unannounced error of its heading.
@@ -109,8 +109,8 @@ class Scenario:
         fusion: kind of fusion; None for hybrid where the model of the ego shares features, else late.
         registration: source of corrected poses; with "scene_graph" all agents send graphs, with "none" poses
             are used as sent.
-        budget_bytes: limit of each message of the agents that name none; None for no limit. The ego's own
-            message is not limited.
+        budget_bytes: limit of what each of the agents that name none sends in a frame; None for no limit. The
+            ego's own messages are not limited.
         device: device of all networks, "cpu" or "cuda".
         threads: number of threads of each process; agents share the processor.
         frames: number of frames to play, None for all.

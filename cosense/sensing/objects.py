@@ -32,6 +32,33 @@ VEHICLES = (ObjectClass.CAR, ObjectClass.VAN, ObjectClass.TRUCK, ObjectClass.BUS
 # With a single class of riders it means these three, and labels all of them CYCLIST.
 RIDERS = (ObjectClass.CYCLIST, ObjectClass.TRICYCLIST, ObjectClass.MOTORCYCLIST)
 
+# Length, width and height in metres and speed in m/s that no object of a class exceeds, not even in the eyes
+# of a poor detector: articulated buses have 18.75 m (Directive 96/53/EC).
+_OF_VEHICLES, _OF_RIDERS, _OF_OTHERS = (21.0, 4.5, 5.5, 70.0), (5.0, 3.0, 3.0, 40.0), (3.0, 3.0, 3.0, 12.0)
+_LARGEST = np.array(
+    [
+        _OF_VEHICLES if label in VEHICLES else _OF_RIDERS if label in RIDERS else _OF_OTHERS
+        for label in ObjectClass
+    ]
+)
+
+
+def are_possible(
+    boxes: Boxes, labels: NDArray[np.int64], velocities_mps: NDArray[np.float64] | None = None
+) -> NDArray[np.bool_]:
+    """Return (M,): which boxes (M,7) are no larger and, as far as known, no faster than their class can be.
+
+    Args:
+        boxes: in any frame.
+        labels: (M,) values of `ObjectClass`.
+        velocities_mps: (M,2) over ground, NaN where not known; None where nothing is.
+    """
+    values = np.zeros((len(boxes), 4))
+    values[:, :3] = boxes[:, 3:6]
+    if velocities_mps is not None:
+        values[:, 3] = np.nan_to_num(np.linalg.norm(velocities_mps, axis=1))
+    return np.asarray((values <= _LARGEST[labels]).all(axis=1))
+
 
 @dataclass(frozen=True)
 class Objects:

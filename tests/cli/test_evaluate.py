@@ -134,7 +134,7 @@ def test_bad_option_is_refused_before_anything_is_written(
 
 def test_protocol_follows_the_labels_when_none_is_named(tree: Path) -> None:
     assert default_protocol(open_dataset(tree).label_set) == "opencood_participants"
-    by_labels = {"simulated": "simulated", "label": "real_frames", "label_2": "real_frames"}
+    by_labels = {"simulated": "simulated_riders", "label": "real_frames", "label_2": "real_frames"}
     by_labels |= {"standing": "real_pairs"}
     assert {labels: default_protocol(labels) for labels in by_labels} == by_labels
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from cosense.cooperation.admission import admit, read_features
+from cosense.cooperation.admission import admit, bounded, read_features
 from cosense.cooperation.admission import receive as decoded
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
@@ -17,6 +17,7 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.scene_graph.correction.pose_correction import as_sent
 from cosense.sensing.detections import Source
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.objects import ObjectClass
 from tests.cooperation.networks import (
     MS,
     NO_POINTS,
@@ -235,3 +236,30 @@ def test_a_cell_outside_of_the_grid_of_our_own_model_is_a_fault():
     got, (report,) = receive(sent(cells=[128]))
     assert got == []
     assert "has a cell at 128, the layer has 128" in report.reason
+
+
+def test_boxes_that_nothing_can_be_are_left_out_and_counted():
+    lorry, giant = [8.0, 0.0, -1.0, 18.0, 2.6, 4.0, 0.0], [20.0, 0.0, -1.0, 20.0, 6.0, 1.5, 0.0]
+    told = boxes([CAR, lorry, giant], [UNKNOWN] * 3)
+    (got,), (report,) = receive(sent(told))
+    assert len(got.boxes) == 2
+    assert (report.used_for, report.reason) == ("features", "1 box of impossible size or speed left out")
+    runner = dataclasses.replace(told.detections[:1], labels=np.array([int(ObjectClass.PEDESTRIAN)]))
+    person = dataclasses.replace(runner, boxes=np.array([[3.0, 4.0, -1.0, 0.6, 0.6, 1.7, 0.0]]))
+    (got,), _ = receive(sent(LateBoxes(person, np.array([[20.0, 0.0]]))))
+    assert len(got.boxes) == 0
+
+
+def test_of_a_flood_of_boxes_the_best_are_used():
+    places = np.column_stack([np.linspace(5, 200, 400), np.full(400, 30.0)])
+    found = [[x, y, *CAR[2:]] for x, y in places]
+    flood = dataclasses.replace(
+        detections(found, np.linspace(0.1, 0.9, 400)), sources=np.zeros(400, np.uint8)
+    )
+    told = LateBoxes(flood, np.full((400, 2), np.nan))
+    got, reports = receive(*(sent(told, name=f"{number}") for number in range(5)))
+    assert [len(other.boxes) for other in got] == [256] * 5
+    assert reports[0].reason == "144 boxes beyond the best 256 left out"
+    assert got[0].boxes.scores.min() > 0.35
+    assert sum(len(other.boxes) for other in bounded(got)) <= 1024
+    assert bounded(got[:2]) == got[:2]

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.cooperation.merge import MergeSettings, is_ego_body, suppress, suppress_and_average
+from cosense.cooperation.merge import (
+    MergeSettings,
+    is_ego_body,
+    on_own_objects,
+    suppress,
+    suppress_and_average,
+)
 from cosense.sensing.detections import Detections, Source
 
 CAR = [0.0, 0.0, -1.0, 4.5, 1.9, 1.6, 0.2]
@@ -54,6 +60,24 @@ def test_other_classes_and_other_objects_stay_as_they_are() -> None:
     person = [0.3, 0.2, -1.0, 0.6, 0.6, 1.7, 0.0]
     found = suppress_and_average(boxes((CAR, 0.8), (person, 0.6), (moved(20.0), 0.5), labels=[0, 4, 0]), 0.15)
     np.testing.assert_allclose(found.boxes, [CAR, person, moved(20.0)])
+
+
+@pytest.mark.parametrize(("error_m", "dx", "lands"), [(0.7, 1.3, 0.0), (0.7, 1.5, 1.5), (0.3, 0.5, 0.5)])
+def test_a_box_in_doubt_takes_the_place_of_an_own_box_that_it_can_mean(error_m, dx, lands) -> None:
+    """Within two standard deviations, and not where its place is certain."""
+    found = on_own_objects(boxes((moved(dx), 0.9)), boxes((CAR, 0.3)), np.array([error_m]))
+    np.testing.assert_allclose(found.boxes, [moved(lands)])
+    assert found.scores[0] == np.float32(0.9)
+
+
+def test_an_own_box_stands_for_one_box_in_doubt_of_its_kind() -> None:
+    errors_m = np.full(3, 0.7)
+    received = boxes((moved(0.9), 0.9), (moved(-0.4), 0.9), (moved(0.2), 0.9), labels=[0, 0, 4])
+    found = on_own_objects(received, boxes((CAR, 0.3)), errors_m)
+    np.testing.assert_allclose(found.boxes, [moved(0.9), CAR, moved(0.2)])
+    np.testing.assert_array_equal(
+        on_own_objects(received, Detections.empty(), errors_m).boxes, received.boxes
+    )
 
 
 def test_suppression_of_nothing_is_nothing() -> None:

@@ -21,6 +21,7 @@ from cosense.messages.envelope import MessageError, PayloadKind, decode, envelop
 from cosense.messages.features import cuts, decode_features, truncate
 from cosense.messages.objects import decode_objects, slopes_of
 from cosense.messages.points import decode_points
+from cosense.messages.scene_graph import NodeClass, decode_scene_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
@@ -38,6 +39,7 @@ from tests.cooperation.networks import (
     objects_message,
     perceived,
 )
+from tests.scene_graph.scenes import graph_of
 
 SHAPE = (32, 64)
 POSE = transform_from_planar(20.0, -3.0, 0.7)
@@ -168,11 +170,18 @@ def test_cells_that_are_wanted_are_ranked_first():
     who.receive_request(demand(LEFT_HALF))
     cells = read(send(who)).layers[0].cells
     assert sorted(cells) == [cell for cell in range(8 * 16) if cell % 16 < 8]
-    ranked = sender(budget_bytes=300)
+
+
+def test_the_ranking_goes_by_what_a_patch_is_worth_to_who_wants_it():
+    model = cooperative(PATCHES)
+    # All that this network has learned: a patch is worth more to an ego that wants it.
+    model.method.encoder.value[-1].bias.data[:] = torch.tensor([0.0, 100.0, 0.0, 100.0])
+    ranked = Sender("unit", model, "hybrid", budget_bytes=300)
     before = read(send(ranked)).layers[0].cells
     ranked.receive_request(demand(LEFT_HALF))
     after = read(send(ranked)).layers[0].cells
-    assert np.mean(after % 16 < 8) > np.mean(before % 16 < 8)
+    assert 0 < np.mean(before % 16 < 8) < 1
+    assert (after % 16 < 8).all()
 
 
 def test_the_demand_lies_in_the_world_not_in_the_sender():
@@ -389,3 +398,20 @@ def test_a_budget_below_an_empty_message_of_boxes_or_points_names_the_smallest(f
     with pytest.raises(CosenseError, match=f"budget of {smallest - 1} bytes .* takes {smallest}"):
         write(fusion, 1, 0, smallest - 1)
     assert len(write(fusion, 1, 0, smallest)) == smallest
+
+
+@pytest.mark.parametrize(
+    ("budget_bytes", "nodes"), [(None, 30), (2000, 30), (1000, 21), (430, 5), (390, None)]
+)
+def test_a_graph_counts_towards_the_budget_and_takes_half_of_it_at_most(budget_bytes, nodes):
+    poles = np.random.default_rng(0).uniform(-30, 30, (30, 3))
+    graph = graph_of([NodeClass.POLE] * 30, poles, agent_id="unit")
+    own = SimpleNamespace(frame=FRAME, encoded=FEATURES["patches"], detections=CARS, scene_graph=graph)
+    who = sender(registration="scene_graph", budget_bytes=budget_bytes)
+    data, beside = who.message(own, 0, None), who.surroundings(own, 0)
+    if nodes is None:
+        assert beside is None
+    else:
+        assert len(decode_scene_graph(decode(beside))) == nodes
+    if budget_bytes is not None:
+        assert len(data) + len(beside or b"") <= budget_bytes

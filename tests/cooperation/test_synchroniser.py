@@ -354,3 +354,31 @@ def test_graphs_take_no_place_of_a_message_where_nobody_wants_them():
     (done,) = c.ready(0)
     assert_received(messages_of(done), message("a", 990))
     assert (done.own_graph, graphs_of(done)) == (None, [])
+
+
+def test_made_up_names_delay_few_moments():
+    """Kind: two names by turns, each gone as soon as it was waited for, delayed every moment."""
+    c = waiting_for("a")
+    delayed = 0
+    for number in range(60):
+        stamp_ms, now_ns = 1000 + 100 * number, 1000 * number * MS
+        c.add_ego(message("ego", stamp_ms), now_ns)
+        c.add(message("a", stamp_ms))
+        c.add(message(f"x{number // 4 % 2}", stamp_ms) if number % 4 != 3 else b"garbage")
+        waits = not c.ready(now_ns)
+        delayed += waits
+        if waits:
+            assert len(c.ready(now_ns + 100 * MS)) == 1
+    assert 1 <= delayed <= 6
+
+
+def test_the_seat_of_a_silent_peer_that_is_expected_is_kept():
+    c = waiting_for("a", "b", "c")
+    for number in range(4):
+        c.add_ego(message("ego", 1000 + 100 * number), 0)
+        c.ready(100 * MS)
+    assert c.silent == ["a", "b", "c"]
+    for number in range(20):
+        c.add(message(f"x{number}", 1400))
+    c.add(message("a", 1400))
+    assert c.silent == ["b", "c"]

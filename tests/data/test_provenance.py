@@ -99,7 +99,7 @@ def test_a_partial_copy_of_our_dair_tree_is_still_ours(trees: Path, tmp_path: Pa
     assert (dataset.kind, dataset.label_set, default_protocol(dataset.label_set)) == (
         DAIR,
         "simulated",
-        "simulated",
+        "simulated_riders",
     )
 
 

@@ -19,6 +19,7 @@ FROZEN = {
     "real_frames": "a73eccf7afb8",
     "real_pairs": "43a001f23cdb",
     "simulated": "f0550a64dd71",
+    "simulated_riders": "a9c5fecdf789",
 }
 
 

@@ -37,7 +37,7 @@ def test_simulated_sequence(tmp_path) -> None:
     metrics = metrics_of(tmp_path)
     assert (metrics["frames"], metrics["frames_not_fused"], metrics["model"]) == (3, 0, "cosense-lite")
     assert (metrics["fusion"], metrics["budget_bytes"], metrics["live"]) == ("hybrid", 2000, True)
-    assert (metrics["protocol"], metrics["dataset"]["label_set"]) == ("simulated", "simulated")
+    assert (metrics["protocol"], metrics["dataset"]["label_set"]) == ("simulated_riders", "simulated")
     assert metrics["dataset"]["kind"] == "simulated by cosense (layout of dair-v2x-c)"
     assert metrics["num_ground_truth"] > 0
     # A message of features within its budget, a demand and a scene graph.

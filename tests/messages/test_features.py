@@ -353,6 +353,15 @@ def test_a_flood_of_small_streams_is_stopped_at_one_map():
         decode_features(bytes(4) + one * 1000).layers(GOLDEN_SPECS, SHAPE)
 
 
+def test_a_flood_of_small_chunks_is_refused():
+    """Kind: 6 000 chunks of one cell, which no encoder writes, took a second to read."""
+    end = [chunk(bytes([cell]) + bytes(2), count=1)[4:] for cell in range(5)]
+    layers = decode_features(bytes(4) + b"".join(end[:4])).layers(GOLDEN_SPECS, SHAPE)
+    assert layers[0].cells.tolist() == [0, 1, 2, 3]
+    with pytest.raises(MessageError, match="layer 0 has more than 4 chunks of less than 32 cells"):
+        decode_features(bytes(4) + b"".join(end)).layers(GOLDEN_SPECS, SHAPE)
+
+
 MUTATED = tuple(
     encode_features(-1.7, boxes(2), [section(layer, 40, spread=spread) for layer in range(5)], SPECS, 1 << 20)
     for spread in (0.3, 100.0)

@@ -199,7 +199,7 @@ def evaluate(
         protocol: what is counted.
         fusion: how the agents work together, see `Cooperation`.
         out: folder for run.json, frames.jsonl and metrics.json.
-        budget_bytes: limit of each message of a collaborator, None for that of the format.
+        budget_bytes: limit of what a collaborator sends in a frame, None for those of the formats.
         limit: number of frames to evaluate, the first ones; None for all.
         command: command line that repeats the run, for metrics.json.
         progress: function that is called when earlier frames are counted, and after each frame.

@@ -57,7 +57,7 @@ class Point:
         model: name of the detector that all agents run.
         fusion: how they work together.
         selection: rule by which cells are chosen; None for that of the model's method.
-        budget_bytes: limit of each message, None for that of the format; graphs have another one.
+        budget_bytes: limit of what an agent sends in a frame, None for those of the formats.
         pose_noise: standard deviation of every pose, metres in x and y and as many degrees.
         delay_ms: time that every message takes.
         loss: fraction of the messages that get lost.

@@ -4,35 +4,43 @@ Every message holds the pose that its sender believes in, with a covariance. The
 independently where they are relative to each other (`relative_poses.py`). Only this relative pose is
 corrected: an error of the ego's own pose moves everything alike and does not matter here.
 
-- The graphs agree with the sent pose, within both covariances: the two are averaged by these. A pose that was
-  sent with a covariance of zero stays as it is.
+How much a sent pose is believed does not depend on its covariance alone: until enough graphs have confirmed a
+sender, its poses count as uncertain as poses are in the field (`pose_belief.py`).
+
+- The graphs agree with the sent pose, within both covariances: the two are averaged by these.
 - They disagree beyond these covariances, or agree anywhere but there: one of both is wrong, and nobody knows
   yet which. The error is added to the covariance, so that the gate lets the message do less, and the reason
   is published. From then on the sender is mistrusted: for some seconds its poses count as uncertain as they
-  were found wrong, whatever it sends, and so graphs that say the same again outweigh them.
-- They give no pose: as sent, unless the filter (`pose_filter.py`) still knows a lasting error that
-  contradicts it.
+  were found wrong, and so graphs that say the same again outweigh them.
+- They give no pose: what little they have in common near the sent pose (`shift_evidence.py`) says how likely
+  each small error is. So do the boxes of a message that comes without a graph. With what earlier frames said,
+  this corrects the pose as far as it is known, and leaves the rest in its covariance.
 
-The state of the filter is the lasting part of the error. The error of one frame may be independent of the
-next one (the simulated noise is), so each registration counts there with the covariance of the sent pose
-added to its own.
+The state of the filter (`pose_filter.py`), by which errors of many metres are corrected, is the lasting part
+of the error. The error of one frame may be independent of the next one (the simulated noise is), so each
+registration counts there with the covariance of the sent pose added to its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import displaced, wrap_angle
-from cosense.messages.envelope import Message
+from cosense.messages.envelope import Message, PayloadKind
+from cosense.messages.features import decode_features
+from cosense.messages.objects import decode_objects
 from cosense.messages.scene_graph import SceneGraph
+from cosense.scene_graph.correction.pose_belief import FIELD, PoseBelief
 from cosense.scene_graph.correction.pose_filter import PoseError, PoseFilter, Verdict, pose_error
 from cosense.scene_graph.correction.relative_poses import can_confirm, relative_poses
+from cosense.scene_graph.correction.shift_evidence import shift_evidence
+from cosense.scene_graph.extract.builder import dynamic_nodes, sure_enough
+from cosense.scene_graph.nodes import graph_of
 from cosense.scene_graph.register.result import Posed, Prior, RegistrationResult, Status, planar
 from cosense.scene_graph.registrations import Cloud, Surroundings, read_surroundings
 
@@ -47,8 +55,8 @@ _LEAST_MISTRUST = np.array([0.3, 0.3, np.deg2rad(0.3)]) ** 2
 _MOST_MISTRUST = np.array([2.5, 2.5, np.deg2rad(4)]) ** 2
 # Poses that differ by less than this are equal but for rounding: metres and radians.
 _ROUNDING = 1e-6
-# Number of senders whose filters are kept.
-_MAX_FILTERS = 8
+# Number of senders of which anything is kept.
+_MAX_SENDERS = 16
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,6 @@ class Placed:
     objection: str = ""
 
 
-_Sent = TypeVar("_Sent", bound=Message | SceneGraph | Cloud)
 # From a message and the ego's own message to the placed message.
 Place = Callable[[Message, Message], Placed]
 
@@ -102,10 +109,53 @@ class _Finding:
 
 @dataclass(frozen=True)
 class _Mistrust:
-    """Variances of x, y, yaw by which the poses of a sender were wrong beyond their covariance."""
+    """Variances of x, y, yaw by which the poses of a sender were wrong beyond all that is usual."""
 
     stamp_ns: int
     variances: NDArray[np.float64]
+
+
+@dataclass
+class _Known:
+    """What earlier frames have taught of a sender."""
+
+    belief: PoseBelief = field(default_factory=PoseBelief)
+    filter: PoseFilter = field(default_factory=PoseFilter)
+    mistrust: _Mistrust | None = None
+
+    def mistrust_at(self, stamp_ns: int) -> NDArray[np.float64]:
+        """Return the covariance (3,3) by which its poses were found wrong lately."""
+        if self.mistrust is None or abs(stamp_ns - self.mistrust.stamp_ns) > _MISTRUST_NS:
+            return np.zeros((3, 3))
+        return np.diag(self.mistrust.variances)
+
+    def doubt(self, sent: Surroundings) -> Surroundings:
+        """Return surroundings with a covariance of their pose that can be believed."""
+        doubt = self.belief.doubt(sent.stamp_ns) + self.mistrust_at(sent.stamp_ns)
+        return replace(sent, pose_covariance=sent.pose_covariance + doubt)
+
+    def found_wrong(self, stamp_ns: int, error: NDArray[np.float64]) -> None:
+        """Remember that the sender was wrong; the largest error counts."""
+        off_m = np.hypot(error[0], error[1])
+        found = np.array([off_m, off_m, error[2]]) ** 2
+        before = np.diag(self.mistrust_at(stamp_ns))
+        self.mistrust = _Mistrust(stamp_ns, np.maximum(before, found.clip(_LEAST_MISTRUST, _MOST_MISTRUST)))
+
+    def contradiction(self, stamp_ns: int, sent: NDArray[np.float64]) -> PoseError | None:
+        """Return a lasting error beyond what a covariance (3,3) says, None where none is known."""
+        error = self.filter.correction(stamp_ns)
+        if error is None:
+            return None
+        covariance = error.covariance + sent
+        usual = covariance + self.belief.doubt(stamp_ns) + _LEAST
+        return (
+            None if _chi_square(error.error, usual) <= _DISAGREES else replace(error, covariance=covariance)
+        )
+
+    def error(self, stamp_ns: int, sent: NDArray[np.float64]) -> PoseError:
+        """Return the error of a pose that was sent with a covariance (3,3) at a moment."""
+        error = self.belief.error(stamp_ns, sent)
+        return replace(error, covariance=error.covariance + self.mistrust_at(stamp_ns))
 
 
 class PoseCorrection:
@@ -118,9 +168,10 @@ class PoseCorrection:
     def __init__(self, registration: str) -> None:
         """Start; `update` is for every kind of `registration` but "none"."""
         self._registration = registration
-        self._filters: dict[str, PoseFilter] = {}
-        self._mistrusts: dict[str, _Mistrust] = {}
+        # The sender that was needed last is the last one.
+        self._known: dict[str, _Known] = {}
         self._findings: dict[str, _Finding] = {}
+        self._own: Surroundings | None = None
         self.registrations: dict[str, RegisteredSender] = {}
 
     def update(self, own: Surroundings, messages: Sequence[Message]) -> list[str]:
@@ -142,9 +193,9 @@ class PoseCorrection:
                 others[message.sender] = read_surroundings(message, self._registration)
             except CosenseError as error:
                 refusals[message.sender] = str(error)
-        found = relative_poses(
-            self._registration, own, [self._with_mistrust(other) for other in others.values()]
-        )
+        self._own = own
+        doubted = [self._known_of(name).doubt(other) for name, other in others.items()]
+        found = relative_poses(self._registration, own, doubted)
         self.registrations = {name: RegisteredSender(others[name], result) for name, result in found.items()}
         self._findings = {}
         for name, result in found.items():
@@ -177,28 +228,40 @@ class PoseCorrection:
             other: surroundings of the sender as sent.
             result: registration of both.
         """
-        name, stamp_ns = other.agent_id, other.stamp_ns
+        name, stamp_ns, known = other.agent_id, other.stamp_ns, self._known_of(other.agent_id)
+        sent = _world_covariance(own, other)
         if result.status is Status.GATED:
             # The size of the error is unknown.
-            spread = _world_covariance(own, other) + np.diag(_MOST_MISTRUST)
+            spread = sent + np.diag(_MOST_MISTRUST)
             objection = f"the graphs disagree with the sent pose: {result.reason}"
             self._findings[name] = _Finding(PoseError(stamp_ns, np.zeros(3), spread), other, objection)
             return ""
         if not result.registered:
-            return f"no pose from the graphs, {result.status.value}: {result.reason}"
+            reason = f"no pose from the graphs, {result.status.value}: {result.reason}"
+            return "" if self._learn_near(own, other, known) else reason
         measured = pose_error(result, own, other)
-        believed_other = self._with_mistrust(other)
-        sent, believed = _world_covariance(own, other), _world_covariance(own, believed_other)
+        believed_other = known.doubt(other)
+        believed = _world_covariance(own, believed_other)
         lasting = replace(measured, covariance=measured.covariance + sent)
         # Other senders alone can make a pose more uncertain. Only what the ego sees itself moves it beyond
         # its covariance: else anybody could put a third one anywhere.
         is_seen = isinstance(own, Cloud) or len(result.inliers) > 0
-        again = is_seen and self._filter(name).update(lasting) is Verdict.ACCEPTED
-        was_wrong = _chi_square(measured.error, lasting.covariance + _LEAST) > _DISAGREES
-        if was_wrong and is_seen:
-            self._mistrust(name, stamp_ns, measured.error)
+        again = is_seen and known.filter.update(lasting) is Verdict.ACCEPTED
+        if is_seen:
+            known.belief.learn_pose(measured, sent, len(result.inliers))
+            # An error as the field has them is no reason for more than to doubt the claim.
+            usual = lasting.covariance + np.diag(FIELD**2)
+            if _chi_square(measured.error, usual + _LEAST) > _DISAGREES:
+                known.found_wrong(stamp_ns, measured.error)
         covariance = measured.covariance + believed
         disagrees = _chi_square(measured.error, covariance + _LEAST) > _DISAGREES
+        if (
+            not is_seen
+            and not disagrees
+            and _chi_square(measured.error, lasting.covariance + _LEAST) > _DISAGREES
+        ):
+            self._learn_near(own, other, known)
+            return "other senders alone say where it is, and it says something else"
         objection = ""
         if can_confirm(own, believed_other) and not disagrees:
             gain = np.linalg.solve(covariance, believed).T
@@ -218,46 +281,60 @@ class PoseCorrection:
         self._findings[name] = _Finding(error, other, objection)
         return ""
 
+    def _learn_near(self, own: Surroundings, other: Surroundings, known: _Known) -> bool:
+        """Keep what two graphs have in common near the sent pose; returns whether that says something."""
+        if isinstance(own, Cloud) or isinstance(other, Cloud) or not can_confirm(own, other):
+            return False
+        stamp_ns, sent = other.stamp_ns, _world_covariance(own, other)
+        if known.contradiction(stamp_ns, sent) is not None:
+            return False
+        before = known.belief.error(stamp_ns, sent)
+        known.belief.learn(stamp_ns, sent, shift_evidence(own, other))
+        error = known.error(stamp_ns, sent)
+        self._findings[other.agent_id] = _Finding(error, other)
+        return bool(np.trace(error.covariance[:2, :2]) < np.trace(before.covariance[:2, :2]) / 2)
+
     def _lasting(self, message: Message, ego: Message) -> Placed:
-        """Return the message as sent, or corrected by a lasting error that contradicts it."""
-        known = self._filters.get(message.sender)
-        error = known.correction(message.stamp_ns) if known else None
+        """Return the message where it is believed to be without a graph of its moment."""
+        stamp_ns, sent = message.stamp_ns, _world_covariance(ego, message)
+        known = self._known.get(message.sender) or _Known()
+        error = known.contradiction(stamp_ns, sent)
         if error is not None:
-            covariance = error.covariance + _world_covariance(ego, message)
-            if _chi_square(error.error, covariance + _LEAST) > _DISAGREES:
-                return _moved(message, replace(error, covariance=covariance))
-        return as_sent(self._with_mistrust(message), ego)
+            return _moved(message, error)
+        if isinstance(self._own, SceneGraph):
+            boxes = graph_of_boxes(message)
+            if can_confirm(self._own, boxes):
+                known = self._known_of(message.sender)
+                known.belief.learn(stamp_ns, sent, shift_evidence(self._own, boxes))
+        return _moved(message, known.error(stamp_ns, sent))
 
-    def _with_mistrust(self, sent: _Sent) -> _Sent:
-        """Return a message or surroundings with the variances of mistrust added to the covariance."""
-        name = sent.sender if isinstance(sent, Message) else sent.agent_id
-        return replace(sent, pose_covariance=sent.pose_covariance + self._mistrust_of(name, sent.stamp_ns))
-
-    def _mistrust_of(self, sender: str, stamp_ns: int) -> NDArray[np.float64]:
-        """Return the covariance (3,3) that is added to the one that a sender sends."""
-        mistrust = self._mistrusts.get(sender)
-        if mistrust is None or abs(stamp_ns - mistrust.stamp_ns) > _MISTRUST_NS:
-            return np.zeros((3, 3))
-        return np.diag(mistrust.variances)
-
-    def _mistrust(self, sender: str, stamp_ns: int, error: NDArray[np.float64]) -> None:
-        """Remember that a sender was wrong; the largest error counts."""
-        off_m = np.hypot(error[0], error[1])
-        before = np.diag(self._mistrust_of(sender, stamp_ns))
-        found = np.array([off_m, off_m, error[2]]) ** 2
-        self._mistrusts[sender] = _Mistrust(
-            stamp_ns, np.maximum(before, found.clip(_LEAST_MISTRUST, _MOST_MISTRUST))
-        )
-
-    def _filter(self, sender: str) -> PoseFilter:
-        """Return the filter of a sender; where there are too many, the least recently used one is dropped."""
-        known = self._filters.pop(sender, None) or PoseFilter()
-        if len(self._filters) >= _MAX_FILTERS:
-            oldest = next(iter(self._filters))
-            del self._filters[oldest]
-            self._mistrusts.pop(oldest, None)
-        self._filters[sender] = known
+    def _known_of(self, sender: str) -> _Known:
+        """Return what is known of a sender; where there are too many, the least recent one is forgotten."""
+        known = self._known.pop(sender, None) or _Known()
+        if len(self._known) >= _MAX_SENDERS:
+            del self._known[next(iter(self._known))]
+        self._known[sender] = known
         return known
+
+
+def graph_of_boxes(message: Message) -> SceneGraph:
+    """Return the boxes of an OBJECTS or FEATURES message as a graph.
+
+    Raises:
+        MessageError: they cannot be read.
+    """
+    if message.kind == PayloadKind.FEATURES:
+        sent = decode_features(message.payload).boxes
+        boxes, velocities = sent.detections, sent.velocities_mps
+    else:
+        boxes = decode_objects(message.payload)
+        velocities = np.full((len(boxes), 2), np.nan)
+    sure = sure_enough(boxes)
+    nodes = dynamic_nodes(boxes[sure], velocities[sure])
+    ids = np.arange(len(nodes))
+    return graph_of(
+        nodes, ids, message.sender, message.stamp_ns, message.T_world_agent, message.pose_covariance
+    )
 
 
 def _moved(message: Message, error: PoseError, objection: str = "") -> Placed:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from cosense.sensing.objects import ObjectClass
 from cosense.simulation.scenes.bodies import Body, make_body
@@ -33,6 +34,10 @@ def stand_about(
     gap_m = float(rng.uniform(3, 40))
     low = np.array([mesh.vertices[:, :2].min(axis=0) for mesh in things]).reshape(-1, 2)
     high = np.array([mesh.vertices[:, :2].max(axis=0) for mesh in things]).reshape(-1, 2)
+    ways = {
+        user: cKDTree(np.concatenate([route.line for route in routes if route.user == user]))
+        for user in {route.user for route in routes}
+    }
     standing: list[Parked] = []
     for arm, side in [(arm, side) for arm in arms for side in (1, -1)]:
         along = arm.mouth_m + 1.0 + float(rng.exponential(gap_m))
@@ -47,7 +52,7 @@ def stand_about(
                     x, y, yaw = arm.pose(along + half, left)
                     place = np.array([x, y])
                     covered = ((low - half < place) & (place < high + half)).all(axis=1).any()
-                    if not covered and _is_passable(place, half, routes):
+                    if not covered and _is_passable(place, half, ways):
                         standing.append(Parked(body, x, y, yaw + float(rng.uniform(-np.pi, np.pi))))
                         break
                 along += 2 * half + _APART_M
@@ -61,6 +66,6 @@ def _half_m(body: Body) -> float:
     return max(float(np.hypot(body.size[0], body.size[1])) / 2, beside)
 
 
-def _is_passable(place: NDArray[np.float64], half_m: float, routes: Sequence[Route]) -> bool:
-    """Return whether somebody at a place (2,) leaves room on all routes."""
-    return all(route.tree.query(place)[0] > half_m + _PASSING_M[route.user] for route in routes)
+def _is_passable(place: NDArray[np.float64], half_m: float, ways: Mapping[str, cKDTree]) -> bool:
+    """Return whether somebody at a place (2,) leaves room on all routes, given as the points of each user."""
+    return all(way.query(place)[0] > half_m + _PASSING_M[user] for user, way in ways.items())

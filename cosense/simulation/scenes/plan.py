@@ -32,6 +32,8 @@ from cosense.simulation.scenes.surroundings.trees import street_tree
 
 ROAD_M = 190.0
 _MIDDLE_WITHIN_RAD = 0.7
+# With what is built on the relief, a scene stays below 400 000 triangles, which a caster builds in a moment.
+_MOST_TRIANGLES = 390_000
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
     lanes_m = sum(2 * arm.profile.open_lanes * ROAD_M for arm in arms)
     return Scene(
         family=plan.family,
-        surroundings=(*ground.lifted(things), *plan.built(ground)),
+        surroundings=(*ground.lifted(light_enough(things)), *plan.built(ground)),
         ground=ground,
         routes=(*plan.vehicles, *plan.others),
         masts=_masts(arms, plan.clear_m, rng),
@@ -109,6 +111,15 @@ def finish(plan: Plan, rng: np.random.Generator) -> Scene:
             "pedestrian": int(rng.integers(2, 14)),
         },
     )
+
+
+def light_enough(things: Sequence[Mesh]) -> Sequence[Mesh]:
+    """Leave out what stands farthest from the middle where there are too many triangles to cast."""
+    if sum(map(len, things)) <= _MOST_TRIANGLES:
+        return things
+    nearest_first = np.argsort([np.hypot(*thing.middle) for thing in things])
+    triangles = np.cumsum([len(things[row]) for row in nearest_first])
+    return [things[row] for row in np.sort(nearest_first[triangles <= _MOST_TRIANGLES])]
 
 
 def _islands(arms: Sequence[Arm], rng: np.random.Generator) -> list[Mesh]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,10 +27,34 @@ _CUBE_FACES = np.array(
 )
 
 
-def fan(corners: int) -> NDArray[np.int64]:
-    """Return the triangles of a convex polygon."""
-    i = np.arange(1, corners - 1)
-    return np.column_stack([np.zeros(corners - 2, dtype=np.int64), i, i + 1])
+@cache
+def fan(corners: int) -> NDArray[np.int32]:
+    """Return the triangles (corners-2,3) of a convex polygon, read-only."""
+    i = np.arange(1, corners - 1, dtype=np.int32)
+    return _fixed(np.column_stack([np.zeros_like(i), i, i + 1]))
+
+
+@cache
+def skin_faces(sections: int, corners: int, ends: bool) -> NDArray[np.int32]:
+    """Return the triangles of a whole `skin`, read-only: first one of each cell, second ones, ends."""
+    s, r = np.divmod(np.arange((sections - 1) * corners, dtype=np.int32), np.int32(corners))
+    a, b = s * corners + r, s * corners + (r + 1) % corners
+    faces = [np.column_stack([a, b, b + corners]), np.column_stack([a, b + corners, a + corners])]
+    if ends:
+        faces += [fan(corners)[:, ::-1], fan(corners) + (sections - 1) * corners]
+    return _fixed(np.concatenate(faces).astype(np.int32))
+
+
+def _fixed(faces: NDArray[np.int32]) -> NDArray[np.int32]:
+    faces.setflags(write=False)
+    return faces
+
+
+def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cross products (...,3) of vectors, for a few of them much faster than NumPy does."""
+    x, y, z = (a[..., axis] for axis in range(3))
+    u, v, w = (b[..., axis] for axis in range(3))
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)
 
 
 def skin(
@@ -51,13 +76,11 @@ def skin(
         keep: (S-1,R) cells that exist, all if None.
         ends: whether the first and the last section are closed.
     """
-    sections, n = rings.shape[:2]
-    s, r = np.nonzero(np.ones((sections - 1, n), bool) if keep is None else keep)
-    a, b = s * n + r, s * n + (r + 1) % n
-    faces = [np.column_stack([a, b, b + n]), np.column_stack([a, b + n, a + n])]
-    if ends:
-        faces += [fan(n)[:, ::-1], fan(n) + (sections - 1) * n]
-    return Mesh.of(rings.reshape(-1, 3), np.concatenate(faces), material, colour, reflectance)
+    faces = skin_faces(*rings.shape[:2], ends)
+    if keep is not None:
+        of_ends = np.ones(len(faces) - 2 * keep.size, dtype=bool)
+        faces = faces[np.concatenate([keep.ravel(), keep.ravel(), of_ends])]
+    return Mesh.of(rings.reshape(-1, 3), faces, material, colour, reflectance)
 
 
 def prism(
@@ -69,7 +92,9 @@ def prism(
 ) -> Mesh:
     """Return the upright prism above a convex outline (n,2), counter-clockwise, from z[0] to z[1]."""
     corners = np.asarray(outline, dtype=np.float64)
-    rings = np.stack([np.column_stack([corners, np.full(len(corners), level)]) for level in z])
+    rings = np.empty((2, len(corners), 3))
+    rings[..., :2] = corners
+    rings[..., 2] = np.reshape(z, (2, 1))
     return skin(rings, material, colour, reflectance)
 
 
@@ -186,10 +211,10 @@ def tube(
     radii = np.broadcast_to(np.asarray(radius_m, dtype=np.float64), len(points))
     along = np.gradient(points, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
-    aside = np.cross(along, np.eye(3)[np.abs(points[-1] - points[0]).argmin()])
+    aside = _cross(along, np.eye(3)[np.abs(points[-1] - points[0]).argmin()])
     aside /= np.linalg.norm(aside, axis=1, keepdims=True)
     angle = 2 * np.pi * np.arange(around) / around
-    ring = np.cos(angle)[:, None] * aside[:, None] + np.sin(angle)[:, None] * np.cross(along, aside)[:, None]
+    ring = np.cos(angle)[:, None] * aside[:, None] + np.sin(angle)[:, None] * _cross(along, aside)[:, None]
     return skin(points[:, None] + ring * radii[:, None, None], material, colour, reflectance)
 
 
@@ -208,9 +233,9 @@ def tubes(
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     # Any direction that is not the tube's own serves to find two across it.
     other = np.where(np.abs(along[:, 2:]) < 0.8, [0.0, 0.0, 1.0], [1.0, 0.0, 0.0])
-    one = np.cross(along, other)
+    one = _cross(along, other)
     one /= np.linalg.norm(one, axis=1, keepdims=True)
-    two = np.cross(along, one)
+    two = _cross(along, one)
     angle = 2 * np.pi * np.arange(corners) / corners
     ring = np.cos(angle)[:, None] * one[:, None] + np.sin(angle)[:, None] * two[:, None]
     places = np.stack(
@@ -220,15 +245,9 @@ def tubes(
         ],
         axis=1,
     )
-    i = np.arange(corners)
-    j = (i + 1) % corners
-    wall = np.concatenate(
-        [np.column_stack([i, j, corners + j]), np.column_stack([i, corners + j, corners + i])]
-    )
-    first = 2 * corners * np.arange(len(start))
-    return Mesh.of(
-        places.reshape(-1, 3), (wall + first[:, None, None]).reshape(-1, 3), material, colour, reflectance
-    )
+    first = 2 * corners * np.arange(len(start))[:, None, None]
+    faces = skin_faces(2, corners, ends=False) + first
+    return Mesh.of(places.reshape(-1, 3), faces, material, colour, reflectance)
 
 
 def leaves(

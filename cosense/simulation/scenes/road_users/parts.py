@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Colour, Mesh, join
-from cosense.simulation.scenes.shapes import fan
+from cosense.simulation.scenes.shapes import fan, skin_faces
 
 _TYRE: Colour = (0.05, 0.05, 0.055)
 _RIM: Colour = (0.45, 0.46, 0.48)
@@ -74,13 +74,8 @@ def wheels(places: Sequence[tuple[float, float]], radius: float, width: float, c
     side = np.sign(middle[..., 1:2]) * [0.0, 1.0, 0.0]
     outer = middle + circle
     tyres = np.concatenate([outer, outer - side * width], axis=1)
-    i = np.arange(corners)
-    j = (i + 1) % corners
-    tread = np.concatenate(
-        [np.column_stack([i, j, corners + j]), np.column_stack([i, corners + j, corners + i])]
-    )
     rows = np.arange(len(middle))[:, None, None]
-    faces = np.concatenate([tread, fan(corners)]) + rows * 2 * corners
+    faces = np.concatenate([skin_faces(2, corners, ends=False), fan(corners)]) + rows * 2 * corners
     discs = fan(len(rim)) + rows * len(rim)
     return join(
         [
