@@ -102,7 +102,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+        # Of several plain types the one that the value has; else the error names the first.
+        kinds = [a for a in arguments if a is not type(None)]
+        return _convert(next((a for a in kinds if a is type(value)), kinds[0]), value, where)
     if origin is typing.Literal:
         if value not in arguments:
             raise CosenseError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import Columns, Labels, Limit, takes_bag_options
+from cosense.cli.options import Beams, Columns, Labels, Limit, takes_bag_options
 from cosense.errors import CosenseError, counted
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def command(
     ] = None,
     labels: Labels = None,
     columns: Columns = "",
+    beams: Beams = "",
     cameras: Annotated[bool, typer.Option("--cameras", help="Also write images, as JPEG.")] = False,
     raw_images: Annotated[
         bool, typer.Option("--raw-images", help="Also write images, uncompressed.")
@@ -64,6 +65,7 @@ def command(
         cameras=cameras or raw_images,
         bag=bag_options,
         columns=columns,
+        beams=beams,
     )
     images: Counter[str] = Counter()
     kept = (

@@ -16,6 +16,7 @@ import typer
 
 from cosense.cli.ctrl_c import stoppable
 from cosense.cli.options import (
+    Beams,
     Budget,
     Columns,
     Fusion,
@@ -78,6 +79,7 @@ def command(
     region: Region = "",
     pair_gap: PairGap = "",
     columns: Columns = "",
+    beams: Beams = "",
     limit: Limit = None,
     async_frames: Annotated[
         int,
@@ -133,6 +135,7 @@ def command(
         columns=columns,
         region=region,
         pair_gap=pair_gap,
+        beams=beams,
     )
     counting = load_protocol(protocol or default_protocol(dataset.label_set))
     noise = parse_pose_noise(pose_noise)
@@ -150,6 +153,7 @@ def command(
     repair = None if registration == "none" else registration
     parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
     parts += [pose_error, f"gap{pair_gap}" if pair_gap else None]
+    parts += [f"beams{beams.replace(',', '-').replace('/', '')}" if beams else None]
     parts += trust or []
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     again = "the same command without --restart" if restart else "the same command"

@@ -83,6 +83,15 @@ Columns = Annotated[
         show_default="told by their values",
     ),
 ]
+Beams = Annotated[
+    str,
+    typer.Option(
+        metavar="BEAMS",
+        help="Reduce the LiDARs of vehicles to so many beams: 16 evenly spread ones, 16,product those of a "
+        "16-beam LiDAR, 16,azimuth/2 with half the points each, 16,all those of roadside units too.",
+        show_default="all beams",
+    ),
+]
 
 _PANEL = "Topics of a bag, where they are not found automatically"
 

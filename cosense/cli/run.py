@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
-from cosense.cli.options import PoseError
+from cosense.cli.options import Beams, PoseError
 from cosense.errors import CosenseError
 
 
@@ -45,6 +45,7 @@ def command(
         ),
     ] = None,
     pose_error: PoseError = None,
+    beams: Beams = "",
     rate: Annotated[
         float | None,
         typer.Option(
@@ -67,6 +68,7 @@ def command(
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.runs.live_run import print_results, run_scenario, what_is_fused
     from cosense.runs.scenario import find_scenario, load_scenario, with_changes, with_player
+    from cosense.sensing.beams.fewer import FewerBeams
 
     file = find_scenario(scenario)
     wanted = load_scenario(file)
@@ -84,6 +86,9 @@ def command(
         wanted = with_player(wanted, rate=rate)
     if pose_error is not None:
         wanted = with_changes(wanted, pose_error=PoseNoise.named(pose_error).preset)
+    if beams:
+        fewer = str(FewerBeams.parse(beams))
+        wanted = dataclasses.replace(wanted, source=dataclasses.replace(wanted.source, beams=fewer))
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(wanted, out, console, only or (), where=str(file))

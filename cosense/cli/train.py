@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cosense.cli.ctrl_c import stoppable
+from cosense.cli.options import Beams
 from cosense.errors import CosenseError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def command(
             "minutes that the file says."
         ),
     ] = None,
+    beams: Beams = "",
 ) -> None:
     """Train a detector, what agents share on top of one (a method), or a node encoder of scene graphs.
 
@@ -68,7 +70,9 @@ def command(
     from rich.console import Console
     from rich.logging import RichHandler
 
+    from cosense.sensing.beams.fewer import FewerBeams
     from cosense.training.loop import prepare, train
+    from cosense.training.run_config import with_beams
     from cosense.training.tasks.base import read_run
 
     if minutes is not None and not minutes > 0:
@@ -78,6 +82,10 @@ def command(
     task, run = read_run(config)
     if minutes is not None:
         run = dataclasses.replace(run, minutes=minutes, epochs=None, steps=None)
+    if beams:
+        fewer = str(FewerBeams.parse(beams))
+        data = {name: with_beams(getattr(run, name), fewer) for name in ("data", "validation")}
+        run = dataclasses.replace(run, **data)
     console = Console()
     if only_samples:
         with stoppable(console, lambda: f"The samples so far are in {run.cache}: the same command goes on."):

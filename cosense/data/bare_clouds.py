@@ -90,6 +90,7 @@ class BareClouds(Dataset):
     """
 
     layout = "clouds"
+    has_same_lidars = True
     without_labels = (
         "clouds by themselves have no labels unless they lie beside them, as label/ID.json or as "
         "label_2/ID.txt and calib/ID.txt of KITTI; name the folder that has both, or take a data set of "
@@ -199,8 +200,11 @@ class BareClouds(Dataset):
 
     def __getitem__(self, index: int) -> CooperativeFrame:
         path = self._clouds[index]
-        points = self._lidar.read(self._read(path)).points
-        ego = AgentFrame(_EGO, "vehicle", self._stamps_ns[index], self.T_world_agent(index), points)
+        scan = self._lidar.read(self._read(path))
+        T_world_agent = self.T_world_agent(index)
+        ego = AgentFrame(
+            _EGO, "vehicle", self._stamps_ns[index], T_world_agent, scan.points, rings=scan.rings
+        )
         truth, area = self.labels_of(index)
         found, area = area.divided(truth or Objects.empty())
         return CooperativeFrame(

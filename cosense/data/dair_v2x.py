@@ -121,6 +121,7 @@ class DairV2xDataset(Dataset):
         self.async_frames = async_frames
         self._apply_offset = apply_offset
         self._lidars: dict[AgentKind, SensorClouds] = {}
+        self.has_same_lidars = not self._is_simulated
         earlier = f"{async_frames} frame{'s' if async_frames > 1 else ''}"
         self._provenance = Provenance(
             SIMULATOR if self._is_simulated else "",
@@ -330,14 +331,16 @@ class DairV2xDataset(Dataset):
                     stamp_ns=self._stamp_ns(kind, frame, "image_timestamp"),
                 ),
             )
+        scan = self._lidar(kind).read(read_raw_pcd(file("cloud")))
         return AgentFrame(
             agent_id=kind,
             kind=kind,
             stamp_ns=self._stamp_ns(kind, frame, "pointcloud_timestamp"),
             T_world_agent=T_world_agent,
-            points=self._lidar(kind).read(read_raw_pcd(file("cloud"))).points,
+            points=scan.points,
             cameras=cameras,
             objects=read_objects(labels) if self._listing.has(labels.parent) else None,
+            rings=scan.rings,
         )
 
     def _lidar(self, side: AgentKind) -> SensorClouds:

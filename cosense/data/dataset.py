@@ -174,6 +174,7 @@ class Dataset(ABC):
         split: name of the split that was opened, "all" for every frame.
         label_set: name of the labels that serve as ground truth.
         async_frames: number of frames by which the others measured earlier than the ego, on purpose.
+        has_same_lidars: whether an agent has the same LiDAR in all frames, not only in those of a sequence.
         without_labels: why `label_set` may be `NO_LABELS`, and what to do about it, for an error.
     """
 
@@ -182,6 +183,7 @@ class Dataset(ABC):
     split: str
     label_set: str
     async_frames: int = 0
+    has_same_lidars: bool = False
     without_labels: str = "no labels are read from this format; take a data set that has them"
 
     @abstractmethod

@@ -77,6 +77,7 @@ class FramePairs(Dataset):
         self.path, self.split = drive.path, drive.split
         self.label_set = NO_LABELS if drive.label_set == NO_LABELS else STANDING
         self.without_labels = drive.without_labels
+        self.has_same_lidars = drive.has_same_lidars
         self._change = f"two frames of one drive, {self._gap} apart, as two agents"
         self.kind = str(drive.provenance.changed(self._change))
 

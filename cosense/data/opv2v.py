@@ -297,7 +297,8 @@ class Opv2vDataset(Dataset):
         cloud = read_raw_pcd(folder / f"{stamp}.pcd")
         if not self._has_intensity(folder.parent):
             cloud = replace(cloud, intensity=None, remarks=())
-        points = self._lidar(folder).read(cloud).points
+        scan = self._lidar(folder).read(cloud)
+        points = scan.points
         stamp_ns = int(stamp) * (V2V4REAL_PERIOD_NS if self._right_handed else TICK_NS)
         try:
             T_world_agent = self._pose(content["lidar_pose"])
@@ -319,6 +320,7 @@ class Opv2vDataset(Dataset):
             points=points,
             cameras=cameras,
             objects=_as_objects(labelled, invert(T_world_agent)),
+            rings=scan.rings,
         )
         return frame, labelled
 

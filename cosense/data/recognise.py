@@ -26,8 +26,10 @@ import cosense.data
 from cosense import plugins
 from cosense.data.bag import BagOptions
 from cosense.data.dataset import Dataset
+from cosense.data.fewer_beams_dataset import FewerBeamsDataset
 from cosense.data.provenance import is_simulated_tree
 from cosense.errors import CosenseError
+from cosense.sensing.beams.fewer import FewerBeams
 
 # Whether those who are a last resort are asked: first the others, at a path and in its folders.
 _ROUNDS = (False, True)
@@ -44,6 +46,7 @@ def open_dataset(
     columns: str = "",
     region: str = "",
     pair_gap: int | str = "",
+    beams: str = "",
 ) -> Dataset:
     """Open a data set; only indices are read, frames when they are asked for.
 
@@ -61,6 +64,7 @@ def open_dataset(
             "all"; empty for what is stated beside them, else for what the labels show.
         pair_gap: clouds with poses: take two of them as two agents that are so many frames apart by the
             numbers in their names, as 20, or so many metres, as "20m"; see `cosense.data.frame_pairs`.
+        beams: reduce the LiDARs of vehicles, to 16 beams as "16"; see `cosense.sensing.beams.fewer`.
 
     Raises:
         CosenseError: nothing is recognised, the split or label set is unknown, or an option does not apply.
@@ -87,12 +91,13 @@ def open_dataset(
                 f"{root}: {text} does not apply to {_name(module)}, only to {takers}; leave it out"
             )
     options = {option: value for option, (_, value) in given.items() if option != "pair_gap"}
+    fewer = FewerBeams.parse(beams) if beams else None
     dataset = reader(root, split=split, labels=labels, cameras=cameras, **options)
-    if not pair_gap:
-        return dataset
-    from cosense.data.frame_pairs import FramePairs
+    if pair_gap:
+        from cosense.data.frame_pairs import FramePairs
 
-    return FramePairs(dataset, pair_gap)
+        dataset = FramePairs(dataset, pair_gap)
+    return dataset if fewer is None else FewerBeamsDataset(dataset, fewer)
 
 
 def reader_of(path: Path) -> type[Dataset] | None:

@@ -89,6 +89,7 @@ def declare_source(node: Node) -> FrameSource:
     tilt_deg = process.declare(
         node, "simulate.tilt_deg", -1.0, "of every sensor; -1: each as it is drawn", low=-1
     )
+    beams = process.declare(node, "beams", "", "to which LiDARs of vehicles are reduced, as '16,product'")
     simulate = SimulatedSource(
         family=process.declare(node, "simulate.family", "crossing", "kind of scene"),
         seed=process.declare(node, "simulate.seed", 0, "of the scene", low=0, high=2**31),
@@ -109,5 +110,6 @@ def declare_source(node: Node) -> FrameSource:
             columns=columns,
             region=region,
             pair_gap=pair_gap,
+            beams=beams,
         )
-    return FrameSource(simulate=simulate, cameras=cameras)
+    return FrameSource(simulate=simulate, cameras=cameras, beams=beams)

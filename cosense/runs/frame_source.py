@@ -8,7 +8,9 @@ from pathlib import Path
 
 from cosense.data.bag import BagOptions
 from cosense.data.dataset import CooperativeFrame, Dataset
+from cosense.data.fewer_beams_dataset import LiveFewerBeams
 from cosense.errors import CosenseError
+from cosense.sensing.beams.fewer import FewerBeams
 from cosense.sensing.frame import AgentKind
 
 
@@ -39,6 +41,8 @@ class FrameSource:
         region: where the labels beside clouds cover everything, as "-38,38".
         pair_gap: distance of two frames of a drive that are taken as two agents, as "20" or "20m"; empty for
             none.
+        beams: number of beams to which the LiDARs of vehicles are reduced, as "16" or "16,product"; empty for
+            none.
     """
 
     data: Path | None = None
@@ -50,6 +54,14 @@ class FrameSource:
     columns: str = ""
     region: str = ""
     pair_gap: str = ""
+    beams: str | int = ""
+
+    def __post_init__(self) -> None:
+        if self.beams != "":
+            try:
+                FewerBeams.parse(self.beams)
+            except CosenseError as error:
+                raise ValueError(str(error)) from None
 
 
 def open_source(source: FrameSource) -> Dataset:
@@ -70,6 +82,7 @@ def open_source(source: FrameSource) -> Dataset:
         columns=source.columns,
         region=source.region,
         pair_gap=source.pair_gap,
+        beams=str(source.beams),
     )
 
 
@@ -92,6 +105,7 @@ def frames_of(
         made = source.simulate
         assert made is not None
         assert frames is not None
+        reduce = LiveFewerBeams(FewerBeams.parse(source.beams)) if source.beams != "" else None
         for simulated in simulate(
             made.family,
             made.seed,
@@ -102,7 +116,7 @@ def frames_of(
             tilt_deg=made.tilt_deg,
             cameras=source.cameras,
         ):
-            yield simulated.frame
+            yield simulated.frame if reduce is None else reduce(simulated.frame)
         return
     dataset = open_source(source) if dataset is None else dataset
     for index in range(len(dataset) if frames is None else min(frames, len(dataset))):

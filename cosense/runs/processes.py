@@ -245,6 +245,7 @@ def _player(
         "columns": source.columns,
         "region": source.region,
         "pair_gap": source.pair_gap,
+        "beams": str(source.beams),
         "frames": scenario.frames or 0,
         "agents": ",".join(agent.id for agent in played),
         "ego": _ego(scenario),

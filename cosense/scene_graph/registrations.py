@@ -115,7 +115,8 @@ def read_surroundings(message: Message, registration: str) -> Surroundings:
 def thinned_frame(frame: AgentFrame) -> AgentFrame:
     """Return a frame with the points that are sent for registration: one for each cube of `SENT_VOXEL_M`."""
     points = thinned(frame.points, SENT_VOXEL_M)
-    return replace(frame, points=np.column_stack([points, np.zeros(len(points))]).astype(np.float32))
+    sent = np.column_stack([points, np.zeros(len(points))]).astype(np.float32)
+    return replace(frame, points=sent, rings=None)
 
 
 def _baseline(registration: str) -> ModuleType:

@@ -25,6 +25,7 @@ Item = TypeVar("Item")
 # Names of the field in drivers and tools, the usual one first; without what stands around them.
 _USUAL_NAMES = ("intensity", "intensities", "i", "reflectivity", "reflectance", "remission", "remissions")
 _INTENSITY_NAMES = (*_USUAL_NAMES, *(f"scalar_{name}" for name in _USUAL_NAMES), "signal")
+_RING_NAMES = ("ring", "channel", "laser_id", "laser_number", "beam", "beam_id")
 _COLOR_NAMES = ("rgb", "rgba")
 _CHANNELS = (("red", "green", "blue"), ("r", "g", "b"))
 # Some drivers fill beams without an echo with zeros, others with NaN.
@@ -34,6 +35,7 @@ _NO_NUMBER = "intensities that are no finite numbers are 0"
 _FARTHEST_MEDIAN_M = 1000.0
 _NEAREST_MEDIAN_M = 0.01
 _ENOUGH_POINTS = 16
+_HIGHEST_RING = 4095
 # Clouds of a sequence by which it is judged.
 _SAMPLES = 16
 
@@ -45,10 +47,12 @@ class PointCloud:
     Attributes:
         xyz: (N,3) float32 in metres, all finite.
         intensity: (N,) float32 in [0, 1]; zero if the scan has none.
+        rings: (N,) number of the beam of each point as the LiDAR counts them; None if the scan has none.
     """
 
     xyz: NDArray[np.float32]
     intensity: NDArray[np.float32]
+    rings: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -68,12 +72,14 @@ class RawCloud:
         xyz: the columns x, y and z, each (N,).
         intensity: (N,) in the type of its field; None without such a field.
         remarks: what was assumed, one sentence each.
+        rings: (N,) in the type of its field; None without such a field.
     """
 
     source: str
     xyz: tuple[NDArray, NDArray, NDArray]
     intensity: NDArray | None
     remarks: tuple[str, ...] = ()
+    rings: NDArray | None = None
 
 
 @dataclass(frozen=True)
@@ -85,17 +91,20 @@ class CloudFields:
         intensity: the intensity; None where there is no such field.
         colors: one field that packs a color, or three channels, where there is no intensity.
         remarks: what was assumed.
+        ring: the number of the beam; None where there is no such field.
     """
 
     xyz: tuple[int, int, int]
     intensity: int | None
     colors: tuple[int, ...]
     remarks: tuple[str, ...]
+    ring: int | None
 
     @property
     def wanted(self) -> tuple[int, ...]:
         """Positions of all fields that are read, in the order that `assembled` takes."""
-        return (*self.xyz, *(() if self.intensity is None else (self.intensity,)), *self.colors)
+        single = [position for position in (self.intensity, self.ring) if position is not None]
+        return (*self.xyz, *single, *self.colors)
 
     def assembled(self, source: str, columns: Sequence[NDArray], remarks: Sequence[str] = ()) -> RawCloud:
         """Return the cloud of the columns (N,) at `wanted`.
@@ -106,13 +115,14 @@ class CloudFields:
         said = [*remarks, *self.remarks]
         intensity = None if self.intensity is None else columns[3]
         if self.colors:
-            intensity = _gray(source, columns[3:])
+            intensity = _gray(source, columns[-len(self.colors) :])
             said.append(
                 "the intensity is the red of a color"
                 if intensity is not None
                 else "there is no field of intensities but a color, which is none: they are 0"
             )
-        return RawCloud(source, (columns[0], columns[1], columns[2]), intensity, tuple(said))
+        rings = None if self.ring is None else columns[3 if self.intensity is None else 4]
+        return RawCloud(source, (columns[0], columns[1], columns[2]), intensity, tuple(said), rings)
 
 
 def find_fields(names: Sequence[str]) -> CloudFields | None:
@@ -140,7 +150,8 @@ def find_fields(names: Sequence[str]) -> CloudFields | None:
             remarks.append(f"there is no field of intensities{beside}: they are 0")
     elif found != _INTENSITY_NAMES[0]:
         remarks.append(f"the intensity is the field '{names[positions[found]]}'")
-    return CloudFields((x, y, z), positions[found] if found else None, colors, tuple(remarks))
+    ring = next((positions[name] for name in _RING_NAMES if name in positions), None)
+    return CloudFields((x, y, z), positions[found] if found else None, colors, tuple(remarks), ring)
 
 
 class SensorClouds:
@@ -198,7 +209,7 @@ class SensorClouds:
                 self._remark(_NO_NUMBER)
             scaled[is_number] = self._scale(intensity[is_number])
         self._tell_news()
-        return PointCloud(xyz, scaled)
+        return PointCloud(xyz, scaled, None if raw.rings is None else _whole_numbers(raw.rings[valid]))
 
     def _intensities(self, sequence: Iterable[RawCloud]) -> Iterator[NDArray]:
         for raw in sequence:
@@ -255,6 +266,13 @@ def _check_metres(source: str, xyz: NDArray[np.float32]) -> None:
             "the sensor; expected metres in its own frame: divide millimetres by 1000, take coordinates of a "
             "map back to the sensor, or correct the type or byte order of the fields"
         )
+
+
+def _whole_numbers(rings: NDArray) -> NDArray[np.int16] | None:
+    """Return rings (N,) as they are counted, None if a number cannot be one."""
+    with np.errstate(invalid="ignore"):
+        is_ring = (rings >= 0) & (rings <= _HIGHEST_RING) & (rings == np.floor(rings))
+    return rings.astype(np.int16) if is_ring.all() else None
 
 
 def _gray(source: str, columns: Sequence[NDArray]) -> NDArray | None:

@@ -46,6 +46,7 @@ class AgentFrame:
         pose_covariance: (3,3) covariance of (x, y, yaw) in the world, m^2, m rad and rad^2; zero if unknown.
         cameras: the images nearest in time, possibly none.
         objects: this agent's own labels in the agent frame, None if it has none.
+        rings: (N,) number of the beam of each point as the LiDAR counts them, None where nothing says it.
         T_odom_agent: (4,4) pose in a frame that drifts but never jumps (REP-105: odom), None if T_world_agent
             does not jump.
     """
@@ -58,6 +59,7 @@ class AgentFrame:
     pose_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
     cameras: tuple[Camera, ...] = ()
     objects: Objects | None = None
+    rings: NDArray[np.int16] | None = None
     T_odom_agent: Matrix | None = None
 
     @property

@@ -184,6 +184,7 @@ class Stage:
             T_world_agent=self.T_world_scene @ T_scene_agent,
             points=cloud.points,
             objects=_where_seen(own, labelled, cloud),
+            rings=cloud.rings,
         )
         return frame, set(actors.objects.ids[counts > 0].tolist())
 

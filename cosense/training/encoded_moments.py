@@ -93,7 +93,7 @@ def encoded_moments(
     each = [(*sequence, entry) for entry in scenes for sequence in entry.each()]
     files = []
     for family, seed, entry in each:
-        key = [_VERSION, SCENES_VERSION, family, seed, entry.vehicles, entry.lidar]
+        key = [_VERSION, SCENES_VERSION, family, seed, *entry.sensors]
         make = partial(_encode_moment, entry, family, seed, cache, folder, model, str(detector.device))
         files.append(Cached.of(folder, f"{family}-{seed}", key, make))
     fill(files, show)

@@ -85,7 +85,7 @@ def load_graph_pairs(
     fingerprint = loaded_detector(model, device).fingerprint.hex()
     files = []
     for family, seed, entry in each:
-        key = [_CACHE_VERSION, SCENES_VERSION, family, seed, entry.vehicles, entry.lidar, fingerprint]
+        key = [_CACHE_VERSION, SCENES_VERSION, family, seed, *entry.sensors, fingerprint]
         make = partial(_build_graphs, entry, family, seed, cache, model, device)
         files.append(Cached.of(cache, f"graphs-{family}-{seed}", key, make))
     fill(files, show)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from cosense.errors import nearest
+from cosense.errors import CosenseError, nearest
+from cosense.sensing.beams.fewer import FewerBeams
 from cosense.simulation import FAMILIES, LIDARS
 
 
@@ -22,6 +23,7 @@ class SceneConfig:
         frame_step: time between them in steps of 0.1 s; neighbours are nearly the same.
         vehicles: number of vehicles that measure; a roadside unit always does.
         lidar: their LiDARs, one of `cosense.simulation.LIDARS`; "any" draws other ones for every sequence.
+        beams: number of beams to which the LiDARs of vehicles are reduced, as "16"; empty for none.
     """
 
     families: tuple[str, ...]
@@ -31,6 +33,7 @@ class SceneConfig:
     frame_step: int = 1
     vehicles: int = 1
     lidar: str = "standard"
+    beams: str | int = ""
 
     def __post_init__(self) -> None:
         if not self.families:
@@ -42,6 +45,12 @@ class SceneConfig:
             raise ValueError(f"lidar: no LiDAR '{self.lidar}', {nearest(self.lidar, LIDARS)}")
         if min(self.sequences, self.frames_per_sequence, self.frame_step, self.vehicles) < 1:
             raise ValueError("sequences, frames_per_sequence, frame_step and vehicles are at least 1")
+        _check_beams(self.beams)
+
+    @property
+    def sensors(self) -> list[int | str]:
+        """What the clouds depend on besides the scene, for the keys of caches."""
+        return [self.vehicles, self.lidar, *([str(self.beams)] if self.beams != "" else [])]
 
     def each(self) -> list[tuple[str, int]]:
         """Return family and seed of each sequence."""
@@ -59,15 +68,22 @@ class DataConfig:
         scenes: simulated once, then cached.
         paths: data sets that `cosense.data.open_dataset` opens.
         split: part of these data sets, e.g. "train".
+        beams: number of beams to which the LiDARs of vehicles in them are reduced; empty for none.
     """
 
     scenes: SceneConfig | None = None
     paths: tuple[Path, ...] = ()
     split: str | None = None
+    beams: str | int = ""
 
     def __post_init__(self) -> None:
         if self.scenes is None and not self.paths:
             raise ValueError("neither scenes nor paths is given")
+        _check_beams(self.beams)
+
+
+# What the data of a run are, and its validation.
+Data = TypeVar("Data", SceneConfig, DataConfig, tuple[SceneConfig, ...])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,3 +139,21 @@ class RunConfig:
         for name in names:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number in [0, 1]")
+
+
+def with_beams(data: Data, beams: str) -> Data:
+    """Return data with the LiDARs of vehicles reduced to so many beams."""
+    if isinstance(data, SceneConfig):
+        return replace(data, beams=beams)
+    if isinstance(data, DataConfig):
+        scenes = None if data.scenes is None else with_beams(data.scenes, beams)
+        return replace(data, scenes=scenes, beams=beams)
+    return tuple(with_beams(entry, beams) for entry in data)
+
+
+def _check_beams(beams: str | int) -> None:
+    try:
+        if beams != "":
+            FewerBeams.parse(beams)
+    except CosenseError as error:
+        raise ValueError(str(error)) from None

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from cosense.config import to_mapping
 from cosense.data import open_dataset
 from cosense.data.dataset import CooperativeFrame
+from cosense.data.fewer_beams_dataset import LiveFewerBeams
 from cosense.detectors.head import detected_class
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.geometry.boxes import Boxes, points_in_boxes
+from cosense.sensing.beams.fewer import FewerBeams
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.objects import Objects
 from cosense.simulation import SCENES_VERSION, simulate
@@ -120,7 +122,7 @@ def load_samples(config: DataConfig, cache: Path, show: Show = silent) -> list[S
             samples += _samples_from_arrays(sequence.read())
             show("read scenes", number + 1, len(each))
     for path in config.paths:
-        dataset = open_dataset(path, split=config.split)
+        dataset = open_dataset(path, split=config.split, beams=str(config.beams))
         for index in range(len(dataset)):
             samples += samples_of(dataset[index])
             show(f"read {path}", index + 1, len(dataset))
@@ -144,13 +146,13 @@ def simulated_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -
 
 
 def _moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cached:
-    key = [_MOMENTS_VERSION, SCENES_VERSION, family, seed, scenes.vehicles, scenes.lidar]
-    make = partial(_simulate_moment, family, seed, scenes.vehicles, scenes.lidar)
+    key = [_MOMENTS_VERSION, SCENES_VERSION, family, seed, *scenes.sensors]
+    make = partial(_simulate_moment, scenes, family, seed)
     return Cached.of(cache, f"cooperative-{family}-{seed}", key, make)
 
 
-def _simulate_moment(family: str, seed: int, vehicles: int, lidar: str) -> dict[str, NDArray]:
-    earlier, frame = (made.frame for made in simulate(family, seed, 2, vehicles=vehicles, lidar=lidar))
+def _simulate_moment(scenes: SceneConfig, family: str, seed: int) -> dict[str, NDArray]:
+    earlier, frame = _simulate(scenes, family, seed, 2, 1)
     return _moment_to_arrays(moment_of(earlier, frame))
 
 
@@ -176,16 +178,23 @@ def _detected(objects: Objects) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
 
 def _sequence(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cached:
     """Return the samples of one sequence."""
-    what = (scenes.frames_per_sequence, scenes.frame_step, scenes.vehicles, scenes.lidar)
-    key = [[_SAMPLES_VERSION, SCENES_VERSION], family, seed, *what]
-    return Cached.of(cache, f"{family}-{seed}", key, partial(_simulate_samples, family, seed, *what))
+    frames = (scenes.frames_per_sequence, scenes.frame_step)
+    key = [[_SAMPLES_VERSION, SCENES_VERSION], family, seed, *frames, *scenes.sensors]
+    return Cached.of(cache, f"{family}-{seed}", key, partial(_simulate_samples, scenes, family, seed))
 
 
-def _simulate_samples(
-    family: str, seed: int, frames: int, step: int, vehicles: int, lidar: str
-) -> dict[str, NDArray]:
-    made = simulate(family, seed, frames, step=step, vehicles=vehicles, lidar=lidar)
-    return _samples_to_arrays(sample for one in made for sample in samples_of(one.frame))
+def _simulate_samples(scenes: SceneConfig, family: str, seed: int) -> dict[str, NDArray]:
+    made = _simulate(scenes, family, seed, scenes.frames_per_sequence, scenes.frame_step)
+    return _samples_to_arrays(sample for frame in made for sample in samples_of(frame))
+
+
+def _simulate(
+    scenes: SceneConfig, family: str, seed: int, frames: int, step: int
+) -> Iterator[CooperativeFrame]:
+    """Yield frames of one sequence, with fewer beams where that is asked for."""
+    reduce = LiveFewerBeams(FewerBeams.parse(scenes.beams)) if scenes.beams != "" else None
+    for made in simulate(family, seed, frames, step=step, vehicles=scenes.vehicles, lidar=scenes.lidar):
+        yield made.frame if reduce is None else reduce(made.frame)
 
 
 def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:

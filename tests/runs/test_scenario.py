@@ -409,3 +409,17 @@ def test_what_a_run_writes_down_reads_the_same_from_any_folder(tmp_path, monkeyp
     read = load_scenario(tmp_path / "runs" / "one" / "scenario.yaml")
     assert (read.source.data, read.model) == (tmp_path / "data", str(tmp_path / "tiny"))
     assert resolved(read) == read
+
+
+@pytest.mark.parametrize("beams", ["16", "'8,product'"])
+def test_vehicles_are_given_fewer_beams(tmp_path, beams):
+    path = tmp_path / "few.yaml"
+    path.write_text(f"source: {{simulate: {{family: crossing}}, beams: {beams}}}\nframes: 1\n")
+    assert str(load_scenario(path).source.beams) == beams.strip("'")
+
+
+def test_what_is_no_number_of_beams_is_refused(tmp_path):
+    path = tmp_path / "few.yaml"
+    path.write_text("source: {simulate: {family: crossing}, beams: few}\nframes: 1\n")
+    with pytest.raises(CosenseError, match="beams 'few': expected a number of beams"):
+        load_scenario(path)

@@ -16,7 +16,7 @@ from cosense.sensing.cloud import RawCloud, SensorClouds, find_fields, read_alon
     ("names", "wanted", "remark"),
     [
         ("x y z", (0, 1, 2), "there is no field of intensities: they are 0"),
-        ("x y z ring", (0, 1, 2), "there is no field of intensities, only ring: they are 0"),
+        ("x y z ring", (0, 1, 2, 3), "there is no field of intensities, only ring: they are 0"),
         ("X Y Z Intensity", (0, 1, 2, 3), None),
         ("i z y x", (3, 2, 1, 0), "the intensity is the field 'i'"),
         ("x y z reflectivity", (0, 1, 2, 3), "the intensity is the field 'reflectivity'"),
@@ -112,3 +112,14 @@ def test_a_sequence_is_sampled_from_first_to_last_without_what_is_broken():
     assert np.ptp(np.diff(seen)) <= 1
     assert [cloud.xyz[0][0] for cloud in spread(range(3), read)] == [1, 2]
     assert not list(spread([], read))
+
+
+def test_rings_stay_beside_their_points():
+    """Kind: a driver fills beams without a return with zeros, and counts its beams."""
+    found = find_fields(["x", "y", "z", "rgb", "intensity", "ring"])
+    assert found is not None
+    columns = [np.array([0.0, 1.0, 2.0])] * 3 + [np.array([9, 8, 7]), np.array([3, 4, 5], np.uint16)]
+    assert found.wanted == (0, 1, 2, 4, 5)
+    cloud = read_alone(found.assembled("scan", columns))
+    assert cloud.rings is not None
+    assert cloud.rings.tolist() == [4, 5]

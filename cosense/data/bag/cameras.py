@@ -15,6 +15,7 @@ from cosense.data.bag.agent_topics import AgentTopics, agents_of
 from cosense.data.bag.file import BagFile
 from cosense.data.files import is_cut_off
 from cosense.errors import CosenseError, counted, nearest
+from cosense.sensing.projection import fitted_to, rectified
 
 _COMPRESSED = "/compressed"
 _TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "rgba8": cv2.COLOR_RGBA2RGB}
@@ -23,8 +24,6 @@ _TO_RGB |= {"mono8": cv2.COLOR_GRAY2RGB, "8UC1": cv2.COLOR_GRAY2RGB, "8UC3": cv2
 _TO_RGB |= {"bayer_rggb8": cv2.COLOR_BayerBG2RGB, "bayer_bggr8": cv2.COLOR_BayerRG2RGB}
 _TO_RGB |= {"bayer_gbrg8": cv2.COLOR_BayerGR2RGB, "bayer_grbg8": cv2.COLOR_BayerGB2RGB}
 _TO_RGB |= {"yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2, "yuv422": cv2.COLOR_YUV2RGB_UYVY}
-# Distortion models that list their coefficients in the order of OpenCV.
-_OPENCV_MODELS = ("", "plumb_bob", "rational_polynomial")
 
 
 @dataclass(frozen=True)
@@ -81,19 +80,22 @@ def image_of(message: Any, info: Any) -> NDArray[np.uint8]:
         info: CameraInfo of the same camera.
 
     Raises:
-        CosenseError: the encoding or the distortion model is unknown, or the data is broken.
+        CosenseError: the encoding or the distortion model is unknown, the data is broken, or the image is not
+            that of the calibration.
     """
     image = pixels_of(message)
-    distortion = np.asarray(info.d, dtype=np.float64)
-    if not distortion.any():
+    if not np.any(info.d):
         return image
-    if info.distortion_model not in _OPENCV_MODELS:
-        raise CosenseError(
-            f"image with distortion model '{info.distortion_model}': rectify it first (image_proc), expected "
-            f"{' or '.join(_OPENCV_MODELS[1:])}"
-        )
-    K = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
-    return np.asarray(cv2.undistort(image, K, distortion), dtype=np.uint8)
+    return rectified(image, intrinsic_of(info, image), info.d, info.distortion_model)
+
+
+def intrinsic_of(info: Any, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the pinhole matrix (3,3) of an image (H,W,3), which may have been resized since the calibration.
+
+    Raises:
+        CosenseError: it was also cut or stretched.
+    """
+    return fitted_to(info.k, (int(info.width), int(info.height)), (image.shape[1], image.shape[0]))
 
 
 def pixels_of(message: Any) -> NDArray[np.uint8]:

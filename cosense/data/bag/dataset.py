@@ -19,7 +19,7 @@ import numpy as np
 from cosense.config import to_mapping
 from cosense.data.bag import BagOptions, message_types
 from cosense.data.bag.agent_topics import AgentTopics
-from cosense.data.bag.cameras import CameraTopics, image_of, image_topics, pixels_of
+from cosense.data.bag.cameras import CameraTopics, image_of, image_topics, intrinsic_of, pixels_of
 from cosense.data.bag.file import BagFile, Entry
 from cosense.data.bag.index import BagFrame, BagIndex, frames_of
 from cosense.data.dair_labels import CLASS_OF_TYPE
@@ -190,7 +190,7 @@ class BagDataset(Dataset):
         entry = frame.clouds[agent_id]
         pose = self._index.pose(agent_id, entry)
         try:
-            points = self._lidar(agent_id).read(self._raw_cloud(entry)).points
+            scan = self._lidar(agent_id).read(self._raw_cloud(entry))
         except CosenseError as error:
             raise self._error(entry, error) from None
         cameras = (
@@ -201,7 +201,8 @@ class BagDataset(Dataset):
             kind=self._index.agents[agent_id].kind,
             stamp_ns=entry.stamp_ns,
             T_world_agent=pose.T_world_frame,
-            points=points,
+            points=scan.points,
+            rings=scan.rings,
             pose_covariance=pose.covariance,
             cameras=tuple(camera for camera in cameras if camera is not None),
         )
@@ -237,12 +238,13 @@ class BagDataset(Dataset):
         info = self._bag.read(calibration)
         try:
             pixels = image_of(self._bag.read(image), info)
+            K = intrinsic_of(info, pixels)
         except CosenseError as error:
             raise self._error(image, error) from None
         T_camera_agent = (
             self._mounting(topics, agent_id, cloud) if recorded is None else recorded.T_camera_agent
         )
-        return Camera(topics.name, pixels, info.k.reshape(3, 3), T_camera_agent, image.stamp_ns)
+        return Camera(topics.name, pixels, K, T_camera_agent, image.stamp_ns)
 
     def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
         """Return T_camera_agent (4,4) from the transforms."""

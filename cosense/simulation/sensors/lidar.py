@@ -56,11 +56,13 @@ class Sweep:
         owner: (N,) row of the actor that each point lies on, negative for everything else.
         shift_m: (N,3) how far the points lie from where the things were relative to the sensor at the stamp,
             because the motion of the sensor has not been compensated.
+        rings: (N,) beam of each point: those of a second head follow those of the first.
     """
 
     points: Floats
     owner: NDArray[np.int32]
     shift_m: Floats
+    rings: NDArray[np.int16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +240,7 @@ def _cloud(
         shift = _moved(seen, time_s * np.float32(unit.compensated), rotation, motion)
         shift -= _moved(seen, time_s, rotation, motion)
     points = np.column_stack([true + shift, intensity]).astype(np.float32)
-    return Sweep(points, back.owner, shift)
+    return Sweep(points, back.owner, shift, row.astype(np.int16))
 
 
 def _moved(points: Floats, time_s: Floats, rotation: Floats, motion: Motion) -> Floats:

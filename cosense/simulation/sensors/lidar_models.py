@@ -1,12 +1,9 @@
 """What makes of LiDARs there are: elevations of their beams, fields of view, ranges.
 
 The two of the standard equipment are those of DAIR-V2X: a Hesai Pandar40P on vehicles, and a solid-state
-LiDAR of 100 x 40 degrees and 300 lines on masts. The others stand for the families on the road. Elevations of
-the Pandar40P, VLP-16, VLP-32 and XT-32 were read off real scans (tier4/nebula, Apache-2.0), in which the
-points of a beam share one elevation to some 1e-3 degrees; beams without a return there are those of the data
-sheet. The HDL-64 has the two blocks of its data sheet. Models that are named after a kind ("dense80") have
-the round figures of several products. Those in `UNSEEN` are never drawn for training, so that detectors can
-be measured on what they have not seen.
+LiDAR of 100 x 40 degrees and 300 lines on masts. The others stand for the families on the road. Models that
+are named after a kind ("dense80") have the round figures of several products. Those in `UNSEEN` are never
+drawn for training, so that detectors can be measured on what they have not seen.
 """
 
 from __future__ import annotations
@@ -14,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
+from cosense.sensing.beams.elevations import (
+    HDL64_DEG,
+    PANDAR40P_DEG,
+    VLP16_DEG,
+    VLP32_DEG,
+    XT32_DEG,
+    blocks,
+)
 
 
 @dataclass(frozen=True)
@@ -51,27 +55,6 @@ class LidarModel:
         """Number of beams of all heads."""
         return len(self.elevations_deg) * (1 if self.second_head_m is None else 2)
 
-
-def blocks(*parts: tuple[float, float, int]) -> tuple[float, ...]:
-    """Return the elevations of blocks (lowest, highest, number) of evenly spaced beams."""
-    return tuple(round(float(e), 4) for low, high, count in parts for e in np.linspace(low, high, count))
-
-
-# fmt: off
-PANDAR40P_DEG = (
-    -25.0, -19.0, -14.018, -13.062, -12.094, -11.120, -10.133, -9.148, -8.147, -7.151, -6.149, -5.814, -5.479,
-    -5.145, -4.808, -4.473, -4.138, -3.800, -3.463, -3.128, -2.788, -2.453, -2.116, -1.776, -1.439, -1.101,
-    -0.763, -0.425, -0.088, 0.249, 0.587, 0.925, 1.263, 1.600, 1.940, 2.952, 4.969, 7.971, 10.944, 14.794,
-)
-VLP32_DEG = (
-    -25.0, -15.639, -11.31, -8.843, -7.254, -6.148, -5.333, -4.667, -4.0, -3.667, -3.333, -3.0, -2.667,
-    -2.333, -2.0, -1.667, -1.333, -1.0, -0.667, -0.333, 0.0, 0.333, 0.667, 1.0, 1.333, 1.667, 2.333, 3.333,
-    4.667, 7.0, 10.333, 15.0,
-)
-# fmt: on
-VLP16_DEG = blocks((-15, 15, 16))
-XT32_DEG = blocks((-16, 15, 32))
-HDL64_DEG = blocks((-24.33, -8.83, 32), (-8.33, 2.0, 32))
 
 PANDAR40P = LidarModel("pandar40p", PANDAR40P_DEG, 1800, 360.0, 200.0, 170.0)
 # The field starts a little above the horizon and ends some 8 m in front of a mast of 6 m.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, nearest
+from cosense.sensing.beams.elevations import blocks
 from cosense.sensing.frame import AgentKind
 from cosense.simulation.chance import draw
 from cosense.simulation.sensors.lidar_models import (
@@ -24,7 +25,6 @@ from cosense.simulation.sensors.lidar_models import (
     UNSEEN,
     LidarModel,
     Shares,
-    blocks,
 )
 
 STANDARD, ANY, HELD_OUT = "standard", "any", "unseen"

@@ -73,12 +73,14 @@ def test_distortion_is_taken_out():
         k=K.reshape(-1),
         distortion_model="plumb_bob",
         d=np.array([0.2, 0, 0, 0, 0]),
+        width=IMAGE.shape[1],
+        height=IMAGE.shape[0],
     )
     straight = cv2.undistort(IMAGE, K, info.d)
     np.testing.assert_array_equal(image_of(raw("rgb8", IMAGE), info), straight)
     assert (straight != IMAGE).any()
-    info.distortion_model = "equidistant"
-    with pytest.raises(CosenseError, match="distortion model 'equidistant': rectify it first"):
+    info.distortion_model = "omnidirectional"
+    with pytest.raises(CosenseError, match="distortion model 'omnidirectional': rectify it first"):
         image_of(raw("rgb8", IMAGE), info)
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from cosense.geometry.transforms import transform_from_planar
+from cosense.sensing.beams.elevations import PANDAR40P_DEG
 from cosense.simulation.mounting import Mounting
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh, join
 from cosense.simulation.scenes.shapes import box
 from cosense.simulation.scenes.surface import Ground
 from cosense.simulation.sensors.lidar import Motion, Sweep, sweep
-from cosense.simulation.sensors.lidar_models import MODELS, PANDAR40P, PANDAR40P_DEG, ROADSIDE300, LidarModel
+from cosense.simulation.sensors.lidar_models import MODELS, PANDAR40P, ROADSIDE300, LidarModel
 from cosense.simulation.sensors.lidar_unit import LidarUnit
 from cosense.simulation.sensors.raycast import Alone, View, World
 

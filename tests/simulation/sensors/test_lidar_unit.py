@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 
 from cosense.errors import CosenseError
+from cosense.sensing.beams.elevations import PANDAR40P_DEG, VLP16_DEG, VLP32_DEG, XT32_DEG
 from cosense.sensing.pcd import read_pcd
 from cosense.simulation.sensors.lidar_models import (
     MODELS,
     PANDAR40P,
-    PANDAR40P_DEG,
     ROADSIDE300,
     TRAINING,
     UNSEEN,
-    VLP16_DEG,
-    VLP32_DEG,
-    XT32_DEG,
 )
 from cosense.simulation.sensors.lidar_unit import LidarUnit, draw_unit
 from cosense.simulation.sensors.weather import CLEAR, draw_weather
