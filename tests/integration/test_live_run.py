@@ -30,7 +30,7 @@ from tests.nodes.tiny import write_model, write_scene
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 FRAMES = 12
-GARBAGE = b"CSNS\x01 and then nonsense" * 10
+GARBAGE = b"CSNS\x02 and then nonsense" * 10
 
 
 @pytest.fixture(scope="module")
