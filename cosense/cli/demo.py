@@ -158,7 +158,7 @@ def _evaluate(
                 out=out / "offline" / fusion,
                 budget_bytes=None if fusion == "none" else scenario.budget_bytes,
                 limit=frames,
-                pose_noise=PoseNoise.named(scenario.pose_error),
+                pose_noise=PoseNoise() if fusion == "none" else PoseNoise.named(scenario.pose_error),
                 command=invocation,
                 progress=lambda state: progress.update(task, completed=state.done),
                 restart=True,

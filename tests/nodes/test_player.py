@@ -15,6 +15,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosens
 
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 
@@ -42,7 +43,12 @@ def play(monkeypatch, tmp_path):
             values |= {"mode": "drain", "timeout_s": 0.1}
         words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
         rclpy.init(args=["--ros-args", *words, "-p", "rate:=1000.0"])
-        listener = rclpy.create_node("listener", use_global_arguments=False)
+        # In a context of its own: the player ends the one that it plays in, maybe before the line is heard.
+        listening = rclpy.Context()
+        listening.init()
+        listener = rclpy.create_node("listener", use_global_arguments=False, context=listening)
+        executor = SingleThreadedExecutor(context=listening)
+        executor.add_node(listener)
         if fuses_for_s is not None:
             fusion = listener.create_publisher(PointCloud2, topics.DETECTIONS, qos.RESULT)
             threading.Timer(fuses_for_s, listener.destroy_publisher, [fusion]).start()
@@ -57,8 +63,9 @@ def play(monkeypatch, tmp_path):
         player.bring_up()
         player.play()
         while not lines:
-            rclpy.spin_once(listener, timeout_sec=5.0)
+            executor.spin_once(timeout_sec=5.0)
         player.close()
+        listening.try_shutdown()
         return record_from_text(lines[0], topics.FRAME)
 
     yield run
