@@ -49,6 +49,7 @@ from cosense.simulation import FAMILIES, simulate
 
 FIRST_SEED = 570_000
 KITTI, APART_M = "kitti_drive", (5.0, 30.0)
+DATA = "simulated by cosense; kitti_drive recorded by others"
 # Standard deviation of the poses of the drive per axis.
 REFERENCE_M = {"simulated": 0.0, KITTI: 0.04}
 # Agents farther apart than this see two places.
@@ -238,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     usual = os.environ.get("COSENSE_SHARED_DATA", ROOT.parent / "shared" / "data")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(usual))
-    parser.add_argument("--places", type=int, default=8)
+    parser.add_argument("--places", type=int, default=3)
     parser.add_argument("--families", nargs="*", default=list(FAMILIES))
     parser.add_argument("--model", default="cosense-lite")
     given = parser.parse_args()
@@ -262,7 +263,7 @@ def main() -> None:
         rows += [prior_row(job, pairs, off_m) for off_m in OFF_M if pairs]
     rows += [packet_row(everything, nodes) for nodes in NODES]
     rows.append(time_row(everything, detector))
-    path = write("registration_honesty", rows)
+    path = write("registration_honesty", rows, DATA)
     if given.places >= parser.get_default("places"):
         keep(path)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markdown import table, update
+from markdown import paragraph, table, update
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "models" / "cosense-lite" / "validation" / "scene_graphs"
@@ -58,7 +58,9 @@ def tables(report: Mapping[str, Any]) -> str:
         kinds.setdefault(tuple(row), []).append(row)
     machine = report["machine"]
     data = report["data"][0].upper() + report["data"][1:]
-    title = f"{data}: `{report['command']}` on {machine['cpu']}, {machine['torch_threads']} thread:"
+    title = paragraph(
+        f"{data}: `{report['command']}` on {machine['cpu']}, {machine['torch_threads']} thread:"
+    ).rstrip()
     return "\n".join([title, *(_table(list(keys), part) for keys, part in kinds.items())])
 
 

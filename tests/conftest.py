@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from cosense.runs import supervisor
 
 # A machine that does something else at the same time must not fail a test.
 hypothesis.settings.register_profile("cosense", deadline=None)
@@ -26,6 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = "clock" if is_timed else str(item.path.relative_to(REPOSITORY / "tests"))
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("clock") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def domains_of_the_worker() -> Iterator[None]:
+    """Give each process that runs tests DDS domains of its own: two may look for a free one at once."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervisor, "_DOMAINS", range(1 + number, 100, count))
+        yield
 
 
 @pytest.fixture(scope="session")
