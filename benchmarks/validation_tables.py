@@ -124,9 +124,9 @@ def families(*contents: Content) -> str:
         for iou in ("0.5", "0.7")
     )
     said = (
-        f"Hybrid fusion with registration is {100 * below:.1f} points below the ego alone at worst."
+        f"Simulated. In one family hybrid with registration is {100 * below:.1f} points below the ego alone."
         if below > 0
-        else "Hybrid fusion with registration is nowhere below the ego alone."
+        else "Simulated. In no family is hybrid with registration below the ego alone."
     )
     return f"{table(['poses as measured, unannounced', *SHORT], rows)}\n{paragraph(said)}"
 
