@@ -235,9 +235,7 @@ def test_a_slow_link_delivers_late_and_drops_what_would_wait_too_long(model: Mod
     # 600 bytes take two periods, so that the queue is soon full; every second message gets through.
     ages = ages_ms(model, Point("tiny", "hybrid", rate_bytes_per_s=3000), count=16)
     assert ages[:3] == [[], [], [200.0]]
-    late = {age for of_frame in ages[8:] for age in of_frame}
-    assert late <= {300.0, 400.0, 500.0}
-    assert max(late) == 500
+    assert {age for of_frame in ages[8:] for age in of_frame} == {400.0, 500.0}
     fast = ages_ms(model, Point("tiny", "hybrid", rate_bytes_per_s=10**9))
     assert fast == [[0.0]] * len(fast)
 
