@@ -105,6 +105,17 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
+    export_as: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--export",
+            metavar="FORMAT",
+            help="Also write detections and ground truth for other tools, into a folder of this name in "
+            "--out: kitti (text files) or nuscenes (JSON). May be given several times, also for a run "
+            "that is done.",
+            show_default=False,
+        ),
+    ] = None,
     bag_options: BagOptions,
 ) -> None:
     """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
@@ -117,6 +128,7 @@ def command(
 
     from cosense.cooperation.kinds import default_fusion
     from cosense.data import open_dataset
+    from cosense.evaluation.exports.base import check_formats, export
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.run_files import FRAMES, METRICS
     from cosense.evaluation.runs.pose_noise import PoseNoise
@@ -126,6 +138,7 @@ def command(
 
     console = Console()
 
+    check_formats(export_as or ())
     dataset = open_dataset(
         data,
         split=split,
@@ -178,7 +191,8 @@ def command(
             restart=restart,
         )
     print_whole(console, result_view(metrics, counting))
-    console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
+    written = [folder / METRICS, folder / FRAMES, *(export(folder, name) for name in export_as or ())]
+    console.print(", ".join(map(str, written)), soft_wrap=True, markup=False)
 
 
 def default_protocol(label_set: str) -> str:

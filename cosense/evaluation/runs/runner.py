@@ -311,7 +311,11 @@ def run_frame(
         exchange.bytes_per_sender,
         elapsed_ms,
     )
-    return frame_record(result) | {"peers": [asdict(peer) for peer in exchange.result.peers]}
+    return frame_record(result) | {
+        "sequence": frame.sequence,
+        "T_world_ego": frame.ego.T_world_agent.tolist(),
+        "peers": [asdict(peer) for peer in exchange.result.peers],
+    }
 
 
 def check_labels(dataset: Dataset) -> None:
