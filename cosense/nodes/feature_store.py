@@ -21,28 +21,35 @@ class FeatureStore:
     """
 
     def __init__(self, depth: int) -> None:
-        self._features: OrderedDict[tuple[int, int], Encoded] = OrderedDict()
+        self._features: OrderedDict[tuple[int, int], tuple[Encoded, tuple[str, ...]]] = OrderedDict()
         self.depth = depth
         self._lock = threading.Lock()
 
-    def put(self, sequence: int, stamp_ns: int, features: Encoded) -> None:
-        """Keep the features of a message that is about to be sent; the oldest ones make room."""
+    def put(self, sequence: int, stamp_ns: int, features: Encoded, lost: tuple[str, ...] = ()) -> None:
+        """Keep the features of a message that is about to be sent; the oldest ones make room.
+
+        Args:
+            sequence: number of the message.
+            stamp_ns: its stamp.
+            features: what was encoded.
+            lost: what they lack of what the ego's sensors could measure, and why.
+        """
         with self._lock:
-            self._features[sequence, stamp_ns] = features
+            self._features[sequence, stamp_ns] = features, lost
             while len(self._features) > self.depth:
                 self._features.popitem(last=False)
 
-    def take(self, message: Message) -> Encoded:
-        """Return and forget the features of the cloud that a message of the ego is made of.
+    def take(self, message: Message) -> tuple[Encoded, tuple[str, ...]]:
+        """Return and forget the features that a message of the ego is made of, and what they lack.
 
         Raises:
             CosenseError: they are not there.
         """
         with self._lock:
-            features = self._features.pop((message.sequence, message.stamp_ns), None)
-        if features is None:
+            kept = self._features.pop((message.sequence, message.stamp_ns), None)
+        if kept is None:
             raise CosenseError(
                 f"the ego's features are not there: its message is not from this process, or more than "
                 f"{self.depth} frames were waiting"
             )
-        return features
+        return kept

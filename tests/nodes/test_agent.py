@@ -32,6 +32,7 @@ from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.scene_graph import share_graph
 from cosense.methods.model import load_model
 from cosense.nodes.agent import AgentNode, Work
+from cosense.nodes.image_join import WithImages
 from cosense.nodes.ros import conversions, process, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
@@ -304,6 +305,6 @@ def test_a_stream_of_bright_clouds_is_scaled_by_one_number_that_is_said_once(sta
         points[0, 3] = brightest
         cloud = conversions.points_to_cloud(points, index * 100_000_000, "unit/lidar")
         pose = TimedPose(index * 100_000_000, unit.T_world_agent, unit.pose_covariance)
-        agent._process(Work(cloud, pose, None, time.monotonic_ns()))
+        agent._process(Work(cloud, pose, WithImages(None), None, time.monotonic_ns()))
     assert [cloud[1, 3] for cloud in seen] == [np.float32(0.5 / 4095)] * 3
     assert agent._lidar.notes == ["unit: intensities (float32, up to 4000) are divided by 4095"]
