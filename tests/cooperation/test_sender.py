@@ -21,7 +21,7 @@ from cosense.messages.envelope import MessageError, PayloadKind, decode, envelop
 from cosense.messages.features import cuts, decode_features, truncate
 from cosense.messages.objects import decode_objects, slopes_of
 from cosense.messages.points import decode_points
-from cosense.messages.scene_graph import NodeClass, decode_scene_graph
+from cosense.messages.scene_graph import NodeClass, decode_scene_graph, share_graph
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
@@ -415,3 +415,17 @@ def test_a_graph_counts_towards_the_budget_and_takes_half_of_it_at_most(budget_b
         assert len(decode_scene_graph(decode(beside))) == nodes
     if budget_bytes is not None:
         assert len(data) + len(beside or b"") <= budget_bytes
+
+
+def test_a_graph_is_encoded_once_for_a_frame_and_anew_for_the_next(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "cosense.cooperation.sender.share_graph", lambda *a: made.append(a) or share_graph(*a)
+    )
+    graph = graph_of([NodeClass.POLE] * 30, np.zeros((30, 3)), agent_id="unit")
+    own = SimpleNamespace(frame=FRAME, encoded=FEATURES["patches"], detections=CARS, scene_graph=graph)
+    who = sender(registration="scene_graph", budget_bytes=2000)
+    for sequence in range(2):
+        who.message(own, sequence, None)
+        beside = who.surroundings(own, sequence)
+        assert (len(made), decode(beside).sequence) == (sequence + 1, sequence)
