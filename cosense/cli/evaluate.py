@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from cosense.data.bag import BagOptions
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
-    from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
 
@@ -54,8 +53,8 @@ def command(
     selection: Annotated[
         str | None,
         typer.Option(
-            help="Which features go first: ranked, supply_demand, confidence or random. Without it the rule "
-            "of the model's method.",
+            help="Which features go first: ranked, lcv2i, score, supply_demand, confidence or random. "
+            "Without it the rule of the model's method.",
             show_default=False,
         ),
     ] = None,
@@ -184,7 +183,7 @@ def command(
             progress=report,
             pose_noise=noise,
             seed=seed,
-            selection=cast("Selection | None", selection),
+            selection=selection,
             registration=registration,
             trust=trust or (),
             skip_broken=skip_broken,
