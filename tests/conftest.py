@@ -18,8 +18,8 @@ hypothesis.settings.load_profile("cosense")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# Tests start dozens of processes, and each would compile PyTorch anew where no byte code may be written beside
-# its source: here it is written, elsewhere.
+# Tests start dozens of processes, and each would compile PyTorch anew where no byte code may be written: that
+# goes where pytest keeps its own things.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(REPOSITORY / ".pytest_cache" / "byte_code")
     sys.dont_write_bytecode = False
