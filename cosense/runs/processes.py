@@ -101,10 +101,10 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
 
 def _mounted(scenario: Scenario) -> Mapping[str, Mapping[str, Sequence[float]]]:
     """Return where the cameras are of each agent whose detector looks at images, by agent and camera."""
-    looking = [agent.id for agent in scenario.agents if _looks_at_images(agent.model or scenario.model)]
-    if not scenario.source.cameras or not looking:
+    if not scenario.source.cameras:
         return {}
-    found = cameras_of(scenario.source)
+    looking = [agent.id for agent in scenario.agents if _looks_at_images(agent.model or scenario.model)]
+    found = cameras_of(scenario.source) if looking else {}
     return {name: found[name] for name in looking if found.get(name)}
 
 
