@@ -2,7 +2,7 @@
 
     ~/input/points    PointCloud2                ~/output/messages  UInt8MultiArray, docs/wire_format.md
     ~/input/pose      PoseWithCovarianceStamped  ~/output/markers   MarkerArray for RViz
-    ~/input/requests  UInt8MultiArray            ~/debug/supply, demand, selection: OccupancyGrid for RViz
+    ~/input/requests  UInt8MultiArray            ~/debug/supply, demand, selection, difference: OccupancyGrid
     ~/input/<camera>/image, camera_info          where the detector looks at images, see agent_cameras.py
                                                  ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
 

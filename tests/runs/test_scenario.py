@@ -327,7 +327,10 @@ def write(tmp_path: Path, text: str) -> Path:
             "budget_bytes is 0, expected 1 to 1048576; leave it out",
         ),
         ("source: {data: x}\nagents: [{id: a, budget_bytes: -1}]", "budget_bytes is -1"),
-        ("source: {data: x}\nagents: [{id: a, lost: {radar: [1, 2]}}]", "lost: 'radar', did you mean 'lidar'"),
+        (
+            "source: {data: x}\nagents: [{id: a, lost: {radar: [1, 2]}}]",
+            "lost: 'radar', did you mean 'lidar'",
+        ),
         ("source: {data: x}\nagents: [{id: a, lost: {camera: [3, 2]}}]", "lost: camera: frames 3 to 2"),
         ("source: {data: x}\nagents: [{id: a, lost: {lidar: [1, 2]}}]", "waits for 'a', which loses its"),
         ("source: {data: x}\nagents: [{id: 'a,b'}]", "id 'a,b' must have 1 to 32 bytes and no comma"),
