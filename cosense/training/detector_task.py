@@ -18,16 +18,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cosense.detectors.bev_network import BevNetwork
 from cosense.detectors.device import training_dtype
 from cosense.detectors.grouping import Pillars, group_points, join_pillars
 from cosense.detectors.lidar_detector import LidarDetector, LidarDetectorConfig
+from cosense.errors import CosenseError
 from cosense.geometry.boxes import Boxes, transform_boxes
 from cosense.geometry.transforms import invert
-from cosense.methods.model import read_model_config
+from cosense.methods.model import read_model_config, read_network
 from cosense.model_folders import CONFIG, WEIGHTS, find_model, write_weights
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
@@ -54,6 +55,8 @@ class DetectorRunConfig(RunConfig):
 
     Attributes:
         model: folder whose config.yaml says which network.
+        backbone_from: model of the same layers whose encoder and backbone are taken and stay as they
+            are, so that neck and head alone are learned; None to learn everything.
         data: clouds that are learned from.
         validation: clouds that are never learned from.
         crop_m: a step sees a part of the range this long in x; None for all of it.
@@ -64,6 +67,7 @@ class DetectorRunConfig(RunConfig):
 
     train: Literal["detector"] = "detector"
     model: Path
+    backbone_from: str | None = None
     data: DataConfig
     validation: DataConfig
     crop_m: float | None = None
@@ -94,7 +98,11 @@ class DetectorTask(Task):
         super().__init__(config, device)
         self.model = read_model_config(find_model(config.model))
         self.settings: LidarDetectorConfig = self.model.detector
-        self.network: BevNetwork = self.model.detector_type.build(self.settings, config.seed).to(device)
+        self.network: BevNetwork = self.model.detector_type.build(self.settings, config.seed)
+        self._frozen: tuple[nn.Module, ...] = ()
+        if config.backbone_from is not None:
+            self._frozen = self._take_backbone(config.backbone_from)
+        self.network.to(device)
         self.dtype = training_dtype(self.settings.precision, device)
         self.figures_mean = (
             "AP: bird's-eye IoU 0.5 for vehicles by kind of agent, 0.3 for people, objects with at least "
@@ -115,6 +123,13 @@ class DetectorTask(Task):
             collate_fn=join_batches,
         )
         return iter(loader)
+
+    def train(self, mode: bool = True) -> DetectorTask:
+        """Set the mode of what is learned; what is taken from another model runs as it does there."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
@@ -149,6 +164,26 @@ class DetectorTask(Task):
         curves = fitted_curves(raw, self.unseen, self.config.min_points)
         model = replace(self.model, detector=replace(self.settings, score_curves=curves))
         (out / CONFIG).write_text(yaml.safe_dump(model.to_mapping(), sort_keys=False))
+
+    def _take_backbone(self, model: str) -> tuple[nn.Module, ...]:
+        """Fill the parts of the network below the neck from another model; return them, frozen.
+
+        Raises:
+            CosenseError: there is no such model, or its layers are not those of this network.
+        """
+        taken = read_network(find_model(model))
+        frozen = []
+        for name in ("encoder", "backbone"):
+            part = getattr(self.network, name)
+            try:
+                part.load_state_dict(getattr(taken, name).state_dict())
+            except (AttributeError, RuntimeError):
+                raise CosenseError(
+                    f"backbone_from: '{model}' has other layers than {self.config.model}; name a model whose "
+                    "encoder and stages are the same"
+                ) from None
+            frozen.append(part.requires_grad_(False))
+        return tuple(frozen)
 
     def _mean_loss(self) -> float:
         self.eval()
