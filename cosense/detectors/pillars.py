@@ -113,6 +113,8 @@ def scattered(features: Tensor, cells: Tensor, shape: tuple[int, int, int], dtyp
 class PillarNetwork(BevNetwork):
     """Pillars to head maps."""
 
+    encoder: PillarEncoder
+
     def __init__(self, config: PillarsConfig) -> None:
         level_channels = [stage.channels for stage in config.stages]
         super().__init__(

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -55,8 +55,8 @@ class DetectorRunConfig(RunConfig):
 
     Attributes:
         model: folder whose config.yaml says which network.
-        backbone_from: model of the same layers whose encoder and backbone are taken and stay as they
-            are, so that neck and head alone are learned; None to learn everything.
+        backbone_from: model of the same layers whose encoder and backbone are taken and stay as they are, so
+            that neck and head alone are learned; None to learn everything.
         data: clouds that are learned from.
         validation: clouds that are never learned from.
         crop_m: a step sees a part of the range this long in x; None for all of it.
@@ -98,10 +98,10 @@ class DetectorTask(Task):
         super().__init__(config, device)
         self.model = read_model_config(find_model(config.model))
         self.settings: LidarDetectorConfig = self.model.detector
-        self.network: BevNetwork = self.model.detector_type.build(self.settings, config.seed)
-        self._frozen: tuple[nn.Module, ...] = ()
+        self.network: BevNetwork = self.network_of(config.seed)
+        self._taken: tuple[nn.Module, ...] = ()
         if config.backbone_from is not None:
-            self._frozen = self._take_backbone(config.backbone_from)
+            self._taken = self._take_backbone(config.backbone_from)
         self.network.to(device)
         self.dtype = training_dtype(self.settings.precision, device)
         self.figures_mean = (
@@ -110,6 +110,10 @@ class DetectorTask(Task):
             "of the vehicles found whose rear is taken for the front."
         )
 
+    def network_of(self, seed: int) -> BevNetwork:
+        """Return the network as training begins."""
+        return cast(BevNetwork, self.model.detector_type.build(self.settings, seed))
+
     def load(self, show: Show = silent) -> None:
         self.samples = load_samples(self.config.data, self.config.cache, show)
         self.unseen = load_samples(self.config.validation, self.config.cache, show)
@@ -117,17 +121,26 @@ class DetectorTask(Task):
     def batches(self, first_step: int, rank: int, ranks: int) -> Iterator[Batch]:
         """Yield batches that `workers` load; each choice is drawn from (seed, step, place in the batch)."""
         loader = DataLoader(
-            _Augmented(self.samples, self.settings, self.config),
+            self.augmented(),
             batch_sampler=_Order(len(self.samples), self.config, first_step, rank, ranks),
             num_workers=self.config.workers,
-            collate_fn=join_batches,
+            collate_fn=self.join,
         )
         return iter(loader)
+
+    def augmented(self) -> Dataset[Any]:
+        """Return batches of one cloud, changed at random, by (index of the sample, step, place)."""
+        return _Augmented(self.samples, self.settings, self.config)
+
+    @property
+    def join(self) -> Callable[[list[Any]], Any]:
+        """Return what stacks batches of one cloud."""
+        return join_batches
 
     def train(self, mode: bool = True) -> DetectorTask:
         """Set the mode of what is learned; what is taken from another model runs as it does there."""
         super().train(mode)
-        for part in self._frozen:
+        for part in self._taken:
             part.eval()
         return self
 
@@ -160,10 +173,13 @@ class DetectorTask(Task):
     def export(self, out: Path, command: str) -> None:
         """Write weights and configuration, with the curves that make the scores of `unseen` probabilities."""
         write_weights(self.network, out / WEIGHTS)
-        raw = self.detector(score_curves={}, score_threshold=_LOWEST_SCORE)
-        curves = fitted_curves(raw, self.unseen, self.config.min_points)
+        curves = self.curves(self.detector(score_curves={}, score_threshold=_LOWEST_SCORE))
         model = replace(self.model, detector=replace(self.settings, score_curves=curves))
         (out / CONFIG).write_text(yaml.safe_dump(model.to_mapping(), sort_keys=False))
+
+    def curves(self, raw: LidarDetector) -> dict[str, tuple[float, float, float]]:
+        """Return what the scores of a detector without curves are worth."""
+        return fitted_curves(raw, self.unseen, self.config.min_points)
 
     def _take_backbone(self, model: str) -> tuple[nn.Module, ...]:
         """Fill the parts of the network below the neck from another model; return them, frozen.
@@ -243,15 +259,17 @@ def augmented_batch(
     kept = thin(points, sample.owner, len(sample.boxes), config.augmentation, rng)
     points, owner = points[kept], sample.owner[kept]
     sure = point_counts(owner, len(sample.boxes)) >= config.min_points
-    points, boxes = augment(points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng)
+    points, boxes, _ = augment(
+        points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng
+    )
     level = level_cloud(points, model.ground)
     boxes = transform_boxes(invert(level.T_sensor_level), boxes)
-    ground = _misjudged(level.ground, rng)
-    grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
+    ground = misjudged(level.ground, rng)
+    grid = crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
     return _batch(level.points, boxes, sample.classes, sure, ground, grid)
 
 
-def _misjudged(ground: GroundSurface, rng: np.random.Generator) -> GroundSurface:
+def misjudged(ground: GroundSurface, rng: np.random.Generator) -> GroundSurface:
     """Return the ground as another estimate might have it."""
     amount = _ROUGHER if rng.random() < _ROUGH else 1.0
     return ground.off_by(*(amount * rng.normal(0, [_GROUND_NOISE_M, _GROUND_SLOPE, _GROUND_SLOPE])))
@@ -279,7 +297,7 @@ def _batch(
     return Batch(group_points(torch.from_numpy(moved), grid), targets)
 
 
-def _crop(
+def crop(
     grid: BevGrid, model: LidarDetectorConfig, crop_m: float | None, boxes: Boxes, rng: np.random.Generator
 ) -> BevGrid:
     """Return a part of the grid, `crop_m` long in x, that holds the middle of one of the boxes."""
