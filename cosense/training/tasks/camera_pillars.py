@@ -28,7 +28,8 @@ from cosense.detectors.camera_pillars import CameraPillarDetector, CameraPillarN
 from cosense.detectors.grouping import Pillars
 from cosense.detectors.head import HeadMaps
 from cosense.detectors.layers import folded
-from cosense.detectors.pillars import PillarDetector, PillarNetwork
+from cosense.detectors.lidar_detector import LidarDetector
+from cosense.detectors.pillars import PillarNetwork
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import Boxes
 from cosense.methods.model import read_network
@@ -170,7 +171,7 @@ class CameraPillarsTask(DetectorTask):
             values[f"ap50 in view, {name}"] = found["ap50 vehicle"]
         return values
 
-    def curves(self, raw: PillarDetector) -> dict[str, tuple[float, float, float]]:
+    def curves(self, raw: LidarDetector) -> dict[str, tuple[float, float, float]]:
         """Return what scores are worth, over clouds with the numbers of beams that are learned from."""
         beams = self.config.beams
         shown = [_with_beams(sample, beams[index % len(beams)]) for index, sample in enumerate(self.unseen)]
