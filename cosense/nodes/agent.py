@@ -311,7 +311,7 @@ class AgentNode(ManagedNode):
         self._sender.budget_bytes = self._budget_bytes
         watch.lap("wait for the detector")
         try:
-            points = self._lidar.read(conversions.cloud_to_raw(work.cloud)).points
+            cloud = self._lidar.read(conversions.cloud_to_raw(work.cloud))
             self._way.add(work.pose)
             cameras, reasons = self._settings.cameras.cameras(work.pictures.images, stamp_ns, self._way)
             own = self._perceiver.perceive(
@@ -320,9 +320,10 @@ class AgentNode(ManagedNode):
                     self._settings.kind,
                     stamp_ns,
                     work.pose.T_world_frame,
-                    points,
+                    cloud.points,
                     work.pose.covariance,
                     cameras,
+                    rings=cloud.rings,
                 )
             )
             watch.lap("convert")

@@ -191,7 +191,7 @@ class SensorOutputs:
             yield self._tf, TFMessage(transforms=list(_transforms(agent)))
         if "lidar" not in lost:
             frame_id = topics.lidar_frame(agent.agent_id)
-            cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
+            cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id, agent.rings)
             yield self._points[agent.agent_id], cloud
         for camera in () if "camera" in lost else agent.cameras:
             camera_frame = topics.camera_frame(agent.agent_id, camera.name)
