@@ -246,7 +246,7 @@ def test_a_wrong_topic_is_a_warning_and_what_is_well_again_is_forgotten(start, m
 
 def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_are(start, tmp_path):
     """Poses that lie between the clouds, and come twice: half of the clouds were lost, others were off."""
-    agent = start(write_model(tmp_path / "model"), "fusion:=late")
+    agent = start(write_model(tmp_path / "model"), "fusion:=late", "registration:=none")
     sent: list[bytes] = []
     agent._messages.publish = lambda message: sent.append(conversions.message_to_bytes(message))
     unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
