@@ -164,3 +164,20 @@ def test_a_live_run_is_drawn_as_it_was_fused(tree: Path, tmp_path: Path) -> None
     result = view(run, "--frame", 3)
     assert isinstance(result.exception, CosenseError)
     assert "has frames 0 to 2" in str(result.exception)
+
+
+def test_a_frame_is_shown_in_space_and_recorded(tree: Path, tmp_path: Path) -> None:
+    model, picture = write_tiny_model(tmp_path / "tiny"), tmp_path / "picture.png"
+    options = ("--model", model, "--registration", "scene_graph")
+    result = view(tree, "--frame", 1, *options, "--3d", "--out", picture)
+    assert result.exit_code == 0, result.output
+    assert picture.stat().st_size > 20_000
+    assert not (tmp_path / "report.html").exists()
+    assert "without --model nobody looks for boxes" in str(
+        view(tree, "--registration", "scene_graph", "--3d", "--out", picture).exception
+    )
+    pytest.importorskip("rerun", reason="Rerun's SDK is not installed")
+    recording = tmp_path / "frames.rrd"
+    result = view(tree, *options, "--rerun", recording)
+    assert result.exit_code == 0, result.output
+    assert recording.stat().st_size > 20_000
