@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from cosense.cooperation.kinds import FusionKind
     from cosense.evaluation.sweep.lockstep import Point, PointResult
-    from cosense.methods.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
 _PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -85,17 +84,17 @@ def command(
     selection: Annotated[
         list[str] | None,
         typer.Option(
-            help="ranked, supply_demand, confidence, random; several as A B. Without it the rule of the "
-            "model's method.",
+            help="ranked, lcv2i, score, supply_demand, confidence, random; several as A B. Without it the "
+            "rule of the model's method.",
             show_default=False,
         ),
     ] = None,
     registration: Annotated[
         list[str] | None,
         typer.Option(
-            help="How the others' poses are corrected: none (as sent), scene_graph, icp, boxes, spectral; "
+            help="How the others' poses are corrected: scene_graph, none (as sent), icp, boxes, spectral; "
             "several as A B.",
-            show_default="none",
+            show_default="scene_graph",
         ),
     ] = None,
     unannounced: Annotated[
@@ -169,7 +168,7 @@ def command(
         write_sweep,
     )
     from cosense.methods.model import load_model
-    from cosense.methods.selection import SELECTIONS
+    from cosense.methods.selection.base import selection_names
     from cosense.scene_graph.registrations import registration_names
     from cosense.viewer.sweep_plot import draw_sweep
 
@@ -183,7 +182,7 @@ def command(
     if budget is not None and kind == "budget":
         raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
     fusions = _known("--fusion", fusion, FUSION_KINDS)
-    selections = _known("--selection", selection, SELECTIONS)
+    selections = _known("--selection", selection, selection_names())
     registrations = _known("--registration", registration, registration_names())
     text = None if values is None else " ".join(values)
     dataset = open_dataset(
@@ -205,7 +204,7 @@ def command(
             models,
             read_values(kind, text, num_agents),
             fusions=cast("list[FusionKind]", fusions),
-            selections=cast("list[Selection]", selections),
+            selections=selections,
             registrations=registrations,
             budget_bytes=budget or DEFAULT_BUDGET_BYTES,
             is_announced=not unannounced,

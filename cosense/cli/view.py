@@ -64,7 +64,7 @@ def command(
         typer.Option(
             help="How the others' poses are corrected before fusing, as for evaluate: with scene_graph "
             "graphs are sent, and seen in 3D.",
-            show_default="none",
+            show_default="scene_graph, where poses can be corrected",
         ),
     ] = None,
     in_space: Annotated[
@@ -133,7 +133,7 @@ def command(
             raise CosenseError(
                 f"{option} {given[option]}: without --model nobody looks for boxes, as --model cosense-lite"
             )
-    from cosense.cooperation.kinds import default_fusion
+    from cosense.cooperation.kinds import default_fusion, default_registration
     from cosense.data import open_dataset
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunSettings, run_description
@@ -162,12 +162,9 @@ def command(
             pages = [ReportFrame(dataset[index]) for index in indices]
     else:
         loaded = load_model(model)
+        kind = cast("FusionKind", fusion or default_fusion(loaded))
         settings = RunSettings(
-            cast("FusionKind", fusion or default_fusion(loaded)),
-            budget,
-            PoseNoise(),
-            0,
-            registration=registration or "none",
+            kind, budget, PoseNoise(), 0, registration=registration or default_registration(kind)
         )
         pages = _detected(dataset, wanted, loaded, settings, console, alone=not solid)
         facts = {**run_description(dataset, loaded, counting, settings), "model": model}

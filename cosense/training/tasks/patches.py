@@ -8,8 +8,7 @@ one for each case that a sender knows: wanted by the ego or not, beside boxes or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,30 +16,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cosense.cooperation.merge import MergeSettings, merge
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
+from cosense.methods.cells import Cells, cell_places, look_up
+from cosense.methods.fused_head import BoxMaps, head_maps_as_input
 from cosense.methods.patches.encoder import (
     FLOOR_STRIDE,
     PATCH_STRIDE,
     PatchEncoder,
     PatchesConfig,
-    head_maps_as_input,
     value_of,
 )
-from cosense.methods.patches.fusion_network import (
-    BoxMaps,
-    Cells,
-    EvidenceFusion,
-    cell_places,
-    draw_boxes,
-    strongest,
-)
+from cosense.methods.patches.fusion_network import EvidenceFusion, strongest
 from cosense.methods.supply_demand import wanted_cells
-from cosense.sensing.detections import Detections
-from cosense.sensing.grid import BevGrid
+from cosense.training.fused_head_task import FusedHeadTask
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
-from cosense.training.fusion_task import Found, FusionTask
 
 _FEWEST_PATCHES = 16
 # Which patches are tried is drawn around the order that the sender would keep to, in logits.
@@ -62,7 +52,7 @@ class Amount:
     floor: bool
 
 
-class PatchesTask(FusionTask):
+class PatchesTask(FusedHeadTask):
     """The networks of the product profile.
 
     Attributes:
@@ -79,9 +69,6 @@ class PatchesTask(FusionTask):
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.figures_mean = self.figures_mean.replace(
-            "fused maps alone", "fused maps alone or, late and hybrid, boxes of all sources merged"
-        )
         self._profile: PatchesConfig = self.model.sharing
         torch.manual_seed(config.seed)
         self.sharing = PatchEncoder(self.detector.level_channels, self._profile)
@@ -106,49 +93,22 @@ class PatchesTask(FusionTask):
         value.backward()
         return {"value": value.detach()}
 
-    def further_figures(self, found: list[Found]) -> dict[str, float]:
-        """Return the precision of late fusion, and of hybrid fusion in each setting, as an ego merges."""
-        curves = self.curves_of(found)
-
-        def merged(name: str | None) -> list[tuple[Detections, Found]]:
-            each = []
-            for one in found:
-                parts = [one.ego, *one.late, *([one.fused[name]] if name else [])]
-                candidates = Detections.concatenate([curves.apply(part) for part in parts])
-                each.append((merge(candidates, MergeSettings(), averages_boxes=True), one))
-            return each
-
-        figures = self._precision("late fusion", merged(None))
-        for name in self.settings:
-            figures |= self._precision(f"hybrid fusion, {name}", merged(name))
-        return figures
-
     @torch.no_grad()
     def maps_of(self, example: Example, setting: Amount) -> HeadMaps:
         """Return the fused maps of one moment when everybody sends this much."""
         return self._maps([example], [setting], None)
-
-    def export(self, out: Path, command: str) -> None:
-        """Write the model with its calibration: the merge averages boxes, so their scores must compare."""
-        # The whole detector is that of `start_from`, what its scores are worth included.
-        self.model = replace(self.model, detector=self.detector.config)
-        super().export(out, command)
-        self.calibrate().write(out, command)
 
     def _maps(
         self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
     ) -> HeadMaps:
         evidence, drawn = [], []
         for example, amount in zip(examples, amounts, strict=True):
-            grid = self.detector.grid
             wanted = wanted_cells(
                 example.ego.features.point_counts, FLOOR_STRIDE, self._profile.wanted_below_points
             )
             each = [self._evidence(sender, wanted, amount, rng) for sender in example.senders]
             evidence.append(example.crop(strongest(each), 2))
-            boxes = [sender.late_boxes(amount.boxes) for sender in example.senders]
-            maps = draw_boxes(boxes, example.ego.features.ground, grid.coarser(2))
-            drawn.append(BoxMaps(*(example.crop(m) for m in (maps.heat, maps.codes, maps.near))))
+            drawn.append(self.drawn_boxes(example, amount.boxes))
         own = [example.ego.features for example in examples]
         pairs = list(zip(examples, own, strict=True))
         result: HeadMaps = self.fusion(
@@ -156,11 +116,7 @@ class PatchesTask(FusionTask):
             torch.stack([example.crop(f.class_logits) for example, f in pairs]),
             torch.stack([example.crop(f.box_codes) for example, f in pairs]),
             torch.stack(evidence),
-            BoxMaps(
-                torch.cat([m.heat for m in drawn]),
-                torch.cat([m.codes for m in drawn]),
-                torch.cat([m.near for m in drawn]),
-            ),
+            BoxMaps.joined(drawn),
         )
         return result
 
@@ -173,7 +129,7 @@ class PatchesTask(FusionTask):
         places = cell_places(
             torch.arange(patches[0, 0].numel()), grid.coarser(PATCH_STRIDE), sender.T_ego_sender
         )
-        there = _look_up(wanted, places, grid.coarser(FLOOR_STRIDE))
+        there = look_up(wanted, places, grid.coarser(FLOOR_STRIDE))
         value = value_of(value[0].flatten(1), there, with_boxes=amount.boxes != 0)
         rank = value.detach()
         if rng is not None:
@@ -209,13 +165,3 @@ class PatchesTask(FusionTask):
         patches = round(float(np.exp(rng.uniform(np.log(_FEWEST_PATCHES), np.log(cells)))))
         with_floor = patches >= self._profile.floor_after_patches
         return Amount(patches, boxes, with_floor != (rng.random() < 0.1))
-
-
-def _look_up(cells: Tensor, places: Tensor, grid: BevGrid) -> Tensor:
-    """Return (K,): the value of a map (H,W) at places (K,2) in metres, False outside."""
-    height, width = cells.shape
-    column = torch.floor((places[:, 0] - grid.range_m[0]) / grid.cell_m).long()
-    row = torch.floor((places[:, 1] - grid.range_m[1]) / grid.cell_m).long()
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    index = torch.where(inside, row * width + column, 0)
-    return cells.flatten()[index] & inside
