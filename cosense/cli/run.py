@@ -112,6 +112,10 @@ def command(
     if beams:
         fewer = str(FewerBeams.parse(beams))
         wanted = dataclasses.replace(wanted, source=dataclasses.replace(wanted.source, beams=fewer))
+    if rerun is not None:
+        from cosense.viewer.rerun_log import check_target
+
+        check_target(rerun)
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(wanted, out, console, only or (), where=str(file))

@@ -44,6 +44,7 @@ class RerunLog:
         Raises:
             CosenseError: Rerun is not installed, or the file cannot be written.
         """
+        check_target(target)
         self._rerun, blueprint = _import_rerun()
         self._model = model
         self._seen: set[str] = set()
@@ -52,17 +53,7 @@ class RerunLog:
         if target.startswith(_LIVE):
             self._stream.connect_grpc(target, default_blueprint=_layout(blueprint))
             return
-        path = Path(target)
-        if path.suffix != ".rrd":
-            raise CosenseError(
-                f"--rerun {target}: expected a file that ends in .rrd, or an address {_LIVE}://..."
-            )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("wb").close()
-        except OSError as error:
-            raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
-        self._stream.save(path, default_blueprint=_layout(blueprint))
+        self._stream.save(Path(target), default_blueprint=_layout(blueprint))
 
     def add(self, index: int, page: ReportFrame) -> None:
         """Record the `index`-th frame."""
@@ -154,6 +145,27 @@ class NewestSlot:
             except Exception as failure:
                 self._failure = failure
                 return
+
+
+def check_target(target: str) -> None:
+    """Refuse what no recording can be written to, before there is anything to record; makes an empty file.
+
+    Raises:
+        CosenseError: Rerun is not installed, it is no recording, or the file cannot be written.
+    """
+    _import_rerun()
+    if target.startswith(_LIVE):
+        return
+    path = Path(target)
+    if path.suffix != ".rrd":
+        raise CosenseError(
+            f"--rerun {target}: expected a file that ends in .rrd, or an address {_LIVE}://..."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("wb").close()
+    except OSError as error:
+        raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _import_rerun() -> tuple[Any, Any]:
