@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Frames before the first one shown, so that agents remember what the ego asked for and how things move.
 _WARM_UP = 3
+# Largest size of an image in cameras.jpg.
+_PICTURE = (640, 480)
 
 
 @takes_bag_options
@@ -91,8 +93,9 @@ def command(
 ) -> None:
     """Draw frames from above: clouds, ground truth, detections, and the area that no agent sees.
 
-    With a model, comparison.png and the report also show what the ego finds alone. For a folder that `cosense
-    run` has written, the detections are those of the live run.
+    Where there are images, cameras.jpg and the report show them with the boxes drawn in. With a model,
+    comparison.png and the report also show what the ego finds alone. For a folder that `cosense run` has
+    written, the detections are those of the live run.
 
     With --3d and --rerun: clouds by agent, boxes by source, scene graphs, the cells that were sent and asked
     for, camera images.
@@ -145,7 +148,7 @@ def command(
         path,
         split=split,
         labels=labels,
-        cameras=solid,
+        cameras=True,
         bag=bag_options,
         columns=columns,
         region=region,
@@ -295,8 +298,10 @@ def _write(
 ) -> None:
     """Draw the first frame, write the report of all, and print which files there are now."""
     from cosense.sensing.detections import Detections
+    from cosense.viewer.annotations import MIN_SCORE
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.html_report import write_report
+    from cosense.viewer.image_boxes import pictures_of, write_pictures
 
     first = pages[0]
     together = first.result.detections if first.result else Detections.empty()
@@ -310,6 +315,10 @@ def _write(
         draw_comparison(
             first.frame, panels, written[-1], protocol, title=title, notes=["", f"{sent:,} bytes"]
         )
+    pictures = pictures_of(first.frame, together[together.scores >= MIN_SCORE], _PICTURE)
+    if pictures:
+        written.append(out / "cameras.jpg")
+        write_pictures(written[-1], pictures)
     write_report(written[1], pages, facts, protocol)
     for name in written:
         console.print(str(name), soft_wrap=True, markup=False)

@@ -26,6 +26,7 @@ def written(folder: Path, **keys: Any) -> Path:
     ("model", "task"),
     [
         ("pillars-lite", "PillarsTask"),
+        ("voxels-lite", "SparseVoxelsTask"),
         ("cosense-lite", "PatchesTask"),
         ("cosdh", "CosdhTask"),
         ("max-fusion", "CosdhTask"),
