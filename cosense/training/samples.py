@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cosense.config import to_mapping
 from cosense.data import open_dataset
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.data.fewer_beams_dataset import LiveFewerBeams
 from cosense.detectors.head import detected_class
 from cosense.errors import CosenseError
@@ -38,6 +38,9 @@ _SAMPLES_VERSION = 2
 _MOMENTS_VERSION = 2
 _SAMPLE_ARRAYS = ("stored", "boxes", "classes", "owner")
 _MOMENT_ARRAYS = ("boxes", "classes", "num_points")
+
+# Between two frames that follow each other; data sets have 10 Hz.
+_LONGEST_GAP_NS = 150_000_000
 
 # Numbers of a stored point: positions in steps of 4 mm, which reach 131 m, and intensity.
 _STEPS = np.array([0.004, 0.004, 0.004, 1 / 32767], dtype=np.float32)
@@ -153,13 +156,31 @@ def load_samples(config: DataConfig, cache: Path, show: Show = silent) -> list[S
             samples += _samples_from_arrays(sequence.read())
             show("read scenes", number + 1, len(each))
     for path in config.paths:
-        dataset = open_dataset(path, split=config.split, beams=str(config.beams), cameras=config.images != "")
-        for index in range(len(dataset)):
+        dataset = open_recorded(config, path)
+        indices = indices_of(config, dataset)
+        for done, index in enumerate(indices, 1):
             samples += samples_of(_with_images(dataset[index], config.images))
-            show(f"read {path}", index + 1, len(dataset))
+            show(f"read {path}", done, len(indices))
     if not any(len(sample.boxes) for sample in samples):
         raise CosenseError(f"{to_mapping(config)}: no labelled objects to learn from")
     return samples
+
+
+def open_recorded(config: DataConfig, path: Path) -> Dataset:
+    """Open one of the data sets of a configuration, as that asks for."""
+    return open_dataset(
+        path,
+        split=config.split,
+        labels=config.labels,
+        beams=str(config.beams),
+        cameras=config.images != "",
+    )
+
+
+def indices_of(config: DataConfig, dataset: Dataset) -> list[int]:
+    """Return which frames of a data set a configuration asks for."""
+    count = min(config.frames or len(dataset), len(dataset))
+    return [int(index) for index in np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))]
 
 
 def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
@@ -175,6 +196,18 @@ def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
 def simulated_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Moment:
     """Return the second frame of one sequence, simulating it where it is not in the cache yet."""
     return _moment_from_arrays(_moment(scenes, family, seed, cache).read())
+
+
+def recorded_moment(config: DataConfig, dataset: Dataset, index: int) -> Moment:
+    """Return a frame of a data set, with the one before where that is of its sequence, 100 ms earlier.
+
+    Otherwise, as for the first frame of a sequence, what the agents saw earlier is what they see.
+    """
+    frame = _with_images(dataset[index], config.images)
+    earlier = _with_images(dataset[index - 1], config.images) if index else frame
+    gap_ns = frame.ego.stamp_ns - earlier.ego.stamp_ns
+    is_next = earlier.sequence == frame.sequence and 0 < gap_ns <= _LONGEST_GAP_NS
+    return moment_of(earlier if is_next and list(earlier.agents) == list(frame.agents) else frame, frame)
 
 
 def _moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cached:
