@@ -76,7 +76,7 @@ def test_live_and_offline_give_the_same_boxes(live_run, data, model):
         assert live.stamp_ns == frame.ego.stamp_ns
         assert (live.missing, live.result.peers) == ([], offline.peers)
         found, expected = live.result.detections, offline.detections
-        assert {BoxSource.EGO, BoxSource.LATE} == set(expected.sources)
+        assert {BoxSource.EGO, BoxSource.UNCONFIRMED} == set(expected.sources)
         np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-9)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-9)
         np.testing.assert_array_equal(found.labels, expected.labels)

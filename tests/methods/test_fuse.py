@@ -46,7 +46,7 @@ def admitted(model: Model, found: Detections, *, with_features: bool, share: flo
     sent = LateBoxes(found, np.full((len(found), 2), np.nan))
     use = "features" if with_features else "boxes"
     shares = np.full(len(found), share)
-    return Admitted("unit", use, with_features, T_EGO_SENDER, 0.0, tuple(layers), sent, late, shares)
+    return Admitted("unit", use, with_features, T_EGO_SENDER, 0.0, tuple(layers), sent, late, shares, np.zeros(len(late)))
 
 
 def fuse(model: Model, *others: Admitted, with_boxes: bool = True) -> Detections:
