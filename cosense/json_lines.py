@@ -15,7 +15,7 @@ from cosense.errors import CosenseError, open_file
 
 
 class LineWriter:
-    """Appends JSON objects to a file, one a line; each is on disk when `write` returns."""
+    """Appends JSON objects to a file, one a line; each is with the system when `write` returns."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -24,14 +24,25 @@ class LineWriter:
             CosenseError: it cannot be written.
         """
         try:
-            self._file = path.open("a")
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
+        self._path = path
 
     def write(self, values: Mapping[str, Any]) -> None:
-        """Append one object."""
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+        """Append one object.
+
+        Raises:
+            CosenseError: the disk is full, for example; the lines before are whole.
+        """
+        left = memoryview((json.dumps(values) + "\n").encode())
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise CosenseError(
+                f"{self._path}: cannot be written: {error.strerror}; the lines before are kept"
+            ) from None
 
     def close(self) -> None:
         """Close the file."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import cosense.messages
@@ -30,6 +31,7 @@ from cosense.geometry.transforms import displaced, transform_from_planar, yaw_of
 from cosense.messages import envelope
 from cosense.messages.envelope import KINDS, Message, MessageError, PayloadKind, decode, encode
 from cosense.messages.objects import encode_objects
+from cosense.methods.selection.base import rank_cells
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.register.result import Prior
 from cosense.sensing.detections import Detections
@@ -37,6 +39,7 @@ from cosense.sensing.pcd import write_pcd
 from cosense.topics import V2X_MESSAGES
 from tests.conftest import REPOSITORY
 from tests.integration.supervised import Stranger
+from tests.methods.test_selection import CANDIDATES
 from tests.scene_graph.scenes import errors, pair
 
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
@@ -123,7 +126,7 @@ def used_for(out: Path) -> set[str]:
 def test_there_is_an_example_of_each_plug_in_point() -> None:
     folders = {str(Path(name).parent) for name in BLOCKS}
     assert folders >= {
-        *("data", "detectors", "training/tasks", "methods/finest", "messages", "trust"),
+        *("data", "detectors", "training/tasks", "methods/finest", "methods/selection", "messages", "trust"),
         *("scene_graph/baselines", "cli"),
     }
 
@@ -179,6 +182,14 @@ def test_a_way_of_sharing_is_named_by_config_yaml_and_keeps_to_the_budget(mine, 
     assert 3000 < hybrid["bytes_per_frame"]["mean"] < 4500
     # What they are worth is up to the weights.
     assert hybrid["ap"] != alone["ap"]
+
+
+def test_a_selection_ranks_the_cells_of_any_method(mine) -> None:
+    # Cells of 0.8 m of a sender in the middle of 3 x 2 of them.
+    supply, wanted = torch.full((2, 3), 0.5), torch.ones(2, 3, dtype=torch.bool)
+    wanted[0, 1] = False
+    candidates = replace(CANDIDATES, supply=supply, wanted=wanted)
+    assert rank_cells("near", candidates).tolist() == [4, 0, 2, 3, 5, 1]
 
 
 def test_a_registration_corrects_poses(mine, clusters, sequence, tmp_path) -> None:

@@ -54,3 +54,11 @@ def test_files_that_cannot_be_opened_are_named(tmp_path: Path) -> None:
         list(read_lines(tmp_path))
     with pytest.raises(CosenseError, match=r"x\.jsonl: cannot be written"):
         LineWriter(tmp_path / "missing folder" / "x.jsonl")
+
+
+def test_a_full_disk_is_one_error_that_names_the_file() -> None:
+    with (
+        closing(LineWriter(Path("/dev/full"))) as writer,
+        pytest.raises(CosenseError, match="/dev/full: cannot be written: No space left on device; the lines"),
+    ):
+        writer.write({"a": 1})

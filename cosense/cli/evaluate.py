@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from cosense.data.bag import BagOptions
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunState
-    from cosense.methods.selection import Selection
 
 _REFRESH_S = 1.0
 
@@ -54,8 +53,8 @@ def command(
     selection: Annotated[
         str | None,
         typer.Option(
-            help="Which features go first: ranked, supply_demand, confidence or random. Without it the rule "
-            "of the model's method.",
+            help="Which features go first: ranked, lcv2i, score, supply_demand, confidence or random. "
+            "Without it the rule of the model's method.",
             show_default=False,
         ),
     ] = None,
@@ -105,6 +104,17 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
+    export_as: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--export",
+            metavar="FORMAT",
+            help="Also write detections and ground truth for other tools, into a folder of this name in "
+            "--out: kitti (text files) or nuscenes (JSON). May be given several times, also for a run "
+            "that is done.",
+            show_default=False,
+        ),
+    ] = None,
     bag_options: BagOptions,
 ) -> None:
     """Measure a model on a data set: average precision, recall, bytes and time under a named protocol.
@@ -117,6 +127,7 @@ def command(
 
     from cosense.cooperation.kinds import default_fusion
     from cosense.data import open_dataset
+    from cosense.evaluation.exports.base import check_formats, export
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.run_files import FRAMES, METRICS
     from cosense.evaluation.runs.pose_noise import PoseNoise
@@ -126,6 +137,7 @@ def command(
 
     console = Console()
 
+    check_formats(export_as or ())
     dataset = open_dataset(
         data,
         split=split,
@@ -171,14 +183,15 @@ def command(
             progress=report,
             pose_noise=noise,
             seed=seed,
-            selection=cast("Selection | None", selection),
+            selection=selection,
             registration=registration,
             trust=trust or (),
             skip_broken=skip_broken,
             restart=restart,
         )
     print_whole(console, result_view(metrics, counting))
-    console.print(f"{folder / METRICS}, {folder / FRAMES}", soft_wrap=True, markup=False)
+    written = [folder / METRICS, folder / FRAMES, *(export(folder, name) for name in export_as or ())]
+    console.print(", ".join(map(str, written)), soft_wrap=True, markup=False)
 
 
 def default_protocol(label_set: str) -> str:

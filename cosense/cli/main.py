@@ -34,7 +34,6 @@ app = typer.Typer(
     name="cosense",
     help="Collaborative perception on ROS 2: agents share only what the others cannot see.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

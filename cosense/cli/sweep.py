@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cosense.cooperation.kinds import FusionKind
     from cosense.evaluation.attacks import AttackName
     from cosense.evaluation.sweep.lockstep import Defence, Point, PointResult
-    from cosense.methods.selection import Selection
 
 _DEFAULT_MODEL = "cosense-lite"
 _PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -87,8 +86,8 @@ def command(
     selection: Annotated[
         list[str] | None,
         typer.Option(
-            help="ranked, supply_demand, confidence, random; several as A B. Without it the rule of the "
-            "model's method.",
+            help="ranked, lcv2i, score, supply_demand, confidence, random; several as A B. Without it the "
+            "rule of the model's method.",
             show_default=False,
         ),
     ] = None,
@@ -194,7 +193,7 @@ def command(
         write_sweep,
     )
     from cosense.methods.model import load_model
-    from cosense.methods.selection import SELECTIONS
+    from cosense.methods.selection.base import selection_names
     from cosense.scene_graph.registrations import registration_names
     from cosense.viewer.sweep_plot import draw_sweep
 
@@ -216,7 +215,7 @@ def command(
     attacks = _known("--attack", attack, ATTACKS)
     defences = _known("--defence", defence, DEFENCES)
     fusions = _known("--fusion", fusion, FUSION_KINDS)
-    selections = _known("--selection", selection, SELECTIONS)
+    selections = _known("--selection", selection, selection_names())
     registrations = _known("--registration", registration, registration_names())
     text = None if values is None else " ".join(values)
     dataset = open_dataset(
@@ -238,7 +237,7 @@ def command(
             models,
             read_values(kind, text, num_agents),
             fusions=cast("list[FusionKind]", fusions),
-            selections=cast("list[Selection]", selections),
+            selections=selections,
             registrations=registrations,
             budget_bytes=budget or DEFAULT_BUDGET_BYTES,
             is_announced=not unannounced,

@@ -24,7 +24,6 @@ from cosense.cooperation.radio import MessageRole, Radio, RadioSettings
 from cosense.cooperation.sender import Sender
 from cosense.messages.reports import PeerReport, with_requests
 from cosense.methods.model import Model
-from cosense.methods.selection import Selection
 from cosense.scene_graph.registrations import NONE
 from cosense.sensing.frame import AgentFrame
 
@@ -64,7 +63,7 @@ class Cooperation:
         fusion: FusionKind,
         *,
         budget_bytes: int | None = None,
-        selection: Selection | None = None,
+        selection: str | None = None,
         registration: str = NONE,
         admission: AdmissionSettings | None = None,
         merging: MergeSettings | None = None,

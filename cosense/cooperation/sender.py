@@ -27,7 +27,6 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.messages.scene_graph import coarse_nodes, share_graph
 from cosense.methods.base import Method
 from cosense.methods.model import Model
-from cosense.methods.selection import Selection
 from cosense.scene_graph.registrations import NONE, payload_kind, thinned_frame
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
@@ -79,7 +78,7 @@ class Sender:
         *,
         registration: str = NONE,
         budget_bytes: int | None = None,
-        selection: Selection | None = None,
+        selection: str | None = None,
     ) -> None:
         """Start.
 

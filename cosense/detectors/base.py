@@ -59,7 +59,8 @@ class Detector(ABC):
 
     Attributes:
         Config: dataclass that the keys of config.yaml (without `detector` and `sharing`) are read into.
-        needs: sensors without which a frame cannot be encoded: "lidar", "camera".
+        needs: sensors whose measurements a frame should have, "lidar" and "camera"; what a detector does
+            without one of them is its own business.
         name: the model's name.
         config: an instance of `Config`.
         network: what `build` returns, ready for inference.

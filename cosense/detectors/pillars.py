@@ -46,7 +46,7 @@ from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSettings, GroundSurface
-from cosense.sensing.levelling import levelled
+from cosense.sensing.levelling import LevelFrame, levelled
 
 # The table of log(count) ends here: a pillar of so many points is right in front of the sensor.
 _MOST_POINTS = 4096
@@ -169,22 +169,18 @@ class PillarEncoder(nn.Module):
         self.norm = nn.BatchNorm1d(channels, NORM_EPSILON, NORM_MOMENTUM)
 
     def forward(self, pillars: Pillars, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return the map in `dtype`; the arithmetic before it is float32, positions need the digits."""
-        with torch.autocast(pillars.points.device.type, enabled=False):
-            features = self._features(pillars)
-        batch, height, width = pillars.shape
-        canvas = torch.zeros((batch * height * width, features.shape[1]), dtype=dtype, device=features.device)
-        canvas.index_copy_(0, pillars.cells, features.to(dtype))
-        return canvas.view(batch, height, width, -1).permute(0, 3, 1, 2)
+        """Return the map in `dtype`."""
+        return scattered(self.features(pillars), pillars.cells, pillars.shape, dtype)
 
-    def _features(self, pillars: Pillars) -> Tensor:
-        """Return (K,C), one row a pillar."""
+    def features(self, pillars: Pillars) -> Tensor:
+        """Return (K,C), one row a pillar; the arithmetic is float32, positions need the digits."""
         points, of = pillars.points, pillars.pillar_of_point
         local = points.clone()
         local[:, :2] -= pillars.centers_m.index_select(0, of)
         scale = local.new_tensor([self.cell_m, self.cell_m, _TALL_M, 1.0])
-        reduced: Tensor = SegmentMax.apply(self.point(local / scale), of, len(pillars))
-        features: Tensor = self.norm(reduced + self.pillar(self._pillar_inputs(pillars, scale)))
+        with torch.autocast(points.device.type, enabled=False):
+            reduced: Tensor = SegmentMax.apply(self.point(local / scale), of, len(pillars))
+            features: Tensor = self.norm(reduced + self.pillar(self._pillar_inputs(pillars, scale)))
         return features.relu()
 
     def _pillar_inputs(self, pillars: Pillars, scale: Tensor) -> Tensor:
@@ -192,6 +188,14 @@ class PillarEncoder(nn.Module):
         mean = pillars.means() / scale[:3]
         count = self.log_of_count[pillars.counts.clamp(max=_MOST_POINTS - 1)][:, None]
         return torch.cat([mean, pillars.centers_m / _FAR_M, count], dim=1)
+
+
+def scattered(features: Tensor, cells: Tensor, shape: tuple[int, int, int], dtype: torch.dtype) -> Tensor:
+    """Return features (K,C) of cells (K,) as a map (B,C,H,W), zeros elsewhere, in channels-last order."""
+    batch, height, width = shape
+    canvas = torch.zeros((batch * height * width, features.shape[1]), dtype=dtype, device=features.device)
+    canvas.index_copy_(0, cells, features.to(dtype))
+    return canvas.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 class Backbone(nn.Module):
@@ -315,9 +319,11 @@ class PillarDetector(BevDetector):
             raise CosenseError(
                 f"a cloud of shape {frame.points.shape} cannot be detected in, expected (N, 4)"
             )
-        level = levelled(frame, self.site)
-        with torch.inference_mode():
-            return self.infer(self.group(level.points, level.ground), level.ground)
+        return self.encode_level(levelled(frame, self.site))
+
+    def encode_level(self, frame: LevelFrame) -> BevFeatures:
+        """Return the maps of a levelled frame."""
+        return self.infer(self.group(frame.points, frame.ground), frame.ground)
 
     def group(self, points: NDArray[np.float32], ground: GroundSurface) -> Pillars:
         """Return the pillars of a levelled cloud (N,4), heights counted from the ground."""

@@ -136,6 +136,39 @@ def comparison_view(metrics: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Group(Text(title), table, Text("AP in %, kB a frame and collaborator."))
 
 
+def paired_view(content: Mapping[str, Any]) -> RenderableType:
+    """Return runs on the same frames: a row each, and how far each is from the first, with 95 % intervals.
+
+    Args:
+        content: what `cosense.evaluation.comparison.compare` returns.
+    """
+    runs: Sequence[Mapping[str, Any]] = content["runs"]
+    title, table = comparison(runs)
+    named = WholeTable(
+        ["run", *table.headings],
+        [[run["name"], *row] for run, row in zip(runs, table.rows, strict=True)],
+        table.num_keys + 1,
+    )
+    thresholds = list(runs[0]["ap"])
+    rows = []
+    for run in runs:
+        cells = []
+        for key in thresholds:
+            low, high = run["intervals"].get(key, (None, None))
+            cells.append(f"{_points(low)} to {_points(high)}" if low is not None else _ABSENT)
+            low, high = run.get("difference_intervals", {}).get(key, (None, None))
+            difference = _signed(run.get("differences", {}).get(key))
+            cells.append(difference if low is None else f"{difference} ({_signed(low)} to {_signed(high)})")
+        rows.append([run["name"], *cells])
+    columns = [f"{what}@{key}" for key in thresholds for what in ("AP", "to the first")]
+    differences = WholeTable(["95 %", *columns], rows)
+    places = counted(content["sequences"], "sequence") if content["sequences"] > 1 else "frames"
+    note = f"AP in %, kB a frame and collaborator; intervals from draws of {places}, the same for all runs."
+    if content["frames_left_out"]:
+        note += f" {counted(content['frames_left_out'], 'frame')} that not all runs have left out."
+    return Group(Text(title), named, differences, Text(note))
+
+
 def result_view(metrics: Mapping[str, Any], protocol: Protocol) -> RenderableType:
     """Return all numbers of one run: AP by class and band, recall by class, bytes and time.
 
@@ -377,6 +410,10 @@ def _identity(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 def _percent(value: float | None) -> str:
     return _ABSENT if value is None else f"{100 * value:.1f}"
+
+
+def _points(value: float) -> str:
+    return f"{value:.1f}"
 
 
 def _decimals(value: float | None, sign: str = "") -> str:

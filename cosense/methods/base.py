@@ -27,7 +27,6 @@ from cosense.messages.chunks import LayerSpec, ReceivedLayer, Section
 from cosense.messages.demand import MAX_DEMAND_BYTES
 from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.calibration import IDENTITY, Calibration
-from cosense.methods.selection import Selection
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
 
@@ -155,14 +154,14 @@ class Method(ABC):
 
     @abstractmethod
     def offer(
-        self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int, *, with_boxes: bool
+        self, own: Encoded, wanted: Wanted, selection: str | None, seed: int, *, with_boxes: bool
     ) -> list[Section]:
         """Return what a sender has to say, most valuable first; a budget cuts the list where it is full.
 
         Args:
             own: the sender's encoding.
             wanted: the ego's request, on the sender's grid.
-            selection: rule that ranks the cells, None for the method's own.
+            selection: rule that ranks the cells, see `cosense.methods.selection`; None for the method's own.
             seed: for random selection.
             with_boxes: whether the sender's boxes are sent too (hybrid), so that features need not say where
                 they are.

@@ -221,9 +221,7 @@ class RequestOutput:
         """
         end_s = time.monotonic() + self._delivery_s
         # Asked again and again: a wait inside of rclpy would stop all threads of the process.
-        while self._publisher.get_subscription_count() < senders or not self._publisher.wait_for_all_acked(
-            Duration()
-        ):
+        while len(self._readers()) < senders or not self._publisher.wait_for_all_acked(Duration()):
             if time.monotonic() > end_s:
                 if self._delivery_s:
                     self._node.get_logger().warning(
@@ -232,6 +230,11 @@ class RequestOutput:
                     )
                 return
             time.sleep(_ASK_AGAIN_S)
+
+    def _readers(self) -> set[tuple[str, str]]:
+        """Return who listens, each once, however many subscriptions it has."""
+        infos = self._node.get_subscriptions_info_by_topic(self._publisher.topic_name)
+        return {(info.node_namespace, info.node_name) for info in infos}
 
 
 class Rates:

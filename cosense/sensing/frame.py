@@ -24,6 +24,8 @@ class Camera:
         K: (3,3) pinhole matrix in pixels.
         T_camera_agent: (4,4) maps the agent frame to the optical frame (z forward, x right, y down).
         stamp_ns: time of exposure.
+        T_then_agent: (4,4) maps the agent frame at the stamp of the cloud into that at the time of exposure;
+            None where the motion of the agent is not known.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Camera:
     K: NDArray[np.float64]
     T_camera_agent: Matrix
     stamp_ns: int
+    T_then_agent: Matrix | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, counted
 from cosense.geometry.transforms import Matrix, invert, transform_from_slopes
-from cosense.sensing.frame import AgentFrame
+from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.ground import ANY_SITE, GroundPlane, GroundSettings, GroundSurface
 
 
@@ -102,9 +102,7 @@ def levelled(frame: AgentFrame, site: GroundSettings = ANY_SITE) -> LevelFrame:
     cloud = level_cloud(frame.points, site)
     T_sensor_level = cloud.T_sensor_level
     given = {item.name: getattr(frame, item.name) for item in fields(AgentFrame)}
-    cameras = tuple(
-        replace(camera, T_camera_agent=camera.T_camera_agent @ T_sensor_level) for camera in frame.cameras
-    )
+    cameras = tuple(_levelled(camera, T_sensor_level) for camera in frame.cameras)
     objects = frame.objects
     if objects is not None:
         objects = objects.transformed(invert(T_sensor_level))
@@ -114,3 +112,13 @@ def levelled(frame: AgentFrame, site: GroundSettings = ANY_SITE) -> LevelFrame:
         slopes=cloud.slopes,
     )
     return level.at_pose_of(frame)
+
+
+def _levelled(camera: Camera, T_sensor_level: Matrix) -> Camera:
+    """Return the camera of an agent in its levelled frame."""
+    then = camera.T_then_agent
+    return replace(
+        camera,
+        T_camera_agent=camera.T_camera_agent @ T_sensor_level,
+        T_then_agent=None if then is None else invert(T_sensor_level) @ then @ T_sensor_level,
+    )

@@ -6,11 +6,12 @@ cameras, stage.py puts the three together, and the writers store frames in the l
 
 from cosense.simulation.scenes.families import FAMILIES, TRAINING_FAMILIES, UNSEEN_FAMILIES
 from cosense.simulation.sensors.lidar_unit import LIDARS
-from cosense.simulation.sequence import SCENES_VERSION, simulate
+from cosense.simulation.sequence import IMAGES_VERSION, SCENES_VERSION, simulate
 from cosense.simulation.stage import SimulatedFrame
 
 __all__ = [
     "FAMILIES",
+    "IMAGES_VERSION",
     "LIDARS",
     "SCENES_VERSION",
     "TRAINING_FAMILIES",

@@ -20,6 +20,8 @@ from cosense.simulation.traffic import Traffic
 # To be raised whenever the same arguments give other scenes, traffic, clouds or labels than before: data sets
 # record it, and training simulates its stored samples again.
 SCENES_VERSION = 3
+# Likewise where the same arguments give other images, but the same clouds.
+IMAGES_VERSION = 1
 
 # Shortest and longest time that the traffic has been moving when a sequence begins.
 _WARM_UP_S = (5.0, 10.0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,13 @@ class SimulatedFrame:
         frame: measurements with true poses of all agents, and ground truth at the time of the ego's cloud.
         offset_m: (dx, dy) in the world: true minus claimed position of the roadside units. A reader that adds
             it to the claimed translation gets the true pose.
+        ways: motion of each agent that has an image, T_then_agent (4,4) as `way_until` guesses it: where what
+            stands still at the time of the cloud is at that of the image, in the agent frame.
     """
 
     frame: CooperativeFrame
     offset_m: tuple[float, float]
+    ways: Mapping[str, Matrix] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,13 +144,17 @@ class Stage:
         stamp_ns = self.start_ns + round(number * STEP_S * 1e9)
         now = actors_at(self.place.scene, traffic, self.place.parked, 0)
         agents: dict[str, AgentFrame] = {}
+        ways: dict[str, Matrix] = {}
         seen: set[str] = set()
         for agent_id in [*traffic.ego_ids, *self.masts]:
             # The ego's clock is the reference; every other agent sweeps at its own time.
             delay_ns = 0 if agent_id == EGO else cloud_delay_ns(cloud_rng)
             agent, ids = self._look(agent_id, traffic, delay_ns, stamp_ns + delay_ns, cloud_rng)
-            images = self._photograph(agent, traffic, delay_ns, image_rng)
-            agents[agent_id] = replace(agent, cameras=images)
+            if self.sun is not None:
+                camera, T_world_then = self._photograph(agent, traffic, delay_ns, image_rng, self.sun)
+                ways[agent_id] = invert(T_world_then) @ agent.T_world_agent
+                agent = replace(agent, cameras=(camera,))
+            agents[agent_id] = agent
             seen |= ids
         keep = np.array([name in seen and name != EGO for name in now.objects.ids])
         T_ego_scene = invert(agents[EGO].T_world_agent) @ self.T_world_scene
@@ -161,7 +168,7 @@ class Stage:
             provenance=Provenance(SIMULATOR),
         )
         x, y = self.errors.error_m.tolist()
-        return SimulatedFrame(frame, (x, y))
+        return SimulatedFrame(frame, (x, y), ways)
 
     def _look(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int, rng: np.random.Generator
@@ -228,20 +235,28 @@ class Stage:
         return np.asarray(T_scene_carrier @ self.equipment.mountings[agent_id].T_carrier_sensor)
 
     def _photograph(
-        self, agent: AgentFrame, traffic: Traffic, delay_ns: int, rng: np.random.Generator
-    ) -> tuple[Camera, ...]:
+        self,
+        agent: AgentFrame,
+        traffic: Traffic,
+        delay_ns: int,
+        rng: np.random.Generator,
+        sun: NDArray[np.float64],
+    ) -> tuple[Camera, Matrix]:
         """Render an agent's image at the time of the camera, by when all road users have moved on.
 
         It shows nothing of the vehicle that carries the camera.
+
+        Returns:
+            The camera, and T_world_agent (4,4) at the time of the image.
         """
-        if self.sun is None:
-            return ()
         lag_ns = image_delay_ns(rng, agent.kind)
         actors = actors_at(self.place.scene, traffic, self.place.parked, delay_ns + lag_ns)
         view = self._around(actors.row_of(agent.agent_id), actors)
         model = FRONT_CAMERA if agent.kind == "vehicle" else MAST_CAMERA
-        image = render(model, view, self._pose(agent.agent_id, actors), self.sun, rng)
-        return (Camera("front", image, model.K, model.T_camera_agent, agent.stamp_ns + lag_ns),)
+        T_scene_agent = self._pose(agent.agent_id, actors)
+        image = render(model, view, T_scene_agent, sun, rng)
+        camera = Camera("front", image, model.K, model.T_camera_agent, agent.stamp_ns + lag_ns)
+        return camera, self.T_world_scene @ T_scene_agent
 
 
 def _draw_sun(seed: int) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ from typing import Literal, TypeVar
 
 from cosense.errors import CosenseError, nearest
 from cosense.sensing.beams.fewer import FewerBeams
-from cosense.simulation import FAMILIES, LIDARS
+from cosense.sensing.images import parse_size
+from cosense.simulation import FAMILIES, IMAGES_VERSION, LIDARS
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class SceneConfig:
         vehicles: number of vehicles that measure; a roadside unit always does.
         lidar: their LiDARs, one of `cosense.simulation.LIDARS`; "any" draws other ones for every sequence.
         beams: number of beams to which the LiDARs of vehicles are reduced, as "16"; empty for none.
+        images: size to which the images of the cameras are reduced, as "512x288"; empty for no images.
     """
 
     families: tuple[str, ...]
@@ -34,6 +36,7 @@ class SceneConfig:
     vehicles: int = 1
     lidar: str = "standard"
     beams: str | int = ""
+    images: str = ""
 
     def __post_init__(self) -> None:
         if not self.families:
@@ -46,11 +49,14 @@ class SceneConfig:
         if min(self.sequences, self.frames_per_sequence, self.frame_step, self.vehicles) < 1:
             raise ValueError("sequences, frames_per_sequence, frame_step and vehicles are at least 1")
         _check_beams(self.beams)
+        _check_images(self.images)
 
     @property
     def sensors(self) -> list[int | str]:
-        """What the clouds depend on besides the scene, for the keys of caches."""
-        return [self.vehicles, self.lidar, *([str(self.beams)] if self.beams != "" else [])]
+        """What clouds and images depend on besides the scene, for the keys of caches."""
+        beams = [str(self.beams)] if self.beams != "" else []
+        images = [f"images {IMAGES_VERSION} {self.images}"] if self.images != "" else []
+        return [self.vehicles, self.lidar, *beams, *images]
 
     def each(self) -> list[tuple[str, int]]:
         """Return family and seed of each sequence."""
@@ -69,17 +75,20 @@ class DataConfig:
         paths: data sets that `cosense.data.open_dataset` opens.
         split: part of these data sets, e.g. "train".
         beams: number of beams to which the LiDARs of vehicles in them are reduced; empty for none.
+        images: size into which the images of these data sets are reduced to fit; empty for no images.
     """
 
     scenes: SceneConfig | None = None
     paths: tuple[Path, ...] = ()
     split: str | None = None
     beams: str | int = ""
+    images: str = ""
 
     def __post_init__(self) -> None:
         if self.scenes is None and not self.paths:
             raise ValueError("neither scenes nor paths is given")
         _check_beams(self.beams)
+        _check_images(self.images)
 
 
 # What the data of a run are, and its validation.
@@ -155,5 +164,13 @@ def _check_beams(beams: str | int) -> None:
     try:
         if beams != "":
             FewerBeams.parse(beams)
+    except CosenseError as error:
+        raise ValueError(str(error)) from None
+
+
+def _check_images(images: str) -> None:
+    try:
+        if images != "":
+            parse_size(images)
     except CosenseError as error:
         raise ValueError(str(error)) from None

@@ -1,13 +1,14 @@
 """Samples: labelled clouds of one agent, or of all agents of one moment; from simulated scenes or from disk.
 
 Simulated scenes are ray-cast once into a folder of small files, by all cores; a run that was interrupted goes
-on where it stopped. Single clouds are then held in memory, in half the bytes of their numbers.
+on where it stopped. Single clouds are then held in memory, in half the bytes of their numbers, and images
+as JPEG files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +24,14 @@ from cosense.errors import CosenseError
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.geometry.boxes import Boxes, points_in_boxes
 from cosense.sensing.beams.fewer import FewerBeams
-from cosense.sensing.frame import AgentFrame, AgentKind
+from cosense.sensing.frame import AgentFrame, AgentKind, Camera
+from cosense.sensing.images import parse_size, reduced
 from cosense.sensing.objects import Objects
-from cosense.simulation import SCENES_VERSION, simulate
+from cosense.simulation import SCENES_VERSION, SimulatedFrame, simulate
+from cosense.training import stored_images
 from cosense.training.cached import Cached, Show, fill, silent
 from cosense.training.run_config import DataConfig, SceneConfig
+from cosense.training.stored_images import StoredCamera
 
 # Raised whenever the cached files get another form; what is in them has the version of the simulation.
 _SAMPLES_VERSION = 2
@@ -50,6 +54,7 @@ class Sample:
         boxes: (M,7).
         classes: (M,) int64, index into `DETECTED_CLASSES`.
         owner: (N,) int16, index of the box that a point lies in, -1 for none.
+        images: what `cameras` are made of, none where the configuration asks for none.
     """
 
     name: str
@@ -58,9 +63,17 @@ class Sample:
     boxes: Boxes
     classes: NDArray[np.int64]
     owner: NDArray[np.int16]
+    images: tuple[StoredCamera, ...] = ()
 
     @classmethod
-    def of(cls, name: str, kind: AgentKind, points: NDArray[np.float32], objects: Objects) -> Sample:
+    def of(
+        cls,
+        name: str,
+        kind: AgentKind,
+        points: NDArray[np.float32],
+        objects: Objects,
+        cameras: Iterable[Camera] = (),
+    ) -> Sample:
         """Return the sample of a cloud (N,4), without objects that no network looks for and far points."""
         known, classes = _detected(objects)
         boxes = objects.boxes[known]
@@ -69,12 +82,22 @@ class Sample:
         owner = np.full(len(stored), -1, dtype=np.int16)
         for index, mask in enumerate(points_in_boxes((stored * _STEPS)[:, :3], boxes)):
             owner[mask] = index
-        return cls(name, kind, stored, boxes, classes, owner)
+        return cls(name, kind, stored, boxes, classes, owner, tuple(map(StoredCamera.of, cameras)))
 
     @property
     def points(self) -> NDArray[np.float32]:
         """Points (N,4), a copy."""
         return self.stored * _STEPS
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """Cameras of the agent, their images decompressed anew each time.
+
+        The time of the cloud is 0, and `T_camera_agent` maps the agent frame of that time to the camera at
+        the time of its image: what stands still is seen where it is projected. In samples from disk it is the
+        calibration as it is, since the motion is not known.
+        """
+        return tuple(image.camera for image in self.images)
 
 
 @dataclass(frozen=True)
@@ -83,7 +106,8 @@ class Moment:
 
     Attributes:
         name: sequence and frame.
-        views: frames of all agents, the ego first.
+        views: frames of all agents, the ego first; with images where the scenes have some, in whose
+            `T_camera_agent` the motion of the agent from cloud to image is allowed for, as in a `Sample`.
         earlier: frames of the same agents one period (100 ms) before, since a message may be that old.
         boxes: (M,7) objects of which any agent has a point, in the ego frame.
         classes: (M,) int64, index into `DETECTED_CLASSES`.
@@ -122,9 +146,9 @@ def load_samples(config: DataConfig, cache: Path, show: Show = silent) -> list[S
             samples += _samples_from_arrays(sequence.read())
             show("read scenes", number + 1, len(each))
     for path in config.paths:
-        dataset = open_dataset(path, split=config.split, beams=str(config.beams))
+        dataset = open_dataset(path, split=config.split, beams=str(config.beams), cameras=config.images != "")
         for index in range(len(dataset)):
-            samples += samples_of(dataset[index])
+            samples += samples_of(_with_images(dataset[index], config.images))
             show(f"read {path}", index + 1, len(dataset))
     if not any(len(sample.boxes) for sample in samples):
         raise CosenseError(f"{to_mapping(config)}: no labelled objects to learn from")
@@ -137,7 +161,8 @@ def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
         if agent.objects is None:
             continue
         name = f"{frame.sequence}/{frame.frame_id}/{agent.agent_id}"
-        yield Sample.of(name, agent.kind, agent.points, agent.objects)
+        cameras = (replace(camera, stamp_ns=camera.stamp_ns - agent.stamp_ns) for camera in agent.cameras)
+        yield Sample.of(name, agent.kind, agent.points, agent.objects, cameras)
 
 
 def simulated_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Moment:
@@ -191,10 +216,38 @@ def _simulate_samples(scenes: SceneConfig, family: str, seed: int) -> dict[str, 
 def _simulate(
     scenes: SceneConfig, family: str, seed: int, frames: int, step: int
 ) -> Iterator[CooperativeFrame]:
-    """Yield frames of one sequence, with fewer beams where that is asked for."""
+    """Yield frames of one sequence, with images and with fewer beams where that is asked for."""
     reduce = LiveFewerBeams(FewerBeams.parse(scenes.beams)) if scenes.beams != "" else None
-    for made in simulate(family, seed, frames, step=step, vehicles=scenes.vehicles, lidar=scenes.lidar):
-        yield made.frame if reduce is None else reduce(made.frame)
+    cameras = scenes.images != ""
+    for made in simulate(
+        family, seed, frames, step=step, vehicles=scenes.vehicles, cameras=cameras, lidar=scenes.lidar
+    ):
+        frame = _with_images(_as_the_clouds_see(made), scenes.images)
+        yield frame if reduce is None else reduce(frame)
+
+
+def _with_images(frame: CooperativeFrame, images: str) -> CooperativeFrame:
+    """Return a frame with its images reduced to a size, as "512x288"."""
+    if images == "":
+        return frame
+    size = parse_size(images)
+    agents = {
+        name: replace(agent, cameras=tuple(reduced(camera, size) for camera in agent.cameras))
+        for name, agent in frame.agents.items()
+    }
+    return replace(frame, agents=agents)
+
+
+def _as_the_clouds_see(made: SimulatedFrame) -> CooperativeFrame:
+    """Return a frame whose cameras are where they took their images, in the agent frame of the cloud."""
+    agents = dict(made.frame.agents)
+    for name, T_then_agent in made.ways.items():
+        cameras = (
+            replace(camera, T_camera_agent=camera.T_camera_agent @ T_then_agent)
+            for camera in agents[name].cameras
+        )
+        agents[name] = replace(agents[name], cameras=tuple(cameras))
+    return replace(made.frame, agents=agents)
 
 
 def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:
@@ -203,14 +256,17 @@ def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:
     for index, sample in enumerate(samples):
         names.append([sample.name, sample.kind])
         arrays |= {f"{index}.{key}": getattr(sample, key) for key in _SAMPLE_ARRAYS}
+        arrays |= stored_images.to_arrays(sample.images, str(index))
     return {"names": np.array(names), **arrays}
 
 
 def _samples_from_arrays(arrays: dict[str, NDArray]) -> list[Sample]:
-    return [
-        Sample(str(name), _kind(kind), *(arrays[f"{index}.{key}"] for key in _SAMPLE_ARRAYS))
-        for index, (name, kind) in enumerate(arrays["names"])
-    ]
+    samples = []
+    for index, (name, kind) in enumerate(arrays["names"]):
+        stored, boxes, classes, owner = (arrays[f"{index}.{key}"] for key in _SAMPLE_ARRAYS)
+        images = stored_images.from_arrays(arrays, str(index))
+        samples.append(Sample(str(name), _kind(kind), stored, boxes, classes, owner, images))
+    return samples
 
 
 def _kind(stored: str) -> AgentKind:
@@ -228,6 +284,8 @@ def _moment_to_arrays(moment: Moment) -> dict[str, NDArray]:
             arrays[f"{when}.{index}.stamp_ns"] = np.array(view.stamp_ns)
             arrays[f"{when}.{index}.pose"] = view.T_world_agent
             arrays[f"{when}.{index}.points"] = view.points
+            cameras = [StoredCamera.of(camera) for camera in view.cameras]
+            arrays |= stored_images.to_arrays(cameras, f"{when}.{index}")
     return arrays
 
 
@@ -240,6 +298,7 @@ def _moment_from_arrays(arrays: dict[str, NDArray]) -> Moment:
                 int(arrays[f"{when}.{index}.stamp_ns"]),
                 arrays[f"{when}.{index}.pose"],
                 arrays[f"{when}.{index}.points"],
+                cameras=tuple(image.camera for image in stored_images.from_arrays(arrays, f"{when}.{index}")),
             )
             for index, (agent, kind) in enumerate(arrays["agents"])
         )

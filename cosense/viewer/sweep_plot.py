@@ -97,7 +97,7 @@ def _draw_lines(content: Mapping[str, Any]) -> Figure:
     figure = Figure((PANEL_INCH[0] * len(thresholds), height), facecolor=colors.BACKGROUND)
     panels = figure.subplots(1, len(thresholds), squeeze=False)[0]
     for axes, threshold in zip(panels, thresholds, strict=True):
-        _style(axes)
+        style_panel(axes)
         axes.set_title(f"AP@{threshold}", color=colors.TEXT, fontsize=12)
         axes.set_ylabel("average precision, %")
         axes.set_xlabel(X_LABELS[content["curve"]])
@@ -267,7 +267,7 @@ def _draw_map(
     losses: Sequence[float],
     largest: float,
 ) -> None:
-    _style(axes)
+    style_panel(axes)
     axes.grid(False)
     shown = np.array([[np.nan if value is None else value for value in row] for row in values])
     axes.imshow(shown, cmap=DIFFERENCE, vmin=-largest, vmax=largest, aspect="auto")
@@ -283,7 +283,8 @@ def _draw_map(
             axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=colors.TEXT, lw=1.6))
 
 
-def _style(axes: Axes) -> None:
+def style_panel(axes: Axes) -> None:
+    """Give a panel the colours of all pictures."""
     axes.set_facecolor(colors.BACKGROUND)
     axes.grid(color=colors.FRAME, lw=0.7)
     axes.set_axisbelow(True)

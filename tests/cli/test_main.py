@@ -45,6 +45,14 @@ def test_a_number_of_frames_is_asked_for_in_one_word(verb: str) -> None:
     assert ("--limit" in options) == (verb in ("convert", "evaluate", "sweep"))
 
 
+def test_a_shell_completes_verbs_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    for words, expected in (("cosense comp", "compare"), ("cosense compare --prot", "--protocol")):
+        monkeypatch.setenv("_COSENSE_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert run_here().stdout.split() == [expected]
+
+
 def test_help_does_not_load_heavy_libraries() -> None:
     script = (
         "import sys, cosense.cli.main; print([m for m in ('torch', 'cv2', 'matplotlib') if m in sys.modules])"

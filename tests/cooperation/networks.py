@@ -21,9 +21,12 @@ from cosense.messages.objects import encode_objects
 from cosense.methods.calibration import IDENTITY, Calibration
 from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import Cosdh
+from cosense.methods.fused_head import FusedHead
+from cosense.methods.lcv2i.method import Lcv2i
+from cosense.methods.lcv2i.regions import Lcv2iConfig, RegionalEnhancement
 from cosense.methods.model import Model
 from cosense.methods.patches.encoder import PatchesConfig
-from cosense.methods.patches.method import Patches, PatchesNetwork
+from cosense.methods.patches.method import Patches
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from tests.detectors.networks import TINY, cloud
@@ -37,7 +40,7 @@ class Tiny:
     """A small model: its detector and what is shared on top."""
 
     detector: PillarsConfig
-    sharing: PatchesConfig | CosdhConfig
+    sharing: PatchesConfig | CosdhConfig | Lcv2iConfig
 
     def with_range(self, x_m: float, y_m: float) -> Tiny:
         range_m = (-x_m, -y_m, *self.detector.range_m[2:3], x_m, y_m, self.detector.range_m[5])
@@ -54,6 +57,12 @@ PATCHES = Tiny(
     ),
 )
 COSDH = Tiny(PATCHES.detector, CosdhConfig(codec_ratio=4, late_score_threshold=0.1))
+LCV2I = Tiny(
+    PATCHES.detector,
+    Lcv2iConfig(channels=8, hidden_channels=8, fused_channels=8, need_below_points=100),
+)
+CONFIGS = {"patches": PATCHES, "cosdh": COSDH, "lcv2i": LCV2I}
+_METHODS = {PatchesConfig: Patches, CosdhConfig: Cosdh, Lcv2iConfig: Lcv2i}
 
 
 def cooperative(
@@ -68,14 +77,17 @@ def cooperative(
     network.head.classes.weight.data *= 3
     network.head.classes.bias.data.fill_(-2.0)
     detector = PillarDetector("tiny", config.detector, network, fingerprint=fingerprint)
-    kind = Patches if isinstance(config.sharing, PatchesConfig) else Cosdh
+    kind = _METHODS[type(config.sharing)]
     sharing = kind.build(config.sharing, detector, seed)
     _amplify(sharing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if isinstance(sharing, PatchesNetwork):
-            for head in (sharing.fusion.classes, sharing.fusion.boxes):
-                nn.init.normal_(head.weight, std=0.3)
+        for module in sharing.modules():
+            if isinstance(module, FusedHead):
+                for head in (module.classes, module.boxes):
+                    nn.init.normal_(head.weight, std=0.3)
+            elif isinstance(module, RegionalEnhancement):
+                nn.init.normal_(module.mix.weight, std=0.3)
     return Model("tiny", detector, kind(config.sharing, detector, sharing, calibration))
 
 

@@ -21,10 +21,9 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections
 from tests.cooperation.networks import (
-    COSDH,
+    CONFIGS,
     MS,
     NO_POINTS,
-    PATCHES,
     cooperative,
     features_message,
     frame,
@@ -36,13 +35,13 @@ NOW = 10_000 * MS
 T_WORLD_EGO = transform_from_planar(1000.0, 2000.0, 0.5, 2.0)
 T_EGO_UNIT = transform_from_planar(6.0, 2.0, 2.0, 1.5)
 T_WORLD_UNIT = T_WORLD_EGO @ T_EGO_UNIT
-MODELS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
+MODELS = {name: cooperative(config) for name, config in CONFIGS.items()}
 EGO = frame("ego", T_WORLD_EGO, NOW, seed=1)
 UNIT = frame("unit", T_WORLD_UNIT, NOW, seed=2)
 FEATURES = {name: model.detector.encode(EGO) for name, model in MODELS.items()}
 OWN = objects_message(EGO, MODELS["patches"].detector.decode(FEATURES["patches"]))
 ALONE = Ego(None, "none").fuse(OwnView(decode(OWN)), []).result.detections
-both_profiles = pytest.mark.parametrize("profile", ["patches", "cosdh"])
+each_profile = pytest.mark.parametrize("profile", MODELS)
 
 
 def fuse_with(

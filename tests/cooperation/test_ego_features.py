@@ -23,6 +23,7 @@ from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass
 from tests.cooperation.networks import (
+    CONFIGS,
     COSDH,
     MS,
     NO_POINTS,
@@ -46,8 +47,8 @@ from tests.cooperation.pair import (
     T_WORLD_EGO,
     UNIT,
     assert_same,
-    both_profiles,
     differ,
+    each_profile,
     from_unit,
     fuse,
     fuse_with,
@@ -71,7 +72,7 @@ def seen(model: Model, agent: AgentFrame) -> dict:
     return {"features": features, "own": objects_message(agent, model.detector.decode(features))}
 
 
-@both_profiles
+@each_profile
 def test_without_a_message_the_ego_has_its_own_boxes(profile):
     assert len(ALONE) > 5
     result = fuse(profile)
@@ -97,7 +98,7 @@ GARBAGE = {
 }
 
 
-@both_profiles
+@each_profile
 @pytest.mark.parametrize("kind", GARBAGE)
 def test_with_nothing_usable_the_ego_has_its_own_boxes_and_says_why(profile, kind):
     data, reason = GARBAGE[kind]
@@ -108,7 +109,7 @@ def test_with_nothing_usable_the_ego_has_its_own_boxes_and_says_why(profile, kin
     assert reason in report.reason
 
 
-@both_profiles
+@each_profile
 @pytest.mark.parametrize("kind", GARBAGE)
 def test_what_is_unusable_does_not_touch_what_is(profile, kind):
     good = from_unit(profile, agent=dataclasses.replace(UNIT, agent_id="good"))
@@ -131,18 +132,18 @@ def test_bytes_of_others_never_raise(data):
     assert result.peers[0].used_for in ("features", "nothing")
 
 
-@both_profiles
+@each_profile
 def test_features_change_what_the_ego_says(profile):
     result = fuse(profile, from_unit(profile))
     assert differ(result.detections, ALONE)
-    # CoSDH replaces the ego's own boxes by the fused ones, the product profile merges them with these.
-    assert (Source.EGO in result.detections.sources) <= (profile == "patches")
+    # CoSDH replaces the ego's own boxes by the fused ones, the others merge them with these.
+    assert (Source.EGO in result.detections.sources) <= (profile != "cosdh")
     assert Source.FUSED in result.detections.sources
     (report,) = result.peers
     assert (report.sender, report.used_for, report.reason, report.age_ms) == ("unit", "features", "", 0.0)
 
 
-@both_profiles
+@each_profile
 def test_intermediate_fusion_merges_no_boxes(profile):
     only = fuse(profile, from_unit(profile), fusion="intermediate").detections
     assert set(only.sources.tolist()) == {Source.FUSED}
@@ -150,7 +151,7 @@ def test_intermediate_fusion_merges_no_boxes(profile):
     assert Source.LATE in both.sources
 
 
-@both_profiles
+@each_profile
 def test_the_same_messages_give_the_same_boxes_in_whichever_order(profile):
     messages = [
         from_unit(profile, agent=frame(f"u{i}", T_WORLD_EGO @ transform_from_planar(4 * i, -3, i), NOW, i))
@@ -167,7 +168,7 @@ def test_the_same_messages_give_the_same_boxes_in_whichever_order(profile):
         np.testing.assert_allclose(*by_place, atol=1e-3)
 
 
-@both_profiles
+@each_profile
 def test_five_senders_all_take_part(profile):
     messages = [
         from_unit(profile, agent=frame(f"u{i}", T_WORLD_EGO @ transform_from_planar(5 * i - 9, 2, i), NOW, i))
@@ -179,10 +180,10 @@ def test_five_senders_all_take_part(profile):
     assert set(requests) == {f"u{i}" for i in range(5)}
 
 
-@both_profiles
+@each_profile
 @pytest.mark.parametrize("fusion", ["hybrid", "intermediate"])
 def test_of_another_model_or_grid_only_the_boxes_are_used(profile, fusion):
-    larger = (PATCHES if profile == "patches" else COSDH).with_range(25.6, 12.8)
+    larger = CONFIGS[profile].with_range(25.6, 12.8)
     other = cooperative(larger, fingerprint=b"other!!!", seed=3)
     told = features_message(other, UNIT, found=detections([[4.0, -3.0, -1.0, 4, 2, 1.5, 0]], [0.95]))
     result = fuse(profile, told, fusion=fusion)
@@ -197,14 +198,14 @@ def test_of_another_model_or_grid_only_the_boxes_are_used(profile, fusion):
         assert distance.min() < 0.3
 
 
-@both_profiles
+@each_profile
 def test_two_senders_of_which_one_runs_another_model(profile):
-    other = cooperative(PATCHES if profile == "patches" else COSDH, fingerprint=b"other!!!", seed=3)
+    other = cooperative(CONFIGS[profile], fingerprint=b"other!!!", seed=3)
     messages = [from_unit(profile), features_message(other, dataclasses.replace(UNIT, agent_id="stranger"))]
     assert [report.used_for for report in fuse(profile, *messages).peers] == ["features", "boxes"]
 
 
-@both_profiles
+@each_profile
 def test_empty_clouds_on_either_side(profile):
     model = MODELS[profile]
     silent = from_unit(profile, points=NO_POINTS)
@@ -351,7 +352,7 @@ def test_the_egos_body_is_no_obstacle():
     assert_same(fuse("patches", late_only(body, age_ms=400)).detections, ALONE)
 
 
-@both_profiles
+@each_profile
 def test_a_broken_message_of_the_ego_itself_is_an_error(profile):
     with pytest.raises(MessageError, match="the ego's own message carries FEATURES, expected OBJECTS"):
         fuse(profile, own=from_unit(profile))

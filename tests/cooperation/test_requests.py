@@ -31,7 +31,7 @@ from tests.cooperation.pair import (
     OWN,
     T_WORLD_EGO,
     UNIT,
-    both_profiles,
+    each_profile,
     from_unit,
     fuse_with,
 )
@@ -43,7 +43,7 @@ def demanded(data: bytes):
     return decode_demand(told.payload, told.T_world_agent, told.stamp_ns)
 
 
-@both_profiles
+@each_profile
 @pytest.mark.parametrize("senders", [0, 1])
 def test_one_demand_for_everybody_as_long_as_there_is_one_sender(profile, senders):
     messages = [from_unit(profile)][:senders]

@@ -57,6 +57,13 @@ class Stranger:
 
         self._publishers[topic].publish(bytes_to_message(data))
 
+    def is_heard(self, topic: str) -> bool:
+        """Return whether somebody listens to what it publishes there, and has taken all of it."""
+        from rclpy.duration import Duration
+
+        publisher = self._publishers[topic]
+        return publisher.get_subscription_count() > 0 and publisher.wait_for_all_acked(Duration())
+
     def listen(self, topic: str) -> list[bytes]:
         """Return the messages of a topic of the radio, as far as `take` has taken them."""
         from std_msgs.msg import UInt8MultiArray

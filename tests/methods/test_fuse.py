@@ -15,10 +15,10 @@ from cosense.methods.base import Admitted
 from cosense.methods.calibration import Calibration
 from cosense.methods.model import Model
 from cosense.sensing.detections import Detections, Source
-from tests.cooperation.networks import COSDH, PATCHES, cooperative, detections
+from tests.cooperation.networks import COSDH, LCV2I, PATCHES, cooperative, detections
 from tests.detectors.networks import cloud, frame_of
 
-MODELS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH)}
+MODELS = {"patches": cooperative(PATCHES), "cosdh": cooperative(COSDH), "lcv2i": cooperative(LCV2I)}
 T_EGO_SENDER = transform_from_planar(6.0, 2.0, 2.0, 0.0)
 EGO, OTHER = frame_of(cloud(1, 2000)), frame_of(cloud(2, 2000))
 both = pytest.mark.parametrize("name", MODELS)

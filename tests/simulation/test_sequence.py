@@ -8,6 +8,7 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_points
+from cosense.sensing.projection import way_until
 from cosense.simulation import SimulatedFrame, simulate
 from cosense.simulation.stage import OWN_LABEL_POINTS
 
@@ -41,6 +42,10 @@ def test_a_frame_is_the_same_whichever_others_are_made_and_with_images(road: lis
         assert camera.image.std() > 20
         lag_ms = (camera.stamp_ns - agent.stamp_ns) / 1e6
         assert abs(lag_ms - (100 if agent.kind == "vehicle" else 0)) < 50
+        before = road[1].frame.agents[agent.agent_id]
+        expected = way_until(agent, before, camera.stamp_ns)
+        np.testing.assert_allclose(later.ways[agent.agent_id], expected, atol=0.03)
+    assert later.ways["vehicle"][0, 3] < -0.3
     assert road[2].frame.ego.cameras == ()
 
 

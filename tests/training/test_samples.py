@@ -13,6 +13,7 @@ from cosense.data.dataset import CooperativeFrame
 from cosense.detectors.head import DETECTED_CLASSES, detected_class
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
+from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
 from cosense.training.run_config import DataConfig, SceneConfig
@@ -77,6 +78,32 @@ def test_other_scenes_have_other_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
+def test_images_come_reduced_and_where_the_cloud_sees_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ONE_SCENE.scenes is not None
+    without = load_samples(ONE_SCENE, tmp_path)
+    # Before its image is taken, the vehicle goes on by a metre.
+    way = transform_from_planar(-1, 0, 0)
+    (made,) = make_frames(1, cameras=True)
+    made = replace(made, ways={"vehicle": way})
+    monkeypatch.setattr("cosense.training.samples.simulate", lambda *_, **__: [made])
+    with_images = DataConfig(scenes=replace(ONE_SCENE.scenes, images="48x40"))
+    for samples in (load_samples(with_images, tmp_path), load_samples(with_images, tmp_path)):
+        for sample, same in zip(samples, without, strict=True):
+            np.testing.assert_array_equal(sample.stored, same.stored)
+            (camera,), (given,) = sample.cameras, made.frame.agents[sample.kind].cameras
+            assert camera.image.shape == (27, 48, 3)
+            assert abs(camera.image.astype(int) - (200, 90, 30)).max() <= 3
+            np.testing.assert_allclose(camera.K, [[50, 0, 23.75], [0, 50, 13.25], [0, 0, 1]])
+            gone = way if sample.kind == "vehicle" else np.eye(4)
+            np.testing.assert_allclose(camera.T_camera_agent, given.T_camera_agent @ gone)
+            assert camera.stamp_ns == 100_000_000
+            assert same.cameras == ()
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+
+
+@pytest.mark.usefixtures("by_hand")
 def test_scenes_of_an_older_simulation_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for version in (1, 2, 2):
         monkeypatch.setattr("cosense.training.samples.SCENES_VERSION", version)
@@ -110,6 +137,18 @@ def test_a_moment_comes_back_from_the_cache_as_it_was_made(tmp_path: Path) -> No
         assert (a.agent_id, a.kind, a.stamp_ns) == (b.agent_id, b.kind, b.stamp_ns)
 
 
+def test_the_images_of_a_moment_keep_their_stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = list(make_frames(2, cameras=True))
+    monkeypatch.setattr("cosense.training.samples.simulate", lambda *_, **__: frames)
+    scenes = SceneConfig(("underpass",), 8, 1, images="48x27")
+    for moment in (simulated_moment(scenes, "underpass", 8, tmp_path) for _ in range(2)):
+        for views, frame in ((moment.earlier, frames[0].frame), (moment.views, frames[1].frame)):
+            for view in views:
+                (camera,), (given,) = view.cameras, frame.agents[view.agent_id].cameras
+                assert (camera.image.shape, camera.stamp_ns) == ((27, 48, 3), given.stamp_ns)
+                np.testing.assert_array_equal(camera.T_camera_agent, given.T_camera_agent)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -130,6 +169,10 @@ def test_a_moment_comes_back_from_the_cache_as_it_was_made(tmp_path: Path) -> No
         (
             {"data": {"scenes": {"families": ["crossing"], "first_seed": 0, "sequences": 1, "lidar": "all"}}},
             r"run.yaml: data: scenes: .*no LiDAR 'all', known: any, .*unseen",
+        ),
+        (
+            {"validation": {"paths": ["/tmp"], "images": "512"}},
+            r"run.yaml: validation: images '512': expected width and height in pixels, as 512x288",
         ),
         ({"train": "method"}, "train: 'method' is not allowed"),
         ({"augmentation": {"mirror": 2.0}}, "mirror is 2.0"),

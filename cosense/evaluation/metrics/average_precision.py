@@ -1,5 +1,4 @@
 """Average precision: the area below the precision-recall curve, in the two readings that are published.
-from cosense.errors import counted
 
 Pascal VOC 2010, "all points" (Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010, and
 the development kit of that year), with sentinels at recall 0 and 1: precision is made non-increasing from the

@@ -165,6 +165,12 @@ class Resampled:
         return float(low), float(high)
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """The interval that holds 95 % of the average precisions."""
+        low, high = np.nanpercentile(self.average_precisions, _INTERVAL_PERCENT)
+        return float(low), float(high)
+
+    @property
     def deviation(self) -> float | None:
         """The standard deviation over the draws, None where there is nothing to find."""
         known = self.average_precisions[~np.isnan(self.average_precisions)]
@@ -191,17 +197,18 @@ def draws_of(sequences: Sequence[int], seed: int) -> NDArray[np.int64]:
     return draws[:, block_of]
 
 
-def resample(outcomes: Sequence[Outcome], draws: NDArray[np.int64]) -> Resampled:
-    """Return the average precision of each draw: VOC 2010 with all detections ranked together.
+def resample(outcomes: Sequence[Outcome], draws: NDArray[np.int64], *, global_sort: bool = True) -> Resampled:
+    """Return the average precision of each draw, by VOC 2010.
 
     Args:
         outcomes: answer of each frame to one question.
         draws: (R,F) how often each of these frames is in each draw.
+        global_sort: whether the detections of all frames are ranked together, or stay frame after frame.
     """
     num_objects = draws @ np.array([len(outcome.labels) for outcome in outcomes])
     frame_of = np.repeat(np.arange(len(outcomes)), [len(outcome.scores) for outcome in outcomes])
     scores = np.concatenate([outcome.scores for outcome in outcomes])
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores, kind="stable") if global_sort else np.arange(len(scores))
     hits = np.concatenate([outcome.is_true_positive for outcome in outcomes])[order]
     times = draws[:, frame_of[order]]
     found = np.cumsum(times * hits, axis=1)

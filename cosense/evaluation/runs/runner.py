@@ -58,7 +58,7 @@ from cosense.json_lines import LineWriter, read_lines
 from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
-from cosense.methods.selection import SELECTIONS, Selection
+from cosense.methods.selection.base import find_selection
 from cosense.scene_graph.registrations import payload_kind
 from cosense.trust.base import find_checks
 
@@ -73,7 +73,7 @@ class RunSettings:
     budget_bytes: int | None
     pose_noise: PoseNoise
     seed: int
-    selection: Selection | None = None
+    selection: str | None = None
     registration: str = "none"
     trust: tuple[str, ...] = ()
 
@@ -94,8 +94,7 @@ class RunSettings:
         find_checks(self.trust)
         if self.selection is None:
             return
-        if self.selection not in SELECTIONS:
-            raise CosenseError(f"unknown selection '{self.selection}', {nearest(self.selection, SELECTIONS)}")
+        find_selection(self.selection)
         if self.fusion not in FEATURE_KINDS:
             raise CosenseError(
                 f"selection '{self.selection}', but with fusion '{self.fusion}' nobody sends features; "
@@ -185,7 +184,7 @@ def evaluate(
     progress: Callable[[RunState], None] | None = None,
     pose_noise: PoseNoise | None = None,
     seed: int = 0,
-    selection: Selection | None = None,
+    selection: str | None = None,
     registration: str = "none",
     trust: Sequence[str] = (),
     skip_broken: bool = False,
@@ -311,7 +310,11 @@ def run_frame(
         exchange.bytes_per_sender,
         elapsed_ms,
     )
-    return frame_record(result) | {"peers": [asdict(peer) for peer in exchange.result.peers]}
+    return frame_record(result) | {
+        "sequence": frame.sequence,
+        "T_world_ego": frame.ego.T_world_agent.tolist(),
+        "peers": [asdict(peer) for peer in exchange.result.peers],
+    }
 
 
 def check_labels(dataset: Dataset) -> None:

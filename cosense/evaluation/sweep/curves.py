@@ -15,7 +15,6 @@ from cosense.evaluation.attacks import ATTACKS, AttackName
 from cosense.evaluation.runs.pose_noise import POSE_ERRORS, PoseErrorName
 from cosense.evaluation.sweep.lockstep import Defence, Point, Survey
 from cosense.methods.model import Model
-from cosense.methods.selection import Selection
 
 Curve = Literal[
     "budget", "pose-noise", "pose-error", "delay", "loss", "burst", "rate", "range", "agents", "attack", "grid"
@@ -165,7 +164,7 @@ def points_of(
     values: Mapping[str, Sequence[Value]],
     *,
     fusions: Sequence[FusionKind] = (),
-    selections: Sequence[Selection] = (),
+    selections: Sequence[str] = (),
     registrations: Sequence[str] = (),
     budget_bytes: int | None = None,
     is_announced: bool = True,
@@ -254,7 +253,7 @@ def _points(
     point: Point,
     curve: Curve,
     values: Mapping[str, Sequence[Value]],
-    selections: Sequence[Selection],
+    selections: Sequence[str],
     budget_bytes: int | None,
 ) -> list[Point]:
     """Return all points of one model and kind of fusion."""

@@ -40,7 +40,6 @@ from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
 from cosense.methods.model import Model
-from cosense.methods.selection import Selection
 from cosense.model_folders import network_tensors
 from cosense.sensing.frame import AgentFrame
 
@@ -79,7 +78,7 @@ class Point:
 
     model: str
     fusion: FusionKind
-    selection: Selection | None = None
+    selection: str | None = None
     budget_bytes: int | None = None
     pose_noise: float = 0.0
     delay_ms: float = 0.0

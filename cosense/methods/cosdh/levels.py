@@ -10,9 +10,7 @@ Fusion: Fused_l = max_j M_j ⊙ warp(dec(z_j)), the ego's own level included. Le
 cell that was not sent changes nothing. Published, the ego's own level passes the codec too; here it does not,
 since the ego has it in full.
 
-Attention, a baseline: for each cell a softmax over the agents of q·k/sqrt(C), query the ego's own feature
-(AttFuse of OPV2V, Xu et al., ICRA 2022; Where2comm's per-cell fusion with one head). We differ in that an
-agent that sent nothing for a cell does not take part there.
+Attention, a baseline: `methods.map_fusion`.
 """
 
 from __future__ import annotations
@@ -126,15 +124,3 @@ def warp_levels(levels: Sequence[Tensor], grid: BevGrid, T_sender_ego: Matrix) -
     return [
         warp(level[0], grid.coarser(2 ** (index + 1)), T_sender_ego) for index, level in enumerate(levels)
     ]
-
-
-def fuse_maps(ego: Tensor, others: Sequence[Tensor], rule: Literal["max", "attention"]) -> Tensor:
-    """Return (C,H,W) of the ego's map and those of the others, warped and zero where nothing was sent."""
-    maps = torch.stack([ego, *others])
-    if rule == "max":
-        return maps.amax(dim=0)
-    likeness = (maps * ego).sum(dim=1, keepdim=True) / ego.shape[0] ** 0.5
-    silent = ~maps.any(dim=1, keepdim=True)
-    silent[0] = False
-    weights = torch.softmax(likeness.masked_fill(silent, -torch.inf), dim=0)
-    return (weights * maps).sum(dim=0)

@@ -25,8 +25,9 @@ from cosense.geometry.transforms import invert
 from cosense.messages.chunks import ReceivedLayer, Section
 from cosense.methods.base import Admitted, Method, RequestMap, Wanted, check_request_grid, marked, scaled
 from cosense.methods.calibration import IDENTITY, Calibration
-from cosense.methods.cosdh.levels import CosdhConfig, LevelCodecs, fuse_maps, warp_levels
-from cosense.methods.selection import Selection, rank_cells
+from cosense.methods.cosdh.levels import CosdhConfig, LevelCodecs, warp_levels
+from cosense.methods.map_fusion import fuse_maps
+from cosense.methods.selection.base import Candidates, rank_cells
 from cosense.methods.supply_demand import supply_map, wanted_pillars
 from cosense.sensing.detections import Detections, Source
 
@@ -74,7 +75,7 @@ class Cosdh(Method):
         return RequestMap(own.grid.coarser(2), wanted, max_bytes=None)
 
     def offer(
-        self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int, *, with_boxes: bool
+        self, own: Encoded, wanted: Wanted, selection: str | None, seed: int, *, with_boxes: bool
     ) -> list[Section]:
         """Return the levels of one frame, coarse to fine, best cells first; see `Method.offer`."""
         assert isinstance(own, BevFeatures)
@@ -82,14 +83,17 @@ class Cosdh(Method):
         latents = [latent.cpu() for latent in self.latents(own)]
         with torch.inference_mode():
             for level in reversed(range(len(latents))):
-                cells = rank_cells(
-                    selection or "supply_demand",
-                    supply_of(own.class_logits, level, self.config).cpu(),
-                    wanted(2 ** (level + 1)),
-                    None,
+                stride = 2 ** (level + 1)
+                candidates = Candidates(
+                    own,
+                    stride,
+                    supply=supply_of(own.class_logits, level, self.config).cpu(),
+                    wanted=wanted(stride),
+                    value=None,
                     least_supply=self.config.supply_threshold,
                     seed=seed + level,
                 )
+                cells = rank_cells(selection or "supply_demand", candidates)
                 values = latents[level][0].flatten(1).T[cells].half().numpy()
                 sections.append(Section(level, cells.numpy(), values))
         return sections

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cosense.detectors.head import BOX_CODE_SIZE, DETECTED_CLASSES
 from cosense.detectors.layers import ConvBlock, conv3x3
 from cosense.messages.chunks import LayerSpec
+from cosense.methods.cells import rounded
+from cosense.methods.fused_head import HEAD_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,6 @@ class PatchesConfig:
 PATCH_STRIDE, FLOOR_STRIDE = 4, 8
 # Values of a patch: for an ego that wants it or not, beside boxes or without.
 _VALUES = 4
-_HEAD_CHANNELS = len(DETECTED_CLASSES) + BOX_CODE_SIZE
-# Log sizes and heights beyond these bounds only occur in cells where the head never decides anything.
-_LARGEST_CODE = 4.0
-
-
-def head_maps_as_input(class_logits: Tensor, box_codes: Tensor) -> Tensor:
-    """Return (...,13,H,W): confidences and bounded box codes, as numbers that a convolution can use."""
-    return torch.cat([torch.sigmoid(class_logits), box_codes.clamp(-_LARGEST_CODE, _LARGEST_CODE)], dim=-3)
-
-
-def rounded(latent: Tensor, bits: int) -> Tensor:
-    """Return the nearest integers that `bits` hold in two's complement; gradients pass unchanged."""
-    bounded = latent.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return bounded + (bounded.round() - bounded).detach()
 
 
 def value_of(values: Tensor, wanted: Tensor, *, with_boxes: bool) -> Tensor:
@@ -93,7 +80,7 @@ class PatchEncoder(nn.Module):
         self.fine = nn.Conv2d(fine, hidden, 3, stride=2, padding=1)
         self.middle = nn.Conv2d(middle, hidden, 1)
         self.coarse = nn.Conv2d(coarse, hidden, 1)
-        self.head = nn.Conv2d(4 * _HEAD_CHANNELS, hidden, 1)
+        self.head = nn.Conv2d(4 * HEAD_CHANNELS, hidden, 1)
         self.mix = conv3x3(hidden, hidden)
         self.patch = nn.Conv2d(hidden, config.channels, 1)
         self.floor = nn.Conv2d(hidden, config.floor_channels, 1)

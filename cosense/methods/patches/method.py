@@ -12,8 +12,6 @@ without. At the receiver the patches become evidence from which a fused head dec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,22 +19,23 @@ import torch
 from torch import Tensor, nn
 
 from cosense.detectors.base import BevDetector, BevFeatures, Encoded, once
+from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.messages.chunks import Section
-from cosense.methods.base import Admitted, Method, RequestMap, Wanted, check_request_grid, marked, scaled
+from cosense.methods.base import Admitted, RequestMap, Wanted, check_request_grid
 from cosense.methods.calibration import IDENTITY, Calibration
+from cosense.methods.fused_head import BoxMaps, head_maps_as_input
+from cosense.methods.fused_head_method import FusedHeadMethod
 from cosense.methods.patches.encoder import (
     FLOOR_STRIDE,
     PATCH_STRIDE,
     PatchEncoder,
     PatchesConfig,
-    head_maps_as_input,
     value_of,
 )
-from cosense.methods.patches.fusion_network import Cells, EvidenceFusion, cell_places, draw_boxes, strongest
-from cosense.methods.selection import Selection, rank_cells
+from cosense.methods.patches.fusion_network import EvidenceFusion, strongest
+from cosense.methods.selection.base import Candidates, rank_cells
 from cosense.methods.supply_demand import supply_map, wanted_cells
-from cosense.sensing.detections import Detections, Source
 
 
 class PatchesNetwork(nn.Module):
@@ -48,11 +47,10 @@ class PatchesNetwork(nn.Module):
         self.fusion = EvidenceFusion(context_channels, config)
 
 
-class Patches(Method):
+class Patches(FusedHeadMethod):
     """Ranked patches over a coarse floor; boxes of one object are averaged."""
 
     Config = PatchesConfig
-    averages_boxes: ClassVar[bool] = True
     config: PatchesConfig
     network: PatchesNetwork
 
@@ -83,21 +81,23 @@ class Patches(Method):
         return RequestMap(own.grid.coarser(FLOOR_STRIDE), wanted.cpu().numpy())
 
     def offer(
-        self, own: Encoded, wanted: Wanted, selection: Selection | None, seed: int, *, with_boxes: bool
+        self, own: Encoded, wanted: Wanted, selection: str | None, seed: int, *, with_boxes: bool
     ) -> list[Section]:
         """Return the best patches, then the floor, then all other patches; see `Method.offer`."""
         assert isinstance(own, BevFeatures)
         patches, floor, value = (tensor.cpu() for tensor in self.latents(own))
         with torch.inference_mode():
             there = wanted(PATCH_STRIDE)
-            cells = rank_cells(
-                selection or "ranked",
-                self.supply(own)[1].cpu(),
-                there,
-                value_of(value[0], there, with_boxes=with_boxes),
+            candidates = Candidates(
+                own,
+                PATCH_STRIDE,
+                supply=self.supply(own)[1].cpu(),
+                wanted=there,
+                value=value_of(value[0], there, with_boxes=with_boxes),
                 least_supply=0.0,
                 seed=seed,
             )
+            cells = rank_cells(selection or "ranked", candidates)
             values = patches[0].flatten(1).T[cells].to(torch.int8).numpy()
             below = floor[0].flatten(1).T.to(torch.int8).numpy()
         first = self.config.floor_after_patches
@@ -113,22 +113,6 @@ class Patches(Method):
         assert isinstance(own, BevFeatures)
         return PATCH_STRIDE, supply_map(own.class_logits, PATCH_STRIDE // 2)
 
-    def fuse(
-        self, own: Encoded, detections: Detections, admitted: Sequence[Admitted], *, with_boxes: bool
-    ) -> Detections:
-        """Return the boxes of the fused head and, in hybrid fusion, those of the ego and of all others."""
-        assert isinstance(own, BevFeatures)
-        calibrate = self.calibration.apply
-        precise = [other for other in admitted if other.is_precise]
-        if not with_boxes:
-            has_features = any(other.use == "features" for other in precise)
-            return calibrate(self._fused_head(own, precise, []) if has_features else detections)
-        parts = [calibrate(detections), *(calibrate(other.boxes, other.reliability) for other in admitted)]
-        if precise:
-            drawn = [scaled(other.boxes, other.reliability) for other in precise]
-            parts.append(calibrate(self._fused_head(own, precise, drawn)))
-        return Detections.concatenate(parts)
-
     def latents(self, own: BevFeatures) -> tuple[Tensor, Tensor, Tensor]:
         """Return patches, floor and values of one frame as `PatchEncoder` does, computed once."""
         return once(self._latents, own, lambda: self._encode(own))
@@ -141,46 +125,21 @@ class Patches(Method):
             )
         return latents
 
-    def _fused_head(
-        self, own: BevFeatures, precise: Sequence[Admitted], boxes: Sequence[Detections]
-    ) -> Detections:
-        """Return what the fused head finds, with the boxes of others drawn into its input."""
-        detector, grid = self.detector, own.grid
-        with torch.inference_mode():
-            evidence = strongest(
-                [
-                    self.fusion.evidence_of(
-                        self._cells(other, 0, PATCH_STRIDE),
-                        self._cells(other, 1, FLOOR_STRIDE),
-                        yaw_of(other.T_ego_sender),
-                        grid.coarser(PATCH_STRIDE),
-                    )
-                    for other in precise
-                ]
-            )
-            drawn = draw_boxes(boxes, own.ground, grid.coarser(2)).to(detector.device)
-            with torch.autocast(
-                detector.device.type, dtype=detector.dtype, enabled=detector.dtype != torch.float32
-            ):
-                maps = self.fusion(
-                    own.context[None].float(),
-                    own.class_logits[None],
-                    own.box_codes[None],
-                    evidence[None],
-                    drawn,
+    def fused_maps(self, own: BevFeatures, precise: Sequence[Admitted], boxes: BoxMaps) -> HeadMaps:
+        """Return what the fused head says of the strongest evidence and the boxes."""
+        evidence = strongest(
+            [
+                self.fusion.evidence_of(
+                    self.received_cells(other, 0),
+                    self.received_cells(other, 1),
+                    yaw_of(other.T_ego_sender),
+                    own.grid.coarser(PATCH_STRIDE),
                 )
-        fused = replace(own, class_logits=maps.class_logits[0], box_codes=maps.box_codes[0])
-        return marked(detector.decode(fused), Source.FUSED)
-
-    def _cells(self, other: Admitted, layer: int, stride: int) -> Cells:
-        """Return what a sender sent of one layer, moved to the ego's time, in the ego frame."""
-        device = self.detector.device
-        if other.use != "features" or not len(other.layers[layer].cells):
-            return Cells(torch.zeros(0, self.specs[layer].channels), torch.zeros(0, 2)).to(device)
-        received = other.layers[layer]
-        grid = self.detector.grid.coarser(stride)
-        shifts = other.cell_shifts(received.cells, grid) @ other.T_ego_sender[:2, :2].T
-        places = cell_places(torch.from_numpy(received.cells), grid, other.T_ego_sender)
-        return Cells(
-            torch.from_numpy(received.values.astype(np.float32)), places + torch.from_numpy(shifts).float()
-        ).to(device)
+                for other in precise
+            ]
+        )
+        with self.in_detector_dtype():
+            maps: HeadMaps = self.fusion(
+                own.context[None].float(), own.class_logits[None], own.box_codes[None], evidence[None], boxes
+            )
+        return maps

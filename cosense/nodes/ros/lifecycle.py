@@ -32,7 +32,9 @@ from cosense.nodes.ros.silence import Silence
 _LOOK_S = 0.2
 # Also for who joins late and gets what was sent before.
 _LONGEST_ON_ITS_WAY_NS = 10_000_000_000
-# ROS 2 Humble does not tell when a message was published.
+# Messages that a listener would know again, in lengths of its queue.
+_REMEMBERED = 4
+# ROS 2 Humble tells nothing of a message but what it says.
 _TELLS_MORE = hasattr(Subscription, "CallbackType")
 
 SUCCESS, FAILURE, ERROR = (
@@ -193,12 +195,16 @@ class ManagedNode(LifecycleNode):
 
 
 class Listener:
-    """A subscription that asks for what all publishers of its topic offer, also those who come later.
+    """Hears every publisher of a topic as well as that one offers to be heard, also those who come later.
 
-    It is there from the beginning, so that whoever looks for it finds it; a publisher that offers less makes
-    it ask for less. Drivers are best-effort or reliable, and who asks a best-effort publisher for reliability
-    receives nothing. Our own publishers keep what they sent last: who asks for it misses nothing, however
-    late the two sides of DDS learn of each other.
+    Our own publishers keep what they sent last: who asks for it misses nothing, however late the two sides of
+    DDS learn of each other. That is asked for from the beginning, so that whoever looks for the listener
+    finds it. Others offer less, drivers often no reliability, and who asks for more than is offered receives
+    nothing: they get a subscription of their own, so that what one publisher offers changes nothing for the
+    rest. What comes to several subscriptions is taken once.
+
+    ROS 2 Humble does not tell which message is which. There it is one subscription, which asks for the least
+    that anybody offers.
 
     Attributes:
         topic: full name of the topic.
@@ -236,31 +242,28 @@ class Listener:
         self._node = node
         self._kind = kind
         self._callback = callback
-        self._take: Callable[..., None] = self._take_message
-        if with_info:
-            self._take = self._take_with_info if _TELLS_MORE else self._take_now
+        self._with_info = with_info
         self._depth = depth
         self._raw = raw
         self._from_now_on = from_now_on
-        self._asked: QoSProfile | None = None
-        self._subscription: Subscription | None = None
+        self._asked: list[QoSProfile] = []
+        self._subscriptions: list[Subscription] = []
+        # When the last messages were published and their numbers, in the order in which they were taken.
+        self._taken: dict[tuple[int, int], None] = {}
+        self._ask([])
         self.look()
 
     def look(self) -> None:
-        """Subscribe anew where there are publishers that the present subscription misses."""
-        infos = self._node.get_publishers_info_by_topic(self.topic)
-        offers = [info.qos_profile for info in infos if info.topic_type == self._type_name]
-        if self._asked is not None:
-            offers.append(self._asked)
-        wanted = compatible_with_all(offers, self._depth, from_now_on=self._from_now_on)
-        if wanted != self._asked:
-            self._subscribe(wanted)
+        """Subscribe also to publishers that the present subscriptions do not hear, or not as well."""
+        for info in self._node.get_publishers_info_by_topic(self.topic):
+            if info.topic_type == self._type_name:
+                self._ask([info.qos_profile])
 
     def close(self) -> None:
         """Hear nothing any more."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
 
     @property
     def why_silent(self) -> str:
@@ -283,31 +286,46 @@ class Listener:
     def _type_name(self) -> str:
         return f"{self._kind.__module__.partition('.')[0]}/msg/{self._kind.__name__}"
 
-    def _take_message(self, message: Any) -> None:
-        self.silence.end()
-        self._callback(message)
+    def _ask(self, offers: list[QoSProfile]) -> None:
+        """Subscribe to who offers this, unless it is done."""
+        if not _TELLS_MORE:
+            offers = [*offers, *self._asked]
+        wanted = compatible_with_all(offers, self._depth, from_now_on=self._from_now_on)
+        if wanted in self._asked:
+            return
+        if not _TELLS_MORE:
+            self.close()
+        self._asked.append(wanted)
+        subscription = self._node.create_subscription(
+            self._kind,
+            self.topic,
+            self._take if _TELLS_MORE else self._take_unknown,
+            wanted,
+            raw=self._raw,
+            # Of publishers that offer less `look` learns by itself.
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None),
+        )
+        self._subscriptions.append(subscription)
 
-    def _take_with_info(self, message: Any, info: Any) -> None:
-        self.silence.end()
-        published_ns, came_ns = info["source_timestamp"], info["received_timestamp"]
+    def _take(self, message: Any, info: Any) -> None:
+        published_ns, number = info["source_timestamp"], info["publication_sequence_number"]
+        if published_ns and (published_ns, number) in self._taken:
+            return
+        self._taken[published_ns, number] = None
+        if len(self._taken) > _REMEMBERED * self._depth:
+            del self._taken[next(iter(self._taken))]
+        came_ns = info["received_timestamp"]
         # Not told, or by the clock of a machine that is wrong.
         if not 0 <= came_ns - published_ns <= _LONGEST_ON_ITS_WAY_NS:
             published_ns = came_ns
-        self._callback(message, published_ns, info["publication_sequence_number"])
+        self._hand_on(message, published_ns, number)
 
-    def _take_now(self, message: Any) -> None:
+    def _take_unknown(self, message: Any) -> None:
+        self._hand_on(message, time.time_ns(), None)
+
+    def _hand_on(self, message: Any, published_ns: int, number: int | None) -> None:
         self.silence.end()
-        self._callback(message, time.time_ns(), None)
-
-    def _subscribe(self, wanted: QoSProfile) -> None:
-        self.close()
-        self._subscription = self._node.create_subscription(
-            self._kind,
-            self.topic,
-            self._take,
-            wanted,
-            raw=self._raw,
-            # Of publishers that offer less `look` learns by itself, and no message is lost for it.
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None),
-        )
-        self._asked = wanted
+        if self._with_info:
+            self._callback(message, published_ns, number)
+        else:
+            self._callback(message)

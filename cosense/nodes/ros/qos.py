@@ -2,7 +2,7 @@
 
 Publishers are reliable and also keep their last messages for readers that match late (transient local): two
 sides of DDS learn of each other one after the other, and what is sent in between would be lost in spite of
-reliability. A reader never asks for more than the publishers offer, else it would receive nothing; what is
+reliability. A reader asks no publisher for more than that one offers, else it would receive nothing; what is
 too old when it arrives is sorted out by its stamp, as always. `lifecycle.Listener` is such a reader.
 """
 

@@ -19,8 +19,9 @@ from cosense.detectors.head import HeadMaps
 from cosense.detectors.pillars import PillarNetwork
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert
-from cosense.methods.cosdh.levels import CosdhConfig, LevelCodecs, fuse_maps, random_mask, warp_levels
+from cosense.methods.cosdh.levels import CosdhConfig, LevelCodecs, random_mask, warp_levels
 from cosense.methods.cosdh.method import supply_of
+from cosense.methods.map_fusion import fuse_maps
 from cosense.methods.model import read_network
 from cosense.model_folders import find_model
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent

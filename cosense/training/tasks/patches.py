@@ -20,25 +20,18 @@ from torch.nn import functional
 from cosense.cooperation.merge import MergeSettings, merge
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
+from cosense.methods.cells import Cells, cell_places, look_up
+from cosense.methods.fused_head import BoxMaps, draw_boxes, head_maps_as_input
 from cosense.methods.patches.encoder import (
     FLOOR_STRIDE,
     PATCH_STRIDE,
     PatchEncoder,
     PatchesConfig,
-    head_maps_as_input,
     value_of,
 )
-from cosense.methods.patches.fusion_network import (
-    BoxMaps,
-    Cells,
-    EvidenceFusion,
-    cell_places,
-    draw_boxes,
-    strongest,
-)
+from cosense.methods.patches.fusion_network import EvidenceFusion, strongest
 from cosense.methods.supply_demand import wanted_cells
 from cosense.sensing.detections import Detections
-from cosense.sensing.grid import BevGrid
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
 from cosense.training.fusion_task import Found, FusionTask
 
@@ -156,11 +149,7 @@ class PatchesTask(FusionTask):
             torch.stack([example.crop(f.class_logits) for example, f in pairs]),
             torch.stack([example.crop(f.box_codes) for example, f in pairs]),
             torch.stack(evidence),
-            BoxMaps(
-                torch.cat([m.heat for m in drawn]),
-                torch.cat([m.codes for m in drawn]),
-                torch.cat([m.near for m in drawn]),
-            ),
+            BoxMaps.joined(drawn),
         )
         return result
 
@@ -173,7 +162,7 @@ class PatchesTask(FusionTask):
         places = cell_places(
             torch.arange(patches[0, 0].numel()), grid.coarser(PATCH_STRIDE), sender.T_ego_sender
         )
-        there = _look_up(wanted, places, grid.coarser(FLOOR_STRIDE))
+        there = look_up(wanted, places, grid.coarser(FLOOR_STRIDE))
         value = value_of(value[0].flatten(1), there, with_boxes=amount.boxes != 0)
         rank = value.detach()
         if rng is not None:
@@ -209,13 +198,3 @@ class PatchesTask(FusionTask):
         patches = round(float(np.exp(rng.uniform(np.log(_FEWEST_PATCHES), np.log(cells)))))
         with_floor = patches >= self._profile.floor_after_patches
         return Amount(patches, boxes, with_floor != (rng.random() < 0.1))
-
-
-def _look_up(cells: Tensor, places: Tensor, grid: BevGrid) -> Tensor:
-    """Return (K,): the value of a map (H,W) at places (K,2) in metres, False outside."""
-    height, width = cells.shape
-    column = torch.floor((places[:, 0] - grid.range_m[0]) / grid.cell_m).long()
-    row = torch.floor((places[:, 1] - grid.range_m[1]) / grid.cell_m).long()
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    index = torch.where(inside, row * width + column, 0)
-    return cells.flatten()[index] & inside

@@ -350,6 +350,11 @@ def test_a_draw_with_a_frame_twice_counts_it_twice() -> None:
         drawn = [outcome for outcome, times in zip(outcomes, draw, strict=True) for _ in range(times)]
         assert ap == pytest.approx(pooled_average_precision(pool(drawn), PROTOCOL))
     assert resampled.difference_interval(resampled) == (0.0, 0.0)
+    once = np.ones((1, 6), dtype=np.int64)
+    unranked = resample(outcomes, once, global_sort=False).average_precisions
+    assert unranked == pytest.approx(
+        pooled_average_precision(pool(outcomes), load_protocol("opencood_unsorted"))
+    )
     # Far fewer false alarms are better in every draw.
     better = resample([_without_false_alarms(outcome) for outcome in outcomes], draws)
     low, high = better.difference_interval(resampled)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from cosense.methods.patches.encoder import PatchEncoder, head_maps_as_input, rounded, value_of
+from cosense.methods.fused_head import head_maps_as_input
+from cosense.methods.patches.encoder import PatchEncoder, value_of
 from tests.cooperation.networks import PATCHES
 
 PATCH_CELLS, FLOOR_CELLS = 8 * 16, 4 * 8
@@ -10,26 +11,6 @@ PATCH_CELLS, FLOOR_CELLS = 8 * 16, 4 * 8
 
 def everything(stride: int) -> torch.Tensor:
     return torch.ones(32 // stride, 64 // stride, dtype=torch.bool)
-
-
-def test_numbers_are_rounded_into_their_bits():
-    latent = torch.tensor([-9.0, -8.4, -0.6, 0.4, 6.6, 7.4, 50.0])
-    assert rounded(latent, 4).tolist() == [-8, -8, -1, 0, 7, 7, 7]
-    assert rounded(latent, 2).tolist() == [-2, -2, -1, 0, 1, 1, 1]
-    assert rounded(torch.tensor([-200.0, 200.0]), 8).tolist() == [-128, 127]
-
-
-def test_gradients_pass_the_rounding_where_it_does_not_clip():
-    latent = torch.tensor([-20.0, -0.6, 3.2, 7.4], requires_grad=True)
-    (rounded(latent, 4) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
-    assert latent.grad.tolist() == [0, 2, 3, 0]
-
-
-def test_the_head_is_read_as_confidences_and_bounded_codes():
-    joined = head_maps_as_input(torch.zeros(3, 2, 2), torch.full((10, 2, 2), -9.0))
-    assert joined.shape == (13, 2, 2)
-    assert joined[:3].unique().tolist() == [0.5]
-    assert joined[3:].unique().tolist() == [-4.0]
 
 
 def test_shapes_and_whole_numbers(method, features):

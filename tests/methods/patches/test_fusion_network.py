@@ -6,22 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosense.detectors.head import cell_centers, decode_boxes
-from cosense.geometry.transforms import transform_from_planar, transform_points
-from cosense.methods.patches.fusion_network import (
-    BoxMaps,
-    Cells,
-    EvidenceFusion,
-    cell_places,
-    draw_boxes,
-    spread,
-    strongest,
-)
+from cosense.methods.cells import Cells
+from cosense.methods.fused_head import BoxMaps, draw_boxes
+from cosense.methods.patches.fusion_network import EvidenceFusion, strongest
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
-from cosense.sensing.objects import ObjectClass
-from cosense.training.targets import make_targets
-from tests.cooperation.networks import PATCHES, detections
+from tests.cooperation.networks import PATCHES
 
 GRID = BevGrid((-8.0, -4.0, 0.0, 8.0, 4.0, 1.0), 1.6)
 NOTHING = Cells(torch.zeros(0, 8), torch.zeros(0, 2))
@@ -39,41 +29,7 @@ def cells(values: list, places: list) -> Cells:
     return Cells(torch.tensor(values, dtype=torch.float32), torch.tensor(places, dtype=torch.float32))
 
 
-@settings(max_examples=50)
-@given(
-    st.lists(st.tuples(st.floats(-7.2, 7.2), st.floats(-3.2, 3.2), st.floats(-5, 5)), min_size=1, max_size=12)
-)
-def test_what_is_spread_within_the_map_adds_up_to_what_was_sent(drawn):
-    sent = cells([[value, 1.0] for *_, value in drawn], [[x, y] for x, y, _ in drawn])
-    total = spread(sent, GRID).sum(dim=(1, 2))
-    torch.testing.assert_close(total, sent.values.sum(dim=0), atol=1e-4, rtol=1e-4)
-
-
-def test_a_cell_at_the_middle_of_a_cell_lands_there_alone():
-    placed = spread(cells([[3.0, -2.0]], [[-8.0 + 2.5 * 1.6, -4.0 + 1.5 * 1.6]]), GRID)
-    expected = torch.zeros(2, *GRID.shape)
-    expected[:, 1, 2] = torch.tensor([3.0, -2.0])
-    torch.testing.assert_close(placed, expected, atol=1e-5, rtol=0)
-
-
-def test_between_four_middles_nearness_decides():
-    x, y = -8.0 + (2.5 + 0.25) * 1.6, -4.0 + (1.5 + 0.4) * 1.6
-    placed = spread(cells([[1.0]], [[x, y]]), GRID)[0]
-    expected = torch.zeros(GRID.shape)
-    expected[1, 2], expected[1, 3], expected[2, 2], expected[2, 3] = 0.45, 0.15, 0.3, 0.1
-    torch.testing.assert_close(placed, expected, atol=1e-5, rtol=0)
-
-
-def test_what_hangs_over_the_border_is_lost_and_what_lies_outside_too():
-    corner = spread(cells([[1.0]], [[-8.0, -4.0]]), GRID)
-    assert float(corner.sum()) == pytest.approx(0.25)
-    assert float(corner[0, 0, 0]) == pytest.approx(0.25)
-    far = spread(cells([[1.0]] * 4, [[-9.0, 0.0], [9.0, 0.0], [0.0, 1e8], [-1e8, 0.0]]), GRID)
-    assert not far.any()
-
-
 def test_of_nothing_there_is_no_evidence(network):
-    assert not spread(NOTHING, GRID).any()
     evidence = network.evidence_of(NOTHING, NO_FLOOR, 0.3, GRID)
     assert evidence.shape == (8 + 2, *GRID.shape)
     assert not evidence.any()
@@ -217,91 +173,3 @@ def test_maps_of_odd_size_are_fused_too(network):
         draw_boxes([], FLAT, grid),
     )
     assert maps.class_logits.shape == (1, 3, height, width)
-
-
-DRAWN_GRID = BevGrid((-12.8, -6.4, -12.0, 12.8, 6.4, 5.0), 0.8)
-GROUND_M = -1.9
-GROUND = GroundSurface.level(GROUND_M)
-CAR = [3.1, 2.2, -1.1, 4.5, 1.9, 1.6, 0.3]
-FAR_CAR = [-8.0, -3.0, -1.0, 5.0, 2.0, 1.7, -2.0]
-
-
-def test_cells_are_placed_by_the_poses_of_both():
-    T_ego_sender = transform_from_planar(30.0, -12.0, 2.5, z=4.0)
-    cells = torch.tensor([0, 17, 40, 511])
-    places = cell_places(cells, DRAWN_GRID, T_ego_sender)
-    centres = np.column_stack([cell_centers(cells, DRAWN_GRID).numpy(), np.zeros(4)])
-    expected = transform_points(T_ego_sender, centres.astype(np.float64))[:, :2]
-    np.testing.assert_allclose(places, expected, atol=1e-4)
-    torch.testing.assert_close(cell_places(cells, DRAWN_GRID, np.eye(4)), cell_centers(cells, DRAWN_GRID))
-    assert cell_places(cells[:0], DRAWN_GRID, T_ego_sender).shape == (0, 2)
-
-
-@pytest.mark.parametrize(
-    ("label", "kind"),
-    [(ObjectClass.CAR, 0), (ObjectClass.BUS, 0), (ObjectClass.PEDESTRIAN, 1), (ObjectClass.CYCLIST, 2)],
-)
-def test_a_box_is_drawn_as_training_draws_its_targets(label, kind):
-    drawn = draw_boxes([detections([CAR], [1.0], [label])], GROUND, DRAWN_GRID)
-    lowered = np.array([CAR]) - np.array([0, 0, GROUND_M, 0, 0, 0, 0])
-    targets = make_targets(lowered, np.array([kind]), np.ones(1, bool), DRAWN_GRID)
-    torch.testing.assert_close(drawn.heat, targets.heat)
-    torch.testing.assert_close(drawn.codes, targets.codes)
-    torch.testing.assert_close(drawn.near, (targets.code_weight > 0).float())
-    assert int(drawn.near.sum()) == 9
-
-
-def test_a_score_is_the_height_of_the_hill():
-    whole = draw_boxes([detections([CAR], [1.0])], GROUND, DRAWN_GRID)
-    half = draw_boxes([detections([CAR], [0.5])], GROUND, DRAWN_GRID)
-    torch.testing.assert_close(half.heat, 0.5 * whole.heat)
-    torch.testing.assert_close(half.codes, whole.codes)
-
-
-def test_the_code_around_a_middle_is_that_of_the_box():
-    drawn = draw_boxes([detections([CAR], [0.4])], GROUND, DRAWN_GRID)
-    cells = drawn.near.flatten().nonzero()[:, 0]
-    codes = drawn.codes[0].flatten(1).T[cells]
-    boxes = decode_boxes(codes, cell_centers(cells, DRAWN_GRID), DRAWN_GRID.cell_m)
-    expected = np.array([*CAR[:2], CAR[2] - GROUND_M, *CAR[3:]])
-    np.testing.assert_allclose(boxes, np.tile(expected, (9, 1)), atol=1e-5)
-
-
-def test_two_senders_are_drawn_into_one_map():
-    a, b = detections([CAR], [0.9]), detections([FAR_CAR], [0.6])
-    both = draw_boxes([a, b], GROUND, DRAWN_GRID)
-    each = [draw_boxes([part], GROUND, DRAWN_GRID) for part in (a, b)]
-    torch.testing.assert_close(both.heat, torch.maximum(each[0].heat, each[1].heat))
-    torch.testing.assert_close(both.near, each[0].near + each[1].near)
-
-
-@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_of_one_car_that_two_have_told_the_surer_one_is_drawn(order):
-    turned = [*CAR[:6], CAR[6] + 0.5]
-    parts = [detections([CAR], [0.9]), detections([turned], [0.3])]
-    drawn = draw_boxes([parts[index] for index in order], GROUND, DRAWN_GRID)
-    alone = draw_boxes(parts[:1], GROUND, DRAWN_GRID)
-    torch.testing.assert_close(drawn.codes, alone.codes)
-    torch.testing.assert_close(drawn.heat, alone.heat)
-
-
-def test_what_is_outside_or_unknown_to_the_detectors_is_left_out():
-    outside = [13.0, *CAR[1:]]
-    cone = ObjectClass.TRAFFIC_CONE
-    drawn = draw_boxes([detections([outside, CAR], [0.9, 0.9], [0, cone])], GROUND, DRAWN_GRID)
-    assert not drawn.heat.any()
-    assert not drawn.near.any()
-
-
-def test_a_box_at_the_border_is_drawn_as_far_as_the_map_goes():
-    drawn = draw_boxes([detections([[-12.7, -6.3, *CAR[2:]]], [0.9])], GROUND, DRAWN_GRID)
-    assert int(drawn.near.sum()) == 4
-    assert float(drawn.heat.max()) == pytest.approx(0.9)
-
-
-def test_of_nothing_nothing_is_drawn():
-    for parts in ([], [detections([], [])], [detections([], [])] * 3):
-        drawn = draw_boxes(parts, GROUND, DRAWN_GRID)
-        maps = (drawn.heat, drawn.codes, drawn.near)
-        assert [one.shape[1:] for one in maps] == [(count, *DRAWN_GRID.shape) for count in (3, 10, 1)]
-        assert not any(one.any() for one in maps)

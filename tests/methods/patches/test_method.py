@@ -11,7 +11,8 @@ import torch
 from cosense.messages.demand import MAX_DEMAND_BYTES
 from cosense.messages.features import decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
-from cosense.methods.patches.encoder import PatchesConfig, head_maps_as_input, value_of
+from cosense.methods.fused_head import head_maps_as_input
+from cosense.methods.patches.encoder import PatchesConfig, value_of
 from cosense.methods.patches.method import Patches
 from cosense.methods.supply_demand import wanted_cells
 from tests.cooperation.networks import PATCHES, cooperative

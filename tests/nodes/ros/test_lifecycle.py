@@ -149,6 +149,40 @@ def test_a_subscription_is_seen_before_anybody_publishes_and_says_why_nothing_co
     elsewhere.shutdown()
 
 
+def test_who_offers_less_is_heard_and_nobody_else_is_lost_or_heard_worse(ros):
+    """Neither what waits to be taken nor the trust in those who keep what they sent is lost on a stranger."""
+    ros()
+    elsewhere = rclpy.Context()
+    elsewhere.init()
+    node, sender = Echo(), rclpy.create_node("sender")
+    stranger = rclpy.create_node("stranger", context=elsewhere)
+    heard: list[str] = []
+    node.answer = lambda message: heard.append(message.data)
+    node.bring_up()
+    reliable = sender.create_publisher(String, "/questions", qos.RESULT)
+    until(reliable.get_subscription_count)
+    for number in range(5):
+        reliable.publish(String(data=f"sent {number}"))
+    assert reliable.wait_for_all_acked(rclpy.duration.Duration(seconds=5))
+    strange = stranger.create_publisher(String, "/questions", qos_profile_sensor_data)
+    until(lambda: node.count_publishers("/questions") == 2)
+    node.questions.look()
+    until(strange.get_subscription_count)
+    strange.publish(String(data="strange"))
+    reliable.publish(String(data="sent 5"))
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    until(lambda: len(heard) >= 7, serve=lambda: executor.spin_once(timeout_sec=0.02))
+    for _ in range(5):
+        executor.spin_once(timeout_sec=0.02)
+    assert sorted(heard) == [*(f"sent {number}" for number in range(6)), "strange"]
+    # Who comes later and keeps what it sent is still asked for it.
+    late = sender.create_publisher(String, "/questions", qos.RESULT)
+    late.publish(String(data="before it was known"))
+    until(lambda: len(heard) == 8, serve=lambda: executor.spin_once(timeout_sec=0.02))
+    elsewhere.shutdown()
+
+
 def test_a_driver_that_comes_late_and_is_best_effort_is_heard(ros, capfd):
     """What it asks for at first is more than a driver offers; that is no warning for anybody here."""
     ros()
