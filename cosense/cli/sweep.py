@@ -55,8 +55,8 @@ def command(
     curve: Annotated[
         str,
         typer.Argument(
-            help="budget, pose-noise, pose-error, delay, loss, burst, rate, range, agents, attack or grid, see "
-            "above."
+            help="budget, pose-noise, pose-error, delay, loss, burst, rate, range, agents, attack or grid, "
+            "see above."
         ),
     ],
     data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
@@ -159,8 +159,8 @@ def command(
     - range: metres from which on nothing is received; 10, 20, 30, 50, 75, 100, 150
     - agents: the ego and those next to it; 1 to all
     - attack: senders that lie, those nearest to the ego, in each of the ways of --attack; 0 to 4. They send
-      20 cars more that are not there, turn all boxes by 90 degrees, make them 1.6 times as long and wide, move
-      them by 1 m, or send their first message again and again; all boxes have a score of 1
+      20 cars more that are not there, turn all boxes by 90 degrees, make them 1.6 times as long and wide,
+      move them by 1 m, or send their first message again and again
     - grid: all combinations of pose-noise, delay and loss
 
     Example: cosense sweep budget --data results/demo/sequence --model cosense-lite --out results/budget

@@ -34,7 +34,7 @@ from cosense.cooperation.kinds import (
 )
 from cosense.cooperation.merge import MergeSettings, is_ego_body, merge
 from cosense.cooperation.outcome import FusionResult
-from cosense.cooperation.own_eyes import SURE_SCORE, OwnEyes, held_back
+from cosense.cooperation.own_eyes import OwnEyes, held_back
 from cosense.cooperation.perceived import Perceived
 from cosense.cooperation.requests import write_requests
 from cosense.cooperation.sender import Sender
@@ -277,10 +277,9 @@ class Ego:
         examined = self._eyes.examined(admitted, boxes, lines)
         candidates = held_back(self._unjudged(own, boxes, examined.fusible), boxes, examined, lines)
         if not (candidates.sources == Source.EGO).any():
-            # What features of others make of the ego's view does not replace what it is sure of.
+            # What features of others make of the ego's view competes with it and does not replace it.
             assert self._method is not None
-            mine = self._method.calibration.apply(boxes)
-            candidates = Detections.concatenate([candidates, mine[mine.scores >= SURE_SCORE]])
+            candidates = Detections.concatenate([candidates, self._method.calibration.apply(boxes)])
         return candidates, examined.doubts
 
     def _unjudged(self, own: OwnView, boxes: Detections, admitted: Sequence[Admitted]) -> Detections:

@@ -172,7 +172,7 @@ class OwnEyes:
         is_there = np.array([name in row_of for name in senders], dtype=bool)
         now = sums.copy()
         now[is_there] += earlier[known]
-        left = (earlier[:, :3] >= _FORGOTTEN).any(axis=1)
+        left = np.asarray((earlier[:, :3] >= _FORGOTTEN).any(axis=1))
         left[known] = False
         self._names = [*(self._names[row] for row in np.flatnonzero(left)), *senders]
         self._sums = np.concatenate([earlier[left], now])

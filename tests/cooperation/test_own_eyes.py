@@ -40,9 +40,7 @@ def own(*rows: Rows) -> Detections:
 BOTH = own((LEFT, 0.9), (RIGHT, 0.9))
 
 
-def claim(
-    sender: str, *rows: Rows, at: tuple[float, float] = (30.0, 0.0), error_m: float = 0.0
-) -> Admitted:
+def claim(sender: str, *rows: Rows, at: tuple[float, float] = (30.0, 0.0), error_m: float = 0.0) -> Admitted:
     boxes = found(*rows)
     count = len(boxes)
     T_ego_sender = transform_from_planar(*at, 0.0, 0.0)

@@ -17,7 +17,17 @@ from cosense.evaluation.sweep.lockstep import Defence, Point, Survey
 from cosense.methods.model import Model
 
 Curve = Literal[
-    "budget", "pose-noise", "pose-error", "delay", "loss", "burst", "rate", "range", "agents", "attack", "grid"
+    "budget",
+    "pose-noise",
+    "pose-error",
+    "delay",
+    "loss",
+    "burst",
+    "rate",
+    "range",
+    "agents",
+    "attack",
+    "grid",
 ]
 CURVES: tuple[Curve, ...] = get_args(Curve)
 # The field of a point that a curve varies.
@@ -144,8 +154,9 @@ def read_values(curve: Curve, text: str | None, num_agents: int) -> dict[str, tu
     names = GRID_AXES if curve == "grid" else (AXES[curve],)
     if text is None:
         usual = {name: FIELDS[name].values for name in names}
-        numbers = {"agents": range(1, num_agents + 1), "attack": range(min(num_agents, 5))}
-        return usual | ({AXES[curve]: tuple(numbers[curve])} if curve in numbers else {})
+        if curve == "agents":
+            return {"agents": tuple(range(1, num_agents + 1))}
+        return {"attackers": tuple(range(min(num_agents, 5)))} if curve == "attack" else usual
     lists = text.split("/")
     if len(lists) != len(names):
         raise CosenseError(
@@ -243,7 +254,7 @@ def applied(points: Sequence[Point], seen: Survey) -> list[str]:
             )
     most = max(seen.num_agents)
     for attackers in sorted({point.attackers for point in points if point.attackers >= most}):
-        notes.append(f"attackers {attackers}: no frame has more than {counted(most - 1, 'sender')}, who all lie")
+        notes.append(f"attackers {attackers}: no frame has more than {counted(most - 1, 'sender')}, all lie")
     for agents in sorted({point.agents for point in points if point.agents and point.agents > most}):
         notes.append(f"agents {agents}: no frame has more than {most}, so all of them take part")
     return notes
