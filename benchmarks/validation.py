@@ -93,8 +93,8 @@ SWEEPS = {
     "grid": ("sequences", "grid --model cosense-lite --registration none"),
     "attack": (
         "crowd",
-        "attack --model cosense-lite --registration none --fusion late,hybrid --attackers 0,1,4 --defence none,own_eyes "
-        "--frames 24",
+        "attack --model cosense-lite --registration none --fusion late,hybrid --attackers 0,1,4 "
+        "--defence none,own_eyes --frames 24",
     ),
 }
 

@@ -67,7 +67,8 @@ def test_curves_vary_one_thing(model: Model) -> None:
     assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
     honest = Point("tiny", "late", defence="none")
     lies = {"attack": "ghosts", "attackers": 2}
-    assert points("attack", "0,2", fusions=["late"], attacks=["ghosts"], defences=["none", "own_eyes"]) == [
+    as_sent = {"fusions": ["late"], "registrations": ["none"], "attacks": ["ghosts"]}
+    assert points("attack", "0,2", defences=["none", "own_eyes"], **as_sent) == [
         ALONE,
         honest,
         dataclasses.replace(honest, **lies),
