@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Frames before the first one shown, so that agents remember what the ego asked for and how things move.
 _WARM_UP = 3
+# Largest size of an image in cameras.jpg.
+_PICTURE = (640, 480)
 
 
 @takes_bag_options
@@ -63,8 +65,9 @@ def command(
 ) -> None:
     """Draw frames from above: clouds, ground truth, detections, and the area that no agent sees.
 
-    With a model, comparison.png and the report also show what the ego finds alone. For a folder that `cosense
-    run` has written, the detections are those of the live run.
+    Where there are images, cameras.jpg and the report show them with the boxes drawn in. With a model,
+    comparison.png and the report also show what the ego finds alone. For a folder that `cosense run` has
+    written, the detections are those of the live run.
 
     Example: cosense view results/demo/sequence --frame 5 --model cosense-lite --budget 2000
     """
@@ -102,7 +105,14 @@ def command(
     from cosense.viewer.pack import ReportFrame
 
     dataset = open_dataset(
-        path, split=split, labels=labels, bag=bag_options, columns=columns, region=region, pair_gap=pair_gap
+        path,
+        split=split,
+        labels=labels,
+        cameras=True,
+        bag=bag_options,
+        columns=columns,
+        region=region,
+        pair_gap=pair_gap,
     )
     if frame >= len(dataset):
         raise CosenseError(f"--frame {frame}: {path} has frames 0 to {len(dataset) - 1}")
@@ -204,8 +214,10 @@ def _write(
 ) -> None:
     """Draw the first frame, write the report of all, and print which files there are now."""
     from cosense.sensing.detections import Detections
+    from cosense.viewer.annotations import MIN_SCORE
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.html_report import write_report
+    from cosense.viewer.image_boxes import pictures_of, write_pictures
 
     first = pages[0]
     together = first.result.detections if first.result else Detections.empty()
@@ -219,6 +231,10 @@ def _write(
         draw_comparison(
             first.frame, panels, written[-1], protocol, title=title, notes=["", f"{sent:,} bytes"]
         )
+    pictures = pictures_of(first.frame, together[together.scores >= MIN_SCORE], _PICTURE)
+    if pictures:
+        written.append(out / "cameras.jpg")
+        write_pictures(written[-1], pictures)
     write_report(written[1], pages, facts, protocol)
     for name in written:
         console.print(str(name), soft_wrap=True, markup=False)

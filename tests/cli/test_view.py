@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -64,6 +65,15 @@ def test_clouds_and_ground_truth_of_any_data_set(tree: Path, tmp_path: Path) -> 
     assert second["id"] < third["id"]
     assert second["truth"]
     assert not second["detections"]
+
+
+def test_images_are_shown_with_boxes(tmp_path: Path) -> None:
+    write_dair_v2x(make_frames(1, cameras=True), tmp_path / "tree")
+    result = view(tmp_path / "tree", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert cv2.imread(str(tmp_path / "out" / "cameras.jpg")).shape == (54, 192, 3)
+    (frame,) = frames_of(tmp_path / "out" / "report.html")
+    assert [image["agent"] for image in frame["images"]] == ["vehicle", "infrastructure"]
 
 
 def test_a_model_adds_boxes_and_what_the_others_sent(tree: Path, model: Path, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
+from cosense.training.detector_task import DetectorRunConfig
 from cosense.training.run_config import DataConfig, SceneConfig
 from cosense.training.samples import Sample, load_samples, point_counts, samples_of, simulated_moment
-from cosense.training.tasks.pillars import DetectorRunConfig
 from tests.simulation.hand_made import make_frames
 
 ONE_SCENE = DataConfig(scenes=SceneConfig(families=("underpass",), first_seed=3, sequences=1))
