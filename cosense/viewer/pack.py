@@ -47,11 +47,17 @@ class ReportFrame:
         frame: the measurements, with or without ground truth.
         result: what the ego knows, boxes in its frame; None where nobody has looked for boxes.
         alone: what the ego finds without the others, None where that is not known.
+        messages: what agents have sent in this frame, requests of the ego last; empty where it is not kept.
+        mode: how well the ego was helped, and why not better; empty where that is not known.
+        elapsed_ms: what it took, None where that is not known.
     """
 
     frame: CooperativeFrame
     result: FusionResult | None = None
     alone: Detections | None = None
+    messages: Sequence[bytes] = ()
+    mode: str = ""
+    elapsed_ms: float | None = None
 
     @cached_property
     def num_points(self) -> NDArray[np.int64]:
