@@ -45,7 +45,7 @@ from cosense.methods.model import Model, load_model
 from cosense.nodes.agent_cameras import BlindMoments, Pictured, Way
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
-from cosense.nodes.feature_store import FeatureStore
+from cosense.nodes.feature_store import FeatureStore, OwnFrame
 from cosense.nodes.image_join import ImageJoin, WithImages
 from cosense.nodes.pose_join import Placed, PoseJoin
 from cosense.nodes.ros import conversions, process, qos
@@ -348,7 +348,7 @@ class AgentNode(ManagedNode):
         self._bytes_sent += self._last_bytes
         self._lost = self._lost_sensors(own, {**work.pictures.missing, **reasons})
         if self._own_features is not None:
-            self._own_features.put(self._sequence, stamp_ns, own.encoded, self._lost)
+            self._own_features.put(self._sequence, stamp_ns, OwnFrame(own.encoded, own.frame, self._lost))
         for message in messages:
             self._messages.publish(conversions.bytes_to_message(message))
         self._sequence += 1

@@ -10,7 +10,6 @@ import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +82,11 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     mounted = _mounted(scenario)
     specs = [_recorder(out, threads)] if scenario.record else []
-    is_late = _fusion_of(scenario) == "late"
     if scenario.radio is not None and has_ego:
         specs.append(_channel(scenario, out, threads))
     if has_ego:
-        make_ego = _fusion if is_late else partial(_ego_process, mounted=mounted)
-        specs.append(make_ego(scenario, out, threads))
-    specs += [
-        _agent(scenario, agent, out, threads, mounted)
-        for agent in here
-        if is_late or agent.id != scenario.ego
-    ]
+        specs.append(_ego_process(scenario, out, threads, mounted))
+    specs += [_agent(scenario, agent, out, threads, mounted) for agent in here if agent.id != scenario.ego]
     specs.append(_player(scenario, here, out, {}, mounted))
     # In mode "drain" the time of the recording stands still again and again; it is no clock to go by.
     return specs if scenario.player.mode == "drain" else [_in_sim_time(spec) for spec in specs]

@@ -14,8 +14,8 @@ def message(sequence: int, stamp_ns: int) -> Message:
 
 def test_features_are_found_by_their_message_once():
     store = FeatureStore(depth=2)
-    store.put(7, 1000, "features", ("the camera is lost",))
-    assert store.take(message(7, 1000)) == ("features", ("the camera is lost",))
+    store.put(7, 1000, "features")
+    assert store.take(message(7, 1000)) == "features"
     with pytest.raises(CosenseError, match="the ego's features are not there"):
         store.take(message(7, 1000))
 
@@ -31,6 +31,6 @@ def test_the_oldest_make_room():
     store = FeatureStore(depth=2)
     for sequence in (1, 2, 3):
         store.put(sequence, 0, str(sequence))
-    assert [store.take(message(number, 0))[0] for number in (2, 3)] == ["2", "3"]
+    assert (store.take(message(2, 0)), store.take(message(3, 0))) == ("2", "3")
     with pytest.raises(CosenseError, match="more than 2 frames were waiting"):
         store.take(message(1, 0))
