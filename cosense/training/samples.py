@@ -27,7 +27,7 @@ from cosense.sensing.beams.fewer import FewerBeams
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.images import parse_size, reduced
 from cosense.sensing.objects import Objects
-from cosense.simulation import SCENES_VERSION, SimulatedFrame, simulate
+from cosense.simulation import SCENES_VERSION, simulate
 from cosense.training import stored_images
 from cosense.training.cached import Cached, Show, fill, silent
 from cosense.training.run_config import DataConfig, SceneConfig
@@ -104,8 +104,7 @@ class Sample:
         """Cameras of the agent, their images decompressed anew each time.
 
         The time of the cloud is 0, and `T_camera_agent` maps the agent frame of that time to the camera at
-        the time of its image: what stands still is seen where it is projected. In samples from disk it is the
-        calibration as it is, since the motion is not known.
+        the time of its image: what stands still is seen where it is projected, if the motion is known.
         """
         return tuple(image.camera for image in self.images)
 
@@ -262,32 +261,23 @@ def _simulate(
     for made in simulate(
         family, seed, frames, step=step, vehicles=scenes.vehicles, cameras=cameras, lidar=scenes.lidar
     ):
-        frame = _with_images(_as_the_clouds_see(made), scenes.images)
+        frame = _with_images(made.frame, scenes.images)
         yield frame if reduce is None else reduce(frame)
 
 
 def _with_images(frame: CooperativeFrame, images: str) -> CooperativeFrame:
-    """Return a frame with its images reduced to a size, as "512x288"."""
+    """Return a frame with images of a size, as "512x288", whose cameras are where the clouds see them."""
     if images == "":
         return frame
     size = parse_size(images)
-    agents = {
-        name: replace(agent, cameras=tuple(reduced(camera, size) for camera in agent.cameras))
-        for name, agent in frame.agents.items()
-    }
-    return replace(frame, agents=agents)
-
-
-def _as_the_clouds_see(made: SimulatedFrame) -> CooperativeFrame:
-    """Return a frame whose cameras are where they took their images, in the agent frame of the cloud."""
-    agents = dict(made.frame.agents)
-    for name, T_then_agent in made.ways.items():
-        cameras = (
-            replace(camera, T_camera_agent=camera.T_camera_agent @ T_then_agent)
-            for camera in agents[name].cameras
+    agents = {}
+    for name, agent in frame.agents.items():
+        placed = (
+            replace(camera, T_camera_agent=camera.T_image_agent, T_then_agent=None)
+            for camera in agent.cameras
         )
-        agents[name] = replace(agents[name], cameras=tuple(cameras))
-    return replace(made.frame, agents=agents)
+        agents[name] = replace(agent, cameras=tuple(reduced(camera, size) for camera in placed))
+    return replace(frame, agents=agents)
 
 
 def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:

@@ -61,7 +61,7 @@ def pictures_of(frame: CooperativeFrame, detections: Detections, size: tuple[int
         for camera in agent.cameras:
             small = reduced(camera, size)
             canvas = small.image.copy()
-            T_camera_ego = small.T_camera_agent @ T_agent_ego
+            T_camera_ego = small.T_image_agent @ T_agent_ego
             layers: list[tuple[Boxes, str, int]] = [(frame.ground_truth.boxes, colors.GROUND_TRUTH, 1)]
             for source in Source:
                 chosen = detections.boxes[detections.sources == source]
