@@ -126,12 +126,24 @@ def frames_of(
             yield error
 
 
-def without_images(source: FrameSource) -> list[str]:
-    """Return the agents that have no images in the first frame that can be read, though they are wanted."""
-    for frame in frames_of(source, None) if source.cameras and source.data is not None else ():
+def cameras_of(source: FrameSource) -> dict[str, list[str]]:
+    """Return the names of the cameras of each agent, as the first frame that can be read has them.
+
+    There are none where images are not wanted.
+    """
+    if not source.cameras:
+        return {}
+    if source.data is None:
+        from cosense.simulation.stage import CAMERA
+
+        # Known without the work of simulating a frame.
+        return {agent_id: [CAMERA] for agent_id in agents_of(source)[0]}
+    for frame in frames_of(source, None):
         if not isinstance(frame, CosenseError):
-            return [agent.agent_id for agent in frame.agents.values() if not agent.cameras]
-    return []
+            return {
+                agent.agent_id: [camera.name for camera in agent.cameras] for agent in frame.agents.values()
+            }
+    return {}
 
 
 def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:
