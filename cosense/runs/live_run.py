@@ -19,7 +19,7 @@ from rich.progress import Progress as ProgressBar
 from cosense.config import to_mapping
 from cosense.cooperation.kinds import check_fusion, sent_kind
 from cosense.errors import CosenseError, counted
-from cosense.runs.frame_source import cameras_of, frames_of
+from cosense.runs.frame_source import camera_names_of, frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
 from cosense.runs.processes import TRACES, ProcessSpec, processes
@@ -121,7 +121,7 @@ class Ready:
         processes: processes of this machine.
         layout: file of the layout for RViz.
         claim: descriptor of the folder of the results, see `claim`.
-        cameras: names of the cameras of each agent, see `cameras_of`.
+        cameras: names of the cameras of each agent, see `camera_names_of`.
     """
 
     scenario: Scenario
@@ -155,7 +155,7 @@ def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str 
     clear_results(out)
     (out / SCENARIO).write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     assert scenario.ego is not None
-    agents, cameras = [agent.id for agent in scenario.agents], cameras_of(scenario.source)
+    agents, cameras = [agent.id for agent in scenario.agents], camera_names_of(scenario.source)
     layout = write_run_layouts(agents, scenario.ego, cameras, out)
     return Ready(scenario, specs, layout, claimed, cameras)
 
