@@ -32,6 +32,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ from torch import nn
 from cosense.detectors.base import Detector, Encoded
 from cosense.detectors.head import DETECTED_CLASSES, detected_class
 from cosense.detectors.mmcv_operators import provide
+from cosense.detectors.spconv_library import load_spconv
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import invert, wrap_angle
@@ -232,6 +234,8 @@ def library() -> None:
     try:
         import_module("mmcv")
         provide()
+        if find_spec("spconv") is not None:
+            load_spconv()  # Its layers are wrong on processors until they are cured.
         import_module("mmdet3d.utils").register_all_modules(init_default_scope=False)
     except ModuleNotFoundError as error:
         raise CosenseError(
@@ -282,10 +286,10 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
     return named, dict(stored.get("meta") or {}), hashlib.sha256(data).hexdigest()
 
 
-def _built(config: Any, settings: CheckpointConfig, state: dict[str, Any], device: torch.device) -> nn.Module:
+def _built(config: Any, settings: CheckpointConfig, state: dict[str, Any], device: torch.device) -> Any:
     """Return the network of a configuration, filled."""
     try:
-        model: nn.Module = import_module("mmdet3d.apis").init_model(config, None, device=str(device))
+        model = import_module("mmdet3d.apis").init_model(config, None, device=str(device))
     except Exception as error:
         raise CosenseError(f"config: {settings.config}: mmdet3d cannot build it: {error}") from error
     try:
