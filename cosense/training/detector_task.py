@@ -98,11 +98,9 @@ class DetectorTask(Task):
         super().__init__(config, device)
         self.model = read_model_config(find_model(config.model))
         self.settings: LidarDetectorConfig = self.model.detector
-        self.network: BevNetwork = self.network_of(config.seed)
-        self._taken: tuple[nn.Module, ...] = ()
-        if config.backbone_from is not None:
-            self._taken = self._take_backbone(config.backbone_from)
-        self.network.to(device)
+        self.network: BevNetwork = self.network_of(config.seed).to(device)
+        for part in self.frozen():
+            part.requires_grad_(False)
         self.dtype = training_dtype(self.settings.precision, device)
         self.figures_mean = (
             "AP: bird's-eye IoU 0.5 for vehicles by kind of agent, 0.3 for people, objects with at least "
@@ -111,8 +109,19 @@ class DetectorTask(Task):
         )
 
     def network_of(self, seed: int) -> BevNetwork:
-        """Return the network as training begins."""
-        return cast(BevNetwork, self.model.detector_type.build(self.settings, seed))
+        """Return the network as training begins.
+
+        Raises:
+            CosenseError: there is no model to take the backbone from, or it has other layers.
+        """
+        network = cast(BevNetwork, self.model.detector_type.build(self.settings, seed))
+        if self.config.backbone_from is not None:
+            _take_backbone(network, self.config.backbone_from)
+        return network
+
+    def frozen(self) -> list[nn.Module]:
+        """Return the parts of the network that are not learned."""
+        return [] if self.config.backbone_from is None else [self.network.encoder, self.network.backbone]
 
     def load(self, show: Show = silent) -> None:
         self.samples = load_samples(self.config.data, self.config.cache, show)
@@ -138,9 +147,9 @@ class DetectorTask(Task):
         return join_batches
 
     def train(self, mode: bool = True) -> DetectorTask:
-        """Set the mode of what is learned; what is taken from another model runs as it does there."""
+        """Change the mode of what is learned; what is not stays as it runs."""
         super().train(mode)
-        for part in self._taken:
+        for part in self.frozen():
             part.eval()
         return self
 
@@ -181,26 +190,6 @@ class DetectorTask(Task):
         """Return what the scores of a detector without curves are worth."""
         return fitted_curves(raw, self.unseen, self.config.min_points)
 
-    def _take_backbone(self, model: str) -> tuple[nn.Module, ...]:
-        """Fill the parts of the network below the neck from another model; return them, frozen.
-
-        Raises:
-            CosenseError: there is no such model, or its layers are not those of this network.
-        """
-        taken = read_network(find_model(model))
-        frozen = []
-        for name in ("encoder", "backbone"):
-            part = getattr(self.network, name)
-            try:
-                part.load_state_dict(getattr(taken, name).state_dict())
-            except (AttributeError, RuntimeError):
-                raise CosenseError(
-                    f"backbone_from: '{model}' has other layers than {self.config.model}; name a model whose "
-                    "encoder and stages are the same"
-                ) from None
-            frozen.append(part.requires_grad_(False))
-        return tuple(frozen)
-
     def _mean_loss(self) -> float:
         self.eval()
         losses = []
@@ -211,6 +200,19 @@ class DetectorTask(Task):
                 losses.append(float(detection_losses(maps, batch.targets.to(self.device)).total))
         self.train()
         return float(np.mean(losses))
+
+
+def _take_backbone(network: BevNetwork, model: str) -> None:
+    """Fill what lies below the neck from another model."""
+    taken = read_network(find_model(model))
+    for name in ("encoder", "backbone"):
+        try:
+            getattr(network, name).load_state_dict(getattr(taken, name).state_dict())
+        except (AttributeError, RuntimeError):
+            raise CosenseError(
+                f"backbone_from: the {name} of '{model}' has other layers; name a model whose encoder and "
+                "stages are the same"
+            ) from None
 
 
 @dataclass(frozen=True)

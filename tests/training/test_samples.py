@@ -86,7 +86,9 @@ def test_images_come_reduced_and_where_the_cloud_sees_them(
     # Before its image is taken, the vehicle goes on by a metre.
     way = transform_from_planar(-1, 0, 0)
     (made,) = make_frames(1, cameras=True)
-    made = replace(made, ways={"vehicle": way})
+    frame = made.frame
+    moving = replace(frame.ego, cameras=(replace(frame.ego.cameras[0], T_then_agent=way),))
+    made = replace(made, frame=replace(frame, agents={**frame.agents, "vehicle": moving}))
     monkeypatch.setattr("cosense.training.samples.simulate", lambda *_, **__: [made])
     with_images = DataConfig(scenes=replace(ONE_SCENE.scenes, images="48x40"))
     for samples in (load_samples(with_images, tmp_path), load_samples(with_images, tmp_path)):

@@ -81,7 +81,7 @@ class CameraPillarsTask(DetectorTask):
         """Return the network as training begins.
 
         Raises:
-            CosenseError: the model to start from has other layers, or a part that is not learned is none.
+            CosenseError: the model to start from has other layers.
         """
         network = CameraPillarDetector.build(self.settings, seed)
         start = find_model(self.config.start_from)
@@ -94,16 +94,7 @@ class CameraPillarsTask(DetectorTask):
                 )
         network.load_state_dict(given, strict=False)
         network.images.backbone.load_pretrained()
-        for part in self._frozen(network):
-            part.requires_grad_(False)
         return network
-
-    def train(self, mode: bool = True) -> CameraPillarsTask:
-        """Change the mode of what is learned; what is not stays as it runs."""
-        super().train(mode)
-        for part in self._frozen(self.network):
-            part.eval()
-        return self
 
     def load(self, show: Show = silent) -> None:
         super().load(show)
@@ -189,13 +180,13 @@ class CameraPillarsTask(DetectorTask):
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
-    def _frozen(self, network: nn.Module) -> list[nn.Module]:
-        """Return the parts of a network that are not learned.
+    def frozen(self) -> list[nn.Module]:
+        """Return the parts of the network that are not learned.
 
         Raises:
-            CosenseError: there is none of that name.
+            CosenseError: there is none of a name.
         """
-        parts = dict(network.named_modules())
+        parts = dict(self.network.named_modules())
         for name in self.config.frozen:
             if name not in parts:
                 raise CosenseError(f"frozen: the network has no part '{name}', {nearest(name, parts)}")

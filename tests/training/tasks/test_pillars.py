@@ -44,5 +44,7 @@ def test_neck_and_head_are_learned_on_the_backbone_of_another_model(tmp_path: Pa
 
 def test_a_backbone_of_other_layers_is_refused(tmp_path: Path) -> None:
     other = write_model(tmp_path / "other", TINY)
-    with pytest.raises(CosenseError, match=r"backbone_from: '.*other' has other layers than .*toys; name a"):
+    with pytest.raises(
+        CosenseError, match=r"backbone_from: the encoder of '.*other' has other layers; name a"
+    ):
         toy_task(tmp_path, [toy_sample(1)], backbone_from=str(other))
