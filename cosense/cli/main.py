@@ -55,8 +55,12 @@ def _program(
 
 
 def _refuse(message: str) -> NoReturn:
+    # A name in a file must not paint the terminal.
+    harmless = "".join(
+        letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in message
+    )
     Console(stderr=True).print(
-        f"[bold red]error:[/] {escape(message)}", markup=True, highlight=False, soft_wrap=True
+        f"[bold red]error:[/] {escape(harmless)}", markup=True, highlight=False, soft_wrap=True
     )
     sys.exit(2)
 

@@ -37,8 +37,8 @@ _Kept = tuple[int, Received, float]
 # After a wait in vain for somebody whom nobody expected, nobody but the expected is waited for in so many
 # moments: made-up names delay few of them, however many there are.
 _WARY_MOMENTS = 10
-# How much of a miss each moment makes up for in which a sender was in time: one that is missing in more than a
-# quarter of them is not waited for in the end.
+# How much of a miss each moment makes up for in which a sender was in time: one that is missing in more than
+# a quarter of them is not waited for in the end.
 _MADE_UP = 1 / 3
 # More messages than this in a row are not lost by a radio.
 _LARGEST_GAP = 1000

@@ -53,6 +53,7 @@ _MOST_POINTS = 4096
 # Bring pillar middles and heights to about one before they are multiplied.
 _FAR_M = 50.0
 _TALL_M = 2.0
+_MOST_CHANNELS = 4096
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class PillarsConfig:
         if min(counts) < 1:
             raise ValueError(
                 "pillar_channels, neck_channels, shrink_channels and max_detections are at least 1"
+            )
+        channels = (*counts[:-1], *(stage.channels for stage in self.stages))
+        if max(channels) > _MOST_CHANNELS:
+            raise ValueError(
+                f"{max(channels)} channels are more than any memory holds, expected at most {_MOST_CHANNELS}"
             )
         if self.range_m[2] >= self.range_m[5]:
             raise ValueError(f"range_m {self.range_m} is empty in z")
