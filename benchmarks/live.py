@@ -330,6 +330,7 @@ def _scored(played: Scenario, out: Path) -> dict[str, Any]:
         command=f"python benchmarks/live.py {' '.join(sys.argv[1:])}",
         fusion="hybrid",
         budget_bytes=played.budget_bytes,
+        registration=played.registration,
     )
     write_json(out / "metrics.json", metrics)
     return metrics

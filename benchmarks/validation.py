@@ -58,20 +58,20 @@ SWEEPS = {
     **{name: (name, _CONDITIONS) for name in CONDITIONS},
     "budget": (
         "data",
-        "budget --model cosense-lite --fusion late,early,intermediate,hybrid "
+        "budget --model cosense-lite --fusion late,early,intermediate,hybrid --registration none "
         "--values 500,1000,2000,5000,20000,none",
     ),
     "selection": (
         "data",
-        "budget --model cosense-lite --fusion intermediate,hybrid "
+        "budget --model cosense-lite --fusion intermediate,hybrid --registration none "
         "--selection ranked,random,confidence,supply_demand --values 500,2000,20000 --frames 48",
     ),
     "baselines": (
         "data",
-        "budget --model cosdh,max-fusion,attention-fusion --fusion intermediate,hybrid "
+        "budget --model cosdh,max-fusion,attention-fusion --fusion intermediate,hybrid --registration none "
         "--values 2000,20000,none --frames 48",
     ),
-    "pose-noise": ("sequences", "pose-noise --model cosense-lite"),
+    "pose-noise": ("sequences", "pose-noise --model cosense-lite --registration none"),
     "registration": (
         "sequences",
         "pose-noise --model cosense-lite --fusion hybrid "
@@ -87,14 +87,14 @@ SWEEPS = {
         "pose-error --model cosense-lite --fusion hybrid --registration none,scene_graph "
         "--values none,literature,dair",
     ),
-    "delay": ("sequences", "delay --model cosense-lite"),
-    "loss": ("sequences", "loss --model cosense-lite"),
-    "agents": ("many", "agents --model cosense-lite"),
-    "grid": ("sequences", "grid --model cosense-lite"),
+    "delay": ("sequences", "delay --model cosense-lite --registration none"),
+    "loss": ("sequences", "loss --model cosense-lite --registration none"),
+    "agents": ("many", "agents --model cosense-lite --registration none"),
+    "grid": ("sequences", "grid --model cosense-lite --registration none"),
     "attack": (
         "crowd",
-        "attack --model cosense-lite --fusion late,hybrid --attackers 0,1,4 --defence none,own_eyes "
-        "--frames 24",
+        "attack --model cosense-lite --registration none --fusion late,hybrid --attackers 0,1,4 "
+        "--defence none,own_eyes --frames 24",
     ),
 }
 

@@ -193,7 +193,7 @@ def worst(grid: Content) -> str:
 
 
 def attacked(content: Content) -> str:
-    """Return a row for each way of lying and number of liars: what each kind of fusion gives with defences."""
+    """Return a row for each way of lying and number of liars: what fusion gives with each defence."""
     alone, *points = content["points"]
     defences, fusions = (list(dict.fromkeys(point[key] for point in points)) for key in ("defence", "fusion"))
     settings = [(fusion, defence) for fusion in fusions for defence in defences]

@@ -41,7 +41,12 @@ def generate_launch_description() -> LaunchDescription:
             argument(
                 "fusion", "what is sent and fused; else what the model is made for", "", ("", *LIVE_FUSIONS)
             ),
-            argument("registration", "how the poses of others are corrected", "none", LIVE_REGISTRATIONS),
+            argument(
+                "registration",
+                "how the poses of others are corrected",
+                LIVE_REGISTRATIONS[0],
+                LIVE_REGISTRATIONS,
+            ),
             argument("budget_bytes", "limit of each message of the others; else none", ""),
             argument("frames", "play only so many frames; else all", ""),
             argument("record", "write run.mcap", "false", SWITCH),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
+from cosense.cooperation.kinds import LIVE_REGISTRATIONS
 from cosense.nodes.launching import SWITCH, Arguments, argument, changed, described, run
 
 
@@ -34,6 +35,12 @@ def generate_launch_description() -> LaunchDescription:
             ),
             argument("rate", "keep the time of the recording, so many times faster", ""),
             argument("pose_error", "literature, dair or dair_corrected; else as the scenario says", ""),
+            argument(
+                "registration",
+                "how the poses of others are corrected; else as the scenario says",
+                "",
+                ("", *LIVE_REGISTRATIONS),
+            ),
             argument("record", "write run.mcap; else as the scenario says", "", ("", *SWITCH)),
             argument("out", "folder for detections.jsonl, run.mcap and the layouts", "results/run"),
             argument("rviz", "also start RViz", "false", SWITCH),

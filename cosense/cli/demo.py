@@ -16,7 +16,7 @@ from cosense.errors import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cosense.cooperation.kinds import FusionKind, LiveRegistration
+    from cosense.cooperation.kinds import FusionKind
     from cosense.data.dataset import Dataset
     from cosense.evaluation.run_files import FusedFrame
     from cosense.evaluation.runs.pose_noise import PoseErrorName
@@ -28,7 +28,6 @@ _BUDGET_BYTES = 2000
 _FAMILY, _SEED = "t_junction", 700_013
 # How far off the roadside unit is in the simulated scene; a data set that is named has its own errors.
 _POSE_ERROR: PoseErrorName = "dair"
-_REGISTRATION: LiveRegistration = "scene_graph"
 _CAPTIONS = {"none": "Ego alone", "late": "Boxes", "intermediate": "Features", "hybrid": "Features and boxes"}
 
 
@@ -74,7 +73,6 @@ def command(
         FrameSource(data=data),
         model=model,
         fusion=fusion,
-        registration=_REGISTRATION,
         budget_bytes=_BUDGET_BYTES,
         frames=frames,
         pose_error=pose_error,

@@ -59,12 +59,14 @@ def command(
         ),
     ] = None,
     registration: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How the others' poses are corrected before fusing: none, scene_graph (graphs, some hundred "
-            "bytes more a message), or to compare icp (clouds), boxes or spectral."
+            help="How the others' poses are corrected before fusing: scene_graph (graphs, within the "
+            "budget), none (as sent, for poses known to be right), or to compare icp (clouds), boxes "
+            "or spectral.",
+            show_default="scene_graph for late, intermediate and hybrid",
         ),
-    ] = "none",
+    ] = None,
     trust: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,7 +127,7 @@ def command(
     """
     from rich.console import Console
 
-    from cosense.cooperation.kinds import default_fusion
+    from cosense.cooperation.kinds import default_fusion, default_registration
     from cosense.data import open_dataset
     from cosense.evaluation.exports.base import check_formats, export
     from cosense.evaluation.protocol import load_protocol
@@ -162,8 +164,8 @@ def command(
     check_device(device)
     loaded = load_model(model, device)
     kind = fusion or default_fusion(loaded)
-    repair = None if registration == "none" else registration
-    parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, repair, budget]
+    repair = registration or default_registration(kind)
+    parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, registration, budget]
     parts += [pose_error, f"gap{pair_gap}" if pair_gap else None]
     parts += [f"beams{beams.replace(',', '-').replace('/', '')}" if beams else None]
     parts += trust or []
@@ -184,7 +186,7 @@ def command(
             pose_noise=noise,
             seed=seed,
             selection=selection,
-            registration=registration,
+            registration=repair,
             trust=trust or (),
             skip_broken=skip_broken,
             restart=restart,

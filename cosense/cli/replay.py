@@ -49,7 +49,7 @@ def command(
     registration: Annotated[
         str,
         typer.Option(help="scene_graph: graphs of all agents correct the poses; none: poses as recorded."),
-    ] = "none",
+    ] = "scene_graph",
     budget: Budget = None,
     cameras: Annotated[bool, typer.Option("--cameras", help="Also play images.")] = False,
     columns: Columns = "",

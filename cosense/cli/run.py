@@ -45,6 +45,13 @@ def command(
         ),
     ] = None,
     pose_error: PoseError = None,
+    registration: Annotated[
+        str | None,
+        typer.Option(
+            help="scene_graph: graphs of all agents correct the poses of the others; none: poses as sent.",
+            show_default="as in the scenario",
+        ),
+    ] = None,
     beams: Beams = "",
     rate: Annotated[
         float | None,
@@ -65,6 +72,7 @@ def command(
     """
     from rich.console import Console
 
+    from cosense.cooperation.kinds import live_registration
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.runs.live_run import print_results, run_scenario, what_is_fused
     from cosense.runs.scenario import find_scenario, load_scenario, with_changes, with_player
@@ -86,6 +94,8 @@ def command(
         wanted = with_player(wanted, rate=rate)
     if pose_error is not None:
         wanted = with_changes(wanted, pose_error=PoseNoise.named(pose_error).preset)
+    if registration is not None:
+        wanted = with_changes(wanted, registration=live_registration(registration))
     if beams:
         fewer = str(FewerBeams.parse(beams))
         wanted = dataclasses.replace(wanted, source=dataclasses.replace(wanted.source, beams=fewer))

@@ -94,9 +94,9 @@ def command(
     registration: Annotated[
         list[str] | None,
         typer.Option(
-            help="How the others' poses are corrected: none (as sent), scene_graph, icp, boxes, spectral; "
+            help="How the others' poses are corrected: scene_graph, none (as sent), icp, boxes, spectral; "
             "several as A B.",
-            show_default="none",
+            show_default="scene_graph",
         ),
     ] = None,
     unannounced: Annotated[

@@ -136,7 +136,7 @@ def _detected(
 
     Agents remember the frames before the first that is wanted: what the ego asked for, how boxes move.
     """
-    from cosense.cooperation.kinds import check_fusion, default_fusion, sent_kind
+    from cosense.cooperation.kinds import check_fusion, default_fusion, default_registration, sent_kind
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import RunSettings, check_first_budgets, run_description
     from cosense.evaluation.runs.sequences import SequenceCooperation, readable
@@ -147,7 +147,7 @@ def _detected(
     loaded = load_model(model)
     kind = cast("FusionKind", fusion or default_fusion(loaded))
     check_fusion(kind, loaded)
-    settings = RunSettings(kind, budget_bytes, PoseNoise(), 0)
+    settings = RunSettings(kind, budget_bytes, PoseNoise(), 0, registration=default_registration(kind))
     check_first_budgets(dataset, [(sent_kind(kind, loaded), budget_bytes)])
     together = SequenceCooperation(lambda: settings.start(loaded))
     for index in range(max(0, wanted.start - _WARM_UP), wanted.start):

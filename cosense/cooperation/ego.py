@@ -276,9 +276,8 @@ class Ego:
         lines = None if own.frame is None else SightLines(own.frame.points)
         examined = self._eyes.examined(admitted, boxes, lines)
         candidates = held_back(self._unjudged(own, boxes, examined.fusible), boxes, examined, lines)
-        if not (candidates.sources == Source.EGO).any():
+        if self._method is not None and not (candidates.sources == Source.EGO).any():
             # What features of others make of the ego's view competes with it and does not replace it.
-            assert self._method is not None
             candidates = Detections.concatenate([candidates, self._method.calibration.apply(boxes)])
         return candidates, examined.doubts
 

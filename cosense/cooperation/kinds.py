@@ -29,7 +29,8 @@ CORRECTED_KINDS: tuple[FusionKind, ...] = ("late", *FEATURE_KINDS)
 
 LiveFusion = Literal["hybrid", "intermediate", "late"]
 LIVE_FUSIONS: tuple[LiveFusion, ...] = get_args(LiveFusion)
-LiveRegistration = Literal["none", "scene_graph"]
+# The usual one first, as with the kinds of fusion.
+LiveRegistration = Literal["scene_graph", "none"]
 LIVE_REGISTRATIONS: tuple[LiveRegistration, ...] = get_args(LiveRegistration)
 # The largest limit of a message that can be set; larger ones need none.
 MAX_BUDGET_BYTES = 1 << 20
@@ -76,6 +77,23 @@ def fusion_for(model: str) -> LiveFusion:
     from cosense.model_folders import find_model
 
     return "late" if read_model_config(find_model(model)).method_name is None else "hybrid"
+
+
+def default_registration(fusion: str) -> LiveRegistration:
+    """Return how poses are corrected where nobody says it: by scene graphs, where poses can be corrected."""
+    return "scene_graph" if fusion in CORRECTED_KINDS else "none"
+
+
+def live_registration(name: str) -> LiveRegistration:
+    """Return a registration that live agents have.
+
+    Raises:
+        CosenseError: they do not have it.
+    """
+    for known in LIVE_REGISTRATIONS:
+        if known == name:
+            return known
+    raise CosenseError(f"unknown registration '{name}' of live agents, {nearest(name, LIVE_REGISTRATIONS)}")
 
 
 def check_fusion(fusion: str, model: Model) -> None:

@@ -60,9 +60,8 @@ _PROOF, _PROVEN_RATIO = 0.5, 2.0
 _OFF_M, _SCATTER_M = 0.3, 0.5
 # Who stands less than this apart sees from one place.
 _APART_M = 3.0
-# The score of the surest box that nothing confirms: of a proven sender, of one of whom nothing is known, and
-# of one with more against it than for it. The ego's own boxes are mostly surer than the first, so that who
-# agrees wherever the ego looks, and lies where it does not, cannot bring it below what it sees alone.
+# The score of the surest box that nothing confirms. The ego's own boxes are mostly surer, so that who agrees
+# wherever the ego looks, and lies where it does not, takes little from it.
 _CAPS: dict[Standing, float] = {"proven": 0.95, "stranger": 0.6, "doubted": 0.2}
 
 Standing = Literal["proven", "stranger", "doubted"]

@@ -32,8 +32,12 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.tracking.motion import MotionTracker
 
-# A scene graph takes at most this share of a budget; one of fewer nodes than this says nothing.
-_GRAPH_SHARE, _FEWEST_NODES = 0.5, 5
+# A scene graph takes at most this share of a budget; one of fewer nodes is worth less than more boxes.
+_GRAPH_SHARE, _FEWEST_NODES = 0.5, 12
+# Who has a budget sends a whole graph twice a second, for those who come new, and in the frames between the
+# best nodes alone: where a sender is roughly known they tell its pose as well. With poses as wrong as between
+# agents of DAIR-V2X, AP@0.7 at T-junctions is 77.6 by all nodes, 77.6 by 30, 76.8 by 20. Clocks jitter.
+_WHOLE_GRAPH_NS, _NODES_BETWEEN = 495_000_000, 30
 # A box that the ego does not want is worth this much of one that it wants.
 _UNWANTED_BOX = 0.5
 _EMPTY_PAYLOAD_BYTES = {
@@ -103,6 +107,9 @@ class Sender:
         self._registration = registration
         self._selection = selection
         self._tracker = MotionTracker()
+        # The last graph, after what it was made of: frame, number and budget.
+        self._graph: tuple[Perceived, int, int | None, bytes | None] | None = None
+        self._whole_graph_ns: int | None = None
 
     def receive_request(self, data: bytes) -> bool:
         """Take a request (DEMAND): the one received last that is addressed to this agent counts.
@@ -133,7 +140,7 @@ class Sender:
         check_budget(self.agent_id, self.kind, self.budget_bytes)
         room_bytes = MAX_PAYLOAD_BYTES
         if self.budget_bytes is not None:
-            beside = self._graph_within(own, sequence) or b""
+            beside = self._graph_of(own, sequence) or b""
             room_bytes = min(self.budget_bytes - len(beside) - envelope_bytes(self.agent_id), room_bytes)
         if self.kind == PayloadKind.POINTS:
             payload = _points_within(own.frame.points, room_bytes)
@@ -155,7 +162,7 @@ class Sender:
             frame = thinned_frame(own.frame)
             payload = _points_within(frame.points, MAX_PAYLOAD_BYTES)
             return self._encode(frame, PayloadKind.POINTS, payload, sequence)
-        return self._graph_within(own, sequence)
+        return self._graph_of(own, sequence)
 
     def explain(self, own: Perceived, request: DemandMap | None, data: bytes) -> SelectionMaps:
         """Return why the FEATURES message `data` of a frame holds what it does, as maps to look at.
@@ -174,6 +181,13 @@ class Sender:
         _, supply = method.supply(features)
         return SelectionMaps(features.grid.coarser(spec.stride), supply.cpu().numpy(), wanted.numpy(), sent)
 
+    def _graph_of(self, own: Perceived, sequence: int) -> bytes | None:
+        """Return what `_graph_within` does, encoded once: the message must know how long it is."""
+        last = self._graph
+        if last is None or last[0] is not own or last[1:3] != (sequence, self.budget_bytes):
+            last = self._graph = (own, sequence, self.budget_bytes, self._graph_within(own, sequence))
+        return last[3]
+
     def _graph_within(self, own: Perceived, sequence: int) -> bytes | None:
         """Return the scene graph that goes out with a frame, None where none does."""
         if self._registration == NONE or payload_kind(self._registration) == PayloadKind.POINTS:
@@ -181,9 +195,18 @@ class Sender:
         nodes = coarse_nodes(self.agent_id)
         if self.budget_bytes is not None:
             nodes = min(nodes, coarse_nodes(self.agent_id, int(_GRAPH_SHARE * self.budget_bytes)))
+            if not self._is_whole_graph_due(own.frame.stamp_ns):
+                nodes = min(nodes, _NODES_BETWEEN)
         if nodes < _FEWEST_NODES:
             return None
         return share_graph(own.scene_graph, sequence, self._model.detector.fingerprint, nodes)
+
+    def _is_whole_graph_due(self, stamp_ns: int) -> bool:
+        """Say whether the frame of a moment is one of those with a whole graph; the first one is."""
+        last_ns = self._whole_graph_ns
+        if last_ns is None or not last_ns < stamp_ns < last_ns + _WHOLE_GRAPH_NS:
+            self._whole_graph_ns = stamp_ns
+        return self._whole_graph_ns == stamp_ns
 
     def _features_of(self, own: Perceived) -> tuple[Method, BevFeatures]:
         method, features = self._model.method, own.encoded

@@ -21,16 +21,15 @@ import torch
 from torch import Tensor
 
 from cosense.detectors.base import BevFeatures
-from cosense.detectors.camera.image_encoder import ImageConfig, ImageEncoder
+from cosense.detectors.camera.image_encoder import ImageConfig, ImageEncoder, ImageFeatures
 from cosense.detectors.camera.offset_correction import CorrectionConfig, OffsetCorrection
-from cosense.detectors.camera.views import Picture, Views, ground_map, picture, usable
+from cosense.detectors.camera.views import Picture, Views, picture, usable, views_of
 from cosense.detectors.camera.voxel_fusion import FusionConfig, VoxelFusion
 from cosense.detectors.device import training_dtype
 from cosense.detectors.grouping import Pillars
 from cosense.detectors.head import HeadMaps
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig, scattered
 from cosense.sensing.frame import AgentKind
-from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import LevelFrame
 
@@ -91,15 +90,20 @@ class CameraPillarNetwork(PillarNetwork):
         """
         if views is None:
             return super().encode(pillars, dtype)
-        features, cells = self.joined(pillars, views)
+        return self.encode_with(pillars, views, self.images(views.stages), dtype)
+
+    def encode_with(
+        self, pillars: Pillars, views: Views, images: ImageFeatures, dtype: torch.dtype | None = None
+    ) -> list[Tensor]:
+        """Return the levels of the backbone where it is known what the images show; see `encode`."""
+        features, cells = self.joined(pillars, views, images)
         canvas = scattered(features, cells, pillars.shape, dtype or self.head.classes.weight.dtype)
         levels: list[Tensor] = self.backbone(canvas)
         return levels
 
-    def joined(self, pillars: Pillars, views: Views) -> tuple[Tensor, Tensor]:
+    def joined(self, pillars: Pillars, views: Views, images: ImageFeatures) -> tuple[Tensor, Tensor]:
         """Return features (K,C) and cells (K,) of all pillars, those that images have filled included."""
         features = self.encoder.features(pillars)
-        images = self.images(views.stages)
         with torch.autocast(features.device.type, enabled=False):
             seen = self.fusion(pillars, features, views, images)
             corrected = self.correction(seen, pillars.shape)
@@ -167,7 +171,8 @@ class CameraPillarDetector(PillarDetector):
         pixels = torch.from_numpy(np.stack([image.pixels for image in pictures])).to(self.device)
         with torch.inference_mode():
             stages = tuple(self.network.images.stages(pixels))
-        return views_of(pictures, stages, ground, self.grid, self.device)
+        places, covered = [image.P for image in pictures], [image.covered for image in pictures]
+        return views_of(places, covered, stages, ground, self.grid, self.device)
 
     def _say(self, frame: LevelFrame, reasons: Mapping[str, str]) -> None:
         """Log why images are left out, when others are than in the frame before."""
@@ -176,40 +181,3 @@ class CameraPillarDetector(PillarDetector):
             for reason in reasons.values():
                 logger.warning("%s", reason)
         self._lost[frame.agent_id] = lost
-
-
-def views_of(
-    pictures: Sequence[Picture],
-    stages: tuple[Tensor, ...],
-    ground: GroundSurface,
-    grid: BevGrid,
-    device: torch.device | str = "cpu",
-) -> Views:
-    """Return images of one cloud with their maps; `grid` is that of its pillars."""
-    return Views(
-        stages,
-        torch.tensor(np.array([image.P for image in pictures]).reshape(-1, 3, 4), dtype=torch.float32).to(
-            device
-        ),
-        torch.tensor([image.covered for image in pictures], dtype=torch.float32, device=device).view(-1, 2),
-        (0,) * len(pictures),
-        torch.tensor([grid.range_m[:2]], device=device),
-        ground_map(ground, grid)[None].to(device),
-    )
-
-
-def join_views(parts: Sequence[Views]) -> Views:
-    """Join images of several clouds, of one shape each, into one batch."""
-    stages = tuple(torch.cat(maps) for maps in zip(*(part.stages for part in parts), strict=True))
-    of, clouds = [], 0
-    for part in parts:
-        of += [cloud + clouds for cloud in part.of]
-        clouds += len(part.corner_m)
-    return Views(
-        stages,
-        torch.cat([part.P for part in parts]),
-        torch.cat([part.covered for part in parts]),
-        tuple(of),
-        torch.cat([part.corner_m for part in parts]),
-        torch.cat([part.ground_m for part in parts]),
-    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cosense import topics
+from cosense.cooperation.kinds import live_registration
 from cosense.data.bag import BagOptions, by_agent
 from cosense.errors import CosenseError, nearest
 from cosense.evaluation.runs.pose_noise import PoseNoise
@@ -155,6 +156,8 @@ def changed(arguments: Arguments) -> Scenario:
     if name := arguments.text("pose_error"):
         error = PoseNoise.named(name).preset
         scenario = with_changes(scenario, pose_error=error)
+    if name := arguments.text("registration"):
+        scenario = with_changes(scenario, registration=live_registration(name))
     changes = {"mode": arguments.text("mode") or None, "rate": arguments.number("rate", float)}
     return with_player(scenario, **{key: value for key, value in changes.items() if value is not None})
 
@@ -174,7 +177,7 @@ def replayed(arguments: Arguments) -> Scenario:
             ),
             model=arguments.text("model"),
             fusion=arguments.text("fusion") or None,
-            registration=arguments.text("registration"),
+            registration=live_registration(arguments.text("registration")),
             budget_bytes=arguments.number("budget_bytes", int),
             frames=arguments.number("frames", int),
             record=arguments.flag("record"),

@@ -134,7 +134,7 @@ class Scenario:
     ego: str | None = None
     model: str = "cosense-lite"
     fusion: LiveFusion | None = None
-    registration: LiveRegistration = "none"
+    registration: LiveRegistration = "scene_graph"
     budget_bytes: int | None = None
     device: str = "cpu"
     threads: int = 1

@@ -21,7 +21,7 @@ from cosense.simulation.traffic import Traffic
 # record it, and training simulates its stored samples again.
 SCENES_VERSION = 3
 # Likewise where the same arguments give other images, but the same clouds.
-IMAGES_VERSION = 1
+IMAGES_VERSION = 2
 
 # Shortest and longest time that the traffic has been moving when a sequence begins.
 _WARM_UP_S = (5.0, 10.0)

@@ -22,6 +22,8 @@ from cosense.simulation.scenes.mesh import Mesh, join
 from cosense.simulation.scenes.scene import Mast, Scene
 from cosense.simulation.scenes.shapes import cylinder
 from cosense.simulation.sensors.camera import FRONT_CAMERA, MAST_CAMERA, render
+from cosense.simulation.sensors.daylight import Light, draw_light
+from cosense.simulation.sensors.exposure import Optics, develop, draw_optics
 from cosense.simulation.sensors.lidar import SWEEP_S, Motion, Sweep, sweep
 from cosense.simulation.sensors.raycast import Alone, View, World
 from cosense.simulation.traffic import STEP_S, Traffic
@@ -96,7 +98,8 @@ class Stage:
         errors: position error of the units, true minus claimed position; it walks on with the traffic.
         equipment: LiDARs of all agents, and the weather.
         seed: seed of delays and noise.
-        sun: (3,) unit vector towards the sun, None without images.
+        light: what lights the scene, None without images.
+        optics: camera of each agent, none without images.
     """
 
     place: Place
@@ -108,7 +111,8 @@ class Stage:
     errors: PositionErrors
     equipment: Equipment
     seed: int
-    sun: NDArray[np.float64] | None
+    light: Light | None
+    optics: Mapping[str, Optics]
 
     @classmethod
     def prepare(
@@ -124,6 +128,7 @@ class Stage:
         """Place the masts, and draw the pose in the world, the time and the position error."""
         x, y, z, turn = rng.uniform([500, 500, 20, -np.pi], [4000, 2400, 25, np.pi])
         # Stamps are whole microseconds, because DAIR-V2X stores these.
+        light = draw_light(equipment.weather, np.random.default_rng([seed, 1])) if with_cameras else None
         start_ns = _EPOCH_NS + seed % 100_000 * _HOUR_NS + int(rng.integers(10**6)) * 1000
         return cls(
             place=place,
@@ -135,7 +140,8 @@ class Stage:
             errors=PositionErrors(rng.spawn(1)[0]),
             equipment=equipment,
             seed=seed,
-            sun=_draw_sun(seed) if with_cameras else None,
+            light=light,
+            optics={} if light is None else _draw_cameras(equipment, light, seed),
         )
 
     def frame(self, traffic: Traffic, number: int) -> SimulatedFrame:
@@ -150,8 +156,8 @@ class Stage:
             # The ego's clock is the reference; every other agent sweeps at its own time.
             delay_ns = 0 if agent_id == EGO else cloud_delay_ns(cloud_rng)
             agent, ids = self._look(agent_id, traffic, delay_ns, stamp_ns + delay_ns, cloud_rng)
-            if self.sun is not None:
-                camera, T_world_then = self._photograph(agent, traffic, delay_ns, image_rng, self.sun)
+            if self.light is not None:
+                camera, T_world_then = self._photograph(agent, traffic, delay_ns, image_rng, self.light)
                 ways[agent_id] = invert(T_world_then) @ agent.T_world_agent
                 agent = replace(agent, cameras=(camera,))
             agents[agent_id] = agent
@@ -240,7 +246,7 @@ class Stage:
         traffic: Traffic,
         delay_ns: int,
         rng: np.random.Generator,
-        sun: NDArray[np.float64],
+        light: Light,
     ) -> tuple[Camera, Matrix]:
         """Render an agent's image at the time of the camera, by when all road users have moved on.
 
@@ -252,18 +258,24 @@ class Stage:
         lag_ns = image_delay_ns(rng, agent.kind)
         actors = actors_at(self.place.scene, traffic, self.place.parked, delay_ns + lag_ns)
         view = self._around(actors.row_of(agent.agent_id), actors)
-        model = FRONT_CAMERA if agent.kind == "vehicle" else MAST_CAMERA
+        model = FRONT_CAMERA
+        if agent.kind == "infrastructure":
+            model, light = MAST_CAMERA, replace(light, head_lamps=0.0)
         T_scene_agent = self._pose(agent.agent_id, actors)
-        image = render(model, view, T_scene_agent, sun, rng)
+        seen = render(model, view, T_scene_agent, light)
+        image = develop(seen, self.optics[agent.agent_id], rng)
         camera = Camera("front", image, model.K, model.T_camera_agent, agent.stamp_ns + lag_ns)
         return camera, self.T_world_scene @ T_scene_agent
 
 
-def _draw_sun(seed: int) -> NDArray[np.float64]:
-    """Return a unit vector (3,) towards the sun, well above the horizon."""
-    rng = np.random.default_rng([seed, 1])
-    height, azimuth = rng.uniform(0.45, 1.1), rng.uniform(-np.pi, np.pi)
-    return np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
+def _draw_cameras(equipment: Equipment, light: Light, seed: int) -> dict[str, Optics]:
+    """Draw the camera of each agent."""
+    return {
+        name: draw_optics(
+            equipment.weather, light.lamps > 0, name.startswith(EGO), np.random.default_rng([seed, 7, number])
+        )
+        for number, name in enumerate(equipment.lidars)
+    }
 
 
 def _motions(

@@ -92,8 +92,8 @@ def augment(
     all_round: bool,
     config: AugmentationConfig,
     rng: np.random.Generator,
-) -> tuple[Points, Boxes]:
-    """Return a changed copy of points (N,4) and boxes (M,7).
+) -> tuple[Points, Boxes, NDArray[np.float64]]:
+    """Return a changed copy of points (N,4) and boxes (M,7), and the matrix (3,3) that has moved them.
 
     Args:
         points: x, y, z in the agent frame and intensity.
@@ -118,14 +118,15 @@ def augment(
         about_x, about_y = np.deg2rad(rng.uniform(-config.tilt_deg, config.tilt_deg, 2))
         turn = _rotation(about_y, 1) @ _rotation(about_x, 0) @ turn
     factor = rng.uniform(1 - config.scale, 1 + config.scale)
-    move(points, boxes, factor * turn)
+    turn = factor * turn
+    move(points, boxes, turn)
     if rng.random() < config.no_intensity:
         points[:, 3] = 0
     else:
         power = config.gamma ** rng.uniform(-1, 1)
         brightness = rng.uniform(1 - config.dim, 1 + config.dim)
         points[:, 3] = np.minimum(1, np.float32(brightness) * points[:, 3] ** np.float32(power))
-    return points, boxes
+    return points, boxes, turn
 
 
 def thin(

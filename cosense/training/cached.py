@@ -70,7 +70,7 @@ class Cached:
             return dict(stored)
 
 
-def fill(files: Sequence[Cached], show: Show = silent) -> None:
+def fill(files: Sequence[Cached], show: Show = silent, doing: str = "simulate scenes") -> None:
     """Make the files that are missing, one process a core; a few are left to whoever reads them."""
     missing = [file for file in files if not file.path.exists()]
     cores = len(os.sched_getaffinity(0))
@@ -82,6 +82,6 @@ def fill(files: Sequence[Cached], show: Show = silent) -> None:
     try:
         for done, made in enumerate(as_completed([pool.submit(file.write) for file in missing])):
             made.result()
-            show("simulate scenes", done + 1, len(missing))
+            show(doing, done + 1, len(missing))
     finally:
         pool.shutdown(cancel_futures=True)

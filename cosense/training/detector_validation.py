@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from cosense.detectors.head import DETECTED_CLASSES
 from cosense.detectors.score_curves import FAR_M
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.evaluation.metrics.matching import NOT_MATCHED, match_by_detection, match_frame
+from cosense.geometry.boxes import Boxes
 from cosense.geometry.iou import bev_iou
 from cosense.geometry.transforms import wrap_angle
 from cosense.methods.calibration import fit_curve
@@ -25,6 +26,15 @@ from cosense.training.samples import Sample, point_counts
 _IOU = {ObjectClass.CAR: 0.5, ObjectClass.PEDESTRIAN: 0.3, ObjectClass.CYCLIST: 0.3}
 # A curve from fewer boxes than this would be a guess.
 _FEWEST_BOXES = 100
+
+
+# Which of boxes (M,7) around a sample count, (M,).
+Within = Callable[[Sample, Boxes], NDArray[np.bool_]]
+
+
+def everywhere(sample: Sample, boxes: Boxes) -> NDArray[np.bool_]:
+    """Return that all boxes count."""
+    return np.ones(len(boxes), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,13 @@ class Judged:
     objects: int
 
 
-def figures(detector: BevDetector, samples: Sequence[Sample], min_points: int) -> dict[str, float]:
+def figures(
+    detector: BevDetector,
+    samples: Sequence[Sample],
+    min_points: int,
+    shown: Sequence[Sample] | None = None,
+    within: Within = everywhere,
+) -> dict[str, float]:
     """Return average precisions by name, and the share of found vehicles whose heading is reversed.
 
     "ap50 <kind>" is that of vehicles in the clouds of one kind of agent; "ap30 pedestrian" and "ap30 cyclist"
@@ -56,8 +72,12 @@ def figures(detector: BevDetector, samples: Sequence[Sample], min_points: int) -
         detector: the detector.
         samples: clouds with labels.
         min_points: objects of which the agent itself has fewer points do not count.
+        shown: what the detector sees instead of each sample, for example with fewer points.
+        within: which objects and boxes of a sample count.
     """
-    found = [_detect(detector, sample) for sample in samples]
+    found = [_detect(detector, sample) for sample in shown or samples]
+    found = [boxes[within(sample, boxes.boxes)] for boxes, sample in zip(found, samples, strict=True)]
+    samples = [_restricted(sample, within(sample, sample.boxes)) for sample in samples]
 
     def of_class(kind: ObjectClass, agents: str | None = None) -> list[Judged]:
         return [
@@ -78,10 +98,10 @@ def figures(detector: BevDetector, samples: Sequence[Sample], min_points: int) -
 
 
 def fitted_curves(
-    detector: BevDetector, samples: Sequence[Sample], min_points: int
+    detector: BevDetector, samples: Sequence[Sample], min_points: int, shown: Sequence[Sample] | None = None
 ) -> dict[str, tuple[float, float, float]]:
     """Return the curves of `detectors.score_curves` by class, of a detector that has none so far."""
-    found = [_detect(detector, sample) for sample in samples]
+    found = [_detect(detector, sample) for sample in shown or samples]
     curves = {}
     for kind in DETECTED_CLASSES:
         parts = [judge(b, s, kind, detector, min_points) for b, s in zip(found, samples, strict=True)]
@@ -115,7 +135,18 @@ def judge(
 
 
 def _detect(detector: BevDetector, sample: Sample) -> Detections:
-    return detector.detect(AgentFrame("", sample.kind, 0, np.eye(4), sample.points))
+    frame = AgentFrame("", sample.kind, 0, np.eye(4), sample.points, cameras=sample.cameras)
+    return detector.detect(frame)
+
+
+def _restricted(sample: Sample, counts: NDArray[np.bool_]) -> Sample:
+    """Return a sample with some of its objects."""
+    if counts.all():
+        return sample
+    number = np.append(np.where(counts, np.cumsum(counts) - 1, -1), -1).astype(np.int16)
+    return replace(
+        sample, boxes=sample.boxes[counts], classes=sample.classes[counts], owner=number[sample.owner]
+    )
 
 
 def _objects(parts: Sequence[Judged]) -> int:

@@ -37,8 +37,6 @@ from cosense.training.samples import Moment, simulated_moment
 # Raised whenever the files get another form.
 _VERSION = 1
 _MAPS = ("class_logits", "box_codes")
-# Only read of the agent that fuses.
-_OF_EGO = ("context", "point_counts")
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class EncodedView:
     Attributes:
         T_world_agent: (4,4) pose of the levelled frame.
         T_sensor_level: (4,4) maps the levelled frame into that of the sensor.
-        features: float32; context and point counts are empty where the cloud is not the ego's.
+        features: float32; the context is empty where the cloud is not the ego's.
         detections: boxes in the levelled frame.
     """
 
@@ -153,8 +151,8 @@ def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool)
     tensors |= {name: getattr(features, name).half() for name in _MAPS}
     if is_ego:
         tensors["context"] = features.context.half()
-        tensors["point_counts"] = features.point_counts.clamp(max=255).to(torch.uint8)
     tensors |= {
+        "point_counts": features.point_counts.clamp(max=255).to(torch.uint8),
         "slopes": torch.tensor(level.slopes, dtype=torch.float64),
         "ground_plane": torch.tensor(level.ground.plane_m, dtype=torch.float64),
         "ground_relief": torch.from_numpy(level.ground.relief_m),
@@ -177,11 +175,10 @@ def read_view(path: Path, T_world_sensor: Matrix, detector: BevDetector) -> Enco
 
         levels = tuple(tensor(f"level{index}").float() for index in range(len(detector.level_channels)))
         known = set(file.keys())
-        own = {name: tensor(name) if name in known else torch.zeros(0) for name in _OF_EGO}
         features = BevFeatures(
             levels=levels,
-            context=own["context"].float(),
-            point_counts=own["point_counts"].long(),
+            context=tensor("context").float() if "context" in known else torch.zeros(0),
+            point_counts=tensor("point_counts").long() if "point_counts" in known else torch.zeros(0),
             grid=detector.grid,
             ground=GroundSurface(float(tensor("ground_plane")), tensor("ground_relief").numpy()),
             **{name: tensor(name).float() for name in _MAPS},

@@ -55,6 +55,7 @@ class Sample:
         classes: (M,) int64, index into `DETECTED_CLASSES`.
         owner: (N,) int16, index of the box that a point lies in, -1 for none.
         images: what `cameras` are made of, none where the configuration asks for none.
+        rings: (N,) int16, ring of each point as the LiDAR counts them, None where nothing says it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Sample:
     classes: NDArray[np.int64]
     owner: NDArray[np.int16]
     images: tuple[StoredCamera, ...] = ()
+    rings: NDArray[np.int16] | None = None
 
     @classmethod
     def of(
@@ -73,16 +75,21 @@ class Sample:
         points: NDArray[np.float32],
         objects: Objects,
         cameras: Iterable[Camera] = (),
+        rings: NDArray[np.int16] | None = None,
     ) -> Sample:
         """Return the sample of a cloud (N,4), without objects that no network looks for and far points."""
         known, classes = _detected(objects)
         boxes = objects.boxes[known]
         steps = np.rint(points / _STEPS)
-        stored = steps[(np.abs(steps) <= np.iinfo(np.int16).max).all(axis=1)].astype(np.int16)
+        is_near = (np.abs(steps) <= np.iinfo(np.int16).max).all(axis=1)
+        stored = steps[is_near].astype(np.int16)
         owner = np.full(len(stored), -1, dtype=np.int16)
         for index, mask in enumerate(points_in_boxes((stored * _STEPS)[:, :3], boxes)):
             owner[mask] = index
-        return cls(name, kind, stored, boxes, classes, owner, tuple(map(StoredCamera.of, cameras)))
+        images = tuple(map(StoredCamera.of, cameras))
+        return cls(
+            name, kind, stored, boxes, classes, owner, images, None if rings is None else rings[is_near]
+        )
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -162,7 +169,7 @@ def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
             continue
         name = f"{frame.sequence}/{frame.frame_id}/{agent.agent_id}"
         cameras = (replace(camera, stamp_ns=camera.stamp_ns - agent.stamp_ns) for camera in agent.cameras)
-        yield Sample.of(name, agent.kind, agent.points, agent.objects, cameras)
+        yield Sample.of(name, agent.kind, agent.points, agent.objects, cameras, agent.rings)
 
 
 def simulated_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Moment:
@@ -257,6 +264,8 @@ def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:
         names.append([sample.name, sample.kind])
         arrays |= {f"{index}.{key}": getattr(sample, key) for key in _SAMPLE_ARRAYS}
         arrays |= stored_images.to_arrays(sample.images, str(index))
+        if sample.rings is not None:
+            arrays[f"{index}.rings"] = sample.rings
     return {"names": np.array(names), **arrays}
 
 
@@ -265,7 +274,9 @@ def _samples_from_arrays(arrays: dict[str, NDArray]) -> list[Sample]:
     for index, (name, kind) in enumerate(arrays["names"]):
         stored, boxes, classes, owner = (arrays[f"{index}.{key}"] for key in _SAMPLE_ARRAYS)
         images = stored_images.from_arrays(arrays, str(index))
-        samples.append(Sample(str(name), _kind(kind), stored, boxes, classes, owner, images))
+        # Samples that were cached before rings were kept are as good as those of a LiDAR that names none.
+        rings = arrays.get(f"{index}.rings")
+        samples.append(Sample(str(name), _kind(kind), stored, boxes, classes, owner, images, rings))
     return samples
 
 

@@ -118,7 +118,11 @@ def test_several_models_stand_side_by_side(tree: Path, model: Path, tmp_path: Pa
         ("loss", ("--registration", "scene_grph"), "'scene_grph' is unknown, did you mean 'scene_graph'"),
         ("loss", ("--fusion", "late", "--selection", "ranked"), "selection ranked: nobody sends features"),
         ("loss", ("--fusion", "early", "--registration", "icp"), "registration icp: no poses are corrected"),
-        ("loss", ("--fusion", "late", "--budget", "500"), "--budget 500: no message of these fusions has a"),
+        (
+            "loss",
+            ("--fusion", "late", "--registration", "none", "--budget", "500"),
+            "--budget 500: no message of these fusions has a",
+        ),
         ("loss", ("--unannounced",), "--unannounced: in the curve 'loss' poses are exact"),
         ("loss", ("--model", "pillars-light"), "no model 'pillars-light': did you mean 'pillars-lite'"),
         ("loss", ("--protocol", "opencod"), "did you mean 'opencood'"),

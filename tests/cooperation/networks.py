@@ -20,16 +20,13 @@ from cosense.messages.envelope import Message, PayloadKind, encode
 from cosense.messages.objects import encode_objects
 from cosense.methods.calibration import IDENTITY, Calibration
 from cosense.methods.cosdh.levels import CosdhConfig
-from cosense.methods.cosdh.method import Cosdh
 from cosense.methods.fused_head import FusedHead
-from cosense.methods.lcv2i.method import Lcv2i
 from cosense.methods.lcv2i.regions import Lcv2iConfig, RegionalEnhancement
 from cosense.methods.model import Model
 from cosense.methods.patches.encoder import PatchesConfig
-from cosense.methods.patches.method import Patches
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
-from tests.detectors.networks import TINY, cloud
+from tests.detectors.networks import TINY, Sharing, cloud, method_of
 
 MS = 1_000_000
 NO_POINTS = np.zeros((0, 4), np.float32)
@@ -40,7 +37,7 @@ class Tiny:
     """A small model: its detector and what is shared on top."""
 
     detector: PillarsConfig
-    sharing: PatchesConfig | CosdhConfig | Lcv2iConfig
+    sharing: Sharing
 
     def with_range(self, x_m: float, y_m: float) -> Tiny:
         range_m = (-x_m, -y_m, *self.detector.range_m[2:3], x_m, y_m, self.detector.range_m[5])
@@ -62,7 +59,6 @@ LCV2I = Tiny(
     Lcv2iConfig(channels=8, hidden_channels=8, fused_channels=8, need_below_points=100),
 )
 CONFIGS = {"patches": PATCHES, "cosdh": COSDH, "lcv2i": LCV2I}
-_METHODS = {PatchesConfig: Patches, CosdhConfig: Cosdh, Lcv2iConfig: Lcv2i}
 
 
 def cooperative(
@@ -77,7 +73,7 @@ def cooperative(
     network.head.classes.weight.data *= 3
     network.head.classes.bias.data.fill_(-2.0)
     detector = PillarDetector("tiny", config.detector, network, fingerprint=fingerprint)
-    kind = _METHODS[type(config.sharing)]
+    _, kind = method_of(config.sharing)
     sharing = kind.build(config.sharing, detector, seed)
     _amplify(sharing)
     with torch.random.fork_rng(devices=[]):

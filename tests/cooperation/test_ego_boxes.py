@@ -75,6 +75,9 @@ def test_what_the_ego_cannot_check_is_not_confirmed_and_who_contradicts_it_is_do
     result = fuse_late(EGO, [from_unit([FAR_CAR], [0.5])], own_eyes=True)
     assert result.detections.sources.tolist() == [Source.EGO, Source.UNCONFIRMED]
     assert result.peers[0].reason == ""
+    blind = message("ego", T_WORLD_EGO, detections([], []))
+    result = fuse_late(blind, [from_unit([FAR_CAR], [0.5])], own_eyes=True)
+    assert result.detections.sources.tolist() == [Source.UNCONFIRMED]
     cars = [CAR, FAR_CAR, [CAR[0], CAR[1] + 20.0, *CAR[2:]]]
     seen = message("ego", T_WORLD_EGO, detections(cars, [0.8, 0.75, 0.7]))
     lies = [[*box[:6], box[6] + np.pi / 2] for box in cars]

@@ -14,6 +14,8 @@ from cosense.geometry.transforms import Matrix
 from cosense.methods.base import Method
 from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import Cosdh
+from cosense.methods.lcv2i.method import Lcv2i
+from cosense.methods.lcv2i.regions import Lcv2iConfig
 from cosense.methods.patches.encoder import PatchesConfig
 from cosense.methods.patches.method import Patches
 from cosense.model_folders import CONFIG, WEIGHTS, network_tensors, write_tensors
@@ -30,12 +32,17 @@ TINY = PillarsConfig(
     precision="float32",
 )
 
-Sharing = PatchesConfig | CosdhConfig
+Sharing = PatchesConfig | CosdhConfig | Lcv2iConfig
+_METHODS: dict[type[Sharing], tuple[str, type[Method]]] = {
+    PatchesConfig: ("patches", Patches),
+    CosdhConfig: ("cosdh", Cosdh),
+    Lcv2iConfig: ("lcv2i", Lcv2i),
+}
 
 
 def method_of(sharing: Sharing) -> tuple[str, type[Method]]:
     """Return name and class of the method that a configuration belongs to."""
-    return ("patches", Patches) if isinstance(sharing, PatchesConfig) else ("cosdh", Cosdh)
+    return _METHODS[type(sharing)]
 
 
 def tiny_detector(config: PillarsConfig = TINY, seed: int = 0, name: str = "tiny", **identity) -> BevDetector:

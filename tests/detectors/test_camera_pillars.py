@@ -10,13 +10,8 @@ import pytest
 import torch
 
 from cosense.config import from_mapping, to_mapping
-from cosense.detectors.camera.views import picture, usable
-from cosense.detectors.camera_pillars import (
-    CameraPillarDetector,
-    CameraPillarsConfig,
-    join_views,
-    views_of,
-)
+from cosense.detectors.camera.views import join_views, picture, usable, views_of
+from cosense.detectors.camera_pillars import CameraPillarDetector, CameraPillarsConfig
 from cosense.detectors.grouping import group_points, join_pillars
 from cosense.detectors.pillars import PillarDetector
 from cosense.geometry.transforms import transform_from, transform_from_planar
@@ -173,7 +168,8 @@ def test_a_batch_gives_what_its_clouds_give_alone():
         pictures = [picture(camera(str(turn), turn), IMAGE.size) for turn in turns]
         pixels = np.array([image.pixels for image in pictures], np.uint8).reshape(-1, *IMAGE.size, 3)
         stages = tuple(network.images.stages(torch.from_numpy(pixels)))
-        views.append(views_of(pictures, stages, ground, grid))
+        covered = [image.covered for image in pictures]
+        views.append(views_of([image.P for image in pictures], covered, stages, ground, grid))
     together = network.encode(join_pillars(clouds), views=join_views(views))[0]
     for number, (one, view) in enumerate(zip(clouds, views, strict=True)):
         alone = network.encode(one, views=view)[0]

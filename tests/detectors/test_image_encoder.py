@@ -31,7 +31,7 @@ def test_folding_the_norms_changes_nothing():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-    images = torch.rand(1, 3, 32, 64) * 2 - 1
+    images = torch.randint(0, 256, (1, 32, 64, 3), dtype=torch.uint8)
     for before, after in zip(network(images), folded(copy.deepcopy(network))(images), strict=True):
         torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-5)
 
@@ -60,8 +60,8 @@ def test_pretrained_weights_are_all_there_and_show_edges():
     untrained = network.stem.convolution.weight.clone()
     network.load_pretrained()
     assert not torch.equal(network.stem.convolution.weight, untrained)
-    image = -torch.ones(1, 3, 64, 64)
-    image[..., 32:] = 1.0
+    image = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    image[:, :, 32:] = 255
     fine = network(image)[0][0]
     # The fourth and fifth column of eight lie at the edge.
     changes = (fine[..., 1:] - fine[..., :-1]).abs().mean(dim=(0, 1))

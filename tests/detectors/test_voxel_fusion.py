@@ -9,9 +9,8 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from cosense.detectors.camera.image_encoder import STRIDES, ImageFeatures
-from cosense.detectors.camera.views import Views, picture
+from cosense.detectors.camera.views import Views, picture, views_of
 from cosense.detectors.camera.voxel_fusion import FusionConfig, VoxelFusion, _Seen
-from cosense.detectors.camera_pillars import views_of
 from cosense.detectors.grouping import Pillars, group_points
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.projection import project
@@ -38,7 +37,8 @@ def ramps() -> list[torch.Tensor]:
 
 def view(*cameras) -> Views:
     pictures = [picture(one, IMAGE.size) for one in cameras or (camera(),)]
-    return views_of(pictures, (), GroundSurface.level(-HEIGHT_M), GRID)
+    covered = [image.covered for image in pictures]
+    return views_of([image.P for image in pictures], covered, (), GroundSurface.level(-HEIGHT_M), GRID)
 
 
 def pillars(*xyz: tuple[float, float, float]) -> Pillars:

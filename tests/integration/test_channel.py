@@ -31,6 +31,7 @@ def test_the_link_decides_what_the_ego_hears(tmp_path, stranger: Stranger):
     scenario = Scenario(
         source=FrameSource(data=write_scene(tmp_path / "scene", FRAMES)),
         model=str(write_sharing_model(tmp_path / "tiny")),
+        registration="none",
         player=PlayerSettings(mode="rate", rate=0.4),
         # Shorter than the delay will be, so that what is heard is a frame old.
         synchroniser=SynchroniserSettings(timeout_ms=30.0),

@@ -50,6 +50,7 @@ def scenario(model, data) -> Scenario:
         Scenario(
             source=FrameSource(data=data),
             model=str(model),
+            registration="none",
             budget_bytes=BUDGET_BYTES,
             player=PlayerSettings(mode="rate", rate=RATE),
             synchroniser=SynchroniserSettings(timeout_ms=80.0),

@@ -58,6 +58,7 @@ def scenario(model, data) -> Scenario:
     return Scenario(
         source=FrameSource(data=data),
         model=str(model),
+        registration="none",
         budget_bytes=BUDGET_BYTES,
         player=PATIENT_PLAYER,
         synchroniser=PATIENT_SYNCHRONISER,

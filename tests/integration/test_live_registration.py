@@ -34,6 +34,8 @@ from tests.nodes.tiny import write_sharing_model
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 FRAMES = 3
+# Enough for a graph that is registered; the frames after the first have fewer nodes.
+BUDGET_BYTES = 2500
 POSITION_ERROR_M, HEADING_ERROR_DEG = (0.9, -0.6), 0.8
 
 
@@ -69,7 +71,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
         source=FrameSource(data=tmp_path / "data"),
         agents=(AgentSpec(ego_id), unit),
         model=str(model),
-        registration="scene_graph",
+        budget_bytes=BUDGET_BYTES,
         player=PATIENT_PLAYER,
         synchroniser=PATIENT_SYNCHRONISER,
     )
@@ -100,7 +102,7 @@ def test_live_and_offline_find_the_same_wrong_pose(tmp_path, stranger: Stranger)
     for number, live in enumerate(journal):
         frame = dataset[number]
         if number in (0, FRAMES):
-            together = Cooperation(detector, "hybrid", registration="scene_graph")
+            together = Cooperation(detector, "hybrid", registration="scene_graph", budget_bytes=BUDGET_BYTES)
         offline = together.step([frame.ego, believed(frame.others[0])], number).result
         known = [peer for peer in live.result.peers if peer.sender != UNKNOWN]
         assert (live.missing, known) == ([], offline.peers)

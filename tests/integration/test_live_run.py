@@ -49,6 +49,7 @@ def scenario(model, data) -> Scenario:
         source=FrameSource(data=data, cameras=True),
         model=str(model),
         fusion="late",
+        registration="none",
         budget_bytes=300,
         record=True,
     )

@@ -46,7 +46,9 @@ def replay(
     bag: Path, model: Path, out: Path, *, record: bool = False, options: BagOptions | None = None
 ) -> list[FusedFrame]:
     source = FrameSource(data=bag, cameras=True, bag=options or BagOptions())
-    scenario = Scenario(source=source, model=str(model), fusion="late", budget_bytes=300, record=record)
+    scenario = Scenario(
+        source, model=str(model), fusion="late", registration="none", budget_bytes=300, record=record
+    )
     assert run_scenario(scenario, out, QUIET) == []
     return read_fused_frames(out / "detections.jsonl")
 

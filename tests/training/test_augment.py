@@ -24,7 +24,7 @@ def test_points_stay_in_their_boxes(seed: int, all_round: bool) -> None:
     rng = np.random.default_rng(seed)
     kept = thin(sample.points, sample.owner, 1, EXACT, rng)
     owner = sample.owner[kept]
-    points, boxes = augment(sample.points[kept], owner, sample.boxes, all_round, EXACT, rng)
+    points, boxes, _ = augment(sample.points[kept], owner, sample.boxes, all_round, EXACT, rng)
     # A hair of room, since positions are float32.
     boxes = boxes + np.array([0, 0, 0, 1e-3, 1e-3, 1e-3, 0])
     inside = points_in_boxes(points[:, :3], boxes)[0]
@@ -35,7 +35,7 @@ def test_nothing_asked_for_nothing_changed() -> None:
     sample = toy_sample(0)
     rng = np.random.default_rng(0)
     assert thin(sample.points, sample.owner, 1, UNCHANGED, rng).all()
-    points, boxes = augment(sample.points, sample.owner, sample.boxes, True, UNCHANGED, rng)
+    points, boxes, _ = augment(sample.points, sample.owner, sample.boxes, True, UNCHANGED, rng)
     np.testing.assert_allclose(points, sample.points, atol=1e-6)
     np.testing.assert_allclose(boxes, sample.boxes, atol=1e-12)
 
@@ -118,7 +118,7 @@ def test_an_object_can_be_dark() -> None:
 def test_intensity_can_be_taken_away() -> None:
     sample = toy_sample(0)
     config = replace(UNCHANGED, no_intensity=1.0)
-    points, _ = augment(sample.points, sample.owner, sample.boxes, True, config, np.random.default_rng(0))
+    points, _, _ = augment(sample.points, sample.owner, sample.boxes, True, config, np.random.default_rng(0))
     assert not points[:, 3].any()
 
 

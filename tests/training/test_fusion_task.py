@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from cosense.errors import CosenseError
 from cosense.methods.cosdh.levels import CosdhConfig
+from cosense.methods.lcv2i.regions import Lcv2iConfig
 from cosense.methods.model import load_model, read_model_config
 from cosense.methods.patches.encoder import PatchesConfig
 from cosense.model_folders import WEIGHTS
@@ -23,6 +24,7 @@ from cosense.training.loop import Run, prepare, train
 from cosense.training.run_config import SceneConfig
 from cosense.training.tasks.base import Task
 from cosense.training.tasks.cosdh import CosdhTask
+from cosense.training.tasks.lcv2i import Lcv2iTask
 from cosense.training.tasks.patches import PatchesTask
 from cosense.training.torchrun import Processes
 from tests.detectors.networks import frame_of, write_model
@@ -32,8 +34,9 @@ SCENES = (SceneConfig(("car_park",), 7, 1), SceneConfig(("underpass",), 8, 1, ve
 METHODS = {
     "patches": PatchesConfig(hidden_channels=8, fused_channels=8),
     "cosdh": CosdhConfig(codec_ratio=4),
+    "lcv2i": Lcv2iConfig(hidden_channels=8, fused_channels=8),
 }
-TASKS: dict[str, type[Task]] = {"patches": PatchesTask, "cosdh": CosdhTask}
+TASKS: dict[str, type[Task]] = {"patches": PatchesTask, "cosdh": CosdhTask, "lcv2i": Lcv2iTask}
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Images (V,3,H,W), values in [-1, 1], to maps at strides 8, 16 and 32 with `CHANNELS`."""
+    """Images (V,H,W,3), uint8 RGB, to maps at strides 8, 16 and 32 with `CHANNELS`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,8 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps, x = [], self.stem(images)
+        dtype = next(self.parameters()).dtype
+        maps, x = [], self.stem(images.permute(0, 3, 1, 2).to(dtype).sub(127.5).div(127.5))
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in _TAPS:

@@ -91,9 +91,7 @@ class ImageEncoder(nn.Module):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """Return the maps of the pretrained network, in its dtype, of images (V,H,W,3) uint8."""
-        dtype = next(self.backbone.parameters()).dtype
-        scaled = images.permute(0, 3, 1, 2).to(dtype).sub(127.5).div(127.5)
-        maps: list[Tensor] = self.backbone(scaled)
+        maps: list[Tensor] = self.backbone(images)
         return maps
 
     def forward(self, stages: Sequence[Tensor]) -> ImageFeatures:

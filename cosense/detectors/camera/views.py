@@ -6,8 +6,8 @@ than none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -67,6 +67,17 @@ class Views:
     corner_m: Tensor
     ground_m: Tensor
 
+    def to(self, device: torch.device | str) -> Views:
+        """Return the same images on another device."""
+        return Views(
+            tuple(stage.to(device) for stage in self.stages),
+            self.P.to(device),
+            self.covered.to(device),
+            self.of,
+            self.corner_m.to(device),
+            self.ground_m.to(device),
+        )
+
 
 def usable(frame: AgentFrame) -> tuple[tuple[Camera, ...], dict[str, str]]:
     """Return the cameras of a frame that show it, and why others do not, by name."""
@@ -86,32 +97,68 @@ def picture(camera: Camera, size: tuple[int, int]) -> Picture:
     rows, columns = camera.image.shape[:2]
     scale = min(size[0] / rows, size[1] / columns)
     covered = (min(size[0], round(rows * scale)), min(size[1], round(columns * scale)))
-    pixels = np.zeros((*size, 3), np.uint8)
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    pixels[: covered[0], : covered[1]] = cv2.resize(camera.image, (covered[1], covered[0]), interpolation=way)
+    pixels = camera.image
+    if (rows, columns) != covered:
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = np.asarray(cv2.resize(pixels, (covered[1], covered[0]), interpolation=way), np.uint8)
+    if covered != size:
+        filled = np.zeros((*size, 3), np.uint8)
+        filled[: covered[0], : covered[1]] = pixels
+        pixels = filled
     across, down = covered[1] / columns, covered[0] / rows
     # The centre of the first pixel is at 0, the corner of the image at -1/2.
     resized = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
     T_camera_agent = camera.T_camera_agent
     if camera.T_then_agent is not None:
         T_camera_agent = T_camera_agent @ camera.T_then_agent
-    return Picture(camera.name, pixels, covered, (resized @ camera.K @ T_camera_agent[:3]))
+    return Picture(camera.name, pixels, covered, resized @ camera.K @ T_camera_agent[:3])
 
 
-def ground_map(ground: GroundSurface, grid: BevGrid) -> Tensor:
-    """Return z of the ground (H/4,W/4) float32 at the middles of `GROUND_STRIDE` cells of a grid."""
+def views_of(
+    places: Sequence[NDArray[np.float64]],
+    covered: Sequence[tuple[int, int]],
+    stages: tuple[Tensor, ...],
+    ground: GroundSurface,
+    grid: BevGrid,
+    device: torch.device | str = "cpu",
+) -> Views:
+    """Return V images of one cloud, perhaps none, as the network takes them.
+
+    Args:
+        places: P (3,4) of each image, see `Picture`.
+        covered: height and width of the part of each that shows something.
+        stages: maps of all of them, see `ImageEncoder.stages`.
+        ground: ground in the levelled frame.
+        grid: that of the pillars of the cloud.
+        device: where the network runs.
+    """
     centres = grid.coarser(GROUND_STRIDE).centres()
-    return torch.from_numpy(ground.at(centres[..., 0], centres[..., 1]).astype(np.float32))
+    ground_m = torch.from_numpy(ground.at(centres[..., 0], centres[..., 1]).astype(np.float32))
+    return Views(
+        stages,
+        torch.tensor(np.array(places).reshape(-1, 3, 4), dtype=torch.float32).to(device),
+        torch.tensor(covered, dtype=torch.float32, device=device).view(-1, 2),
+        (0,) * len(places),
+        torch.tensor([grid.range_m[:2]], device=device),
+        ground_m[None].to(device),
+    )
 
 
-def moved(image: Picture, A: NDArray[np.float64]) -> Picture:
-    """Return an image of a world whose places have been mapped by a matrix (4,4)."""
-    return replace(image, P=image.P @ np.linalg.inv(A))
-
-
-def said(reasons: Mapping[str, str]) -> str:
-    """Return reasons in one line."""
-    return "; ".join(reasons.values())
+def join_views(parts: Sequence[Views]) -> Views:
+    """Join images of several clouds into one batch."""
+    stages = tuple(torch.cat(maps) for maps in zip(*(part.stages for part in parts), strict=True))
+    of, clouds = list[int](), 0
+    for part in parts:
+        of += [cloud + clouds for cloud in part.of]
+        clouds += len(part.corner_m)
+    return Views(
+        stages,
+        torch.cat([part.P for part in parts]),
+        torch.cat([part.covered for part in parts]),
+        tuple(of),
+        torch.cat([part.corner_m for part in parts]),
+        torch.cat([part.ground_m for part in parts]),
+    )
 
 
 def _check_image(frame: AgentFrame, camera: Camera) -> None:

@@ -8,13 +8,20 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal, get_args
 
-from cosense.cooperation.kinds import CORRECTED_KINDS, FEATURE_KINDS, FusionKind, check_fusion
+from cosense.cooperation.kinds import (
+    CORRECTED_KINDS,
+    FEATURE_KINDS,
+    FusionKind,
+    check_fusion,
+    default_registration,
+)
 from cosense.cooperation.offline import STAMP_TOLERANCE_NS
 from cosense.errors import CosenseError, counted, nearest
 from cosense.evaluation.attacks import ATTACKS, AttackName
 from cosense.evaluation.runs.pose_noise import POSE_ERRORS, PoseErrorName
 from cosense.evaluation.sweep.lockstep import Defence, Point, Survey
 from cosense.methods.model import Model
+from cosense.scene_graph.registrations import SCENE_GRAPH
 
 Curve = Literal[
     "budget",
@@ -185,7 +192,7 @@ def points_of(
 ) -> list[Point]:
     """Return the settings of a curve, beginning with the ego alone for each model.
 
-    Late and early fusion have no budget: they are drawn at their own bytes.
+    Boxes alone and points have no budget: they are drawn at their own bytes.
 
     Args:
         curve: which one.
@@ -193,9 +200,10 @@ def points_of(
         values: of the fields that it varies, see `read_values`.
         fusions: kinds of fusion, each for the models that can do it; empty for those that are usual.
         selections: rules by which cells are chosen; empty for that of the model's method.
-        registrations: how poses are corrected, each for the kinds of fusion that can use it; empty for poses
-            as sent.
-        budget_bytes: limit of the messages with features, where the curve does not vary it.
+        registrations: how poses are corrected, each for the kinds of fusion that can use it; empty for the
+            usual one.
+        budget_bytes: limit of messages with features or with scene graphs beside them, where the curve does
+            not vary it.
         is_announced: whether the covariances of poses include their noise.
         pose_error: error of the poses with a name, where the curve does not vary it.
         attacks: how those lie who do, for the curve "attack"; empty for all ways.
@@ -215,7 +223,8 @@ def points_of(
         for fusion in fusions or USUAL_FUSIONS.get(curve, ("late", "hybrid")):
             if fusion == "none" or not _can_do(fusion, model):
                 continue
-            for registration in (registrations if fusion in CORRECTED_KINDS else ()) or ("none",):
+            chosen = registrations if fusion in CORRECTED_KINDS else ()
+            for registration in chosen or (default_registration(fusion),):
                 start = Point(
                     name,
                     fusion,
@@ -268,9 +277,10 @@ def _points(
     budget_bytes: int | None,
 ) -> list[Point]:
     """Return all points of one model and kind of fusion."""
-    starts = [point]
+    fixed = None if curve == "budget" else budget_bytes
+    # Boxes alone need no limit; with graphs beside them they get that of the others.
+    starts = [replace(point, budget_bytes=fixed) if point.registration == SCENE_GRAPH else point]
     if point.fusion in FEATURE_KINDS:
-        fixed = None if curve == "budget" else budget_bytes
         starts = [
             replace(point, selection=selection, budget_bytes=fixed) for selection in selections or (None,)
         ]

@@ -44,7 +44,7 @@ class Lcv2iNetwork(nn.Module):
         super().__init__()
         self.enhancement = RegionalEnhancement(channels) if config.enhancement else None
         self.regions = RegionEncoder(channels, config)
-        self.fusion = RegionFusion(channels, config)
+        self.regional_fusion = RegionFusion(channels, config)
 
     def enhanced(self, features: Tensor, difference: Tensor) -> Tensor:
         """Return F^E (B,C,H,W) of features (B,C,H,W) and their difference maps (B,1,H,W)."""
@@ -123,9 +123,9 @@ class Lcv2i(FusedHeadMethod):
         """Return what the fused head says of the fused features and the boxes."""
         enhanced = self.enhanced(own)[0]
         others = [self._received(other) for other in precise if other.use == "features"]
-        fused = self.network.fusion.fused(enhanced, others)
+        fused = self.network.regional_fusion.fused(enhanced, others)
         with self.in_detector_dtype():
-            maps: HeadMaps = self.network.fusion(
+            maps: HeadMaps = self.network.regional_fusion(
                 fused[None], own.class_logits[None], own.box_codes[None], boxes
             )
         return maps
@@ -142,10 +142,10 @@ class Lcv2i(FusedHeadMethod):
     def _received(self, other: Admitted) -> Tensor:
         """Return the map (C,H/2,W/2) of one sender, in the ego frame."""
         grid = self.detector.grid
-        placed, sent = self.network.fusion.placed(
+        placed, sent = self.network.regional_fusion.placed(
             self.received_cells(other, 0), yaw_of(other.T_ego_sender), grid.coarser(REGION_STRIDE)
         )
-        return self.network.fusion.received(placed[None], sent[None], grid.coarser(2).shape)[0]
+        return self.network.regional_fusion.received(placed[None], sent[None], grid.coarser(2).shape)[0]
 
 
 def needed_regions(own: BevFeatures, config: Lcv2iConfig) -> Tensor:

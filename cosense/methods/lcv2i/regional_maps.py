@@ -37,15 +37,14 @@ _differences: WeakKeyDictionary[Encoded, Tensor] = WeakKeyDictionary()
 
 
 def smoothed(features: Tensor) -> Tensor:
-    """Return maps (...,C,H,W) under the Gaussian window; beyond the border is what lies at it."""
+    """Return maps (B,C,H,W) under the Gaussian window; beyond the border is what lies at it."""
     offset = torch.arange(_KERNEL, dtype=features.dtype, device=features.device) - _KERNEL // 2
     window = torch.exp(-(offset**2) / (2 * _SIGMA**2))
     window = window / window.sum()
-    flat = features.flatten(0, -3)[:, None]
-    reach = _KERNEL // 2
-    padded = functional.pad(flat, (reach, reach, reach, reach), mode="replicate")
-    rows = functional.conv2d(padded, window.view(1, 1, 1, -1))
-    return functional.conv2d(rows, window.view(1, 1, -1, 1)).view_as(features)
+    channels, reach = features.shape[1], _KERNEL // 2
+    padded = functional.pad(features, (reach, reach, reach, reach), mode="replicate")
+    kernels = (window[:, None] * window).expand(channels, 1, -1, -1)
+    return functional.conv2d(padded, kernels, groups=channels)
 
 
 def contrast(features: Tensor) -> Tensor:
@@ -53,14 +52,18 @@ def contrast(features: Tensor) -> Tensor:
 
     Beyond the border is what lies at it.
     """
-    smooth = smoothed(features)
-    height, width = smooth.shape[-2:]
-    around = functional.pad(smooth[None], (1, 1, 1, 1), mode="replicate")[0]
-    total = smooth.new_zeros(height, width)
-    for row in range(3):
-        for column in range(3):
-            neighbour = around[:, row : row + height, column : column + width]
-            total += (smooth - neighbour).abs().mean(dim=0)
+    around = functional.pad(smoothed(features[None]), (1, 1, 1, 1), mode="replicate")[0]
+
+    def between(one: Tensor, other: Tensor) -> Tensor:
+        return (one - other).abs().mean(dim=0)
+
+    # Of each two neighbours in a row, in a column and on both diagonals; each counts for both.
+    row = between(around[:, 1:-1, 1:], around[:, 1:-1, :-1])
+    column = between(around[:, 1:, 1:-1], around[:, :-1, 1:-1])
+    falling = between(around[:, 1:, 1:], around[:, :-1, :-1])
+    rising = between(around[:, 1:, :-1], around[:, :-1, 1:])
+    total = row[:, 1:] + row[:, :-1] + column[1:] + column[:-1]
+    total += falling[1:, 1:] + falling[:-1, :-1] + rising[1:, :-1] + rising[:-1, 1:]
     return total / 8
 
 

@@ -21,7 +21,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
-from scipy.signal import find_peaks
 
 from cosense.errors import counted
 from cosense.sensing.beams.elevations import PRODUCTS_DEG
@@ -193,6 +192,9 @@ def _lines(elevation_deg: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
 
 def _peaks(counts: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the bins of peaks that are at least so high, one a beam."""
+    # Imported late: it takes longer than all else that a player needs, and only those who drop beams use it.
+    from scipy.signal import find_peaks
+
     peaks, _ = find_peaks(counts, distance=_APART_BINS, height=least)
     while len(peaks) > 2:
         gaps = np.diff(peaks)

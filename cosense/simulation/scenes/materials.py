@@ -30,6 +30,7 @@ class Material(IntEnum):
     PLASTIC = 19
     STONE = 20
     DRY_GRASS = 21
+    LAMP = 22
 
 
 # Diffuse reflectance at the 905 nm of the LiDAR, 0..1; retro-reflecting signs exceed the scale. Values lie
@@ -59,6 +60,7 @@ REFLECTANCE = {
     Material.PLASTIC: 0.40,
     Material.STONE: 0.45,
     Material.DRY_GRASS: 0.48,
+    Material.LAMP: 0.40,
 }
 
 # Typical albedo (red, green, blue), 0..1.
@@ -85,4 +87,5 @@ ALBEDO = {
     Material.PLASTIC: (0.20, 0.24, 0.22),
     Material.STONE: (0.58, 0.55, 0.50),
     Material.DRY_GRASS: (0.55, 0.49, 0.28),
+    Material.LAMP: (0.95, 0.95, 0.90),
 }

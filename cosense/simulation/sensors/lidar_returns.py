@@ -46,7 +46,7 @@ _HALO = ((0, -2), (0, -1), (0, 1), (0, 2), (-1, 0), (1, 0))
 _MIXED_M = (0.25, 2.0)
 # Stands for the range of what is out of every LiDAR's reach.
 _FAR_M = np.float32(1e4)
-_SHINY = (Material.PAINT, Material.METAL, Material.GLASS)
+_SHINY = (Material.PAINT, Material.METAL, Material.GLASS, Material.LAMP)
 
 
 @dataclass(eq=False)

@@ -81,14 +81,16 @@ class Looks:
     Attributes:
         colour: (R,3) albedo, 0..1.
         local: (R,3) places in the frame in which the thing was built, in metres; on the ground, in the scene.
+        moves: (R,) whether the thing is one of the actors of the moment.
     """
 
     colour: Floats
     local: Floats
+    moves: NDArray[np.bool_]
 
     def __getitem__(self, rays: NDArray) -> Looks:
         """Return the looks where the rays hit that a mask or an index array selects."""
-        return Looks(self.colour[rays], self.local[rays])
+        return Looks(self.colour[rays], self.local[rays], self.moves[rays])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +124,12 @@ class _Shell:
         found = self.scene.run(origins, directions, dists=limit_m, output=True)
         return _Met(found["tfar"], found["primID"], found["Ng"], found["u"], found["v"])
 
-    def hides(self, origins: Floats, directions: Floats) -> NDArray[np.bool_]:
-        """Return (R,): whether each ray meets anything at all."""
+    def hides(self, origins: Floats, directions: Floats, within_m: float = np.inf) -> NDArray[np.bool_]:
+        """Return (R,): whether each ray meets anything within a distance."""
         if not len(self.mesh) or not len(origins):
             return np.zeros(len(origins), dtype=bool)
-        return np.asarray(self.scene.run(origins, directions, query="OCCLUDED") >= 0)
+        limit_m = np.full(len(origins), within_m, dtype=np.float32)
+        return np.asarray(self.scene.run(origins, directions, dists=limit_m, query="OCCLUDED") >= 0)
 
     def describe(self, hits: Hits, rays: NDArray[np.int64], met: _Met) -> None:
         """Fill in what the rays with these numbers have met, except for the range."""
@@ -259,7 +262,8 @@ class View:
 
     def look(self, origins: Floats, directions: Floats) -> tuple[Hits, Looks]:
         """Return the first hits of rays as `cast` does, and what it looks like there."""
-        looks = Looks(*np.zeros((2, len(origins), 3), dtype=np.float32))
+        colour, local = np.zeros((2, len(origins), 3), dtype=np.float32)
+        looks = Looks(colour, local, np.zeros(len(origins), dtype=bool))
         return self._cast(origins, directions, looks), looks
 
     def _cast(self, origins: Floats, directions: Floats, looks: Looks | None) -> Hits:
@@ -280,6 +284,7 @@ class View:
         hits.reflectance[landed] = _GROUND_REFLECTANCE[hits.material[landed]]
         if looks is not None:
             looks.colour[landed] = _GROUND_COLOUR[hits.material[landed]]
+            looks.moves[first == _MOVING] = True
             looks.local[landed] = origins[landed] + hits.range_m[landed, None] * directions[landed]
         hits.normal[:] = _towards(hits.normal, directions)
         return hits
@@ -289,6 +294,12 @@ class View:
         origins = np.ascontiguousarray(places, dtype=np.float32)
         directions = np.tile(np.asarray(towards, dtype=np.float32), (len(origins), 1))
         return self.world.still.hides(origins, directions) | self._actors.hides(origins, directions)
+
+    def is_near(self, places: Floats, directions: Floats, within_m: float) -> NDArray[np.bool_]:
+        """Return (n,): whether triangles are in directions (n,3) of places (n,3) within a distance."""
+        origins = np.ascontiguousarray(places, dtype=np.float32)
+        ahead = np.ascontiguousarray(directions, dtype=np.float32)
+        return self.world.still.hides(origins, ahead, within_m) | self._actors.hides(origins, ahead, within_m)
 
 
 @dataclass(frozen=True, eq=False)

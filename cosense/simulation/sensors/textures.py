@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.sensors.raycast import Floats, Looks
 
-_HORIZON, _ZENITH = np.array([[0.80, 0.84, 0.88], [0.30, 0.48, 0.78]], dtype=np.float32)
 _SLAB_M = 0.5
 _COURSE_M, _BRICK_M = 0.25, 0.6
 # Strength of the variation of brightness: strongest on leaves, none on paint.
@@ -27,16 +26,10 @@ for _material, _strength in (
     _GRAIN[_material] = _strength
 
 
-def sky(directions: Floats) -> Floats:
-    """Return the colour (N,3) of the sky in directions (N,3), paler towards the horizon."""
-    height = np.clip(directions[:, 2:], 0, 1) ** np.float32(0.6)
-    return np.asarray(_HORIZON + (_ZENITH - _HORIZON) * height)
-
-
 def paint(material: NDArray[np.uint8], looks: Looks) -> Floats:
     """Return the albedo (N,3) of places on surfaces of materials (N,), 0..1."""
     local = looks.local
-    bright = 1 + _GRAIN[material] * (_noise(local, 0.07) + 0.5 * _noise(local, 0.9) - 0.75)
+    bright = 1 + _GRAIN[material] * (grain(local, 0.07) + 0.5 * grain(local, 0.9) - 0.75)
     slab = np.flatnonzero(material == Material.PAVING)
     bright[slab[((local[slab, :2] / _SLAB_M) % 1 < 0.07).any(axis=1)]] *= 0.72
     brick = np.flatnonzero(material == Material.BRICK)
@@ -51,8 +44,8 @@ def _is_joint(local: Floats) -> NDArray[np.bool_]:
     return np.asarray((course % 1 < 0.15) | (along % 1 < 0.07))
 
 
-def _noise(place: Floats, size_m: float) -> Floats:
-    """Return (N,) numbers in 0..1, one for each cube of `size_m`."""
+def grain(place: Floats, size_m: float) -> Floats:
+    """Return (N,) numbers in 0..1 for places (N,3), one for each cube of `size_m`."""
     cell = np.floor(place / np.float32(size_m)).astype(np.int32).view(np.uint32)
     mixed = cell[:, 0] * np.uint32(73856093)
     mixed ^= cell[:, 1] * np.uint32(19349663)

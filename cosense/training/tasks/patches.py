@@ -8,8 +8,7 @@ one for each case that a sender knows: wanted by the ego or not, beside boxes or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,11 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cosense.cooperation.merge import MergeSettings, merge
 from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.methods.cells import Cells, cell_places, look_up
-from cosense.methods.fused_head import BoxMaps, draw_boxes, head_maps_as_input
+from cosense.methods.fused_head import BoxMaps, head_maps_as_input
 from cosense.methods.patches.encoder import (
     FLOOR_STRIDE,
     PATCH_STRIDE,
@@ -31,9 +29,8 @@ from cosense.methods.patches.encoder import (
 )
 from cosense.methods.patches.fusion_network import EvidenceFusion, strongest
 from cosense.methods.supply_demand import wanted_cells
-from cosense.sensing.detections import Detections
+from cosense.training.fused_head_task import FusedHeadTask
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
-from cosense.training.fusion_task import Found, FusionTask
 
 _FEWEST_PATCHES = 16
 # Which patches are tried is drawn around the order that the sender would keep to, in logits.
@@ -55,7 +52,7 @@ class Amount:
     floor: bool
 
 
-class PatchesTask(FusionTask):
+class PatchesTask(FusedHeadTask):
     """The networks of the product profile.
 
     Attributes:
@@ -72,9 +69,6 @@ class PatchesTask(FusionTask):
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.figures_mean = self.figures_mean.replace(
-            "fused maps alone", "fused maps alone or, late and hybrid, boxes of all sources merged"
-        )
         self._profile: PatchesConfig = self.model.sharing
         torch.manual_seed(config.seed)
         self.sharing = PatchEncoder(self.detector.level_channels, self._profile)
@@ -99,49 +93,22 @@ class PatchesTask(FusionTask):
         value.backward()
         return {"value": value.detach()}
 
-    def further_figures(self, found: list[Found]) -> dict[str, float]:
-        """Return the precision of late fusion, and of hybrid fusion in each setting, as an ego merges."""
-        curves = self.curves_of(found)
-
-        def merged(name: str | None) -> list[tuple[Detections, Found]]:
-            each = []
-            for one in found:
-                parts = [one.ego, *one.late, *([one.fused[name]] if name else [])]
-                candidates = Detections.concatenate([curves.apply(part) for part in parts])
-                each.append((merge(candidates, MergeSettings(), averages_boxes=True), one))
-            return each
-
-        figures = self._precision("late fusion", merged(None))
-        for name in self.settings:
-            figures |= self._precision(f"hybrid fusion, {name}", merged(name))
-        return figures
-
     @torch.no_grad()
     def maps_of(self, example: Example, setting: Amount) -> HeadMaps:
         """Return the fused maps of one moment when everybody sends this much."""
         return self._maps([example], [setting], None)
-
-    def export(self, out: Path, command: str) -> None:
-        """Write the model with its calibration: the merge averages boxes, so their scores must compare."""
-        # The whole detector is that of `start_from`, what its scores are worth included.
-        self.model = replace(self.model, detector=self.detector.config)
-        super().export(out, command)
-        self.calibrate().write(out, command)
 
     def _maps(
         self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
     ) -> HeadMaps:
         evidence, drawn = [], []
         for example, amount in zip(examples, amounts, strict=True):
-            grid = self.detector.grid
             wanted = wanted_cells(
                 example.ego.features.point_counts, FLOOR_STRIDE, self._profile.wanted_below_points
             )
             each = [self._evidence(sender, wanted, amount, rng) for sender in example.senders]
             evidence.append(example.crop(strongest(each), 2))
-            boxes = [sender.late_boxes(amount.boxes) for sender in example.senders]
-            maps = draw_boxes(boxes, example.ego.features.ground, grid.coarser(2))
-            drawn.append(BoxMaps(*(example.crop(m) for m in (maps.heat, maps.codes, maps.near))))
+            drawn.append(self.drawn_boxes(example, amount.boxes))
         own = [example.ego.features for example in examples]
         pairs = list(zip(examples, own, strict=True))
         result: HeadMaps = self.fusion(

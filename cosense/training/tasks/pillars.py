@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -86,13 +86,17 @@ class PillarsTask(Task):
         super().__init__(config, device)
         self.model = read_model_config(find_model(config.model))
         self.pillars: PillarsConfig = self.model.detector
-        self.network: PillarNetwork = PillarDetector.build(self.pillars, config.seed).to(device)
+        self.network: PillarNetwork = self.network_of(config.seed).to(device)
         self.dtype = training_dtype(self.pillars.precision, device)
         self.figures_mean = (
             "AP: bird's-eye IoU 0.5 for vehicles by kind of agent, 0.3 for people, objects with at least "
             f"{config.min_points} points of the agent itself, all ranges, validation data. Reversed: share "
             "of the vehicles found whose rear is taken for the front."
         )
+
+    def network_of(self, seed: int) -> PillarNetwork:
+        """Return the network as training begins."""
+        return PillarDetector.build(self.pillars, seed)
 
     def load(self, show: Show = silent) -> None:
         self.samples = load_samples(self.config.data, self.config.cache, show)
@@ -101,12 +105,21 @@ class PillarsTask(Task):
     def batches(self, first_step: int, rank: int, ranks: int) -> Iterator[Batch]:
         """Yield batches that `workers` load; each choice is drawn from (seed, step, place in the batch)."""
         loader = DataLoader(
-            _Augmented(self.samples, self.pillars, self.config),
+            self.augmented(),
             batch_sampler=_Order(len(self.samples), self.config, first_step, rank, ranks),
             num_workers=self.config.workers,
-            collate_fn=join_batches,
+            collate_fn=self.join,
         )
         return iter(loader)
+
+    def augmented(self) -> Dataset[Any]:
+        """Return batches of one cloud, changed at random, by (index of the sample, step, place)."""
+        return _Augmented(self.samples, self.pillars, self.config)
+
+    @property
+    def join(self) -> Callable[[list[Any]], Any]:
+        """Return what stacks batches of one cloud."""
+        return join_batches
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
@@ -126,7 +139,9 @@ class PillarsTask(Task):
         """
         device = str(next(self.network.parameters()).device)
         config = replace(self.pillars, **changes)
-        return PillarDetector("validation", config, copy.deepcopy(self.network), device=device)
+        made = self.model.detector_type("validation", config, copy.deepcopy(self.network), device=device)
+        assert isinstance(made, PillarDetector)
+        return made
 
     def summary(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
@@ -135,10 +150,13 @@ class PillarsTask(Task):
     def export(self, out: Path, command: str) -> None:
         """Write weights and configuration, with the curves that make the scores of `unseen` probabilities."""
         write_weights(self.network, out / WEIGHTS)
-        raw = self.detector(score_curves={}, score_threshold=_LOWEST_SCORE)
-        curves = fitted_curves(raw, self.unseen, self.config.min_points)
+        curves = self.curves(self.detector(score_curves={}, score_threshold=_LOWEST_SCORE))
         model = replace(self.model, detector=replace(self.pillars, score_curves=curves))
         (out / CONFIG).write_text(yaml.safe_dump(model.to_mapping(), sort_keys=False))
+
+    def curves(self, raw: PillarDetector) -> dict[str, tuple[float, float, float]]:
+        """Return what the scores of a detector without curves are worth."""
+        return fitted_curves(raw, self.unseen, self.config.min_points)
 
     def _mean_loss(self) -> float:
         self.eval()
@@ -198,15 +216,17 @@ def augmented_batch(
     kept = thin(points, sample.owner, len(sample.boxes), config.augmentation, rng)
     points, owner = points[kept], sample.owner[kept]
     sure = point_counts(owner, len(sample.boxes)) >= config.min_points
-    points, boxes = augment(points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng)
+    points, boxes, _ = augment(
+        points, owner, sample.boxes, sample.kind == "vehicle", config.augmentation, rng
+    )
     level = level_cloud(points, model.ground)
     boxes = transform_boxes(invert(level.T_sensor_level), boxes)
-    ground = _misjudged(level.ground, rng)
-    grid = _crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
+    ground = misjudged(level.ground, rng)
+    grid = crop(model.height_grid, model, config.crop_m, boxes[sure], rng)
     return _batch(level.points, boxes, sample.classes, sure, ground, grid)
 
 
-def _misjudged(ground: GroundSurface, rng: np.random.Generator) -> GroundSurface:
+def misjudged(ground: GroundSurface, rng: np.random.Generator) -> GroundSurface:
     """Return the ground as another estimate might have it."""
     amount = _ROUGHER if rng.random() < _ROUGH else 1.0
     return ground.off_by(*(amount * rng.normal(0, [_GROUND_NOISE_M, _GROUND_SLOPE, _GROUND_SLOPE])))
@@ -234,7 +254,7 @@ def _batch(
     return Batch(group_points(torch.from_numpy(moved), grid), targets)
 
 
-def _crop(
+def crop(
     grid: BevGrid, model: PillarsConfig, crop_m: float | None, boxes: Boxes, rng: np.random.Generator
 ) -> BevGrid:
     """Return a part of the grid, `crop_m` long in x, that holds the middle of one of the boxes."""

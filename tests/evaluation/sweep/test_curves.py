@@ -25,7 +25,8 @@ def model() -> Model:
 
 def test_curves_vary_one_thing(model: Model) -> None:
     def points(curve: Any, values: str | None = None, **options: Any) -> list[Point]:
-        return points_of(curve, {"tiny": model}, read_values(curve, values, 3), **options)
+        chosen = {"registrations": ["none"]} | options
+        return points_of(curve, {"tiny": model}, read_values(curve, values, 3), **chosen)
 
     budget = points("budget", "300,none")
     assert budget == [
@@ -35,6 +36,11 @@ def test_curves_vary_one_thing(model: Model) -> None:
         Point("tiny", "intermediate"),
         Point("tiny", "hybrid", budget_bytes=300),
         Point("tiny", "hybrid"),
+    ]
+    # What is usual: graphs, where poses are corrected at all.
+    assert points("range", "30", fusions=["early", "late"], registrations=())[1:] == [
+        Point("tiny", "early", range_m=30.0),
+        Point("tiny", "late", range_m=30.0, registration="scene_graph"),
     ]
     assert points("budget", "300", fusions=["hybrid"], selections=["ranked", "random"]) == [
         ALONE,
@@ -54,11 +60,15 @@ def test_curves_vary_one_thing(model: Model) -> None:
         Point("tiny", "late", pose_noise=0.4),
         Point("tiny", "late", pose_noise=0.4, registration="scene_graph"),
     ]
+    assert points("loss", "0", fusions=["late"], registrations=["scene_graph"], budget_bytes=900)[1:] == [
+        Point("tiny", "late", budget_bytes=900, registration="scene_graph"),
+    ]
     unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
     assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
     honest = Point("tiny", "late", defence="none")
     lies = {"attack": "ghosts", "attackers": 2}
-    assert points("attack", "0,2", fusions=["late"], attacks=["ghosts"], defences=["none", "own_eyes"]) == [
+    as_sent = {"fusions": ["late"], "registrations": ["none"], "attacks": ["ghosts"]}
+    assert points("attack", "0,2", defences=["none", "own_eyes"], **as_sent) == [
         ALONE,
         honest,
         dataclasses.replace(honest, **lies),

@@ -30,7 +30,8 @@ def ramp() -> torch.Tensor:
 
 
 def test_the_window_adds_up_to_one_and_keeps_what_is_even():
-    torch.testing.assert_close(smoothed(torch.full((3, 12, 20), 7.0)), torch.full((3, 12, 20), 7.0))
+    even = torch.full((1, 3, 12, 20), 7.0)
+    torch.testing.assert_close(smoothed(even), even)
     spike = torch.zeros(1, 2, 12, 20)
     spike[0, 1, 5, 9] = 1.0
     smooth = smoothed(spike)
@@ -49,7 +50,7 @@ def test_on_a_ramp_six_of_eight_neighbours_differ_by_its_mean_slope():
 def test_a_single_cell_stands_out_from_its_surroundings_most_where_it_is_steepest():
     features = torch.zeros(1, 12, 20)
     features[0, 5, 9] = 1.0
-    smooth = smoothed(features)[0]
+    smooth = smoothed(features[None])[0, 0]
     around = smooth[4:7, 8:11].flatten()
     expected = float((smooth[5, 9] - around).sum()) / 8
     differs = contrast(features)
@@ -145,3 +146,13 @@ def test_an_ego_needs_what_it_has_few_points_of_and_is_not_sure_of():
 
 def test_what_was_not_asked_for_is_worth_a_tenth():
     torch.testing.assert_close(need_of(torch.tensor([[True, False]])), torch.tensor([[1.0, 0.1]]))
+
+
+def test_each_of_the_eight_neighbours_counts_once():
+    torch.manual_seed(0)
+    features = torch.rand(5, 7, 9)
+    smooth = smoothed(features[None])[0]
+    for row, column in ((3, 4), (1, 7), (5, 1)):
+        around = smooth[:, row - 1 : row + 2, column - 1 : column + 2]
+        differences = (around - smooth[:, row : row + 1, column : column + 1]).abs().mean(dim=0)
+        assert float(contrast(features)[row, column]) == pytest.approx(float(differences.sum()) / 8, rel=1e-5)

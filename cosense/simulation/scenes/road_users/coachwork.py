@@ -202,7 +202,7 @@ def lamps(
     for (x, y, z), colour, bright in ((front, _HEAD_LAMP, 0.35), (rear, _TAIL_LAMP, 1.2)):
         spans = [span(side * y, side * (y - size[0])) for side in (-1, 1)]
         places = [upright(x, limits, (z - size[1] / 2, z + size[1] / 2)) for limits in spans]
-        parts.append(quads(places, Material.PAINT, colour, bright))
+        parts.append(quads(places, Material.LAMP, colour, bright))
     return join(parts)
 
 
