@@ -61,8 +61,10 @@ _OFF_M, _SCATTER_M = 0.3, 0.5
 # Who stands less than this apart sees from one place.
 _APART_M = 3.0
 # The score of the surest box that nothing confirms. The ego's own boxes are mostly surer, so that who agrees
-# wherever the ego looks, and lies where it does not, takes little from it.
-_CAPS: dict[Standing, float] = {"proven": 0.95, "stranger": 0.6, "doubted": 0.2}
+# wherever the ego looks, and lies where it does not, takes little from it. Of a proven sender it is less the
+# more of its boxes are in free space, each of which counts as much as so many that agree.
+_CAPS: dict[Standing, float] = {"proven": 0.95, "stranger": 0.4, "doubted": 0.1}
+_AGREED_PER_REFUTED = 3.0
 
 Standing = Literal["proven", "stranger", "doubted"]
 _RANKS: dict[Standing, int] = {"doubted": 0, "stranger": 1, "proven": 2}
@@ -100,6 +102,14 @@ class Record(NamedTuple):
             return "doubted"
         is_proven = self.agreed >= max(_PROOF, _PROVEN_RATIO * against) and self.off_m <= in_place_m
         return "proven" if is_proven else "stranger"
+
+    @property
+    def cap(self) -> float:
+        """The score of the surest box of the sender that nothing confirms."""
+        standing = self.standing
+        if standing != "proven":
+            return _CAPS[standing]
+        return _CAPS[standing] * self.agreed / (self.agreed + _AGREED_PER_REFUTED * self.refuted)
 
     @property
     def doubt(self) -> str:
@@ -201,12 +211,13 @@ def held_back(
     kept = ~joint.dropped(record)
     claimed = Detections.concatenate([joint.weighed(fused)[kept], others])
     says = np.column_stack([_who_says(claimed, examined.claims), claimed.sources == Source.FUSED])
-    standings = np.array([each.standing for each in (*examined.records, record)])
+    records = [*examined.records, record]
+    standings = np.array([each.standing for each in records])
     is_proven = standings == "proven"
     apart = np.pad(_apart(examined.claims), (0, 1))
     by_two = (says & (standings != "doubted") & (says[:, is_proven] @ apart[is_proven])).any(axis=1)
     _, by_own, _ = _compare(claimed, own)
-    caps = (says * np.array([_CAPS[standing] for standing in standings])).max(axis=1)
+    caps = (says * np.array([each.cap for each in records])).max(axis=1)
     confirmed = by_own | by_two
     judged = replace(
         claimed,
