@@ -64,7 +64,7 @@ _APART_M = 3.0
 # wherever the ego looks, and lies where it does not, takes little from it. Of a proven sender it is less the
 # more of its boxes are in free space, each of which counts as much as so many that agree.
 _CAPS: dict[Standing, float] = {"proven": 0.95, "stranger": 0.4, "doubted": 0.1}
-_AGREED_PER_REFUTED = 3.0
+_AGREED_PER_REFUTED = 5.0
 
 Standing = Literal["proven", "stranger", "doubted"]
 _RANKS: dict[Standing, int] = {"doubted": 0, "stranger": 1, "proven": 2}

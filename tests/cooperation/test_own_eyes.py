@@ -99,7 +99,7 @@ def test_where_the_ego_is_blind_one_sender_is_believed_within_limits() -> None:
     result, _ = judged(BOTH, [proven("unit", (HIDDEN, 1.0))])
     assert result[at(HIDDEN)] == (Source.UNCONFIRMED, 0.95)
     result, standings = judged(BOTH, [claim("new", (HIDDEN, 1.0))])
-    assert result[at(HIDDEN)] == (Source.UNCONFIRMED, 0.6)
+    assert result[at(HIDDEN)] == (Source.UNCONFIRMED, 0.4)
     assert standings == ["stranger"]
 
 
@@ -108,7 +108,14 @@ def test_capped_scores_keep_their_order_and_low_ones_stay() -> None:
     scores = [0.1, 0.24, 0.3, 0.7, 1.0]
     result, _ = judged(own(), [claim("unit", *zip(boxes, scores, strict=True))])
     capped = [result[at(box)][1] for box in boxes]
-    assert capped == pytest.approx([0.1, 0.24, 0.3, 0.3 + 0.4 * 0.3 / 0.7, 0.6], abs=1e-3)
+    assert capped == pytest.approx([0.1, 0.2 + 0.04 / 4, 0.2 + 0.1 / 4, 0.2 + 0.5 / 4, 0.4], abs=1e-3)
+
+
+def test_who_claims_boxes_in_free_space_is_believed_less_where_the_ego_is_blind() -> None:
+    ego = own((LEFT, 0.9), (RIGHT, 0.9), (BACK, 0.9))
+    result, standings = judged(ego, [proven("peer", (BACK, 0.8), (FREE, 1.0), (HIDDEN, 1.0))])
+    assert standings == ["proven"]
+    assert result[at(HIDDEN)] == (Source.UNCONFIRMED, pytest.approx(0.95 * 2.7 / (2.7 + 5), abs=1e-3))
 
 
 def test_a_second_sender_in_another_place_confirms_and_a_second_name_in_the_same_place_does_not() -> None:
