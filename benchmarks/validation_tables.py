@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markdown import command, filled, paragraph, table, update
+from markdown import command, filled, paragraph, percent, table, update
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "models"
@@ -97,7 +97,7 @@ def overview(*contents: Content) -> str:
         cells = []
         for error in POSES:
             points = [pose_point(content, fusion, registration, error) for content in contents]
-            cells.append(" / ".join(_percent(_mean(points, iou)) for iou in ("0.5", "0.7")))
+            cells.append(" / ".join(percent(_mean(points, iou)) for iou in ("0.5", "0.7")))
         points = [pose_point(content, fusion, registration, None) for content in contents]
         mean = float(np.mean([point["bytes_per_frame"]["mean"] for point in points]))
         p95 = max(point["bytes_per_frame"]["p95"] for point in points)
@@ -319,12 +319,8 @@ def _mean(points: Sequence[Content], iou: str) -> float:
     return float(np.mean([point["ap"][iou] for point in points]))
 
 
-def _percent(ap: float) -> str:
-    return f"{100 * ap:.1f}"
-
-
 def _aps(point: Content) -> list[str]:
-    return [_percent(point["ap"][iou]) for iou in ("0.5", "0.7")]
+    return [percent(point["ap"][iou]) for iou in ("0.5", "0.7")]
 
 
 def _both(point: Content) -> str:
@@ -332,7 +328,7 @@ def _both(point: Content) -> str:
 
 
 def _sure(point: Content, iou: str) -> str:
-    return f"{_percent(point['ap'][iou])} ± {_percent(point['ap_deviation'][iou])}"
+    return f"{percent(point['ap'][iou])} ± {percent(point['ap_deviation'][iou])}"
 
 
 def _kilo(count: float) -> str:

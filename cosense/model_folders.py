@@ -85,7 +85,7 @@ def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path, 
         want = tuple(expected[name].shape) if name in expected else None
         if have != want:
             raise CosenseError(f"{folder / WEIGHTS}: '{name}' is {have}, {folder / config} asks for {want}")
-        if not torch.isfinite(tensors[name]).all():
+        if not tensors[name].isfinite().all():
             raise CosenseError(f"{folder / WEIGHTS}: '{name}' is not finite; train the model again")
     network.load_state_dict(tensors, strict=False)
 

@@ -75,7 +75,7 @@ def test_weights_that_are_no_numbers_name_the_tensor(tmp_path: Path) -> None:
 
 
 def test_a_network_that_no_memory_holds_is_not_built() -> None:
-    with pytest.raises(ValueError, match="2000000000 channels are more than any memory holds"):
+    with pytest.raises(ValueError, match="a layer of 2000000000 channels, expected at most 4096"):
         replace(TINY, pillar_channels=2_000_000_000)
 
 

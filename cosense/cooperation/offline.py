@@ -38,10 +38,17 @@ class Exchange:
     Attributes:
         result: what the ego knows.
         sent: messages that were written in this frame, with their senders, whether they arrive or not.
+        requests: what the ego has asked for in turn.
     """
 
     result: FusionResult
     sent: Sequence[tuple[str, bytes]]
+    requests: Sequence[bytes] = ()
+
+    @property
+    def messages(self) -> list[bytes]:
+        """All messages of the frame, requests last."""
+        return [*(data for _, data in self.sent), *self.requests]
 
     @property
     def bytes_per_sender(self) -> dict[str, int]:
@@ -145,7 +152,7 @@ class Cooperation:
         result, requests = self._ego.fuse(self._ego.view(ego, sequence), received)
         if requests:
             self._pass_on(list(requests.values()), ego.frame, others, sequence)
-        return Exchange(result, sent)
+        return Exchange(result, sent, list(requests.values()))
 
     def _perceive(self, frame: AgentFrame) -> Perceived:
         if frame.agent_id not in self._perceivers:

@@ -263,15 +263,16 @@ class AgentNode(ManagedNode):
         self._sender.budget_bytes = self._budget_bytes
         watch.lap("wait for the detector")
         try:
-            points = self._lidar.read(conversions.cloud_to_raw(work.cloud)).points
+            cloud = self._lidar.read(conversions.cloud_to_raw(work.cloud))
             own = self._perceiver.perceive(
                 AgentFrame(
                     self._settings.agent_id,
                     self._settings.kind,
                     stamp_ns,
                     work.pose.T_world_frame,
-                    points,
+                    cloud.points,
                     work.pose.covariance,
+                    rings=cloud.rings,
                 )
             )
             watch.lap("convert")

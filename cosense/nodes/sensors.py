@@ -174,7 +174,7 @@ class SensorOutputs:
         if self._tf is not None:
             yield self._tf, TFMessage(transforms=list(_transforms(agent)))
         frame_id = topics.lidar_frame(agent.agent_id)
-        cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
+        cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id, agent.rings)
         yield self._points[agent.agent_id], cloud
         for camera in agent.cameras:
             camera_frame = topics.camera_frame(agent.agent_id, camera.name)

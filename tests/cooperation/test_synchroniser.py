@@ -400,4 +400,6 @@ def test_the_seat_of_a_silent_peer_that_is_expected_is_kept():
     for number in range(20):
         c.add(message(f"x{number}", 1400))
     c.add(message("a", 1400))
+    c.add_ego(message("ego", 1400), 0)
+    assert len(c.ready(0)) == 1
     assert c.silent == ["b", "c"]
