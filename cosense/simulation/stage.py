@@ -138,7 +138,7 @@ class Stage:
             equipment=equipment,
             seed=seed,
             light=light,
-            optics={} if light is None else _draw_cameras(equipment, light, seed),
+            optics={} if light is None else _draw_cameras(equipment, light, len(masts), seed),
         )
 
     def frame(self, traffic: Traffic, number: int) -> SimulatedFrame:
@@ -261,11 +261,12 @@ class Stage:
         return Camera("front", image, model.K, model.T_camera_agent, stamp_ns, T_then_agent)
 
 
-def _draw_cameras(equipment: Equipment, light: Light, seed: int) -> dict[str, Optics]:
-    """Draw the camera of each agent."""
+def _draw_cameras(equipment: Equipment, light: Light, units: int, seed: int) -> dict[str, Optics]:
+    """Draw the camera of each agent, the last of which are roadside units."""
+    vehicles, is_dark = len(equipment.lidars) - units, light.lamps > 0
     return {
         name: draw_optics(
-            equipment.weather, light.lamps > 0, name.startswith(EGO), np.random.default_rng([seed, 7, number])
+            equipment.weather, is_dark, number < vehicles, np.random.default_rng([seed, 7, number])
         )
         for number, name in enumerate(equipment.lidars)
     }

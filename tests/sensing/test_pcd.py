@@ -79,17 +79,6 @@ def test_written_points_are_read_back(tmp_path, encoding):
     assert len(cloud) == 3
 
 
-@every_encoding
-def test_rings_are_written_in_two_bytes_and_read_back(tmp_path, encoding):
-    rings = np.array([300, 0, 127], np.int16)
-    write_pcd(tmp_path / "cloud.pcd", POINTS, encoding, rings=rings)
-    content = (tmp_path / "cloud.pcd").read_bytes()
-    assert b"FIELDS x y z intensity ring\nSIZE 4 4 4 4 2\nTYPE F F F F U\nCOUNT 1 1 1 1 1\n" in content
-    cloud = read_pcd(tmp_path / "cloud.pcd")
-    assert_array_equal(cloud.points, POINTS)
-    assert_array_equal(cloud.rings, rings)
-
-
 metres = st.floats(-1000, 1000, width=32) | st.sampled_from([np.nan, np.inf, -np.inf])
 
 
