@@ -68,6 +68,13 @@ def shown(value: Any) -> str:
     return " ".join(_SHOWN.repr(value).split())
 
 
+def harmless(text: str) -> str:
+    """Return a text with its control characters written out: a name in a file must not paint a terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown `name`: the nearest of the known ones, else all of them."""
     known = sorted(known)

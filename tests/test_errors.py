@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cosense.errors import CosenseError, counted, parse_json, read_file, shown
+from cosense.errors import CosenseError, counted, harmless, parse_json, read_file, shown
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,12 @@ def test_devices_and_pipes_are_not_waited_for(tmp_path):
 def test_json_that_is_nested_too_deeply_is_no_json():
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_json("[" * 100_000)
+
+
+def test_names_do_not_paint_the_terminal():
+    assert (
+        harmless("agent '\x1b[31mred\x07' of\ntwo lines, ü") == "agent '\\x1b[31mred\\x07' of\ntwo lines, ü"
+    )
 
 
 def test_values_are_short_in_messages():

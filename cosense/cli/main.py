@@ -23,7 +23,7 @@ import cosense
 import cosense.cli
 from cosense import plugins
 from cosense.cli.ctrl_c import INTERRUPTED, stoppable
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, harmless
 
 # Words on the command line that are no option, or a value that an option does not take.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -55,12 +55,8 @@ def _program(
 
 
 def _refuse(message: str) -> NoReturn:
-    # A name in a file must not paint the terminal.
-    harmless = "".join(
-        letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in message
-    )
     Console(stderr=True).print(
-        f"[bold red]error:[/] {escape(harmless)}", markup=True, highlight=False, soft_wrap=True
+        f"[bold red]error:[/] {escape(harmless(message))}", markup=True, highlight=False, soft_wrap=True
     )
     sys.exit(2)
 

@@ -29,7 +29,6 @@ from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSettings, GroundSurface
 from cosense.sensing.levelling import LevelFrame, levelled
 
-
 # A layer with so many channels on either side has 600 MB of weights.
 _MOST_CHANNELS = 4096
 
