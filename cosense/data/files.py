@@ -111,9 +111,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         CosenseError: the file is missing, not readable or not an image.
     """
-    if not path.is_file():
-        raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)")
     try:
+        if not path.is_file():
+            raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)")
         encoded = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
