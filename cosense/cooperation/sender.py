@@ -56,12 +56,14 @@ class SelectionMaps:
         supply: how confident the sender is, smoothed.
         wanted: where the ego wants to know more.
         sent: cells of the first layer that are in the message.
+        difference: how much the sender's features stand out, None of a method that does not ask.
     """
 
     grid: BevGrid
     supply: NDArray[np.float32]
     wanted: NDArray[np.bool_]
     sent: NDArray[np.bool_]
+    difference: NDArray[np.float32] | None
 
 
 class Sender:
@@ -179,7 +181,14 @@ class Sender:
         sent = np.zeros(wanted.shape, dtype=np.bool_)
         sent.reshape(-1)[layers[0].cells] = True
         _, supply = method.supply(features)
-        return SelectionMaps(features.grid.coarser(spec.stride), supply.cpu().numpy(), wanted.numpy(), sent)
+        difference = method.difference(features)
+        return SelectionMaps(
+            features.grid.coarser(spec.stride),
+            supply.cpu().numpy(),
+            wanted.numpy(),
+            sent,
+            None if difference is None else difference.cpu().numpy(),
+        )
 
     def _graph_of(self, own: Perceived, sequence: int) -> bytes | None:
         """Return what `_graph_within` does, encoded once: the message must know how long it is."""

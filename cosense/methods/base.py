@@ -171,6 +171,13 @@ class Method(ABC):
     def supply(self, own: Encoded) -> tuple[int, Tensor]:
         """Return a stride and the map (H/s,W/s) of how sure a sender is there, for people to look at."""
 
+    def difference(self, own: Encoded) -> Tensor | None:
+        """Return a map (H/s,W/s) in [0, 1] of how much features stand out, None if there is no such map.
+
+        s is the stride of `supply`.
+        """
+        return None
+
     @abstractmethod
     def fuse(
         self, own: Encoded, detections: Detections, admitted: Sequence[Admitted], *, with_boxes: bool

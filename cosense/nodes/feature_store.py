@@ -18,10 +18,12 @@ class OwnFrame(NamedTuple):
     Attributes:
         encoded: maps of its detector.
         frame: what it measured, levelled.
+        lost: what the frame lacks of what the ego's sensors could measure, and why.
     """
 
     encoded: Encoded
     frame: LevelFrame
+    lost: tuple[str, ...] = ()
 
 
 class FeatureStore:

@@ -28,7 +28,7 @@ from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
-from cosense.cooperation.ego import Ego, Fused, OwnView
+from cosense.cooperation.ego import Ego, OwnView
 from cosense.cooperation.kinds import FEATURE_KINDS, LIVE_FUSIONS, LIVE_REGISTRATIONS, LiveFusion
 from cosense.cooperation.outcome import mode_of, no_sensor
 from cosense.cooperation.peers import Traffic
@@ -235,6 +235,7 @@ class FusionNode(ManagedNode):
 
     def _fuse(self, ready: _Ready) -> None:
         """Fuse one frame, publish the result, and request what is wanted next."""
+        assert self._ego is not None
         collection = ready.collection
         watch = Stopwatch(ready.since_ns - int(collection.waited_ms * 1e6))
         watch.lap("wait for others", collection.waited_ms)
@@ -242,9 +243,13 @@ class FusionNode(ManagedNode):
         self._networks.take_ms()
         try:
             graph = self._own_graph(collection)
-            result, requests = self._fused(collection, graph)
+            encoded, frame, lost = (None, None, ())
+            if self._own is not None:
+                encoded, frame, lost = self._own.store.take(collection.own)
+            view = OwnView(collection.own, encoded, graph, frame)
+            result, requests = self._ego.fuse(view, collection.received)
             peers = [*result.peers, *collection.refused]
-            mode = mode_of(self._fusion, peers, collection.missing, ready.silent, collection.behind_ms)
+            mode = mode_of(self._fusion, peers, collection.missing, ready.silent, collection.behind_ms, lost)
             result = replace(result, peers=peers)
         except CosenseError as error:
             self._outputs.report_failure(str(error))
@@ -271,11 +276,6 @@ class FusionNode(ManagedNode):
         self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
         self._publish_graph_markers(graph, collection)
-
-    def _fused(self, collection: Collection, graph: SceneGraph | None) -> Fused:
-        assert self._ego is not None
-        encoded, frame = (None, None) if self._own is None else self._own.store.take(collection.own)
-        return self._ego.fuse(OwnView(collection.own, encoded, graph, frame), collection.received)
 
     def _own_graph(self, collection: Collection) -> SceneGraph | None:
         """Return the scene graph of the ego itself, None where there is none."""

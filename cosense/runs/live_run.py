@@ -20,7 +20,7 @@ from rich.progress import Progress as ProgressBar
 from cosense.config import to_mapping
 from cosense.cooperation.kinds import check_fusion, sent_kind
 from cosense.errors import CosenseError, counted, harmless
-from cosense.runs.frame_source import frames_of, without_images
+from cosense.runs.frame_source import camera_names_of, frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
 from cosense.runs.processes import TRACES, ProcessSpec, processes
@@ -81,7 +81,7 @@ def run_scenario(
             highlight=False,
             soft_wrap=True,
         )
-        if lacking := without_images(scenario.source):
+        if lacking := [agent_id for agent_id, names in ready.cameras.items() if not names]:
             console.print(
                 f"note: no images of {', '.join(lacking)} in the source: played without", highlight=False
             )
@@ -126,12 +126,14 @@ class Ready:
         processes: processes of this machine.
         layout: file of the layout for RViz.
         claim: descriptor of the folder of the results, see `claim`.
+        cameras: names of the cameras of each agent, see `camera_names_of`.
     """
 
     scenario: Scenario
     processes: list[ProcessSpec]
     layout: Path
     claim: int
+    cameras: dict[str, list[str]]
 
 
 def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str = "") -> Ready:
@@ -158,8 +160,9 @@ def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str 
     clear_results(out)
     (out / SCENARIO).write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     assert scenario.ego is not None
-    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
-    return Ready(scenario, specs, layout, claimed)
+    agents, cameras = [agent.id for agent in scenario.agents], camera_names_of(scenario.source)
+    layout = write_run_layouts(agents, scenario.ego, cameras, out)
+    return Ready(scenario, specs, layout, claimed, cameras)
 
 
 def claim(out: Path) -> int:

@@ -122,6 +122,9 @@ def test_the_same_command_goes_on_and_another_model_is_refused(
     assert again.returncode == 0, again.stderr
     for rows in (before, tables_of(out)):
         assert rows["A"]["late"]["ours"]["figures"] == before["A"]["late"]["ours"]["figures"]
+    first_alone = run_here(*words, "--frames", "1")
+    assert first_alone.returncode == 0, first_alone.stderr
+    assert tables_of(out)["A"]["late"]["ours"]["frames"] == 1
     twice = run_here(*words, "--model", words[5])
     assert "two of the models have the same name" in twice.stderr
 

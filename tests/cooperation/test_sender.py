@@ -302,6 +302,10 @@ def test_a_message_is_explained_by_maps(profile):
     data = send(who, profile)
     maps = who.explain(Given(FRAME, FEATURES[profile], CARS), who.request, data)
     stride = 2 if profile == "cosdh" else 4
+    assert (maps.difference is not None) == (profile == "lcv2i")
+    if maps.difference is not None:
+        assert maps.difference.shape == maps.supply.shape
+        assert 0.0 <= maps.difference.min() < maps.difference.max() == 1.0
     assert maps.grid.shape == maps.supply.shape == maps.wanted.shape == (32 // stride, 64 // stride)
     assert set(np.flatnonzero(maps.sent)) == set(read(data, profile).layers[0].cells)
     assert maps.wanted[:, : 32 // stride].all()

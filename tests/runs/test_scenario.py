@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cosense.config import from_mapping, to_mapping
 from cosense.cooperation.gate import AdmissionSettings
@@ -25,6 +26,7 @@ from cosense.runs.scenario import (
 from cosense.runs.supervisor import command
 from tests.conftest import REPOSITORY
 from tests.nodes.tiny import write_model, write_scene
+from tests.training.camera_toys import TOY_CAMERA_MODEL
 
 SCENARIO = Scenario(
     source=FrameSource(simulate=SimulatedSource("crossing", seed=1)),
@@ -121,6 +123,33 @@ def test_agents_and_ego_respawn_where_the_scenario_says_so():
         "agent-agent_4279",
     }
     assert not any(spec.respawn for spec in by_name(HYBRID).values())
+
+
+def test_agents_whose_detector_looks_at_images_are_told_where_their_cameras_are(tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"detector": "camera_pillars", **to_mapping(TOY_CAMERA_MODEL)})
+    )
+    mounted = {"vehicle": {"front": list(range(16))}, "-1": {}, "4279": {"rear": list(range(16))}}
+    monkeypatch.setattr("cosense.runs.processes.cameras_of", lambda source: mounted)
+    source = dataclasses.replace(SCENARIO.source, cameras=True)
+    agents = (dataclasses.replace(SCENARIO.agents[0], model=str(tmp_path)), *SCENARIO.agents[1:])
+    specs = by_name(dataclasses.replace(SCENARIO, source=source, agents=agents))
+    vehicle, car = specs["ego"], specs["agent-agent_4279"]
+    assert json.loads(vehicle.parameters["cameras"]) == mounted["vehicle"]
+    assert vehicle.remappings["agent:~/input/front/image"] == "/vehicle/front/image_raw/compressed"
+    assert vehicle.remappings["agent:~/input/front/camera_info"] == "/vehicle/front/camera_info"
+    assert "cameras" not in car.parameters
+    assert specs["player"].parameters["watched"] == "vehicle"
+    # Nobody listens where no images are played.
+    blind = by_name(dataclasses.replace(SCENARIO, agents=agents))
+    assert "cameras" not in blind["ego"].parameters
+    assert blind["player"].parameters["watched"] == ""
+
+
+def test_lost_sensors_are_a_matter_of_the_player():
+    silent = AgentSpec("4279", lost={"camera": (2, 5)})
+    scenario = dataclasses.replace(SCENARIO, agents=(*SCENARIO.agents[:2], silent))
+    assert json.loads(by_name(scenario)["player"].parameters["lost"]) == {"4279": {"camera": [2, 5]}}
 
 
 def test_wrong_clocks_are_a_matter_of_the_player():
@@ -293,6 +322,12 @@ def write(tmp_path: Path, text: str) -> Path:
             "budget_bytes is 0, expected 1 to 1048576; leave it out",
         ),
         ("source: {data: x}\nagents: [{id: a, budget_bytes: -1}]", "budget_bytes is -1"),
+        (
+            "source: {data: x}\nagents: [{id: a, lost: {radar: [1, 2]}}]",
+            "lost: 'radar', did you mean 'lidar'",
+        ),
+        ("source: {data: x}\nagents: [{id: a, lost: {camera: [3, 2]}}]", "lost: camera: frames 3 to 2"),
+        ("source: {data: x}\nagents: [{id: a, lost: {lidar: [1, 2]}}]", "waits for 'a', which loses its"),
         ("source: {data: x}\nagents: [{id: 'a,b'}]", "id 'a,b' must have 1 to 32 bytes and no comma"),
         ("source: {data: x}\nagents: [{id: ''}]", "id '' must have"),
         (
