@@ -13,12 +13,13 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
 from cosense.cooperation.kinds import check_fusion, sent_kind
-from cosense.errors import CosenseError, counted
+from cosense.errors import CosenseError, counted, harmless
 from cosense.runs.frame_source import camera_names_of, frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
@@ -70,11 +71,15 @@ def run_scenario(
         console.print(
             f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
             f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / LOGS}",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )
         console.print(
-            f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
+            f"to look at it: {_rviz_command(ready.layout, environment)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
         if lacking := [agent_id for agent_id, names in ready.cameras.items() if not names]:
             console.print(
@@ -85,7 +90,7 @@ def run_scenario(
             failures = supervisor.run(display.show)
         for failure in failures:
             word = "[bold yellow]died:[/]" if failure.is_back else "[bold red]failed:[/]"
-            console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
+            console.print(f"{word} {escape(harmless(str(failure)))}", highlight=False, soft_wrap=True)
         console.print(latency_view(out), highlight=False)
         return [failure for failure in failures if not failure.is_back]
     finally:
@@ -259,7 +264,10 @@ class _Display:
         has_ended = not any(progress.running.values())
         if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
             self._console.print(
-                f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False, soft_wrap=True
+                f"fused {counted(progress.fused, 'frame')}: {text}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
             self._last_line_s, self._last_count = time.monotonic(), progress.fused
 
