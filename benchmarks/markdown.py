@@ -31,6 +31,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1
     return "\n\n".join(blocks) + "\n"
 
 
+def percent(share: float | None) -> str:
+    """Return a share in percent, a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
 def command(words: str) -> str:
     """Return a command as a block of bash, broken before an option where it is too long."""
     lines = [""]

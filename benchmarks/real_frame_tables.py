@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from markdown import filled, paragraph, table, update
+from markdown import filled, paragraph, percent, table, update
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "models"
@@ -98,11 +98,11 @@ def frames(rows: Sequence[Row], model: str | None = None) -> str:
         working = row["working"]
         name = f"{SETS.get(row['data'], row['data'])}, {row['class']}"
         line = [name if model else f"{', '.join(row['models'])}: {name}", str(working["num_ground_truth"])]
-        line += [_percent(row["ap"].get(iou)) for iou in ("0.3", "0.5")]
-        line += [_percent(working["recall"].get(iou)) for iou in ("0.3", "0.5")]
-        line += [_percent(working["recall_by_distance"].get(distance)) for distance in DISTANCES]
-        line += [_decimals(working["false_per_frame"]), _percent(working["precision"])]
-        line += [_percent(working["mean_score"]), _percent(working["reversed"])]
+        line += [percent(row["ap"].get(iou)) for iou in ("0.3", "0.5")]
+        line += [percent(working["recall"].get(iou)) for iou in ("0.3", "0.5")]
+        line += [percent(working["recall_by_distance"].get(distance)) for distance in DISTANCES]
+        line += [_decimals(working["false_per_frame"]), percent(working["precision"])]
+        line += [percent(working["mean_score"]), percent(working["reversed"])]
         lines.append([*line, _decimals(working["length_bias_m"])])
     score = rows[0]["working"]["score"]
     headings = ["real frames, one agent", "objects", "AP@0.3", "@0.5", "found@0.3 %", "@0.5"]
@@ -119,7 +119,7 @@ def frames_in_short(rows: Sequence[Row]) -> str:
         if PRODUCT in row["models"]:
             working = row["working"]
             line = [f"{SETS.get(row['data'], row['data'])}, {row['class']}", str(working["num_ground_truth"])]
-            line += [_percent(row["ap"].get("0.5")), _percent(working["recall"].get("0.3"))]
+            line += [percent(row["ap"].get("0.5")), percent(working["recall"].get("0.3"))]
             lines.append([*line, _decimals(working["false_per_frame"])])
     headings = ["real frames, one agent", "objects", "AP@0.5", "found %", "false a frame"]
     return table(headings, lines)
@@ -165,17 +165,13 @@ def _is_current(row: Row) -> bool:
     )
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
 def _decimals(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
 def _sure(value: Mapping[str, float]) -> str:
-    spread = f" ± {_percent(value['deviation'])}" if value["deviation"] else ""
-    return f"{_percent(value['mean'])}{spread}"
+    spread = f" ± {percent(value['deviation'])}" if value["deviation"] else ""
+    return f"{percent(value['mean'])}{spread}"
 
 
 if __name__ == "__main__":

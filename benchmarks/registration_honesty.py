@@ -21,9 +21,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -34,7 +33,7 @@ import torch
 from registration_tables import ROOT, keep
 from scipy.spatial import cKDTree
 from scipy.stats import chi2
-from timing import write
+from timing import measure_processor, write
 
 from cosense.data import open_dataset
 from cosense.detectors.base import Detector
@@ -193,14 +192,14 @@ def time_row(pairs: Sequence[Pair], detector: Detector) -> dict[str, Any]:
     """Return the times of graphs of 40 nodes and more, cut to 40 each."""
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 100, (50_000, 3))
-    reference_ms = _processor_ms(lambda: cKDTree(points).query(points))
+    reference_ms = measure_processor(lambda: cKDTree(points).query(points))
     spent = []
     for pair in pairs:
         a, b = (transmitted(seen.graph, TIMED_NODES)[0] for seen in (pair.a, pair.b))
         if min(len(a), len(b)) == TIMED_NODES:
             boxes = detector.detect(pair.a.frame)
-            build_ms = _processor_ms(lambda p=pair, d=boxes: build(p.a.frame, d))
-            spent.append((build_ms, _processor_ms(lambda one=a, other=b: register_graphs(one, other))))
+            build_ms = measure_processor(lambda p=pair, d=boxes: build(p.a.frame, d))
+            spent.append((build_ms, measure_processor(lambda one=a, other=b: register_graphs(one, other))))
     build_ms, register_ms = np.median(spent, axis=0)
     both = np.sum(spent, axis=1)
     return {
@@ -214,15 +213,6 @@ def time_row(pairs: Sequence[Pair], detector: Detector) -> dict[str, Any]:
         "reference_ms": reference_ms,
         "ratio": f"{np.median(both) / reference_ms:.2f}",
     }
-
-
-def _processor_ms(function: Callable[[], Any]) -> float:
-    times = []
-    for _ in range(5):
-        start = time.thread_time()
-        function()
-        times.append(time.thread_time() - start)
-    return min(times) * 1e3
 
 
 def main() -> None:

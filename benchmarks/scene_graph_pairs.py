@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from registration_tables import keep
-from timing import write
+from timing import measure_processor, write
 
 from cosense.detectors.base import Detector
 from cosense.geometry.transforms import Matrix, invert, transform_from_planar, transform_points, yaw_of
@@ -244,7 +244,8 @@ def time_row(pairs: list[Pair], detector: Detector) -> dict[str, Any]:
         a, b = (transmitted(graph, TIMED_NODES)[0] for graph in (pair.graph_a, pair.own_b))
         if min(len(a), len(b)) == TIMED_NODES:
             found = detector.detect(pair.agent_a)
-            spent.append((_processor_ms(build, pair.agent_a, found), _processor_ms(register_graphs, a, b)))
+            build_ms = measure_processor(lambda p=pair, d=found: build(p.agent_a, d))
+            spent.append((build_ms, measure_processor(lambda one=a, other=b: register_graphs(one, other))))
     build_ms, register_ms = np.median(spent, axis=0)
     both = np.sum(spent, axis=1)
     return {
@@ -256,15 +257,6 @@ def time_row(pairs: list[Pair], detector: Detector) -> dict[str, Any]:
         "median_ms": float(np.median(both)),
         "p90_ms": float(np.percentile(both, 90)),
     }
-
-
-def _processor_ms(function: Callable[..., Any], *arguments: Any) -> float:
-    times = []
-    for _ in range(5):
-        start = time.thread_time()
-        function(*arguments)
-        times.append(time.thread_time() - start)
-    return min(times) * 1e3
 
 
 def graphs_row(pairs: list[Pair], frames: str) -> dict[str, Any]:

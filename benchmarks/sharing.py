@@ -12,6 +12,8 @@ from cosense.messages.envelope import Message, PayloadKind, decode, encode
 from cosense.messages.objects import MAX_OBJECTS, decode_objects, encode_objects
 from cosense.messages.points import decode_points, encode_points
 from cosense.sensing.detections import Detections
+from cosense.sensing.frame import AgentFrame
+from cosense.sensing.levelling import levelled
 
 POINTS = 60_000
 
@@ -51,10 +53,13 @@ def main() -> None:
 
     points, objects = all_points(), boxes("unit", 50)
     peers = [boxes(f"unit{number}", 50) for number in range(4)]
+    five = [boxes(f"unit{number}", 30) for number in range(5)]
     flood = [boxes(f"unit{number}", MAX_OBJECTS) for number in range(16)]
+    frame = levelled(AgentFrame("unit", "vehicle", 0, np.eye(4), cloud))
 
-    def fuse(messages: list[bytes]) -> None:
-        Ego(None, "late").fuse(OwnView(decode(objects)), [receive(data) for data in messages])
+    def fuse(messages: list[bytes], *, own_eyes: bool = True) -> None:
+        ego = Ego(None, "late", own_eyes=own_eyes)
+        ego.fuse(OwnView(decode(objects), frame=frame), [receive(data) for data in messages])
 
     rows = [
         {"job": "encode 50 boxes", "ms": measure(lambda: boxes("unit", 50)), "bytes": len(objects)},
@@ -66,6 +71,8 @@ def main() -> None:
         },
         {"job": f"decode {POINTS} points", "ms": measure(lambda: decode_points(decode(points).payload))},
         {"job": "fuse 4 agents of 50 boxes", "ms": measure(lambda: fuse(peers))},
+        {"job": "fuse 5 agents of 30 boxes", "ms": measure(lambda: fuse(five))},
+        {"job": "the same, eyes shut", "ms": measure(lambda: fuse(five, own_eyes=False))},
         {"job": "fuse 16 floods of 512 boxes", "ms": measure(lambda: fuse(flood), 3)},
     ]
     write("sharing", rows)

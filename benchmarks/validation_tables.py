@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markdown import command, filled, paragraph, table, update
+from markdown import command, filled, paragraph, percent, table, update
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "models"
@@ -97,7 +97,7 @@ def overview(*contents: Content) -> str:
         cells = []
         for error in POSES:
             points = [pose_point(content, fusion, registration, error) for content in contents]
-            cells.append(" / ".join(_percent(_mean(points, iou)) for iou in ("0.5", "0.7")))
+            cells.append(" / ".join(percent(_mean(points, iou)) for iou in ("0.5", "0.7")))
         points = [pose_point(content, fusion, registration, None) for content in contents]
         mean = float(np.mean([point["bytes_per_frame"]["mean"] for point in points]))
         p95 = max(point["bytes_per_frame"]["p95"] for point in points)
@@ -192,6 +192,23 @@ def worst(grid: Content) -> str:
     )
 
 
+def attacked(content: Content) -> str:
+    """Return a row for each way of lying and number of liars: what fusion gives with each defence."""
+    alone, *points = content["points"]
+    defences, fusions = (list(dict.fromkeys(point[key] for point in points)) for key in ("defence", "fusion"))
+    settings = [(fusion, defence) for fusion in fusions for defence in defences]
+    rows = [["*ego alone*", "", *[_both(alone)] * len(settings)]]
+    for attack, attackers in dict.fromkeys((point["attack"], point["attackers"]) for point in points):
+        of_setting = [
+            _point(content, fusion=fusion, defence=defence, attack=attack, attackers=attackers)
+            for fusion, defence in settings
+        ]
+        rows.append([attack or "nobody lies", str(attackers), *(_both(point) for point in of_setting)])
+    headings = ["lie", "liars", *(f"{fusion}, {defence.replace('_', ' ')}" for fusion, defence in settings)]
+    title = f"{_named(content)}, {content['frames']} frames, the ego and 5 senders, AP@0.5 / AP@0.7:\n"
+    return "\n".join([title, command(content["command"]), table(headings, rows, names=2)])
+
+
 def sweep(content: Content) -> str:
     """Return a sweep as a line that says what was measured, its command, and a row for each point."""
     points = content["points"]
@@ -234,6 +251,7 @@ TABLES = {
     "registration": of_sweeps(["registration"], corrected),
     "registration-unannounced": of_sweeps(["registration-unannounced"], corrected),
     "grid": of_sweeps(["grid"], worst),
+    "attack": of_sweeps(["attack"], attacked),
 }
 
 
@@ -301,12 +319,8 @@ def _mean(points: Sequence[Content], iou: str) -> float:
     return float(np.mean([point["ap"][iou] for point in points]))
 
 
-def _percent(ap: float) -> str:
-    return f"{100 * ap:.1f}"
-
-
 def _aps(point: Content) -> list[str]:
-    return [_percent(point["ap"][iou]) for iou in ("0.5", "0.7")]
+    return [percent(point["ap"][iou]) for iou in ("0.5", "0.7")]
 
 
 def _both(point: Content) -> str:
@@ -314,7 +328,7 @@ def _both(point: Content) -> str:
 
 
 def _sure(point: Content, iou: str) -> str:
-    return f"{_percent(point['ap'][iou])} ± {_percent(point['ap_deviation'][iou])}"
+    return f"{percent(point['ap'][iou])} ± {percent(point['ap_deviation'][iou])}"
 
 
 def _kilo(count: float) -> str:

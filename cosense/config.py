@@ -96,6 +96,12 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return plain(dataclasses.asdict(config))
 
 
+def _num_known(kind: Any, mapping: Mapping[str, Any]) -> int:
+    """Return how many keys of a mapping are fields of a dataclass; 0 for other types."""
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    return sum(field.name in mapping for field in fields)
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """Convert one YAML value to the type of its field."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -104,6 +110,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return None
         # Of several plain types the one that the value has; else the error names the first.
         kinds = [a for a in arguments if a is not type(None)]
+        if isinstance(value, Mapping):
+            # Of several dataclasses the one that has most of the keys.
+            kinds.sort(key=lambda a: -_num_known(a, value))
         return _convert(next((a for a in kinds if a is type(value)), kinds[0]), value, where)
     if origin is typing.Literal:
         if value not in arguments:

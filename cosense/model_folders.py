@@ -10,15 +10,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import nn
 
 from cosense.errors import CosenseError, nearest
 from cosense.shipped import shipped_folders
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"
 
@@ -48,6 +49,9 @@ def read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], bytes]:
     Raises:
         CosenseError: the file is broken.
     """
+    # Imported late: scenarios name models, and who only plays them needs no PyTorch.
+    from safetensors.torch import load
+
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
@@ -91,6 +95,8 @@ def write_weights(network: nn.Module, path: Path) -> None:
 
 def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write named tensors as a weights file; see `write_weights`."""
+    from safetensors.torch import save
+
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(save(tensors))
     partial.replace(path)

@@ -88,5 +88,5 @@ def debug_topic(agent_id: str, node: str, name: str) -> str:
 
 
 def debug_map_topic(agent_id: str, name: str) -> str:
-    """OccupancyGrid of the supply, the demand or the selection of an agent that shares features."""
+    """OccupancyGrid of the supply, demand, selection or difference of an agent that shares features."""
     return f"/{namespace_of(agent_id)}/agent/debug/{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ hypothesis.settings.register_profile("cosense", deadline=None)
 hypothesis.settings.load_profile("cosense")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Tests start dozens of processes, and each would compile PyTorch anew where no byte code may be written: that
+# goes where pytest keeps its own things.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(REPOSITORY / ".pytest_cache" / "byte_code")
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.kinds import FusionKind
+    from cosense.cooperation.offline import Exchange
     from cosense.data.bag import BagOptions
+    from cosense.data.dataset import CooperativeFrame
     from cosense.evaluation.runs.pose_noise import PoseNoise
-    from cosense.evaluation.runs.runner import RunState
+    from cosense.evaluation.runs.runner import RunState, Watch
+    from cosense.methods.model import Model
 
 _REFRESH_S = 1.0
 
@@ -106,6 +109,16 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out unreadable frames.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what --out holds.")] = False,
+    rerun: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.rrd",
+            help="Also write the frames that are computed as a recording for Rerun's viewer, or stream them "
+            "to one that is open (rerun+http://...). Evaluation never waits: frames that come too fast are "
+            "left out.",
+            show_default=False,
+        ),
+    ] = None,
     export_as: Annotated[
         list[str] | None,
         typer.Option(
@@ -172,7 +185,11 @@ def command(
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     again = "the same command without --restart" if restart else "the same command"
     kept = f"The frames done are in {folder}: {again} goes on from there."
-    with stoppable(console, lambda: kept), _progress(console) as report:
+    with (
+        stoppable(console, lambda: kept),
+        _progress(console) as report,
+        _recording(rerun, folder.name, loaded, kind) as watch,
+    ):
         metrics = evaluate(
             dataset,
             loaded,
@@ -190,6 +207,7 @@ def command(
             trust=trust or (),
             skip_broken=skip_broken,
             restart=restart,
+            watch=watch,
         )
     print_whole(console, result_view(metrics, counting))
     written = [folder / METRICS, folder / FRAMES, *(export(folder, name) for name in export_as or ())]
@@ -236,6 +254,27 @@ def check_device(device: str) -> None:
         here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if device not in here:
         raise CosenseError(f"--device '{device}': not on this machine, expected one of {', '.join(here)}")
+
+
+@contextmanager
+def _recording(target: str | None, title: str, model: Model, fusion: str) -> Iterator[Watch | None]:
+    """Yield the function that records a frame for Rerun in a thread of its own, None if nobody asked."""
+    if target is None:
+        yield None
+        return
+    from cosense.cooperation.outcome import mode_of
+    from cosense.viewer.pack import ReportFrame
+    from cosense.viewer.rerun_log import NewestSlot, RerunLog
+
+    def watch(index: int, frame: CooperativeFrame, exchange: Exchange, elapsed_ms: float) -> None:
+        mode = str(mode_of(fusion, exchange.result.peers, [], []))
+        page = ReportFrame(
+            frame, exchange.result, messages=exchange.messages, mode=mode, elapsed_ms=elapsed_ms
+        )
+        slot.offer((index, page))
+
+    with RerunLog(target, title, model) as log, NewestSlot(lambda item: log.add(*item)) as slot:
+        yield watch
 
 
 @contextmanager

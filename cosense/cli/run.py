@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cosense.cli.ctrl_c import stoppable
 from cosense.cli.options import Beams, PoseError
 from cosense.errors import CosenseError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def command(
@@ -62,6 +66,15 @@ def command(
             show_default="as in the scenario",
         ),
     ] = None,
+    rerun: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.rrd",
+            help="Write the run as a recording for Rerun's viewer once it is over, or stream it to one that "
+            "is open (rerun+http://...).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a scenario live over ROS 2 and write the fused detections.
 
@@ -99,9 +112,28 @@ def command(
     if beams:
         fewer = str(FewerBeams.parse(beams))
         wanted = dataclasses.replace(wanted, source=dataclasses.replace(wanted.source, beams=fewer))
+    if rerun is not None:
+        from cosense.viewer.rerun_log import check_target
+
+        check_target(rerun)
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(wanted, out, console, only or (), where=str(file))
     print_results(out, console)
+    if rerun is not None:
+        _record(out, rerun, console)
     if failures:
         raise typer.Exit(1)
+
+
+def _record(out: Path, rerun: str, console: Console) -> None:
+    """Write all frames of the run that is over as a recording for Rerun."""
+    from cosense.methods.model import load_model
+    from cosense.runs.finished import pages_of_run
+    from cosense.viewer.rerun_log import RerunLog
+
+    pages, facts = pages_of_run(out, 0, sys.maxsize)
+    with RerunLog(rerun, out.resolve().name, load_model(facts["model"])) as log:
+        for index, page in enumerate(pages):
+            log.add(index, page)
+    console.print(rerun, soft_wrap=True, markup=False)

@@ -42,7 +42,7 @@ class FusionResult:
 
 @dataclass(frozen=True)
 class Mode:
-    """A state and why it is not a better one, empty for the best."""
+    """A state, and why it is not a better one or what the ego's own sensors lack; empty for the best."""
 
     name: ModeName
     reason: str = ""
@@ -57,6 +57,7 @@ def mode_of(
     missing: Sequence[str],
     silent: Sequence[str],
     behind_ms: float = 0.0,
+    lost: Sequence[str] = (),
 ) -> Mode:
     """Return the mode of one frame.
 
@@ -66,6 +67,7 @@ def mode_of(
         missing: senders that were waited for in vain.
         silent: senders that were not waited for any more.
         behind_ms: by how much the ego itself is late.
+        lost: what the ego's own sensors lack; said in every mode.
     """
     # That a graph says nothing about a pose makes nothing worse.
     peers = [peer for peer in peers if peer.kind != PayloadKind.SCENE_GRAPH.name]
@@ -75,12 +77,12 @@ def mode_of(
     reasons += [f"'{sender}' is silent" for sender in silent if sender not in missing]
     if behind_ms:
         reasons.append(f"the ego is {behind_ms:.0f} ms behind the others")
-    reason = "; ".join(reasons)
     if "features" in used_for:
-        return Mode("HYBRID")
+        return Mode("HYBRID", "; ".join(lost))
     if "boxes" in used_for:
-        return Mode("LATE", "" if fusion == "late" else reason or "boxes are all that was sent")
-    return Mode("EGO", reason or "nobody else is there")
+        reasons = [] if fusion == "late" else reasons or ["boxes are all that was sent"]
+        return Mode("LATE", "; ".join([*lost, *reasons]))
+    return Mode("EGO", "; ".join([*lost, *(reasons or ["nobody else is there"])]))
 
 
 def no_sensor(silent_ms: float | None, *, is_paused: bool = False) -> Mode:

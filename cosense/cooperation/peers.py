@@ -19,11 +19,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from cosense.cooperation.admission import Received
 from cosense.cooperation.gate import Window
 from cosense.messages.envelope import Message
+
+if TYPE_CHECKING:
+    # Scenarios hold these settings, and who only plays or records needs no PyTorch.
+    from cosense.cooperation.admission import Received
 
 # A message that comes later than this many newer ones of its sender is forgotten.
 _KEPT_PER_SENDER = 8
@@ -32,7 +35,7 @@ _EVIDENCE = 3
 # So many numbers that go back, among the last messages, are no new start.
 _NUMBERS_BACK = 3
 # With its stamp, and by how much (ms) that was ahead of the ego's time when the message came.
-_Kept = tuple[int, Received, float]
+_Kept = tuple[int, "Received", float]
 # After a wait in vain for somebody whom nobody expected, nobody but the expected is waited for in so many
 # moments: made-up names delay few of them, however many there are.
 _WARY_MOMENTS = 10

@@ -56,12 +56,14 @@ class SelectionMaps:
         supply: how confident the sender is, smoothed.
         wanted: where the ego wants to know more.
         sent: cells of the first layer that are in the message.
+        difference: how much the sender's features stand out, None of a method that does not ask.
     """
 
     grid: BevGrid
     supply: NDArray[np.float32]
     wanted: NDArray[np.bool_]
     sent: NDArray[np.bool_]
+    difference: NDArray[np.float32] | None
 
 
 class Sender:
@@ -107,6 +109,8 @@ class Sender:
         self._registration = registration
         self._selection = selection
         self._tracker = MotionTracker()
+        # The last graph, after what it was made of: frame, number and budget.
+        self._graph: tuple[Perceived, int, int | None, bytes | None] | None = None
         self._whole_graph_ns: int | None = None
 
     def receive_request(self, data: bytes) -> bool:
@@ -138,7 +142,7 @@ class Sender:
         check_budget(self.agent_id, self.kind, self.budget_bytes)
         room_bytes = MAX_PAYLOAD_BYTES
         if self.budget_bytes is not None:
-            beside = self._graph_within(own, sequence) or b""
+            beside = self._graph_of(own, sequence) or b""
             room_bytes = min(self.budget_bytes - len(beside) - envelope_bytes(self.agent_id), room_bytes)
         if self.kind == PayloadKind.POINTS:
             payload = _points_within(own.frame.points, room_bytes)
@@ -160,7 +164,7 @@ class Sender:
             frame = thinned_frame(own.frame)
             payload = _points_within(frame.points, MAX_PAYLOAD_BYTES)
             return self._encode(frame, PayloadKind.POINTS, payload, sequence)
-        return self._graph_within(own, sequence)
+        return self._graph_of(own, sequence)
 
     def explain(self, own: Perceived, request: DemandMap | None, data: bytes) -> SelectionMaps:
         """Return why the FEATURES message `data` of a frame holds what it does, as maps to look at.
@@ -177,7 +181,21 @@ class Sender:
         sent = np.zeros(wanted.shape, dtype=np.bool_)
         sent.reshape(-1)[layers[0].cells] = True
         _, supply = method.supply(features)
-        return SelectionMaps(features.grid.coarser(spec.stride), supply.cpu().numpy(), wanted.numpy(), sent)
+        difference = method.difference(features)
+        return SelectionMaps(
+            features.grid.coarser(spec.stride),
+            supply.cpu().numpy(),
+            wanted.numpy(),
+            sent,
+            None if difference is None else difference.cpu().numpy(),
+        )
+
+    def _graph_of(self, own: Perceived, sequence: int) -> bytes | None:
+        """Return what `_graph_within` does, encoded once: the message must know how long it is."""
+        last = self._graph
+        if last is None or last[0] is not own or last[1:3] != (sequence, self.budget_bytes):
+            last = self._graph = (own, sequence, self.budget_bytes, self._graph_within(own, sequence))
+        return last[3]
 
     def _graph_within(self, own: Perceived, sequence: int) -> bytes | None:
         """Return the scene graph that goes out with a frame, None where none does."""

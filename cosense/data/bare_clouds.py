@@ -5,9 +5,10 @@
     velodyne_points/data/*.bin and timestamps.txt        a drive of KITTI raw (Geiger et al., IJRR 2013)
 
 They are a data set of one vehicle with which nobody cooperates. Labels, the region that they cover and poses
-are read where they lie beside the clouds of a folder, or beside velodyne/, as bare_labels.py says. Without
-poses every cloud is a sequence of its own, at the origin, so that nothing relates one to the next. Stamps are
-those of `poses.json`, `timestamps.txt` or `times.txt`, or of the names of the files, else 100 ms apart.
+are read where they lie beside the clouds of a folder, or beside velodyne/, as bare_labels.py says, and so are
+images of KITTI object (kitti_camera.py). Without poses every cloud is a sequence of its own, at the origin,
+so that nothing relates one to the next. Stamps are those of `poses.json`, `timestamps.txt` or `times.txt`, or
+of the names of the files, else 100 ms apart.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from cosense.data.dataset import (
     Provenance,
 )
 from cosense.data.files import Listing
+from cosense.data.kitti_camera import CALIBRATIONS, IMAGES, kitti_camera
+from cosense.data.kitti_camera import SUFFIXES as IMAGE_SUFFIXES
 from cosense.data.provenance import SIMULATOR, has_mark
 from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.geometry.transforms import Matrix
@@ -78,7 +81,7 @@ class BareClouds(Dataset):
         split: "all", or "labelled" where a part of the clouds has labels; None for those with labels where
             there are any.
         labels: name of a label set, see `LABEL_SETS`; None for the one that is there.
-        cameras: changes nothing, there are no images.
+        cameras: also read the images of KITTI, image_2/ and calib/ beside the clouds, where there are any.
         columns: names of the columns of .bin and .npy files, as "x y z intensity ring"; empty to tell them by
             the values.
         region: azimuths in degrees between which objects are labelled, as "-38,38", or "all"; empty for what
@@ -131,6 +134,12 @@ class BareClouds(Dataset):
         self.label_set = NO_LABELS if self._labels is None else self._labels.label_set
         if self._labels is None and (region or labels not in (None, NO_LABELS)):
             raise CosenseError(f"{path}: no labels are beside it, so leave out the label set and the region")
+        self._images: dict[str, Path] = {}
+        if cameras and not path.is_file() and listing.names(base / CALIBRATIONS):
+            names = sorted(listing.names(base / IMAGES), reverse=True)
+            files = [base / IMAGES / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+            self._images = {file.stem: file for file in files}
+        self._calibrations = base / CALIBRATIONS
         self._poses = None
         if not path.is_file() and listing.has(base / POSES):
             self._poses = _poses_of(self._clouds, base / POSES)
@@ -201,9 +210,13 @@ class BareClouds(Dataset):
     def __getitem__(self, index: int) -> CooperativeFrame:
         path = self._clouds[index]
         scan = self._lidar.read(self._read(path))
-        T_world_agent = self.T_world_agent(index)
+        T_world_agent, stamp_ns = self.T_world_agent(index), self._stamps_ns[index]
+        image = self._images.get(path.stem)
+        cameras = (
+            () if image is None else (kitti_camera(image, self._calibrations / f"{path.stem}.txt", stamp_ns),)
+        )
         ego = AgentFrame(
-            _EGO, "vehicle", self._stamps_ns[index], T_world_agent, scan.points, rings=scan.rings
+            _EGO, "vehicle", stamp_ns, T_world_agent, scan.points, cameras=cameras, rings=scan.rings
         )
         truth, area = self.labels_of(index)
         found, area = area.divided(truth or Objects.empty())

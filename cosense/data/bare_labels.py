@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from cosense.config import load_config
 from cosense.data.files import Listing, read_json
+from cosense.data.kitti_camera import read_kitti_calibration
 from cosense.errors import CosenseError, read_file
 from cosense.geometry.boxes import BOX_FIELDS, as_boxes
-from cosense.geometry.transforms import Matrix, invert, transform_points
+from cosense.geometry.transforms import Matrix, invert, is_rigid, transform_points
 from cosense.sensing.labelled_area import Sector
 from cosense.sensing.objects import ObjectClass, Objects
 
@@ -270,7 +271,7 @@ def read_kitti_labels(path: Path, calibration: Path) -> Labels:
     Raises:
         CosenseError: a file is missing or broken.
     """
-    matrices = _read_calibration(calibration)
+    matrices = read_kitti_calibration(calibration)
     T_velo_cam = invert(matrices["R0_rect"] @ matrices["Tr_velo_to_cam"])
     types, boxes = [], []
     lines = read_file(path).decode("utf-8", errors="replace").splitlines()
@@ -322,31 +323,6 @@ def _on_the_road(rectangle: NDArray[np.float64], P: NDArray[np.float64]) -> tupl
     )
 
 
-def _read_calibration(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Return P2 (3,4), and R0_rect and Tr_velo_to_cam (4,4)."""
-    matrices: dict[str, NDArray[np.float64]] = {}
-    for line in read_file(path).decode("utf-8", errors="replace").splitlines():
-        name, _, text = line.partition(":")
-        try:
-            matrices[name.strip()] = np.array([float(word) for word in text.split()])
-        except ValueError:
-            raise CosenseError(f"{path}: {name} is no matrix; fetch the file again") from None
-    sizes = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
-    for name, (rows, columns) in sizes.items():
-        numbers = matrices.get(name, np.zeros(0))
-        if numbers.size != rows * columns or not np.isfinite(numbers).all():
-            raise CosenseError(f"{path}: has no '{name}' of {rows * columns} numbers; fetch the file again")
-        matrices[name] = numbers.reshape(rows, columns)
-    for name in ("R0_rect", "Tr_velo_to_cam"):
-        rows, columns = sizes[name]
-        T = np.eye(4)
-        T[:rows, :columns] = matrices[name]
-        if not _is_rigid(T):
-            raise CosenseError(f"{path}: '{name}' is no rotation; fetch the file again")
-        matrices[name] = T
-    return matrices
-
-
 def _checked(labels: Labels, path: Path) -> Labels:
     """Return labels whose boxes are boxes, in metres and radians."""
     boxes = labels.boxes
@@ -363,14 +339,6 @@ def _checked(labels: Labels, path: Path) -> Labels:
     return labels
 
 
-def _is_rigid(T: Matrix) -> bool:
-    """Say whether (4,4) is a rotation and a translation."""
-    R = T[:3, :3]
-    return bool(
-        np.allclose(R @ R.T, np.eye(3), atol=0.01) and np.linalg.det(R) > 0 and (T[3] == [0, 0, 0, 1]).all()
-    )
-
-
 def read_poses(path: Path) -> dict[str, tuple[int, Matrix]]:
     """Return stamp in ns and T_world_lidar (4,4) by name of the cloud.
 
@@ -384,7 +352,7 @@ def read_poses(path: Path) -> dict[str, tuple[int, Matrix]]:
     for name, entry in content.items():
         try:
             stamp_s, T = float(entry["stamp_s"]), np.array(entry["T_world_lidar"], dtype=np.float64)
-            is_pose = T.shape == (4, 4) and np.isfinite(T).all() and _is_rigid(T) and 0 <= stamp_s < _LAST_S
+            is_pose = T.shape == (4, 4) and np.isfinite(T).all() and is_rigid(T) and 0 <= stamp_s < _LAST_S
         except (KeyError, TypeError, ValueError):
             is_pose = False
         if not is_pose:

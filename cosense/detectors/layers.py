@@ -1,15 +1,21 @@
-"""Convolution, batch norm and ReLU: the one block that all bird's-eye networks here are made of."""
+"""Layers that several networks here are made of."""
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Running statistics follow within a hundred steps, so that short trainings can be validated.
 NORM_MOMENTUM = 0.05
 NORM_EPSILON = 1e-3
+# Brings distances from the sensor to about one before they are multiplied.
+FAR_M = 50.0
+# The table of log(count) ends here: a cell of so many points is right in front of the sensor.
+_MOST_POINTS = 4096
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
@@ -47,3 +53,22 @@ def folded(network: AnyNetwork) -> AnyNetwork:
         if isinstance(module, ConvBlock):
             module.fold()
     return network
+
+
+class LogOfCount(nn.Module):
+    """Logarithm of how many points there are.
+
+    A table: torch.log is wrong by 1e-5 now and then if two threads meet in its first call in a process (MKL's
+    vector maths setting itself up), and then live and offline boxes differ.
+    """
+
+    table: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        logarithms = torch.tensor([0.0, *map(math.log, range(1, _MOST_POINTS))])
+        self.register_buffer("table", logarithms, persistent=False)
+
+    def forward(self, counts: Tensor) -> Tensor:
+        """Return (K,1) float32 of counts (K,) int64."""
+        return self.table[counts.clamp(max=_MOST_POINTS - 1)][:, None]

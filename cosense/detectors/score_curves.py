@@ -6,7 +6,7 @@ has a logistic curve (Platt, 1999) with the distance as a second variable,
 
     logit p = a * logit of the heat map + b + c * distance / 50 m,
 
-fitted on scenes that nothing was learned from (`training.tasks.pillars`) and kept in config.yaml. It is
+fitted on scenes that nothing was learned from (`training.detector_task`) and kept in config.yaml. It is
 applied where the head's maps are made, so everything that reads them reads probabilities.
 """
 
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from cosense.detectors.head import DETECTED_CLASSES, cell_centers
+from cosense.detectors.layers import FAR_M
 from cosense.sensing.grid import BevGrid
 
-FAR_M = 50.0
 Curves = Mapping[str, tuple[float, float, float]]
 
 

@@ -88,6 +88,14 @@ def interpolated(T_first: Matrix, T_second: Matrix, fraction: float) -> Matrix:
     return transform_from(Slerp([0, 1], rotations)(fraction).as_matrix(), translation)
 
 
+def is_rigid(T: Matrix) -> bool:
+    """Return whether a matrix (4,4) is a rotation and a translation."""
+    R = T[:3, :3]
+    return bool(
+        np.allclose(R @ R.T, np.eye(3), atol=0.01) and np.linalg.det(R) > 0 and (T[3] == [0, 0, 0, 1]).all()
+    )
+
+
 def transform_points(T_dst_src: Matrix, xyz: NDArray) -> NDArray:
     """Map points (N,3) of `src` into `dst`; computed in float64, returned in the floating type of `xyz`."""
     xyz = np.asarray(xyz)

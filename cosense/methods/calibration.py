@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from cosense.detectors.head import DETECTED_CLASSES, detected_class
@@ -100,6 +99,9 @@ def fit_curve(scores: NDArray, is_hit: NDArray[np.bool_], *others: NDArray) -> t
     Returns:
         (a, b, c, ...): the logit of the probability is a logit(s) + b + c times the first of `others` + ...
     """
+    # Imported late: it takes long, and only who fits curves needs it.
+    from scipy.optimize import minimize
+
     ones = np.ones(len(scores))
     columns = [logit(np.asarray(scores, dtype=np.float64).clip(_LOWEST, _HIGHEST)), ones, *others]
     x, y = np.column_stack(columns), np.asarray(is_hit, dtype=np.float64)

@@ -76,6 +76,11 @@ class Model:
     detector: Detector
     method: Method | None = None
 
+    @property
+    def method_name(self) -> str | None:
+        """Name of the method as in config.yaml, that of its folder; None without one."""
+        return None if self.method is None else type(self.method).__module__.split(".")[-2]
+
 
 def load_model(name_or_folder: str | Path, device: str = "cpu") -> Model:
     """Return a trained model.

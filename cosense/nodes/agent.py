@@ -2,7 +2,8 @@
 
     ~/input/points    PointCloud2                ~/output/messages  UInt8MultiArray, docs/wire_format.md
     ~/input/pose      PoseWithCovarianceStamped  ~/output/markers   MarkerArray for RViz
-    ~/input/requests  UInt8MultiArray            ~/debug/supply, demand, selection: OccupancyGrid for RViz
+    ~/input/requests  UInt8MultiArray            ~/debug/supply, demand, selection, difference: OccupancyGrid
+    ~/input/<camera>/image, camera_info          where the detector looks at images, see agent_cameras.py
                                                  ~/debug/processing_time_ms, ~/debug/tx_bytes, /diagnostics
 
 Whether its messages go out over the radio or to the vehicle's own fusion is a matter of the topic that
@@ -15,15 +16,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from std_msgs.msg import Float64, UInt8MultiArray, UInt64
 from visualization_msgs.msg import MarkerArray
 
@@ -32,6 +34,7 @@ from cosense.cooperation.kinds import LiveFusion
 from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.sender import Sender, check_budget
 from cosense.detectors.base import BevFeatures
+from cosense.detectors.camera_pillars import CameraFeatures
 from cosense.detectors.forward_time import ForwardTime
 from cosense.errors import CosenseError
 from cosense.geometry.timed_pose import TimedPose
@@ -39,9 +42,11 @@ from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.demand import DemandMap
 from cosense.messages.envelope import MessageError, PayloadKind
 from cosense.methods.model import Model, load_model
+from cosense.nodes.agent_cameras import BlindMoments, Pictured, Way
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
-from cosense.nodes.feature_store import FeatureStore
+from cosense.nodes.feature_store import FeatureStore, OwnFrame
+from cosense.nodes.image_join import ImageJoin, WithImages
 from cosense.nodes.pose_join import Placed, PoseJoin
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -59,16 +64,20 @@ _WAITING = 32
 _REQUEST_DEPTH = 16
 # A sensor that is silent for longer is worth a warning.
 _SILENT_S = 2.0
+# How often clouds are looked at that wait for an image.
+_LOOK_S = 0.02
+NO_POINTS = np.zeros((0, 4), np.float32)
 # Streams that make a frame.
 _CLOUD, _POSE = "cloud", "pose"
 
 
 @dataclass(frozen=True)
 class Work:
-    """A cloud with its pose, the request that was known when it came, and when that was (monotonic)."""
+    """A cloud, its pose and images, the request that was known when it came, when that was (monotonic)."""
 
     cloud: PointCloud2
     pose: TimedPose
+    pictures: WithImages[Placed[PointCloud2], Pictured]
     request: DemandMap | None
     arrived_ns: int
 
@@ -116,6 +125,15 @@ class AgentNode(ManagedNode):
             self.resolve_topic_name("~/input/pose"), int(self._settings.pose_gap_ms * 1e6), _WAITING
         )
         self.model = model = load_model(self._settings.model, self._settings.device)
+        mounted = self._settings.cameras.T_camera_agent if "camera" in model.detector.needs else {}
+        self._pictures: ImageJoin[Placed[PointCloud2], Pictured] = ImageJoin(
+            list(mounted), int(self._settings.image_wait_ms * 1e6), int(self._settings.image_gap_ms * 1e6)
+        )
+        self._infos: dict[str, CameraInfo | None] = dict.fromkeys(mounted)
+        self._blind = BlindMoments(int(self._settings.lidar_gap_ms * 1e6))
+        self._way = Way()
+        self._without_lidar = self._without_image = 0
+        self._lost: tuple[str, ...] = ()
         self._perceiver = Perceiver(model.detector)
         # Its features never leave the ego: its own fusion gets boxes like anybody's.
         fusion: LiveFusion = self._settings.fusion if self._own_features is None else "late"
@@ -151,6 +169,12 @@ class AgentNode(ManagedNode):
                 (_POSE, PoseWithCovarianceStamped, "~/input/pose"),
             )
         }
+        for camera in self._infos:
+            topic = f"~/input/{camera}"
+            self.subscribe(CameraInfo, f"{topic}/camera_info", partial(self._on_info, camera), depth)
+            self.subscribe(CompressedImage, f"{topic}/image", partial(self._on_image, camera), depth)
+        if self._infos:
+            self.every(_LOOK_S, lambda: self._hand_on(self._pictures.ready(time.monotonic_ns())))
         self.every(1.0, self._report)
 
     def close(self) -> None:
@@ -201,17 +225,39 @@ class AgentNode(ManagedNode):
 
     def _on_measured(self, stream: str, message: PointCloud2 | PoseWithCovarianceStamped) -> None:
         """Take a message of one sensor and hand on the frames that are complete with it."""
-        assert self._sender is not None
-        stamp_ns = conversions.to_ns(message.header.stamp)
-        works = []
+        stamp_ns, now_ns = conversions.to_ns(message.header.stamp), time.monotonic_ns()
+        done = []
         for placed in self._place(stream, stamp_ns, message):
             if placed.pose is not None:
-                works.append(Work(placed.cloud, placed.pose, self._sender.request, time.monotonic_ns()))
+                done += self._pictures.add_cloud(placed.stamp_ns, placed, now_ns)
                 continue
             self._without_pose += 1
             self._why_without_pose = placed.reason
             self._trace.write(placed.stamp_ns, dropped=placed.reason)
             self.get_logger().warning(f"no pose: {placed.reason}", throttle_duration_sec=1.0)
+        self._hand_on(done)
+
+    def _on_info(self, camera: str, info: CameraInfo) -> None:
+        self._infos[camera] = info
+
+    def _on_image(self, camera: str, image: CompressedImage) -> None:
+        """Take an image and hand on the frames that are complete with it; it may make one by itself."""
+        stamp_ns = conversions.to_ns(image.header.stamp)
+        pictured = Pictured(image, self._infos[camera])
+        self._hand_on(self._pictures.add_image(camera, stamp_ns, pictured, time.monotonic_ns()))
+        if self._blind.is_one(stamp_ns):
+            frame = self._frames.get(_CLOUD, topics.lidar_frame(self._settings.agent_id))
+            empty = conversions.points_to_cloud(NO_POINTS, stamp_ns, frame)
+            self._on_measured(_CLOUD, empty)
+
+    def _hand_on(self, done: Sequence[WithImages[Placed[PointCloud2], Pictured]]) -> None:
+        """Give the detector what is complete."""
+        assert self._sender is not None
+        works = []
+        for pictures in done:
+            placed = pictures.cloud
+            assert placed.pose is not None
+            works.append(Work(placed.cloud, placed.pose, pictures, self._sender.request, time.monotonic_ns()))
         # A pose may complete several clouds at once, and the detector has time for them until the next.
         for work in self._inbox.put_together(works):
             self._dropped += 1
@@ -224,6 +270,8 @@ class AgentNode(ManagedNode):
         try:
             self._check_frame(stream, message.header.frame_id.lstrip("/"))
             if stream == _CLOUD:
+                if message.width * message.height:
+                    self._blind.add_cloud(stamp_ns)
                 return self._join.add_cloud(stamp_ns, message)
             return self._join.add_pose(TimedPose(stamp_ns, *conversions.message_to_pose(message)))
         except CosenseError as error:
@@ -263,15 +311,19 @@ class AgentNode(ManagedNode):
         self._sender.budget_bytes = self._budget_bytes
         watch.lap("wait for the detector")
         try:
-            points = self._lidar.read(conversions.cloud_to_raw(work.cloud)).points
+            cloud = self._lidar.read(conversions.cloud_to_raw(work.cloud))
+            self._way.add(work.pose)
+            cameras, reasons = self._settings.cameras.cameras(work.pictures.images, stamp_ns, self._way)
             own = self._perceiver.perceive(
                 AgentFrame(
                     self._settings.agent_id,
                     self._settings.kind,
                     stamp_ns,
                     work.pose.T_world_frame,
-                    points,
+                    cloud.points,
                     work.pose.covariance,
+                    cameras,
+                    rings=cloud.rings,
                 )
             )
             watch.lap("convert")
@@ -294,8 +346,9 @@ class AgentNode(ManagedNode):
         messages = [data] if graph is None else [graph, data]
         self._last_bytes = sum(map(len, messages))
         self._bytes_sent += self._last_bytes
+        self._lost = self._lost_sensors(own, {**work.pictures.missing, **reasons})
         if self._own_features is not None:
-            self._own_features.put(self._sequence, stamp_ns, own.encoded)
+            self._own_features.put(self._sequence, stamp_ns, OwnFrame(own.encoded, own.frame, self._lost))
         for message in messages:
             self._messages.publish(conversions.bytes_to_message(message))
         self._sequence += 1
@@ -312,6 +365,16 @@ class AgentNode(ManagedNode):
             maps = self._sender.explain(own, work.request, data)
             T_level_ground = transform_from_planar(0, 0, 0, own.frame.ground.plane_m)
             self._maps.publish(maps, own.frame.T_sensor_level @ T_level_ground, stamp_ns, frame_id)
+
+    def _lost_sensors(self, own: Perceived, reasons: Mapping[str, str]) -> tuple[str, ...]:
+        """Return what the frame lacks of what the agent could measure, and why."""
+        if isinstance(own.encoded, CameraFeatures):
+            reasons = {**reasons, **own.encoded.left_out}
+        is_blind = bool(self._infos) and not len(own.frame.points)
+        self._without_lidar += is_blind
+        self._without_image += len(reasons) > 0
+        said = ("the LiDAR has sent no points",) if is_blind else ()
+        return (*said, *reasons.values())
 
     def _surroundings(self, own: Perceived) -> bytes | None:
         """Return the scene graph of a frame as a message, None where nobody wants it.
@@ -340,6 +403,8 @@ class AgentNode(ManagedNode):
             "dropped, no pose": self._without_pose,
             "clouds that came twice": self._join.repeated,
             "poses that are not valid": self._poses_refused,
+            "frames without a cloud": self._without_lidar,
+            "frames that lack an image": self._without_image,
             "failed": self._failed,
             "model": self.model.name,
             **self._stages.summary(),
@@ -370,6 +435,7 @@ class AgentNode(ManagedNode):
         ]
         if lately["dropped, no pose"]:
             said.append(self._why_without_pose)
+        said += self._lost
         return (process.WARN, "; ".join(said)) if said else (process.OK, "detects")
 
 

@@ -14,6 +14,7 @@ from cosense.cooperation.kinds import (
     LiveRegistration,
 )
 from cosense.geometry.timed_pose import DEFAULT_POSE_GAP_MS
+from cosense.nodes.agent_cameras import Mountings
 from cosense.nodes.ros import process
 from cosense.sensing.frame import AgentKind
 
@@ -30,6 +31,10 @@ class AgentParameters:
     registration: LiveRegistration
     queue_depth: int
     pose_gap_ms: float
+    cameras: Mountings
+    image_wait_ms: float
+    image_gap_ms: float
+    lidar_gap_ms: float
 
 
 def declare_agent(node: Node) -> AgentParameters:
@@ -83,6 +88,31 @@ def declare_agent(node: Node) -> AgentParameters:
             "pose_gap_ms",
             DEFAULT_POSE_GAP_MS,
             "largest time between two poses for a cloud between them to have one",
+            low=0,
+            high=60_000,
+        ),
+        cameras=Mountings(
+            process.declare_json(
+                node, "cameras", "JSON object: by camera, T_camera_agent as 16 numbers, row by row"
+            ),
+            f"parameter 'cameras' of node '{node.get_name()}'",
+        ),
+        image_wait_ms=process.declare(
+            node, "image_wait_ms", 150.0, "how long a cloud waits for its images", low=0, high=60_000
+        ),
+        image_gap_ms=process.declare(
+            node,
+            "image_gap_ms",
+            150.0,
+            "largest time between the stamps of a cloud and its image",
+            low=0,
+            high=500,
+        ),
+        lidar_gap_ms=process.declare(
+            node,
+            "lidar_gap_ms",
+            250.0,
+            "images this much later than the last cloud make frames alone",
             low=0,
             high=60_000,
         ),

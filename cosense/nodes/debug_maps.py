@@ -10,11 +10,11 @@ from cosense.nodes.ros import qos
 from cosense.nodes.ros.conversions import map_to_occupancy
 from cosense.nodes.ros.lifecycle import ManagedNode
 
-NAMES = ("supply", "demand", "selection")
+NAMES = ("supply", "demand", "selection", "difference")
 
 
 class DebugMaps:
-    """Publishes `~/debug/supply`, `~/debug/demand` and `~/debug/selection` of one agent."""
+    """Publishes `~/debug/supply`, `demand`, `selection` and, of a method that has one, `difference`."""
 
     def __init__(self, node: ManagedNode) -> None:
         self._publishers = {
@@ -29,5 +29,8 @@ class DebugMaps:
     def publish(self, maps: SelectionMaps, T_sensor_ground: Matrix, stamp_ns: int, frame_id: str) -> None:
         """Publish the maps of one message, lying on the ground, in the frame of the sensor."""
         values = {"supply": maps.supply, "demand": maps.wanted, "selection": maps.sent}
-        for name, publisher in self._publishers.items():
-            publisher.publish(map_to_occupancy(values[name], maps.grid, T_sensor_ground, stamp_ns, frame_id))
+        if maps.difference is not None:
+            values["difference"] = maps.difference
+        for name, cells in values.items():
+            message = map_to_occupancy(cells, maps.grid, T_sensor_ground, stamp_ns, frame_id)
+            self._publishers[name].publish(message)

@@ -26,6 +26,7 @@ from cosense.errors import CosenseError, counted
 from cosense.json_lines import LineWriter
 from cosense.nodes.player_parameters import (
     declare_bounded,
+    declare_lost,
     declare_pose_error,
     declare_pose_errors,
     declare_skews_ns,
@@ -62,6 +63,11 @@ class PlayerNode(ManagedNode):
         self._skews_ns = declare_skews_ns(self, self._agents)
         self._pose_errors = declare_pose_errors(self, self._agents)
         self._pose_error = declare_pose_error(self)
+        self._lost = declare_lost(self, self._agents)
+        watched = process.declare(
+            self, "watched", "", "agents whose images somebody looks at, with commas between"
+        )
+        self._watched = [agent for agent in watched.split(",") if agent]
         self._is_drain = (
             process.choose(self, "mode", ("drain", "rate"), "when the next frame comes") == "drain"
         )
@@ -89,7 +95,15 @@ class PlayerNode(ManagedNode):
         self._dataset = None if self._source.data is None else open_source(self._source)
         label_set = "simulated" if self._dataset is None else self._dataset.label_set
         self._sensors = SensorOutputs(
-            self, self._agents, self._ego, label_set, self._skews_ns, self._pose_errors, self._pose_error
+            self,
+            self._agents,
+            self._ego,
+            label_set,
+            self._skews_ns,
+            self._pose_errors,
+            self._pose_error,
+            self._lost,
+            self._watched,
         )
         self._latency = self.publisher(Float64, "~/debug/pipeline_latency_ms", qos.RESULT)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
@@ -119,7 +133,7 @@ class PlayerNode(ManagedNode):
                 reason = frame if isinstance(frame, CosenseError) else f"its ego is '{frame.ego_id}'"
                 self.get_logger().warning(f"a frame is passed over: {reason}")
                 passed_over += 1
-            elif self._play_when_due(frame):
+            elif self._play_when_due(frame, played + 1):
                 played += 1
             else:
                 return
@@ -134,15 +148,20 @@ class PlayerNode(ManagedNode):
         self._wait_until_active()
         return _read_ahead(frames_of(self._source, self._frames or None, self._dataset))
 
-    def _play_when_due(self, frame: CooperativeFrame) -> bool:
-        """Play a frame when its time has come; return False when the node is shut down before."""
+    def _play_when_due(self, frame: CooperativeFrame, number: int) -> bool:
+        """Play a frame when its time has come; return False when the node is shut down before.
+
+        Args:
+            frame: what is played.
+            number: of the frame, counted from 1.
+        """
         stamp_ns = frame.ego.stamp_ns
         while self._wait_until_active():
             if not self._is_prepared:
                 self._sensors.prepare(frame)
                 self._wait_for_listeners()
                 self._is_prepared = True
-            messages = self._sensors.messages(frame)
+            messages = self._sensors.messages(frame, number)
             if not self._is_drain:
                 self._let_time_pass(stamp_ns)
             # A lifecycle manager may have paused it meanwhile.

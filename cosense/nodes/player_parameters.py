@@ -13,7 +13,7 @@ from cosense.errors import CosenseError
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.nodes.ros import process
 from cosense.runs.frame_source import FrameSource, SimulatedSource
-from cosense.runs.scenario import PLAYER_BOUNDS, PlayerSettings
+from cosense.runs.scenario import PLAYER_BOUNDS, AgentSpec, PlayerSettings
 
 
 def declare_bounded(node: Node, name: str, description: str) -> float:
@@ -64,6 +64,28 @@ def declare_pose_errors(node: Node, agents: Sequence[str]) -> dict[str, tuple[fl
                 f"[x, y, heading] in metres and degrees for one of {', '.join(agents)}"
             )
     return {agent: tuple(error) for agent, error in errors.items()}
+
+
+def declare_lost(node: Node, agents: Sequence[str]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Declare in which frames sensors send nothing: first and last, counted from 1, by agent and sensor.
+
+    Raises:
+        CosenseError: that of somebody who is not played, or no such sensor.
+    """
+    lost = process.declare_json(
+        node, "lost", "JSON object: by agent, {lidar|camera|all: [first, last]} frame without it"
+    )
+    for agent, sensors in lost.items():
+        if agent not in agents or not isinstance(sensors, dict):
+            raise CosenseError(
+                f"parameter 'lost' of node 'player': '{agent}': {sensors!r}, expected sensors of one of "
+                f"{', '.join(agents)}"
+            )
+    where = "parameter 'lost' of node 'player'"
+    return {
+        agent: from_mapping(AgentSpec, {"id": agent, "lost": sensors}, where).lost
+        for agent, sensors in lost.items()
+    }
 
 
 def declare_pose_error(node: Node) -> PoseNoise:

@@ -47,6 +47,8 @@ class SensorOutputs:
         skews_ns: Mapping[str, int],
         pose_errors: Mapping[str, tuple[float, float, float]],
         pose_error: PoseNoise,
+        lost: Mapping[str, Mapping[str, tuple[int, int]]],
+        watched: Sequence[str],
     ) -> None:
         """Announce them.
 
@@ -58,6 +60,8 @@ class SensorOutputs:
             skews_ns: error of each agent's clock, positive where it is ahead.
             pose_errors: unannounced error of each agent's pose: x, y in the world (m), heading (degrees).
             pose_error: error of the poses between the agents.
+            lost: first and last frame, counted from 1, in which a sensor sends nothing, by agent and sensor.
+            watched: agents whose images somebody looks at.
         """
         self._node = node
         self._agents = agents
@@ -67,6 +71,8 @@ class SensorOutputs:
         self._pose_error = pose_error
         self._poses_believed = BelievedPoses(pose_error, seed=0)
         self._label_set = label_set
+        self._lost = lost
+        self._watched = watched
         self._not_played: set[str] = set()
         self._points = {a: self._publisher(PointCloud2, topics.points_topic(a)) for a in agents}
         self._poses = {a: self._publisher(PoseWithCovarianceStamped, topics.pose_topic(a)) for a in agents}
@@ -96,9 +102,11 @@ class SensorOutputs:
             recorded: whether a recorder is expected on each topic.
         """
         needed = dict.fromkeys((*self._points.values(), *self._poses.values()), 1 + recorded)
+        for topic, publisher in self._images.items():
+            if not topic.endswith("image_raw"):
+                is_watched = any(topic.startswith(f"/{topics.namespace_of(name)}/") for name in self._watched)
+                needed[publisher] = is_watched + recorded
         if recorded:
-            small = [p for topic, p in self._images.items() if not topic.endswith("image_raw")]
-            needed |= dict.fromkeys(small, 1)
             if self._is_ego_here:
                 needed |= dict.fromkeys((self._ground_truth, self._record, self._time), 1)
             if self._tf is not None:
@@ -110,13 +118,17 @@ class SensorOutputs:
         if self._is_ego_here:
             self._time.publish(Clock(clock=conversions.to_time(stamp_ns)))
 
-    def messages(self, frame: CooperativeFrame) -> list[tuple[Publisher, Any]]:
+    def messages(self, frame: CooperativeFrame, number: int) -> list[tuple[Publisher, Any]]:
         """Return what all agents have measured, with the publisher of each, in the order to publish them.
 
         Making them takes longer than publishing them. What the agents wait for comes first.
+
+        Args:
+            frame: what was measured.
+            number: of the frame, counted from 1.
         """
         agents = self._as_they_believe(frame)
-        made = [message for agent in agents.values() for message in self._messages_of(agent)]
+        made = [message for agent in agents.values() for message in self._messages_of(agent, number)]
         if self._is_ego_here:
             played = dataclasses.replace(
                 frame, agents=agents, provenance=frame.provenance.changed(*self._changes(agents))
@@ -166,17 +178,22 @@ class SensorOutputs:
             agent = dataclasses.replace(agent, T_world_agent=T_world_agent)
         return agent
 
-    def _messages_of(self, agent: AgentFrame) -> Iterator[tuple[Publisher, Any]]:
+    def _messages_of(self, agent: AgentFrame, number: int) -> Iterator[tuple[Publisher, Any]]:
+        spans = self._lost.get(agent.agent_id, {}).items()
+        lost = {sensor for sensor, (first, last) in spans if first <= number <= last}
+        if "all" in lost:
+            return
         yield (
             self._poses[agent.agent_id],
             conversions.pose_to_message(agent.T_world_agent, agent.pose_covariance, agent.stamp_ns),
         )
         if self._tf is not None:
             yield self._tf, TFMessage(transforms=list(_transforms(agent)))
-        frame_id = topics.lidar_frame(agent.agent_id)
-        cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id)
-        yield self._points[agent.agent_id], cloud
-        for camera in agent.cameras:
+        if "lidar" not in lost:
+            frame_id = topics.lidar_frame(agent.agent_id)
+            cloud = conversions.points_to_cloud(agent.points, agent.stamp_ns, frame_id, agent.rings)
+            yield self._points[agent.agent_id], cloud
+        for camera in () if "camera" in lost else agent.cameras:
             camera_frame = topics.camera_frame(agent.agent_id, camera.name)
             for topic, _, convert in _image_forms(agent.agent_id, camera):
                 publisher = self._images.get(topic)

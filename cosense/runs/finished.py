@@ -46,7 +46,14 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     names = [line["frame_id"] for line in lines[wanted]]
     dataset = open_source(scenario.source) if scenario.source.data else None
     pages = [
-        ReportFrame(frame, entry.result if entry else FusionResult(Detections.empty(), []))
+        ReportFrame(frame, FusionResult(Detections.empty(), []))
+        if entry is None
+        else ReportFrame(
+            frame,
+            entry.result,
+            mode=f"{entry.mode}: {entry.mode_reason}" if entry.mode_reason else entry.mode,
+            elapsed_ms=entry.elapsed_ms,
+        )
         for frame, entry in zip(_played(scenario, dataset, names, path), fused[wanted], strict=True)
     ]
     latency = read_latency(path)

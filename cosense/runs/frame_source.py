@@ -134,6 +134,21 @@ def without_images(source: FrameSource) -> list[str]:
     return []
 
 
+def cameras_of(source: FrameSource) -> dict[str, dict[str, list[float]]]:
+    """Return the cameras of each agent in the first frame that can be read.
+
+    Returns:
+        the 16 numbers of `T_camera_agent`, row by row, by agent and camera.
+    """
+    for frame in frames_of(source, 1 if source.data is None else None):
+        if not isinstance(frame, CosenseError):
+            return {
+                agent.agent_id: {c.name: c.T_camera_agent.reshape(-1).tolist() for c in agent.cameras}
+                for agent in frame.agents.values()
+            }
+    return {}
+
+
 def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:
     """Return the kinds of the agents that take part, and the ego."""
     if source.data is None and source.simulate is not None:

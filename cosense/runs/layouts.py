@@ -28,6 +28,7 @@ MAPS = {
     "supply": ("Supply: where it is sure of something", "costmap"),
     "demand": ("Demand: what it believes to be wanted", "map"),
     "selection": ("Sent cells", "map"),
+    "difference": ("Difference: where its features stand out", "costmap"),
 }
 # A panel is named by its type and any word that tells it from its like.
 SCENE, MODE = "3D!cosense", "StateTransitions!mode"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from cosense.config import to_mapping
 from cosense.cooperation.kinds import LiveFusion
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
+from cosense.methods.model import read_model_config
+from cosense.model_folders import find_model
+from cosense.runs.frame_source import cameras_of
 from cosense.runs.scenario import AgentSpec, Scenario
 
 # In mode "drain" no frame may be closed while a slow detector still works on it.
@@ -77,16 +80,29 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     here = [agent for agent in scenario.agents if not only or agent.id in only]
     has_ego = _ego(scenario) in [agent.id for agent in here]
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    mounted = _mounted(scenario)
     specs = [_recorder(out, threads)] if scenario.record else []
-    is_late = _fusion_of(scenario) == "late"
     if scenario.radio is not None and has_ego:
         specs.append(_channel(scenario, out, threads))
     if has_ego:
-        specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
-    specs += [_agent(scenario, agent, out, threads) for agent in here if is_late or agent.id != scenario.ego]
-    specs.append(_player(scenario, here, out, {}))
+        specs.append(_ego_process(scenario, out, threads, mounted))
+    specs += [_agent(scenario, agent, out, threads, mounted) for agent in here if agent.id != scenario.ego]
+    specs.append(_player(scenario, here, out, {}, mounted))
     # In mode "drain" the time of the recording stands still again and again; it is no clock to go by.
     return specs if scenario.player.mode == "drain" else [_in_sim_time(spec) for spec in specs]
+
+
+def _mounted(scenario: Scenario) -> Mapping[str, Mapping[str, Sequence[float]]]:
+    """Return where the cameras are of each agent whose detector looks at images, by agent and camera."""
+    if not scenario.source.cameras:
+        return {}
+    looking = [agent.id for agent in scenario.agents if _looks_at_images(agent.model or scenario.model)]
+    found = cameras_of(scenario.source) if looking else {}
+    return {name: found[name] for name in looking if found.get(name)}
+
+
+def _looks_at_images(model: str) -> bool:
+    return "camera" in read_model_config(find_model(model)).detector_type.needs
 
 
 def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:
@@ -103,6 +119,7 @@ def agent_remappings(
     with_link: bool = False,
     points: str | None = None,
     pose: str | None = None,
+    cameras: Iterable[str] = (),
 ) -> dict[str, str]:
     """Return the public names of an agent's topics.
 
@@ -112,6 +129,7 @@ def agent_remappings(
         with_link: whether there is a channel between the agents.
         points: topic of its clouds, None for the usual one.
         pose: topic of its poses, None for the usual one.
+        cameras: names of the cameras that its detector looks at.
     """
     sent = functools.partial(topics.tx_topic, agent_id) if with_link else str
     received = functools.partial(topics.rx_topic, agent_id) if with_link else str
@@ -121,6 +139,11 @@ def agent_remappings(
         "~/input/requests": received(topics.V2X_REQUESTS),
         "~/output/messages": topics.own_messages_topic(agent_id) if is_ego else sent(topics.V2X_MESSAGES),
         "~/output/markers": topics.markers_topic(agent_id),
+        **{
+            f"~/input/{camera}/image": f"{topics.image_topic(agent_id, camera)}/compressed"
+            for camera in cameras
+        },
+        **{f"~/input/{camera}/camera_info": topics.camera_info_topic(agent_id, camera) for camera in cameras},
     }
 
 
@@ -201,8 +224,15 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
     )
 
 
-def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+def _agent(
+    scenario: Scenario,
+    agent: AgentSpec,
+    out: Path,
+    environment: Mapping[str, str],
+    mounted: Mapping[str, Mapping[str, Sequence[float]]],
+) -> ProcessSpec:
     is_ego = agent.id == _ego(scenario)
+    cameras = mounted.get(agent.id, {})
     name = topics.namespace_of(agent.id)
     parameters = {
         "agent_id": agent.id,
@@ -214,17 +244,26 @@ def _agent(scenario: Scenario, agent: AgentSpec, out: Path, environment: Mapping
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
+        **({"cameras": json.dumps(cameras)} if cameras else {}),
     }
-    remappings = agent_remappings(agent.id, is_ego=is_ego, with_link=scenario.radio is not None)
+    remappings = agent_remappings(
+        agent.id, is_ego=is_ego, with_link=scenario.radio is not None, cameras=cameras
+    )
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn, is_ego
     )
 
 
-def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> ProcessSpec:
+def _ego_process(
+    scenario: Scenario,
+    out: Path,
+    environment: Mapping[str, str],
+    mounted: Mapping[str, Mapping[str, Sequence[float]]],
+) -> ProcessSpec:
     """Return the ego's agent and its fusion in one process."""
     (own,) = (agent for agent in scenario.agents if agent.id == scenario.ego)
-    agent, fusion = _agent(scenario, own, out, environment), _fusion(scenario, out, environment)
+    agent = _agent(scenario, own, out, environment, mounted)
+    fusion = _fusion(scenario, out, environment)
     remappings = ego_remappings(agent.remappings, fusion.remappings)
     parameters = {**agent.parameters, **fusion.parameters}
     return dataclasses.replace(
@@ -233,7 +272,11 @@ def _ego_process(scenario: Scenario, out: Path, environment: Mapping[str, str]) 
 
 
 def _player(
-    scenario: Scenario, played: Sequence[AgentSpec], out: Path, environment: Mapping[str, str]
+    scenario: Scenario,
+    played: Sequence[AgentSpec],
+    out: Path,
+    environment: Mapping[str, str],
+    mounted: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> ProcessSpec:
     source = scenario.source
     parameters: dict[str, Any] = {
@@ -254,6 +297,8 @@ def _player(
         "clock_skews_ms": json.dumps({a.id: a.clock_skew_ms for a in played if a.clock_skew_ms}),
         "pose_errors": json.dumps({a.id: a.own_pose_error for a in played if any(a.own_pose_error)}),
         "pose_error": scenario.pose_error or "",
+        "lost": json.dumps({a.id: a.lost for a in played if a.lost}),
+        "watched": ",".join(a.id for a in played if a.id in mounted),
         **dataclasses.asdict(scenario.player),
     }
     if source.simulate is not None:

@@ -24,6 +24,9 @@ from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
 from cosense.shipped import shipped_folders
 
+# What an agent may lose.
+SENSORS = ("lidar", "camera", "all")
+
 
 @dataclass(frozen=True)
 class AgentSpec:
@@ -37,6 +40,8 @@ class AgentSpec:
         clock_skew_ms: error of its clock, positive where it is ahead: its stamps are wrong by this.
         position_error_m: unannounced error (x, y) of its position in the world.
         heading_error_deg: unannounced error of its heading.
+        lost: first and last frame of the source, counted from 1, in which a sensor sends nothing: "lidar",
+            "camera", or "all" for everything of the agent.
     """
 
     id: str
@@ -46,6 +51,7 @@ class AgentSpec:
     clock_skew_ms: float = 0.0
     position_error_m: tuple[float, float] = (0.0, 0.0)
     heading_error_deg: float = 0.0
+    lost: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def own_pose_error(self) -> tuple[float, float, float]:
@@ -56,6 +62,11 @@ class AgentSpec:
         if not 1 <= len(self.id.encode()) <= MAX_NAME_BYTES or "," in self.id:
             raise ValueError(f"id '{self.id}' must have 1 to {MAX_NAME_BYTES} bytes and no comma")
         _check_budget(self.budget_bytes)
+        for sensor, (first, last) in self.lost.items():
+            if sensor not in SENSORS:
+                raise ValueError(f"lost: '{sensor}', {nearest(sensor, SENSORS)}")
+            if not 1 <= first <= last:
+                raise ValueError(f"lost: {sensor}: frames {first} to {last}, expected 1 or later, in order")
 
 
 # The smallest and the largest value of each setting, also as a parameter of the node.
@@ -163,6 +174,12 @@ class Scenario:
             raise ValueError(
                 "radio: in player mode 'drain' the recording waits for every message: "
                 "set player: {mode: rate}"
+            )
+        silenced = [agent.id for agent in self.agents if agent.lost.keys() - {"camera"}]
+        if silenced and self.player.mode == "drain":
+            raise ValueError(
+                f"agents: in player mode 'drain' the recording waits for '{silenced[0]}', which loses its "
+                "LiDAR or everything: set player: {mode: rate}"
             )
         delay_ms = PoseNoise.named(self.pose_error).delay_ms
         if delay_ms and self.player.mode == "drain":

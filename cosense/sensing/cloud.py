@@ -36,6 +36,9 @@ _FARTHEST_MEDIAN_M = 1000.0
 _NEAREST_MEDIAN_M = 0.01
 _ENOUGH_POINTS = 16
 _HIGHEST_RING = 4095
+_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
+# Two bytes, as the drivers of spinning LiDARs write it.
+_POINT_OF_RING = np.dtype([*((name, "<f4") for name in _POINT.names or ()), ("ring", "<u2")])
 # Clouds of a sequence by which it is judged.
 _SAMPLES = 16
 
@@ -266,6 +269,23 @@ def _check_metres(source: str, xyz: NDArray[np.float32]) -> None:
             "the sensor; expected metres in its own frame: divide millimetres by 1000, take coordinates of a "
             "map back to the sensor, or correct the type or byte order of the fields"
         )
+
+
+def to_records(points: NDArray[np.floating], rings: NDArray[np.int16] | None = None) -> NDArray:
+    """Return points (N,4) as records of little-endian numbers, as files and messages hold them.
+
+    Args:
+        points: x, y, z in metres and intensity.
+        rings: (N,) number of the beam of each point, where it is known.
+    """
+    plain = np.ascontiguousarray(points, dtype="<f4").view(_POINT).reshape(-1)
+    if rings is None:
+        return plain
+    records = np.empty(len(plain), dtype=_POINT_OF_RING)
+    for name in _POINT.names or ():
+        records[name] = plain[name]
+    records["ring"] = rings
+    return records
 
 
 def _whole_numbers(rings: NDArray) -> NDArray[np.int16] | None:

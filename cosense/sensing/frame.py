@@ -35,6 +35,11 @@ class Camera:
     stamp_ns: int
     T_then_agent: Matrix | None = None
 
+    @property
+    def T_image_agent(self) -> Matrix:
+        """(4,4) maps the agent frame at the stamp of the cloud to the optical frame when it exposes."""
+        return self.T_camera_agent if self.T_then_agent is None else self.T_camera_agent @ self.T_then_agent
+
 
 @dataclass(frozen=True)
 class AgentFrame:

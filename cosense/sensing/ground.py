@@ -87,7 +87,8 @@ def ground_height(points: NDArray[np.float32], settings: GroundSettings = ANY_SI
     nearest_m, farthest_m = settings.reach_m
     lowest_m, highest_m = -settings.sensor_height_m[1], -settings.sensor_height_m[0]
     points = points[:: max(1, len(points) // _ENOUGH)]
-    distance2 = points[:, 0] ** 2 + points[:, 1] ** 2
+    # Somebody's coordinates are near the largest float32, and no float32 is their square.
+    distance2 = np.square(points[:, :2], dtype=np.float64).sum(axis=1)
     z = points[:, 2]
     used = (distance2 > nearest_m**2) & (z > lowest_m) & (z < highest_m)
     within = used & (distance2 < farthest_m**2)
@@ -222,7 +223,9 @@ def _around(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return x, y and z of enough points to tell the ground by, without those on what carries the sensor."""
     x, y, z = np.ascontiguousarray(points[:: max(1, len(points) // _SURFACE_POINTS), :3].T)
-    used = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M) & (x * x + y * y > settings.reach_m[0] ** 2)
+    near = (np.abs(x) < _REACH_M) & (np.abs(y) < _REACH_M)
+    x, y, z = x[near], y[near], z[near]
+    used = x * x + y * y > settings.reach_m[0] ** 2
     return x[used], y[used], z[used]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.sensing import lzf
-from cosense.sensing.cloud import PointCloud, RawCloud, find_fields, read_alone
+from cosense.sensing.cloud import PointCloud, RawCloud, find_fields, read_alone, to_records
 
 Encoding = Literal["binary", "ascii", "binary_compressed"]
 ENCODINGS: tuple[str, ...] = get_args(Encoding)
@@ -104,14 +104,16 @@ def write_pcd(
     points: NDArray[np.floating],
     encoding: Encoding = "binary",
     *,
+    rings: NDArray[np.int16] | None = None,
     comment: str = "",
 ) -> None:
-    """Write a point cloud as PCD v0.7 with float32 fields.
+    """Write a point cloud as PCD v0.7 with float32 fields, and the rings in two bytes where there are any.
 
     Args:
         path: path of the file.
         points: (N,4), x, y, z in metres and intensity in [0, 1].
         encoding: one of `ENCODINGS`.
+        rings: (N,) number of the beam of each point, None where nothing says it.
         comment: a line for the header, which readers pass over.
 
     Raises:
@@ -125,20 +127,25 @@ def write_pcd(
         raise ValueError(f"points have shape {points.shape}, expected (N, 4)")
     if ((points[:, 3] < 0) | (points[:, 3] > 1)).any():
         raise ValueError("an intensity is outside of [0, 1], and would be read back as another one")
+    records = to_records(points, rings)
+    names = records.dtype.names or ()
+    more = ("", "", "") if rings is None else (" 2", " U", " 1")
     remark = f"# {comment}\n" if comment else ""
     header = (
         f"# .PCD v0.7 - Point Cloud Data file format\n{remark}"
-        "VERSION 0.7\nFIELDS x y z intensity\nSIZE 4 4 4 4\n"
-        f"TYPE F F F F\nCOUNT 1 1 1 1\nWIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\n"
+        f"VERSION 0.7\nFIELDS {' '.join(names)}\nSIZE 4 4 4 4{more[0]}\nTYPE F F F F{more[1]}\n"
+        f"COUNT 1 1 1 1{more[2]}\nWIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\n"
         f"POINTS {len(points)}\nDATA {encoding}\n"
     )
     if encoding == "ascii":
         # Nine digits identify every float32.
-        body = ("%.9g %.9g %.9g %.9g\n" * len(points) % tuple(points.reshape(-1).tolist())).encode()
+        line = " ".join("%.9g" for _ in names) + "\n"
+        numbers = (number for record in records.tolist() for number in record)
+        body = (line * len(points) % tuple(numbers)).encode()
     elif encoding == "binary":
-        body = points.tobytes()
+        body = records.tobytes()
     else:
-        plain = points.T.tobytes()
+        plain = b"".join(records[name].tobytes() for name in names)
         stream = lzf.compress(plain)
         body = np.array([len(stream), len(plain)], dtype="<u4").tobytes() + stream
     try:

@@ -15,7 +15,6 @@ from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, transform_from_quaternion
 from cosense.sensing.cloud import RawCloud, find_fields, read_alone
 
-POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")])
 # Type numbers of sensor_msgs/msg/PointField.
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 _TYPE_NUMBERS = {f"<{code}": number for number, code in _TYPES.items()}

@@ -152,7 +152,7 @@ class _DairV2xTree:
     def _write_side(self, agent: AgentFrame, frame_id: str, sequence: str) -> dict[str, Any]:
         """Write cloud, image, calibration of the camera and labels of one side; return its index entry."""
         root = self.out / SIDES[agent.kind]
-        write_pcd(root / "velodyne" / f"{frame_id}.pcd", agent.points, comment=MARK)
+        write_pcd(root / "velodyne" / f"{frame_id}.pcd", agent.points, rings=agent.rings, comment=MARK)
         camera = agent.cameras[0] if agent.cameras else _NOMINAL_CAMERA
         if agent.cameras:
             write_image(camera.image, root / "image" / f"{frame_id}.jpg", _JPEG)

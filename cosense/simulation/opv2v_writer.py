@@ -122,7 +122,7 @@ class _Opv2vTree:
         folder = folder / str(self._numbers[agent.agent_id])
         folder.mkdir(parents=True, exist_ok=True)
         mirrored_points = agent.points * np.array([1, -1, 1, 1], dtype=np.float32)
-        write_pcd(folder / f"{stamp}.pcd", mirrored_points, comment=MARK)
+        write_pcd(folder / f"{stamp}.pcd", mirrored_points, rings=agent.rings, comment=MARK)
         pose = pose_from_matrix(mirrored(agent.T_world_agent))
         is_unit = agent.kind == "infrastructure"
         dx, dy = offset_m if is_unit else (0.0, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +51,10 @@ class SimulatedFrame:
         frame: measurements with true poses of all agents, and ground truth at the time of the ego's cloud.
         offset_m: (dx, dy) in the world: true minus claimed position of the roadside units. A reader that adds
             it to the claimed translation gets the true pose.
-        ways: motion of each agent that has an image, T_then_agent (4,4) as `way_until` guesses it: where what
-            stands still at the time of the cloud is at that of the image, in the agent frame.
     """
 
     frame: CooperativeFrame
     offset_m: tuple[float, float]
-    ways: Mapping[str, Matrix] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +138,7 @@ class Stage:
             equipment=equipment,
             seed=seed,
             light=light,
-            optics={} if light is None else _draw_cameras(equipment, light, seed),
+            optics={} if light is None else _draw_cameras(equipment, light, len(masts), seed),
         )
 
     def frame(self, traffic: Traffic, number: int) -> SimulatedFrame:
@@ -150,15 +147,13 @@ class Stage:
         stamp_ns = self.start_ns + round(number * STEP_S * 1e9)
         now = actors_at(self.place.scene, traffic, self.place.parked, 0)
         agents: dict[str, AgentFrame] = {}
-        ways: dict[str, Matrix] = {}
         seen: set[str] = set()
         for agent_id in [*traffic.ego_ids, *self.masts]:
             # The ego's clock is the reference; every other agent sweeps at its own time.
             delay_ns = 0 if agent_id == EGO else cloud_delay_ns(cloud_rng)
             agent, ids = self._look(agent_id, traffic, delay_ns, stamp_ns + delay_ns, cloud_rng)
             if self.light is not None:
-                camera, T_world_then = self._photograph(agent, traffic, delay_ns, image_rng, self.light)
-                ways[agent_id] = invert(T_world_then) @ agent.T_world_agent
+                camera = self._photograph(agent, traffic, delay_ns, image_rng, self.light)
                 agent = replace(agent, cameras=(camera,))
             agents[agent_id] = agent
             seen |= ids
@@ -174,7 +169,7 @@ class Stage:
             provenance=Provenance(SIMULATOR),
         )
         x, y = self.errors.error_m.tolist()
-        return SimulatedFrame(frame, (x, y), ways)
+        return SimulatedFrame(frame, (x, y))
 
     def _look(
         self, agent_id: str, traffic: Traffic, delay_ns: int, stamp_ns: int, rng: np.random.Generator
@@ -247,13 +242,10 @@ class Stage:
         delay_ns: int,
         rng: np.random.Generator,
         light: Light,
-    ) -> tuple[Camera, Matrix]:
+    ) -> Camera:
         """Render an agent's image at the time of the camera, by when all road users have moved on.
 
         It shows nothing of the vehicle that carries the camera.
-
-        Returns:
-            The camera, and T_world_agent (4,4) at the time of the image.
         """
         lag_ns = image_delay_ns(rng, agent.kind)
         actors = actors_at(self.place.scene, traffic, self.place.parked, delay_ns + lag_ns)
@@ -264,15 +256,17 @@ class Stage:
         T_scene_agent = self._pose(agent.agent_id, actors)
         seen = render(model, view, T_scene_agent, light)
         image = develop(seen, self.optics[agent.agent_id], rng)
-        camera = Camera("front", image, model.K, model.T_camera_agent, agent.stamp_ns + lag_ns)
-        return camera, self.T_world_scene @ T_scene_agent
+        T_then_agent = invert(self.T_world_scene @ T_scene_agent) @ agent.T_world_agent
+        stamp_ns = agent.stamp_ns + lag_ns
+        return Camera("front", image, model.K, model.T_camera_agent, stamp_ns, T_then_agent)
 
 
-def _draw_cameras(equipment: Equipment, light: Light, seed: int) -> dict[str, Optics]:
-    """Draw the camera of each agent."""
+def _draw_cameras(equipment: Equipment, light: Light, units: int, seed: int) -> dict[str, Optics]:
+    """Draw the camera of each agent, the last of which are roadside units."""
+    vehicles, is_dark = len(equipment.lidars) - units, light.lamps > 0
     return {
         name: draw_optics(
-            equipment.weather, light.lamps > 0, name.startswith(EGO), np.random.default_rng([seed, 7, number])
+            equipment.weather, is_dark, number < vehicles, np.random.default_rng([seed, 7, number])
         )
         for number, name in enumerate(equipment.lidars)
     }

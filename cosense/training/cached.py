@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cosense.errors import CosenseError
+
 Arrays = dict[str, NDArray]
 # Called with what is going on, how much of it is done, and how much there is.
 Show = Callable[[str, int, int], None]
@@ -26,6 +28,14 @@ _FEWEST_FOR_POOL = 8
 
 def silent(what: str, done: int, of: int) -> None:
     """Show nothing."""
+
+
+def not_written(path: Path, error: Exception) -> CosenseError:
+    """Return what to say of a file of a cache that cannot be written, on a full disk for example."""
+    return CosenseError(
+        f"{path}: cannot be written ({error}); what is in the cache stays, the same command goes on; "
+        "`cache:` in the run's YAML names another disk"
+    )
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,12 @@ class Cached:
         arrays = self.make()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(".part")
-        with unfinished.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        try:
+            with unfinished.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise not_written(self.path, error) from None
         unfinished.replace(self.path)
 
     def read(self) -> Arrays:

@@ -33,10 +33,10 @@ from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import level_cloud
 from cosense.training.augment import augment, thin
+from cosense.training.detector_task import DetectorRunConfig, crop, misjudged
 from cosense.training.image_features import ImageFeatures, StoredFeatures, mirror
 from cosense.training.samples import Sample, point_counts
 from cosense.training.targets import Targets, join_targets, make_targets
-from cosense.training.tasks.pillars import DetectorRunConfig, crop, misjudged
 
 # Farther objects are too small in an image to be told from what is around them.
 _SEEN_M = 70.0

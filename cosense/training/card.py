@@ -11,10 +11,10 @@ import yaml
 
 import cosense
 from cosense.config import to_mapping
-from cosense.data import open_dataset
 from cosense.data.provenance import MARK
 from cosense.errors import CosenseError, counted
 from cosense.training.run_config import DataConfig, SceneConfig
+from cosense.training.samples import open_recorded
 from cosense.training.tasks.base import Task
 
 CARD = "card.md"
@@ -55,17 +55,20 @@ def write_card(
     )
 
 
-def data_of(config: DataConfig | Sequence[SceneConfig]) -> str:
+def data_of(config: DataConfig | Sequence[SceneConfig | DataConfig]) -> str:
     """Return in words what made the data that a configuration names."""
-    if not isinstance(config, DataConfig):
-        return MARK
-    kinds = [MARK] if config.scenes is not None else []
-    for path in config.paths:
-        try:
-            kinds.append(open_dataset(path, split=config.split).kind)
-        except CosenseError:
-            # It was there when training began; a card is written all the same.
-            kinds.append(str(path))
+    kinds = []
+    for entry in [config] if isinstance(config, DataConfig) else config:
+        if isinstance(entry, SceneConfig):
+            kinds.append(MARK)
+            continue
+        kinds += [MARK] if entry.scenes is not None else []
+        for path in entry.paths:
+            try:
+                kinds.append(open_recorded(entry, path).kind)
+            except CosenseError:
+                # It was there when training began; a card is written all the same.
+                kinds.append(str(path))
     return " and ".join(dict.fromkeys(kinds))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cosense.detectors.base import BevDetector
 from cosense.detectors.head import DETECTED_CLASSES
-from cosense.detectors.score_curves import FAR_M
+from cosense.detectors.layers import FAR_M
 from cosense.evaluation.metrics.average_precision import average_precision
 from cosense.evaluation.metrics.matching import NOT_MATCHED, match_by_detection, match_frame
 from cosense.geometry.boxes import Boxes

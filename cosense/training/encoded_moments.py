@@ -9,18 +9,21 @@ lie in memory (/dev/shm).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cosense.data.dataset import Dataset
 from cosense.detectors.base import BevDetector, BevFeatures, Detector
 from cosense.geometry.boxes import Boxes
 from cosense.geometry.transforms import Matrix, transform_from_slopes
@@ -30,9 +33,9 @@ from cosense.sensing.frame import AgentFrame
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import levelled
 from cosense.simulation import SCENES_VERSION
-from cosense.training.cached import Cached, Show, fill, silent
-from cosense.training.run_config import SceneConfig
-from cosense.training.samples import Moment, simulated_moment
+from cosense.training.cached import Cached, Show, fill, not_written, silent
+from cosense.training.run_config import DataConfig, SceneConfig
+from cosense.training.samples import Moment, indices_of, open_recorded, recorded_moment, simulated_moment
 
 # Raised whenever the files get another form.
 _VERSION = 1
@@ -75,12 +78,17 @@ class EncodedMoment:
 
 
 def encoded_moments(
-    scenes: Sequence[SceneConfig], cache: Path, detector: BevDetector, model: str, show: Show = silent
+    data: Sequence[SceneConfig | DataConfig],
+    cache: Path,
+    detector: BevDetector,
+    model: str,
+    show: Show = silent,
 ) -> list[EncodedMoment]:
-    """Return one moment of each sequence of each entry, made by all cores where it is not in the cache yet.
+    """Return the moments of all entries, made by all cores where they are not in the cache yet.
 
     Args:
-        scenes: scenes to simulate; the moment is the second frame of a sequence.
+        data: scenes to simulate, of which the moment is the second frame of a sequence, and data sets on
+            disk, of which every frame with several agents is one.
         cache: folder of moments and features, created where it is missing.
         detector: makes the features.
         model: name or folder by which `load_model` loads it; what other processes do.
@@ -88,25 +96,63 @@ def encoded_moments(
     """
     folder = cache / f"features-{detector.fingerprint.hex()}-{detector.dtype}".replace("torch.", "")
     folder.mkdir(parents=True, exist_ok=True)
-    each = [(*sequence, entry) for entry in scenes for sequence in entry.each()]
     files = []
-    for family, seed, entry in each:
-        key = [_VERSION, SCENES_VERSION, family, seed, *entry.sensors]
-        make = partial(_encode_moment, entry, family, seed, cache, folder, model, str(detector.device))
-        files.append(Cached.of(folder, f"{family}-{seed}", key, make))
+    for name, key, source in _sources(data, cache):
+        make = partial(_encode_moment, source, folder, model, str(detector.device))
+        files.append(Cached.of(folder, name, [_VERSION, *key], make))
     fill(files, show)
     moments = []
     for number, file in enumerate(files):
         moments.append(_from_arrays(file.read(), folder))
-        show("read scenes", number + 1, len(files))
-    return moments
+        show("read moments", number + 1, len(files))
+    return [moment for moment in moments if len(moment.views) > 1]
 
 
-def _encode_moment(
-    scenes: SceneConfig, family: str, seed: int, cache: Path, folder: Path, model: str, device: str
-) -> dict[str, NDArray]:
+def _sources(
+    data: Sequence[SceneConfig | DataConfig], cache: Path
+) -> Iterator[tuple[str, list[Any], Callable[[], Moment]]]:
+    """Yield for each moment a name for people, what it depends on, and what makes it, in any process."""
+    for entry in data:
+        scenes = entry if isinstance(entry, SceneConfig) else entry.scenes
+        if scenes is not None:
+            for family, seed in scenes.each():
+                key = [SCENES_VERSION, family, seed, *scenes.sensors]
+                yield f"{family}-{seed}", key, partial(_simulate_moment, scenes, family, seed, cache)
+        if isinstance(entry, SceneConfig):
+            continue
+        for path in entry.paths:
+            dataset = open_recorded(entry, path)
+            digest = _digest(entry, path, dataset)
+            for index in indices_of(entry, dataset):
+                make = partial(_read_moment, entry, path, index, digest)
+                yield f"{path.resolve().name}-{index}", [digest, index], make
+
+
+def _digest(entry: DataConfig, path: Path, dataset: Dataset) -> str:
+    """Return what tells the frames of one data set from those of another, or the same seen otherwise."""
+    described = [dataset.description(), str(path.resolve()), str(entry.beams), entry.images]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:8]
+
+
+def _simulate_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Moment:
+    return simulated_moment(scenes, family, seed, cache)
+
+
+def _read_moment(entry: DataConfig, path: Path, index: int, digest: str) -> Moment:
+    """Return a moment of a data set, under a name that no other data set has."""
+    moment = recorded_moment(entry, _opened(entry, path), index)
+    return replace(moment, name=f"{digest}/{moment.name}")
+
+
+@lru_cache(maxsize=2)
+def _opened(entry: DataConfig, path: Path) -> Dataset:
+    """Return a data set, opened once in each process that makes samples of it."""
+    return open_recorded(entry, path)
+
+
+def _encode_moment(source: Callable[[], Moment], folder: Path, model: str, device: str) -> dict[str, NDArray]:
     """Write the features of one moment, and return what `_from_arrays` reads."""
-    moment = simulated_moment(scenes, family, seed, cache)
+    moment = source()
     detector = loaded_detector(model, device)
     assert isinstance(detector, BevDetector)
     arrays: dict[str, NDArray] = {"boxes": moment.boxes, "classes": moment.classes}
@@ -161,7 +207,11 @@ def _write(path: Path, detector: BevDetector, view: AgentFrame, *, is_ego: bool)
         "labels": torch.from_numpy(detections.labels),
     }
     partial = path.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise not_written(path, error) from None
     partial.replace(path)
 
 

@@ -25,7 +25,7 @@ from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.measured_errors import LEFT_AFTER_CORRECTION, PositionErrors
 from cosense.training.encoded_moments import EncodedMoment, EncodedView, read_view
-from cosense.training.run_config import RunConfig, SceneConfig
+from cosense.training.run_config import DataConfig, RunConfig, SceneConfig
 from cosense.training.targets import Targets, make_targets
 
 PoseErrorKind = Literal["noisy", "dair", "dair_corrected", "exact"]
@@ -40,8 +40,8 @@ class MethodRunConfig(RunConfig):
     Attributes:
         model: folder whose config.yaml has `sharing`.
         start_from: trained detector of the same layers, from which the weights are taken.
-        data: scenes that are learned from, simulated once, then cached.
-        validation: scenes that are never learned from.
+        data: scenes that are learned from, simulated once, then cached, and data sets on disk.
+        validation: scenes and data sets that are never learned from.
         crop_m: a step sees a part of the ego's range this long in x.
         min_points: an object with fewer on every agent is not judged.
         noisy: probability that the poses of a moment are noisy and say so.
@@ -57,8 +57,8 @@ class MethodRunConfig(RunConfig):
     train: Literal["method"] = "method"
     model: Path
     start_from: str
-    data: tuple[SceneConfig, ...]
-    validation: tuple[SceneConfig, ...]
+    data: tuple[SceneConfig | DataConfig, ...]
+    validation: tuple[SceneConfig | DataConfig, ...]
     crop_m: float = 76.8
     min_points: int = 5
     noisy: float = 0.2

@@ -62,7 +62,12 @@ class FusionTask(Task):
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
         self.model = read_model_config(find_model(config.model))
-        detector = load_model(config.start_from, str(device)).detector
+        try:
+            detector = load_model(config.start_from, str(device)).detector
+        except CosenseError as error:
+            raise CosenseError(
+                f"start_from: {error}; train the detector first, or name another one that is trained"
+            ) from None
         if not isinstance(detector, BevDetector):
             raise CosenseError(f"start_from: '{config.start_from}' has no bird's-eye maps to share")
         self.detector = detector

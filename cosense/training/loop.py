@@ -3,6 +3,7 @@
 AdamW with a learning rate that rises over the first tenth and falls along a cosine to nothing
 ("super-convergence", Smith & Topin 2019, without the momentum cycle). Progress is counted in epochs or steps,
 or by the clock where a run is given minutes: then it ends in time with a finished schedule on any machine.
+Runs that follow a published schedule name its steps (`decay_at`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,10 @@ def _load(task: Task, progress: Progress, minutes: float | None) -> float:
     return time.monotonic() - started
 
 
-def learning_rate(progress: float, peak: float) -> float:
-    """Return the learning rate after a share `progress` in [0, 1] of the run."""
+def learning_rate(progress: float, peak: float, decay_at: Sequence[float] = ()) -> float:
+    """Return the learning rate after a share `progress` in [0, 1] of the run; see `RunConfig`."""
+    if decay_at:
+        return float(peak * 0.1 ** sum(progress >= share for share in decay_at))
     if progress < _WARM_UP:
         return peak * (0.1 + 0.9 * progress / _WARM_UP)
     return peak * 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
@@ -186,7 +190,8 @@ class Run:
         bar = self.progress.add_task("train", total=1.0)
         try:
             while (done := processes.agree(self._done())) < 1:
-                values = self._descend(next(batches), learning_rate(done, self.config.learning_rate))
+                rate = learning_rate(done, self.config.learning_rate, self.config.decay_at)
+                values = self._descend(next(batches), rate)
                 self.step += 1
                 self.elapsed_s = time.monotonic() - started
                 if processes.is_first:
@@ -271,7 +276,15 @@ class Run:
             "elapsed_s": self.elapsed_s,
             "config": to_mapping(self.config),
         }
-        torch.save(content, partial)
+        try:
+            torch.save(content, partial)
+        except (OSError, RuntimeError) as error:
+            # torch reports a disk that is full as an error of its own writer.
+            partial.unlink(missing_ok=True)
+            raise CosenseError(
+                f"{path}: cannot be written ({' '.join(str(error).split())[:120]}): free some space, then "
+                "--resume goes on from the checkpoint before"
+            ) from None
         partial.replace(path)
 
     def resume(self) -> None:

@@ -74,6 +74,8 @@ class DataConfig:
         scenes: simulated once, then cached.
         paths: data sets that `cosense.data.open_dataset` opens.
         split: part of these data sets, e.g. "train".
+        labels: label set, e.g. "complemented"; None for the one that is in place.
+        frames: number of frames of each data set, evenly spread; None for all.
         beams: number of beams to which the LiDARs of vehicles in them are reduced; empty for none.
         images: size into which the images of these data sets are reduced to fit; empty for no images.
     """
@@ -81,18 +83,23 @@ class DataConfig:
     scenes: SceneConfig | None = None
     paths: tuple[Path, ...] = ()
     split: str | None = None
+    labels: str | None = None
+    frames: int | None = None
     beams: str | int = ""
     images: str = ""
 
     def __post_init__(self) -> None:
         if self.scenes is None and not self.paths:
             raise ValueError("neither scenes nor paths is given")
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"frames is {self.frames}, expected at least 1")
         _check_beams(self.beams)
         _check_images(self.images)
 
 
+DataEntry = SceneConfig | DataConfig
 # What the data of a run are, and its validation.
-Data = TypeVar("Data", SceneConfig, DataConfig, tuple[SceneConfig, ...])
+Data = TypeVar("Data", SceneConfig, DataConfig, DataEntry, tuple[DataEntry, ...])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +115,8 @@ class RunConfig:
         steps: or in steps of the optimiser.
         batch_size: samples per step and process.
         learning_rate: its peak.
+        decay_at: shares of the run after each of which the learning rate is a tenth of what it was; without
+            any it rises over the first tenth of the run and falls along a cosine.
         weight_decay: AdamW's.
         gradient_norm: gradients longer than this are shortened to it.
         checkpoint_minutes: wall time between two checkpoints.
@@ -124,6 +133,7 @@ class RunConfig:
     steps: int | None = None
     batch_size: int = 4
     learning_rate: float = 2e-3
+    decay_at: tuple[float, ...] = ()
     weight_decay: float = 1e-2
     gradient_norm: float = 10.0
     checkpoint_minutes: float = 3.0
@@ -142,6 +152,8 @@ class RunConfig:
             raise ValueError(f"minutes is {self.minutes:g}, expected more than 0")
         if self.batch_size < 1 or not self.learning_rate > 0:
             raise ValueError("batch_size or learning_rate is too small")
+        if not all(0 < share < 1 for share in self.decay_at):
+            raise ValueError(f"decay_at is {list(self.decay_at)}, expected shares of the run between 0 and 1")
 
     def check_probabilities(self, *names: str) -> None:
         """Raise ValueError where one of these fields is no number in [0, 1]."""
@@ -158,6 +170,24 @@ def with_beams(data: Data, beams: str) -> Data:
         scenes = None if data.scenes is None else with_beams(data.scenes, beams)
         return replace(data, scenes=scenes, beams=beams)
     return tuple(with_beams(entry, beams) for entry in data)
+
+
+def with_path(data: Data, path: Path) -> Data:
+    """Return data with one data set in place of those that are named."""
+    if isinstance(data, SceneConfig):
+        return data
+    if isinstance(data, DataConfig):
+        return replace(data, paths=(path,)) if data.paths else data
+    return tuple(with_path(entry, path) for entry in data)
+
+
+def paths_of(data: DataEntry | tuple[DataEntry, ...]) -> list[Path]:
+    """Return the data sets that are named."""
+    if isinstance(data, SceneConfig):
+        return []
+    if isinstance(data, DataConfig):
+        return list(data.paths)
+    return [path for entry in data for path in paths_of(entry)]
 
 
 def _check_beams(beams: str | int) -> None:

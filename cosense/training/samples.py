@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cosense.config import to_mapping
 from cosense.data import open_dataset
-from cosense.data.dataset import CooperativeFrame
+from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.data.fewer_beams_dataset import LiveFewerBeams
 from cosense.detectors.head import detected_class
 from cosense.errors import CosenseError
@@ -27,7 +27,7 @@ from cosense.sensing.beams.fewer import FewerBeams
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.images import parse_size, reduced
 from cosense.sensing.objects import Objects
-from cosense.simulation import SCENES_VERSION, SimulatedFrame, simulate
+from cosense.simulation import SCENES_VERSION, simulate
 from cosense.training import stored_images
 from cosense.training.cached import Cached, Show, fill, silent
 from cosense.training.run_config import DataConfig, SceneConfig
@@ -38,6 +38,9 @@ _SAMPLES_VERSION = 2
 _MOMENTS_VERSION = 2
 _SAMPLE_ARRAYS = ("stored", "boxes", "classes", "owner")
 _MOMENT_ARRAYS = ("boxes", "classes", "num_points")
+
+# Between two frames that follow each other; data sets have 10 Hz.
+_LONGEST_GAP_NS = 150_000_000
 
 # Numbers of a stored point: positions in steps of 4 mm, which reach 131 m, and intensity.
 _STEPS = np.array([0.004, 0.004, 0.004, 1 / 32767], dtype=np.float32)
@@ -101,8 +104,7 @@ class Sample:
         """Cameras of the agent, their images decompressed anew each time.
 
         The time of the cloud is 0, and `T_camera_agent` maps the agent frame of that time to the camera at
-        the time of its image: what stands still is seen where it is projected. In samples from disk it is the
-        calibration as it is, since the motion is not known.
+        the time of its image: what stands still is seen where it is projected, if the motion is known.
         """
         return tuple(image.camera for image in self.images)
 
@@ -153,13 +155,31 @@ def load_samples(config: DataConfig, cache: Path, show: Show = silent) -> list[S
             samples += _samples_from_arrays(sequence.read())
             show("read scenes", number + 1, len(each))
     for path in config.paths:
-        dataset = open_dataset(path, split=config.split, beams=str(config.beams), cameras=config.images != "")
-        for index in range(len(dataset)):
+        dataset = open_recorded(config, path)
+        indices = indices_of(config, dataset)
+        for done, index in enumerate(indices, 1):
             samples += samples_of(_with_images(dataset[index], config.images))
-            show(f"read {path}", index + 1, len(dataset))
+            show(f"read {path}", done, len(indices))
     if not any(len(sample.boxes) for sample in samples):
         raise CosenseError(f"{to_mapping(config)}: no labelled objects to learn from")
     return samples
+
+
+def open_recorded(config: DataConfig, path: Path) -> Dataset:
+    """Open one of the data sets of a configuration, as that asks for."""
+    return open_dataset(
+        path,
+        split=config.split,
+        labels=config.labels,
+        beams=str(config.beams),
+        cameras=config.images != "",
+    )
+
+
+def indices_of(config: DataConfig, dataset: Dataset) -> list[int]:
+    """Return which frames of a data set a configuration asks for."""
+    count = min(config.frames or len(dataset), len(dataset))
+    return [int(index) for index in np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))]
 
 
 def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
@@ -175,6 +195,18 @@ def samples_of(frame: CooperativeFrame) -> Iterator[Sample]:
 def simulated_moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Moment:
     """Return the second frame of one sequence, simulating it where it is not in the cache yet."""
     return _moment_from_arrays(_moment(scenes, family, seed, cache).read())
+
+
+def recorded_moment(config: DataConfig, dataset: Dataset, index: int) -> Moment:
+    """Return a frame of a data set, with the one before where that is of its sequence, 100 ms earlier.
+
+    Otherwise, as for the first frame of a sequence, what the agents saw earlier is what they see.
+    """
+    frame = _with_images(dataset[index], config.images)
+    earlier = _with_images(dataset[index - 1], config.images) if index else frame
+    gap_ns = frame.ego.stamp_ns - earlier.ego.stamp_ns
+    is_next = earlier.sequence == frame.sequence and 0 < gap_ns <= _LONGEST_GAP_NS
+    return moment_of(earlier if is_next and list(earlier.agents) == list(frame.agents) else frame, frame)
 
 
 def _moment(scenes: SceneConfig, family: str, seed: int, cache: Path) -> Cached:
@@ -229,32 +261,23 @@ def _simulate(
     for made in simulate(
         family, seed, frames, step=step, vehicles=scenes.vehicles, cameras=cameras, lidar=scenes.lidar
     ):
-        frame = _with_images(_as_the_clouds_see(made), scenes.images)
+        frame = _with_images(made.frame, scenes.images)
         yield frame if reduce is None else reduce(frame)
 
 
 def _with_images(frame: CooperativeFrame, images: str) -> CooperativeFrame:
-    """Return a frame with its images reduced to a size, as "512x288"."""
+    """Return a frame with images of a size, as "512x288", whose cameras are where the clouds see them."""
     if images == "":
         return frame
     size = parse_size(images)
-    agents = {
-        name: replace(agent, cameras=tuple(reduced(camera, size) for camera in agent.cameras))
-        for name, agent in frame.agents.items()
-    }
-    return replace(frame, agents=agents)
-
-
-def _as_the_clouds_see(made: SimulatedFrame) -> CooperativeFrame:
-    """Return a frame whose cameras are where they took their images, in the agent frame of the cloud."""
-    agents = dict(made.frame.agents)
-    for name, T_then_agent in made.ways.items():
-        cameras = (
-            replace(camera, T_camera_agent=camera.T_camera_agent @ T_then_agent)
-            for camera in agents[name].cameras
+    agents = {}
+    for name, agent in frame.agents.items():
+        placed = (
+            replace(camera, T_camera_agent=camera.T_image_agent, T_then_agent=None)
+            for camera in agent.cameras
         )
-        agents[name] = replace(agents[name], cameras=tuple(cameras))
-    return replace(made.frame, agents=agents)
+        agents[name] = replace(agent, cameras=tuple(reduced(camera, size) for camera in placed))
+    return replace(frame, agents=agents)
 
 
 def _samples_to_arrays(samples: Iterable[Sample]) -> dict[str, NDArray]:

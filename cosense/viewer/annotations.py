@@ -23,6 +23,7 @@ ASPECT = (2.0, 2.5)  # smallest and largest ratio of width to height
 MIN_HEIGHT_M = 44.0
 REACH_M = np.array([100.0, 40.0])
 MARGIN_M = 10.0
+MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 
 def fitting_extent(frame: CooperativeFrame) -> Extent:

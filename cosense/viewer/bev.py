@@ -41,12 +41,18 @@ from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.viewer import colors
-from cosense.viewer.annotations import Extent, extent_around, field_of_view, fitting_extent, seen_by
+from cosense.viewer.annotations import (
+    MIN_SCORE,
+    Extent,
+    extent_around,
+    field_of_view,
+    fitting_extent,
+    seen_by,
+)
 
 Style = Literal["-", "--", ":"]
 OUTCOME_STYLES: Mapping[str, tuple[Style, str]] = {"missed": ("--", ""), "false": ("-", "xx")}
 
-MIN_SCORE = 0.3  # a detector reports far more boxes than anybody would act upon
 
 DPI = 150
 _LEGEND_POINTS, _LEGEND_SHARE = 10.0, 0.98  # usual font size, and largest share of the width

@@ -23,8 +23,8 @@ from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import FrameResult, result_of
 from cosense.evaluation.tables import WORKING_MEANING, comparison, working_rows
 from cosense.sensing.detections import Detections, Source
-from cosense.viewer import bev, colors
-from cosense.viewer.annotations import Extent, fitting_extent
+from cosense.viewer import colors
+from cosense.viewer.annotations import MIN_SCORE, Extent, fitting_extent
 from cosense.viewer.pack import BYTES_PER_POINT, ReportFrame, pack_frame, pack_grid
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -61,7 +61,7 @@ def write_report(
         "palette": _palette(),
         "seen": {"shape": grid.shape[::-1], "extent": [*grid.range_m[:2], *grid.range_m[3:5]]},
         "view": view,
-        "min_score": bev.MIN_SCORE,
+        "min_score": MIN_SCORE,
         "labelled": _is_labelled(pages),
         "detected": any(page.result for page in pages),
         "compared": _is_compared(pages),
@@ -184,7 +184,7 @@ def _found(pages: Sequence[ReportFrame], protocol: Protocol) -> tuple[dict[str, 
     for page in pages:
         for view in found:
             detections = _of(page, view)
-            shown = detections[detections.scores >= bev.MIN_SCORE]
+            shown = detections[detections.scores >= MIN_SCORE]
             verdict = page.verdict(shown, protocol)
             found[view] += int(verdict.is_found.sum())
         objects += int(verdict.is_counted.sum())

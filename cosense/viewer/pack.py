@@ -26,7 +26,8 @@ from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.sensing.objects import ObjectClass
-from cosense.viewer.annotations import MARGIN_M, Extent, field_of_view, seen_by
+from cosense.viewer.annotations import MARGIN_M, MIN_SCORE, Extent, field_of_view, seen_by
+from cosense.viewer.image_boxes import jpeg_of, pictures_of
 
 SEEN_CELL_M = 0.5
 REACH_M = 320.0  # farther places do not fit into int16 centimetres
@@ -34,6 +35,7 @@ POINT_CELL_M = 0.1
 HEIGHT_STEP_M = 0.1
 BYTES_PER_POINT = 5 * 4 / 3
 MAX_RUN = 0x3FFF
+IMAGE_SIZE = (480, 360)
 SEEN_BY_OTHERS, SEEN_BY_EGO = 1, 2
 
 
@@ -45,11 +47,17 @@ class ReportFrame:
         frame: the measurements, with or without ground truth.
         result: what the ego knows, boxes in its frame; None where nobody has looked for boxes.
         alone: what the ego finds without the others, None where that is not known.
+        messages: what agents have sent in this frame, requests of the ego last; empty where it is not kept.
+        mode: how well the ego was helped, and why not better; empty where that is not known.
+        elapsed_ms: what it took, None where that is not known.
     """
 
     frame: CooperativeFrame
     result: FusionResult | None = None
     alone: Detections | None = None
+    messages: Sequence[bytes] = ()
+    mode: str = ""
+    elapsed_ms: float | None = None
 
     @cached_property
     def num_points(self) -> NDArray[np.int64]:
@@ -101,7 +109,17 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int, protocol: Prot
             for peer in result.peers
         ],
         "bytes": result.bytes_per_sender,
+        "images": _pack_images(frame, result.detections),
     }
+
+
+def _pack_images(frame: CooperativeFrame, detections: Detections) -> list[dict[str, str]]:
+    """Return the images of all agents with the boxes that are shown, as JPEG files in base64."""
+    shown = detections[detections.scores >= MIN_SCORE]
+    return [
+        {"agent": picture.agent_id, "camera": picture.camera, "jpeg": _base64(jpeg_of(picture.image, 75))}
+        for picture in pictures_of(frame, shown, IMAGE_SIZE)
+    ]
 
 
 def _pack_detections(page: ReportFrame, detections: Detections, protocol: Protocol) -> list[dict[str, Any]]:
@@ -191,5 +209,6 @@ def _label(label: int) -> str:
     return ObjectClass(label).name.lower().replace("_", " ")
 
 
-def _base64(array: NDArray) -> str:
-    return base64.b64encode(array.tobytes()).decode("ascii")
+def _base64(content: NDArray | bytes) -> str:
+    content = content if isinstance(content, bytes) else content.tobytes()
+    return base64.b64encode(content).decode("ascii")

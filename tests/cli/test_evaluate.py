@@ -20,7 +20,8 @@ from cosense.cli.evaluate import command, default_protocol
 from cosense.cli.main import app
 from cosense.cooperation.kinds import default_fusion
 from cosense.data import open_dataset
-from cosense.detectors.pillars import PillarsConfig, StageConfig
+from cosense.detectors.bev_network import StageConfig
+from cosense.detectors.pillars import PillarsConfig
 from cosense.errors import CosenseError
 from cosense.methods.model import load_model
 from cosense.sensing.pcd import write_pcd

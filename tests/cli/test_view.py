@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -28,6 +29,9 @@ from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.detectors.networks import TINY, write_model
 from tests.evaluation.cooperators import write_tiny_model
 from tests.simulation.hand_made import make_frames
+
+# Poses as they are sent, so that there is one message from each agent.
+AS_SENT = ("--registration", "none")
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +70,17 @@ def test_clouds_and_ground_truth_of_any_data_set(tree: Path, tmp_path: Path) -> 
     assert not second["detections"]
 
 
+def test_images_are_shown_with_boxes(tmp_path: Path) -> None:
+    write_dair_v2x(make_frames(1, cameras=True), tmp_path / "tree")
+    result = view(tmp_path / "tree", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert cv2.imread(str(tmp_path / "out" / "cameras.jpg")).shape == (54, 192, 3)
+    (frame,) = frames_of(tmp_path / "out" / "report.html")
+    assert [image["agent"] for image in frame["images"]] == ["vehicle", "infrastructure"]
+
+
 def test_a_model_adds_boxes_and_what_the_others_sent(tree: Path, model: Path, tmp_path: Path) -> None:
-    result = view(tree, "--frames", 1, "--model", model, "--out", tmp_path)
+    result = view(tree, "--frames", 1, "--model", model, *AS_SENT, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
     (frame,) = frames_of(tmp_path / "report.html")
@@ -79,7 +92,7 @@ def test_a_model_adds_boxes_and_what_the_others_sent(tree: Path, model: Path, tm
 
 def test_a_model_that_shares_features_fuses_them(tree: Path, tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "tiny")
-    result = view(tree, "--frames", 2, "--model", model, "--out", tmp_path / "out")
+    result = view(tree, "--frames", 2, "--model", model, *AS_SENT, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     for frame in frames_of(tmp_path / "out" / "report.html"):
         (peer,) = frame["peers"]
@@ -97,7 +110,7 @@ def test_what_is_shown_is_what_evaluate_measures_alone_and_together(tree: Path, 
     where the report begins in the middle; the boxes of the ego alone are those of `evaluate --fusion none`.
     """
     model, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "out"
-    result = view(tree, "--frame", 1, "--model", model, "--budget", 400, "--out", out)
+    result = view(tree, "--frame", 1, "--model", model, "--budget", 400, *AS_SENT, "--out", out)
     assert result.exit_code == 0, result.output
     shown = frames_of(out / "report.html")
     dataset, loaded, protocol = open_dataset(tree), load_model(model), load_protocol("opencood")
@@ -164,3 +177,20 @@ def test_a_live_run_is_drawn_as_it_was_fused(tree: Path, tmp_path: Path) -> None
     result = view(run, "--frame", 3)
     assert isinstance(result.exception, CosenseError)
     assert "has frames 0 to 2" in str(result.exception)
+
+
+def test_a_frame_is_shown_in_space_and_recorded(tree: Path, tmp_path: Path) -> None:
+    model, picture = write_tiny_model(tmp_path / "tiny"), tmp_path / "picture.png"
+    options = ("--model", model, "--registration", "scene_graph")
+    result = view(tree, "--frame", 1, *options, "--3d", "--out", picture)
+    assert result.exit_code == 0, result.output
+    assert picture.stat().st_size > 20_000
+    assert not (tmp_path / "report.html").exists()
+    assert "without --model nobody looks for boxes" in str(
+        view(tree, "--registration", "scene_graph", "--3d", "--out", picture).exception
+    )
+    pytest.importorskip("rerun", reason="Rerun's SDK is not installed")
+    recording = tmp_path / "frames.rrd"
+    result = view(tree, *options, "--rerun", recording)
+    assert result.exit_code == 0, result.output
+    assert recording.stat().st_size > 20_000

@@ -45,6 +45,14 @@ def test_a_late_ego_is_named_beside_what_it_lacks():
     assert found == Mode("EGO", "the ego is 296 ms behind the others")
 
 
+def test_what_the_egos_sensors_lack_is_said_in_every_mode():
+    lost = ["camera 'front' has sent nothing"]
+    said = lost[0]
+    assert mode_of("hybrid", [FEATURES], [], [], lost=lost) == Mode("HYBRID", said)
+    assert mode_of("hybrid", [OLD], [], [], lost=lost) == Mode("LATE", f"{said}; 'van': {OLD.reason}")
+    assert mode_of("hybrid", [], [], [], lost=lost) == Mode("EGO", f"{said}; nobody else is there")
+
+
 def test_a_mode_reads_as_a_state_with_its_reason():
     assert str(Mode("HYBRID")) == "HYBRID"
     assert str(no_sensor(1500)) == "NO SENSOR: the ego has not measured anything for 1.5 s"

@@ -21,7 +21,7 @@ from cosense.messages.envelope import MessageError, PayloadKind, decode, envelop
 from cosense.messages.features import cuts, decode_features, truncate
 from cosense.messages.objects import decode_objects, slopes_of
 from cosense.messages.points import decode_points
-from cosense.messages.scene_graph import NodeClass, decode_scene_graph
+from cosense.messages.scene_graph import NodeClass, decode_scene_graph, share_graph
 from cosense.methods.selection.base import selection_names
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
@@ -302,6 +302,10 @@ def test_a_message_is_explained_by_maps(profile):
     data = send(who, profile)
     maps = who.explain(Given(FRAME, FEATURES[profile], CARS), who.request, data)
     stride = 2 if profile == "cosdh" else 4
+    assert (maps.difference is not None) == (profile == "lcv2i")
+    if maps.difference is not None:
+        assert maps.difference.shape == maps.supply.shape
+        assert 0.0 <= maps.difference.min() < maps.difference.max() == 1.0
     assert maps.grid.shape == maps.supply.shape == maps.wanted.shape == (32 // stride, 64 // stride)
     assert set(np.flatnonzero(maps.sent)) == set(read(data, profile).layers[0].cells)
     assert maps.wanted[:, : 32 // stride].all()
@@ -416,6 +420,20 @@ def test_a_graph_counts_towards_the_budget_and_takes_half_of_it_at_most(budget_b
         assert len(decode_scene_graph(decode(beside))) == nodes
     if budget_bytes is not None:
         assert len(data) + len(beside or b"") <= budget_bytes
+
+
+def test_a_graph_is_encoded_once_for_a_frame_and_anew_for_the_next(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "cosense.cooperation.sender.share_graph", lambda *a: made.append(a) or share_graph(*a)
+    )
+    graph = graph_of([NodeClass.POLE] * 30, np.zeros((30, 3)), agent_id="unit")
+    own = SimpleNamespace(frame=FRAME, encoded=FEATURES["patches"], detections=CARS, scene_graph=graph)
+    who = sender(registration="scene_graph", budget_bytes=2000)
+    for sequence in range(2):
+        who.message(own, sequence, None)
+        beside = who.surroundings(own, sequence)
+        assert (len(made), decode(beside).sequence) == (sequence + 1, sequence)
 
 
 def test_with_a_budget_a_whole_graph_goes_out_twice_a_second_and_the_best_nodes_in_between():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from cosense.data.bare_labels import read_kitti_labels
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.sensing.objects import ObjectClass
+from cosense.sensing.projection import project
 from tests.data.test_bare_clouds import clouds
 
 
@@ -210,6 +212,36 @@ def test_labels_of_kitti_are_placed_around_the_lidar(tmp_path):
     np.testing.assert_allclose(frame.ground_truth.boxes, [[20.3, 3.0, -0.95, 4.0, 1.8, 1.5, 0]], atol=1e-4)
     assert len(frame.labelled.ignored) == 1
     assert frame.labelled.sectors[0].span_rad == pytest.approx(np.deg2rad(76))
+
+
+def test_images_of_kitti_have_their_calibration(tmp_path):
+    folder = kitti(tmp_path / "training", "")
+    assert open_dataset(folder, cameras=True)[0].ego.cameras == ()
+    (folder / "image_2").mkdir()
+    cv2.imwrite(str(folder / "image_2" / "000000.png"), np.full((360, 1200, 3), (30, 20, 10), np.uint8))
+    # The colour camera is 0.06 m to the left of the grey one, from which KITTI projects.
+    (folder / "calib" / "000000.txt").write_text(CALIBRATION.replace("700 0 600 0", "700 0 600 42"))
+    frame = open_dataset(folder, cameras=True)[0]
+    (camera,) = frame.ego.cameras
+    assert (camera.image.shape, camera.image[0, 0].tolist()) == ((360, 1200, 3), [10, 20, 30])
+    assert camera.stamp_ns == frame.ego.stamp_ns
+    # Camera: 0.3 m before and 0.1 m below the LiDAR.
+    uv = project(camera, np.array([[20.3, 3.0, -0.1]])).uv
+    np.testing.assert_allclose(uv, [[600 + 700 * (-3.0 + 0.06) / 20, 180]])
+    assert open_dataset(folder)[0].ego.cameras == ()
+
+
+def test_points_of_a_real_label_are_seen_within_its_rectangle(shared_data):
+    """Kind: a camera beside its true place; label_2 has the rectangle of each object in the image."""
+    for frame in open_dataset(shared_data / "kitti_frames", cameras=True):
+        path = shared_data / "kitti_frames/training/label_2" / f"{frame.frame_id}.txt"
+        lines = [line.split() for line in path.read_text().splitlines()]
+        given = [np.array(line[4:8], float) for line in lines if line[0] in ("Pedestrian", "Car", "Truck")]
+        for box, (left, top, right, bottom) in zip(frame.ground_truth.boxes, given, strict=False):
+            points = frame.ego.points[points_in_boxes(frame.ego.points, box[None])[0]]
+            u, v = project(frame.ego.cameras[0], points).uv.T
+            assert (abs(2 * u - left - right) < right - left + 8).all()
+            assert (abs(2 * v - top - bottom) < bottom - top + 8).all()
 
 
 def test_dont_care_of_kitti_is_left_open_where_it_would_stand_on_the_road(tmp_path):

@@ -9,7 +9,8 @@ import yaml
 
 from cosense.config import to_mapping
 from cosense.detectors.base import BevDetector
-from cosense.detectors.pillars import PillarDetector, PillarsConfig, StageConfig
+from cosense.detectors.bev_network import StageConfig
+from cosense.detectors.pillars import PillarDetector, PillarsConfig
 from cosense.geometry.transforms import Matrix
 from cosense.methods.base import Method
 from cosense.methods.cosdh.levels import CosdhConfig

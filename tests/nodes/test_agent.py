@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.nodes.tiny import write_model, write_scene, write_sharing_model
 
@@ -21,21 +24,27 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import UInt8MultiArray
 
+from cosense.config import to_mapping
 from cosense.cooperation.ego import Ego
 from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.sender import Sender
 from cosense.data import open_dataset
+from cosense.detectors.camera_pillars import CameraPillarDetector
 from cosense.errors import CosenseError
 from cosense.geometry.timed_pose import TimedPose
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.scene_graph import share_graph
 from cosense.methods.model import load_model
+from cosense.model_folders import network_tensors, write_tensors
 from cosense.nodes.agent import AgentNode, Work
+from cosense.nodes.image_join import WithImages
 from cosense.nodes.ros import conversions, process, qos
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.extract.builder import SceneGraphBuilder
 from cosense.sensing.frame import AgentFrame
+from tests.detectors.cameras import SMALL, camera
+from tests.detectors.networks import cloud
 
 
 @pytest.fixture
@@ -237,7 +246,7 @@ def test_a_wrong_topic_is_a_warning_and_what_is_well_again_is_forgotten(start, m
 
 def test_clouds_between_poses_of_five_hertz_are_all_sent_from_where_they_are(start, tmp_path):
     """Poses that lie between the clouds, and come twice: half of the clouds were lost, others were off."""
-    agent = start(write_model(tmp_path / "model"), "fusion:=late")
+    agent = start(write_model(tmp_path / "model"), "fusion:=late", "registration:=none")
     sent: list[bytes] = []
     agent._messages.publish = lambda message: sent.append(conversions.message_to_bytes(message))
     unit = open_dataset(write_scene(tmp_path / "scene", frames=2))[0].others[0]
@@ -304,6 +313,47 @@ def test_a_stream_of_bright_clouds_is_scaled_by_one_number_that_is_said_once(sta
         points[0, 3] = brightest
         cloud = conversions.points_to_cloud(points, index * 100_000_000, "unit/lidar")
         pose = TimedPose(index * 100_000_000, unit.T_world_agent, unit.pose_covariance)
-        agent._process(Work(cloud, pose, None, time.monotonic_ns()))
+        agent._process(Work(cloud, pose, WithImages(None), None, time.monotonic_ns()))
     assert [cloud[1, 3] for cloud in seen] == [np.float32(0.5 / 4095)] * 3
     assert agent._lidar.notes == ["unit: intensities (float32, up to 4000) are divided by 4095"]
+
+
+def test_a_detector_gets_the_image_of_its_cloud_and_goes_on_when_there_is_none(start, tmp_path):
+    network = CameraPillarDetector.build(SMALL, 0)
+    write_tensors(network_tensors(network), tmp_path / "weights.safetensors")
+    content = {"detector": "camera_pillars", **to_mapping(SMALL)}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    front = camera()
+    mounted = json.dumps({"front": front.T_camera_agent.reshape(-1).tolist()})
+    agent = start(tmp_path, "fusion:=late", f"cameras:='{mounted}'", "image_wait_ms:=0.0")
+    seen: list[AgentFrame] = []
+    perceive = agent._perceiver.perceive
+    agent._perceiver.perceive = lambda frame: seen.append(frame) or perceive(frame)
+
+    def measure(stamp_ns: int, *, with_image: bool, points: np.ndarray) -> None:
+        before = agent._sequence
+        if with_image:
+            image = dataclasses.replace(front, stamp_ns=stamp_ns)
+            agent._on_info("front", conversions.camera_to_info(image, "front"))
+            agent._on_image("front", conversions.image_to_jpeg(image, "front"))
+        agent._on_measured("pose", conversions.pose_to_message(np.eye(4), np.zeros((3, 3)), stamp_ns))
+        if len(points):
+            agent._on_measured("cloud", conversions.points_to_cloud(points, stamp_ns, "unit/lidar"))
+        end_s = time.monotonic() + 20
+        while agent._sequence == before:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+
+    measure(0, with_image=True, points=cloud())
+    assert [image.name for image in seen[-1].cameras] == ["front"]
+    np.testing.assert_array_equal(seen[-1].cameras[0].T_then_agent, np.eye(4))
+    assert agent._lost == ()
+    measure(400_000_000, with_image=False, points=cloud())
+    assert seen[-1].cameras == ()
+    assert agent._lost == ("camera 'front' has sent nothing for 400 ms",)
+    level, said = agent._health()
+    assert (level, agent._lost[0] in said) == (process.WARN, True)
+    # The LiDAR falls silent: the image makes a frame alone.
+    measure(900_000_000, with_image=True, points=cloud()[:0])
+    assert (len(seen[-1].points), [image.name for image in seen[-1].cameras]) == (0, ["front"])
+    assert agent._lost == ("the LiDAR has sent no points",)

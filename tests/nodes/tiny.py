@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cosense.data.dataset import CooperativeFrame
-from cosense.detectors.pillars import PillarsConfig, StageConfig
+from cosense.detectors.bev_network import StageConfig
+from cosense.detectors.pillars import PillarsConfig
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.methods.patches.encoder import PatchesConfig
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera

@@ -1,4 +1,4 @@
-"""Which reader a file gets, and which files get none."""
+"""Which reader a file gets, which files get none, and what is read back of one that was written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from cosense.errors import CosenseError
 from cosense.sensing.cloud_files import read_cloud
-from cosense.sensing.pcd import write_pcd
+from cosense.sensing.pcd import ENCODINGS, write_pcd
 
 
 def test_endings_are_read_in_capitals_and_after_others(tmp_path):
@@ -43,3 +43,14 @@ def test_compressed_and_unknown_files_are_refused_with_the_cure(tmp_path):
         read_cloud(tmp_path / "a.pcd", ("x", "y", "z"))
     with pytest.raises(CosenseError, match=r"none\.pcd: no such file"):
         read_cloud(tmp_path / "none.pcd")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_rings_are_written_in_two_bytes_and_read_back(tmp_path, encoding):
+    points, rings = np.array([[1, 2, 3, 0.5], [-4, 5, 6, 0.25]], np.float32), np.array([300, 0], np.int16)
+    write_pcd(tmp_path / "cloud.pcd", points, encoding, rings=rings)
+    content = (tmp_path / "cloud.pcd").read_bytes()
+    assert b"FIELDS x y z intensity ring\nSIZE 4 4 4 4 2\nTYPE F F F F U\nCOUNT 1 1 1 1 1\n" in content
+    cloud = read_cloud(tmp_path / "cloud.pcd")
+    np.testing.assert_array_equal(cloud.points, points)
+    np.testing.assert_array_equal(cloud.rings, rings)

@@ -52,7 +52,7 @@ def make_frame(
 def make_empty_frame() -> SimulatedFrame:
     """Return a frame in which no sensor hit anything."""
     simulated = make_frame(0)
-    nothing = {"points": np.zeros((0, 4), dtype=np.float32), "objects": Objects.empty()}
+    nothing = {"points": np.zeros((0, 4), dtype=np.float32), "objects": Objects.empty(), "rings": None}
     agents = {name: replace(agent, **nothing) for name, agent in simulated.frame.agents.items()}
     frame = replace(simulated.frame, agents=agents, ground_truth=Objects.empty())
     return replace(simulated, frame=frame)
@@ -84,6 +84,7 @@ def _agent(kind, stamp_ns, T_world_agent, objects, generator, with_camera) -> Ag
         points=points,
         cameras=(camera,) if with_camera else (),
         objects=objects,
+        rings=(np.arange(50) % 16).astype(np.int16),
     )
 
 

@@ -40,6 +40,7 @@ def test_frames_come_back_as_they_were(tmp_path):
         for name, agent in true.agents.items():
             read = frame.agents[name]
             np.testing.assert_array_equal(read.points, agent.points)
+            np.testing.assert_array_equal(read.rings, agent.rings)
             np.testing.assert_allclose(read.T_world_agent, agent.T_world_agent, rtol=0, atol=1e-9)
             assert (read.kind, read.stamp_ns) == (agent.kind, agent.stamp_ns)
             _assert_same_objects(read.objects, agent.objects)

@@ -44,8 +44,8 @@ def test_a_frame_is_the_same_whichever_others_are_made_and_with_images(road: lis
         assert abs(lag_ms - (100 if agent.kind == "vehicle" else 0)) < 50
         before = road[1].frame.agents[agent.agent_id]
         expected = way_until(agent, before, camera.stamp_ns)
-        np.testing.assert_allclose(later.ways[agent.agent_id], expected, atol=0.03)
-    assert later.ways["vehicle"][0, 3] < -0.3
+        np.testing.assert_allclose(camera.T_then_agent, expected, atol=0.03)
+    assert later.frame.ego.cameras[0].T_then_agent[0, 3] < -0.3
     assert road[2].frame.ego.cameras == ()
 
 

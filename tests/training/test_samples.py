@@ -16,9 +16,9 @@ from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_from_planar
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import ObjectClass, Objects
+from cosense.training.detector_task import DetectorRunConfig
 from cosense.training.run_config import DataConfig, SceneConfig
 from cosense.training.samples import Sample, load_samples, point_counts, samples_of, simulated_moment
-from cosense.training.tasks.pillars import DetectorRunConfig
 from tests.simulation.hand_made import make_frames
 
 ONE_SCENE = DataConfig(scenes=SceneConfig(families=("underpass",), first_seed=3, sequences=1))
@@ -86,7 +86,9 @@ def test_images_come_reduced_and_where_the_cloud_sees_them(
     # Before its image is taken, the vehicle goes on by a metre.
     way = transform_from_planar(-1, 0, 0)
     (made,) = make_frames(1, cameras=True)
-    made = replace(made, ways={"vehicle": way})
+    frame = made.frame
+    moving = replace(frame.ego, cameras=(replace(frame.ego.cameras[0], T_then_agent=way),))
+    made = replace(made, frame=replace(frame, agents={**frame.agents, "vehicle": moving}))
     monkeypatch.setattr("cosense.training.samples.simulate", lambda *_, **__: [made])
     with_images = DataConfig(scenes=replace(ONE_SCENE.scenes, images="48x40"))
     for samples in (load_samples(with_images, tmp_path), load_samples(with_images, tmp_path)):

@@ -11,9 +11,10 @@ import torch
 from cosense.detectors.pillars import PillarsConfig
 from cosense.sensing.objects import Objects
 from cosense.training.augment import AugmentationConfig
+from cosense.training.detector_task import DetectorRunConfig
 from cosense.training.run_config import DataConfig
 from cosense.training.samples import Sample
-from cosense.training.tasks.pillars import DetectorRunConfig, PillarsTask
+from cosense.training.tasks.pillars import PillarsTask
 from tests.detectors.networks import TINY, write_model
 
 TOY_MODEL: PillarsConfig = replace(TINY, pillar_channels=16, neck_channels=16, shrink_channels=(16,))

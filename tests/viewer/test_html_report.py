@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial import KDTree
@@ -23,6 +24,7 @@ from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.protocol import load_protocol
 from cosense.messages.reports import PeerReport
 from cosense.sensing.detections import Detections, Source
+from cosense.sensing.frame import Camera
 from cosense.sensing.objects import Objects
 from cosense.viewer.annotations import fitting_extent
 from cosense.viewer.html_report import write_report
@@ -88,6 +90,26 @@ def test_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
     assert not {name for name, _ in page.attributes} & {"src", "href"}
     assert not re.search(r"<!--[A-Z]+-->", page.source), "every part of the template is filled in"
     assert "default-src 'none'" in page.source
+
+
+def test_images_are_in_the_page_with_their_boxes(tmp_path: Path) -> None:
+    forward = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    K = np.array([[300.0, 0, 320], [0, 300, 180], [0, 0, 1]])
+    camera = Camera("front", np.full((360, 640, 3), 40, np.uint8), K, forward, 0)
+    agents = FRAME.agents | {"vehicle": dataclasses.replace(FRAME.ego, cameras=(camera,))}
+    (page,) = pages(1)
+    page = dataclasses.replace(page, frame=dataclasses.replace(page.frame, agents=agents))
+    write_report(tmp_path / "report.html", [page], FACTS, PROTOCOL)
+    found = Page(tmp_path / "report.html")
+    assert "img-src data:" in found.source
+    ((image,),) = (frame["images"] for frame in found.data["frames"])
+    assert (image["agent"], image["camera"]) == ("vehicle", "front")
+    jpeg = base64.b64decode(image["jpeg"])
+    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels.shape == (270, 480, 3)
+    # The car 18 m ahead is framed; the sky above is as it was.
+    assert pixels[135:165, 225:255].max() > 150
+    assert abs(pixels[:60].astype(int) - 40).max() < 6
 
 
 def test_data_come_back(tmp_path: Path) -> None:

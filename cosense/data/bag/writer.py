@@ -36,9 +36,10 @@ from cosense.data.bag.frame_record import record_of, record_to_text
 from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert, quaternion_of
+from cosense.sensing.cloud import to_records
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.ros_messages import PLANAR, POINT, cloud_fields
+from cosense.sensing.ros_messages import PLANAR, cloud_fields
 from cosense.topics import namespace_of
 
 GROUND_TRUTH_BOXES = f"{topics.GROUND_TRUTH}/boxes"
@@ -92,7 +93,7 @@ def messages_of(
 
 
 def _cloud(agent: AgentFrame) -> Any:
-    records = np.ascontiguousarray(agent.points, dtype="<f4").view(POINT).reshape(-1)
+    records = to_records(agent.points, agent.rings)
     return make(
         message_types.CLOUD,
         header=_header(agent.stamp_ns, topics.lidar_frame(agent.agent_id)),
@@ -100,9 +101,9 @@ def _cloud(agent: AgentFrame) -> Any:
         width=len(records),
         fields=[
             make("sensor_msgs/msg/PointField", name=name, offset=offset, datatype=datatype, count=1)
-            for name, offset, datatype in cloud_fields(POINT)
+            for name, offset, datatype in cloud_fields(records.dtype)
         ],
-        point_step=POINT.itemsize,
+        point_step=records.dtype.itemsize,
         row_step=records.nbytes,
         data=records.view(np.uint8),
         is_dense=True,

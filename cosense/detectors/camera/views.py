@@ -108,10 +108,7 @@ def picture(camera: Camera, size: tuple[int, int]) -> Picture:
     across, down = covered[1] / columns, covered[0] / rows
     # The centre of the first pixel is at 0, the corner of the image at -1/2.
     resized = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
-    T_camera_agent = camera.T_camera_agent
-    if camera.T_then_agent is not None:
-        T_camera_agent = T_camera_agent @ camera.T_then_agent
-    return Picture(camera.name, pixels, covered, resized @ camera.K @ T_camera_agent[:3])
+    return Picture(camera.name, pixels, covered, resized @ camera.K @ camera.T_image_agent[:3])
 
 
 def views_of(

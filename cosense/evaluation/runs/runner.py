@@ -30,7 +30,7 @@ from cosense.cooperation.kinds import (
     check_registration,
     sent_kind,
 )
-from cosense.cooperation.offline import Cooperation
+from cosense.cooperation.offline import Cooperation, Exchange
 from cosense.cooperation.radio import RadioSettings
 from cosense.cooperation.sender import check_budget
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Dataset
@@ -63,6 +63,9 @@ from cosense.scene_graph.registrations import payload_kind
 from cosense.trust.base import find_checks
 
 logger = logging.getLogger(__name__)
+
+# Shown the number of a frame, the frame, what came out, and the milliseconds that it took.
+Watch = Callable[[int, CooperativeFrame, Exchange, float], None]
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,7 @@ def evaluate(
     trust: Sequence[str] = (),
     skip_broken: bool = False,
     restart: bool = False,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Evaluate a data set frame by frame, continuing an earlier call with the same arguments.
 
@@ -209,6 +213,7 @@ def evaluate(
         trust: names of the checks that a message has to pass.
         skip_broken: whether to leave out frames that cannot be read, and say so in metrics.json.
         restart: whether to throw away what `out` holds.
+        watch: function that is shown each frame that is computed.
 
     Returns:
         the content of metrics.json; see `run_description` and `summarise_scores`.
@@ -243,7 +248,7 @@ def evaluate(
             except CosenseError as error:
                 record = _skipped(index, error, skip_broken, out)
             else:
-                record = run_frame(frame, agents, poses, sequence=index)
+                record = run_frame(frame, agents, poses, sequence=index, watch=watch)
             lines.write(record)
             state.add(record)
             if progress:
@@ -296,13 +301,19 @@ def versions() -> dict[str, str]:
 
 
 def run_frame(
-    frame: CooperativeFrame, cooperation: SequenceCooperation, poses: BelievedPoses, sequence: int
+    frame: CooperativeFrame,
+    cooperation: SequenceCooperation,
+    poses: BelievedPoses,
+    sequence: int,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Return the record of one frame, the `sequence`-th of the run."""
     agents = poses.of(frame, sequence)
     started = time.perf_counter()
     exchange = cooperation.step(frame, agents, sequence)
     elapsed_ms = (time.perf_counter() - started) * 1000
+    if watch is not None:
+        watch(sequence, frame, exchange, elapsed_ms)
     result = result_of(
         frame,
         most_points_of_one_agent(frame),

@@ -7,11 +7,15 @@ one place under one name.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from cosense.cooperation.offline import Cooperation, Exchange
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.errors import CosenseError
 from cosense.sensing.frame import AgentFrame
+
+if TYPE_CHECKING:
+    # Who only plays asks where sequences end, and needs no PyTorch.
+    from cosense.cooperation.offline import Cooperation, Exchange
 
 
 class SequenceCooperation:

@@ -111,6 +111,11 @@ class Lcv2i(FusedHeadMethod):
         assert isinstance(own, BevFeatures)
         return REGION_STRIDE, regional(score_of(own), REGION_STRIDE)
 
+    def difference(self, own: Encoded) -> Tensor:
+        """Return the regional difference map."""
+        assert isinstance(own, BevFeatures)
+        return regional(difference_of(own), REGION_STRIDE)
+
     def latents(self, own: BevFeatures) -> Tensor:
         """Return the integers (1,C',H/4,W/4) of all regions of one frame, computed once."""
         return once(self._latents, own, lambda: self._encode(own))

@@ -18,11 +18,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, Poi
 from std_msgs.msg import Header, UInt8MultiArray
 
 from cosense.geometry.transforms import Matrix, quaternion_of, transform_points
+from cosense.sensing.cloud import to_records
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import Camera
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import ObjectClass
-from cosense.sensing.ros_messages import PLANAR, POINT, cloud_fields
+from cosense.sensing.ros_messages import PLANAR, cloud_fields
 from cosense.sensing.ros_messages import cloud_to_points as cloud_to_points
 from cosense.sensing.ros_messages import cloud_to_raw as cloud_to_raw
 from cosense.sensing.ros_messages import message_to_pose as message_to_pose
@@ -62,10 +63,11 @@ def header(stamp_ns: int, frame_id: str) -> Header:
     return Header(stamp=to_time(stamp_ns), frame_id=frame_id)
 
 
-def points_to_cloud(points: NDArray[np.float32], stamp_ns: int, frame_id: str) -> PointCloud2:
-    """Return points (N,4) of x, y, z and intensity in [0, 1]."""
-    contiguous = np.ascontiguousarray(points, dtype="<f4")
-    return _to_cloud(contiguous.view(POINT).reshape(-1), header(stamp_ns, frame_id))
+def points_to_cloud(
+    points: NDArray[np.float32], stamp_ns: int, frame_id: str, rings: NDArray[np.int16] | None = None
+) -> PointCloud2:
+    """Return points (N,4) of x, y, z and intensity in [0, 1], with their rings (N,) where these are known."""
+    return _to_cloud(to_records(points, rings), header(stamp_ns, frame_id))
 
 
 def detections_to_cloud(detections: Detections, stamp_ns: int, frame_id: str) -> PointCloud2:

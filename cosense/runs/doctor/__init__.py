@@ -9,6 +9,7 @@ from pathlib import Path
 from cosense.runs.doctor import machine, ros, software
 from cosense.runs.doctor.dds import check_dds
 from cosense.runs.doctor.finding import Finding, Level
+from cosense.runs.doctor.sparse_convolutions import check_spconv
 
 __all__ = ["Finding", "Level", "examine"]
 
@@ -33,6 +34,7 @@ def _checks(results: Path, environment: Mapping[str, str]) -> list[tuple[str, Ch
         ("libraries", software.check_libraries),
         ("PyTorch", software.check_torch),
         ("optional extras", software.check_extras),
+        ("spconv", check_spconv),
         ("rclpy", lambda: ros.check_rclpy(environment)),
         ("RMW", lambda: ros.check_rmw(environment)),
         ("domain", lambda: ros.check_domain(environment)),

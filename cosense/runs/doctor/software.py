@@ -31,7 +31,7 @@ _LIBRARIES = {
     "mcap": "mcap",
 }
 # Extras that have checks of their own or are for those who change cosense.
-_NOT_LISTED = {"ros", "dev"}
+_NOT_LISTED = {"ros", "dev", "spconv"}
 # What is used where it is installed, without an extra that asks for it. embreex has no wheel for aarch64.
 _BESIDE_EXTRAS = {
     "embreex": "simulator, which training, `cosense simulate` and `make demo` need",

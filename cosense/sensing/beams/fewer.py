@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from cosense.errors import CosenseError, counted
 from cosense.sensing.beams.table import BeamTable, Points, Rings
@@ -84,6 +83,9 @@ class FewerBeams:
             return np.arange(len(table))
         if self.spread == "stride":
             return ((np.arange(self.count) + 0.5) * len(table) / self.count).astype(np.int64)
+        # Imported late: it takes long, and every reader of a data set knows this module.
+        from scipy.optimize import linear_sum_assignment
+
         elevations = table.elevations_deg
         low, high = np.clip(_PRODUCT_DEG, np.nanmin(elevations), np.nanmax(elevations))
         off = np.square(np.linspace(low, high, self.count)[:, None] - elevations)

@@ -5,11 +5,11 @@ form lines, one for each beam, and the peaks of their common histogram are its t
 the horizon of a LiDAR such as the Pandar40P is too much for a clustering of single clouds. Beams meet in one
 place, which drivers do not always call the origin (0.2 m above it in KITTI's clouds of the HDL-64): the
 height is searched for at which the lines are sharpest. A table that is the one of a product is taken to have
-all of its beams, also those that have met nothing.
+all of its beams, also those that have met nothing. Two products in one cloud are told apart (`two_lidars`).
 
 Where no lines can be told apart the points are cut into slices by their elevation instead, each with equally
-many points, and it is said: the clouds of solid-state LiDARs, of several LiDARs in one, and those in which
-the motion of a vehicle during the sweep is made up for, since their points lie away from the rays.
+many points, and it is said: the clouds of solid-state LiDARs, and those in which the motion of a vehicle
+during the sweep is made up for, since their points lie away from the rays.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
-from scipy.signal import find_peaks
 
 from cosense.errors import counted
 from cosense.sensing.beams.elevations import PRODUCTS_DEG
+from cosense.sensing.beams.two_lidars import Head, two_lidars
 
 Points = NDArray[np.float32]
 Rings = NDArray[np.int16]
@@ -62,14 +62,14 @@ class BeamTable:
     Attributes:
         elevations_deg: (B,) ascending; nan for a beam of which only the ring is known.
         rings: (B,) ring of each beam, None where points do not name their ring.
-        height_m: where the beams meet, above the origin.
+        heights_m: (B,) where each beam begins, above the origin: two heights for two LiDARs in one cloud.
         how: how the beams were found, for the log.
         are_slices: whether no beams could be told apart.
     """
 
     elevations_deg: NDArray[np.float64]
     rings: Rings | None
-    height_m: float
+    heights_m: NDArray[np.float64]
     how: str
     are_slices: bool = False
 
@@ -106,10 +106,16 @@ class BeamTable:
             known = np.full(max(int(self.rings.max()), int(rings.max(initial=0))) + 1, -1, np.int16)
             known[self.rings] = np.arange(len(self), dtype=np.int16)
             return np.where(rings < 0, np.int16(-1), known[rings])
-        known_deg = self.elevations_deg[np.isfinite(self.elevations_deg)]
-        between = (known_deg[1:] + known_deg[:-1]) / 2
-        beams = np.searchsorted(between, _elevation_deg(points[:, :3], self.height_m))
-        return np.flatnonzero(np.isfinite(self.elevations_deg))[beams].astype(np.int16)
+        found, nearest = np.zeros(len(points), np.int16), np.full(len(points), np.inf)
+        for height_m in np.unique(self.heights_m):
+            beams = np.flatnonzero(np.isfinite(self.elevations_deg) & (self.heights_m == height_m))
+            known_deg = self.elevations_deg[beams]
+            elevation_deg = _elevation_deg(points[:, :3], height_m)
+            beam = np.searchsorted((known_deg[1:] + known_deg[:-1]) / 2, elevation_deg)
+            off = np.abs(elevation_deg - known_deg[beam])
+            found = np.where(off < nearest, beams[beam].astype(np.int16), found)
+            nearest = np.minimum(off, nearest)
+        return found
 
 
 def _elevation_deg(xyz: Points, height_m: float = 0.0) -> NDArray[np.float32]:
@@ -138,12 +144,12 @@ def _from_rings(elevation_deg: NDArray[np.float32], rings: Rings) -> BeamTable |
         elevations[numbers - first] = middle
         named = np.arange(first, first + count, dtype=np.int16)
         up = slice(None) if steps[0] > 0 else slice(None, None, -1)
-        return BeamTable(elevations[up], named[up], 0.0, "by the rings of the points")
+        return BeamTable(elevations[up], named[up], np.zeros(count), "by the rings of the points")
     by_elevation = np.argsort(middle, kind="stable")
     return BeamTable(
         middle[by_elevation].astype(np.float64),
         numbers[by_elevation].astype(np.int16),
-        0.0,
+        np.zeros(len(numbers)),
         "by the rings of the points",
     )
 
@@ -162,14 +168,27 @@ def _from_elevations(xyz: Points, rng: np.random.Generator) -> BeamTable:
         ((_distinct(elevation, lines), lines) for lines in _lines(elevation)), key=lambda found: found[0]
     )
     if distinct < _DISTINCT:
+        heads = two_lidars(xyz, rng)
+        if heads is not None:
+            return _of_two(heads)
         return _slices(_elevation_deg(xyz), "the elevations of the points form no lines")
     for name, product in PRODUCTS_DEG.items():
         known = np.array(product)
         off = np.abs(lines[:, None] - known)
         is_each = len(set(off.argmin(axis=1))) == len(lines) >= _OF_PRODUCT * len(known)
         if is_each and off.min(axis=1).max() < _OF_PRODUCT_DEG:
-            return BeamTable(known, None, height, f"by elevations, which are those of a {name}")
-    return BeamTable(lines, None, height, "by the elevations of the points")
+            heights = np.full(len(known), height)
+            return BeamTable(known, None, heights, f"by elevations, which are those of a {name}")
+    return BeamTable(lines, None, np.full(len(lines), height), "by the elevations of the points")
+
+
+def _of_two(heads: tuple[Head, Head]) -> BeamTable:
+    """Return the table of two LiDARs together."""
+    elevations = np.concatenate([head.elevations_deg for head in heads])
+    heights = np.concatenate([np.full(len(head.elevations_deg), head.height_m) for head in heads])
+    up = np.argsort(elevations, kind="stable")
+    names = " and of a ".join(f"{head.name} {head.height_m:+.2f} m above the origin" for head in heads)
+    return BeamTable(elevations[up], None, heights[up], f"by elevations, which are those of a {names}")
 
 
 def _sharpness(elevation_deg: NDArray[np.float32]) -> float:
@@ -193,6 +212,9 @@ def _lines(elevation_deg: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
 
 def _peaks(counts: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the bins of peaks that are at least so high, one a beam."""
+    # Imported late: it takes longer than all else that a player needs, and only those who drop beams use it.
+    from scipy.signal import find_peaks
+
     peaks, _ = find_peaks(counts, distance=_APART_BINS, height=least)
     while len(peaks) > 2:
         gaps = np.diff(peaks)
@@ -220,4 +242,4 @@ def _slices(elevation_deg: NDArray[np.float32], why: str) -> BeamTable:
     shares = (np.arange(SLICES) + 0.5) / SLICES
     middles = np.quantile(elevation_deg, shares) if len(elevation_deg) else np.linspace(-25, 15, SLICES)
     how = f"{why}: they are taken for {SLICES} slices with equally many points"
-    return BeamTable(np.asarray(middles, np.float64), None, 0.0, how, are_slices=True)
+    return BeamTable(np.asarray(middles, np.float64), None, np.zeros(SLICES), how, are_slices=True)

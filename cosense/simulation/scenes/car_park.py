@@ -16,7 +16,7 @@ from cosense.simulation.scenes.hinterland import hinterland
 from cosense.simulation.scenes.materials import Material
 from cosense.simulation.scenes.mesh import Mesh
 from cosense.simulation.scenes.paths import Line, Route, through
-from cosense.simulation.scenes.plan import ways_of
+from cosense.simulation.scenes.plan import light_enough, ways_of
 from cosense.simulation.scenes.relief import Country, Hills, Slab, Values, shape
 from cosense.simulation.scenes.roads import Arm, Profile, arm_line, paint_roads, vehicle_routes
 from cosense.simulation.scenes.scene import Mast, Parked, Scene
@@ -105,7 +105,7 @@ def car_park(rng: np.random.Generator) -> Scene:
     passing = vehicle_routes(road)
     return Scene(
         family="car_park",
-        surroundings=tuple(ground.lifted(things)),
+        surroundings=tuple(ground.lifted(light_enough(things))),
         ground=ground,
         routes=(*inside, *passing, *_walks(plan)),
         masts=_masts(plan, rng),

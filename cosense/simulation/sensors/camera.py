@@ -162,7 +162,9 @@ class _Eye:
         """Return the colours (R,3) of what rays have hit, of which a share (R,) of the sky is open."""
         hit = np.isfinite(hits.range_m)
         colour = np.empty((len(hits), 3), dtype=np.float32)
-        met, missed = np.flatnonzero(hit), np.flatnonzero(~hit)
+        missed = np.flatnonzero(~hit)
+        # Bands below the horizon have no sky: they are not copied.
+        met = np.flatnonzero(hit) if len(missed) else slice(None)
         colour[missed] = self.light.radiance(directions[missed])
         surface, ahead, looks = hits[met], directions[met], looks[met]
         facing = -np.einsum("ij,ij->i", surface.normal, ahead)
@@ -218,10 +220,9 @@ class _Eye:
     ) -> None:
         """Change the colours (R,3) of what mirrors, and of glass by what is behind it."""
         light = self.light
-        flat = (1 - facing) ** 5
         smooth = np.flatnonzero(_MIRRORS[surface.material] > 0)
         shine = _MIRRORS[surface.material[smooth]]
-        shine = (shine + (1 - shine) * flat[smooth])[:, None]
+        shine = (shine + (1 - shine) * (1 - facing[smooth]) ** 5)[:, None]
         above = ahead[smooth] + 2 * facing[smooth, None] * surface.normal[smooth]
         mirrored = light.radiance(above)
         glass = np.flatnonzero(surface.material[smooth] == Material.GLASS) if panes else np.zeros(0, np.int64)
@@ -231,21 +232,22 @@ class _Eye:
             shown[rays] = _PASSED * behind + (1 - _PASSED) * shown[rays]
         shown[smooth] += shine * (mirrored - shown[smooth])
         if light.wet > 0 and panes == _PANES:
-            self._add_water(shown, surface, looks, place, ahead, flat)
+            self._add_water(shown, surface, looks, place, ahead, facing)
 
     def _add_water(
-        self, shown: Floats, surface: Hits, looks: Looks, place: Floats, ahead: Floats, flat: Floats
+        self, shown: Floats, surface: Hits, looks: Looks, place: Floats, ahead: Floats, facing: Floats
     ) -> None:
         """Change the colours (R,3) of level, wet surfaces: darker, and mirrors at flat angles."""
         wet = np.flatnonzero(_SOAKED[surface.material] & (surface.normal[:, 2] > 0.9))
         shown[wet] *= np.float32(1 - 0.45 * self.light.wet)
-        wet = wet[flat[wet] > _FLAT]
+        flat = (1 - facing[wet]) ** 5
+        wet, flat = wet[flat > _FLAT], flat[flat > _FLAT]
         # The film has waves.
         normal = surface.normal[wet] + np.float32(0.03) * (grain(looks.local[wet], 0.05)[:, None] - 0.5)
         above = ahead[wet] - 2 * np.einsum("ij,ij->i", ahead[wet], normal)[:, None] * normal
         above /= np.linalg.norm(above, axis=1, keepdims=True)
         seen = self._seen(place[wet] + _OFF_M * surface.normal[wet], above, 0)
-        shown[wet] += np.float32(0.8 * self.light.wet) * flat[wet, None] * (seen - shown[wet])
+        shown[wet] += np.float32(0.8 * self.light.wet) * flat[:, None] * (seen - shown[wet])
 
     def _add_lamps(self, shown: Floats, surface: Hits, looks: Looks, place: Floats, ahead: Floats) -> None:
         """Add the light of the head lamps beside the lens, and the lamps of those who are on the road."""

@@ -25,6 +25,8 @@ _MOST_GAIN = 14.0
 _READ, _SHOT = 0.0025, 0.00035
 # Spread light is computed on an image so many times smaller.
 _COARSE = 8
+# Rows that are measured at once: what fits into the cache of a processor.
+_BAND = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,15 +120,24 @@ def develop(light: Floats, optics: Optics, rng: np.random.Generator) -> NDArray[
     image *= np.float32(gain) * np.array(optics.balance, dtype=np.float32)
     if optics.vignette > 0:
         image *= _fall_off(image.shape[0], image.shape[1], optics.vignette)
+    tones = _tones(optics)
+    bands = [image[start : start + _BAND] for start in range(0, len(image), _BAND)]
+    return _compressed(np.concatenate([_measured(band, gain, optics, tones, rng) for band in bands]), optics)
+
+
+def _measured(
+    band: Floats, gain: float, optics: Optics, tones: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return what the sensor and its processing make of the light on some rows (H,W,3)."""
     if optics.noise > 0:
         # The variance of the noise is linear in the light and grows with the amplification.
         amplified = np.float32(optics.noise * np.sqrt(max(gain, 0.5)))
-        sigma = amplified * np.sqrt(np.float32(_READ**2 * max(gain, 1.0)) + np.float32(_SHOT) * image)
-        image += sigma * rng.standard_normal(image.shape, dtype=np.float32)
+        sigma = amplified * np.sqrt(np.float32(_READ**2 * max(gain, 1.0)) + np.float32(_SHOT) * band)
+        band = band + sigma * rng.standard_normal(band.shape, dtype=np.float32)
     if optics.saturation != 1:
-        grey = (image @ _LUMINANCE)[..., None]
-        image = grey + np.float32(optics.saturation) * (image - grey)
-    return _compressed(_toned(image, optics), optics.quality)
+        grey = (band @ _LUMINANCE)[..., None]
+        band = grey + np.float32(optics.saturation) * (band - grey)
+    return tones.take((np.clip(band, 0, 1) * np.float32(_STEPS - 1)).astype(np.intp))
 
 
 def _gain(light: Floats, optics: Optics, rng: np.random.Generator) -> float:
@@ -209,16 +220,15 @@ def _fall_off(height: int, width: int, lost: float) -> Floats:
     return (1 - np.float32(lost / 2) * (u + v))[..., None]
 
 
-def _toned(image: Floats, optics: Optics) -> NDArray[np.uint8]:
-    """Return the image in the 256 tones of displays, which expect roughly the square root of the radiance."""
+def _tones(optics: Optics) -> NDArray[np.uint8]:
+    """Return the tones of displays, which expect roughly the square root, for light from 0 to 1."""
     value = np.linspace(0, 1, _STEPS) ** (1 / optics.gamma)
     value += optics.contrast * (value * value * (3 - 2 * value) - value)
-    tones = np.round(255 * value).astype(np.uint8)
-    return tones[(np.clip(image, 0, 1) * np.float32(_STEPS - 1)).astype(np.int16)]
+    return np.round(255 * value).astype(np.uint8)
 
 
-def _compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    if not quality:
+def _compressed(image: NDArray[np.uint8], optics: Optics) -> NDArray[np.uint8]:
+    if not optics.quality:
         return image
-    _, jpeg = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
+    _, jpeg = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, optics.quality))
     return np.ascontiguousarray(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])

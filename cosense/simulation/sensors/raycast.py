@@ -64,7 +64,7 @@ class Hits:
     def __len__(self) -> int:
         return len(self.range_m)
 
-    def __getitem__(self, rays: NDArray) -> Hits:
+    def __getitem__(self, rays: NDArray | slice) -> Hits:
         """Return the hits of the rays that a mask or an index array selects."""
         return Hits(*(getattr(self, field.name)[rays] for field in fields(Hits)))
 
@@ -88,7 +88,7 @@ class Looks:
     local: Floats
     moves: NDArray[np.bool_]
 
-    def __getitem__(self, rays: NDArray) -> Looks:
+    def __getitem__(self, rays: NDArray | slice) -> Looks:
         """Return the looks where the rays hit that a mask or an index array selects."""
         return Looks(self.colour[rays], self.local[rays], self.moves[rays])
 

@@ -28,7 +28,8 @@ from cosense.detectors.camera_pillars import CameraPillarDetector, CameraPillarN
 from cosense.detectors.grouping import Pillars
 from cosense.detectors.head import HeadMaps
 from cosense.detectors.layers import folded
-from cosense.detectors.pillars import PillarDetector, PillarNetwork
+from cosense.detectors.lidar_detector import LidarDetector
+from cosense.detectors.pillars import PillarNetwork
 from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import Boxes
 from cosense.methods.model import read_network
@@ -43,11 +44,11 @@ from cosense.training.camera_examples import (
     is_in_view,
     join_examples,
 )
+from cosense.training.detector_task import DetectorTask
 from cosense.training.detector_validation import figures, fitted_curves
 from cosense.training.image_features import OF_OBJECT, UNKNOWN, StoredFeatures
 from cosense.training.samples import Sample
 from cosense.training.targets import detection_losses
-from cosense.training.tasks.pillars import PillarsTask
 
 _ENCODER = "images.backbone"
 # Cells that show an object are few beside those of ground and walls.
@@ -58,17 +59,17 @@ _ABOUT_OBJECTS = 0.05
 _FEW_BEAMS = 8
 
 
-class CameraPillarsTask(PillarsTask):
+class CameraPillarsTask(DetectorTask):
     """A pillar network with its images and its losses."""
 
     Config = CameraRunConfig
     config: CameraRunConfig
-    pillars: CameraPillarsConfig
+    settings: CameraPillarsConfig
     network: CameraPillarNetwork
 
     def __init__(self, config: CameraRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.features = StoredFeatures(self.pillars.image, config.cache)
+        self.features = StoredFeatures(self.settings.image, config.cache)
         self.figures_mean = (
             "AP: bird's-eye IoU 0.5 for vehicles by kind of agent, 0.3 for people, objects with at least "
             f"{config.min_points} points in the whole cloud, all ranges, validation data, of which vehicles "
@@ -80,9 +81,9 @@ class CameraPillarsTask(PillarsTask):
         """Return the network as training begins.
 
         Raises:
-            CosenseError: the model to start from has other layers, or a part that is not learned is none.
+            CosenseError: the model to start from has other layers.
         """
-        network = CameraPillarDetector.build(self.pillars, seed)
+        network = CameraPillarDetector.build(self.settings, seed)
         start = find_model(self.config.start_from)
         given, own = network_tensors(read_network(start)), network_tensors(network)
         for name in given:
@@ -93,23 +94,14 @@ class CameraPillarsTask(PillarsTask):
                 )
         network.load_state_dict(given, strict=False)
         network.images.backbone.load_pretrained()
-        for part in self._frozen(network):
-            part.requires_grad_(False)
         return network
-
-    def train(self, mode: bool = True) -> CameraPillarsTask:
-        """Change the mode of what is learned; what is not stays as it runs."""
-        super().train(mode)
-        for part in self._frozen(self.network):
-            part.eval()
-        return self
 
     def load(self, show: Show = silent) -> None:
         super().load(show)
         self.features.prepare(self.samples, show)
 
     def augmented(self) -> Dataset[Any]:
-        return CameraExamples(self.samples, self.features, self.pillars, self.config)
+        return CameraExamples(self.samples, self.features, self.settings, self.config)
 
     @property
     def join(self) -> Callable[[list[Any]], Any]:
@@ -170,7 +162,7 @@ class CameraPillarsTask(PillarsTask):
             values[f"ap50 in view, {name}"] = found["ap50 vehicle"]
         return values
 
-    def curves(self, raw: PillarDetector) -> dict[str, tuple[float, float, float]]:
+    def curves(self, raw: LidarDetector) -> dict[str, tuple[float, float, float]]:
         """Return what scores are worth, over clouds with the numbers of beams that are learned from."""
         beams = self.config.beams
         shown = [_with_beams(sample, beams[index % len(beams)]) for index, sample in enumerate(self.unseen)]
@@ -188,13 +180,13 @@ class CameraPillarsTask(PillarsTask):
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
-    def _frozen(self, network: nn.Module) -> list[nn.Module]:
-        """Return the parts of a network that are not learned.
+    def frozen(self) -> list[nn.Module]:
+        """Return the parts of the network that are not learned.
 
         Raises:
-            CosenseError: there is none of that name.
+            CosenseError: there is none of a name.
         """
-        parts = dict(network.named_modules())
+        parts = dict(self.network.named_modules())
         for name in self.config.frozen:
             if name not in parts:
                 raise CosenseError(f"frozen: the network has no part '{name}', {nearest(name, parts)}")

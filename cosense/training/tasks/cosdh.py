@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosense.detectors.bev_network import BevNetwork
 from cosense.detectors.head import HeadMaps
-from cosense.detectors.pillars import PillarNetwork
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert
 from cosense.methods.cosdh.levels import CosdhConfig, LevelCodecs, random_mask, warp_levels
@@ -41,7 +41,7 @@ class CosdhTask(FusionTask):
         super().__init__(config, device)
         self._method: CosdhConfig = self.model.sharing
         network = read_network(find_model(config.start_from))
-        if not isinstance(network, PillarNetwork):
+        if not isinstance(network, BevNetwork):
             raise CosenseError(f"start_from: '{config.start_from}' has no neck and head to train further")
         torch.manual_seed(config.seed)
         self.sharing = LevelCodecs(self.detector.level_channels, self._method)

@@ -47,6 +47,7 @@ function show(index) {
   $("frame").value = current;
   $("frame-text").textContent = `${current + 1} / ${DATA.frames.length}`;
   showFrameInfo(DATA.frames[current]);
+  showImages(DATA.frames[current]);
   redraw();
 }
 
@@ -62,6 +63,19 @@ function showFrameInfo(frame) {
     info.append(line);
     if (peer.reason) info.append(element("div", peer.reason, "reason"));
   }
+}
+
+function showImages(frame) {
+  const figures = frame.images.map(({ agent, camera, jpeg }) => {
+    const figure = document.createElement("figure");
+    const image = document.createElement("img");
+    image.src = `data:image/jpeg;base64,${jpeg}`;
+    image.alt = `image of camera ${camera} of ${agent} with boxes`;
+    figure.append(image, element("figcaption", `${agent} · ${camera}`));
+    figure.lastChild.style.color = DATA.colors[agent];
+    return figure;
+  });
+  $("images").replaceChildren(...figures);
 }
 
 function play(start) {

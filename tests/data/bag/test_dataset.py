@@ -67,6 +67,7 @@ def test_a_converted_data_set_is_the_same_again(scene, tmp_path, name):
             again = found.agents[name]
             assert (again.kind, again.stamp_ns) == (agent.kind, agent.stamp_ns)
             np.testing.assert_array_equal(again.points, agent.points)
+            np.testing.assert_array_equal(again.rings, agent.rings)
             np.testing.assert_allclose(again.T_world_agent, agent.T_world_agent, rtol=0, atol=1e-14)
             np.testing.assert_array_equal(again.pose_covariance, agent.pose_covariance)
             (camera,), (camera_again,) = agent.cameras, again.cameras

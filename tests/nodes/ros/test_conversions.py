@@ -73,12 +73,16 @@ def test_a_map_lies_where_its_grid_is_row_by_row():
     assert (message.header.frame_id, conversions.to_ns(message.header.stamp)) == ("unit/lidar", STAMP_NS)
 
 
+@pytest.mark.parametrize("is_ringed", [False, True], ids=["plain", "with rings"])
 @pytest.mark.parametrize("points", [POINTS, POINTS[:0]])
-def test_points_arrive_bit_by_bit(points):
-    cloud = over_the_wire(conversions.points_to_cloud(points, STAMP_NS, "unit/lidar"))
+def test_points_arrive_bit_by_bit(points, is_ringed):
+    rings = np.arange(len(points), dtype=np.int16) if is_ringed else None
+    cloud = over_the_wire(conversions.points_to_cloud(points, STAMP_NS, "unit/lidar", rings))
     assert (cloud.header.frame_id, conversions.to_ns(cloud.header.stamp)) == ("unit/lidar", STAMP_NS)
-    assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity"]
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity"] + ["ring"] * is_ringed
     read = conversions.cloud_to_points(cloud)
+    if rings is not None:
+        np.testing.assert_array_equal(conversions.cloud_to_raw(cloud).rings, rings)
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, points)
 

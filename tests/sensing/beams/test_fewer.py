@@ -16,7 +16,8 @@ from cosense.sensing.frame import AgentFrame
 
 
 def table_of(elevations_deg) -> BeamTable:
-    return BeamTable(np.array(elevations_deg, np.float64), None, 0.0, "given")
+    elevations = np.array(elevations_deg, np.float64)
+    return BeamTable(elevations, None, np.zeros(len(elevations)), "given")
 
 
 PANDAR = table_of(PANDAR40P_DEG)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from cosense.sensing.beams.elevations import PANDAR40P_DEG, VLP16_DEG, blocks
+from cosense.sensing.beams.elevations import PANDAR40P_DEG, VLP16_DEG, VLP32_DEG, blocks
 from cosense.sensing.beams.table import SLICES, BeamTable
 from cosense.sensing.cloud_files import read_cloud
 
@@ -38,7 +38,7 @@ def test_beams_are_found_by_elevation_over_many_clouds(jitter_deg, right):
 def test_beams_that_meet_above_the_origin_are_found_there():
     points, beam = scan(UNEVEN_DEG, height_m=0.2)
     table = BeamTable.of([(points, None)])
-    assert table.height_m == pytest.approx(0.2, abs=0.011)
+    assert_allclose(table.heights_m, 0.2, atol=0.011)
     assert len(table) == len(UNEVEN_DEG)
     assert (table.beams_of(points, None) == beam).mean() > 0.98
 
@@ -126,8 +126,25 @@ def test_the_64_beams_of_a_real_drive(shared_data):
     assert (table.beams_of(clouds[0], None) == true).mean() > 0.9
 
 
-def test_two_lidars_in_one_cloud_are_slices(shared_data):
+def test_two_lidars_in_one_cloud_are_told_apart():
+    # The lower one hangs upside down.
+    upper, first = scan(VLP32_DEG, points=100)
+    lower, second = scan(np.sort(-np.array(VLP32_DEG)), points=100, height_m=-0.12, seed=1)
+    table = BeamTable.of([(np.concatenate([upper, lower]), None)])
+    assert len(table) == 64
+    assert not table.are_slices
+    heights, count = np.unique(table.heights_m.round(3), return_counts=True)
+    assert (heights.tolist(), count.tolist()) == ([-0.12, 0.0], [32, 32])
+    for points, beam, height, sides in ((upper, first, 0.0, 1), (lower, second, -0.12, -1)):
+        found = table.beams_of(points, None)
+        assert (np.isclose(table.heights_m[found], height)).mean() > 0.95
+        right = np.isclose(table.elevations_deg[found], np.sort(sides * np.array(VLP32_DEG))[beam])
+        assert right.mean() > 0.95
+
+
+def test_the_two_lidars_of_real_cars(shared_data):
     paths = sorted((shared_data / "real_frames" / "argoverse2" / "velodyne").glob("*.bin"))
     table = BeamTable.of([(read_cloud(path).points, None) for path in paths])
-    assert table.are_slices
+    assert not table.are_slices
     assert len(table) == 64
+    assert_allclose(np.unique(table.heights_m), [-0.11, 0.0], atol=0.02)

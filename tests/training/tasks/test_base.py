@@ -26,6 +26,7 @@ def written(folder: Path, **keys: Any) -> Path:
     ("model", "task"),
     [
         ("pillars-lite", "PillarsTask"),
+        ("voxels-lite", "SparseVoxelsTask"),
         ("cosense-lite", "PatchesTask"),
         ("cosdh", "CosdhTask"),
         ("max-fusion", "CosdhTask"),
@@ -42,11 +43,14 @@ def test_every_shipped_run_names_its_task(model: str, task: str) -> None:
 @pytest.mark.parametrize(
     "path", [*(REPOSITORY / "models").glob("*/training.yaml")], ids=lambda path: path.parent.name
 )
-def test_the_card_shows_the_run_of_the_folder(path: Path, tmp_path: Path) -> None:
-    card = (path.parent / "card.md").read_text()
-    shown = tmp_path / "run.yaml"
-    shown.write_text(card.split("```yaml\n")[1].split("```")[0])
-    assert read_run(shown) == read_run(path)
+def test_the_card_shows_the_runs_of_the_folder(path: Path, tmp_path: Path) -> None:
+    shown = []
+    for block in (path.parent / "card.md").read_text().split("```yaml\n")[1:]:
+        copy = tmp_path / "run.yaml"
+        copy.write_text(block.split("```")[0])
+        shown.append(read_run(copy))
+    made = [path, *path.parent.glob("head.yaml")]
+    assert shown == [read_run(one) for one in made]
 
 
 @pytest.mark.parametrize(
