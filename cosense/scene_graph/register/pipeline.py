@@ -135,14 +135,14 @@ def _weigh(near: Found, anywhere: Found, with_prior: _Tests, alone: _Tests) -> R
     """
     prior = with_prior.prior
     assert prior is not None
+    if near.pose is None and not anywhere.suffices(_NEEDED_ALONE):
+        return _judge(anywhere, alone)
     claimed = _judge(near, with_prior)
     if anywhere.pose is None:
         return claimed
     different = near.pose is None or not anywhere.support.same(near.pose, anywhere.pose)
     more = anywhere.count - near.count
     if not anywhere.suffices(_NEEDED_ALONE):
-        if near.pose is None:
-            return _judge(anywhere, alone)
         agree = f"{counted(anywhere.count, 'match')} agree elsewhere and {near.count} near the prior"
         if not (claimed.registered and different):
             return claimed
