@@ -1,5 +1,6 @@
 # make demo   set up (once) and run the demonstration: results/demo/{bev.png,report.html,metrics.json,run.mcap}
 # make test   set up (once) and run every test but those of two emulated hosts, which `make test-hosts` runs
+# make mmdet3d   what detectors of mmdet3d need, see docs/mmdet3d.md
 # Further: make lint, make bench, make clean. Another PyTorch build, for example one without 2.4 GB of CUDA:
 # make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 
@@ -21,7 +22,7 @@ else
   EXTRAS := ros,dev
 endif
 
-.PHONY: demo test test-hosts lint bench clean setup
+.PHONY: demo test test-hosts mmdet3d lint bench clean setup
 
 setup: $(VENV)/ready
 
@@ -40,6 +41,10 @@ test: setup
 
 test-hosts: setup
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/integration -m hosts
+
+mmdet3d: setup
+	$(RUN)pip install --quiet --no-compile --disable-pip-version-check --no-deps -r requirements-mmdet3d.txt
+	$(RUN)python -c "from cosense.detectors.mmdet3d import library; library()"
 
 lint: setup
 	$(RUN)ruff check .

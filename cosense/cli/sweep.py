@@ -218,11 +218,6 @@ def command(
     selections = _known("--selection", selection, selection_names())
     registrations = _known("--registration", registration, registration_names())
     text = None if values is None else " ".join(values)
-    dataset = open_dataset(
-        data, split=split, labels=labels, columns=columns, region=region, pair_gap=pair_gap
-    )
-    check_pose_error(dataset, error or ("dair" if kind == "pose-error" else None))
-    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     check_device(device)
     models = {}
     for name in model_names(model):
@@ -230,6 +225,17 @@ def command(
         if loaded.name in models:
             raise CosenseError(f"--model: two models are named '{loaded.name}', rename the folder of one")
         models[loaded.name] = loaded
+    dataset = open_dataset(
+        data,
+        split=split,
+        labels=labels,
+        cameras=any("camera" in each.detector.needs for each in models.values()),
+        columns=columns,
+        region=region,
+        pair_gap=pair_gap,
+    )
+    check_pose_error(dataset, error or ("dair" if kind == "pose-error" else None))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
 
     def points_for(num_agents: int) -> list[Point]:
         return points_of(
