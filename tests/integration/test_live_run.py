@@ -221,7 +221,7 @@ def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_p
     )
     assert {failure.status for failure in failures} == {2}
     assert "no model 'pillars-lte': did you mean 'pillars-lite'?" in str(failures[0])
-    assert len(pids) == 5
+    assert len(pids) == 4
     assert all(is_gone(pid) for pid in pids)
 
 
@@ -240,7 +240,7 @@ def test_garbage_is_reported_foreign_types_are_left_out_and_ctrl_c_ends_everythi
     slow = Scenario(**{**vars(scenario), "player": PlayerSettings(mode="rate", rate=0.2)})
     with pytest.raises(KeyboardInterrupt):
         run_supervised(resolved(slow), tmp_path / "run", shout_then_interrupt)
-    assert len(pids) == 5
+    assert len(pids) == 4
     assert all(is_gone(pid) for pid in pids)
     journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     strange = [peer for entry in journal for peer in entry.result.peers if peer.sender == "unknown"]
