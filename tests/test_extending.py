@@ -34,8 +34,8 @@ from cosense.messages.objects import encode_objects
 from cosense.methods.selection.base import rank_cells
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.register.result import Prior
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from cosense.sensing.detections import Detections
-from cosense.sensing.pcd import write_pcd
 from cosense.topics import V2X_MESSAGES
 from tests.conftest import REPOSITORY
 from tests.integration.supervised import Stranger

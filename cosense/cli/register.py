@@ -139,7 +139,7 @@ def read_input(given: str, frame: int, name: str, columns: str = "") -> Input:
     from cosense.data.provenance import MARK, has_mark
     from cosense.data.recognise import reader_of
     from cosense.scene_graph.graph_file import SUFFIX
-    from cosense.sensing.cloud_files import SUFFIXES
+    from cosense.sensing.cloud_formats.cloud_files import SUFFIXES
 
     path, words = split_input(given)
     if path.is_file() and path.suffix == SUFFIX:
@@ -173,10 +173,10 @@ def _cloud(path: Path, words: list[str], name: str, columns: str) -> LevelFrame:
     import numpy as np
 
     from cosense.scene_graph.graph_file import SUFFIX
-    from cosense.sensing.cloud_files import SUFFIXES, read_cloud
+    from cosense.sensing.cloud_formats.cloud_files import SUFFIXES, read_cloud
+    from cosense.sensing.cloud_formats.number_tables import column_names
     from cosense.sensing.frame import AgentFrame
     from cosense.sensing.levelling import levelled
-    from cosense.sensing.number_tables import column_names
 
     if path.suffix.lower() not in SUFFIXES:
         kinds = f"neither a cloud ({' or '.join(SUFFIXES)}) nor a scene graph ({SUFFIX})"

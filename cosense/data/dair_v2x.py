@@ -40,9 +40,9 @@ from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.timed_pose import DEFAULT_POSE_GAP_MS, TimedPose
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.cloud import SensorClouds, spread
+from cosense.sensing.cloud_formats.pcd import read_raw_pcd
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
-from cosense.sensing.pcd import read_raw_pcd
 from cosense.sensing.projection import way_along
 
 LAYOUT = f"{COOPERATIVE_INDEX} (DAIR-V2X-C)"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from cosense.config import YAML_LOADER, load_yaml
 from cosense.data.dataset import Dataset, MissingFiles
 from cosense.errors import CosenseError, parse_json, read_file
-from cosense.sensing.cloud_files import SUFFIXES, read_raw_cloud
+from cosense.sensing.cloud_formats.cloud_files import SUFFIXES, read_raw_cloud
 
 
 def read_json(path: Path) -> Any:

@@ -24,7 +24,7 @@ from cosense.detectors.bev_network import StageConfig
 from cosense.detectors.pillars import PillarsConfig
 from cosense.errors import CosenseError
 from cosense.methods.model import load_model
-from cosense.sensing.pcd import write_pcd
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from tests.cli.program import run_here
 from tests.detectors.networks import write_model
 from tests.evaluation.cooperators import tiny_model

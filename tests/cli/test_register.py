@@ -22,8 +22,8 @@ from cosense.geometry.transforms import (
     transform_points,
     yaw_of,
 )
-from cosense.sensing.cloud_files import read_cloud
-from cosense.sensing.pcd import write_pcd
+from cosense.sensing.cloud_formats.cloud_files import read_cloud
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from cosense.simulation import simulate
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.scene_graph.clouds import cloud, pole

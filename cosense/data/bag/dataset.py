@@ -29,10 +29,10 @@ from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
 from cosense.sensing.cloud import RawCloud, SensorClouds, spread
+from cosense.sensing.cloud_formats.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.labelled_area import EVERYWHERE
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
