@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from cosense.cooperation.kinds import FusionKind
     from cosense.evaluation.attacks import AttackName
-    from cosense.evaluation.sweep.lockstep import Defence, Point, PointResult
+    from cosense.evaluation.sweep.lockstep import PointResult
+    from cosense.evaluation.sweep.point import Defence, Point
 
 _DEFAULT_MODEL = "cosense-lite"
 _PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -182,7 +183,8 @@ def command(
         read_values,
     )
     from cosense.evaluation.sweep.kept import KEPT, read_kept, write_kept
-    from cosense.evaluation.sweep.lockstep import DEFENCES, survey, sweep
+    from cosense.evaluation.sweep.lockstep import survey, sweep
+    from cosense.evaluation.sweep.point import DEFENCES
     from cosense.evaluation.sweep.results import (
         CSV,
         JSON,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cosense.data import open_dataset
-from cosense.data.dair_index import earlier_frame, read_splits
+from cosense.data.dair_index import read_splits
 from cosense.data.dair_v2x import DairV2xDataset
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import box_corners
@@ -396,25 +396,6 @@ def test_an_image_knows_how_the_vehicle_has_moved_since_the_cloud(tree, beside):
         )
     else:
         assert camera.T_then_agent is None
-
-
-def test_earlier_frames_stay_in_their_batch_and_in_its_valid_part():
-    def entry(batch: str, *parts: tuple[str, str]) -> dict:
-        return {
-            "batch_id": batch,
-            "valid_batch_splits": [{"batch_start_id": a, "batch_end_id": b} for a, b in parts],
-        }
-
-    parts = (("000010", "000012"), ("000013", "000014"))
-    entries = {f"{n:06d}": entry("3", *parts) for n in range(10, 15)} | {"000015": entry("4")}
-    assert earlier_frame(entries, "000012", 2) == "000010"
-    assert earlier_frame(entries, "000012", 3) is None
-    assert earlier_frame(entries, "000013", 1) is None
-    assert earlier_frame(entries, "000014", 1) == "000013"
-    assert earlier_frame(entries, "000011", -1) == "000012"
-    assert earlier_frame(entries, "000012", -1) is None
-    assert earlier_frame(entries, "000015", 1) is None
-    assert earlier_frame(entries, "000099", 1) is None
 
 
 def _as_sequential(tree: Path) -> None:
