@@ -44,6 +44,10 @@ DATA = {
         "--scene unseen --sequence-frames 4 --seed 520000 --layout opv2v --agents vehicle=3,infrastructure=1",
         48,
     ),
+    "crowd": (
+        "--scene unseen --sequence-frames 6 --seed 530000 --layout opv2v --agents vehicle=5,infrastructure=1",
+        48,
+    ),
 }
 _CONDITIONS = (
     "pose-error --model cosense-lite --fusion late,early,intermediate,hybrid --registration none,scene_graph "
@@ -87,6 +91,11 @@ SWEEPS = {
     "loss": ("sequences", "loss --model cosense-lite --registration none"),
     "agents": ("many", "agents --model cosense-lite --registration none"),
     "grid": ("sequences", "grid --model cosense-lite --registration none"),
+    "attack": (
+        "crowd",
+        "attack --model cosense-lite --registration none --fusion late,hybrid --attackers 0,1,4 "
+        "--defence none,own_eyes --frames 24",
+    ),
 }
 
 

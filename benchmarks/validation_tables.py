@@ -192,6 +192,23 @@ def worst(grid: Content) -> str:
     )
 
 
+def attacked(content: Content) -> str:
+    """Return a row for each way of lying and number of liars: what fusion gives with each defence."""
+    alone, *points = content["points"]
+    defences, fusions = (list(dict.fromkeys(point[key] for point in points)) for key in ("defence", "fusion"))
+    settings = [(fusion, defence) for fusion in fusions for defence in defences]
+    rows = [["*ego alone*", "", *[_both(alone)] * len(settings)]]
+    for attack, attackers in dict.fromkeys((point["attack"], point["attackers"]) for point in points):
+        of_setting = [
+            _point(content, fusion=fusion, defence=defence, attack=attack, attackers=attackers)
+            for fusion, defence in settings
+        ]
+        rows.append([attack or "nobody lies", str(attackers), *(_both(point) for point in of_setting)])
+    headings = ["lie", "liars", *(f"{fusion}, {defence.replace('_', ' ')}" for fusion, defence in settings)]
+    title = f"{_named(content)}, {content['frames']} frames, the ego and 5 senders, AP@0.5 / AP@0.7:\n"
+    return "\n".join([title, command(content["command"]), table(headings, rows, names=2)])
+
+
 def sweep(content: Content) -> str:
     """Return a sweep as a line that says what was measured, its command, and a row for each point."""
     points = content["points"]
@@ -234,6 +251,7 @@ TABLES = {
     "registration": of_sweeps(["registration"], corrected),
     "registration-unannounced": of_sweeps(["registration-unannounced"], corrected),
     "grid": of_sweeps(["grid"], worst),
+    "attack": of_sweeps(["attack"], attacked),
 }
 
 

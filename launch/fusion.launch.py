@@ -28,9 +28,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments = Arguments(context)
     ego_id, kind = arguments.text("ego_id"), arguments.text("fusion")
     has_agent = arguments.flag("with_agent")
-    if kind and (kind == "late") == has_agent:
-        cure = "with_agent:=false" if has_agent else "with_agent:=true, which features need"
-        raise CosenseError(f"launch argument fusion:={kind} goes with {cure}")
+    if not has_agent and kind not in ("", "late"):
+        raise CosenseError(f"launch argument fusion:={kind} goes with with_agent:=true, which features need")
     fusion = fusion_process(arguments, ego_id, kind)
     files = arguments.file("params_file")
     if not has_agent:
@@ -49,8 +48,9 @@ def generate_launch_description() -> LaunchDescription:
             argument("ego_id", "name of this vehicle"),
             argument(
                 "with_agent",
-                "run its own agent in the same process, which features need; "
-                "false: fusion of boxes alone, beside agent.launch.py is_ego:=true",
+                "run its own agent in the same process, which features need, and without which nothing is "
+                "held against the ego's cloud; false: fusion of boxes alone, beside agent.launch.py "
+                "is_ego:=true",
                 "true",
                 SWITCH,
             ),

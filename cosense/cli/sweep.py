@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cosense.cooperation.kinds import FusionKind
-    from cosense.evaluation.sweep.lockstep import Point, PointResult
+    from cosense.evaluation.attacks import AttackName
+    from cosense.evaluation.sweep.lockstep import Defence, Point, PointResult
 
 _DEFAULT_MODEL = "cosense-lite"
 _PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -54,7 +55,8 @@ def command(
     curve: Annotated[
         str,
         typer.Argument(
-            help="budget, pose-noise, pose-error, delay, loss, burst, rate, range, agents or grid, see above."
+            help="budget, pose-noise, pose-error, delay, loss, burst, rate, range, agents, attack or grid, "
+            "see above."
         ),
     ],
     data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
@@ -101,6 +103,25 @@ def command(
         bool, typer.Option("--unannounced", help="The covariances of the poses do not include the noise.")
     ] = False,
     pose_error: PoseError = None,
+    attackers: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For attack: how many of the others lie, as 0,1,4 or 0 1 4; the same as --values.",
+            show_default=False,
+        ),
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For attack: ghosts, turned, fat, shift, replay; several as A B.", show_default="all of them"
+        ),
+    ] = None,
+    defence: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the ego does about lies: none, own_eyes; several as A B.", show_default="own_eyes"
+        ),
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -137,6 +158,9 @@ def command(
       5000, 10000, 20000, 50000, 200000, 500000
     - range: metres from which on nothing is received; 10, 20, 30, 50, 75, 100, 150
     - agents: the ego and those next to it; 1 to all
+    - attack: senders that lie, those nearest to the ego, in each of the ways of --attack; 0 to 4. They send
+      20 cars more that are not there, turn all boxes by 90 degrees, make them 1.6 times as long and wide,
+      move them by 1 m, or send their first message again and again
     - grid: all combinations of pose-noise, delay and loss
 
     Example: cosense sweep budget --data results/demo/sequence --model cosense-lite --out results/budget
@@ -146,6 +170,7 @@ def command(
     from cosense.cli.evaluate import check_device, default_protocol
     from cosense.cooperation.kinds import FUSION_KINDS, sent_kind
     from cosense.data import open_dataset
+    from cosense.evaluation.attacks import ATTACKS
     from cosense.evaluation.protocol import load_protocol
     from cosense.evaluation.runs.pose_noise import PoseNoise
     from cosense.evaluation.runs.runner import check_first_budgets, check_pose_error
@@ -157,7 +182,7 @@ def command(
         read_values,
     )
     from cosense.evaluation.sweep.kept import KEPT, read_kept, write_kept
-    from cosense.evaluation.sweep.lockstep import survey, sweep
+    from cosense.evaluation.sweep.lockstep import DEFENCES, survey, sweep
     from cosense.evaluation.sweep.results import (
         CSV,
         JSON,
@@ -181,6 +206,14 @@ def command(
     error = PoseNoise.named(pose_error).preset
     if budget is not None and kind == "budget":
         raise CosenseError(f"--budget {budget}: the curve is about budgets, give them as --values {budget}")
+    for option, given in (("--attackers", attackers), ("--attack", attack)):
+        if given and kind != "attack":
+            raise CosenseError(f"{option}: nobody lies in the curve '{kind}', take attack")
+    if attackers and values:
+        raise CosenseError("--attackers: says the same as --values in this curve, leave one of them out")
+    values = values or attackers
+    attacks = _known("--attack", attack, ATTACKS)
+    defences = _known("--defence", defence, DEFENCES)
     fusions = _known("--fusion", fusion, FUSION_KINDS)
     selections = _known("--selection", selection, selection_names())
     registrations = _known("--registration", registration, registration_names())
@@ -209,6 +242,8 @@ def command(
             budget_bytes=budget or DEFAULT_BUDGET_BYTES,
             is_announced=not unannounced,
             pose_error=error,
+            attacks=cast("list[AttackName]", attacks),
+            defences=cast("list[Defence]", defences),
         )
 
     # What makes no sense is refused before the data set is read.

@@ -245,9 +245,10 @@ def _admitted(
         age_s=age_s,
         layers=layers,
         sent=sent,
-        boxes=boxes[others],
-        reliability=sure[others],
-    )
+        boxes=boxes,
+        reliability=sure,
+        errors_m=errors_m,
+    ).chosen(others)
 
 
 def _bounded(sent: LateBoxes) -> tuple[LateBoxes, str]:
@@ -260,7 +261,7 @@ def _bounded(sent: LateBoxes) -> tuple[LateBoxes, str]:
     limit = _MAX_BOXES_PER_SENDER
     if len(kept) > limit:
         reasons.append(f"{counted(len(kept) - limit, 'box')} beyond the best {limit} left out")
-        kept = np.sort(kept[np.argsort(-detections.scores[kept], kind="stable")[:limit]])
+        kept = kept[_best(detections.scores[kept], limit)]
     return sent[kept], "; ".join(reasons)
 
 
@@ -269,12 +270,12 @@ def bounded(admitted: Sequence[Admitted]) -> list[Admitted]:
     if sum(len(other.boxes) for other in admitted) <= _MAX_BOXES:
         return list(admitted)
     share = _MAX_BOXES // len(admitted)
-    return [other if len(other.boxes) <= share else _best(other, share) for other in admitted]
+    return [other.chosen(_best(other.boxes.scores, share)) for other in admitted]
 
 
-def _best(other: Admitted, number: int) -> Admitted:
-    best = np.sort(np.argsort(-other.boxes.scores, kind="stable")[:number])
-    return replace(other, boxes=other.boxes[best], reliability=other.reliability[best])
+def _best(scores: NDArray[np.float32], number: int) -> NDArray[np.int64]:
+    """Return the indices of the best, in the order in which they are."""
+    return np.sort(np.argsort(-scores, kind="stable")[:number])
 
 
 def _without_velocities(detections: Detections) -> LateBoxes:

@@ -34,6 +34,7 @@ from cosense.cooperation.kinds import (
 )
 from cosense.cooperation.merge import MergeSettings, is_ego_body, merge
 from cosense.cooperation.outcome import FusionResult
+from cosense.cooperation.own_eyes import OwnEyes, held_back
 from cosense.cooperation.perceived import Perceived
 from cosense.cooperation.requests import write_requests
 from cosense.cooperation.sender import Sender
@@ -50,6 +51,7 @@ from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.levelling import LevelFrame
+from cosense.sensing.sight_lines import SightLines
 from cosense.trust.base import find_checks
 
 # Kinds of fusion that need no network.
@@ -64,7 +66,7 @@ class OwnView:
         message: its own OBJECTS message, whose boxes, pose, stamp and model count.
         encoded: its maps, None where features are not fused.
         surroundings: what surrounds it, None where poses are taken as sent.
-        frame: what it measured, levelled, None where points are not fused.
+        frame: what it measured, levelled; None where it is not at hand, so that nobody can tell what is free.
     """
 
     message: Message
@@ -97,6 +99,7 @@ class Ego:
         admission: AdmissionSettings | None = None,
         merging: MergeSettings | None = None,
         trust: Sequence[str] = (),
+        own_eyes: bool = True,
     ) -> None:
         """Start.
 
@@ -107,6 +110,7 @@ class Ego:
             admission: see above.
             merging: see above.
             trust: names of the checks of `cosense.trust` that a message has to pass.
+            own_eyes: whether what others claim is held against what the ego sees itself; to compare with.
 
         Raises:
             CosenseError: an unknown kind of fusion, registration or check, or a model that shares nothing.
@@ -123,10 +127,12 @@ class Ego:
         self._fusion = fusion
         self._registration = registration
         self._checks = find_checks(trust)
+        self._has_own_eyes = own_eyes
         self.admission = admission or AdmissionSettings()
         self.merging = merging or MergeSettings()
         self._newest_ns: int | None = None
         self._correction = PoseCorrection(registration)
+        self._eyes = OwnEyes()
 
     @property
     def registrations(self) -> Mapping[str, RegisteredSender]:
@@ -148,11 +154,9 @@ class Ego:
         sender = Sender(frame.agent_id, model, "late", registration=self._registration)
         data = sender.message(own, sequence, None)
         assert data is not None
-        return OwnView(
-            decode(data),
-            own.encoded if self._fusion in FEATURE_KINDS else None,
-            self._own_surroundings(sender, own, sequence),
-        )
+        surroundings = self._own_surroundings(sender, own, sequence)
+        encoded = own.encoded if self._fusion in FEATURE_KINDS else None
+        return OwnView(decode(data), encoded, surroundings, frame)
 
     def fuse(self, own: OwnView, received: Sequence[Received]) -> Fused:
         """Fuse one frame.
@@ -180,7 +184,17 @@ class Ego:
             others, ego, USED_KINDS[self._fusion], self._reader(own, place), self.admission, self._checks
         )
         method = self._method
-        candidates = self._candidates(own, bounded(admitted))
+        candidates, doubts = self._candidates(own, bounded(admitted))
+        reports = [
+            replace(
+                report,
+                used_for="boxes",
+                reason="; ".join(part for part in (report.reason, doubts[report.sender]) if part),
+            )
+            if report.used_for != "nothing" and report.sender in doubts
+            else report
+            for report in reports
+        ]
         averages_boxes = method is not None and method.averages_boxes
         detections = merge(candidates, self.merging, averages_boxes=averages_boxes)
         requests = {} if method is None else write_requests(ego, method.request(_encoded(own)), admitted)
@@ -197,6 +211,7 @@ class Ego:
         """Forget what was learned of the senders where time goes back: that is another recording."""
         if self._newest_ns is not None and stamp_ns < self._newest_ns:
             self._correction = PoseCorrection(self._registration)
+            self._eyes = OwnEyes()
         self._newest_ns = stamp_ns
 
     def _parted(self, received: Sequence[Received]) -> tuple[list[Received], list[Received]]:
@@ -249,9 +264,25 @@ class Ego:
 
         return read
 
-    def _candidates(self, own: OwnView, admitted: Sequence[Admitted]) -> Detections:
-        """Return the boxes of all sources in the ego frame, before they are merged."""
+    def _candidates(self, own: OwnView, admitted: Sequence[Admitted]) -> tuple[Detections, dict[str, str]]:
+        """Return what competes for being an object.
+
+        Returns:
+            boxes of all sources in the ego frame, before they are merged, and who is doubted why, by sender.
+        """
         boxes = decode_objects(own.message.payload)
+        if not self._has_own_eyes or not admitted:
+            return self._unjudged(own, boxes, admitted), {}
+        lines = None if own.frame is None else SightLines(own.frame.points)
+        examined = self._eyes.examined(admitted, boxes, lines)
+        candidates = held_back(self._unjudged(own, boxes, examined.fusible), boxes, examined, lines)
+        if self._method is not None and not (candidates.sources == Source.EGO).any():
+            # What features of others make of the ego's view competes with it and does not replace it.
+            candidates = Detections.concatenate([candidates, self._method.calibration.apply(boxes)])
+        return candidates, examined.doubts
+
+    def _unjudged(self, own: OwnView, boxes: Detections, admitted: Sequence[Admitted]) -> Detections:
+        """Return the boxes of all sources as they are."""
         if self._method is None:
             return Detections.concatenate([boxes, *(other.boxes for other in admitted)])
         return self._method.fuse(_encoded(own), boxes, admitted, with_boxes=self._fusion == "hybrid")

@@ -32,13 +32,16 @@ _KINDS = (
     (ObjectClass.BARROW,),
     (ObjectClass.TRAFFIC_CONE,),
 )
+_KIND_OF = np.array(
+    [next(index for index, kind in enumerate(_KINDS) if label in kind) for label in ObjectClass]
+)
 # Boxes of one object that overlap less say different things about it: an average would be neither.
 _SAME_OBJECT_IOU = 0.3
 _SAME_HEADING_RAD = 0.3
 _ODDS_POWER = 0.3
 # A box whose place is less certain than this says that there is something, not where; it is not farther off
 # than so many standard deviations.
-_IN_DOUBT_M, _REACH_SIGMAS = 0.4, 2.0
+IN_DOUBT_M, _REACH_SIGMAS = 0.4, 2.0
 # No box is so sure, or so doubtful, that it counts alone or not at all.
 _LOWEST, _HIGHEST = 1e-3, 0.999
 
@@ -77,13 +80,11 @@ def on_own_objects(received: Detections, own: Detections, errors_m: NDArray[np.f
         own: the ego's own boxes.
         errors_m: (M,) standard deviation per axis of each received box.
     """
-    if not len(own) or not (errors_m > _IN_DOUBT_M).any():
+    if not len(own) or not (errors_m > IN_DOUBT_M).any():
         return received
     apart = np.linalg.norm(received.boxes[:, None, :2] - own.boxes[None, :, :2], axis=2)
-    alike = np.zeros(apart.shape, dtype=bool)
-    for kind in _KINDS:
-        alike |= np.isin(received.labels, kind)[:, None] & np.isin(own.labels, kind)[None]
-    in_reach = (errors_m > _IN_DOUBT_M)[:, None] & (apart <= _REACH_SIGMAS * errors_m[:, None])
+    alike = are_of_one_kind(received, own)
+    in_reach = (errors_m > IN_DOUBT_M)[:, None] & (apart <= _REACH_SIGMAS * errors_m[:, None])
     apart[~(alike & in_reach)] = np.inf
     nearest = apart.argmin(axis=1)
     rows = np.arange(len(received))
@@ -91,6 +92,11 @@ def on_own_objects(received: Detections, own: Detections, errors_m: NDArray[np.f
     boxes = received.boxes.copy()
     boxes[found] = own.boxes[nearest[found]]
     return replace(received, boxes=boxes)
+
+
+def are_of_one_kind(a: Detections, b: Detections) -> NDArray[np.bool_]:
+    """Return (M,K): which of M and K detections are of kinds that compete."""
+    return np.asarray(_KIND_OF[a.labels][:, None] == _KIND_OF[b.labels])
 
 
 def suppress(detections: Detections, iou: float) -> Detections:

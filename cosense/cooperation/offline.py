@@ -8,7 +8,7 @@ the one before. The message and the scene graph of one frame are two messages, a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,9 @@ class Cooperation:
         admission: AdmissionSettings | None = None,
         merging: MergeSettings | None = None,
         trust: Sequence[str] = (),
+        own_eyes: bool = True,
         radio: RadioSettings | None = None,
+        spoil: Callable[[str, bytes], bytes] | None = None,
     ) -> None:
         """Start a sequence.
 
@@ -82,19 +84,29 @@ class Cooperation:
             admission: what the ego accepts; None for the defaults.
             merging: how it merges boxes; None for the defaults.
             trust: names of the checks of `cosense.trust` that a message has to pass.
+            own_eyes: see `Ego`.
             radio: what happens to messages on their way; None where each arrives in its own frame.
+            spoil: returns what a sender, given by name, sends instead of an honest message; None where all
+                are honest.
 
         Raises:
             CosenseError: an unknown kind of fusion, registration or check, or a model that shares nothing.
         """
         self._ego = Ego(
-            model, fusion, registration=registration, admission=admission, merging=merging, trust=trust
+            model,
+            fusion,
+            registration=registration,
+            admission=admission,
+            merging=merging,
+            trust=trust,
+            own_eyes=own_eyes,
         )
         self._model = model
         self._fusion = fusion
         self._budget_bytes = budget_bytes
         self._selection = selection
         self._registration = registration
+        self._spoil = spoil
         self._radio = None if radio is None else Radio(radio)
         self._perceivers: dict[str, Perceiver] = {}
         self._senders: dict[str, Sender] = {}
@@ -125,6 +137,8 @@ class Cooperation:
             for agent in others:
                 data = self._write(agent, role, sequence)
                 if data is not None:
+                    if self._spoil is not None:
+                        data = self._spoil(agent.frame.agent_id, data)
                     sent.append((agent.frame.agent_id, data))
                     self._transmit(data, role, agent.frame, ego.frame, sequence)
         received = self._arrived(ego.frame.stamp_ns)

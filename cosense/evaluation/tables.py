@@ -52,6 +52,9 @@ _SETTINGS = (
     ("range m", "range_m"),
     ("agents", "agents"),
     ("registration", "registration"),
+    ("attack", "attack"),
+    ("liars", "attackers"),
+    ("defence", "defence"),
 )
 _ABSENT = "–"
 _NUMBER = re.compile(r"[-+]?\d[\d.]*|–|none")

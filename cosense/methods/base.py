@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -66,6 +66,7 @@ class Admitted:
         sent: late boxes in the sender's frame, at the time they were measured.
         boxes: the same in the ego frame, moved to the ego's time, without those around the ego itself.
         reliability: (M,) in [0, 1], probability that each of `boxes` still overlaps its object by half.
+        errors_m: (M,) standard deviation per axis of the place of each of `boxes`, by both poses.
     """
 
     sender: str
@@ -77,6 +78,16 @@ class Admitted:
     sent: LateBoxes
     boxes: Detections
     reliability: NDArray[np.float64]
+    errors_m: NDArray[np.float64]
+
+    def chosen(self, index: NDArray) -> Admitted:
+        """Return the same with only the boxes that a mask or an index array selects."""
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            reliability=self.reliability[index],
+            errors_m=self.errors_m[index],
+        )
 
     def cell_shifts(self, cells: NDArray[np.int64], grid: BevGrid) -> NDArray[np.float64]:
         """Return (K,2) metres in the sender's frame: the way that cells (K,) of its grid have moved by now.

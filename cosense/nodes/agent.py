@@ -41,7 +41,7 @@ from cosense.messages.envelope import MessageError, PayloadKind
 from cosense.methods.model import Model, load_model
 from cosense.nodes.agent_parameters import declare_agent
 from cosense.nodes.debug_maps import DebugMaps
-from cosense.nodes.feature_store import FeatureStore
+from cosense.nodes.feature_store import FeatureStore, OwnFrame
 from cosense.nodes.pose_join import Placed, PoseJoin
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -296,7 +296,7 @@ class AgentNode(ManagedNode):
         self._last_bytes = sum(map(len, messages))
         self._bytes_sent += self._last_bytes
         if self._own_features is not None:
-            self._own_features.put(self._sequence, stamp_ns, own.encoded)
+            self._own_features.put(self._sequence, stamp_ns, OwnFrame(own.encoded, own.frame))
         for message in messages:
             self._messages.publish(conversions.bytes_to_message(message))
         self._sequence += 1

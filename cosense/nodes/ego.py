@@ -1,4 +1,4 @@
-"""The ego in one process: its agent and its fusion, so that its features reach the fusion and never travel.
+"""The ego in one process: its agent and its fusion, so that features and cloud reach it and never travel.
 
 Two nodes, `agent` and `fusion`, with their own topics and parameters as agent.py and fusion.py name them. The
 ego's boxes go over its in-vehicle topic as always, and say which features belong to them.

@@ -10,9 +10,9 @@
 Where scene graphs correct poses, ~/output/scene_graph is a MarkerArray of them: nodes, edges, what agrees.
 
 One output for each message of the ego, complete or not: when an agent falls silent, the frames go on without
-it after the time-out, and the diagnostics say so. Alone it merges boxes (late fusion); to fuse features it
-needs those of the ego and runs in one process with the ego's agent, see ego.py. The fusing itself runs in a
-thread of its own, so that messages and parameters are served meanwhile.
+it after the time-out, and the diagnostics say so. It runs in one process with the ego's agent, see ego.py,
+whose features it fuses and against whose cloud it holds what others claim; alone it merges boxes (late
+fusion). The fusing itself runs in a thread of its own, so that messages and parameters are served meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from visualization_msgs.msg import MarkerArray
 
 from cosense import topics
 from cosense.cooperation.ego import Ego, Fused, OwnView
-from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS, LiveFusion
+from cosense.cooperation.kinds import FEATURE_KINDS, LIVE_FUSIONS, LIVE_REGISTRATIONS, LiveFusion
 from cosense.cooperation.outcome import mode_of, no_sensor
 from cosense.cooperation.peers import Traffic
 from cosense.cooperation.synchroniser import Collection, Synchroniser
@@ -97,7 +97,7 @@ class FusionNode(ManagedNode):
         self._fusion: LiveFusion = process.choose(
             self,
             "fusion",
-            ("late",) if own is None else tuple(kind for kind in LIVE_FUSIONS if kind != "late"),
+            ("late",) if own is None else LIVE_FUSIONS,
             "how it fuses; features only in one process with the ego's agent (`ego`)",
         )
         self._registration = process.choose(
@@ -149,7 +149,8 @@ class FusionNode(ManagedNode):
         self._apply(now)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
         self._outputs = FusionOutputs(self, self._ego_id, self._fusion)
-        self._requests = None if self._own is None else RequestOutput(self, self._delivery_s)
+        wants = self._own is not None and self._fusion in FEATURE_KINDS
+        self._requests = RequestOutput(self, self._delivery_s) if wants else None
         self._graph_markers = None
         if self._registration != "none":
             self._graph_markers = self.publisher(MarkerArray, "~/output/scene_graph", qos.RESULT)
@@ -273,8 +274,8 @@ class FusionNode(ManagedNode):
 
     def _fused(self, collection: Collection, graph: SceneGraph | None) -> Fused:
         assert self._ego is not None
-        encoded = None if self._own is None else self._own.store.take(collection.own)
-        return self._ego.fuse(OwnView(collection.own, encoded, graph), collection.received)
+        encoded, frame = (None, None) if self._own is None else self._own.store.take(collection.own)
+        return self._ego.fuse(OwnView(collection.own, encoded, graph, frame), collection.received)
 
     def _own_graph(self, collection: Collection) -> SceneGraph | None:
         """Return the scene graph of the ego itself, None where there is none."""

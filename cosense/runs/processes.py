@@ -78,12 +78,11 @@ def processes(scenario: Scenario, out: Path, only: Sequence[str] = ()) -> list[P
     has_ego = _ego(scenario) in [agent.id for agent in here]
     threads = {name: str(scenario.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     specs = [_recorder(out, threads)] if scenario.record else []
-    is_late = _fusion_of(scenario) == "late"
     if scenario.radio is not None and has_ego:
         specs.append(_channel(scenario, out, threads))
     if has_ego:
-        specs.append((_fusion if is_late else _ego_process)(scenario, out, threads))
-    specs += [_agent(scenario, agent, out, threads) for agent in here if is_late or agent.id != scenario.ego]
+        specs.append(_ego_process(scenario, out, threads))
+    specs += [_agent(scenario, agent, out, threads) for agent in here if agent.id != scenario.ego]
     specs.append(_player(scenario, here, out, {}))
     # In mode "drain" the time of the recording stands still again and again; it is no clock to go by.
     return specs if scenario.player.mode == "drain" else [_in_sim_time(spec) for spec in specs]

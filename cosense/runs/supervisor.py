@@ -150,7 +150,7 @@ class Supervisor:
         self._specs = list(specs)
         self._journal = JournalTail(out / "detections.jsonl")
         # Where the ego is on another machine, the run has begun when it is played.
-        fuses = any(spec.name in ("ego", "fusion") for spec in specs)
+        fuses = any(spec.name == "ego" for spec in specs)
         self._beginning = self._journal if fuses else JournalTail(out / "frames.jsonl")
         self._logs = out / LOGS
         self._environment = environment

@@ -14,11 +14,16 @@ from cosense.geometry.transforms import Matrix
 
 
 class Source(IntEnum):
-    """How the ego came to know a box: detected by itself, received as a late box, or fused from features."""
+    """How the ego came to know a box.
+
+    It was detected by the ego itself, received as a late box or fused from features; or it was received or
+    fused, and neither what the ego sees itself nor a second sender confirms it.
+    """
 
     EGO = 0
     LATE = 1
     FUSED = 2
+    UNCONFIRMED = 3
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,18 @@ from cosense.sensing.detections import Source
 
 # The first is the ego's; if there are more agents than colours, the others are used in turn.
 AGENTS = ("#56B4E9", "#D58BB8", "#E8DF5A", "#6FD0B4", "#B9A3F2", "#C9A27E")
-SOURCES = {Source.EGO: "#56B4E9", Source.LATE: "#F5A02C", Source.FUSED: "#2FD08F"}
-SOURCE_NAMES = {Source.EGO: "detected by the ego", Source.LATE: "received as a box", Source.FUSED: "fused"}
+SOURCES = {
+    Source.EGO: "#56B4E9",
+    Source.LATE: "#F5A02C",
+    Source.FUSED: "#2FD08F",
+    Source.UNCONFIRMED: "#FFC9B5",
+}
+SOURCE_NAMES = {
+    Source.EGO: "detected by the ego",
+    Source.LATE: "received as a box",
+    Source.FUSED: "fused",
+    Source.UNCONFIRMED: "not confirmed",
+}
 GROUND_TRUTH = "#FFFFFF"
 AGREEMENT = SOURCES[Source.FUSED]  # what joins things that two agents have in common
 OUTCOMES = {"found": "#A9BCCB", "added": "#B8F53D", "missed": "#FF5C4D", "false": "#F062E6"}

@@ -51,6 +51,7 @@ X_LABELS = {
     "rate": "rate of each link, bytes per second",
     "range": "range of the radio, m",
     "agents": "agents, the ego included",
+    "attack": "senders that lie",
 }
 _POSE_ERRORS = ("none", *POSE_ERRORS)
 # Red means worse than the ego alone, green better; no difference has the colour of the ground.
@@ -162,7 +163,7 @@ def _draw_panel(
         _use_log_bytes(axes, [_place(content["curve"], point) for point in compared])
     elif content["curve"] == "pose-error":
         axes.set_xticks(range(len(_POSE_ERRORS)), _POSE_ERRORS)
-    elif content["curve"] == "agents":
+    elif content["curve"] in ("agents", "attack"):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

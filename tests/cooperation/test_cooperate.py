@@ -26,7 +26,7 @@ def agents(observe):
     ("fusion", "sources", "used_for"),
     [
         ("none", [Source.EGO], []),
-        ("late", [Source.EGO, Source.LATE], ["boxes"]),
+        ("late", [Source.EGO, Source.UNCONFIRMED], ["boxes"]),
         ("early", [Source.FUSED, Source.FUSED], ["points"]),
     ],
 )

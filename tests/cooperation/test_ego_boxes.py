@@ -41,8 +41,9 @@ def from_unit(boxes_in_ego, scores, labels=None, sender="unit", stamp_ns=0) -> b
     return message(sender, T_WORLD_UNIT, detections(local, scores, labels), stamp_ns)
 
 
-def fuse_late(own: bytes, messages: list[bytes]) -> FusionResult:
-    return Ego(None, "late").fuse(OwnView(decode(own)), [receive(data) for data in messages]).result
+def fuse_late(own: bytes, messages: list[bytes], *, own_eyes: bool = False) -> FusionResult:
+    ego = Ego(None, "late", own_eyes=own_eyes)
+    return ego.fuse(OwnView(decode(own)), [receive(data) for data in messages]).result
 
 
 EGO = message("ego", T_WORLD_EGO, detections([CAR], [0.8]))
@@ -68,6 +69,23 @@ def test_boxes_of_others_arrive_in_the_ego_frame():
     (report,) = result.peers
     assert (report.sender, report.used_for, report.reason) == ("unit", "boxes", "")
     assert report.bytes == 104 + 6 + 17
+
+
+def test_what_the_ego_cannot_check_is_not_confirmed_and_who_contradicts_it_is_doubted():
+    result = fuse_late(EGO, [from_unit([FAR_CAR], [0.5])], own_eyes=True)
+    assert result.detections.sources.tolist() == [Source.EGO, Source.UNCONFIRMED]
+    assert result.peers[0].reason == ""
+    blind = message("ego", T_WORLD_EGO, detections([], []))
+    result = fuse_late(blind, [from_unit([FAR_CAR], [0.5])], own_eyes=True)
+    assert result.detections.sources.tolist() == [Source.UNCONFIRMED]
+    cars = [CAR, FAR_CAR, [CAR[0], CAR[1] + 20.0, *CAR[2:]]]
+    seen = message("ego", T_WORLD_EGO, detections(cars, [0.8, 0.75, 0.7]))
+    lies = [[*box[:6], box[6] + np.pi / 2] for box in cars]
+    result = fuse_late(seen, [from_unit(lies, [0.9] * 3)], own_eyes=True)
+    np.testing.assert_allclose(result.detections.boxes, cars, atol=0.01)
+    (report,) = result.peers
+    assert report.used_for == "boxes"
+    assert report.reason.startswith("the ego sees otherwise: 0 boxes in free space, 2 unlike its own")
 
 
 @pytest.mark.parametrize(("score", "source"), [(0.5, Source.EGO), (0.9, Source.LATE)])

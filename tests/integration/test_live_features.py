@@ -99,7 +99,7 @@ def test_live_and_offline_give_the_same_bytes_and_boxes(scenario, data, model, t
         assert (live.missing, live.result.peers) == ([], offline.peers)
         assert live.result.request_bytes == offline.request_bytes == {"": len(demanded[number])}
         found, expected = live.result.detections, offline.detections
-        assert BoxSource.FUSED in expected.sources
+        assert BoxSource.UNCONFIRMED in expected.sources
         np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-9)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-9)
         np.testing.assert_array_equal(found.labels, expected.labels)
@@ -188,4 +188,4 @@ def test_of_a_sender_whose_model_shares_no_features_the_boxes_are_used(scenario,
         (peer,) = entry.result.peers
         assert (peer.sender, peer.used_for, entry.missing) == ("-1", "boxes", [])
         assert peer.reason == "carries no features"
-        assert BoxSource.LATE in entry.result.detections.sources
+        assert BoxSource.UNCONFIRMED in entry.result.detections.sources

@@ -12,7 +12,7 @@ from mcap.exceptions import McapError
 from mcap.stream_reader import StreamReader
 
 from cosense import topics
-from cosense.cooperation.offline import cooperate
+from cosense.cooperation.offline import Cooperation
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
@@ -71,13 +71,14 @@ def test_live_and_offline_give_the_same_boxes(live_run, data, model):
     journal = read_fused_frames(live_run / "detections.jsonl")
     dataset = open_dataset(data)
     assert len(journal) == len(dataset) == FRAMES
+    together = Cooperation(detector, "late", budget_bytes=300)
     for number, live in enumerate(journal):
         frame = dataset[number]
-        offline = cooperate([frame.ego, *frame.others], detector, "late", sequence=number, budget_bytes=300)
+        offline = together.step([frame.ego, *frame.others], number).result
         assert live.stamp_ns == frame.ego.stamp_ns
         assert (live.missing, live.result.peers) == ([], offline.peers)
         found, expected = live.result.detections, offline.detections
-        assert {BoxSource.EGO, BoxSource.LATE} == set(expected.sources)
+        assert {BoxSource.EGO, BoxSource.UNCONFIRMED} == set(expected.sources)
         np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-9)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-9)
         np.testing.assert_array_equal(found.labels, expected.labels)
@@ -193,7 +194,7 @@ def test_when_an_agent_and_the_recorder_are_killed_the_run_goes_on(scenario, tmp
     waited_in_vain = [entry.missing for entry in journal if not entry.result.peers]
     assert ["-1"] in waited_in_vain
     assert last.missing == []
-    assert "agent '-1' is silent" in (tmp_path / "run" / "logs" / "fusion.log").read_text()
+    assert "agent '-1' is silent" in (tmp_path / "run" / "logs" / "ego.log").read_text()
     assert {"/agent_1/points", "/detections"} <= set(topics_until_the_break(tmp_path / "run" / "run.mcap"))
 
 

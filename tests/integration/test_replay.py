@@ -10,7 +10,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
 
-from cosense.cooperation.offline import cooperate
+from cosense.cooperation.offline import Cooperation
 from cosense.data import open_dataset
 from cosense.data.bag import BagOptions
 from cosense.data.bag.writer import write_bag
@@ -69,8 +69,9 @@ def test_a_replay_is_what_the_bag_gives_offline_and_every_time_the_same(bag, mod
     assert [without_times(entry) for entry in first] == [without_times(entry) for entry in again]
     dataset, detector = open_dataset(bag), load_model(model)
     assert len(first) == len(dataset) == FRAMES
+    together = Cooperation(detector, "late", budget_bytes=300)
     for number, (live, frame) in enumerate(zip(first, dataset, strict=True)):
-        offline = cooperate([frame.ego, *frame.others], detector, "late", sequence=number, budget_bytes=300)
+        offline = together.step([frame.ego, *frame.others], number).result
         assert (live.stamp_ns, live.missing) == (frame.ego.stamp_ns, [])
         assert len(offline.detections) > 0
         np.testing.assert_allclose(live.result.detections.boxes, offline.detections.boxes, rtol=0, atol=1e-9)

@@ -46,7 +46,10 @@ def admitted(model: Model, found: Detections, *, with_features: bool, share: flo
     sent = LateBoxes(found, np.full((len(found), 2), np.nan))
     use = "features" if with_features else "boxes"
     shares = np.full(len(found), share)
-    return Admitted("unit", use, with_features, T_EGO_SENDER, 0.0, tuple(layers), sent, late, shares)
+    errors_m = np.zeros(len(found))
+    return Admitted(
+        "unit", use, with_features, T_EGO_SENDER, 0.0, tuple(layers), sent, late, shares, errors_m
+    )
 
 
 def fuse(model: Model, *others: Admitted, with_boxes: bool = True) -> Detections:

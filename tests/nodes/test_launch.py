@@ -115,10 +115,10 @@ def test_the_launch_ends_with_the_player_and_with_anybody_who_dies_before_the_fi
     def ending() -> list[str]:
         return [node.executable for node in nodes if isinstance(node.on_exit(exited, None), Shutdown)]
 
-    assert ending() == ["recorder", "fusion", "agent", "agent", "player"]
+    assert ending() == ["recorder", "ego", "agent", "player"]
     (out / "detections.jsonl").write_text("{}\n")
     # Without the agent of the ego there is nothing to fuse.
-    assert ending() == ["fusion", "agent", "player"]
+    assert ending() == ["ego", "player"]
     assert nodes[-1].on_exit(exited, None).reason == "somebody-1 has ended"
 
 
@@ -329,7 +329,6 @@ def test_what_has_no_default_must_be_given(name):
         ("replay.launch.py", {"bag": "b", "pose": "/odom"}, "pose:=/odom: expected AGENT=TOPIC"),
         ("replay.launch.py", {"bag": "b", "frames": "2.5"}, "frames:=2.5 is not a whole number"),
         ("agent.launch.py", {"agent_id": "a", "params_file": "x.yaml"}, "params_file:=x.yaml: no such file"),
-        ("fusion.launch.py", {"ego_id": "a", "fusion": "late"}, "fusion:=late goes with with_agent:=false"),
         (
             "fusion.launch.py",
             {"ego_id": "a", "fusion": "hybrid", "with_agent": "false"},

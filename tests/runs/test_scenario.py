@@ -48,8 +48,7 @@ def test_processes_start_with_those_who_listen():
     names = [spec.name for spec in processes(SCENARIO, Path("out"))]
     assert names == [
         "recorder",
-        "fusion",
-        "agent-vehicle",
+        "ego",
         "agent-agent_minus_1",
         "agent-agent_4279",
         "player",
@@ -60,36 +59,34 @@ def test_processes_start_with_those_who_listen():
 
 def test_the_ego_talks_to_its_own_fusion_and_the_others_to_everybody():
     specs = by_name(SCENARIO)
-    assert specs["agent-vehicle"].remappings["~/output/messages"] == "/vehicle/messages"
+    assert specs["ego"].remappings["agent:~/output/messages"] == "/vehicle/messages"
     assert specs["agent-agent_minus_1"].remappings["~/output/messages"] == "/v2x/messages"
-    assert specs["fusion"].remappings["~/input/own"] == "/vehicle/messages"
-    assert specs["fusion"].parameters["peers"] == "-1,4279"
+    assert specs["ego"].remappings["fusion:~/input/own"] == "/vehicle/messages"
+    assert specs["ego"].parameters["peers"] == "-1,4279"
 
 
 def test_budgets_are_those_of_the_agent_else_of_the_scenario_and_none_for_the_ego():
     specs = by_name(SCENARIO)
-    budgets = [
-        specs[f"agent-{name}"].parameters["budget_bytes"]
-        for name in ("vehicle", "agent_minus_1", "agent_4279")
-    ]
+    names = ("ego", "agent-agent_minus_1", "agent-agent_4279")
+    budgets = [specs[name].parameters["budget_bytes"] for name in names]
     assert budgets == [0, 500, 1000]
 
 
 def test_nothing_is_lost_in_mode_drain_and_the_latest_wins_at_a_rate():
     drain = by_name(SCENARIO)
-    assert drain["agent-vehicle"].parameters["queue_depth"] > 10
-    assert drain["fusion"].parameters["timeout_ms"] == 5000.0
+    assert drain["ego"].parameters["queue_depth"] > 10
+    assert drain["ego"].parameters["timeout_ms"] == 5000.0
     rate = by_name(dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate")))
-    assert rate["agent-vehicle"].parameters["queue_depth"] == 1
-    assert rate["fusion"].parameters["timeout_ms"] == SynchroniserSettings().timeout_ms
+    assert rate["ego"].parameters["queue_depth"] == 1
+    assert rate["ego"].parameters["timeout_ms"] == SynchroniserSettings().timeout_ms
     own = by_name(dataclasses.replace(SCENARIO, synchroniser=SynchroniserSettings(timeout_ms=7.0)))
-    assert own["fusion"].parameters["timeout_ms"] == 7.0
+    assert own["ego"].parameters["timeout_ms"] == 7.0
 
 
 def test_in_slow_motion_the_fusion_waits_longer_by_the_clock_and_all_know_the_time_of_the_recording():
     slow = dataclasses.replace(SCENARIO, player=PlayerSettings(mode="rate", rate=0.25))
     specs = by_name(slow)
-    assert specs["fusion"].parameters["timeout_ms"] == 4 * SynchroniserSettings().timeout_ms
+    assert specs["ego"].parameters["timeout_ms"] == 4 * SynchroniserSettings().timeout_ms
     assert {name for name, spec in specs.items() if spec.parameters.get("use_sim_time")} == {*specs} - {
         "player"
     }
@@ -98,9 +95,9 @@ def test_in_slow_motion_the_fusion_waits_longer_by_the_clock_and_all_know_the_ti
         "recorder"
     ]
     # The ego is not blind while a slow network makes it wait.
-    silence_ms = by_name(SCENARIO)["fusion"].parameters["no_sensor_after_ms"]
+    silence_ms = by_name(SCENARIO)["ego"].parameters["no_sensor_after_ms"]
     assert silence_ms == 1e3 * PlayerSettings().timeout_s
-    assert "no_sensor_after_ms" not in specs["fusion"].parameters
+    assert "no_sensor_after_ms" not in specs["ego"].parameters
 
 
 def test_agents_of_one_scenario_may_run_on_several_machines():
@@ -152,9 +149,7 @@ def test_pairs_of_frames_and_the_region_of_labels_are_chosen_in_the_source():
     assert (parameters["region"], parameters["pair_gap"]) == ("all", "20")
 
 
-def test_with_features_the_ego_is_one_process_in_which_each_node_has_its_topics():
-    names = [spec.name for spec in processes(HYBRID, Path("out"))]
-    assert names == ["recorder", "ego", "agent-agent_minus_1", "agent-agent_4279", "player"]
+def test_the_ego_is_one_process_in_which_each_node_has_its_topics():
     ego = by_name(HYBRID)["ego"]
     assert ego.remappings["agent:~/output/messages"] == ego.remappings["fusion:~/input/own"]
     assert ego.remappings["agent:~/output/markers"] == "/vehicle/markers"
@@ -237,7 +232,7 @@ def test_the_fusion_is_what_the_model_of_the_ego_is_made_for(model, fusion):
 
 
 def test_agents_share_the_processor():
-    assert by_name(SCENARIO)["agent-vehicle"].environment["OMP_NUM_THREADS"] == "1"
+    assert by_name(SCENARIO)["ego"].environment["OMP_NUM_THREADS"] == "1"
 
 
 def test_the_command_keeps_numbers_in_names_as_texts():

@@ -66,7 +66,7 @@ def test_failures_say_how_and_show_the_last_lines():
 
 
 SLEEP = "import time; time.sleep(60)"
-VITAL = {"player", "ego", "fusion"}
+VITAL = {"player", "ego"}
 FUSE = "import time; open('detections.jsonl', 'w').write('{}\\n')"
 
 
@@ -90,16 +90,15 @@ def run_scripts(
     return Supervisor(specs, out, {}).run(on_progress)
 
 
-@pytest.mark.parametrize("name", ["fusion", "ego"])
-def test_a_fusion_that_ends_before_the_player_has_failed_and_ends_the_run(tmp_path, monkeypatch, name):
-    scripts = {name: f"{FUSE}; print('no more')", "agent-a": SLEEP, "player": SLEEP}
-    assert run_scripts(scripts, tmp_path, monkeypatch) == [Failure(name, 0, ["no more"])]
+def test_an_ego_that_ends_before_the_player_has_failed_and_ends_the_run(tmp_path, monkeypatch):
+    scripts = {"ego": f"{FUSE}; print('no more')", "agent-a": SLEEP, "player": SLEEP}
+    assert run_scripts(scripts, tmp_path, monkeypatch) == [Failure("ego", 0, ["no more"])]
 
 
 def test_an_agent_that_ends_before_the_player_has_failed_but_the_others_go_on(tmp_path, monkeypatch):
     wait = "import os, time\nwhile not os.path.exists('{}'): time.sleep(0.01)\n"
     scripts = {
-        "fusion": f"{FUSE}; time.sleep(60)",
+        "ego": f"{FUSE}; time.sleep(60)",
         "agent-a": wait.format("fused") + "print('bye')",
         "player": wait.format("gone") + "open('played', 'w')",
     }

@@ -101,10 +101,8 @@ def test_a_box_on_a_participant_without_a_label_is_no_false_alarm_in_a_picture(t
 
 
 def test_boxes_have_the_colour_of_their_source_and_a_tick_at_the_front(tmp_path: Path) -> None:
-    boxes = cars_at((-50, 30, 0), (-30, 30, np.pi), (70, -30, 0))
-    detections = dataclasses.replace(
-        detections_of(boxes, [Source.EGO, Source.LATE, Source.FUSED]), scores=np.ones(3, np.float32)
-    )
+    boxes = cars_at((-50, 30, 0), (-30, 30, np.pi), (70, -30, 0), (50, -30, 0))
+    detections = dataclasses.replace(detections_of(boxes, list(Source)), scores=np.ones(4, np.float32))
     bev.draw_bev(FRAME, detections, tmp_path / "new" / "bev.png")
     picture = Picture(tmp_path / "new" / "bev.png")
     for (x, y, *_), source in zip(boxes, Source, strict=True):

@@ -16,14 +16,25 @@ from cosense.cooperation.kinds import (
     default_registration,
 )
 from cosense.cooperation.offline import STAMP_TOLERANCE_NS
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, counted, nearest
+from cosense.evaluation.attacks import ATTACKS, AttackName
 from cosense.evaluation.runs.pose_noise import POSE_ERRORS, PoseErrorName
-from cosense.evaluation.sweep.lockstep import Point, Survey
+from cosense.evaluation.sweep.lockstep import Defence, Point, Survey
 from cosense.methods.model import Model
 from cosense.scene_graph.registrations import SCENE_GRAPH
 
 Curve = Literal[
-    "budget", "pose-noise", "pose-error", "delay", "loss", "burst", "rate", "range", "agents", "grid"
+    "budget",
+    "pose-noise",
+    "pose-error",
+    "delay",
+    "loss",
+    "burst",
+    "rate",
+    "range",
+    "agents",
+    "attack",
+    "grid",
 ]
 CURVES: tuple[Curve, ...] = get_args(Curve)
 # The field of a point that a curve varies.
@@ -37,6 +48,7 @@ AXES: Mapping[Curve, str] = {
     "rate": "rate_bytes_per_s",
     "range": "range_m",
     "agents": "agents",
+    "attack": "attackers",
 }
 GRID_AXES = ("pose_noise", "delay_ms", "loss")
 DEFAULT_BUDGET_BYTES = 2000
@@ -118,6 +130,7 @@ FIELDS: Mapping[str, Axis | Names] = {
     "rate_bytes_per_s": Axis((2000, 5000, 10000, 20000, 50000, 200000, 500000), True, 1),
     "range_m": Axis((10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0), low=1.0),
     "agents": Axis((), True, 1),
+    "attackers": Axis((), True),
 }
 
 
@@ -148,7 +161,9 @@ def read_values(curve: Curve, text: str | None, num_agents: int) -> dict[str, tu
     names = GRID_AXES if curve == "grid" else (AXES[curve],)
     if text is None:
         usual = {name: FIELDS[name].values for name in names}
-        return usual | ({"agents": tuple(range(1, num_agents + 1))} if curve == "agents" else {})
+        if curve == "agents":
+            return {"agents": tuple(range(1, num_agents + 1))}
+        return {"attackers": tuple(range(min(num_agents, 5)))} if curve == "attack" else usual
     lists = text.split("/")
     if len(lists) != len(names):
         raise CosenseError(
@@ -172,6 +187,8 @@ def points_of(
     budget_bytes: int | None = None,
     is_announced: bool = True,
     pose_error: PoseErrorName | None = None,
+    attacks: Sequence[AttackName] = (),
+    defences: Sequence[Defence] = (),
 ) -> list[Point]:
     """Return the settings of a curve, beginning with the ego alone for each model.
 
@@ -189,6 +206,8 @@ def points_of(
             not vary it.
         is_announced: whether the covariances of poses include their noise.
         pose_error: error of the poses with a name, where the curve does not vary it.
+        attacks: how those lie who do, for the curve "attack"; empty for all ways.
+        defences: what the ego does about it; empty for what it does as a rule.
 
     Raises:
         CosenseError: a kind of fusion that none of the models is made for, or a rule or registration that
@@ -197,6 +216,7 @@ def points_of(
     for fusion in fusions:
         if not any(_can_do(fusion, model) for model in models.values()):
             check_fusion(fusion, next(iter(models.values())))
+    lies = (attacks or ATTACKS) if curve == "attack" else (None,)
     points = []
     for name, model in models.items():
         points.append(Point(name, "none"))
@@ -213,7 +233,9 @@ def points_of(
                     is_announced=is_announced,
                     pose_error=pose_error,
                 )
-                points += _points(start, curve, values, selections, budget_bytes)
+                for attack, defence in product(lies, defences or (start.defence,)):
+                    lied_to = replace(start, attack=attack, defence=defence)
+                    points += _points(lied_to, curve, values, selections, budget_bytes)
     if selections and not any(point.selection for point in points):
         raise CosenseError(
             f"selection {', '.join(selections)}: nobody sends features in these settings; leave it out, or "
@@ -240,6 +262,8 @@ def applied(points: Sequence[Point], seen: Survey) -> list[str]:
                 f"{age_ms:g} ms old when they are fused"
             )
     most = max(seen.num_agents)
+    for attackers in sorted({point.attackers for point in points if point.attackers >= most}):
+        notes.append(f"attackers {attackers}: no frame has more than {counted(most - 1, 'sender')}, all lie")
     for agents in sorted({point.agents for point in points if point.agents and point.agents > most}):
         notes.append(f"agents {agents}: no frame has more than {most}, so all of them take part")
     return notes
@@ -263,7 +287,9 @@ def _points(
     elif curve == "budget":
         return starts
     settings = [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
-    return [replace(start, **setting) for start in starts for setting in settings]  # type: ignore[arg-type]
+    points = [replace(start, **setting) for start in starts for setting in settings]  # type: ignore[arg-type]
+    # Where nobody lies it is the same however they would.
+    return [point if point.attackers else replace(point, attack=None) for point in points]
 
 
 def _can_do(fusion: FusionKind, model: Model) -> bool:
@@ -282,4 +308,7 @@ def line_of(point: Point, several_models: bool) -> str:
     parts = [point.model] if several_models else []
     parts.append("ego alone" if point.fusion == "none" else point.fusion)
     parts += [] if point.selection is None else [point.selection]
-    return ", ".join(parts if point.registration == "none" else [*parts, point.registration])
+    parts += [] if point.registration == "none" else [point.registration]
+    parts += [] if point.attack is None else [point.attack]
+    parts += [] if point.defence == Point.defence else [f"defence {point.defence}"]
+    return ", ".join(parts)

@@ -11,11 +11,12 @@ import hashlib
 import json
 import math
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
+from cosense.evaluation.attacks import AttackName, Liars
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
@@ -41,6 +43,8 @@ from cosense.methods.model import Model
 from cosense.model_folders import network_tensors
 from cosense.sensing.frame import AgentFrame
 
+Defence = Literal["none", "own_eyes"]
+DEFENCES: tuple[Defence, ...] = get_args(Defence)
 _FLOAT32_BYTES = 4
 # A message that would wait longer for its transmission is dropped: the next one says more.
 MAX_QUEUE_MS = 200.0
@@ -67,6 +71,9 @@ class Point:
         burst: messages that get lost in a row on average, None where they get lost one by one.
         range_m: distance from which on nothing is received, None for no limit.
         pose_error: error of the poses with a name, None for what `pose_noise` says.
+        attack: how the others lie who do, None where nobody does.
+        attackers: how many of the others lie, those nearest to the ego.
+        defence: what the ego does about lies.
     """
 
     model: str
@@ -83,6 +90,9 @@ class Point:
     burst: float | None = None
     range_m: float | None = None
     pose_error: PoseErrorName | None = None
+    attack: AttackName | None = None
+    attackers: int = 0
+    defence: Defence = "own_eyes"
 
     @property
     def noise(self) -> PoseNoise:
@@ -288,7 +298,7 @@ def sweep(
             if not goes_on(previous, frame):
                 shared.begin()
                 for run in runs:
-                    run.begin()
+                    run.begin(frame)
             previous = frame
             _step(frame, index, runs, shared, counting, poses, counts=counted[index])
             if progress:
@@ -357,12 +367,17 @@ class _Run:
     def __init__(self, result: PointResult, model: Model, seed: int) -> None:
         self.result = result
         self._model = model
+        self._seed = seed
         self._radio = result.point.radio(seed)
-        self.begin()
 
-    def begin(self) -> None:
-        """Start a sequence: agents who remember nothing."""
+    def begin(self, frame: CooperativeFrame) -> None:
+        """Start a sequence with its first frame: agents who remember nothing."""
         point = self.result.point
+        liars = None
+        if point.attack is not None:
+            _, *nearest = nearest_agents(frame, [frame.ego, *frame.others], 1 + point.attackers)
+            names = [agent.agent_id for agent in nearest]
+            liars = Liars(point.attack, names, [self._seed, zlib.crc32(frame.sequence.encode())])
         self._cooperation = Cooperation(
             self._model,
             point.fusion,
@@ -370,6 +385,8 @@ class _Run:
             selection=point.selection,
             registration=point.registration,
             radio=self._radio,
+            own_eyes=point.defence == "own_eyes",
+            spoil=None if liars is None else liars.spoiled,
         )
 
     def step(self, agents: Sequence[Perceived], index: int) -> Exchange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -64,6 +65,17 @@ def test_curves_vary_one_thing(model: Model) -> None:
     ]
     unannounced = points("pose-noise", "0.4", fusions=["hybrid"], is_announced=False)[1]
     assert (unannounced.is_announced, unannounced.noise) == (False, PoseNoise(0.4, 0.4, is_announced=False))
+    honest = Point("tiny", "late", defence="none")
+    lies = {"attack": "ghosts", "attackers": 2}
+    as_sent = {"fusions": ["late"], "registrations": ["none"], "attacks": ["ghosts"]}
+    assert points("attack", "0,2", defences=["none", "own_eyes"], **as_sent) == [
+        ALONE,
+        honest,
+        dataclasses.replace(honest, **lies),
+        Point("tiny", "late"),
+        Point("tiny", "late", **lies),
+    ]
+    assert [point.attackers for point in points("attack", fusions=["late"], attacks=["fat"])] == [0, 0, 1, 2]
     errors = points("pose-error", fusions=["late"])[1:]
     assert [point.pose_error for point in errors] == [None, "literature", "dair", "dair_corrected"]
     assert [point.total_delay_ms for point in errors] == [0.0, 100.0, 0.0, 0.0]
