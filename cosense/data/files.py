@@ -112,8 +112,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         CosenseError: the file is missing, not readable or not an image.
     """
     try:
-        if not path.is_file():
+        if not path.exists():
             raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)")
+        if not path.is_file():
+            raise CosenseError(f"{path}: cannot be read: it is no file")
         encoded = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
