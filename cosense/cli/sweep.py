@@ -159,7 +159,7 @@ def command(
       5000, 10000, 20000, 50000, 200000, 500000
     - range: metres from which on nothing is received; 10, 20, 30, 50, 75, 100, 150
     - agents: the ego and those next to it; 1 to all
-    - attack: senders that lie, those nearest to the ego, in each of the ways of --attack; 0 to 4. They send
+    - attack: how many senders lie, those nearest to the ego; 0, 1, 2, 3, 4. In the ways of --attack they send
       20 cars more that are not there, turn all boxes by 90 degrees, make them 1.6 times as long and wide,
       move them by 1 m, or send their first message again and again
     - grid: all combinations of pose-noise, delay and loss
