@@ -98,7 +98,7 @@ def test_a_model_that_shares_features_fuses_them(tree: Path, tmp_path: Path) -> 
         (peer,) = frame["peers"]
         assert peer["used_for"] == "features"
         # One sender alone, and the ego sees nothing where it looks: what it adds is there, and marked.
-            assert "unconfirmed" in {detection["source"] for detection in frame["detections"]}
+        assert "unconfirmed" in {detection["source"] for detection in frame["detections"]}
     refused = view(tree, "--model", model, "--fusion", "hybird", "--out", tmp_path / "other")
     assert "did you mean 'hybrid'" in str(refused.exception)
     assert not (tmp_path / "other").exists()
