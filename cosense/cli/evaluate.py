@@ -66,7 +66,7 @@ def command(
         str | None,
         typer.Option(
             help="How the others' poses are corrected before fusing: scene_graph (graphs, within the "
-            "budget), none (as sent, for poses known to be right), or to compare icp (clouds), boxes "
+            "budget), none (as sent, for poses known to be right), or to compare icp, gicp, boxes "
             "or spectral.",
             show_default="scene_graph for late, intermediate and hybrid",
         ),

@@ -95,8 +95,8 @@ def command(
     registration: Annotated[
         list[str] | None,
         typer.Option(
-            help="How the others' poses are corrected: scene_graph, none (as sent), icp, boxes, spectral; "
-            "several as A B.",
+            help="How the others' poses are corrected: scene_graph, none (as sent), icp, gicp, boxes, "
+            "spectral; several as A B.",
             show_default="scene_graph",
         ),
     ] = None,
