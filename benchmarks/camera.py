@@ -16,7 +16,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from cosense.evaluation.protocol import ALL, Protocol, load_protocol
 from cosense.evaluation.run_files import FRAMES, frame_result
 from cosense.evaluation.runs.runner import evaluate
 from cosense.geometry.boxes import Boxes, points_in_boxes
-from cosense.geometry.transforms import transform_points
 from cosense.json_lines import read_lines
 from cosense.methods.model import load_model
 from cosense.sensing.projection import project
@@ -88,8 +87,8 @@ class Looks:
         """Return (M,) which boxes have their middle in an image of the vehicle."""
         inside = np.zeros(len(boxes), dtype=bool)
         for camera in self.frame.ego.cameras:
-            way = np.eye(4) if camera.T_then_agent is None else camera.T_then_agent
-            inside |= project(camera, transform_points(way, boxes[:, :3])).is_inside
+            placed = replace(camera, T_camera_agent=camera.T_image_agent)
+            inside |= project(placed, boxes).is_inside
         return inside
 
 

@@ -40,10 +40,7 @@ class StoredCamera:
     def of(cls, camera: Camera) -> StoredCamera:
         """Compress an image."""
         _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(camera.image, cv2.COLOR_RGB2BGR), _QUALITY)
-        T_camera_agent = camera.T_camera_agent
-        if camera.T_then_agent is not None:
-            T_camera_agent = T_camera_agent @ camera.T_then_agent
-        return cls(camera.name, np.asarray(jpeg), camera.K, T_camera_agent, camera.stamp_ns)
+        return cls(camera.name, np.asarray(jpeg), camera.K, camera.T_image_agent, camera.stamp_ns)
 
     @property
     def camera(self) -> Camera:
