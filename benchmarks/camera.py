@@ -44,6 +44,7 @@ BEAMS = (40, 16, 8, 4)
 # What becomes of images, asked with as many beams.
 CHANGES = ("lost", "off", "earlier", "unmoved", "later", "later,unmoved")
 FEW_BEAMS = 8
+PLACES = ("in view", "outside")
 DISTANCES_M = {"0-30": (0, 30), "30-50": (30, 50), "50-100": (50, 100)}
 
 
@@ -110,7 +111,7 @@ def main() -> None:
         dataset = open_dataset(data, cameras=True, beams=str(case.beams), images=case.images)
         rows.append(row(case, run(case, dataset, protocol, len(frames)), frames, protocol))
         print(rows[-1], flush=True)
-    write("camera", rows, data=whole.kind)
+    write("camera", rows, data=f"{whole.kind}, {len(frames)} frames")
 
 
 def cases(lidar: str, model: str) -> Iterator[Case]:
@@ -141,12 +142,11 @@ def run(case: Case, dataset: Dataset, protocol: Protocol, frames: int) -> Path:
 def row(case: Case, file: Path, frames: list[Looks], protocol: Protocol) -> dict[str, Any]:
     """Return the figures of one run."""
     found: dict[tuple[str, str, float], list[Outcome]] = {}
-    objects = dict.fromkeys(("in view", "outside"), 0)
     for record, looks in zip(read_lines(file), frames, strict=True):
         result = frame_result(record)
         assert result.frame_id == looks.frame.frame_id
         shown = looks.shown(result.detections.boxes), looks.shown(result.ground_truth.boxes)
-        for place in objects:
+        for place in PLACES:
             of_detections, of_truth = shown if place == "in view" else (~shown[0], ~shown[1])
             outcomes = score_frame(
                 result.detections[of_detections],
@@ -159,7 +159,6 @@ def row(case: Case, file: Path, frames: list[Looks], protocol: Protocol) -> dict
             for (band, scored, kind, threshold), outcome in outcomes.items():
                 if scored == protocol.main_class.name and kind == protocol.iou[0]:
                     found.setdefault((place, band, threshold), []).append(outcome)
-            objects[place] += len(found[place, ALL, 0.5][-1].labels)
     ap = {key: 100 * pooled_average_precision(pool(parts), protocol) for key, parts in found.items()}
     figures: dict[str, Any] = {
         "detector": Path(case.model).name,
@@ -170,7 +169,7 @@ def row(case: Case, file: Path, frames: list[Looks], protocol: Protocol) -> dict
         figures[f"in view {threshold:g}"] = ap["in view", ALL, threshold]
     figures |= {band: ap["in view", band, 0.5] for band in DISTANCES_M if ("in view", band, 0.5) in ap}
     figures["outside 0.5"] = ap["outside", ALL, 0.5]
-    return figures | {"objects in view": objects["in view"], "objects outside": objects["outside"]}
+    return figures
 
 
 if __name__ == "__main__":
