@@ -23,9 +23,12 @@ from cosense.messages.envelope import (
     encode,
     envelope_bytes,
 )
+from cosense.messages.signatures import SIGNATURE_BYTES
 from cosense.methods.base import Admitted, RequestMap
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
+from cosense.trust.identity.keys import Signer
+from cosense.trust.identity.membership import Membership
 
 # What the ego could not see longer ago says little about what it cannot see now.
 _MAX_AGE_NS = 1_000_000_000
@@ -33,13 +36,16 @@ _MAX_AGE_NS = 1_000_000_000
 _MAX_AHEAD_NS = 100_000_000
 
 
-def write_requests(ego: Message, wanted: RequestMap, admitted: Sequence[Admitted]) -> dict[str, bytes]:
+def write_requests(
+    ego: Message, wanted: RequestMap, admitted: Sequence[Admitted], signer: Signer | None = None
+) -> dict[str, bytes]:
     """Return the encoded DEMAND messages for the next frame, by addressee ("" for everybody).
 
     Args:
         ego: the ego's own message, whose pose and stamp fix the map to the world.
         wanted: where the ego cannot see by itself.
         admitted: what the senders have contributed to this frame.
+        signer: the ego's key; None to sign nothing.
     """
     maps = {"": wanted.wanted}
     if len(admitted) > 1:
@@ -49,32 +55,42 @@ def write_requests(ego: Message, wanted: RequestMap, admitted: Sequence[Admitted
         }
     room_bytes = MAX_PAYLOAD_BYTES
     if wanted.max_bytes is not None:
-        room_bytes = wanted.max_bytes - envelope_bytes(ego.sender)
-    return {
-        addressee: encode(
-            replace(
-                ego,
-                kind=PayloadKind.DEMAND,
-                payload=encode_demand(
-                    DemandMap(addressee, ego.stamp_ns, ego.T_world_agent, wanted.grid, cells), room_bytes
-                ),
-            )
-        )
-        for addressee, cells in maps.items()
-    }
+        room_bytes = wanted.max_bytes - envelope_bytes(ego.sender) - (SIGNATURE_BYTES if signer else 0)
+    requests = {}
+    for addressee, cells in maps.items():
+        demand = DemandMap(addressee, ego.stamp_ns, ego.T_world_agent, wanted.grid, cells)
+        payload = encode_demand(demand, room_bytes)
+        data = encode(replace(ego, kind=PayloadKind.DEMAND, payload=payload, signature=b""))
+        requests[addressee] = signer.sign(data) if signer else data
+    return requests
 
 
-def read_request(data: bytes, agent_id: str) -> DemandMap | None:
+def read_request(
+    data: bytes, agent_id: str, membership: Membership | None = None, clock_ns: int = 0
+) -> DemandMap | None:
     """Return what a DEMAND message asks for, None if it is addressed to another agent.
 
+    Args:
+        data: as it came.
+        agent_id: name of the agent that reads it.
+        membership: knows the keys of others; None to believe names.
+        clock_ns: present time of the stamps, 0 where it is not known.
+
     Raises:
-        MessageError: it cannot be read or is of another kind.
+        MessageError: it cannot be read, is of another kind, or nobody knows who it is from.
     """
     message = decode(data)
     if message.kind != PayloadKind.DEMAND:
         raise MessageError(f"carries {message.kind.name}, expected DEMAND")
     demand = decode_demand(message.payload, message.T_world_agent, message.stamp_ns)
-    return demand if demand.addressee in ("", agent_id) else None
+    # Before its signature: the requests of one frame, one for each addressee, have one number.
+    if demand.addressee not in ("", agent_id):
+        return None
+    if membership is not None:
+        doubt, may_be_read = membership.judge(data, message, clock_ns)
+        if not may_be_read:
+            raise MessageError(f"under the name '{message.sender}': {doubt}")
+    return demand
 
 
 def wanted_places(
