@@ -6,7 +6,7 @@ what the ego cannot see, without the cells in which another sender, who is neare
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,9 +49,9 @@ def write_requests(
     """
     maps = {"": wanted.wanted}
     if len(admitted) > 1:
+        reported = _reported_by_nearer(admitted, wanted.grid)
         maps = {
-            sender.sender: wanted.wanted & ~_reported_by_nearer(sender, admitted, wanted.grid)
-            for sender in admitted
+            sender.sender: wanted.wanted & ~cells for sender, cells in zip(admitted, reported, strict=True)
         }
     room_bytes = MAX_PAYLOAD_BYTES
     if wanted.max_bytes is not None:
@@ -105,16 +105,15 @@ def wanted_places(
     return request.at(frame.T_world_agent, xy_m)
 
 
-def _reported_by_nearer(sender: Admitted, admitted: Sequence[Admitted], grid: BevGrid) -> NDArray[np.bool_]:
-    """Return (H,W): the cells with a box of another sender that is nearer to it than this one."""
-    reported = np.zeros(grid.shape, dtype=np.bool_)
-    for other in admitted:
-        if other.sender == sender.sender:
-            continue
-        places = other.boxes.boxes[:, :2]
-        nearer = np.linalg.norm(places - other.T_ego_sender[:2, 3], axis=1) < np.linalg.norm(
-            places - sender.T_ego_sender[:2, 3], axis=1
-        )
-        cells, inside = middle_cells(other.boxes.boxes, grid)
-        reported[tuple(cells[inside & nearer].T)] = True
-    return reported
+def _reported_by_nearer(admitted: Sequence[Admitted], grid: BevGrid) -> Iterator[NDArray[np.bool_]]:
+    """Yield (H,W) for each sender: the cells with a box of another one that is nearer to it."""
+    boxes = np.concatenate([sender.boxes.boxes for sender in admitted])
+    owners = np.repeat(np.arange(len(admitted)), [len(sender.boxes.boxes) for sender in admitted])
+    places_m = np.stack([sender.T_ego_sender[:2, 3] for sender in admitted])
+    own_distances_m = np.linalg.norm(boxes[:, :2] - places_m[owners], axis=1)
+    cells, inside = middle_cells(boxes, grid)
+    for index, place_m in enumerate(places_m):
+        is_nearer = own_distances_m < np.linalg.norm(boxes[:, :2] - place_m, axis=1)
+        reported = np.zeros(grid.shape, dtype=np.bool_)
+        reported[tuple(cells[inside & is_nearer & (owners != index)].T)] = True
+        yield reported
