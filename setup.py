@@ -34,6 +34,8 @@ EXTRAS = {
     "open3d": ["open3d-cpu>=0.20"],
     # Recordings: --rerun of view, evaluate and run.
     "rerun": ["rerun-sdk>=0.41"],
+    # GICP of two clouds, to compare scene graphs with: --registration gicp.
+    "small_gicp": ["small_gicp>=1.0.1"],
     # Sparse convolutions: the wheel for processors. For a GPU install the one of its CUDA instead, e.g.
     # spconv-cu126; both at once overwrite each other.
     "spconv": ["spconv>=2.3.6"],

@@ -13,7 +13,7 @@ from timing import measure, write
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.iou import bev_iou, iou_3d
 from cosense.geometry.nms import rotated_nms
-from cosense.sensing.pcd import ENCODINGS, read_pcd, write_pcd
+from cosense.sensing.cloud_formats.pcd import ENCODINGS, read_pcd, write_pcd
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RANGE_M = (100.8, 40.0)

@@ -36,7 +36,7 @@ from cosense.scene_graph.baselines.icp import normals_of
 from cosense.scene_graph.extract.builder import build
 from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Prior, RegistrationResult
-from cosense.sensing.cloud_files import read_cloud
+from cosense.sensing.cloud_formats.cloud_files import read_cloud
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.levelling import levelled
 

@@ -28,7 +28,8 @@ from cosense.data import open_dataset
 from cosense.data.dataset import Dataset
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.runs.runner import evaluate
-from cosense.evaluation.sweep.lockstep import Point, network_hash, survey, sweep
+from cosense.evaluation.sweep.lockstep import network_hash, survey, sweep
+from cosense.evaluation.sweep.point import Point
 from cosense.evaluation.sweep.results import sweep_content
 from cosense.methods.model import Model, load_model
 from cosense.model_folders import CONFIG, WEIGHTS

@@ -32,7 +32,6 @@ from cosense.scene_graph.baselines import boxes, spectral
 from cosense.scene_graph.baselines.icp import icp
 from cosense.scene_graph.extract.builder import SceneGraphBuilder, build
 from cosense.scene_graph.nodes import GROUP_OF
-from cosense.scene_graph.register.coarse_to_fine import register_and_refine
 from cosense.scene_graph.register.pipeline import register_graphs
 from cosense.scene_graph.register.result import Prior, RegistrationResult, Status
 from cosense.sensing.levelling import LevelFrame, levelled
@@ -170,18 +169,6 @@ def rows_without_prior(pairs: list[Pair], frames: str) -> list[dict[str, Any]]:
     return rows
 
 
-def refined_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
-    """Return what the points of the nodes that agree make of the poses that were accepted, and the bytes."""
-    dialogues = [
-        register_and_refine(pair.graph_a, pair.agent_a.points, pair.own_b, pair.agent_b.points)
-        for pair in pairs
-    ]
-    results = [dialogue.result for dialogue in dialogues]
-    sent = [sum(dialogue.sent_bytes.values()) for dialogue in dialogues if dialogue.result.registered]
-    job = f"no prior, {frames}: all pairs, refined by points"
-    return {**row(job, pairs, results, AT_ALL), "median_bytes": float(np.median(sent))}
-
-
 def icp_row(pairs: list[Pair], frames: str) -> dict[str, Any]:
     """Return what ICP of the whole clouds makes of the poses that were accepted, and the bytes of a cloud."""
     results = []
@@ -297,7 +284,6 @@ def main() -> None:
         rows.append(graphs_row(pairs, frames))
         rows += rows_without_prior(pairs, frames)
         rows.append(strangers_row(pairs, frames))
-        rows.append(refined_row(pairs, frames))
         rows += [row_with_prior(pairs, frames, method) for method in METHODS]
     rows.append(icp_row(both[0], "1 frame"))
     rows.append(time_row([*both[0], *both[1]], detector))

@@ -16,12 +16,15 @@ from typing import Any, TypeVar
 
 import yaml
 
-from cosense.errors import CosenseError, counted, nearest, read_file
+from cosense.errors import CosenseError, counted, nearest, read_file, shown
 
 T = TypeVar("T")
 
 # PyYAML reads 1e-3 as a string: YAML 1.1 demands a point before the exponent and a sign in it.
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+# So many values a file with aliases may stand for: a few lines of them can be more than any memory holds.
+_MOST_VALUES = 100_000
 
 # PyYAML's loader in C, where there is one, is six times faster; some data sets have a file for every frame.
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -38,9 +41,33 @@ def load_yaml(path: Path, loader: Any = YAML_LOADER) -> Any:
         CosenseError: the file is missing, not readable or not YAML.
     """
     try:
-        return yaml.load(read_file(path).decode(), Loader=loader)
+        content = yaml.load(read_file(path).decode(), Loader=loader)
     except (yaml.YAMLError, ValueError) as error:
         raise CosenseError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise CosenseError(f"{path}: not readable as YAML: it is nested too deeply") from None
+    if _is_larger(content, _MOST_VALUES):
+        raise CosenseError(
+            f"{path}: its aliases (*) stand for more than {_MOST_VALUES} values; write out what is meant"
+        )
+    return content
+
+
+def _is_larger(content: Any, limit: int) -> bool:
+    """Return whether content has a part that is there twice, and more than `limit` values in all."""
+    seen: set[int] = set()
+    left, count, is_shared = [content], 0, False
+    while left:
+        value = left.pop()
+        count += 1
+        if not isinstance(value, (dict, list)):
+            continue
+        is_shared |= id(value) in seen
+        if is_shared and count > limit:
+            return True
+        seen.add(id(value))
+        left += value.values() if isinstance(value, dict) else value
+    return False
 
 
 def load_config(cls: type[T], path: Path) -> T:
@@ -61,7 +88,7 @@ def from_mapping(cls: type[T], mapping: Any, where: str) -> T:
         CosenseError: a key is unknown or missing, a type is wrong, or the dataclass refuses a value.
     """
     if not isinstance(mapping, Mapping):
-        raise CosenseError(f"{where}: expected a mapping of keys, got {mapping!r}")
+        raise CosenseError(f"{where}: expected a mapping of keys, got {shown(mapping)}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     for key in mapping:
@@ -117,12 +144,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         if value not in arguments:
             raise CosenseError(
-                f"{where}: {value!r} is not allowed, {nearest(str(value), map(str, arguments))}"
+                f"{where}: {shown(value)} is not allowed, {nearest(str(value), map(str, arguments))}"
             )
         return value
     if origin in (tuple, list):
         if not isinstance(value, (list, tuple)):
-            raise CosenseError(f"{where}: expected a list, got {value!r}")
+            raise CosenseError(f"{where}: expected a list, got {shown(value)}")
         if origin is tuple and arguments[-1:] != (Ellipsis,):
             if len(value) != len(arguments):
                 raise CosenseError(f"{where}: expected {counted(len(arguments), 'value')}, got {len(value)}")
@@ -132,7 +159,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return origin(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise CosenseError(f"{where}: expected a mapping of keys, got {value!r}")
+            raise CosenseError(f"{where}: expected a mapping of keys, got {shown(value)}")
         return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
         return from_mapping(typing.cast(type, hint), value, where)
@@ -144,4 +171,4 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return Path(value)
     if hint is Any or (isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))):
         return value
-    raise CosenseError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    raise CosenseError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {shown(value)}")

@@ -7,9 +7,17 @@ and exits with status 2; tracebacks are left to mistakes of our own.
 from __future__ import annotations
 
 import difflib
+import json
+import reprlib
+import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+# What values look like in messages: enough to find them, however much is nested in them.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxdict, _SHOWN.maxlist, _SHOWN.maxtuple = 2, 4, 8, 8
+_SHOWN.maxstring = _SHOWN.maxother = 120
 
 
 class CosenseError(Exception):
@@ -23,6 +31,9 @@ def open_file(path: Path) -> BinaryIO:
         CosenseError: it is missing or not readable.
     """
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise CosenseError(f"{path}: is no file but a device or a pipe; copy what it holds into a file")
         return path.open("rb")
     except FileNotFoundError:
         raise CosenseError(f"{path}: no such file") from None
@@ -38,6 +49,30 @@ def read_file(path: Path) -> bytes:
     """
     with open_file(path) as stream:
         return stream.read()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeper than can be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def shown(value: Any) -> str:
+    """Return what a value looks like in a message, in one short line."""
+    return " ".join(_SHOWN.repr(value).split())
+
+
+def harmless(text: str) -> str:
+    """Return a text with its control characters written out: a name in a file must not paint a terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

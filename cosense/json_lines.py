@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cosense.errors import CosenseError, open_file
+from cosense.errors import CosenseError, open_file, parse_json
 
 
 class LineWriter:
@@ -58,7 +58,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     with open_file(path) as stream:
         for number, line in enumerate(stream, 1):
             try:
-                values = json.loads(line)
+                values = parse_json(line)
             except ValueError as error:
                 if not line.endswith(b"\n"):
                     return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, nearest, read_file
 from cosense.shipped import shipped_folders
 
 if TYPE_CHECKING:
@@ -53,10 +53,9 @@ def read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], bytes]:
     from safetensors.torch import load
 
     path = folder / WEIGHTS
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not path.is_file():
         return {}, b""
+    data = read_file(path)
     try:
         return load(data), data
     except (SafetensorError, ValueError) as error:
@@ -73,7 +72,8 @@ def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path, 
         config: name of the file in it that describes the network, for errors.
 
     Raises:
-        CosenseError: the folder has no weights, or a tensor is missing, superfluous or of another shape.
+        CosenseError: the folder has no weights, or a tensor is missing, superfluous, of another shape or not
+            finite.
     """
     expected = network_tensors(network)
     if expected and not (folder / WEIGHTS).is_file():
@@ -85,6 +85,8 @@ def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path, 
         want = tuple(expected[name].shape) if name in expected else None
         if have != want:
             raise CosenseError(f"{folder / WEIGHTS}: '{name}' is {have}, {folder / config} asks for {want}")
+        if not tensors[name].isfinite().all():
+            raise CosenseError(f"{folder / WEIGHTS}: '{name}' is not finite; train the model again")
     network.load_state_dict(tensors, strict=False)
 
 

@@ -15,7 +15,7 @@ import typer.main
 from cosense.cli.main import app
 from cosense.cli.simulate import parse_families
 from cosense.data import open_dataset
-from cosense.evaluation.sweep.lockstep import Point
+from cosense.evaluation.sweep.point import Point
 from cosense.simulation import UNSEEN_FAMILIES
 from tests.conftest import REPOSITORY
 from tests.data.test_frame_pairs import drive

@@ -168,6 +168,9 @@ def test_files(tmp_path):
         (b"just text", "expected a mapping of keys, got 'just text'"),
         (b"[]", r"expected a mapping of keys, got \[\]"),
         (b"", "missing key 'name'"),
+        (b"[" * 5000, "nested too deeply|not readable as YAML"),
+        (b"a: &a [0]\nb: &b [*a" + b", *a" * 999 + b"]\nc: [*b" + b", *b" * 999 + b"]", "aliases .* 100000"),
+        (b"&a [*a]", "aliases"),
         (b"name: demo\nrange_n: [1, 2]", "unknown key 'range_n', did you mean 'range_m'?"),
     ],
 )

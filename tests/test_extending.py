@@ -34,8 +34,8 @@ from cosense.messages.objects import encode_objects
 from cosense.methods.selection.base import rank_cells
 from cosense.runs.supervisor import free_domain
 from cosense.scene_graph.register.result import Prior
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from cosense.sensing.detections import Detections
-from cosense.sensing.pcd import write_pcd
 from cosense.topics import V2X_MESSAGES
 from tests.conftest import REPOSITORY
 from tests.integration.supervised import Stranger
@@ -164,7 +164,7 @@ def test_a_training_task_teaches_a_detector(clusters) -> None:
 def test_a_detector_is_named_by_config_yaml_and_agents_share_what_it_finds(
     clusters, sequence, tmp_path
 ) -> None:
-    arguments = ("--data", sequence, "--model", clusters)
+    arguments = ("--data", sequence, "--model", clusters, "--registration", "none")
     alone = evaluated(tmp_path / "alone", *arguments, "--fusion", "none")
     together = evaluated(tmp_path / "together", *arguments, "--fusion", "late")
     assert used_for(tmp_path / "together") == {"boxes"}
@@ -175,7 +175,7 @@ def test_a_detector_is_named_by_config_yaml_and_agents_share_what_it_finds(
 def test_a_way_of_sharing_is_named_by_config_yaml_and_keeps_to_the_budget(mine, sequence, tmp_path) -> None:
     model = mine / "models" / "finest"
     shutil.copy(REPOSITORY / "models" / "pillars-lite" / "weights.safetensors", model)
-    arguments = ("--data", sequence, "--model", model)
+    arguments = ("--data", sequence, "--model", model, "--registration", "none")
     alone = evaluated(tmp_path / "alone", *arguments, "--fusion", "none")
     hybrid = evaluated(tmp_path / "hybrid", *arguments, "--fusion", "hybrid", "--budget", 4000)
     assert used_for(tmp_path / "hybrid") == {"features"}

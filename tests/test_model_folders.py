@@ -65,6 +65,20 @@ def test_broken_weights_name_the_file(tmp_path: Path) -> None:
             load_model(path.parent)
 
 
+def test_weights_that_are_no_numbers_name_the_tensor(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "mine") / WEIGHTS
+    tensors = load_file(path)
+    tensors["head.boxes.bias"][1] = float("nan")
+    save_file(tensors, path)
+    with pytest.raises(CosenseError, match=r"weights\.safetensors: 'head\.boxes\.bias' is not finite"):
+        load_model(path.parent)
+
+
+def test_a_network_that_no_memory_holds_is_not_built() -> None:
+    with pytest.raises(ValueError, match="a layer of 2000000000 channels, expected at most 4096"):
+        replace(TINY, pillar_channels=2_000_000_000)
+
+
 @pytest.mark.parametrize("change", ["missing", "surplus", "shape"])
 def test_weights_of_another_network_name_the_tensor(tmp_path: Path, change: str) -> None:
     path = write_model(tmp_path / "mine") / WEIGHTS

@@ -20,6 +20,7 @@ from cosense.cli.options import (
     Budget,
     Columns,
     Fusion,
+    Images,
     Labels,
     Limit,
     PairGap,
@@ -65,7 +66,7 @@ def command(
         str | None,
         typer.Option(
             help="How the others' poses are corrected before fusing: scene_graph (graphs, within the "
-            "budget), none (as sent, for poses known to be right), or to compare icp (clouds), boxes "
+            "budget), none (as sent, for poses known to be right), or to compare icp, gicp, boxes "
             "or spectral.",
             show_default="scene_graph for late, intermediate and hybrid",
         ),
@@ -84,6 +85,7 @@ def command(
     pair_gap: PairGap = "",
     columns: Columns = "",
     beams: Beams = "",
+    images: Images = "",
     limit: Limit = None,
     async_frames: Annotated[
         int,
@@ -153,16 +155,23 @@ def command(
     console = Console()
 
     check_formats(export_as or ())
+    check_device(device)
+    loaded = load_model(model, device)
+    takes_images = "camera" in loaded.detector.needs
+    if images and not takes_images:
+        raise CosenseError(f"--images {images}: {loaded.name} takes no images; leave it out")
     dataset = open_dataset(
         data,
         split=split,
         labels=labels,
+        cameras=takes_images,
         async_frames=async_frames,
         bag=bag_options,
         columns=columns,
         region=region,
         pair_gap=pair_gap,
         beams=beams,
+        images=images,
     )
     counting = load_protocol(protocol or default_protocol(dataset.label_set))
     noise = parse_pose_noise(pose_noise)
@@ -174,13 +183,12 @@ def command(
     if unannounced and noise == PoseNoise():
         raise CosenseError("--unannounced: without --pose-noise poses are exact; give both, or leave it out")
     noise = PoseNoise.named(pose_error) if pose_error else replace(noise, is_announced=not unannounced)
-    check_device(device)
-    loaded = load_model(model, device)
     kind = fusion or default_fusion(loaded)
     repair = registration or default_registration(kind)
     parts = [dataset.path.resolve().name, loaded.name, counting.name, kind, selection, registration, budget]
     parts += [pose_error, f"gap{pair_gap}" if pair_gap else None]
     parts += [f"beams{beams.replace(',', '-').replace('/', '')}" if beams else None]
+    parts += [f"images-{images.replace(',', '-')}" if images else None]
     parts += trust or []
     folder = out or Path("results") / "-".join(str(part) for part in parts if part is not None)
     again = "the same command without --restart" if restart else "the same command"

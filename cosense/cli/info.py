@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cosense.cli.options import Columns, Labels, PairGap, Region, Split, takes_bag_options
-from cosense.errors import CosenseError, counted
+from cosense.errors import CosenseError, counted, harmless
 
 if TYPE_CHECKING:
     from cosense.data.bag import BagOptions
@@ -229,10 +229,10 @@ def _print(content: dict[str, Any]) -> None:
         facts["  objects"] = _pairs(first["objects"]) or "none"
     _print_facts(facts)
     for note in content["notes"]:
-        console.print(f"note: {note}", markup=False)
+        console.print(harmless(f"note: {note}"), markup=False)
     problems = content["problems"]
     for problem in problems[:_LINES_SHOWN]:
-        console.print(f"problem: {problem}", markup=False, style="red")
+        console.print(harmless(f"problem: {problem}"), markup=False, style="red")
     if len(problems) > _LINES_SHOWN:
         console.print(f"{counted(len(problems) - _LINES_SHOWN, 'more problem')}; all of them with --json")
     if content["verified"] and not problems:
@@ -247,7 +247,7 @@ def _print_facts(facts: dict[str, str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     width = max(map(len, facts))
     for name, value in facts.items():
-        console.print(Text(name.ljust(width), style="bold").append(f"  {value}", style="not bold"))
+        console.print(Text(name.ljust(width), style="bold").append(f"  {harmless(value)}", style="not bold"))
 
 
 def _pairs(values: dict[str, Any]) -> str:

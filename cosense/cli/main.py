@@ -23,7 +23,7 @@ import cosense
 import cosense.cli
 from cosense import plugins
 from cosense.cli.ctrl_c import INTERRUPTED, stoppable
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, harmless
 
 # Words on the command line that are no option, or a value that an option does not take.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -56,7 +56,7 @@ def _program(
 
 def _refuse(message: str) -> NoReturn:
     Console(stderr=True).print(
-        f"[bold red]error:[/] {escape(message)}", markup=True, highlight=False, soft_wrap=True
+        f"[bold red]error:[/] {escape(harmless(message))}", markup=True, highlight=False, soft_wrap=True
     )
     sys.exit(2)
 

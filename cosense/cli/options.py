@@ -92,6 +92,16 @@ Beams = Annotated[
         show_default="all beams",
     ),
 ]
+Images = Annotated[
+    str,
+    typer.Option(
+        metavar="WORDS",
+        help="For models that take images: none (lost), cameras that are off by 0.5 degrees and 5 cm (off), "
+        "images of the next frame or of the one before (later, earlier), without knowing how the agent moves "
+        "until then (unmoved). As lost, or later,unmoved.",
+        show_default="as they are",
+    ),
+]
 
 _PANEL = "Topics of a bag, where they are not found automatically"
 

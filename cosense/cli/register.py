@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from cosense.data.dataset import CooperativeFrame
     from cosense.geometry.transforms import Matrix
     from cosense.messages.scene_graph import SceneGraph
-    from cosense.scene_graph.register.descriptors import GraphRegistration
     from cosense.scene_graph.register.result import Prior, RegistrationResult
     from cosense.sensing.frame import AgentFrame
     from cosense.sensing.levelling import LevelFrame
@@ -71,12 +69,6 @@ def command(
     model: Annotated[
         str, typer.Option(help="Detector of dynamic objects; none to register by static ones alone.")
     ] = "cosense-lite",
-    refine: Annotated[
-        bool,
-        typer.Option(
-            "--refine", help="Let A request the points of the nodes that agree, and refine the pose by them."
-        ),
-    ] = False,
     descriptors: Annotated[
         str, typer.Option(help="Descriptors that rank the pairs of nodes: triplets or learned.")
     ] = "triplets",
@@ -91,10 +83,10 @@ def command(
     """Find the pose of B in the frame of A by the surroundings of both, or say why there is none.
 
     Clouds are .pcd, .ply, .npy or KITTI's .bin: metres, z up, the sensor at the origin. A .json holds the
-    nodes of a scene graph of your own, see docs/registration.md. A and B exchange whole messages, as agents
-    do: B's scene graph and, to refine, A's request and B's reply. `bytes` counts all of them, `packets` those
-    of a vehicle's radio that they take, `time_ms` is the registration alone. The prior is a claim to test:
-    where much more agrees elsewhere, that is the answer, or there is none.
+    nodes of a scene graph of your own, see docs/registration.md. B's scene graph reaches A as a message, as
+    between agents: `bytes` is its length, `packets` those of a vehicle's radio that it takes, `time_ms` is
+    the registration alone. The prior is a claim to test: where much more agrees elsewhere, that is the
+    answer, or there is none.
 
     Status 0: registered. 1: refused, and there is no pose. 2: bad input.
 
@@ -104,10 +96,9 @@ def command(
 
         cosense register results/demo/run.mcap:vehicle:0 results/demo/run.mcap:vehicle:10 --prior 7 0 0 --json
 
-        cosense register street.pcd corner.pcd --refine
-
         cosense register mine.json theirs.json
     """
+    from cosense.messages.scene_graph import transmitted
     from cosense.scene_graph.register.descriptors import graph_registration
 
     # Wrong options are refused before a network runs.
@@ -115,15 +106,10 @@ def command(
         raise CosenseError(f"--out {out}: expected the name of a picture that ends in {PICTURE}")
     sides = read_input(a, frame, "A", columns), read_input(b, frame, "B", columns)
     belief = None if prior is None else prior_of(prior, prior_sigma, sides)
-    for side in sides:
-        if refine and side.graph is not None:
-            raise CosenseError(
-                f"{side.given}: --refine asks for points, and a scene graph in a file has none"
-            )
     registration = graph_registration(descriptors)
-    graph_a, graph_b, result, sent_bytes = registered(
-        sides, graphs_of(sides, model), belief, registration, refine=refine
-    )
+    graph_a, graph_b = graphs_of(sides, model)
+    graph_b, sent_bytes = transmitted(graph_b)
+    result = registration(graph_a, graph_b, belief)
     reported = of_sensors(sides, result)
     content = content_of(sides, reported, (graph_a, graph_b), sent_bytes)
     if out is not None and result.registered:
@@ -153,7 +139,7 @@ def read_input(given: str, frame: int, name: str, columns: str = "") -> Input:
     from cosense.data.provenance import MARK, has_mark
     from cosense.data.recognise import reader_of
     from cosense.scene_graph.graph_file import SUFFIX
-    from cosense.sensing.cloud_files import SUFFIXES
+    from cosense.sensing.cloud_formats.cloud_files import SUFFIXES
 
     path, words = split_input(given)
     if path.is_file() and path.suffix == SUFFIX:
@@ -187,10 +173,10 @@ def _cloud(path: Path, words: list[str], name: str, columns: str) -> LevelFrame:
     import numpy as np
 
     from cosense.scene_graph.graph_file import SUFFIX
-    from cosense.sensing.cloud_files import SUFFIXES, read_cloud
+    from cosense.sensing.cloud_formats.cloud_files import SUFFIXES, read_cloud
+    from cosense.sensing.cloud_formats.number_tables import column_names
     from cosense.sensing.frame import AgentFrame
     from cosense.sensing.levelling import levelled
-    from cosense.sensing.number_tables import column_names
 
     if path.suffix.lower() not in SUFFIXES:
         kinds = f"neither a cloud ({' or '.join(SUFFIXES)}) nor a scene graph ({SUFFIX})"
@@ -292,26 +278,6 @@ def graphs_of(sides: tuple[Input, Input], model: str) -> tuple[SceneGraph, Scene
     return graph_of(sides[0]), graph_of(sides[1])
 
 
-def registered(
-    sides: tuple[Input, Input],
-    graphs: tuple[SceneGraph, SceneGraph],
-    prior: Prior | None,
-    registration: GraphRegistration,
-    *,
-    refine: bool,
-) -> tuple[SceneGraph, SceneGraph, RegistrationResult, tuple[int, ...]]:
-    """Return both graphs as A knows them, the result, and the bytes of each message of A and B."""
-    from cosense.messages.scene_graph import transmitted
-    from cosense.scene_graph.register.coarse_to_fine import register_and_refine
-
-    if refine:
-        a, b = sides
-        done = register_and_refine(graphs[0], a.agent.points, graphs[1], b.agent.points, prior, registration)
-        return graphs[0], done.graph_b, done.result, tuple(done.sent_bytes.values())
-    graph_b, sent_bytes = transmitted(graphs[1])
-    return graphs[0], graph_b, registration(graphs[0], graph_b, prior), (sent_bytes,)
-
-
 def of_sensors(sides: tuple[Input, Input], result: RegistrationResult) -> RegistrationResult:
     """Return the pose between the sensors as they are mounted, of one between levelled frames."""
     from cosense.geometry.transforms import invert
@@ -326,7 +292,7 @@ def content_of(
     sides: tuple[Input, Input],
     result: RegistrationResult,
     graphs: tuple[SceneGraph, SceneGraph],
-    sent_bytes: Sequence[int],
+    sent_bytes: int,
 ) -> dict[str, Any]:
     """Return the content of `--json`; nodes are named by their ids in the graph of their agent."""
     from cosense.messages.envelope import packets_of
@@ -340,8 +306,8 @@ def content_of(
         "covariance": None if result.covariance is None else result.covariance.tolist(),
         "inliers": [[int(i), int(j)] for i, j in zip(ids_a, ids_b, strict=True)],
         "time_ms": result.time_ms,
-        "bytes": sum(sent_bytes),
-        "packets": sum(map(packets_of, sent_bytes)),
+        "bytes": sent_bytes,
+        "packets": packets_of(sent_bytes),
     }
 
 

@@ -105,7 +105,8 @@ def command(
         tracked(made, frames, "frames", console) as shown,
     ):
         count = write(shown, out, source=source, **({} if split is None else {"split": split}))
-    console.print(f"{out}: {counted(count, 'frame')} in {counted(len(plan), 'sequence')}", soft_wrap=True)
+    said = f"{out}: {counted(count, 'frame')} in {counted(len(plan), 'sequence')}"
+    console.print(said, markup=False, soft_wrap=True)
 
 
 def parse_agents(text: str) -> tuple[int, int]:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from cosense.cooperation.kinds import FusionKind
     from cosense.evaluation.attacks import AttackName
-    from cosense.evaluation.sweep.lockstep import Defence, Point, PointResult
+    from cosense.evaluation.sweep.lockstep import PointResult
+    from cosense.evaluation.sweep.point import Defence, Point
 
 _DEFAULT_MODEL = "cosense-lite"
 _PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -94,8 +95,8 @@ def command(
     registration: Annotated[
         list[str] | None,
         typer.Option(
-            help="How the others' poses are corrected: scene_graph, none (as sent), icp, boxes, spectral; "
-            "several as A B.",
+            help="How the others' poses are corrected: scene_graph, none (as sent), icp, gicp, boxes, "
+            "spectral; several as A B.",
             show_default="scene_graph",
         ),
     ] = None,
@@ -158,7 +159,7 @@ def command(
       5000, 10000, 20000, 50000, 200000, 500000
     - range: metres from which on nothing is received; 10, 20, 30, 50, 75, 100, 150
     - agents: the ego and those next to it; 1 to all
-    - attack: senders that lie, those nearest to the ego, in each of the ways of --attack; 0 to 4. They send
+    - attack: how many senders lie, those nearest to the ego; 0, 1, 2, 3, 4. In the ways of --attack they send
       20 cars more that are not there, turn all boxes by 90 degrees, make them 1.6 times as long and wide,
       move them by 1 m, or send their first message again and again
     - grid: all combinations of pose-noise, delay and loss
@@ -182,7 +183,8 @@ def command(
         read_values,
     )
     from cosense.evaluation.sweep.kept import KEPT, read_kept, write_kept
-    from cosense.evaluation.sweep.lockstep import DEFENCES, survey, sweep
+    from cosense.evaluation.sweep.lockstep import survey, sweep
+    from cosense.evaluation.sweep.point import DEFENCES
     from cosense.evaluation.sweep.results import (
         CSV,
         JSON,
@@ -218,11 +220,6 @@ def command(
     selections = _known("--selection", selection, selection_names())
     registrations = _known("--registration", registration, registration_names())
     text = None if values is None else " ".join(values)
-    dataset = open_dataset(
-        data, split=split, labels=labels, columns=columns, region=region, pair_gap=pair_gap
-    )
-    check_pose_error(dataset, error or ("dair" if kind == "pose-error" else None))
-    counting = load_protocol(protocol or default_protocol(dataset.label_set))
     check_device(device)
     models = {}
     for name in model_names(model):
@@ -230,6 +227,17 @@ def command(
         if loaded.name in models:
             raise CosenseError(f"--model: two models are named '{loaded.name}', rename the folder of one")
         models[loaded.name] = loaded
+    dataset = open_dataset(
+        data,
+        split=split,
+        labels=labels,
+        cameras=any("camera" in each.detector.needs for each in models.values()),
+        columns=columns,
+        region=region,
+        pair_gap=pair_gap,
+    )
+    check_pose_error(dataset, error or ("dair" if kind == "pose-error" else None))
+    counting = load_protocol(protocol or default_protocol(dataset.label_set))
 
     def points_for(num_agents: int) -> list[Point]:
         return points_of(

@@ -125,13 +125,13 @@ def command(
     if only_samples:
         with stoppable(console, lambda: f"The samples so far are in {run.cache}: the same command goes on."):
             prepare(task, run)
-        console.print(f"the samples are in {run.cache}")
+        console.print(f"the samples are in {run.cache}", markup=False)
         return
     with stoppable(console, lambda: _kept(folder, run)):
         figures = train(task, run, folder, resume=resume, command=shlex.join(["cosense", *sys.argv[1:]]))
     for name, value in figures.items():
-        console.print(f"{name}: {value:.3f}")
-    console.print(f"weights, card and logs are in {folder}")
+        console.print(f"{name}: {value:.3f}", markup=False)
+    console.print(f"weights, card and logs are in {folder}", markup=False)
 
 
 def _read(config: Path) -> tuple[type[Task], Any]:

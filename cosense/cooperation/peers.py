@@ -1,7 +1,8 @@
 """Who has sent what lately: what the synchroniser knows of each sender, and for whom it waits.
 
-A sender that is missing several times in a row is not waited for until it is received in time again: a dead
-agent costs a few time-outs, not one a frame.
+A sender that is missing too often is not waited for until it has been in time for a while: a dead agent costs
+a few time-outs, not one a frame, and so does one that comes and goes. No message makes up for a miss, only
+being in time does, and that by a part.
 
 Stamps that go back or stand still start another recording, and what belongs to the one before is forgotten:
 its stamps may be the same. Either the ego or another agent is the first to go back; who has gone back keeps
@@ -39,6 +40,9 @@ _Kept = tuple[int, "Received", float]
 # After a wait in vain for somebody whom nobody expected, nobody but the expected is waited for in so many
 # moments: made-up names delay few of them, however many there are.
 _WARY_MOMENTS = 10
+# How much of a miss each moment makes up for in which a sender was in time: one that is missing in more than
+# a quarter of them is not waited for in the end.
+_MADE_UP = 1 / 3
 # More messages than this in a row are not lost by a radio.
 _LARGEST_GAP = 1000
 
@@ -51,8 +55,8 @@ class SynchroniserSettings:
         timeout_ms: longest wait after the arrival of the ego's message.
         sync_tolerance_ms: largest difference to the ego's stamp of the message that is waited for. Half a
             period of the sensors: farther ones belong to another moment, but are used when the time is up.
-        misses_until_silent: a sender that is missing this often in a row is not waited for until it sends
-            again; a new one is waited for when it has been there as often.
+        misses_until_silent: a sender that has been missing this often lately is not waited for until it has
+            been in time for a while; a new one is waited for when it has been there as often.
         max_open: more moments than this at a time are not kept open; the oldest is closed.
     """
 
@@ -102,7 +106,7 @@ class Peer:
     is_expected: bool = False
     messages: deque[_Kept] = field(default_factory=lambda: deque(maxlen=_KEPT_PER_SENDER))
     moments: int = 0
-    misses: int = 0
+    misses: float = 0.0
     latest: Message | None = None
     traffic: Traffic = field(default_factory=Traffic)
     # By how much what came since the last moment was ahead of the ego's time at most.
@@ -211,7 +215,6 @@ class Peers:
         self,
         message: Message,
         received: Received,
-        newest_ego_ns: int | None,
         settings: SynchroniserSettings,
         max_senders: int,
         ahead_ms: float,
@@ -221,8 +224,6 @@ class Peers:
             return None
         sender = self._senders.setdefault(message.sender, Peer())
         sender.add(message, received, ahead_ms)
-        if newest_ego_ns is None or message.stamp_ns >= newest_ego_ns - settings.tolerance_ns:
-            sender.misses = 0
         return sender
 
     def follow_ego(self) -> None:
@@ -263,8 +264,9 @@ class Peers:
         self._wary_for = _WARY_MOMENTS if is_in_vain else max(0, self._wary_for - 1)
         messages: list[Received] = []
         for name, sender in self._senders.items():
-            sender.misses = sender.misses + 1 if name in missing else sender.misses
+            sender.misses += name in missing
             if sender.has_sent(stamp_ns, settings):
+                sender.misses = max(sender.misses - _MADE_UP, 0.0)
                 sender.moments += 1
                 sender.ahead = None
             sender.lately_ahead_ms = None

@@ -194,7 +194,7 @@ class Synchroniser:
 
     def _keep(self, senders: Peers, message: Message, got: Received, ahead_ms: float) -> Peer | None:
         limits = self.settings, self.window.max_senders
-        return senders.add(message, got, self._newest_ego_ns, *limits, ahead_ms)
+        return senders.add(message, got, *limits, ahead_ms)
 
     def _is_done(self, moment: _Open, now_ns: int) -> bool:
         if now_ns - moment.arrived_ns >= self.settings.timeout_ms * 1e6:

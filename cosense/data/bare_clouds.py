@@ -39,10 +39,10 @@ from cosense.data.provenance import SIMULATOR, has_mark
 from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.cloud import SensorClouds, spread
-from cosense.sensing.cloud_files import SUFFIXES, read_raw_cloud
+from cosense.sensing.cloud_formats.cloud_files import SUFFIXES, read_raw_cloud
+from cosense.sensing.cloud_formats.number_tables import column_names
 from cosense.sensing.frame import AgentFrame, AgentKind
 from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
-from cosense.sensing.number_tables import column_names
 from cosense.sensing.objects import Objects
 
 LAYOUT = f"a cloud ({', '.join(SUFFIXES)}) or a folder of clouds, also velodyne/ of KITTI"

@@ -97,7 +97,7 @@ def read_pairs(root: Path) -> list[Pair]:
 
 
 def earlier_frame(entries: Mapping[str, Entry], frame: str, steps: int) -> str | None:
-    """Return the id of the frame `steps` earlier in the same batch, None where there is none."""
+    """Return the id of the frame `steps` earlier in the same batch, later where negative; None for none."""
     if frame not in entries or not frame.isdigit():
         return None
     earlier = f"{int(frame) - steps:0{len(frame)}d}"
@@ -107,7 +107,7 @@ def earlier_frame(entries: Mapping[str, Entry], frame: str, steps: int) -> str |
         start = part.get("batch_start_id", part.get("start_frame_id"))
         end = part.get("batch_end_id", part.get("end_frame_id"))
         if start is not None and end is not None and int(start) <= int(frame) <= int(end):
-            return earlier if int(start) <= int(earlier) else None
+            return earlier if int(start) <= int(earlier) <= int(end) else None
     return earlier
 
 

@@ -37,11 +37,13 @@ from cosense.data.dataset import CooperativeFrame, Dataset, DatasetInfo, Missing
 from cosense.data.files import Listing, broken_files, missing_files, read_image
 from cosense.data.provenance import SIMULATED, SIMULATOR, has_mark, is_simulated_tree
 from cosense.errors import CosenseError, counted, nearest
+from cosense.geometry.timed_pose import DEFAULT_POSE_GAP_MS, TimedPose
 from cosense.geometry.transforms import Matrix, invert
 from cosense.sensing.cloud import SensorClouds, spread
+from cosense.sensing.cloud_formats.pcd import read_raw_pcd
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import Objects
-from cosense.sensing.pcd import read_raw_pcd
+from cosense.sensing.projection import way_along
 
 LAYOUT = f"{COOPERATIVE_INDEX} (DAIR-V2X-C)"
 OPTIONS = ("async_frames",)
@@ -145,10 +147,7 @@ class DairV2xDataset(Dataset):
 
     def __getitem__(self, index: int) -> CooperativeFrame:
         pair = self._frames[index]
-        vehicle_file = self._files("vehicle", pair.vehicle_id)
-        T_world_vehicle = read_transform(vehicle_file("novatel_to_world")) @ read_transform(
-            vehicle_file("lidar_to_novatel")
-        )
+        T_world_vehicle = self._T_world_vehicle(pair.vehicle_id)
         claimed = read_transform(self._files("infrastructure", pair.infrastructure_id)("to_world"))
         offset_m = pair.offset_m if self._apply_offset else (0.0, 0.0)
         T_world_unit = self._corrected(claimed, T_world_vehicle, offset_m)
@@ -329,6 +328,7 @@ class DairV2xDataset(Dataset):
                     K=read_intrinsic(file("intrinsic")),
                     T_camera_agent=read_transform(file("camera")),
                     stamp_ns=self._stamp_ns(kind, frame, "image_timestamp"),
+                    T_then_agent=self._way(kind, frame, T_world_agent),
                 ),
             )
         scan = self._lidar(kind).read(read_raw_pcd(file("cloud")))
@@ -342,6 +342,31 @@ class DairV2xDataset(Dataset):
             objects=read_objects(labels) if self._listing.has(labels.parent) else None,
             rings=scan.rings,
         )
+
+    def _T_world_vehicle(self, frame: str) -> Matrix:
+        file = self._files("vehicle", frame)
+        return read_transform(file("novatel_to_world")) @ read_transform(file("lidar_to_novatel"))
+
+    def _way(self, kind: AgentKind, frame: str, T_world_agent: Matrix) -> Matrix | None:
+        """Return T_then_agent (4,4) of an image by the frame beside it in time; None where nothing says it.
+
+        A roadside unit stands.
+        """
+        if kind != "vehicle":
+            return None
+        cloud_ns, image_ns = (
+            self._stamp_ns(kind, frame, key) for key in ("pointcloud_timestamp", "image_timestamp")
+        )
+        # The frame on the side of the image comes first.
+        for steps in (-1, 1) if image_ns > cloud_ns else (1, -1):
+            other = earlier_frame(self._entries[kind], frame, steps)
+            if other is None or not self._listing.has(self._files(kind, other)("novatel_to_world")):
+                continue
+            other_ns = self._stamp_ns(kind, other, "pointcloud_timestamp")
+            if 0 < abs(other_ns - cloud_ns) <= 1e6 * DEFAULT_POSE_GAP_MS:
+                beside = TimedPose(other_ns, self._T_world_vehicle(other))
+                return way_along(TimedPose(cloud_ns, T_world_agent), beside, image_ns)
+        return None
 
     def _lidar(self, side: AgentKind) -> SensorClouds:
         """Return what is known of the clouds of one side, after looking at some from all over it."""

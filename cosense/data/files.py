@@ -8,7 +8,6 @@ object of any other kind becomes an `Unreadable`, which hurts only where somebod
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from numpy.typing import NDArray
 
 from cosense.config import YAML_LOADER, load_yaml
 from cosense.data.dataset import Dataset, MissingFiles
-from cosense.errors import CosenseError, read_file
-from cosense.sensing.cloud_files import SUFFIXES, read_raw_cloud
+from cosense.errors import CosenseError, parse_json, read_file
+from cosense.sensing.cloud_formats.cloud_files import SUFFIXES, read_raw_cloud
 
 
 def read_json(path: Path) -> Any:
@@ -33,8 +32,8 @@ def read_json(path: Path) -> Any:
         CosenseError: the file is missing, not readable or not JSON.
     """
     try:
-        return json.loads(read_file(path).decode("utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return parse_json(read_file(path).decode("utf-8-sig"))
+    except ValueError as error:
         raise CosenseError(f"{path}: broken or truncated JSON ({error}); download the file again") from None
 
 
@@ -113,9 +112,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         CosenseError: the file is missing, not readable or not an image.
     """
     try:
+        if not path.exists():
+            raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)")
+        if not path.is_file():
+            raise CosenseError(f"{path}: cannot be read: it is no file")
         encoded = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError:
-        raise CosenseError(f"{path}: no such image (is that part of the data set unpacked?)") from None
     except OSError as error:
         raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
     if is_cut_off(encoded.tobytes()):

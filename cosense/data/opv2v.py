@@ -50,9 +50,9 @@ from cosense.errors import CosenseError, counted, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, transform_from, yaw_of
 from cosense.sensing.cloud import SensorClouds, spread
+from cosense.sensing.cloud_formats.pcd import read_raw_pcd
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.pcd import read_raw_pcd
 
 _log = logging.getLogger(__name__)
 

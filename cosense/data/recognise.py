@@ -25,6 +25,7 @@ from typing import Any
 import cosense.data
 from cosense import plugins
 from cosense.data.bag import BagOptions
+from cosense.data.changed_images_dataset import ChangedImages, ChangedImagesDataset
 from cosense.data.dataset import Dataset
 from cosense.data.fewer_beams_dataset import FewerBeamsDataset
 from cosense.data.provenance import is_simulated_tree
@@ -47,6 +48,7 @@ def open_dataset(
     region: str = "",
     pair_gap: int | str = "",
     beams: str = "",
+    images: str = "",
 ) -> Dataset:
     """Open a data set; only indices are read, frames when they are asked for.
 
@@ -65,6 +67,7 @@ def open_dataset(
         pair_gap: clouds with poses: take two of them as two agents that are so many frames apart by the
             numbers in their names, as 20, or so many metres, as "20m"; see `cosense.data.frame_pairs`.
         beams: reduce the LiDARs of vehicles, to 16 beams as "16"; see `cosense.sensing.beams.fewer`.
+        images: what is done to images on purpose, as "lost"; see `cosense.data.changed_images_dataset`.
 
     Raises:
         CosenseError: nothing is recognised, the split or label set is unknown, or an option does not apply.
@@ -92,11 +95,14 @@ def open_dataset(
             )
     options = {option: value for option, (_, value) in given.items() if option != "pair_gap"}
     fewer = FewerBeams.parse(beams) if beams else None
+    changes = ChangedImages.parse(images) if images else None
     dataset = reader(root, split=split, labels=labels, cameras=cameras, **options)
     if pair_gap:
         from cosense.data.frame_pairs import FramePairs
 
         dataset = FramePairs(dataset, pair_gap)
+    if changes is not None:
+        dataset = ChangedImagesDataset(dataset, changes)
     return dataset if fewer is None else FewerBeamsDataset(dataset, fewer)
 
 

@@ -29,6 +29,15 @@ from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSettings, GroundSurface
 from cosense.sensing.levelling import LevelFrame, levelled
 
+# A layer with so many channels on either side has 600 MB of weights.
+_MOST_CHANNELS = 4096
+
+
+def check_channels(*counts: int) -> None:
+    """Raise ValueError where a layer would have more channels than any memory holds."""
+    if max(counts) > _MOST_CHANNELS:
+        raise ValueError(f"a layer of {max(counts)} channels, expected at most {_MOST_CHANNELS}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LidarDetectorConfig:
@@ -55,6 +64,7 @@ class LidarDetectorConfig:
             raise ValueError("stages and shrink_channels need at least one entry each")
         if min(self.neck_channels, *self.shrink_channels, self.max_detections) < 1:
             raise ValueError("neck_channels, shrink_channels and max_detections are at least 1")
+        check_channels(self.neck_channels, *self.shrink_channels, *(stage.channels for stage in self.stages))
         if self.range_m[2] >= self.range_m[5]:
             raise ValueError(f"range_m {self.range_m} is empty in z")
         if self.height_m[0] >= self.height_m[1]:

@@ -26,7 +26,7 @@ from cosense.detectors.bev_network import Backbone, BevNetwork, Neck
 from cosense.detectors.grouping import Pillars
 from cosense.detectors.head import CenterHead
 from cosense.detectors.layers import FAR_M, NORM_EPSILON, NORM_MOMENTUM, LogOfCount
-from cosense.detectors.lidar_detector import LidarDetector, LidarDetectorConfig
+from cosense.detectors.lidar_detector import LidarDetector, LidarDetectorConfig, check_channels
 
 # Brings heights to about one before they are multiplied.
 _TALL_M = 2.0
@@ -42,6 +42,7 @@ class PillarsConfig(LidarDetectorConfig):
         super().__post_init__()
         if self.pillar_channels < 1:
             raise ValueError(f"pillar_channels is {self.pillar_channels}, expected at least 1")
+        check_channels(self.pillar_channels)
 
 
 class SegmentMax(torch.autograd.Function):

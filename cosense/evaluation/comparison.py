@@ -6,7 +6,6 @@ Frames are paired by their name. Each difference to the first run is measured on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cosense.errors import CosenseError, counted, read_file
+from cosense.errors import CosenseError, counted, parse_json, read_file
 from cosense.evaluation.metrics.scoring import Question, pool
 from cosense.evaluation.metrics.summary import (
     FrameScore,
@@ -67,7 +66,7 @@ def _read_run(folder: Path) -> FinishedRun:
             f"{folder}: has no {RUN}; expected a folder that `cosense evaluate --out {folder}` has written"
         )
     try:
-        description = json.loads(read_file(folder / RUN))
+        description = parse_json(read_file(folder / RUN))
     except ValueError as error:
         raise CosenseError(f"{folder / RUN}: is not JSON: {error}; evaluate again with --restart") from None
     records = {record["frame_id"]: record for record in read_lines(folder / FRAMES) if "frame_id" in record}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cosense.cooperation.outcome import FusionResult
 from cosense.data.dataset import CooperativeFrame
-from cosense.errors import CosenseError, counted
+from cosense.errors import CosenseError, counted, parse_json
 from cosense.evaluation.metrics.participants import as_places
 from cosense.geometry.boxes import as_boxes
 from cosense.json_lines import read_lines
@@ -236,7 +236,7 @@ def _cut_partial_line(path: Path) -> None:
 
 def _earlier_run(path: Path) -> dict[str, Any]:
     try:
-        earlier = json.loads(path.read_text())
+        earlier = parse_json(path.read_text())
         return {key: value for key, value in earlier.items() if key != "key"}
     except (OSError, ValueError, AttributeError):
         return {}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from cosense.detectors.head import DETECTED_CLASSES, detected_class
-from cosense.errors import CosenseError, read_file
+from cosense.errors import CosenseError, parse_json, read_file
 from cosense.sensing.detections import Detections, Source
 
 FILE_NAME = "calibration.json"
@@ -70,7 +70,7 @@ def read_calibration(folder: Path) -> Calibration:
     if not path.is_file():
         return IDENTITY
     try:
-        curves = json.loads(read_file(path))["curves"]
+        curves = parse_json(read_file(path))["curves"]
         return Calibration(
             {
                 source: {label: _checked(float(a), float(b)) for label, (a, b) in of.items()}

@@ -24,7 +24,7 @@ import cosense.methods
 from cosense import plugins
 from cosense.config import from_mapping, load_yaml, to_mapping
 from cosense.detectors.base import BevDetector, Detector
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, shown
 from cosense.methods.base import Method
 from cosense.methods.calibration import read_calibration
 from cosense.model_folders import CONFIG, fill, find_model, fingerprint, network_tensors, read_weights
@@ -154,7 +154,7 @@ def read_model_config(folder: Path) -> ModelConfig:
 def model_config(mapping: Any, where: str) -> ModelConfig:
     """Return the configuration that a mapping, read from `where`, describes; see `read_model_config`."""
     if not isinstance(mapping, Mapping):
-        raise CosenseError(f"{where}: expected a mapping with the key 'detector', got {mapping!r}")
+        raise CosenseError(f"{where}: expected a mapping with the key 'detector', got {shown(mapping)}")
     keys = dict(mapping)
     sharing = keys.pop("sharing", None)
     methods = plugins.class_names(cosense.methods, Method, _METHOD_MODULE)
@@ -168,7 +168,9 @@ def model_config(mapping: Any, where: str) -> ModelConfig:
     if sharing is None:
         return ModelConfig(name, detector_type, detector, None, None, None, where)
     if not isinstance(sharing, Mapping):
-        raise CosenseError(f"{where}: sharing: expected a mapping with the key 'method', got {sharing!r}")
+        raise CosenseError(
+            f"{where}: sharing: expected a mapping with the key 'method', got {shown(sharing)}"
+        )
     settings = dict(sharing)
     method = _name_in(settings, "method", f"{where}: sharing")
     method_type = plugins.load_class(

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
 import time
 from collections.abc import Iterable
@@ -32,7 +31,7 @@ from std_msgs.msg import UInt8MultiArray
 from cosense import topics
 from cosense.config import from_mapping
 from cosense.cooperation.radio import Link, LinkSettings, RadioSettings
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, parse_json
 from cosense.nodes.channel_log import ChannelLog, Transit
 from cosense.nodes.ros import process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
@@ -194,8 +193,8 @@ def _radio(text: str, agents: list[str]) -> RadioSettings:
     """
     where = "parameter 'radio' of node 'channel'"
     try:
-        radio = from_mapping(RadioSettings, json.loads(text), where)
-    except json.JSONDecodeError as error:
+        radio = from_mapping(RadioSettings, parse_json(text), where)
+    except ValueError as error:
         raise CosenseError(f"{where} is not JSON: {error}") from None
     radio.check_agents(agents)
     return radio

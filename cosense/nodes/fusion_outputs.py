@@ -30,6 +30,8 @@ except ImportError:  # not among the wheels
     Detection3DArray = None
 
 _ASK_AGAIN_S = 0.002
+# A wait for readers is shorter by this factor after one in vain, but not shorter than this.
+_LESS_PATIENT, _LEAST_S = 4.0, 0.02
 
 
 class FusionOutputs:
@@ -204,7 +206,7 @@ class RequestOutput:
             delivery_s: how long `wait` waits.
         """
         self._node = node
-        self._delivery_s = delivery_s
+        self._delivery_s = self._patience_s = delivery_s
         self._publisher = node.publisher(UInt8MultiArray, "~/output/requests", qos.V2X)
 
     def publish(self, requests: Iterable[bytes]) -> None:
@@ -215,21 +217,26 @@ class RequestOutput:
     def wait(self, senders: int) -> None:
         """Stay until the requests have reached their readers, so that the next cloud meets them there.
 
+        After a wait in vain the next ones are shorter, until everybody confirms in time again: a reader that
+        never does costs little.
+
         Args:
             senders: number of senders of features in this frame; at least as many readers are awaited, known
                 to DDS or not yet.
         """
-        end_s = time.monotonic() + self._delivery_s
+        end_s = time.monotonic() + self._patience_s
         # Asked again and again: a wait inside of rclpy would stop all threads of the process.
         while len(self._readers()) < senders or not self._publisher.wait_for_all_acked(Duration()):
             if time.monotonic() > end_s:
                 if self._delivery_s:
                     self._node.get_logger().warning(
-                        f"not everybody has confirmed the request within {self._delivery_s:g} s",
+                        f"not everybody has confirmed the request within {self._patience_s:g} s",
                         throttle_duration_sec=5.0,
                     )
+                self._patience_s = max(self._patience_s / _LESS_PATIENT, min(_LEAST_S, self._delivery_s))
                 return
             time.sleep(_ASK_AGAIN_S)
+        self._patience_s = self._delivery_s
 
     def _readers(self) -> set[tuple[str, str]]:
         """Return who listens, each once, however many subscriptions it has."""

@@ -126,14 +126,6 @@ def frames_of(
             yield error
 
 
-def without_images(source: FrameSource) -> list[str]:
-    """Return the agents that have no images in the first frame that can be read, though they are wanted."""
-    for frame in frames_of(source, None) if source.cameras and source.data is not None else ():
-        if not isinstance(frame, CosenseError):
-            return [agent.agent_id for agent in frame.agents.values() if not agent.cameras]
-    return []
-
-
 def cameras_of(source: FrameSource) -> dict[str, dict[str, list[float]]]:
     """Return the cameras of each agent in the first frame that can be read.
 
@@ -147,6 +139,18 @@ def cameras_of(source: FrameSource) -> dict[str, dict[str, list[float]]]:
                 for agent in frame.agents.values()
             }
     return {}
+
+
+def camera_names_of(source: FrameSource) -> dict[str, list[str]]:
+    """Return the names of the cameras of each agent whose images are wanted, see `cameras_of`."""
+    if not source.cameras:
+        return {}
+    if source.data is None:
+        from cosense.simulation.stage import CAMERA
+
+        # Known without the work of simulating a frame.
+        return {agent_id: [CAMERA] for agent_id in agents_of(source)[0]}
+    return {agent_id: list(cameras) for agent_id, cameras in cameras_of(source).items()}
 
 
 def agents_of(source: FrameSource) -> tuple[dict[str, AgentKind], str]:

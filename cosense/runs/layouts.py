@@ -8,7 +8,7 @@ for the agents of the shipped scenarios.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from cosense.viewer.colors import BACKGROUND, FRAME, SOURCE_NAMES, agent_colors,
 RVIZ, FOXGLOVE = "view.rviz", "foxglove.json"
 SHIPPED_AGENTS = ("vehicle", "vehicle_2", "vehicle_3", "infrastructure", "infrastructure_2")
 SHIPPED_EGO = "vehicle"
+SHIPPED_CAMERA = "front"
 SHIPPED_RVIZ = "cosense.rviz"
 SHIPPED_FOXGLOVE = "cosense.foxglove.json"
 # Label and colours of each map that says why a message holds what it does.
@@ -39,37 +40,38 @@ _GRID = "foxglove.Grid"
 Config = dict[str, Any]
 
 
-def write_layouts(agents: Sequence[str], ego: str, rviz: Path, foxglove: Path) -> None:
+def write_layouts(
+    agents: Sequence[str], ego: str, cameras: Mapping[str, Sequence[str]], rviz: Path, foxglove: Path
+) -> None:
     """Write both layouts.
 
     Args:
         agents: ids of all that take part.
         ego: id of the one that fuses.
+        cameras: names of the cameras of each agent that has some.
         rviz: file for RViz.
         foxglove: file for Foxglove.
     """
-    rviz.write_text(yaml.safe_dump(rviz_layout(agents, ego), sort_keys=False, allow_unicode=True))
+    rviz.write_text(yaml.safe_dump(rviz_layout(agents, ego, cameras), sort_keys=False, allow_unicode=True))
     foxglove.write_text(json.dumps(foxglove_layout(agents, ego), indent=1) + "\n")
 
 
-def write_run_layouts(agents: Sequence[str], ego: str, out: Path) -> Path:
+def write_run_layouts(
+    agents: Sequence[str], ego: str, cameras: Mapping[str, Sequence[str]], out: Path
+) -> Path:
     """Write both layouts beside the results of a run and return the one for RViz; see `write_layouts`."""
-    write_layouts(agents, ego, out / RVIZ, out / FOXGLOVE)
+    write_layouts(agents, ego, cameras, out / RVIZ, out / FOXGLOVE)
     return out / RVIZ
 
 
 def write_shipped(folder: Path) -> None:
     """Write the layouts that ship, into a folder that is there."""
-    write_layouts(SHIPPED_AGENTS, SHIPPED_EGO, folder / SHIPPED_RVIZ, folder / SHIPPED_FOXGLOVE)
+    cameras = dict.fromkeys(SHIPPED_AGENTS, (SHIPPED_CAMERA,))
+    write_layouts(SHIPPED_AGENTS, SHIPPED_EGO, cameras, folder / SHIPPED_RVIZ, folder / SHIPPED_FOXGLOVE)
 
 
-def rviz_layout(agents: Sequence[str], ego: str) -> Config:
-    """Return the content of a .rviz file.
-
-    Args:
-        agents: ids of all that take part.
-        ego: id of the one that fuses.
-    """
+def rviz_layout(agents: Sequence[str], ego: str, cameras: Mapping[str, Sequence[str]]) -> Config:
+    """Return the content of a .rviz file; see `write_layouts`."""
     colors = agent_colors([ego, *(agent for agent in agents if agent != ego)])
     displays = [
         {
@@ -80,7 +82,10 @@ def rviz_layout(agents: Sequence[str], ego: str) -> Config:
             "Reference Frame": "<Fixed Frame>",
         },
         {**_display("TF", "Frames"), "Marker Scale": 5, "Show Names": True, "Show Arrows": False},
-        *(_agent_display(agent, colors[agent], is_ego=agent == ego) for agent in agents),
+        *(
+            _agent_display(agent, colors[agent], cameras.get(agent, ()), is_ego=agent == ego)
+            for agent in agents
+        ),
         _markers_display("Fused boxes, by source", topics.MARKERS, namespaces=list(SOURCE_NAMES.values())),
         _markers_display("Scene graphs and what agrees", topics.SCENE_GRAPH_MARKERS, is_enabled=False),
         _markers_display("Ground truth", topics.GROUND_TRUTH),
@@ -119,7 +124,7 @@ def rviz_layout(agents: Sequence[str], ego: str) -> Config:
     }
 
 
-def _agent_display(agent: str, color: str, *, is_ego: bool) -> Config:
+def _agent_display(agent: str, color: str, cameras: Sequence[str], *, is_ego: bool) -> Config:
     parts = [
         {
             **_display("PointCloud2", "Cloud"),
@@ -130,6 +135,17 @@ def _agent_display(agent: str, color: str, *, is_ego: bool) -> Config:
             "Size (Pixels)": 2,
         },
         _markers_display("Boxes that it sees alone", topics.markers_topic(agent), is_enabled=False),
+    ]
+    # Boxes and clouds that are shown are drawn into the image.
+    parts += [
+        {
+            **_display("Camera", f"Image of {camera}", is_enabled=False),
+            "Topic": _rviz_topic(topics.image_topic(agent, camera)),
+            "Image Rendering": "background and overlay",
+            "Overlay Alpha": 0.5,
+            "Far Plane Distance": 150,
+        }
+        for camera in cameras
     ]
     if not is_ego:
         # Made only while somebody looks: off until they are wanted.

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 
 from cosense.config import to_mapping
 from cosense.cooperation.kinds import check_fusion, sent_kind
-from cosense.errors import CosenseError, counted
-from cosense.runs.frame_source import frames_of, without_images
+from cosense.errors import CosenseError, counted, harmless
+from cosense.runs.frame_source import camera_names_of, frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
 from cosense.runs.processes import TRACES, ProcessSpec, processes
@@ -70,13 +71,17 @@ def run_scenario(
         console.print(
             f"{here}{counted(len(scenario.agents), 'agent')}, ego '{scenario.ego}', "
             f"ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}, logs in {out / LOGS}",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )
         console.print(
-            f"to look at it: {_rviz_command(ready.layout, environment)}", highlight=False, soft_wrap=True
+            f"to look at it: {_rviz_command(ready.layout, environment)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
-        if lacking := without_images(scenario.source):
+        if lacking := [agent_id for agent_id, names in ready.cameras.items() if not names]:
             console.print(
                 f"note: no images of {', '.join(lacking)} in the source: played without", highlight=False
             )
@@ -85,7 +90,7 @@ def run_scenario(
             failures = supervisor.run(display.show)
         for failure in failures:
             word = "[bold yellow]died:[/]" if failure.is_back else "[bold red]failed:[/]"
-            console.print(f"{word} {failure}", highlight=False, soft_wrap=True)
+            console.print(f"{word} {escape(harmless(str(failure)))}", highlight=False, soft_wrap=True)
         console.print(latency_view(out), highlight=False)
         return [failure for failure in failures if not failure.is_back]
     finally:
@@ -121,12 +126,14 @@ class Ready:
         processes: processes of this machine.
         layout: file of the layout for RViz.
         claim: descriptor of the folder of the results, see `claim`.
+        cameras: names of the cameras of each agent, see `camera_names_of`.
     """
 
     scenario: Scenario
     processes: list[ProcessSpec]
     layout: Path
     claim: int
+    cameras: dict[str, list[str]]
 
 
 def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str = "") -> Ready:
@@ -153,8 +160,9 @@ def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str 
     clear_results(out)
     (out / SCENARIO).write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     assert scenario.ego is not None
-    layout = write_run_layouts([agent.id for agent in scenario.agents], scenario.ego, out)
-    return Ready(scenario, specs, layout, claimed)
+    agents, cameras = [agent.id for agent in scenario.agents], camera_names_of(scenario.source)
+    layout = write_run_layouts(agents, scenario.ego, cameras, out)
+    return Ready(scenario, specs, layout, claimed, cameras)
 
 
 def claim(out: Path) -> int:
@@ -256,7 +264,10 @@ class _Display:
         has_ended = not any(progress.running.values())
         if not self._console.is_terminal and (is_due or has_ended) and progress.fused != self._last_count:
             self._console.print(
-                f"fused {counted(progress.fused, 'frame')}: {text}", highlight=False, soft_wrap=True
+                f"fused {counted(progress.fused, 'frame')}: {text}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
             self._last_line_s, self._last_count = time.monotonic(), progress.fused
 

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from cosense.errors import CosenseError, counted
 from cosense.geometry.boxes import Boxes, points_in_boxes
+from cosense.geometry.timed_pose import TimedPose
 from cosense.geometry.transforms import Matrix, invert, transform_from, transform_points
 from cosense.sensing.frame import AgentFrame, Camera
 
@@ -167,9 +168,32 @@ def way_until(frame: AgentFrame, previous: AgentFrame, stamp_ns: int) -> Matrix:
         raise CosenseError(
             f"{frame.agent_id}: the previous frame is {-elapsed_ns / 1e6:.0f} ms later than this one"
         )
-    share = (stamp_ns - frame.stamp_ns) / elapsed_ns
-    T_previous_agent = invert(previous.T_steady_agent) @ frame.T_steady_agent
-    return invert(_repeated(T_previous_agent, share))
+    now, before = (TimedPose(each.stamp_ns, each.T_steady_agent) for each in (frame, previous))
+    return way_along(now, before, stamp_ns)
+
+
+def way_along(now: TimedPose, other: TimedPose, stamp_ns: int) -> Matrix:
+    """Return T_then_agent (4,4) as `way_until` does, by the pose of the agent at any other moment.
+
+    Args:
+        now: pose at the stamp of the cloud.
+        other: pose before or after it.
+        stamp_ns: the moment that is asked for.
+    """
+    share = (stamp_ns - now.stamp_ns) / (other.stamp_ns - now.stamp_ns)
+    return invert(_repeated(invert(now.T_world_frame) @ other.T_world_frame, share))
+
+
+def miscalibration(off_deg: float, off_m: float, rng: np.random.Generator) -> Matrix:
+    """Return (4,4) by which a camera is not where its calibration says, to be put before `T_camera_agent`.
+
+    Args:
+        off_deg: angle about each axis, and
+        off_m: distance along it (standard deviations).
+        rng: draws them.
+    """
+    turn = Rotation.from_rotvec(np.deg2rad(off_deg) * rng.standard_normal(3)).as_matrix()
+    return transform_from(turn, off_m * rng.standard_normal(3))
 
 
 def moved_until(

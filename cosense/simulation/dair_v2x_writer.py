@@ -22,9 +22,9 @@ from cosense.data.provenance import MARK
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import box_corners
 from cosense.geometry.transforms import Matrix, invert, transform_from, transform_points, wrap_angle, yaw_of
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.pcd import write_pcd
 from cosense.simulation.stage import SimulatedFrame
 from cosense.simulation.tree import write_image, write_tree
 

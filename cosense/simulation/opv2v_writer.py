@@ -27,9 +27,9 @@ from cosense.data.opv2v import NON_VEHICLES
 from cosense.data.provenance import MARK
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert, transform_from, transform_from_planar
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.objects import VEHICLES, ObjectClass, Objects
-from cosense.sensing.pcd import write_pcd
 from cosense.simulation.stage import SimulatedFrame
 from cosense.simulation.tree import write_image, write_tree
 

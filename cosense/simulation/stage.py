@@ -29,6 +29,8 @@ from cosense.simulation.sensors.raycast import Alone, View, World
 from cosense.simulation.traffic import STEP_S, Traffic
 
 EGO = "vehicle"
+# Name of the camera that every agent has.
+CAMERA = "front"
 # An agent labels an object with at least this many of its points; ground truth needs one point of any agent.
 OWN_LABEL_POINTS = 5
 _EPOCH_NS = 1_626_000_000_000_000_000
@@ -258,7 +260,7 @@ class Stage:
         image = develop(seen, self.optics[agent.agent_id], rng)
         T_then_agent = invert(self.T_world_scene @ T_scene_agent) @ agent.T_world_agent
         stamp_ns = agent.stamp_ns + lag_ns
-        return Camera("front", image, model.K, model.T_camera_agent, stamp_ns, T_then_agent)
+        return Camera(CAMERA, image, model.K, model.T_camera_agent, stamp_ns, T_then_agent)
 
 
 def _draw_cameras(equipment: Equipment, light: Light, units: int, seed: int) -> dict[str, Optics]:

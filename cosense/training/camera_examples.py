@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -32,6 +31,7 @@ from cosense.sensing.beams.table import BeamTable
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import level_cloud
+from cosense.sensing.projection import miscalibration
 from cosense.training.augment import augment, thin
 from cosense.training.detector_task import DetectorRunConfig, crop, misjudged
 from cosense.training.image_features import ImageFeatures, StoredFeatures, mirror
@@ -221,9 +221,7 @@ def _views(
     for stored, image in zip(sample.images, features, strict=False):
         T = stored.T_camera_agent
         K = image.P[:, :3] @ T[:3, :3].T
-        turn = Rotation.from_rotvec(np.deg2rad(config.off_deg) * rng.standard_normal(3)).as_matrix()
-        off = transform_from(turn, config.off_m * rng.standard_normal(3))
-        P = K @ (off @ T)[:3]
+        P = K @ (miscalibration(config.off_deg, config.off_m, rng) @ T)[:3]
         placed.append((mirror(P, image.covered[1]) if is_mirrored else P) @ np.linalg.inv(T_level_before))
     return views_of(placed, [image.covered for image in features], stages, ground, grid)
 

@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from cosense.cooperation.merge import MergeSettings, merge
+from cosense.detectors.head import HeadMaps
 from cosense.methods.fused_head import BoxMaps, draw_boxes
 from cosense.sensing.detections import Detections
 from cosense.training.fusion_examples import Example, MethodRunConfig
@@ -30,6 +32,15 @@ class FusedHeadTask(FusionTask):
         self.figures_mean = self.figures_mean.replace(
             "fused maps alone", "fused maps alone or, late and hybrid, boxes of all sources merged"
         )
+
+    @torch.no_grad()
+    def maps_of(self, example: Example, setting: Any) -> HeadMaps:
+        """Return the fused maps of one moment when everybody sends this much."""
+        return self._maps([example], [setting], None)
+
+    def _maps(self, examples: list[Example], amounts: list[Any], rng: np.random.Generator | None) -> HeadMaps:
+        """Return the fused maps (B,...) of B moments, for each of which an amount is sent."""
+        raise NotImplementedError
 
     def drawn_boxes(self, example: Example, count: int | None) -> BoxMaps:
         """Return the best `count` boxes of each sender, None for all, drawn into maps and cropped."""

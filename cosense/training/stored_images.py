@@ -25,7 +25,8 @@ class StoredCamera:
     """A `Camera` with its image as a JPEG file.
 
     Attributes:
-        name, K, T_camera_agent, stamp_ns: the same as of the `Camera`.
+        name, K, stamp_ns: the same as of the `Camera`.
+        T_camera_agent: (4,4) likewise, past how the agent has moved until the image where that is known.
         jpeg: (B,) uint8, the file.
     """
 
@@ -39,7 +40,7 @@ class StoredCamera:
     def of(cls, camera: Camera) -> StoredCamera:
         """Compress an image."""
         _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(camera.image, cv2.COLOR_RGB2BGR), _QUALITY)
-        return cls(camera.name, np.asarray(jpeg), camera.K, camera.T_camera_agent, camera.stamp_ns)
+        return cls(camera.name, np.asarray(jpeg), camera.K, camera.T_image_agent, camera.stamp_ns)
 
     @property
     def camera(self) -> Camera:

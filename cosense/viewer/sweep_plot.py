@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cosense.errors import counted
 from cosense.evaluation.runs.pose_noise import POSE_ERRORS
 from cosense.evaluation.sweep.curves import AXES, GRID_AXES, Curve, line_of
-from cosense.evaluation.sweep.lockstep import Point
+from cosense.evaluation.sweep.point import Point
 from cosense.evaluation.sweep.results import TOLERATED_LOSS
 from cosense.sensing.detections import Source
 from cosense.viewer import colors

@@ -13,7 +13,7 @@ from tests.evaluation.scenes import Scenes, point_is_car, two_agents
 
 def test_two_runs_are_shown_and_written_beside_each_other(tmp_path: Path) -> None:
     frames = [two_agents(seed) for seed in range(3)]
-    folders = [tmp_path / "none", tmp_path / "late"]
+    folders = [tmp_path / "none", tmp_path / "early"]
     for folder in folders:
         evaluate(
             Scenes(list(frames)),

@@ -24,7 +24,7 @@ from cosense.detectors.bev_network import StageConfig
 from cosense.detectors.pillars import PillarsConfig
 from cosense.errors import CosenseError
 from cosense.methods.model import load_model
-from cosense.sensing.pcd import write_pcd
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from tests.cli.program import run_here
 from tests.detectors.networks import write_model
 from tests.evaluation.cooperators import tiny_model
@@ -121,6 +121,7 @@ def test_interrupted_run_says_how_to_go_on_and_does(
         ({"pose_error": "dari"}, "unknown pose error 'dari', did you mean 'dair'"),
         ({"pose_error": "dair", "unannounced": True}, "--pose-error dair: has its own noise"),
         ({"pose_error": "dair", "fusion": "none"}, "with fusion 'none' no pose is used"),
+        ({"images": "lost"}, "--images lost: untrained takes no images; leave it out"),
         ({"device": "cdua"}, "--device 'cdua': not on this machine, expected one of cpu"),
         ({"split": "tset"}, "unknown split 'tset', did you mean 'test'"),
     ],

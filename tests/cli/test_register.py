@@ -22,8 +22,8 @@ from cosense.geometry.transforms import (
     transform_points,
     yaw_of,
 )
-from cosense.sensing.cloud_files import read_cloud
-from cosense.sensing.pcd import write_pcd
+from cosense.sensing.cloud_formats.cloud_files import read_cloud
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from cosense.simulation import simulate
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from tests.scene_graph.clouds import cloud, pole
@@ -131,22 +131,6 @@ def test_bytes_are_those_of_the_message_of_b(clouds: Path) -> None:
     values = content(clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
     assert (values["bytes"] - 105) % 18 == 0
     assert (values["bytes"] - 105) // 18 >= len(values["inliers"])
-
-
-def test_refining_costs_what_both_have_said(clouds: Path) -> None:
-    both = (clouds / "a.pcd", clouds / "b.pcd", "--model", "none")
-    coarse, fine = content(*both), content(*both, "--refine")
-    assert fine.keys() == KEYS
-    assert fine["inliers"] == coarse["inliers"]
-    # A request, a reply and a result with their envelopes, and two bytes for each node that is asked for.
-    assert fine["bytes"] > coarse["bytes"] + 300 + 2 * len(fine["inliers"])
-    assert errors(np.array(fine["T_a_b"]), T_A_B)[0] < 0.1
-
-
-def test_without_a_pose_there_is_nothing_to_refine(clouds: Path) -> None:
-    values = content(clouds / "a.pcd", clouds / "elsewhere.pcd", "--model", "none", "--refine")
-    assert values["status"] != "registered"
-    assert values["T_a_b"] is None
 
 
 def test_another_place_is_refused(clouds: Path) -> None:
@@ -295,7 +279,6 @@ def test_a_graph_that_is_wrong_is_refused_with_its_place(tmp_path: Path) -> None
     good = graph_file(tmp_path / "a.json", np.array(POLES, float))
     bad = graph_file(tmp_path / "b.json", np.zeros((1, 2)), {"label": "car", "position": [1, 2]})
     assert "b.json: nodes[1]: position: expected 3 values, got 2" in refusal(good, bad)
-    assert "a.json: --refine asks for points" in refusal(good, good, "--refine")
     assert "leave out ':vehicle'" in refusal(f"{good}:vehicle", good)
     assert "did you mean 'learned'" in refusal(good, good, "--descriptors", "learnt")
     empty = graph_file(tmp_path / "c.json", np.zeros((0, 2)))

@@ -86,7 +86,7 @@ def test_a_model_adds_boxes_and_what_the_others_sent(tree: Path, model: Path, tm
     (frame,) = frames_of(tmp_path / "report.html")
     (peer,) = frame["peers"]
     assert (peer["sender"], peer["used_for"]) == ("infrastructure", "boxes")
-    assert {detection["source"] for detection in frame["detections"]} == {"ego", "late"}
+    assert {detection["source"] for detection in frame["detections"]} == {"ego", "unconfirmed"}
     assert str(peer["bytes"]) in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -97,7 +97,8 @@ def test_a_model_that_shares_features_fuses_them(tree: Path, tmp_path: Path) -> 
     for frame in frames_of(tmp_path / "out" / "report.html"):
         (peer,) = frame["peers"]
         assert peer["used_for"] == "features"
-        assert "fused" in {detection["source"] for detection in frame["detections"]}
+        # One sender alone, and the ego sees nothing where it looks: what it adds is there, and marked.
+        assert "unconfirmed" in {detection["source"] for detection in frame["detections"]}
     refused = view(tree, "--model", model, "--fusion", "hybird", "--out", tmp_path / "other")
     assert "did you mean 'hybrid'" in str(refused.exception)
     assert not (tmp_path / "other").exists()

@@ -91,9 +91,28 @@ def test_a_dead_agent_costs_three_time_outs_and_then_none_until_it_is_heard():
     c.add_ego(message("ego", 1300), 0)
     assert c.ready(0)[0].missing == []
     c.add(message("a", 1400))
+    assert c.silent == ["a"]
+    c.add_ego(message("ego", 1400), 0)
+    assert len(c.ready(0)) == 1
     assert c.silent == []
     c.add_ego(message("ego", 1500), 0)
     assert c.ready(99 * MS) == []
+
+
+def test_one_that_comes_and_goes_delays_a_few_moments_whatever_it_sends():
+    """Kind: it sends something new just before it would be silent, again and again."""
+    c = waiting_for("a", "b")
+    delayed = 0
+    for number in range(60):
+        stamp_ms, now_ns = 1000 + 100 * number, 1000 * number * MS
+        c.add_ego(message("ego", stamp_ms), now_ns)
+        c.add(message("a", stamp_ms))
+        if number % 2:
+            c.add(message("b", stamp_ms))
+        delayed += not c.ready(now_ns)
+        c.ready(now_ns + 100 * MS)
+        c.add(message("b", stamp_ms + 60))
+    assert delayed < 15
 
 
 def test_an_agent_that_is_always_too_late_is_not_waited_for():
@@ -381,4 +400,6 @@ def test_the_seat_of_a_silent_peer_that_is_expected_is_kept():
     for number in range(20):
         c.add(message(f"x{number}", 1400))
     c.add(message("a", 1400))
+    c.add_ego(message("ego", 1400), 0)
+    assert len(c.ready(0)) == 1
     assert c.silent == ["b", "c"]

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from cosense.cli.main import app
 from cosense.data import open_dataset
 from cosense.errors import CosenseError
-from cosense.sensing.pcd import write_pcd
-from tests.sensing.test_number_tables import scan, written
+from cosense.sensing.cloud_formats.pcd import write_pcd
+from tests.sensing.cloud_formats.test_number_tables import scan, written
 
 POINTS = np.array([[1, 2, 3, 0.5], [4, 5, 6, 1]], dtype=np.float32)
 S = 1_000_000_000

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cosense.data import open_dataset
-from cosense.data.dair_index import earlier_frame, read_splits
+from cosense.data.dair_index import read_splits
 from cosense.data.dair_v2x import DairV2xDataset
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import box_corners
@@ -380,21 +380,22 @@ def test_async_takes_the_earlier_frame_and_keeps_the_offset(tree):
         open_dataset(tree, async_frames=-1)
 
 
-def test_earlier_frames_stay_in_their_batch_and_in_its_valid_part():
-    def entry(batch: str, *parts: tuple[str, str]) -> dict:
-        return {
-            "batch_id": batch,
-            "valid_batch_splits": [{"batch_start_id": a, "batch_end_id": b} for a, b in parts],
-        }
-
-    parts = (("000010", "000012"), ("000013", "000014"))
-    entries = {f"{n:06d}": entry("3", *parts) for n in range(10, 15)} | {"000015": entry("4")}
-    assert earlier_frame(entries, "000012", 2) == "000010"
-    assert earlier_frame(entries, "000012", 3) is None
-    assert earlier_frame(entries, "000013", 1) is None
-    assert earlier_frame(entries, "000014", 1) == "000013"
-    assert earlier_frame(entries, "000015", 1) is None
-    assert earlier_frame(entries, "000099", 1) is None
+@pytest.mark.parametrize("beside", [("000001", "000003"), ("000001",), ("000003",), ()])
+def test_an_image_knows_how_the_vehicle_has_moved_since_the_cloud(tree, beside):
+    for frame in {"000001", "000003"} - {*beside}:
+        (tree / VEHICLE_CALIB / f"novatel_to_world/{frame}.json").unlink()
+    dataset = open_dataset(tree, cameras=True)
+    frame = dataset[2]
+    (camera,), (of_unit,) = (agent.cameras for agent in frame.agents.values())
+    assert of_unit.T_then_agent is None
+    if beside:
+        # Straight on, one metre a frame: the frame before says it as well as the next.
+        T_world_next = make_frame(3).frame.ego.T_world_agent
+        np.testing.assert_allclose(
+            camera.T_then_agent, invert(T_world_next) @ frame.ego.T_world_agent, atol=1e-6
+        )
+    else:
+        assert camera.T_then_agent is None
 
 
 def _as_sequential(tree: Path) -> None:

@@ -13,11 +13,11 @@ from cosense.data.files import Unreadable, read_yaml
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import points_in_boxes
 from cosense.geometry.transforms import transform_points
+from cosense.sensing.cloud_formats.pcd import write_pcd
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.pcd import write_pcd
 from cosense.simulation.opv2v_writer import write_opv2v
-from tests.sensing.test_pcd import pcd_bytes
+from tests.sensing.cloud_formats.test_pcd import pcd_bytes
 from tests.simulation.hand_made import forget_origin, make_frames
 
 

@@ -20,7 +20,7 @@ from cosense.data.bag.frame_record import record_from_text, record_of, record_to
 from cosense.data.bag.writer import write_bag
 from cosense.data.dataset import Provenance, kind_of
 from cosense.errors import CosenseError
-from cosense.sensing.pcd import read_pcd, write_pcd
+from cosense.sensing.cloud_formats.pcd import read_pcd, write_pcd
 from cosense.simulation.dair_v2x_writer import write_dair_v2x
 from cosense.simulation.opv2v_writer import write_opv2v
 from tests.simulation.hand_made import forget_origin, make_frames

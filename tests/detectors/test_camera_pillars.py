@@ -74,7 +74,7 @@ def test_cameras_to_all_sides_change_all_sides():
 
 
 def test_without_points_pillars_come_from_images_alone():
-    detector = small_detector(replace(SMALL, fusion=replace(SMALL.fusion, evidence=0.05)))
+    detector = small_detector(evidence=0.05)
     nothing = np.zeros((0, 4), np.float32)
     found = detector.encode(frame(camera(), points=nothing))
     assert found.ground.height_m == pytest.approx(-1.9)

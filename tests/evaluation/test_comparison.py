@@ -23,29 +23,29 @@ FRAMES_EACH = 6
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The ego alone, which finds one of two cars, and late fusion, which finds both."""
+    """The ego alone, which finds one of two cars, and early fusion, which finds both."""
     root = tmp_path_factory.mktemp("runs")
     frames = [two_agents(seed) for seed in range(FRAMES_EACH)]
-    for fusion in ("none", "late"):
+    for fusion in ("none", "early"):
         evaluate(Scenes(list(frames)), point_is_car(), PROTOCOL, fusion=fusion, out=root / fusion)  # type: ignore[arg-type]
-    return [root / "none", root / "late"]
+    return [root / "none", root / "early"]
 
 
 def test_differences_are_those_of_the_runs_and_lie_in_their_intervals(folders: list[Path]) -> None:
     runs = read_runs(folders)
     content = compare(runs, protocol_of(runs))
-    alone, late = content["runs"]
-    assert [run["name"] for run in content["runs"]] == ["none", "late"]
+    alone, early = content["runs"]
+    assert [run["name"] for run in content["runs"]] == ["none", "early"]
     assert (content["frames"], content["frames_left_out"], content["sequences"]) == (FRAMES_EACH, 0, 1)
     assert "differences" not in alone
     for key in ("0.3", "0.5", "0.7"):
-        assert (alone["ap"][key], late["ap"][key]) == pytest.approx((0.5, 1.0))
-        assert late["differences"][key] == pytest.approx(50.0)
+        assert (alone["ap"][key], early["ap"][key]) == pytest.approx((0.5, 1.0))
+        assert early["differences"][key] == pytest.approx(50.0)
         # Every frame has one car of each kind, so each draw gives the same.
-        assert late["difference_intervals"][key] == pytest.approx([50.0, 50.0])
+        assert early["difference_intervals"][key] == pytest.approx([50.0, 50.0])
         assert alone["intervals"][key] == pytest.approx([50.0, 50.0])
-    assert max(late["curves"]["0.5"]["recall"]) == pytest.approx(100.0)
-    assert late["curves"]["0.5"]["precision"][0] == 100.0
+    assert max(early["curves"]["0.5"]["recall"]) == pytest.approx(100.0)
+    assert early["curves"]["0.5"]["precision"][0] == 100.0
 
 
 def test_a_run_does_not_differ_from_itself(folders: list[Path]) -> None:
@@ -60,8 +60,8 @@ def test_the_table_says_what_was_compared(folders: list[Path]) -> None:
     content = compare(read_runs(folders), PROTOCOL)
     text = printed(paired_view(content))
     assert "protocol opencood" in text
-    (line,) = [line for line in text.splitlines() if line.startswith(" late") and "(" in line]
-    assert line.split()[:7] == ["late", "100.0", "to", "100.0", "+50.0", "(+50.0", "to"]
+    (line,) = [line for line in text.splitlines() if line.startswith(" early") and "(" in line]
+    assert line.split()[:7] == ["early", "100.0", "to", "100.0", "+50.0", "(+50.0", "to"]
 
 
 def test_only_frames_that_all_runs_have_are_counted(folders: list[Path], tmp_path: Path) -> None:

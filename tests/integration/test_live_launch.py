@@ -97,7 +97,9 @@ def test_agents_that_are_launched_one_by_one_find_each_other(tmp_path):
     """As on two vehicles: only the player, which stands for their sensors, comes from a scenario."""
     scene, model = write_scene(tmp_path / "scene", FRAMES), str(write_sharing_model(tmp_path / "tiny"))
     params, journal = tmp_path / "params.yaml", tmp_path / "detections.jsonl"
-    params.write_text("/**:\n  ros__parameters:\n    budget_bytes: 400\n    timeout_ms: 5000.0\n")
+    params.write_text(
+        "/**:\n  ros__parameters:\n    budget_bytes: 400\n    timeout_ms: 5000.0\n    registration: none\n"
+    )
     replay = nodes_of("replay", bag=str(scene), model=model, mode="drain", out=str(tmp_path / "run"))
     nodes = [node for node in replay if node.executable == "player"]
     nodes += nodes_of("agent", agent_id="-1", model=model, params_file=str(params), fusion="hybrid")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cosense.data import open_dataset
 from cosense.errors import CosenseError
 from cosense.evaluation.run_files import read_fused_frames
 from cosense.json_lines import read_lines
+from cosense.model_folders import CONFIG, WEIGHTS
 from cosense.runs.frame_source import FrameSource
 from cosense.runs.latency import read_latency
 from cosense.runs.live_run import run_scenario
@@ -213,15 +215,24 @@ def topics_until_the_break(path: Path) -> list[str]:
     return found
 
 
+def test_a_model_that_does_not_exist_is_named_before_anything_starts(scenario, tmp_path):
+    wrong = resolved(Scenario(**{**vars(scenario), "model": "pillars-lte"}))
+    with pytest.raises(CosenseError, match="no model 'pillars-lte': did you mean 'pillars-lite'"):
+        run_supervised(wrong, tmp_path / "run", lambda progress: pytest.fail("a process runs"))
+
+
 def test_an_agent_that_cannot_start_ends_the_run_with_its_reason(scenario, tmp_path):
     pids: set[int] = set()
-    wrong = resolved(Scenario(**{**vars(scenario), "model": "pillars-lte"}))
+    untrained = tmp_path / "untrained"
+    untrained.mkdir()
+    shutil.copy(Path(scenario.model) / CONFIG, untrained)
+    wrong = resolved(Scenario(**{**vars(scenario), "model": str(untrained)}))
     failures = run_supervised(
         wrong, tmp_path / "run", lambda progress: pids.update(filter(None, progress.running.values()))
     )
     assert {failure.status for failure in failures} == {2}
-    assert "no model 'pillars-lte': did you mean 'pillars-lite'?" in str(failures[0])
-    assert len(pids) == 5
+    assert f"{untrained / WEIGHTS}: no such file: this model has no weights yet" in str(failures[0])
+    assert len(pids) == 4
     assert all(is_gone(pid) for pid in pids)
 
 
@@ -240,7 +251,7 @@ def test_garbage_is_reported_foreign_types_are_left_out_and_ctrl_c_ends_everythi
     slow = Scenario(**{**vars(scenario), "player": PlayerSettings(mode="rate", rate=0.2)})
     with pytest.raises(KeyboardInterrupt):
         run_supervised(resolved(slow), tmp_path / "run", shout_then_interrupt)
-    assert len(pids) == 5
+    assert len(pids) == 4
     assert all(is_gone(pid) for pid in pids)
     journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")
     strange = [peer for entry in journal for peer in entry.result.peers if peer.sender == "unknown"]

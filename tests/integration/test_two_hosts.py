@@ -57,6 +57,7 @@ def test_agents_on_two_hosts_give_the_boxes_of_one_machine(tmp_path):
                 "source": {"data": str(data)},
                 "model": str(model),
                 "budget_bytes": BUDGET_BYTES,
+                "registration": "none",
                 "synchroniser": synchroniser,
             }
         )

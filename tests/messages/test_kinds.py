@@ -24,14 +24,7 @@ from cosense.messages.envelope import (
 )
 from cosense.messages.fields import MessageError
 from cosense.plugins import VARIABLE
-from tests.messages import (
-    test_demand,
-    test_features,
-    test_objects,
-    test_points,
-    test_scene_graph,
-    test_scene_graph_requests,
-)
+from tests.messages import test_demand, test_features, test_objects, test_points, test_scene_graph
 
 GOLDEN = [
     (PayloadKind.DEMAND, test_demand.GOLDEN),
@@ -39,9 +32,6 @@ GOLDEN = [
     (PayloadKind.OBJECTS, test_objects.GOLDEN),
     (PayloadKind.POINTS, test_points.GOLDEN),
     (PayloadKind.SCENE_GRAPH, test_scene_graph.GOLDEN),
-    (PayloadKind.SCENE_GRAPH, test_scene_graph_requests.GOLDEN_REQUEST),
-    (PayloadKind.SCENE_GRAPH, test_scene_graph_requests.GOLDEN_REPLY),
-    (PayloadKind.SCENE_GRAPH, test_scene_graph_requests.GOLDEN_RESULT),
 ]
 
 

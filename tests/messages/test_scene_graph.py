@@ -15,12 +15,10 @@ from cosense.messages.scene_graph import (
     MAX_NODES,
     NODE_BYTES,
     NodeClass,
-    Part,
     SceneGraph,
     coarse_nodes,
     decode_scene_graph,
     encode_scene_graph,
-    part_of,
     transmitted,
 )
 from cosense.scene_graph.nodes import edges_between
@@ -159,9 +157,9 @@ def test_ids_that_cannot_be_written_are_refused(ids, complaint):
 @pytest.mark.parametrize(
     ("payload", "complaint"),
     [
-        (b"", "part of a scene graph is missing"),
-        (b"\x00", "part of a scene graph is 0, expected one of"),
-        (b"\x02", "part of the scene graph is REQUEST, expected GRAPH"),
+        (b"", "a scene graph has 0 bytes, expected at least 4"),
+        (b"\x00\x00\x00\x00", "content of a scene graph is 0, expected 1"),
+        (b"\x02\x00\x00\x00", "content of a scene graph is 2, expected 1"),
         (b"\x01\x00\x01", "a scene graph has 3 bytes, expected at least 4"),
         (b"\x01\x02\x00\x00", "flags of a scene graph are 0x02"),
         (struct.pack("<BBH", 1, 0, 1025) + bytes(1025 * 18), "1025 nodes announced, the limit is 1024"),
@@ -194,7 +192,7 @@ def test_any_bytes_are_refused_or_read(noise, data):
             read = decode_scene_graph(message(payload))
         except MessageError:
             continue
-        assert part_of(payload) is Part.GRAPH
+        assert payload[0] == 1
         assert np.isfinite(read.positions).all()
         assert np.isfinite(read.sizes).all()
         assert len(np.unique(read.ids)) == len(read)

@@ -108,7 +108,7 @@ def test_a_configuration_survives_a_config_file(sharing):
     ("change", "complaint"),
     [
         ({"detector": "pilars"}, r"detector: no 'pilars', did you mean 'pillars'"),
-        ({"detector": "head"}, r"detector: no 'head', known: camera_pillars, pillars"),
+        ({"detector": "head"}, r"detector: no 'head', known: camera_pillars, mmdet3d, pillars"),
         ({"sharing": {"method": "patch"}}, "sharing.method: no 'patch', did you mean 'patches'"),
         ({"sharing": {"method": "selection"}}, "sharing.method: no 'selection'"),
         ({"sharing": {}}, "sharing: missing key 'method'"),

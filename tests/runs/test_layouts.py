@@ -25,6 +25,7 @@ from tests.conftest import REPOSITORY
 
 AGENTS = ("vehicle", "4279", "unit")
 EGO = "4279"
+CAMERAS = {"vehicle": ["camera0", "camera3"], "unit": ["front"], "4279": []}
 
 
 def rviz_displays(layout: dict[str, Any]) -> list[dict[str, Any]]:
@@ -45,24 +46,26 @@ def expected_topics(agents: tuple[str, ...], ego: str) -> set[str]:
 
 
 def test_rviz_shows_every_topic_of_every_agent_once():
-    displays = rviz_displays(rviz_layout(AGENTS, EGO))
+    displays = rviz_displays(rviz_layout(AGENTS, EGO, CAMERAS))
     shown = [display["Topic"]["Value"] for display in displays if "Topic" in display]
     assert len(shown) == len(set(shown))
-    assert set(shown) == expected_topics(AGENTS, EGO)
+    images = {topics.image_topic("vehicle", name) for name in ("camera0", "camera3")}
+    images.add("/unit/front/image_raw")
+    assert set(shown) == expected_topics(AGENTS, EGO) | images
 
 
 def test_every_agent_has_its_group_and_what_costs_time_is_off():
-    top = rviz_layout(AGENTS, EGO)["Visualization Manager"]["Displays"]
+    top = rviz_layout(AGENTS, EGO, CAMERAS)["Visualization Manager"]["Displays"]
     groups = {display["Name"]: display for display in top if display["Class"] == "rviz_common/Group"}
     assert list(groups) == ["vehicle", "4279 (ego)", "unit"]
-    assert '"ego (ego)"' not in json.dumps(rviz_layout(["ego"], "ego"))
+    assert '"ego (ego)"' not in json.dumps(rviz_layout(["ego"], "ego", {}))
     for group in groups.values():
         on = {part["Class"] for part in group["Displays"] if part["Enabled"]}
         assert on == {"rviz_default_plugins/PointCloud2"}
 
 
 def test_the_fused_boxes_can_be_switched_by_their_source():
-    displays = rviz_displays(rviz_layout(AGENTS, EGO))
+    displays = rviz_displays(rviz_layout(AGENTS, EGO, CAMERAS))
     (fused,) = (d for d in displays if d.get("Topic", {}).get("Value") == topics.MARKERS)
     assert fused["Namespaces"] == dict.fromkeys(SOURCE_NAMES.values(), True)
     scene = foxglove_layout(AGENTS, EGO)["configById"][SCENE]
@@ -70,8 +73,8 @@ def test_the_fused_boxes_can_be_switched_by_their_source():
 
 
 def test_displays_are_of_classes_that_every_rviz_has():
-    known = {"Grid", "TF", "PointCloud2", "MarkerArray", "Map"}
-    for display in rviz_displays(rviz_layout(AGENTS, EGO)):
+    known = {"Grid", "TF", "PointCloud2", "MarkerArray", "Map", "Camera"}
+    for display in rviz_displays(rviz_layout(AGENTS, EGO, CAMERAS)):
         plugin, name = display["Class"].split("/")
         assert (plugin, name in known) == ("rviz_default_plugins", True)
 
@@ -109,8 +112,8 @@ def test_foxglove_plots_what_the_nodes_publish():
 
 
 def test_the_files_hold_the_layouts(tmp_path):
-    write_layouts(AGENTS, EGO, tmp_path / "view.rviz", tmp_path / "foxglove.json")
-    assert yaml.safe_load((tmp_path / "view.rviz").read_text()) == rviz_layout(AGENTS, EGO)
+    write_layouts(AGENTS, EGO, CAMERAS, tmp_path / "view.rviz", tmp_path / "foxglove.json")
+    assert yaml.safe_load((tmp_path / "view.rviz").read_text()) == rviz_layout(AGENTS, EGO, CAMERAS)
     assert json.loads((tmp_path / "foxglove.json").read_text()) == foxglove_layout(AGENTS, EGO)
 
 

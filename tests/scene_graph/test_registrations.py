@@ -43,7 +43,7 @@ def a_graph():
 
 
 def test_all_registrations_have_names():
-    assert registration_names() == ("none", "scene_graph", "boxes", "icp", "spectral")
+    assert registration_names() == ("none", "scene_graph", "boxes", "gicp", "icp", "spectral")
     with pytest.raises(CosenseError, match="unknown registration 'spectre', did you mean 'spectral'"):
         payload_kind("spectre")
 

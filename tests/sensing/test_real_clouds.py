@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.cloud_formats.pcd import read_pcd
 
 
 @pytest.mark.parametrize(

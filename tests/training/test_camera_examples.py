@@ -10,10 +10,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from cosense.detectors.camera.efficientnet import EfficientNetLite0
+from cosense.geometry.transforms import transform_from_planar
 from cosense.training.camera_examples import CameraBatch, CameraRunConfig, make_example
 from cosense.training.image_features import OF_OBJECT, UNKNOWN, ImageFeatures, StoredFeatures, distance_steps
 from cosense.training.samples import Sample
-from tests.detectors.cameras import IMAGE
+from cosense.training.stored_images import StoredCamera
+from tests.detectors.cameras import IMAGE, camera
 from tests.training.camera_toys import AS_IT_IS, TOY_CAMERA_MODEL, camera_config, toy_sample_with_image
 from tests.training.toys import UNCHANGED
 
@@ -100,8 +102,15 @@ def test_an_image_shows_a_moved_object_where_it_was(seed: int, tmp_path: Path):
 
 def test_with_a_calibration_that_is_off_images_shift_by_pixels(tmp_path):
     sample = with_car(8.0, 0.5)
+    config = camera_config(tmp_path, **AS_IT_IS | {"off_deg": 0.5})
+    images, kept = features_of(sample, tmp_path), np.ones(len(sample.owner), bool)
     off = np.array(
-        [example(sample, tmp_path, seed=seed, off_deg=0.5).views.P[0].numpy() for seed in range(30)]
+        [
+            make_example(sample, kept, images, TOY_CAMERA_MODEL, config, np.random.default_rng(seed))
+            .views.P[0]
+            .numpy()
+            for seed in range(30)
+        ]
     )
     pixels = off @ np.append(sample.boxes[0, :3], 1)
     u = pixels[:, 0] / pixels[:, 2]
@@ -143,3 +152,10 @@ def test_wrong_settings_are_refused(tmp_path):
         camera_config(tmp_path, no_image=2.0)
     with pytest.raises(ValueError, match="beams is"):
         camera_config(tmp_path, beams=(0, 4))
+
+
+def test_what_is_stored_is_seen_from_where_the_agent_was_at_the_time_of_the_image():
+    moved = camera(T_then_agent=transform_from_planar(-1.5, 0.2, 0.1))
+    stored = StoredCamera.of(moved)
+    assert_allclose(stored.T_camera_agent, moved.T_camera_agent @ moved.T_then_agent)
+    assert stored.camera.T_then_agent is None

@@ -29,10 +29,10 @@ from cosense.errors import CosenseError, nearest
 from cosense.geometry.boxes import as_boxes
 from cosense.geometry.transforms import Matrix, invert, yaw_of
 from cosense.sensing.cloud import RawCloud, SensorClouds, spread
+from cosense.sensing.cloud_formats.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.sensing.frame import AgentFrame, AgentKind, Camera
 from cosense.sensing.labelled_area import EVERYWHERE
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.ros_messages import cloud_to_raw, pose_to_matrix
 from cosense.topics import namespace_of
 
 _EVER_NS = 2**61
@@ -244,7 +244,16 @@ class BagDataset(Dataset):
         T_camera_agent = (
             self._mounting(topics, agent_id, cloud) if recorded is None else recorded.T_camera_agent
         )
-        return Camera(topics.name, pixels, K, T_camera_agent, image.stamp_ns)
+        T_then_agent = self._way(agent_id, cloud, image)
+        return Camera(topics.name, pixels, K, T_camera_agent, image.stamp_ns, T_then_agent)
+
+    def _way(self, agent_id: str, cloud: Entry, image: Entry) -> Matrix | None:
+        """Return T_then_agent (4,4) of an image, None where the pose at its stamp is not known."""
+        try:
+            then = self._index.pose(agent_id, image)
+        except CosenseError:
+            return None
+        return invert(then.T_world_frame) @ self._index.pose(agent_id, cloud).T_world_frame
 
     def _mounting(self, topics: CameraTopics, agent_id: str, cloud: Entry) -> Matrix:
         """Return T_camera_agent (4,4) from the transforms."""

@@ -20,7 +20,7 @@ import cosense
 from cosense.config import from_mapping
 from cosense.data.dataset import NO_LABELS, CooperativeFrame, Provenance
 from cosense.data.provenance import SIMULATED, SIMULATOR
-from cosense.errors import CosenseError, counted
+from cosense.errors import CosenseError, counted, parse_json
 from cosense.geometry.transforms import Matrix
 from cosense.sensing.frame import AgentKind
 from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
@@ -152,7 +152,7 @@ def record_from_text(text: str, where: str) -> FrameRecord:
         CosenseError: the text is no such line.
     """
     try:
-        mapping = json.loads(text)
+        mapping = parse_json(text)
     except ValueError as error:
         raise CosenseError(f"{where}: not JSON: {error}") from None
     return from_mapping(FrameRecord, mapping, where)

@@ -13,7 +13,7 @@ from cosense.data.bag.timeline import Moment, Timeline
 from cosense.errors import CosenseError
 from cosense.geometry.timed_pose import TimedPose, pose_between
 from cosense.geometry.transforms import Matrix, invert
-from cosense.sensing.ros_messages import message_to_pose, pose_to_matrix, to_ns
+from cosense.sensing.cloud_formats.ros_messages import message_to_pose, pose_to_matrix, to_ns
 
 TF_STATIC = "/tf_static"
 # Metres, and radians: how far two calibrations may differ that are the same.

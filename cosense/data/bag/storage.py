@@ -34,6 +34,8 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # So much of what follows behind the end of a file is looked at.
 _LOOK_BYTES = 1 << 16
+# A chunk may hold so many bytes, or so many times its compressed ones.
+_PLAUSIBLE_BYTES, _MOST_COMPRESSED = 64 << 20, 100
 # Opcode and length of a record of MCAP.
 _RECORD = struct.Struct("<BQ")
 # Channel, sequence number, times of recording and publication.
@@ -169,7 +171,9 @@ class McapFile(StorageFile):
     def _enter(self, stream: BinaryIO, at: int) -> list[Message]:
         """Return the messages of the chunk at a position; learn the channels in it."""
         try:
-            records = breakup_chunk(Chunk.read(ReadDataStream(stream)), validate_crc=True)
+            chunk = Chunk.read(ReadDataStream(stream))
+            _check_size(chunk)
+            records = breakup_chunk(chunk, validate_crc=True)
         except Exception as error:  # whatever the decompressors raise
             raise self._damaged(f"the chunk at byte {at} is damaged ({str(error) or repr(error)})") from None
         for record in records:
@@ -229,6 +233,15 @@ class McapFile(StorageFile):
             f"{self.shown}: {reason}; copy the file again, or keep what is whole with `mcap recover "
             f"{self.shown.name} -o recovered.mcap`"
         )
+
+
+def _check_size(chunk: Chunk) -> None:
+    """Raise ValueError where a chunk claims to be larger than what it holds can be."""
+    claimed = chunk.uncompressed_size
+    if chunk.data[:4] == _ZSTD_MAGIC:
+        claimed = max(claimed, zstandard.frame_content_size(chunk.data))
+    if claimed > max(_PLAUSIBLE_BYTES, _MOST_COMPRESSED * len(chunk.data)):
+        raise ValueError(f"it has {counted(len(chunk.data), 'byte')} and claims to hold {claimed}")
 
 
 class SqliteFile(StorageFile):

@@ -37,9 +37,9 @@ from cosense.data.dataset import NO_LABELS, CooperativeFrame
 from cosense.errors import CosenseError
 from cosense.geometry.transforms import Matrix, invert, quaternion_of
 from cosense.sensing.cloud import to_records
+from cosense.sensing.cloud_formats.ros_messages import PLANAR, cloud_fields
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.objects import ObjectClass, Objects
-from cosense.sensing.ros_messages import PLANAR, cloud_fields
 from cosense.topics import namespace_of
 
 GROUND_TRUTH_BOXES = f"{topics.GROUND_TRUTH}/boxes"

@@ -19,7 +19,8 @@ from cosense.cooperation.offline import STAMP_TOLERANCE_NS
 from cosense.errors import CosenseError, counted, nearest
 from cosense.evaluation.attacks import ATTACKS, AttackName
 from cosense.evaluation.runs.pose_noise import POSE_ERRORS, PoseErrorName
-from cosense.evaluation.sweep.lockstep import Defence, Point, Survey
+from cosense.evaluation.sweep.lockstep import Survey
+from cosense.evaluation.sweep.point import Defence, Point
 from cosense.methods.model import Model
 from cosense.scene_graph.registrations import SCENE_GRAPH
 

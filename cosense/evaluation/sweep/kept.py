@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from cosense.errors import CosenseError
 from cosense.evaluation.metrics.scoring import Outcome, Question, pool
 from cosense.evaluation.metrics.summary import FrameScore
-from cosense.evaluation.sweep.lockstep import CountedFrame, Point, PointResult
+from cosense.evaluation.sweep.lockstep import CountedFrame, PointResult
+from cosense.evaluation.sweep.point import Point
 
 KEPT = "sweep.npz"
 _OUTCOME = tuple(field.name for field in fields(Outcome))

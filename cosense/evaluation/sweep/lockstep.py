@@ -16,26 +16,25 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from cosense.config import to_mapping
-from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.offline import STAMP_TOLERANCE_NS, Cooperation, Exchange
 from cosense.cooperation.perceived import Perceived, Perceiver
-from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
-from cosense.evaluation.attacks import AttackName, Liars
+from cosense.evaluation.attacks import Liars
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import result_of
-from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseErrorName, PoseNoise
+from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseNoise
 from cosense.evaluation.runs.runner import check_labels
 from cosense.evaluation.runs.sequences import goes_on, sequence_start
+from cosense.evaluation.sweep.point import Point
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
@@ -43,79 +42,9 @@ from cosense.methods.model import Model
 from cosense.model_folders import network_tensors
 from cosense.sensing.frame import AgentFrame
 
-Defence = Literal["none", "own_eyes"]
-DEFENCES: tuple[Defence, ...] = get_args(Defence)
 _FLOAT32_BYTES = 4
-# A message that would wait longer for its transmission is dropped: the next one says more.
-MAX_QUEUE_MS = 200.0
 # Wall time between two times that what is done is kept.
 _KEEP_EVERY_S = 60.0
-
-
-@dataclass(frozen=True)
-class Point:
-    """One setting.
-
-    Attributes:
-        model: name of the detector that all agents run.
-        fusion: how they work together.
-        selection: rule by which cells are chosen; None for that of the model's method.
-        budget_bytes: limit of what an agent sends in a frame, None for those of the formats.
-        pose_noise: standard deviation of every pose, metres in x and y and as many degrees.
-        delay_ms: time that every message takes.
-        loss: fraction of the messages that get lost.
-        agents: number of agents, the ego and the others next to it; None for all.
-        registration: how poses are corrected, see `Cooperation`.
-        is_announced: whether the covariances of the poses include the noise.
-        rate_bytes_per_s: speed of each link, None for no limit.
-        burst: messages that get lost in a row on average, None where they get lost one by one.
-        range_m: distance from which on nothing is received, None for no limit.
-        pose_error: error of the poses with a name, None for what `pose_noise` says.
-        attack: how the others lie who do, None where nobody does.
-        attackers: how many of the others lie, those nearest to the ego.
-        defence: what the ego does about lies.
-    """
-
-    model: str
-    fusion: FusionKind
-    selection: str | None = None
-    budget_bytes: int | None = None
-    pose_noise: float = 0.0
-    delay_ms: float = 0.0
-    loss: float = 0.0
-    agents: int | None = None
-    registration: str = "none"
-    is_announced: bool = True
-    rate_bytes_per_s: int | None = None
-    burst: float | None = None
-    range_m: float | None = None
-    pose_error: PoseErrorName | None = None
-    attack: AttackName | None = None
-    attackers: int = 0
-    defence: Defence = "own_eyes"
-
-    @property
-    def noise(self) -> PoseNoise:
-        if self.pose_error is not None:
-            return PoseNoise.named(self.pose_error)
-        return PoseNoise(self.pose_noise, self.pose_noise, self.is_announced)
-
-    @property
-    def total_delay_ms(self) -> float:
-        """Time that every message takes, with that of the pose error."""
-        return self.delay_ms + self.noise.delay_ms
-
-    def radio(self, seed: int) -> RadioSettings:
-        """Return what all links are like."""
-        return RadioSettings(
-            delay_ms=self.total_delay_ms,
-            loss=self.loss if self.burst is None else 0.0,
-            burst=None if self.burst is None else Burst.of_length(self.burst, self.loss),
-            rate_bytes_per_s=self.rate_bytes_per_s,
-            max_queue_ms=MAX_QUEUE_MS,
-            range_m=self.range_m,
-            seed=seed,
-        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from cosense.evaluation.metrics.summary import (
 from cosense.evaluation.protocol import Protocol
 from cosense.evaluation.run_files import write_json
 from cosense.evaluation.runs.runner import versions
-from cosense.evaluation.sweep.lockstep import Point, PointResult, lean
+from cosense.evaluation.sweep.lockstep import PointResult, lean
+from cosense.evaluation.sweep.point import Point
 from cosense.methods.model import Model
 
 JSON, CSV, PNG = "sweep.json", "sweep.csv", "sweep.png"

@@ -19,15 +19,15 @@ from std_msgs.msg import Header, UInt8MultiArray
 
 from cosense.geometry.transforms import Matrix, quaternion_of, transform_points
 from cosense.sensing.cloud import to_records
+from cosense.sensing.cloud_formats.ros_messages import PLANAR, cloud_fields
+from cosense.sensing.cloud_formats.ros_messages import cloud_to_points as cloud_to_points
+from cosense.sensing.cloud_formats.ros_messages import cloud_to_raw as cloud_to_raw
+from cosense.sensing.cloud_formats.ros_messages import message_to_pose as message_to_pose
+from cosense.sensing.cloud_formats.ros_messages import to_ns as to_ns
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import Camera
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.objects import ObjectClass
-from cosense.sensing.ros_messages import PLANAR, cloud_fields
-from cosense.sensing.ros_messages import cloud_to_points as cloud_to_points
-from cosense.sensing.ros_messages import cloud_to_raw as cloud_to_raw
-from cosense.sensing.ros_messages import message_to_pose as message_to_pose
-from cosense.sensing.ros_messages import to_ns as to_ns
 from cosense.topics import MAP_FRAME
 from cosense.viewer.colors import SOURCE_NAMES
 

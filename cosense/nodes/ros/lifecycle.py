@@ -27,6 +27,7 @@ from rclpy.timer import Timer
 from cosense.errors import CosenseError, nearest
 from cosense.nodes.ros.process import declare
 from cosense.nodes.ros.qos import compatible_with_all
+from cosense.nodes.ros.services import refuse_what_does_not_fit
 from cosense.nodes.ros.silence import Silence
 
 _LOOK_S = 0.2
@@ -56,6 +57,7 @@ class ManagedNode(LifecycleNode):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
+        refuse_what_does_not_fit(self)
         self.is_active = self.is_finalised = self.has_failed = False
         self._is_bringing_up = False
         self.autostart: bool = declare(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
@@ -18,7 +17,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, nearest, parse_json
 from cosense.nodes.ros.conversions import header
 from cosense.nodes.ros.given_parameters import check_given
 
@@ -84,8 +83,8 @@ def declare_json(node: Node, name: str, description: str) -> Any:
     """
     text = str(declare(node, name, "{}", description))
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse_json(text)
+    except ValueError as error:
         raise CosenseError(f"parameter '{name}' of node '{node.get_name()}' is not JSON: {error}") from None
 
 

@@ -12,9 +12,11 @@ Candidates, consistency, maximum clique, planar fit, GNC-TLS, covariance, tests.
 
 The policy for priors. Near a prior fewer matches have to agree, because fewer poses are tried. The pose near
 it is the answer unless at least two more matches agree at a different pose, with the support that is needed
-without prior: then that one is the answer, however far it is from the prior, and where it does not stand
-every other test (it is ambiguous, say) there is no answer, GATED. Where no pose anywhere has that support,
-but one has half as many matches again as the one near the prior, that is no more than chance either: GATED.
+without prior: then that one is the answer, however far it is from the prior (where both are one pose, it is
+the one with more matches), and where it does not stand every other test (it is ambiguous, say) there is no
+answer, GATED. Where no pose anywhere has that support, but a different one has two more matches than the one
+near the prior and is hardly a chance, it may be either: AMBIGUOUS. Where chance alone gives half as many
+matches again as there are near the prior, these may be chance as well: TOO_FEW.
 """
 
 from __future__ import annotations
@@ -133,15 +135,22 @@ def _weigh(near: Found, anywhere: Found, with_prior: _Tests, alone: _Tests) -> R
     """
     prior = with_prior.prior
     assert prior is not None
+    if near.pose is None and not anywhere.suffices(_NEEDED_ALONE):
+        return _judge(anywhere, alone)
     claimed = _judge(near, with_prior)
     if anywhere.pose is None:
         return claimed
     different = near.pose is None or not anywhere.support.same(near.pose, anywhere.pose)
-    more = anywhere.count - near.count if different else 0
+    more = anywhere.count - near.count
     if not anywhere.suffices(_NEEDED_ALONE):
-        if claimed.registered and more > MIN_MARGIN and near.count <= MAX_RUNNER_UP * anywhere.count:
-            agree = f"{counted(anywhere.count, 'match')} agree elsewhere and {near.count} near the prior"
-            return RegistrationResult(Status.GATED, f"no more than chance: {agree}", inliers=claimed.inliers)
+        agree = f"{counted(anywhere.count, 'match')} agree elsewhere and {near.count} near the prior"
+        if not (claimed.registered and different):
+            return claimed
+        if more >= MIN_MARGIN and not anywhere.is_chance:
+            return RegistrationResult(Status.AMBIGUOUS, agree, inliers=claimed.inliers)
+        if more > MIN_MARGIN and near.count <= MAX_RUNNER_UP * anywhere.count:
+            reason = f"no more than chance: {agree}"
+            return RegistrationResult(Status.TOO_FEW, reason, inliers=claimed.inliers)
         return claimed
     if claimed.registered and more < MIN_MARGIN:
         return claimed
@@ -152,7 +161,7 @@ def _weigh(near: Found, anywhere: Found, with_prior: _Tests, alone: _Tests) -> R
     )
     if better.registered:
         return replace(better, reason=f"{better.reason}; {where}")
-    if more < MIN_MARGIN:
+    if more < MIN_MARGIN or not different:
         return claimed
     return replace(better, status=Status.GATED, reason=f"{better.status.value}: {better.reason}; {where}")
 

@@ -30,8 +30,9 @@ _FREEDOM = 4.0
 # fitted to the errors of 319 pairs: simulated places with LiDARs of many makes and states and with good ones,
 # and a drive with a real one.
 _QUARTERS = 2.0
-# Standard deviations of what all matches have in common, in position and yaw.
-_COMMON_M, _COMMON_RAD = 0.03, float(np.deg2rad(0.04))
+# Standard deviations of what all matches have in common, in position and yaw. A simulation has nothing of the
+# kind; of what is measured (number, spread and misfit of the matches) nothing tells how much reality has.
+_COMMON_M, _COMMON_RAD = 0.02, float(np.deg2rad(0.02))
 _STEPS = 8
 
 

@@ -77,6 +77,11 @@ class Found:
         """Number of matches of the pose."""
         return 0 if self.pose is None else len(self.pose.matches)
 
+    @property
+    def is_chance(self) -> bool:
+        """Whether chance gives so much support so often that it says nothing against another pose."""
+        return self.alarms > _MAX_FALSE_ALARMS_OF_RIVAL
+
     def suffices(self, needed: Needed) -> bool:
         """Say whether the pose has the support that it needs."""
         return self.count >= needed.inliers and self.alarms <= needed.max_false_alarms

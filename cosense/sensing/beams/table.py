@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
@@ -218,12 +219,21 @@ def _peaks(counts: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[n
     peaks, _ = find_peaks(counts, distance=_APART_BINS, height=least)
     while len(peaks) > 2:
         gaps = np.diff(peaks)
-        around = np.array([np.median(np.delete(gaps, i)[max(0, i - 3) : i + 3]) for i in range(len(gaps))])
+        around = _around(gaps)
         doubled = int(np.argmin(gaps / around))
         if gaps[doubled] >= _SAME_BEAM * around[doubled]:
             break
         peaks = np.delete(peaks, doubled + int(counts[peaks[doubled]] > counts[peaks[doubled + 1]]))
     return peaks
+
+
+def _around(gaps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each gap (N,), two at least, the median of up to three before and three after it."""
+    padded = np.pad(gaps.astype(np.float64), 3, constant_values=np.nan)
+    beside = np.sort(np.delete(sliding_window_view(padded, 7), 3, axis=1), axis=1)  # nan comes last
+    count = np.isfinite(beside).sum(axis=1)
+    row = np.arange(len(gaps))
+    return (beside[row, (count - 1) // 2] + beside[row, count // 2]) / 2
 
 
 def _distinct(elevation_deg: NDArray[np.float32], lines: NDArray[np.float64]) -> float:

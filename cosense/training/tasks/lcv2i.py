@@ -75,11 +75,6 @@ class Lcv2iTask(FusedHeadTask):
     def drawn_maps(self, examples: list[Example], rng: np.random.Generator) -> HeadMaps:
         return self._maps(examples, [self._draw_amount(rng) for _ in examples], rng)
 
-    @torch.no_grad()
-    def maps_of(self, example: Example, setting: Amount) -> HeadMaps:
-        """Return the fused maps of one moment when everybody sends this much."""
-        return self._maps([example], [setting], None)
-
     def _maps(
         self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
     ) -> HeadMaps:

@@ -93,11 +93,6 @@ class PatchesTask(FusedHeadTask):
         value.backward()
         return {"value": value.detach()}
 
-    @torch.no_grad()
-    def maps_of(self, example: Example, setting: Amount) -> HeadMaps:
-        """Return the fused maps of one moment when everybody sends this much."""
-        return self._maps([example], [setting], None)
-
     def _maps(
         self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
     ) -> HeadMaps:

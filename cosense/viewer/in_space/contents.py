@@ -13,7 +13,7 @@ from cosense.geometry.transforms import Matrix, invert, transform_points
 from cosense.messages.demand import decode_demand
 from cosense.messages.envelope import Message, PayloadKind, decode
 from cosense.messages.features import decode_features
-from cosense.messages.scene_graph import Part, SceneGraph, decode_scene_graph, part_of
+from cosense.messages.scene_graph import SceneGraph, decode_scene_graph
 from cosense.methods.model import Model
 from cosense.sensing.detections import Source
 from cosense.sensing.frame import AgentFrame, Camera
@@ -106,7 +106,7 @@ def contents_of(page: ReportFrame, model: Model | None = None) -> Contents:
     for message in _readable(page):
         color = palette.get(message.sender, colors.MUTED)
         T_ego_sender = T_ego_world @ message.T_world_agent
-        if message.kind == PayloadKind.SCENE_GRAPH and part_of(message.payload) == Part.GRAPH:
+        if message.kind == PayloadKind.SCENE_GRAPH:
             graph = decode_scene_graph(message)
             wires.append(Wires(f"graph of {message.sender}", color, node_lines(graph, T_ego_sender)))
         elif message.kind == PayloadKind.FEATURES and model is not None and model.method is not None:

@@ -13,7 +13,7 @@ from cosense.data.bag import BagOptions
 from cosense.data.bag.file import BagFile
 from cosense.data.bag.writer import write_bag
 from cosense.errors import CosenseError
-from cosense.geometry.transforms import invert, transform_points
+from cosense.geometry.transforms import displaced, invert, transform_points
 from tests.data.bag.bags import (
     COVARIANCE,
     MS,
@@ -92,6 +92,24 @@ def test_images_stay_with_the_cloud_that_they_were_given_to(scene, tmp_path):
         (camera,), (given,) = found.ego.cameras, expected.ego.cameras
         assert camera.stamp_ns == given.stamp_ns
         np.testing.assert_array_equal(camera.image, given.image)
+
+
+def test_an_image_knows_how_the_agent_has_moved_since_the_cloud(scene, tmp_path):
+    original = open_dataset(scene, cameras=True)
+    frames = [original[index] for index in range(3)]
+    for index, frame in enumerate(frames):
+        (camera,) = frame.ego.cameras
+        late = dataclasses.replace(camera, stamp_ns=camera.stamp_ns + 50 * MS)
+        there = displaced(frame.ego.T_world_agent, [2.0 * index, 0.0, 0.0])
+        ego = dataclasses.replace(frame.ego, cameras=(late,), T_world_agent=there)
+        frames[index] = dataclasses.replace(frame, agents=frame.agents | {frame.ego_id: ego})
+    write_bag(frames, tmp_path / "bag.mcap", label_set="simulated", raw_images=True)
+    first, _, last = open_dataset(tmp_path / "bag.mcap", cameras=True)
+    half = invert(frames[0].ego.T_world_agent) @ frames[1].ego.T_world_agent
+    assert np.linalg.norm(half[:3, 3]) > 1
+    np.testing.assert_allclose(first.ego.cameras[0].T_then_agent[:3, 3], -half[:3, 3] / 2, atol=1e-9)
+    # The last image is later than the last pose.
+    assert last.ego.cameras[0].T_then_agent is None
 
 
 def test_a_third_party_frame_converts(shared_data, tmp_path):

@@ -11,7 +11,7 @@ from cosense.data.bag.timeline import Moment
 from cosense.errors import CosenseError
 from cosense.geometry.timed_pose import TimedPose
 from cosense.geometry.transforms import invert, transform_from_planar
-from cosense.sensing.ros_messages import PLANAR
+from cosense.sensing.cloud_formats.ros_messages import PLANAR
 from tests.data.bag.bags import MS, START_NS, Row, T_base_lidar, T_map_base, T_map_rsu, odometry, transform
 
 GAP_NS = 100 * MS

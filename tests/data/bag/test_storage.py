@@ -139,7 +139,7 @@ def test_a_recorder_that_wrote_no_message_is_one_line(tmp_path):
         open_dataset(path)
 
 
-@pytest.mark.parametrize("damage", ["byte", "length", "lost chunk", "lost message"])
+@pytest.mark.parametrize("damage", ["byte", "length", "size", "lost chunk", "lost message"])
 def test_a_damaged_file_is_refused_with_the_cure(tmp_path, damage):
     """Kind: a finished file that does not hold what it says; nothing of it is left out in silence."""
     chunked = damage != "lost message"
@@ -151,6 +151,10 @@ def test_a_damaged_file_is_refused_with_the_cure(tmp_path, damage):
     if damage == "byte":
         content[chunk + 80] ^= 0xFF
         complaint = f"the chunk at byte {chunk} is damaged"
+    elif damage == "size":
+        # 4 GB more than there are.
+        content[chunk + 29] = 1
+        complaint = f"the chunk at byte {chunk} is damaged .it has .* and claims to hold 4"
     elif damage == "length":
         content[chunk + 6] = 0xFF
         complaint = f"the record at byte {chunk} is damaged"

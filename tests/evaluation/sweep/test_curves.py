@@ -10,7 +10,7 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.sweep.curves import CURVES, check_curve, points_of, read_values
-from cosense.evaluation.sweep.lockstep import Point
+from cosense.evaluation.sweep.point import Point
 from cosense.methods.model import Model
 from tests.evaluation.cooperators import tiny_model
 from tests.evaluation.scenes import point_is_car

@@ -10,7 +10,8 @@ import pytest
 from cosense.errors import CosenseError
 from cosense.evaluation.protocol import load_protocol
 from cosense.evaluation.sweep.kept import KEPT, read_kept, write_kept
-from cosense.evaluation.sweep.lockstep import Point, PointResult, SharedPerception, sweep
+from cosense.evaluation.sweep.lockstep import PointResult, SharedPerception, sweep
+from cosense.evaluation.sweep.point import Point
 from cosense.evaluation.sweep.results import JSON, run_description, sweep_content, write_sweep
 from cosense.methods.model import Model
 from tests.evaluation.cooperators import drive, tiny_model

@@ -22,13 +22,13 @@ from cosense.evaluation.runs.pose_noise import PoseNoise
 from cosense.evaluation.runs.runner import evaluate
 from cosense.evaluation.sweep.lockstep import (
     CountedFrame,
-    Point,
     PointResult,
     SharedPerception,
     nearest_agents,
     survey,
     sweep,
 )
+from cosense.evaluation.sweep.point import Point
 from cosense.evaluation.sweep.results import CSV, JSON, sweep_content, write_sweep
 from cosense.json_lines import read_lines
 from cosense.methods.model import Model

@@ -9,6 +9,11 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cosense[ros]'")
 
 import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from std_msgs.msg import Bool, String
@@ -198,3 +203,32 @@ def test_a_driver_that_comes_late_and_is_best_effort_is_heard(ros, capfd):
 
     until(lambda: node.questions.silence.was_ended, serve=ask)
     assert "incompatible QoS" not in capfd.readouterr().err
+
+
+def test_calls_that_do_not_fit_are_refused_and_end_nobody(ros):
+    """Kind: a manager that activates twice, types of parameters that do not exist."""
+    ros("-p", "autostart:=false")
+    node = Echo()
+    services = {service.srv_type: service for service in node.services}
+
+    def call(kind: type, **fields: object) -> object:
+        return services[kind].callback(kind.Request(**fields), kind.Response())
+
+    def change(number: int, label: str = "") -> bool:
+        return call(ChangeState, transition=Transition(id=number, label=label)).success
+
+    configure, activate = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
+    assert not change(activate)
+    assert [change(number) for number in (configure, activate, activate, 200)] == [True, True, False, False]
+    assert not change(0, "configure")
+    assert node.is_active
+    good = ParameterMessage(name="use_sim_time", value=ParameterValue(type=1, bool_value=False))
+    bad = [ParameterMessage(name="autostart", value=ParameterValue(type=kind)) for kind in (0, 3, 77)]
+    for parameter in bad:
+        result = call(SetParametersAtomically, parameters=[parameter]).result
+        assert not result.successful
+        assert result.reason
+    several = call(SetParameters, parameters=[good, bad[2], good]).results
+    assert [result.successful for result in several] == [True, False, False]
+    assert node.get_parameter("autostart").value is False
+    node.destroy_node()

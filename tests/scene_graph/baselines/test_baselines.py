@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from cosense.errors import CosenseError
 from cosense.geometry.transforms import invert, transform_from_planar, transform_points
 from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.baselines import boxes, icp, spectral
 from cosense.scene_graph.baselines.spectral import leading_eigenvector
 from cosense.scene_graph.register.result import Prior, Status
-from cosense.scene_graph.registrations import Cloud
+from cosense.scene_graph.registrations import Cloud, baseline
 from tests.scene_graph.scenes import errors, graph_of, pair
 
 COVARIANCE = np.diag([0.25, 0.25, 1e-3])
@@ -92,26 +95,41 @@ def cloud_of(points, name):
     return Cloud(name, 0, np.eye(4), np.zeros((3, 3)), points)
 
 
-def test_clouds_are_registered_with_a_covariance_or_a_status():
+@pytest.fixture(params=["icp", "gicp"])
+def by_clouds(request):
+    """Return what registers two clouds."""
+    if request.param == "gicp":
+        pytest.importorskip("small_gicp", reason="small_gicp is not installed: pip install small_gicp")
+    return baseline(request.param)
+
+
+def test_clouds_are_registered_with_a_covariance_or_a_status(by_clouds):
     squares = []
     for seed in range(6):
         rng = np.random.default_rng(seed)
         T = transform_from_planar(4, 2, 0.5, 0.2)
         a, b = cloud_of(yard(rng), "a"), cloud_of(transform_points(invert(T), yard(rng)), "b")
         prior = Prior(T @ transform_from_planar(*rng.normal(0, 0.4, 2), rng.normal(0, 0.01)), COVARIANCE)
-        result = icp.register(a, b, prior)
+        result = by_clouds(a, b, prior)
         assert result.registered
         off = (result.T_a_b - T)[:2, 3]
         assert np.hypot(*off) < 0.1
         squares.append(off @ np.linalg.solve(result.covariance[:2, :2], off))
     assert np.mean(squares) < 5
-    far = icp.register(a, b, Prior(transform_from_planar(500, 0, 0), COVARIANCE))
+    far = by_clouds(a, b, Prior(transform_from_planar(500, 0, 0), COVARIANCE))
     assert (far.status, far.T_a_b) == (Status.TOO_FEW, None)
     assert "overlap by 0 %" in far.reason
 
 
-def test_bare_ground_does_not_tell_where_one_stands():
+def test_a_library_that_is_missing_is_named_with_the_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "small_gicp", None)
+    cloud = cloud_of(np.zeros((3, 3)), "a")
+    with pytest.raises(CosenseError, match=r"needs small_gicp .*pip install 'cosense\[small_gicp\]'"):
+        baseline("gicp")(cloud, cloud, Prior(np.eye(4), COVARIANCE))
+
+
+def test_bare_ground_does_not_tell_where_one_stands(by_clouds):
     rng = np.random.default_rng(0)
     a, b = (np.column_stack([rng.uniform(-30, 30, (6000, 2)), rng.normal(0, 0.02, 6000)]) for _ in range(2))
-    result = icp.register(cloud_of(a, "a"), cloud_of(b, "b"), Prior(np.eye(4), COVARIANCE))
+    result = by_clouds(cloud_of(a, "a"), cloud_of(b, "b"), Prior(np.eye(4), COVARIANCE))
     assert result.status is Status.HIGH_COVARIANCE

@@ -88,7 +88,7 @@ def test_graphs_that_agree_in_two_ways_elsewhere_contradict_what_was_sent():
     assert register_pair("scene_graph", both, at_row).registered
     contradicted = register_pair("scene_graph", both, between)
     assert contradicted.status is Status.GATED
-    assert "nothing agrees where it should" in contradicted.reason
+    assert "30.0 m from the prior, near which 0 matches agree" in contradicted.reason
     assert contradicted.T_a_b is None
     unsure = replace(unsure, pose_covariance=np.diag([100.0, 100.0, 0.1]))
     assert register_pair("scene_graph", both, unsure).status is Status.AMBIGUOUS

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from cosense.sensing.beams.elevations import PANDAR40P_DEG, VLP16_DEG, VLP32_DEG, blocks
 from cosense.sensing.beams.table import SLICES, BeamTable
-from cosense.sensing.cloud_files import read_cloud
+from cosense.sensing.cloud_formats.cloud_files import read_cloud
 
 # Of no product, fine about the horizon.
 UNEVEN_DEG = np.array(blocks((-21, -7, 8), (-5.5, 1.5, 22), (3, 12, 4)))

@@ -9,7 +9,7 @@ import pytest
 
 from cosense.errors import CosenseError
 from cosense.sensing.beams.elevations import PANDAR40P_DEG, VLP16_DEG, VLP32_DEG, XT32_DEG
-from cosense.sensing.pcd import read_pcd
+from cosense.sensing.cloud_formats.pcd import read_pcd
 from cosense.simulation.sensors.lidar_models import (
     MODELS,
     PANDAR40P,

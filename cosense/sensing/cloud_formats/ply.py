@@ -14,7 +14,7 @@ import numpy as np
 
 from cosense.errors import CosenseError, counted, nearest, read_file
 from cosense.sensing.cloud import RawCloud, find_fields
-from cosense.sensing.pcd import from_text
+from cosense.sensing.cloud_formats.pcd import from_text
 
 _LONGEST_HEADER_BYTES = 1 << 16
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosense.sensing.lzf import MOST_EXPANSION, compress, decompress
+from cosense.sensing.cloud_formats.lzf import MOST_EXPANSION, compress, decompress
 
 # Few symbols and repeated pieces, so that there is something to find.
 repetitive = st.lists(st.sampled_from([b"a", b"b", b"abc", b"0123456789" * 3, bytes(300)]), max_size=60)

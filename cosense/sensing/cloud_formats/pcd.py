@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.errors import CosenseError, counted, nearest, read_file
-from cosense.sensing import lzf
 from cosense.sensing.cloud import PointCloud, RawCloud, find_fields, read_alone, to_records
+from cosense.sensing.cloud_formats import lzf
 
 Encoding = Literal["binary", "ascii", "binary_compressed"]
 ENCODINGS: tuple[str, ...] = get_args(Encoding)

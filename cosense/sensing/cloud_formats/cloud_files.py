@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cosense.errors import CosenseError, open_file
 from cosense.sensing.cloud import PointCloud, RawCloud, read_alone
-from cosense.sensing.number_tables import read_raw_bin, read_raw_npy
-from cosense.sensing.pcd import read_raw_pcd
-from cosense.sensing.ply import read_raw_ply
+from cosense.sensing.cloud_formats.number_tables import read_raw_bin, read_raw_npy
+from cosense.sensing.cloud_formats.pcd import read_raw_pcd
+from cosense.sensing.cloud_formats.ply import read_raw_ply
 
 _TABLES = {".bin": read_raw_bin, ".npy": read_raw_npy}
 _NAMED = {".pcd": read_raw_pcd, ".ply": read_raw_ply}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cosense.errors import CosenseError
-from cosense.sensing.cloud_files import read_cloud
-from cosense.sensing.pcd import ENCODINGS, write_pcd
+from cosense.sensing.cloud_formats.cloud_files import read_cloud
+from cosense.sensing.cloud_formats.pcd import ENCODINGS, write_pcd
 
 
 def test_endings_are_read_in_capitals_and_after_others(tmp_path):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cosense.errors import CosenseError
-from cosense.sensing import lzf
-from cosense.sensing.pcd import ENCODINGS, PointCloud, read_pcd, write_pcd
+from cosense.sensing.cloud_formats import lzf
+from cosense.sensing.cloud_formats.pcd import ENCODINGS, PointCloud, read_pcd, write_pcd
 
 POINTS = np.array([[1, 2, 3, 0.25], [-4.5, 5e-3, 6, 1], [7, 8, 9e3, 0]], dtype=np.float32)
 

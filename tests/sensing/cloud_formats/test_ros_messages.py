@@ -10,9 +10,9 @@ from cosense.data.bag import message_types
 from cosense.data.bag.writer import make
 from cosense.errors import CosenseError
 from cosense.sensing.cloud import SensorClouds
-from cosense.sensing.pcd import read_pcd
-from cosense.sensing.ros_messages import cloud_to_points, cloud_to_raw
-from tests.sensing.test_pcd import pcd_bytes
+from cosense.sensing.cloud_formats.pcd import read_pcd
+from cosense.sensing.cloud_formats.ros_messages import cloud_to_points, cloud_to_raw
+from tests.sensing.cloud_formats.test_pcd import pcd_bytes
 
 XYZ = np.arange(18, dtype=np.float32).reshape(6, 3)
 NUMBERS = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cosense.errors import CosenseError
-from cosense.sensing.cloud_files import read_cloud, read_raw_cloud
-from cosense.sensing.number_tables import column_names
+from cosense.sensing.cloud_formats.cloud_files import read_cloud, read_raw_cloud
+from cosense.sensing.cloud_formats.number_tables import column_names
 
 
 def test_points_come_back_without_those_that_are_not_finite(tmp_path):

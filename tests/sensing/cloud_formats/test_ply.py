@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cosense.errors import CosenseError
-from cosense.sensing.cloud_files import read_cloud
+from cosense.sensing.cloud_formats.cloud_files import read_cloud
 
 POINTS = np.array([[1, 2, 3, 0.25], [-4.5, 5e-3, 6, 1], [7, 8, 900, 0]], dtype=np.float32)
 NAMES = {"f4": "float", "f8": "double", "u1": "uchar", "u2": "uint16", "i4": "int"}
