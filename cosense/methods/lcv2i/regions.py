@@ -100,14 +100,11 @@ class RegionFusion(FusedHead):
         hidden = config.hidden_channels
         self.steering = steering(config.channels, hidden, 2.0 ** (config.bits - 1))
         # Without batch norms: how much of a map is sent varies from nothing to everything, and so would they.
-        self.decoder = nn.Sequential(
-            nn.Conv2d(hidden, hidden, 3, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(hidden, channels, 2, stride=2),
-            nn.ReLU(),
-        )
-        for layer in (self.decoder[0], self.decoder[2]):
+        mix = nn.Conv2d(hidden, hidden, 3, padding=1)
+        refine = nn.ConvTranspose2d(hidden, channels, 2, stride=2)
+        for layer in (mix, refine):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.decoder = nn.Sequential(mix, nn.ReLU(), refine, nn.ReLU())
 
     def placed(self, regions: Cells, yaw_rad: float, grid: BevGrid) -> tuple[Tensor, Tensor]:
         """Return what one sender sent on the vehicle's map of regions.
