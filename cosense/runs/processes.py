@@ -157,6 +157,7 @@ def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
+        "~/output/mode/reason": topics.MODE_REASON,
         "~/output/markers": topics.MARKERS,
         "~/output/scene_graph": topics.SCENE_GRAPH_MARKERS,
     }
