@@ -5,8 +5,8 @@ latencies, bytes and diagnostics. `python -m cosense.runs.layouts` writes the la
 for the agents of the shipped scenarios.
 
 Everything is drawn in the frame of the ego, beneath which the grid lies: a map may begin kilometres away,
-where the numbers of a graphics card are too coarse for a car. Our nodes keep what they sent last for who comes
-late, and the displays ask for it; of clouds and images they ask for no more than drivers offer.
+where the numbers of a graphics card are too coarse for a car. Our nodes keep what they sent last for who
+comes late, and the displays ask for it; of clouds and images they ask for no more than drivers offer.
 """
 
 from __future__ import annotations

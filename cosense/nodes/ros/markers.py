@@ -77,7 +77,7 @@ def shown(kind: int, stamp_ns: int, frame_id: str) -> Marker:
 
 
 def _detection_markers(
-    detections: Detections, agent_id: str, names: Mapping[int, str], stamp_ns: int, frame_id: str
+    detections: Detections, agent_id: str, names: Mapping[Source, str], stamp_ns: int, frame_id: str
 ) -> MarkerArray:
     """Return a cube and a label a box; `names` are by source."""
     markers = [clear(stamp_ns, frame_id)]
@@ -85,7 +85,7 @@ def _detection_markers(
     for index, box in enumerate(detections.boxes):
         source, label = detections.sources[index], ObjectClass(int(detections.labels[index]))
         marker = _cube(box, SOURCES[source], stamp_ns, frame_id)
-        marker.ns = marker_namespace(agent_id, names[source])
+        marker.ns = marker_namespace(agent_id, names[Source(source)])
         marker.id = index
         words = f"{label.name.lower()} {detections.scores[index]:.2f}"
         markers += [marker, _label(words, labels, index, box, stamp_ns, frame_id)]
