@@ -18,8 +18,7 @@ from cosense.config import to_mapping
 from cosense.cooperation.kinds import LiveFusion
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
-from cosense.methods.model import read_model_config
-from cosense.model_folders import find_model
+from cosense.methods.model import GivenModel, as_text, find_model_config
 from cosense.runs.frame_source import cameras_of
 from cosense.runs.scenario import AgentSpec, Scenario
 
@@ -31,6 +30,8 @@ _LONGEST_TIMEOUT_MS = 60_000.0
 _LONGEST_SILENCE_MS = 60_000.0
 # Folder, in that of the results, in which each node writes how long its frames took.
 TRACES = "trace"
+# The bag of a run that records.
+RECORDING = "run.mcap"
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def _mounted(scenario: Scenario) -> Mapping[str, Mapping[str, Sequence[float]]]:
     return {name: found[name] for name in looking if found.get(name)}
 
 
-def _looks_at_images(model: str) -> bool:
-    return "camera" in read_model_config(find_model(model)).detector_type.needs
+def _looks_at_images(model: GivenModel) -> bool:
+    return "camera" in find_model_config(model)[1].detector_type.needs
 
 
 def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:
@@ -158,6 +159,7 @@ def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
+        "~/output/mode/reason": topics.MODE_REASON,
         "~/output/markers": topics.MARKERS,
         "~/output/scene_graph": topics.SCENE_GRAPH_MARKERS,
     }
@@ -171,7 +173,7 @@ def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[
 
 def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     # Also in mode "drain": what is recorded has the time of the recording that is played.
-    parameters = {"path": str(out / "run.mcap"), "use_sim_time": True}
+    parameters = {"path": str(out / RECORDING), "use_sim_time": True}
     return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
 
 
@@ -237,7 +239,7 @@ def _agent(
     parameters = {
         "agent_id": agent.id,
         "kind": agent.kind,
-        "model": agent.model or scenario.model,
+        "model": as_text(agent.model or scenario.model),
         "fusion": _fusion_of(scenario),
         "registration": scenario.registration,
         "device": scenario.device,
