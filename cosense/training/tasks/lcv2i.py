@@ -21,7 +21,7 @@ from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.methods.cells import Cells, cell_places, look_up
 from cosense.methods.fused_head import BoxMaps
-from cosense.methods.lcv2i.method import Lcv2iNetwork, needed_regions
+from cosense.methods.lcv2i.method import Lcv2i, Lcv2iNetwork, needed_regions
 from cosense.methods.lcv2i.regional_maps import difference_of, regional, score_of
 from cosense.methods.lcv2i.regions import REGION_STRIDE, REQUEST_STRIDE, Lcv2iConfig
 from cosense.methods.selection.base import Candidates, find_selection
@@ -62,6 +62,8 @@ class Lcv2iTask(FusedHeadTask):
         "2000 regions": Amount(2000, None),
         "all": Amount(None, None),
     }
+
+    only_adds: ClassVar[bool] = Lcv2i.only_adds
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
