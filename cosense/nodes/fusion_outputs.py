@@ -72,6 +72,7 @@ class FusionOutputs:
         silent: Sequence[str],
         traffic: Mapping[str, Traffic],
         watch: Stopwatch,
+        figures: Mapping[str, Any],
     ) -> None:
         """Publish what became of the messages of a frame, and how long it took.
 
@@ -82,6 +83,7 @@ class FusionOutputs:
             silent: agents that are not waited for.
             traffic: counters of the messages of each sender.
             watch: times of the frame.
+            figures: what else the diagnostics say of the fusion.
         """
         self.frames += 1
         self.timeouts += bool(collection.missing)
@@ -91,7 +93,7 @@ class FusionOutputs:
         self._latency.publish(Float64(data=watch.total_ms))
         counts = {name: each.bytes for name, each in traffic.items()}
         rates = self._rates.per_second(collection.stamp_ns, counts)
-        statuses = [self._own_status(collection, result, mode)]
+        statuses = [self._own_status(collection, result, mode, figures)]
         statuses += [
             self._graph_status(peer)
             if peer.kind == PayloadKind.SCENE_GRAPH.name
@@ -138,7 +140,9 @@ class FusionOutputs:
         now_ns = self._node.get_clock().now().nanoseconds
         self._diagnostics.publish(process.diagnostics(statuses, now_ns))
 
-    def _own_status(self, collection: Collection, result: FusionResult, mode: Mode) -> DiagnosticStatus:
+    def _own_status(
+        self, collection: Collection, result: FusionResult, mode: Mode, figures: Mapping[str, Any]
+    ) -> DiagnosticStatus:
         level, message = process.OK, "complete"
         if collection.missing:
             level, message = process.WARN, f"time-out, without {', '.join(collection.missing)}"
@@ -164,6 +168,7 @@ class FusionOutputs:
             "dropped, fusion too slow": self.dropped,
             "failed": self.failed,
             "request bytes": sum(result.request_bytes.values()),
+            **figures,
             **self._stages.summary(),
         }
         return self._status("fusion", level, message, values)
