@@ -171,7 +171,7 @@ def _record(body: bytearray, rng: np.random.Generator, others: Sequence[bytes]) 
 def _splice(body: bytearray, rng: np.random.Generator, others: Sequence[bytes]) -> bytearray:
     """Put the beginning of this message before the end of another one."""
     other = others[rng.integers(len(others))][:-4]
-    place = int(rng.choice([5, 6, _header_bytes(body), int(rng.integers(1, len(body) + 1))]))
+    place = int(rng.choice([5, 6, _header_bytes(body), int(rng.integers(len(body) + 1))]))
     return body[:place] + other[place:]
 
 

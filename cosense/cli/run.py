@@ -79,7 +79,8 @@ def command(
         typer.Option(
             metavar="FILE.rrd",
             help="Write the run as a recording for Rerun's viewer once it is over, or stream it to one that "
-            "is open (rerun+http://...).",
+            "is open (rerun+http://...). Without --no-record run.mcap is written too: graphs and cells that "
+            "were sent are read from it.",
             show_default=False,
         ),
     ] = None,
@@ -128,6 +129,8 @@ def command(
         from cosense.viewer.rerun_log import check_target
 
         check_target(rerun)
+        if record is None:
+            wanted = dataclasses.replace(wanted, record=True)
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(wanted, out, console, only or (), where=str(file))

@@ -50,7 +50,7 @@ from cosense.nodes.image_join import ImageJoin, WithImages
 from cosense.nodes.pose_join import Placed, PoseJoin
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.nodes.ros.markers import detections_to_markers
+from cosense.nodes.ros.markers import markers_alone
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
 from cosense.nodes.warm_up import warm_up_sender
@@ -358,7 +358,7 @@ class AgentNode(ManagedNode):
         self._stages.add(watch)
         if self._markers.get_subscription_count():
             seen = detections.transformed(own.frame.T_sensor_level)
-            self._markers.publish(detections_to_markers(seen, stamp_ns, frame_id))
+            self._markers.publish(markers_alone(seen, self._settings.agent_id, stamp_ns, frame_id))
         self._processing_time.publish(Float64(data=watch.total_ms))
         self._tx_bytes.publish(UInt64(data=self._last_bytes))
         if self._maps is not None and self._maps.are_watched:

@@ -3,7 +3,8 @@
     ~/input/own       UInt8MultiArray, in-vehicle     ~/output/detections  PointCloud2, see conversions.py
     ~/input/messages  UInt8MultiArray, the radio      ~/output/boxes       Detection3DArray, where installed
                                                       ~/output/markers     MarkerArray for RViz
-                                                      ~/output/mode        String, see mode.py
+                                                      ~/output/mode        String: one word, see outcome.py
+                                                      ~/output/mode/reason DiagnosticArray: and why
                                                       ~/output/requests    UInt8MultiArray, to the radio
                                                       ~/debug/processing_time_ms, ~/debug/latency_ms
                                                       /diagnostics

@@ -20,7 +20,7 @@ from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.nodes.ros.markers import detections_to_markers, mode_to_marker
+from cosense.nodes.ros.markers import fused_markers, mode_to_marker
 from cosense.nodes.ros.trace import Stages, Stopwatch
 from cosense.sensing.detections import Detections
 
@@ -60,6 +60,7 @@ class FusionOutputs:
             self._boxes = node.publisher(Detection3DArray, "~/output/boxes", qos.RESULT)
         self._markers = node.publisher(MarkerArray, "~/output/markers", qos.RESULT)
         self._mode_topic = node.publisher(String, "~/output/mode", qos.RESULT)
+        self._reason = node.publisher(DiagnosticArray, "~/output/mode/reason", qos.RESULT)
         self._processing_time = node.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._latency = node.publisher(Float64, "~/debug/latency_ms", qos.RESULT)
         self._diagnostics = node.publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
@@ -114,7 +115,7 @@ class FusionOutputs:
     def publish_markers(self, detections: Detections, stamp_ns: int) -> None:
         """Publish what was found for people, while somebody looks."""
         if self._markers.get_subscription_count():
-            markers = detections_to_markers(detections, stamp_ns, self._frame_id)
+            markers = fused_markers(detections, self._ego_id, stamp_ns, self._frame_id)
             markers.markers.append(mode_to_marker(str(self._mode), stamp_ns, self._frame_id))
             self._markers.publish(markers)
 
@@ -134,11 +135,17 @@ class FusionOutputs:
         if mode.name != self._mode.name:
             self._node.get_logger().info(f"mode {mode}")
         self._mode = mode
-        self._mode_topic.publish(String(data=str(mode)))
+        self._mode_topic.publish(String(data=mode.name))
+        level = process.WARN if mode.reason else process.OK
+        level = process.ERROR if mode.name == "NO_SENSOR" else level
+        said = self._status("mode", level, mode.reason, {"mode": mode.name})
+        self._reason.publish(self._stamped([said]))
 
     def _diagnose(self, statuses: list[DiagnosticStatus]) -> None:
-        now_ns = self._node.get_clock().now().nanoseconds
-        self._diagnostics.publish(process.diagnostics(statuses, now_ns))
+        self._diagnostics.publish(self._stamped(statuses))
+
+    def _stamped(self, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
+        return process.diagnostics(statuses, self._node.get_clock().now().nanoseconds)
 
     def _own_status(
         self, collection: Collection, result: FusionResult, mode: Mode, figures: Mapping[str, Any]

@@ -23,7 +23,7 @@ from cosense.errors import CosenseError, counted, harmless
 from cosense.runs.frame_source import camera_names_of, frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
-from cosense.runs.processes import TRACES, ProcessSpec, processes
+from cosense.runs.processes import RECORDING, TRACES, ProcessSpec, processes
 from cosense.runs.run_keys import RUN_KEYS, check_keys, make_run_keys, with_run_keys
 from cosense.runs.scenario import SCENARIO, Scenario, resolved, with_absolute_paths
 from cosense.runs.supervisor import (
@@ -38,7 +38,7 @@ from cosense.runs.supervisor import (
 
 _PLAIN_LINE_S = 5.0
 _FOLDERS = (TRACES, LOGS, RUN_KEYS)
-_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", SCENARIO)
+_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", RECORDING, SCENARIO)
 
 
 def run_scenario(
@@ -104,7 +104,7 @@ def what_is_fused(out: Path) -> str:
     fused = JournalTail(out / "detections.jsonl").read()[0]
     if not fused:
         return "No frame was fused yet; the same command starts the run anew."
-    bag = ", run.mcap too" if (out / "run.mcap").is_file() else ""
+    bag = ", run.mcap too" if (out / RECORDING).is_file() else ""
     return (
         f"{counted(fused, 'fused frame')} so far in {out}{bag}: `cosense view {out}` shows them; the same "
         "command starts anew and replaces them."
@@ -113,7 +113,7 @@ def what_is_fused(out: Path) -> str:
 
 def print_results(out: Path, console: Console) -> None:
     """Print which results a run has left, and how to look at them."""
-    names = [str(out / name) for name in ("detections.jsonl", "run.mcap") if (out / name).is_file()]
+    names = [str(out / name) for name in ("detections.jsonl", RECORDING) if (out / name).is_file()]
     if names:
         text = f"{', '.join(names)} (`cosense view {out}` draws what was fused)"
         console.print(text, highlight=False, markup=False, soft_wrap=True)

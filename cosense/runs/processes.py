@@ -31,6 +31,8 @@ _LONGEST_TIMEOUT_MS = 60_000.0
 _LONGEST_SILENCE_MS = 60_000.0
 # Folder, in that of the results, in which each node writes how long its frames took.
 TRACES = "trace"
+# The bag of a run that records.
+RECORDING = "run.mcap"
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
+        "~/output/mode/reason": topics.MODE_REASON,
         "~/output/markers": topics.MARKERS,
         "~/output/scene_graph": topics.SCENE_GRAPH_MARKERS,
     }
@@ -171,7 +174,7 @@ def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[
 
 def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     # Also in mode "drain": what is recorded has the time of the recording that is played.
-    parameters = {"path": str(out / "run.mcap"), "use_sim_time": True}
+    parameters = {"path": str(out / RECORDING), "use_sim_time": True}
     return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
 
 

@@ -8,7 +8,7 @@ once a name has shown its key, nobody else speaks under it. Where it is *off* na
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from cosense.errors import CosenseError, nearest
 from cosense.messages.envelope import Message, MessageError
@@ -26,9 +26,10 @@ def identity_policy(name: str) -> IdentityPolicy:
     Raises:
         CosenseError: there is none.
     """
-    if name not in IDENTITY_POLICIES:
-        raise CosenseError(f"no identity '{name}', {nearest(name, IDENTITY_POLICIES)}")
-    return cast(IdentityPolicy, name)
+    for known in IDENTITY_POLICIES:
+        if name == known:
+            return known
+    raise CosenseError(f"no identity '{name}', {nearest(name, IDENTITY_POLICIES)}")
 
 
 class Membership:
