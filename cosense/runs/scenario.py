@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cosense import topics
-from cosense.config import from_mapping, load_yaml
+from cosense.config import beside, from_mapping, load_yaml
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion, LiveRegistration, fusion_for
 from cosense.cooperation.merge import MergeSettings
@@ -23,6 +23,7 @@ from cosense.model_folders import CONFIG
 from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
 from cosense.shipped import shipped_folders
+from cosense.trust.base import TrustSettings
 
 # What an agent may lose.
 SENSORS = ("lidar", "camera", "all")
@@ -35,7 +36,7 @@ class AgentSpec:
     Attributes:
         id: name of the agent in the data set.
         kind: vehicle or infrastructure.
-        model: name or folder of its model, None for the scenario's.
+        model: its model, as that of the scenario; None for the same.
         budget_bytes: limit of what it sends in a frame, None for the scenario's.
         clock_skew_ms: error of its clock, positive where it is ahead: its stamps are wrong by this.
         position_error_m: unannounced error (x, y) of its position in the world.
@@ -46,7 +47,7 @@ class AgentSpec:
 
     id: str
     kind: AgentKind = "vehicle"
-    model: str | None = None
+    model: str | dict[str, Any] | None = None
     budget_bytes: int | None = None
     clock_skew_ms: float = 0.0
     position_error_m: tuple[float, float] = (0.0, 0.0)
@@ -116,7 +117,8 @@ class Scenario:
         agents: vehicles and roadside units that take part; empty (in YAML: "all") for all agents of the
             first frame that can be read.
         ego: id of the agent that fuses; None for the ego of the source.
-        model: name or folder of the model of the agents that name none.
+        model: name or folder of the model of the agents that name none, or a detector whose weights are
+            elsewhere, with its keys: {mmdet3d: {config: ..., checkpoint: ..., classes: ...}}.
         fusion: kind of fusion; None for hybrid where the model of the ego shares features, else late.
         registration: source of corrected poses; with "scene_graph" all agents send graphs, with "none" poses
             are used as sent.
@@ -130,7 +132,7 @@ class Scenario:
             "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
         admission: limits of what messages may do.
         merge: settings of the merging of boxes.
-        trust: names of the checks of `cosense.trust` that messages have to pass.
+        trust: whom the agents believe: keys, and checks of what messages say.
         pose_error: error of the poses between the agents with a name, as `cosense.evaluation.runs.pose_noise`
             describes it, besides those that agents have of their own; None for none.
         radio: loss, delay and rate of a radio between the agents, in times of the recording; None where they
@@ -143,7 +145,7 @@ class Scenario:
     source: FrameSource
     agents: tuple[AgentSpec, ...] = ()
     ego: str | None = None
-    model: str = "cosense-lite"
+    model: str | dict[str, Any] = "cosense-lite"
     fusion: LiveFusion | None = None
     registration: LiveRegistration = "scene_graph"
     budget_bytes: int | None = None
@@ -154,7 +156,7 @@ class Scenario:
     synchroniser: SynchroniserSettings | None = None
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     merge: MergeSettings = field(default_factory=MergeSettings)
-    trust: tuple[str, ...] = ()
+    trust: TrustSettings = field(default_factory=TrustSettings)
     pose_error: PoseErrorName | None = None
     radio: RadioSettings | None = None
     respawn: bool = False
@@ -212,6 +214,10 @@ def _check_renamed(mapping: dict[str, Any], path: Path) -> None:
     for key, name in _RENAMED.items():
         if key in mapping:
             raise CosenseError(f"{path}: key '{key}' is called '{name}' now; rename it")
+    if isinstance(mapping.get("trust"), list):
+        raise CosenseError(
+            f"{path}: trust: the list of checks is called 'checks' now: trust: {{checks: ...}}"
+        )
     if isinstance(mapping.get("fusion"), dict):
         raise CosenseError(
             f"{path}: section 'fusion' is called 'admission' now; fusion is one of {', '.join(LIVE_FUSIONS)}"
@@ -249,7 +255,7 @@ def load_scenario(path: Path) -> Scenario:
         _check_renamed(mapping, path)
         if mapping.get("agents") == "all":
             mapping = {key: value for key, value in mapping.items() if key != "agents"}
-    return _with_paths(from_mapping(Scenario, mapping, where=str(path)), lambda name: _beside(path, name))
+    return _with_paths(from_mapping(Scenario, mapping, where=str(path)), lambda name: beside(path, name))
 
 
 def with_absolute_paths(scenario: Scenario) -> Scenario:
@@ -260,10 +266,14 @@ def with_absolute_paths(scenario: Scenario) -> Scenario:
 def _with_paths(scenario: Scenario, place: Callable[[Path], Path]) -> Scenario:
     """Return the scenario with each path replaced by `place` of it."""
 
-    def model(name: str) -> str:
+    def model(given: str | dict[str, Any]) -> str | dict[str, Any]:
         """Leave the name of a model that ships alone."""
-        moved = place(Path(name))
-        return str(moved) if (moved / CONFIG).is_file() else name
+        if isinstance(given, dict):
+            from cosense.methods.model import with_model_paths
+
+            return with_model_paths(given, lambda name: moved if (moved := place(name)).exists() else name)
+        moved = place(Path(given))
+        return str(moved) if (moved / CONFIG).is_file() else given
 
     source, agents = scenario.source, scenario.agents
     if source.data is not None:
@@ -272,13 +282,12 @@ def _with_paths(scenario: Scenario, place: Callable[[Path], Path]) -> Scenario:
         dataclasses.replace(agent, model=None if agent.model is None else model(agent.model))
         for agent in agents
     )
-    return dataclasses.replace(scenario, source=source, agents=agents, model=model(scenario.model))
-
-
-def _beside(scenario: Path, name: Path) -> Path:
-    """Return a path that a scenario names: beside its file where there is such a one, else as it is."""
-    there = scenario.parent / name
-    return there if there.exists() else name
+    trust = scenario.trust
+    if trust.roster is not None and trust.keys is not None:
+        trust = dataclasses.replace(trust, roster=place(trust.roster), keys=place(trust.keys))
+    return dataclasses.replace(
+        scenario, source=source, agents=agents, model=model(scenario.model), trust=trust
+    )
 
 
 def with_player(scenario: Scenario, **changes: Any) -> Scenario:
@@ -345,6 +354,6 @@ def resolved(scenario: Scenario) -> Scenario:
     return with_changes(scenario, fusion=scenario.fusion or fusion_for(_model_of_ego(scenario)))
 
 
-def _model_of_ego(scenario: Scenario) -> str:
+def _model_of_ego(scenario: Scenario) -> str | dict[str, Any]:
     (model,) = (agent.model for agent in scenario.agents if agent.id == scenario.ego)
     return model or scenario.model

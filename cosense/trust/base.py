@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cosense.trust
 from cosense import plugins
+from cosense.errors import CosenseError
 from cosense.messages.envelope import Message
+from cosense.trust.identity.membership import IdentityPolicy
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,31 @@ class TrustContext:
     age_ms: float
 
 
+# Judged by the bytes of a message as it comes, and not by what it says; see its folder.
+_IDENTITY = "identity"
 Check = Callable[[Message, TrustContext], str | None]
+
+
+@dataclass(frozen=True)
+class TrustSettings:
+    """Whom the agents of a run believe.
+
+    Attributes:
+        identity: what becomes of a message that is not signed with the key of its name; "off" asks for no
+            keys.
+        roster: file that says whose keys are whose; None for keys that are made for the run.
+        keys: folder of private keys, AGENT.key for each agent, with which they sign; None likewise.
+        checks: names of the checks that messages have to pass.
+    """
+
+    identity: IdentityPolicy = "off"
+    roster: Path | None = None
+    keys: Path | None = None
+    checks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.roster is None) != (self.keys is None):
+            raise ValueError("roster and keys go together: name both, or neither for keys of the run alone")
 
 
 def find_checks(names: Sequence[str]) -> list[Check]:
@@ -38,6 +65,11 @@ def find_checks(names: Sequence[str]) -> list[Check]:
     Raises:
         CosenseError: there is no check of a name, and the nearest is named; or its module cannot be used.
     """
+    if _IDENTITY in names:
+        raise CosenseError(
+            f"'{_IDENTITY}' is no check of what a message says but of who sends it: "
+            f"set trust: {{{_IDENTITY}: enforce}} in a scenario"
+        )
     return [plugins.function(plugins.load(cosense.trust, name), "check") for name in names]
 
 
