@@ -140,8 +140,8 @@ class PoseSupport:
             shifts, p = shifts[alike], self._p[alike] * (T[0, 0] + 1j * T[1, 0])
             for turn in TURNS_RAD:
                 turned = (shifts + p * (1 - np.exp(1j * turn))) / MAX_BOUND_M
-                cells, cell = np.unique(np.round(turned), return_inverse=True)
-                votes = np.bincount(cell, weights[alike])
+                cells, cell_of = np.unique(np.round(turned), return_inverse=True)
+                votes = np.bincount(cell_of, weights[alike])
                 for best in np.argsort(-votes, kind="stable")[:CELLS]:
                     fullest.append((float(votes[best]), quarter, float(turn), complex(cells[best])))
         fullest.sort(key=lambda one: -one[0])
