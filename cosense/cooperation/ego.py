@@ -44,13 +44,14 @@ from cosense.geometry.transforms import transform_from_slopes
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
 from cosense.messages.objects import decode_objects, slopes_of
 from cosense.messages.reports import PeerReport, UsedFor
-from cosense.methods.base import Admitted, Method
+from cosense.methods.base import Admitted, Method, scaled
 from cosense.methods.model import Model
 from cosense.scene_graph.correction.pose_correction import Place, PoseCorrection, RegisteredSender, as_sent
 from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload_kind, read_surroundings
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.levelling import LevelFrame
+from cosense.sensing.places import EXACTLY, chance
 from cosense.sensing.sight_lines import SightLines
 from cosense.trust.base import find_checks
 
@@ -284,7 +285,10 @@ class Ego:
     def _unjudged(self, own: OwnView, boxes: Detections, admitted: Sequence[Admitted]) -> Detections:
         """Return the boxes of all sources as they are."""
         if self._method is None:
-            return Detections.concatenate([boxes, *(other.boxes for other in admitted)])
+            # A box counts as much as it is likely to be where it says.
+            sure = (chance(other.boxes.boxes, other.spreads_m, EXACTLY) for other in admitted)
+            others = (scaled(other.boxes, each) for other, each in zip(admitted, sure, strict=True))
+            return Detections.concatenate([boxes, *others])
         return self._method.fuse(_encoded(own), boxes, admitted, with_boxes=self._fusion == "hybrid")
 
     def _fuse_points(self, own: OwnView, received: Sequence[Received]) -> tuple[Detections, list[PeerReport]]:

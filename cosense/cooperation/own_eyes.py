@@ -30,11 +30,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cosense.cooperation.merge import IN_DOUBT_M, are_of_one_kind
+from cosense.cooperation.claims import DETECTED_M, Compared, are_alike, compare, look, meet, settled, strain
+from cosense.cooperation.merge import IN_DOUBT_M
 from cosense.errors import counted
-from cosense.geometry.boxes import Boxes
-from cosense.geometry.iou import bev_iou
-from cosense.geometry.transforms import wrap_angle
 from cosense.methods.base import Admitted
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.sight_lines import SightLines
@@ -43,13 +41,8 @@ from cosense.sensing.sight_lines import SightLines
 SURE_SCORE = 0.8
 # A claim counts for or against its sender from this score on.
 _CLAIM_SCORE = 0.3
-# So many rays make evidence, and so many pass for each that ends where there is nothing.
-_FEWEST_RAYS, _PASSED_PER_ENDED = 4, 4
-# With so many returns the ego's detector finds what there is, all but one time in so many.
-_ENOUGH_RETURNS, _OVERLOOKED = 20, 20.0
-# A box that overlaps the ego's by this much is of the same object, and says something else of it if it is
-# turned or sized by more than that.
-_MEETS_IOU, _TURNED_RAD, _SIZE_RATIO = 0.15, 0.6, 1.4
+# With enough returns the ego's detector finds what there is, all but one time in so many.
+_OVERLOOKED = 20.0
 # So many boxes against a sender are no chance; a frame later they count less, by this factor.
 _CHANCE, _FORGETTING = 2.0, 0.8
 _FORGOTTEN = 0.05
@@ -60,6 +53,8 @@ _PROOF, _PROVEN_RATIO = 0.5, 2.0
 _OFF_M, _SCATTER_M = 0.3, 0.5
 # Who stands less than this apart sees from one place.
 _APART_M = 3.0
+# What a sender says of its places counts as much as so many boxes that agree with the ego's.
+_UNSEEN = 1.0
 # The score of the surest box that nothing confirms. The ego's own boxes are mostly surer, so that who agrees
 # wherever the ego looks, and lies where it does not, takes little from it. Of a proven sender it is less the
 # more of its boxes are in free space, each of which counts as much as so many that agree.
@@ -78,6 +73,8 @@ class Record(NamedTuple):
         unlike: boxes that are turned or sized otherwise than those of the ego, likewise.
         refuted: boxes where the ego sees that there is nothing.
         off_x_m, off_y_m: sum of what the boxes that agreed are off by, weighted likewise.
+        along, across: sum of the squares of what they are off by along their heading and across it, in what
+            was to be expected, weighted likewise.
     """
 
     agreed: float = 0.0
@@ -85,6 +82,8 @@ class Record(NamedTuple):
     refuted: float = 0.0
     off_x_m: float = 0.0
     off_y_m: float = 0.0
+    along: float = 0.0
+    across: float = 0.0
 
     @property
     def off_m(self) -> float:
@@ -102,6 +101,12 @@ class Record(NamedTuple):
             return "doubted"
         is_proven = self.agreed >= max(_PROOF, _PROVEN_RATIO * against) and self.off_m <= in_place_m
         return "proven" if is_proven else "stranger"
+
+    def learned(self, spreads_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return spreads (M,2) as they are by experience: at least what the sender says of them."""
+        strain = (_UNSEEN + np.array([self.along, self.across])) / (_UNSEEN + self.agreed)
+        unsaid = np.maximum(strain - 1, 0.0) * (spreads_m**2 + DETECTED_M**2)
+        return np.sqrt(spreads_m**2 + unsaid)
 
     @property
     def cap(self) -> float:
@@ -158,12 +163,18 @@ class OwnEyes:
         claims, number = _together(admitted)
         # What may lie anywhere, or was put onto a box of the ego for that reason, says nothing of its sender.
         in_place = np.concatenate([np.zeros(0), *(other.errors_m for other in admitted)]) <= IN_DOUBT_M
-        judged = _judge(claims, np.where(in_place, number, len(admitted)), len(admitted), own, lines)
+        spreads_m = np.concatenate([np.zeros((0, 2)), *(other.spreads_m for other in admitted)])
+        judged = _judge(
+            claims, spreads_m, np.where(in_place, number, len(admitted)), len(admitted), own, lines
+        )
         records = self._remember([other.sender for other in admitted], judged.sums)
         claims = judged.weighed(claims)
+        for record, of in zip(records, _slices(admitted), strict=True):
+            spreads_m[of] = record.learned(spreads_m[of])
+        claims, spreads_m = settled(claims, spreads_m, own, judged.compared)
         outranked = _are_outranked(claims, np.array([_RANKS[record.standing] for record in records])[number])
         left = [
-            _left(other, record, claims[of], ~(judged.dropped(record) | outranked)[of])
+            _left(other, record, claims[of], spreads_m[of], ~(judged.dropped(record) | outranked)[of])
             for other, record, of in zip(admitted, records, _slices(admitted), strict=True)
         ]
         doubts = {
@@ -174,7 +185,7 @@ class OwnEyes:
         return Examined(admitted, left, records, doubts)
 
     def _remember(self, senders: list[str], sums: NDArray[np.float64]) -> list[Record]:
-        """Take the sums (S,5) of a frame for granted; return what is known of its senders by now."""
+        """Take the sums (S,7) of a frame for granted; return what is known of its senders by now."""
         earlier = _FORGETTING * self._sums
         row_of = {name: row for row, name in enumerate(self._names)}
         known = [row_of[name] for name in senders if name in row_of]
@@ -206,7 +217,7 @@ def held_back(
     # What is fused of the features of several is a claim of all of them together.
     is_fused = claimed.sources == Source.FUSED
     fused, others = claimed[is_fused], claimed[~is_fused]
-    joint = _judge(fused, np.zeros(len(fused), dtype=np.int64), 1, own, lines)
+    joint = _judge(fused, np.zeros((len(fused), 2)), np.zeros(len(fused), dtype=np.int64), 1, own, lines)
     record = Record(*joint.sums[0].tolist())
     kept = ~joint.dropped(record)
     claimed = Detections.concatenate([joint.weighed(fused)[kept], others])
@@ -216,7 +227,7 @@ def held_back(
     is_proven = standings == "proven"
     apart = np.pad(_apart(examined.claims), (0, 1))
     by_two = (says & (standings != "doubted") & (says[:, is_proven] @ apart[is_proven])).any(axis=1)
-    _, by_own, _ = _compare(claimed, own)
+    by_own = compare(claimed, own).agrees
     caps = (says * np.array([each.cap for each in records])).max(axis=1)
     confirmed = by_own | by_two
     judged = replace(
@@ -231,13 +242,15 @@ class _Judged(NamedTuple):
     """What the ego's eyes say of M claims of S senders.
 
     Attributes:
-        sums: (S,5) of this frame alone, a row as in `Record` for each sender.
+        compared: the claims beside the ego's own boxes.
+        sums: (S,7) of this frame alone, a row as in `Record` for each sender.
         refuted: (M,) which claims are in free space; what meets a box of the ego is not.
         meets: (M,) which meet a box of the ego.
         contradicts: (M,) which say otherwise than a box of which the ego is sure.
         is_overlooked: (M,) where the ego has many returns and no box.
     """
 
+    compared: Compared
     sums: NDArray[np.float64]
     refuted: NDArray[np.bool_]
     meets: NDArray[np.bool_]
@@ -257,18 +270,20 @@ class _Judged(NamedTuple):
 
 def _judge(
     claims: Detections,
+    spreads_m: NDArray[np.float64],
     number: NDArray[np.int64],
     senders: int,
     own: Detections,
     lines: SightLines | None,
 ) -> _Judged:
-    """Hold claims, each with the number of its sender, against what the ego sees.
+    """Hold claims, each with its spread and the number of its sender, against what the ego sees.
 
     Those with a number that is no sender's count neither for nor against anybody.
     """
-    score, agrees, off_m = _compare(claims, own)
+    compared = compare(claims, own)
+    score, agrees, off_m = compared.scores, compared.agrees, compared.off_m
     meets = score > 0
-    refuted, is_overlooked = _look(claims.boxes, ~meets, lines)
+    refuted, is_overlooked = look(claims.boxes, ~meets, lines)
     counts = claims.scores >= _CLAIM_SCORE
     agreed = score * agrees * counts
     columns = [
@@ -277,54 +292,13 @@ def _judge(
         refuted & counts,
         agreed * off_m[:, 0],
         agreed * off_m[:, 1],
+        *(agreed[:, None] * strain(claims.boxes, off_m, spreads_m)).T,
     ]
     # Counting nothing counts in whole numbers.
     sums = np.zeros((senders, len(columns)))
     for index, column in enumerate(columns):
         sums[:, index] = np.bincount(number, column, senders + 1)[:senders]
-    return _Judged(sums, refuted, meets, (score >= SURE_SCORE) & ~agrees, is_overlooked)
-
-
-def _look(
-    boxes: Boxes, chosen: NDArray[np.bool_], lines: SightLines | None
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which of the chosen boxes (M,7) are in free space, and in which there are many returns."""
-    refuted, is_full = np.zeros((2, len(boxes)), dtype=bool)
-    if lines is not None:
-        rays = lines.through(boxes[chosen])
-        refuted[chosen] = (rays.passed >= _FEWEST_RAYS) & (rays.passed >= _PASSED_PER_ENDED * rays.ended)
-        is_full[chosen] = rays.ended >= _ENOUGH_RETURNS
-    return refuted, is_full
-
-
-def _compare(
-    claims: Detections, own: Detections
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Compare M claims with the ego's own boxes.
-
-    Returns:
-        (M,) score of the ego's box of the same object, 0 where it has none; (M,) which say the same of it;
-        (M,2) how far these are off.
-    """
-    if not len(claims) or not len(own):
-        return np.zeros(len(claims)), np.zeros(len(claims), dtype=bool), np.zeros((len(claims), 2))
-    overlap = bev_iou(claims.boxes, own.boxes) * are_of_one_kind(claims, own)
-    best = own[overlap.argmax(axis=1)]
-    meets = overlap.max(axis=1) > _MEETS_IOU
-    off_m = claims.boxes[:, :2] - best.boxes[:, :2]
-    return np.where(meets, best.scores, 0.0), meets & _are_alike(claims.boxes, best.boxes), off_m
-
-
-def _meet(a: Detections, b: Detections) -> NDArray[np.bool_]:
-    """Return (M,K): which of M and K detections are of one object."""
-    return np.asarray((bev_iou(a.boxes, b.boxes) > _MEETS_IOU) & are_of_one_kind(a, b))
-
-
-def _are_alike(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
-    """Return which boxes (...,7) of one object are turned and sized alike, but for where the front is."""
-    turn = np.abs(wrap_angle(a[..., 6] - b[..., 6]))
-    ratio = np.abs(np.log(a[..., 3:5] / b[..., 3:5])).max(axis=-1)
-    return np.asarray((np.minimum(turn, np.pi - turn) < _TURNED_RAD) & (ratio < np.log(_SIZE_RATIO)))
+    return _Judged(compared, sums, refuted, meets, (score >= SURE_SCORE) & ~agrees, is_overlooked)
 
 
 def _are_outranked(claims: Detections, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -332,7 +306,7 @@ def _are_outranked(claims: Detections, ranks: NDArray[np.int64]) -> NDArray[np.b
     outranked = np.zeros(len(claims), dtype=bool)
     for rank in np.unique(ranks)[:-1]:
         lower, higher = np.flatnonzero(ranks == rank), np.flatnonzero(ranks > rank)
-        outranked[lower] = _meet(claims[lower], claims[higher]).any(axis=1)
+        outranked[lower] = meet(claims[lower], claims[higher]).any(axis=1)
     return outranked
 
 
@@ -359,8 +333,8 @@ def _who_says(boxes: Detections, claims: Sequence[Admitted]) -> NDArray[np.bool_
     """Return (M,S): which of S senders claim the objects of M boxes."""
     theirs, number = _together(claims)
     says = np.zeros((len(boxes), len(claims)), dtype=bool)
-    row, column = np.nonzero(_meet(boxes, theirs))
-    alike = _are_alike(boxes.boxes[row], theirs.boxes[column])
+    row, column = np.nonzero(meet(boxes, theirs))
+    alike = are_alike(boxes.boxes[row], theirs.boxes[column])
     says[row[alike], number[column[alike]]] = True
     return says
 
@@ -371,9 +345,15 @@ def _apart(claims: Sequence[Admitted]) -> NDArray[np.bool_]:
     return np.asarray(np.linalg.norm(place[:, None] - place, axis=2) > _APART_M)
 
 
-def _left(other: Admitted, record: Record, boxes: Detections, kept: NDArray[np.bool_]) -> Admitted:
-    """Return what may be fused of the claims of one sender, given what is left of the scores of its boxes."""
-    left = replace(other, boxes=boxes).chosen(kept)
+def _left(
+    other: Admitted,
+    record: Record,
+    boxes: Detections,
+    spreads_m: NDArray[np.float64],
+    kept: NDArray[np.bool_],
+) -> Admitted:
+    """Return what may be fused of the claims of one sender, given what is left of them."""
+    left = replace(other, boxes=boxes, spreads_m=spreads_m).chosen(kept)
     return left if record.standing != "doubted" else replace(left, use="boxes", is_precise=False, layers=())
 
 
