@@ -22,6 +22,8 @@ DEPENDENCIES = [
     "rosbags>=0.11",
     "mcap>=1.6",
     "zstandard>=0.20",
+    # Signatures of messages.
+    "cryptography>=3.4",
     # Only the simulator needs it. It has wheels for Linux on x86-64, macOS and Windows.
     'embreex>=4.4; platform_machine != "aarch64"',
 ]

@@ -8,12 +8,18 @@ from timing import measure, write
 from cosense.cooperation.admission import receive
 from cosense.cooperation.ego import Ego, OwnView
 from cosense.geometry.transforms import transform_from_planar
+from cosense.messages.chunks import LayerSpec, Section
 from cosense.messages.envelope import Message, PayloadKind, decode, encode
+from cosense.messages.features import encode_features
+from cosense.messages.late_boxes import LateBoxes
 from cosense.messages.objects import MAX_OBJECTS, decode_objects, encode_objects
 from cosense.messages.points import decode_points, encode_points
 from cosense.sensing.detections import Detections
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.levelling import levelled
+from cosense.trust.identity.keys import Signer
+from cosense.trust.identity.membership import Membership
+from cosense.trust.identity.roster import Member, Roster
 
 POINTS = 60_000
 
@@ -51,6 +57,14 @@ def main() -> None:
     def all_points() -> bytes:
         return message("unit", PayloadKind.POINTS, encode_points(cloud))
 
+    def features() -> bytes:
+        """Return what a budget of 2 kB is filled with: 30 boxes and cells of 16 channels, 4 bits each."""
+        spec = LayerSpec(4, 16, 4)
+        late = LateBoxes(found(30, rng), np.full((30, 2), np.nan))
+        section = Section(0, np.arange(2000), rng.integers(-8, 8, (2000, 16)).astype(np.int8))
+        payload = encode_features(-1.7, late, [section], [spec], 2000 - 169)
+        return message("unit", PayloadKind.FEATURES, payload)
+
     points, objects = all_points(), boxes("unit", 50)
     peers = [boxes(f"unit{number}", 50) for number in range(4)]
     five = [boxes(f"unit{number}", 30) for number in range(5)]
@@ -60,6 +74,14 @@ def main() -> None:
     def fuse(messages: list[bytes], *, own_eyes: bool = True) -> None:
         ego = Ego(None, "late", own_eyes=own_eyes)
         ego.fuse(OwnView(decode(objects), frame=frame), [receive(data) for data in messages])
+
+    signer = Signer.generate()
+    roster = Roster((Member("unit", str(signer.public_key)),))
+    told, thief = features(), Signer.generate()
+    signed, forged = signer.sign(told), thief.sign(told)
+
+    def judge(data: bytes) -> None:
+        assert (receive(data, Membership(roster)).message is not None) == (data is signed)
 
     rows = [
         {"job": "encode 50 boxes", "ms": measure(lambda: boxes("unit", 50)), "bytes": len(objects)},
@@ -74,6 +96,14 @@ def main() -> None:
         {"job": "fuse 5 agents of 30 boxes", "ms": measure(lambda: fuse(five))},
         {"job": "the same, eyes shut", "ms": measure(lambda: fuse(five, own_eyes=False))},
         {"job": "fuse 16 floods of 512 boxes", "ms": measure(lambda: fuse(flood), 3)},
+        {
+            "job": "receive features of 2 kB, not signed",
+            "ms": measure(lambda: receive(told)),
+            "bytes": len(told),
+        },
+        {"job": "sign them", "ms": measure(lambda: signer.sign(told)), "bytes": len(signed)},
+        {"job": "receive them signed", "ms": measure(lambda: judge(signed))},
+        {"job": "refuse them forged", "ms": measure(lambda: judge(forged))},
     ]
     write("sharing", rows)
 

@@ -38,6 +38,9 @@ DATA = {
     "underpass": ("--scene underpass --sequence-frames 8 --seed 630000", 192),
     "unseen_lidars": ("--scene unseen --lidar unseen --sequence-frames 8 --seed 640000", 192),
     "data": ("--scene unseen --sequence-frames 4 --seed 500000", 96),
+    # The same places and traffic, with sensors that stand level and with sensors that lean.
+    "level": ("--scene unseen --tilt 0 --sequence-frames 4 --seed 540000", 96),
+    "tilted": ("--scene unseen --tilt 5 --sequence-frames 4 --seed 540000", 96),
     # Long enough for messages that are a second late.
     "sequences": ("--scene unseen --sequence-frames 16 --seed 510000", 96),
     "many": (
@@ -56,6 +59,14 @@ _CONDITIONS = (
 # Sweeps by name: the data, and the arguments of `cosense sweep`.
 SWEEPS = {
     **{name: (name, _CONDITIONS) for name in CONDITIONS},
+    **{
+        name: (
+            name,
+            "pose-error --model cosense-lite --fusion late,hybrid --registration none,scene_graph "
+            "--values none,dair",
+        )
+        for name in ("level", "tilted")
+    },
     "budget": (
         "data",
         "budget --model cosense-lite --fusion late,early,intermediate,hybrid --registration none "

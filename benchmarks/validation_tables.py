@@ -166,6 +166,28 @@ def disturbed(noise: Content, delay: Content) -> str:
     return "\n".join([title, command(noise["command"]), command(delay["command"]), table(headings, rows)])
 
 
+def tilted(level: Content, leaning: Content) -> str:
+    """Return fusions of the same places with level sensors and with sensors that lean by five degrees."""
+    rows = [
+        [name, *(_both(pose_point(content, fusion, registration, error)) for content in (level, leaning))]
+        for error in (None, "dair")
+        for name, fusion, registration in _rows_under(error)
+    ]
+    headings = ["AP@0.5 / AP@0.7", "level", "tilted by 5°"]
+    commands = [command(content["command"]) for content in (level, leaning)]
+    return "\n".join([_title(leaning), *commands, table(headings, rows)])
+
+
+def _rows_under(error: str | None) -> list[tuple[str, str, str]]:
+    """Return the rows of `tilted` under an error of the poses, named by it."""
+    shown = SHORT[:3] if error is None else SHORT[1:]
+    return [
+        (f"{name}, {POSES[error]}" if fusion != "none" else name, fusion, registration)
+        for name, fusion, registration in ROWS
+        if name in shown
+    ]
+
+
 def corrected(content: Content) -> str:
     """Return a sweep of registrations over pose noise, a row for each kind of registration."""
     alone, *points = content["points"]
@@ -248,6 +270,7 @@ TABLES = {
     "conditions": of_sweeps(list(CONDITIONS), all_conditions),
     "budget": of_sweeps(["budget"], sweep),
     "disturbances": of_sweeps(["pose-noise", "delay"], disturbed),
+    "tilted": of_sweeps(["level", "tilted"], tilted),
     "registration": of_sweeps(["registration"], corrected),
     "registration-unannounced": of_sweeps(["registration-unannounced"], corrected),
     "grid": of_sweeps(["grid"], worst),

@@ -10,7 +10,7 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,6 +123,24 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return plain(dataclasses.asdict(config))
 
 
+def with_paths(config: T, place: Callable[[Path], Path]) -> T:
+    """Return a dataclass of settings with each path in it replaced by `place` of it."""
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if isinstance(value, Path):
+            changes[field.name] = place(value)
+        elif dataclasses.is_dataclass(value):
+            changes[field.name] = with_paths(value, place)
+    return dataclasses.replace(config, **changes) if changes else config  # type: ignore[type-var]
+
+
+def beside(file: Path, name: Path) -> Path:
+    """Return a path that a file names: beside the file where there is such a one, else as it is."""
+    there = file.parent / name
+    return there if there.exists() else name
+
+
 def _num_known(kind: Any, mapping: Mapping[str, Any]) -> int:
     """Return how many keys of a mapping are fields of a dataclass; 0 for other types."""
     fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
@@ -140,7 +158,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, Mapping):
             # Of several dataclasses the one that has most of the keys.
             kinds.sort(key=lambda a: -_num_known(a, value))
-        return _convert(next((a for a in kinds if a is type(value)), kinds[0]), value, where)
+        plain = next((a for a in kinds if (typing.get_origin(a) or a) is type(value)), kinds[0])
+        return _convert(plain, value, where)
     if origin is typing.Literal:
         if value not in arguments:
             raise CosenseError(

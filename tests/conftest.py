@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from cosense.runs import supervisor
+from cosense.runs.shared_memory import remove_unfinished_ports
 
 # A machine that does something else at the same time must not fail a test.
 hypothesis.settings.register_profile("cosense", deadline=None)
@@ -43,6 +44,8 @@ def domains_of_the_worker() -> Iterator[None]:
     """Give each process that runs tests DDS domains of its own: two may look for a free one at once."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    # Tests open DDS in their own process too, and kill others that do.
+    remove_unfinished_ports()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor, "_DOMAINS", range(1 + number, 100, count))
         yield

@@ -46,7 +46,7 @@ FOR_ALL = {"", "config", "errors", "json_lines", "model_folders", "plugins", "pr
 # Import names of the dependencies that setup.py always installs.
 ALWAYS_THERE = {
     *("cosense", "numpy", "torch", "scipy", "cv2", "yaml", "safetensors", "matplotlib", "PIL"),
-    *("rich", "typer", "rosbags", "mcap", "zstandard"),
+    *("rich", "typer", "rosbags", "mcap", "zstandard", "cryptography"),
     *sys.stdlib_module_names,
 }
 # Parts of a dependency that it installs only on request.

@@ -50,7 +50,12 @@ _REFRESH_S = 1.0
 def command(
     *,
     data: Annotated[Path, typer.Option(help="Root of the data set, or a bag.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Name below models/, or a folder.")] = "cosense-lite",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Name below models/, a folder, a scenario whose model is taken, or {mmdet3d: {...}}."
+        ),
+    ] = "cosense-lite",
     protocol: ProtocolName = None,
     fusion: Fusion = None,
     budget: Budget = None,

@@ -63,7 +63,7 @@ def command(
     data: Annotated[Path, typer.Option(help="Root of the data set.", show_default=False)],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Name below models/, or a folder; several as A B.", show_default=_DEFAULT_MODEL),
+        typer.Option(help="As for evaluate; several as A B.", show_default=_DEFAULT_MODEL),
     ] = None,
     out: Annotated[
         Path | None,
@@ -325,8 +325,8 @@ def _print(console: Console, content: Mapping[str, Any]) -> None:
 
 def model_names(named: Sequence[str] | None) -> list[str]:
     """Return the models, each given with an option of its own, after one option, or with commas."""
-    parts = named or [_DEFAULT_MODEL]
-    return list(dict.fromkeys(name for part in parts for name in part.split(",")))
+    parts = [[part] if part.startswith("{") else part.split(",") for part in named or [_DEFAULT_MODEL]]
+    return list(dict.fromkeys(name for names in parts for name in names))
 
 
 def _known(option: str, given: Sequence[str] | None, known: Sequence[str]) -> list[str]:

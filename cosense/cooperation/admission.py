@@ -1,9 +1,10 @@
 """Admission: which messages of others the ego uses, for what, and why not for more.
 
-One loop for every kind of fusion. A message is decoded once, when it comes (`receive`); for each frame it is
-then checked in this order: it could be read; the fusion uses its kind; its sender is neither the ego nor has
-sent another one for this frame; there are not too many senders; every check of `cosense.trust` passes; and
-its payload, its age and the poses allow what a reader of this module makes of it.
+One loop for every kind of fusion. A message is decoded once, when it comes (`receive`), and where there are
+keys judged by its signature: what somebody sends under another's name takes no place of it. For each frame it
+is then checked in this order: it could be read; the fusion uses its kind; its sender is neither the ego nor
+has sent another one for this frame; there are not too many senders; every check of `cosense.trust` passes;
+and its payload, its age and the poses allow what a reader of this module makes of it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import are_possible
 from cosense.sensing.places import place_errors_m, spreads_m
 from cosense.trust.base import Check, TrustContext, objection
+from cosense.trust.identity.membership import Membership
 
 # What merging costs grows with the boxes, faster where somebody means it to; no detector here finds more than
 # 256 in one cloud.
@@ -54,21 +56,35 @@ class Received:
 
     Attributes:
         bytes: length of the encoded message.
-        message: what it says, None where it cannot be read.
-        fault: why it cannot be read, else empty.
+        message: what it says, None where it cannot be read or nobody knows who it is from.
+        fault: why it is None, else empty.
+        doubt: why it is not sure who it is from, where that is only a warning.
     """
 
     bytes: int
     message: Message | None
     fault: str = ""
+    doubt: str = ""
 
 
-def receive(data: bytes) -> Received:
-    """Decode a message; what cannot be read is kept, so that it is reported."""
+def receive(data: bytes, membership: Membership | None = None, clock_ns: int = 0) -> Received:
+    """Decode a message, and judge who it is from; what is refused is kept, so that it is reported.
+
+    Args:
+        data: as it came.
+        membership: knows the keys of others; None to believe names.
+        clock_ns: present time of the stamps, 0 where it is not known.
+    """
     try:
-        return Received(len(data), decode(data))
+        message = decode(data)
     except MessageError as error:
         return Received(len(data), None, str(error))
+    if membership is None:
+        return Received(len(data), message)
+    doubt, may_be_read = membership.judge(data, message, clock_ns)
+    if may_be_read:
+        return Received(len(data), message, doubt=doubt)
+    return Received(len(data), None, f"under the name '{message.sender}': {doubt}")
 
 
 def admit(
@@ -111,6 +127,7 @@ def admit(
             admitted[message.sender], used_for, reason = read(message, age_ms)
         except MessageError as error:
             reason = str(error)
+        reason = "; ".join(part for part in (item.doubt, reason) if part)
         reports.append(PeerReport(message.sender, item.bytes, used_for, reason, age_ms, message.kind.name))
     # Equal scores rank in the order given: which message came first must not decide.
     return [admitted[sender] for sender in sorted(admitted)], reports

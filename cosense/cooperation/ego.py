@@ -54,6 +54,7 @@ from cosense.sensing.levelling import LevelFrame
 from cosense.sensing.places import EXACTLY, chance
 from cosense.sensing.sight_lines import SightLines
 from cosense.trust.base import find_checks
+from cosense.trust.identity.keys import Signer
 
 # Kinds of fusion that need no network.
 _BOXES_ALONE: tuple[FusionKind, ...] = ("none", "late")
@@ -101,6 +102,7 @@ class Ego:
         merging: MergeSettings | None = None,
         trust: Sequence[str] = (),
         own_eyes: bool = True,
+        signer: Signer | None = None,
     ) -> None:
         """Start.
 
@@ -112,6 +114,7 @@ class Ego:
             merging: see above.
             trust: names of the checks of `cosense.trust` that a message has to pass.
             own_eyes: whether what others claim is held against what the ego sees itself; to compare with.
+            signer: key with which it signs its requests; None to sign nothing.
 
         Raises:
             CosenseError: an unknown kind of fusion, registration or check, or a model that shares nothing.
@@ -129,6 +132,7 @@ class Ego:
         self._registration = registration
         self._checks = find_checks(trust)
         self._has_own_eyes = own_eyes
+        self._signer = signer
         self.admission = admission or AdmissionSettings()
         self.merging = merging or MergeSettings()
         self._newest_ns: int | None = None
@@ -198,7 +202,9 @@ class Ego:
         ]
         averages_boxes = method is not None and method.averages_boxes
         detections = merge(candidates, self.merging, averages_boxes=averages_boxes)
-        requests = {} if method is None else write_requests(ego, method.request(_encoded(own)), admitted)
+        requests = {}
+        if method is not None:
+            requests = write_requests(ego, method.request(_encoded(own)), admitted, self._signer)
         request_bytes = {addressee: len(data) for addressee, data in requests.items()}
         detections = detections.transformed(transform_from_slopes(*slopes_of(ego.payload)))
         return Fused(FusionResult(detections, [*reports, *pose_reports], request_bytes), requests)

@@ -18,7 +18,7 @@ from cosense.errors import CosenseError, nearest
 from cosense.messages.envelope import PayloadKind
 
 if TYPE_CHECKING:
-    from cosense.methods.model import Model
+    from cosense.methods.model import GivenModel, Model
 
 FusionKind = Literal["none", "late", "early", "intermediate", "hybrid"]
 FUSION_KINDS: tuple[FusionKind, ...] = get_args(FusionKind)
@@ -67,16 +67,15 @@ def default_fusion(model: Model) -> LiveFusion:
     return "late" if model.method is None else "hybrid"
 
 
-def fusion_for(model: str) -> LiveFusion:
-    """Return the same for the name of a model, without reading its weights.
+def fusion_for(model: GivenModel) -> LiveFusion:
+    """Return the same for a model as a scenario gives it, without reading its weights.
 
     Raises:
         CosenseError: there is no such model, or its configuration is broken.
     """
-    from cosense.methods.model import read_model_config
-    from cosense.model_folders import find_model
+    from cosense.methods.model import find_model_config
 
-    return "late" if read_model_config(find_model(model)).method_name is None else "hybrid"
+    return "late" if find_model_config(model)[1].method_name is None else "hybrid"
 
 
 def default_registration(fusion: str) -> LiveRegistration:

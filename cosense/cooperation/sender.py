@@ -21,16 +21,27 @@ from cosense.detectors.base import BevFeatures
 from cosense.errors import CosenseError
 from cosense.messages import objects, points
 from cosense.messages.demand import DemandMap
-from cosense.messages.envelope import MAX_PAYLOAD_BYTES, Message, PayloadKind, decode, encode, envelope_bytes
+from cosense.messages.envelope import (
+    MAX_PAYLOAD_BYTES,
+    PACKET_BYTES,
+    Message,
+    PayloadKind,
+    decode,
+    encode,
+    envelope_bytes,
+)
 from cosense.messages.features import EMPTY_FEATURES_BYTES, decode_features, encode_features
 from cosense.messages.late_boxes import LateBoxes
 from cosense.messages.scene_graph import coarse_nodes, share_graph
+from cosense.messages.signatures import SIGNATURE_BYTES
 from cosense.methods.base import Method
 from cosense.methods.model import Model
 from cosense.scene_graph.registrations import NONE, payload_kind, thinned_frame
 from cosense.sensing.frame import AgentFrame
 from cosense.sensing.grid import BevGrid
 from cosense.tracking.motion import MotionTracker
+from cosense.trust.identity.keys import Signer
+from cosense.trust.identity.membership import Membership
 
 # A scene graph takes at most this share of a budget; one of fewer nodes is worth less than more boxes.
 _GRAPH_SHARE, _FEWEST_NODES = 0.5, 12
@@ -85,6 +96,8 @@ class Sender:
         registration: str = NONE,
         budget_bytes: int | None = None,
         selection: str | None = None,
+        signer: Signer | None = None,
+        membership: Membership | None = None,
     ) -> None:
         """Start.
 
@@ -95,12 +108,16 @@ class Sender:
             registration: how poses are corrected, which decides what `surroundings` returns.
             budget_bytes: see above.
             selection: rule by which cells are chosen, None for that of the method.
+            signer: key with which it signs what it sends; None to sign nothing.
+            membership: knows the keys of those who request; None to believe names.
 
         Raises:
             CosenseError: the budget does not even hold an empty message.
         """
         self.kind = sent_kind(fusion, model)
-        check_budget(agent_id, self.kind, budget_bytes)
+        check_budget(agent_id, self.kind, budget_bytes, is_signed=signer is not None)
+        self._signer = signer
+        self._membership = membership
         self.agent_id = agent_id
         self.budget_bytes = budget_bytes
         self.request: DemandMap | None = None
@@ -113,16 +130,20 @@ class Sender:
         self._graph: tuple[Perceived, int, int | None, bytes | None] | None = None
         self._whole_graph_ns: int | None = None
 
-    def receive_request(self, data: bytes) -> bool:
+    def receive_request(self, data: bytes, clock_ns: int = 0) -> bool:
         """Take a request (DEMAND): the one received last that is addressed to this agent counts.
+
+        Args:
+            data: as it came.
+            clock_ns: present time of the stamps, 0 where it is not known.
 
         Returns:
             whether it is addressed to this agent.
 
         Raises:
-            MessageError: it cannot be read or is of another kind.
+            MessageError: it cannot be read, is of another kind, or nobody knows who it is from.
         """
-        request = read_request(data, self.agent_id)
+        request = read_request(data, self.agent_id, self._membership, clock_ns)
         self.request = request or self.request
         return request is not None
 
@@ -139,11 +160,12 @@ class Sender:
         """
         if self.kind is None:
             return None
-        check_budget(self.agent_id, self.kind, self.budget_bytes)
+        check_budget(self.agent_id, self.kind, self.budget_bytes, is_signed=self._signer is not None)
         room_bytes = MAX_PAYLOAD_BYTES
         if self.budget_bytes is not None:
-            beside = self._graph_of(own, sequence) or b""
-            room_bytes = min(self.budget_bytes - len(beside) - envelope_bytes(self.agent_id), room_bytes)
+            graph_bytes = len(self._graph_of(own, sequence) or b"")
+            beside_bytes = graph_bytes + envelope_bytes(self.agent_id) + self._signature_bytes
+            room_bytes = min(self.budget_bytes - beside_bytes, room_bytes)
         if self.kind == PayloadKind.POINTS:
             payload = _points_within(own.frame.points, room_bytes)
         elif self.kind == PayloadKind.OBJECTS:
@@ -201,14 +223,15 @@ class Sender:
         """Return the scene graph that goes out with a frame, None where none does."""
         if self._registration == NONE or payload_kind(self._registration) == PayloadKind.POINTS:
             return None
-        nodes = coarse_nodes(self.agent_id)
+        nodes = coarse_nodes(self.agent_id, PACKET_BYTES - self._signature_bytes)
         if self.budget_bytes is not None:
-            nodes = min(nodes, coarse_nodes(self.agent_id, int(_GRAPH_SHARE * self.budget_bytes)))
+            share_bytes = int(_GRAPH_SHARE * self.budget_bytes) - self._signature_bytes
+            nodes = min(nodes, coarse_nodes(self.agent_id, share_bytes))
             if not self._is_whole_graph_due(own.frame.stamp_ns):
                 nodes = min(nodes, _NODES_BETWEEN)
         if nodes < _FEWEST_NODES:
             return None
-        return share_graph(own.scene_graph, sequence, self._model.detector.fingerprint, nodes)
+        return self._signed(share_graph(own.scene_graph, sequence, self._model.detector.fingerprint, nodes))
 
     def _is_whole_graph_due(self, stamp_ns: int) -> bool:
         """Say whether the frame of a moment is one of those with a whole graph; the first one is."""
@@ -250,25 +273,36 @@ class Sender:
         return LateBoxes(detections, velocities)[order]
 
     def _encode(self, frame: AgentFrame, kind: PayloadKind, payload: bytes, sequence: int) -> bytes:
-        return encode(
-            Message(
-                kind=kind,
-                sender=self.agent_id,
-                sequence=sequence % (1 << 32),
-                stamp_ns=frame.stamp_ns,
-                T_world_agent=frame.T_world_agent,
-                pose_covariance=frame.pose_covariance,
-                fingerprint=self._model.detector.fingerprint,
-                payload=payload,
+        return self._signed(
+            encode(
+                Message(
+                    kind=kind,
+                    sender=self.agent_id,
+                    sequence=sequence % (1 << 32),
+                    stamp_ns=frame.stamp_ns,
+                    T_world_agent=frame.T_world_agent,
+                    pose_covariance=frame.pose_covariance,
+                    fingerprint=self._model.detector.fingerprint,
+                    payload=payload,
+                )
             )
         )
 
+    def _signed(self, data: bytes) -> bytes:
+        return data if self._signer is None else self._signer.sign(data)
 
-def check_budget(agent_id: str, kind: PayloadKind | None, budget_bytes: int | None) -> None:
+    @property
+    def _signature_bytes(self) -> int:
+        return 0 if self._signer is None else SIGNATURE_BYTES
+
+
+def check_budget(
+    agent_id: str, kind: PayloadKind | None, budget_bytes: int | None, *, is_signed: bool = False
+) -> None:
     """Raise CosenseError if not even an empty message of this kind fits the budget."""
     if kind is None or budget_bytes is None:
         return
-    smallest = envelope_bytes(agent_id) + _EMPTY_PAYLOAD_BYTES[kind]
+    smallest = envelope_bytes(agent_id) + _EMPTY_PAYLOAD_BYTES[kind] + (SIGNATURE_BYTES if is_signed else 0)
     if budget_bytes < smallest:
         raise CosenseError(
             f"budget of {budget_bytes} bytes is too small for agent '{agent_id}': "

@@ -20,6 +20,7 @@ from cosense.cooperation.gate import Window
 from cosense.cooperation.peers import Peer, Peers, SynchroniserSettings, Traffic
 from cosense.messages.envelope import Message, MessageError, PayloadKind
 from cosense.messages.reports import PeerReport
+from cosense.trust.identity.membership import Membership
 
 # Unreadable messages are handed on so that the fusion reports them; a flood of them is not.
 _KEPT_BESIDE = 16
@@ -80,6 +81,7 @@ class Synchroniser:
         window: Window,
         *,
         with_graphs: bool = False,
+        membership: Membership | None = None,
     ) -> None:
         """Start.
 
@@ -88,7 +90,9 @@ class Synchroniser:
             settings: limits of the waiting.
             window: ages of messages that the fusion admits.
             with_graphs: whether scene graphs are waited for as well, also the ego's own.
+            membership: knows the keys of others and of the ego; None to believe names.
         """
+        self._membership = membership
         self.settings = settings
         self.window = window
         self._messages = Peers(peers)
@@ -117,13 +121,18 @@ class Synchroniser:
             for name in dict.fromkeys([*messages, *graphs])
         }
 
-    def add_ego(self, data: bytes, now_ns: int) -> None:
+    def add_ego(self, data: bytes, now_ns: int, clock_ns: int = 0) -> None:
         """Take a message of the ego itself: its scene graph is kept, any other one opens a moment.
 
+        Args:
+            data: encoded.
+            now_ns: present time on a clock that only goes forward.
+            clock_ns: present time on the clock of the stamps; 0 where it is not known.
+
         Raises:
-            MessageError: the ego's own message cannot be read.
+            MessageError: the ego's own message cannot be read, or is not the ego's own.
         """
-        received = receive(data)
+        received = receive(data, self._membership, clock_ns)
         message = received.message
         if message is None:
             raise MessageError(received.fault)
@@ -148,7 +157,7 @@ class Synchroniser:
             clock_ns: present time on the clock of the ego's stamps; 0 where it is not known.
             now_ns: present time as of `add_ego`, where it goes as fast as that clock; else None.
         """
-        received = receive(data)
+        received = receive(data, self._membership, clock_ns)
         message = received.message
         if message is None:
             self._beside.append(received)

@@ -1,11 +1,12 @@
 """Detectors of mmdet3d, by configuration and checkpoint: their boxes for late fusion, graphs and evaluation.
 
     detector: mmdet3d
-    vehicle:
-      config: pointpillars/pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py
-      checkpoint: path/to/vehicle.pth
-      classes: {Car: car, Pedestrian: pedestrian, Cyclist: cyclist}
-    infrastructure: {config: …, checkpoint: …, classes: …}     # optional: agents of this kind have their own
+    config: pointpillars/pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py
+    checkpoint: path/to/vehicle.pth
+    classes: {Car: car, Pedestrian: pedestrian, Cyclist: cyclist}
+    infrastructure: {config: …, checkpoint: …, classes: …}     # optional: roadside units have their own
+
+or the same in one line, in a scenario or on the command line: `model: {mmdet3d: {config: …, …}}`.
 
 mmdet3d is asked when a model is loaded, never before (`make mmdet3d` installs it); mmcv's compiled operators
 are used where they are installed, those of `detectors.mmcv_operators` elsewhere. A checkpoint is a pickle and
@@ -18,18 +19,19 @@ the levelled one, and its boxes are brought into the frame that was asked for.
 box and a yaw about +z from +x on, as here. Before, sizes were width, length, height, and the yaw was about -z
 from -y on: yaw here = -yaw there - π/2. Which of them a checkpoint has learned is in its meta data; one that
 does not say is refused until `boxes:` says it. A configuration must be of mmdet3d 1.1 or later, which is what
-builds the network; to run a checkpoint of 0.x, write one with its anchors (sizes and `dir_offset` as there).
-mmdet3d then suppresses overlaps among boxes that it believes to be mirrored in yaw.
+builds the network; to run a checkpoint of 0.x, write one with its anchors, as models/dair-v2x-late does.
+Overlaps are then suppressed by the axes of 0.x.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -60,7 +62,7 @@ Convention = Literal["0.x", "1.x"]
 class CheckpointConfig:
     """A checkpoint of mmdet3d."""
 
-    config: str  # file, or name below mmdet3d's own configurations
+    config: Path  # file, or name below mmdet3d's own configurations
     checkpoint: Path
     classes: dict[str, str]  # class of the checkpoint to class here; those that are not named are dropped
     boxes: Literal["auto", "0.x", "1.x"] = "auto"  # convention; "auto": what the checkpoint says
@@ -81,11 +83,10 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
-class Mmdet3dConfig:
-    """Keys of config.yaml for `detector: mmdet3d`: a checkpoint for each kind of agent."""
+class Mmdet3dConfig(CheckpointConfig):
+    """Keys of config.yaml for `detector: mmdet3d`: a checkpoint, and that of roadside units."""
 
-    vehicle: CheckpointConfig
-    infrastructure: CheckpointConfig | None = field(default=None)  # None: as vehicles
+    infrastructure: CheckpointConfig | None = None  # None: the same as for vehicles
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ class Mmdet3dDetector(Detector):
             CosenseError: mmdet3d is not installed, or a configuration or a checkpoint cannot be used.
         """
         super().__init__(name, config, network, **identity)
-        vehicle = Checkpoint(config.vehicle, self.device)
+        vehicle = Checkpoint(config, self.device)
         unit = config.infrastructure
         self.checkpoints = {
             "vehicle": vehicle,
@@ -116,7 +117,7 @@ class Mmdet3dDetector(Detector):
         }
         hashes = [self.checkpoints[kind].sha256 for kind in ("vehicle", "infrastructure")]
         self.weights_sha256 = hashlib.sha256("".join(hashes).encode()).hexdigest()
-        self.fingerprint = hashlib.sha256(self.fingerprint + self.weights_sha256.encode()).digest()[:8]
+        self.fingerprint = bytes.fromhex(self.weights_sha256)[:8]
 
     @classmethod
     def build(cls, config: Mmdet3dConfig, seed: int) -> nn.Module:
@@ -150,7 +151,7 @@ class Checkpoint:
     Attributes:
         model: as mmdet3d builds it.
         convention: of its boxes.
-        sha256: hash of the file of the weights.
+        sha256: hash of the weights, the configuration and the keys, wherever their files are.
     """
 
     def __init__(self, settings: CheckpointConfig, device: torch.device) -> None:
@@ -158,11 +159,15 @@ class Checkpoint:
         self._settings = settings
         path = settings.checkpoint.expanduser()
         config = _read_config(settings.config)
-        state, meta, self.sha256 = _read_checkpoint(path)
+        state, meta, weights = _read_checkpoint(path)
         self.convention = convention_of(meta, settings.boxes, path)
+        keys = [settings.classes, settings.score_threshold, settings.intensity_scale, self.convention]
+        told = json.dumps([keys, config.to_dict()], default=str)
+        self.sha256 = hashlib.sha256(told.encode() + weights).hexdigest()
         self.model = _built(config, settings, state, device)
         self._labels = _labels(_class_names(meta, config, settings), settings)
-        self._prepare, self._box_type, self._columns = _pipeline(config, settings)
+        self._prepare, self._columns = _pipeline(config, settings)
+        self._box_type = box_type(self.convention)
 
     def found(self, points: NDArray[np.float32]) -> Detections:
         """Return the objects in a cloud (N,4), in its frame, best first, with source EGO."""
@@ -171,10 +176,10 @@ class Checkpoint:
         given = np.zeros((len(points), self._columns), np.float32)
         given[:, :4] = points[:, : self._columns][:, :4]
         given[:, 3] *= self._settings.intensity_scale
-        types, mode = self._box_type
-        data = {"points": given, "timestamp": 1, "axis_align_matrix": np.eye(4), "box_type_3d": types}
+        mode = import_module("mmdet3d.structures").Box3DMode.LIDAR
+        data = {"points": given, "timestamp": 1, "axis_align_matrix": np.eye(4), "box_mode_3d": mode}
         collated = import_module("mmengine.dataset").pseudo_collate(
-            [self._prepare({**data, "box_mode_3d": mode})]
+            [self._prepare({**data, "box_type_3d": self._box_type})]
         )
         with torch.no_grad():
             (result,) = self.model.test_step(collated)
@@ -194,6 +199,26 @@ def boxes_of(rows: NDArray[np.float64], convention: Convention) -> Boxes:
     length, width = (a, b) if convention == "1.x" else (b, a)
     heading = yaw if convention == "1.x" else -yaw - np.pi / 2
     return np.column_stack([x, y, foot + height / 2, length, width, height, wrap_angle(heading)])
+
+
+def box_type(convention: Convention) -> Any:
+    """Return mmdet3d's class of boxes in the axes of a LiDAR, which says how they lie when seen from above.
+
+    mmdet3d suppresses overlaps among boxes that turn by +yaw; those of 0.x turn by -yaw.
+    """
+    of_today = import_module("mmdet3d.structures").LiDARInstance3DBoxes
+    return of_today if convention == "1.x" else _mirrored(of_today)
+
+
+@cache
+def _mirrored(of_today: Any) -> Any:
+    class BoxesBefore1(of_today):
+        @property
+        def bev(self) -> torch.Tensor:
+            x, y, width, length, yaw = super().bev.unbind(dim=1)
+            return torch.stack([x, y, width, length, -yaw], dim=1)
+
+    return BoxesBefore1
 
 
 def convention_of(meta: Mapping[str, Any], said: str, path: Path) -> Convention:
@@ -248,10 +273,10 @@ def library() -> None:
     logging.getLogger("mmengine").setLevel(logging.ERROR)
 
 
-def _read_config(name: str) -> Any:
+def _read_config(name: Path) -> Any:
     """Return the configuration in a file, or of a name below those that mmdet3d ships."""
     mmdet3d = Path(str(import_module("mmdet3d").__file__)).parent
-    for path in (Path(name).expanduser(), mmdet3d / ".mim" / "configs" / name):
+    for path in (name.expanduser(), mmdet3d / ".mim" / "configs" / name):
         if path.is_file():
             break
     else:
@@ -268,12 +293,13 @@ def _read_config(name: str) -> Any:
     return config
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return weights by name, what the file says of itself, and its hash."""
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    """Return weights by name, what the file says of itself, and its bytes."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CosenseError(f"checkpoint: {path}: {error.strerror}") from None
+        there = " there or beside the file that names it" if isinstance(error, FileNotFoundError) else ""
+        raise CosenseError(f"checkpoint: {path}: {error.strerror}{there}") from None
     try:
         # Checkpoints hold more than tensors, histories and configurations of their training.
         stored = torch.load(path, map_location="cpu", weights_only=False)
@@ -283,7 +309,7 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
         raise CosenseError(f"checkpoint: {path}: holds a {type(stored).__name__}, expected a dictionary")
     state = stored.get("state_dict", stored)
     named = {str(name).removeprefix("module."): value for name, value in state.items()}
-    return named, dict(stored.get("meta") or {}), hashlib.sha256(data).hexdigest()
+    return named, dict(stored.get("meta") or {}), data
 
 
 def _built(config: Any, settings: CheckpointConfig, state: dict[str, Any], device: torch.device) -> Any:
@@ -336,8 +362,8 @@ def _labels(names: list[str], settings: CheckpointConfig) -> NDArray[np.int64]:
     return labels
 
 
-def _pipeline(config: Any, settings: CheckpointConfig) -> tuple[Any, tuple[Any, Any], int]:
-    """Return what prepares a cloud, the type of boxes, and how many numbers of a point are wanted."""
+def _pipeline(config: Any, settings: CheckpointConfig) -> tuple[Any, int]:
+    """Return what prepares a cloud, and how many numbers of a point are wanted."""
     dataset = config.test_dataloader.dataset
     steps = deepcopy(dataset.pipeline)
     if "LoadPointsFromFile" not in str(steps[0].type):
@@ -349,6 +375,5 @@ def _pipeline(config: Any, settings: CheckpointConfig) -> tuple[Any, tuple[Any, 
         raise CosenseError(
             f"config: {settings.config}: has boxes in the axes of a {dataset.box_type_3d}, expected LiDAR"
         )
-    structures = import_module("mmdet3d.structures")
     compose = import_module("mmengine.dataset").Compose(steps)
-    return compose, structures.get_box_type("LiDAR"), max(4, int(steps[0].get("load_dim", 4)))
+    return compose, max(4, int(steps[0].get("load_dim", 4)))

@@ -18,7 +18,7 @@ the signature:
     84+S    8     fingerprint of the sender's model
     92+S    4     P, u32, at most 4 MiB
     96+S    P     payload, as the module of its kind writes it
-    96+S+P  1+G   only with flag bit 0: G (u8, 1 to 255) and the signature over everything before G
+    96+S+P  1+G   only with flag bit 0: G (u8, 1 to 255) and the signature, see signatures.py
     last    4     CRC-32 (the one of zip and Ethernet) over everything before it
 
 An envelope costs 100 + S bytes. Bytes that an agent sends are `len(encode(message))`, nothing else.
@@ -64,7 +64,9 @@ _FLAG_SIGNED = 1
 _PREFIX = struct.Struct("<4sBBB")
 _BODY = struct.Struct("<Iq3d4f6f8sI")
 _CRC = struct.Struct("<I")
-_FIXED_BYTES = _PREFIX.size + 1 + _BODY.size + _CRC.size
+# Before the payload, without the letters of the sender's name.
+_HEADER_BYTES = _PREFIX.size + 1 + _BODY.size
+_FIXED_BYTES = _HEADER_BYTES + _CRC.size
 MAX_MESSAGE_BYTES = _FIXED_BYTES + MAX_NAME_BYTES + MAX_PAYLOAD_BYTES + 1 + MAX_SIGNATURE_BYTES
 
 
@@ -103,11 +105,14 @@ class Codec:
             for the last bit of a rotation.
         decode: returns the content of a message of this kind, or raises MessageError.
         max_bytes: payloads longer than this are neither written nor read.
+        segments: returns the parts of a payload, any number of which may be cut off at its end, each with
+            what it is; what tells only how many there are is in none. None where nothing may be cut off.
     """
 
     encode: Callable[[Any], bytes]
     decode: Callable[[Message], Any]
     max_bytes: int
+    segments: Callable[[bytes], list[bytes]] | None = None
 
 
 KINDS: dict[PayloadKind, Codec] = {}
@@ -165,6 +170,11 @@ def envelope_bytes(sender: str) -> int:
 def packets_of(message_bytes: int) -> int:
     """Return how many packets of `PACKET_BYTES` a message of so many bytes takes."""
     return -(-message_bytes // PACKET_BYTES)
+
+
+def header_of(data: bytes) -> bytes:
+    """Return what comes before the payload of a message that `encode` wrote or `decode` has read."""
+    return data[: _HEADER_BYTES + data[_PREFIX.size]]
 
 
 def encode(message: Message) -> bytes:

@@ -48,10 +48,14 @@ from cosense.messages.late_boxes import (
     decode_late_boxes,
     encode_late_boxes,
 )
+from cosense.messages.signatures import CUT_SIGNATURE_BYTES, cut_signature
 
 _HEADER = struct.Struct("<hH")
+_GROUND_BYTES = 2
 # Only the end of a section may be a small chunk, and a layer has one or two sections: each chunk takes time.
 _MOST_SMALL_CHUNKS = 4
+# Those of the largest map in all layers are fewer.
+_MOST_CHUNKS = 512
 EMPTY_FEATURES_BYTES = _HEADER.size
 MAX_GROUND_M = LARGEST_CENTIMETRES / 100
 
@@ -162,30 +166,52 @@ def cuts(payload: bytes) -> list[int]:
     return [*behind_boxes, *(boxes_end + chunk.end for chunk in split_chunks(payload[boxes_end:]))]
 
 
+def segments(payload: bytes) -> list[bytes]:
+    """Return what `cuts` parts: the ground, each box and each chunk, with a letter that says which.
+
+    Raises:
+        MessageError: the payload is no sequence of boxes and chunks, or has more chunks than anybody sends.
+    """
+    _, boxes_end = _read_header(payload)
+    starts = range(EMPTY_FEATURES_BYTES, boxes_end, LATE_BOX_BYTES)
+    found = [b"g" + payload[:_GROUND_BYTES], *(b"b" + payload[at : at + LATE_BOX_BYTES] for at in starts)]
+    at = boxes_end
+    for number, chunk in enumerate(split_chunks(payload[boxes_end:])):
+        if number == _MOST_CHUNKS:
+            raise MessageError(f"features have more than {_MOST_CHUNKS} chunks")
+        found.append(b"c" + payload[at : boxes_end + chunk.end])
+        at = boxes_end + chunk.end
+    return found
+
+
 def truncate(message: bytes, budget_bytes: int) -> bytes:
     """Cut a whole encoded FEATURES message at its last cut within the budget; envelope and CRC are renewed.
 
+    A signature stays good, see signatures.py.
+
     Raises:
-        MessageError: it is of another kind, signed, no valid message, or not even an empty payload fits.
+        MessageError: it is of another kind, no valid message, or not even an empty payload fits.
     """
     whole = decode(message)
     if whole.kind != PayloadKind.FEATURES:
         raise MessageError(f"kind is {whole.kind.name}, only FEATURES can be cut")
-    if whole.signature:
-        raise MessageError("message is signed: cutting it would break the signature")
-    room_bytes = budget_bytes - envelope_bytes(whole.sender)
-    fitting = [cut for cut in cuts(whole.payload) if cut <= room_bytes]
+    possible = cuts(whole.payload)
+    if len(message) <= budget_bytes:
+        return message
+    beside_bytes = envelope_bytes(whole.sender) + (CUT_SIGNATURE_BYTES if whole.signature else 0)
+    fitting = [cut for cut in possible if cut + beside_bytes <= budget_bytes]
     if not fitting:
         raise MessageError(
             f"budget of {counted(budget_bytes, 'byte')}, an empty FEATURES message of '{whole.sender}' takes "
-            f"{envelope_bytes(whole.sender) + EMPTY_FEATURES_BYTES}"
+            f"{beside_bytes + EMPTY_FEATURES_BYTES}"
         )
-    if fitting[-1] == len(whole.payload):
-        return message
     ground_cm, count = _HEADER.unpack_from(whole.payload)
     kept = min(count, (fitting[-1] - EMPTY_FEATURES_BYTES) // LATE_BOX_BYTES)
     payload = _HEADER.pack(ground_cm, kept) + whole.payload[EMPTY_FEATURES_BYTES : fitting[-1]]
-    return encode(dataclasses.replace(whole, payload=payload))
+    signature = whole.signature
+    if signature:
+        signature = cut_signature(signature, segments(whole.payload)[len(segments(payload)) :])
+    return encode(dataclasses.replace(whole, payload=payload, signature=signature))
 
 
 def _read_header(payload: bytes) -> tuple[float, int]:
@@ -212,5 +238,10 @@ def _rewritten(content: FeaturesPayload) -> bytes:
 
 register(
     PayloadKind.FEATURES,
-    Codec(_rewritten, lambda message: decode_features(message.payload), max_bytes=MAX_PAYLOAD_BYTES),
+    Codec(
+        _rewritten,
+        lambda message: decode_features(message.payload),
+        max_bytes=MAX_PAYLOAD_BYTES,
+        segments=segments,
+    ),
 )

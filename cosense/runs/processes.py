@@ -18,8 +18,7 @@ from cosense.config import to_mapping
 from cosense.cooperation.kinds import LiveFusion
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.errors import CosenseError, nearest
-from cosense.methods.model import read_model_config
-from cosense.model_folders import find_model
+from cosense.methods.model import GivenModel, as_text, find_model_config
 from cosense.runs.frame_source import cameras_of
 from cosense.runs.scenario import AgentSpec, Scenario
 
@@ -101,8 +100,8 @@ def _mounted(scenario: Scenario) -> Mapping[str, Mapping[str, Sequence[float]]]:
     return {name: found[name] for name in looking if found.get(name)}
 
 
-def _looks_at_images(model: str) -> bool:
-    return "camera" in read_model_config(find_model(model)).detector_type.needs
+def _looks_at_images(model: GivenModel) -> bool:
+    return "camera" in find_model_config(model)[1].detector_type.needs
 
 
 def _in_sim_time(spec: ProcessSpec) -> ProcessSpec:
@@ -237,7 +236,7 @@ def _agent(
     parameters = {
         "agent_id": agent.id,
         "kind": agent.kind,
-        "model": agent.model or scenario.model,
+        "model": as_text(agent.model or scenario.model),
         "fusion": _fusion_of(scenario),
         "registration": scenario.registration,
         "device": scenario.device,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cosense import topics
-from cosense.config import from_mapping, load_yaml
+from cosense.config import beside, from_mapping, load_yaml
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion, LiveRegistration, fusion_for
 from cosense.cooperation.merge import MergeSettings
@@ -35,7 +35,7 @@ class AgentSpec:
     Attributes:
         id: name of the agent in the data set.
         kind: vehicle or infrastructure.
-        model: name or folder of its model, None for the scenario's.
+        model: its model, as that of the scenario; None for the same.
         budget_bytes: limit of what it sends in a frame, None for the scenario's.
         clock_skew_ms: error of its clock, positive where it is ahead: its stamps are wrong by this.
         position_error_m: unannounced error (x, y) of its position in the world.
@@ -46,7 +46,7 @@ class AgentSpec:
 
     id: str
     kind: AgentKind = "vehicle"
-    model: str | None = None
+    model: str | dict[str, Any] | None = None
     budget_bytes: int | None = None
     clock_skew_ms: float = 0.0
     position_error_m: tuple[float, float] = (0.0, 0.0)
@@ -116,7 +116,8 @@ class Scenario:
         agents: vehicles and roadside units that take part; empty (in YAML: "all") for all agents of the
             first frame that can be read.
         ego: id of the agent that fuses; None for the ego of the source.
-        model: name or folder of the model of the agents that name none.
+        model: name or folder of the model of the agents that name none, or a detector whose weights are
+            elsewhere, with its keys: {mmdet3d: {config: ..., checkpoint: ..., classes: ...}}.
         fusion: kind of fusion; None for hybrid where the model of the ego shares features, else late.
         registration: source of corrected poses; with "scene_graph" all agents send graphs, with "none" poses
             are used as sent.
@@ -143,7 +144,7 @@ class Scenario:
     source: FrameSource
     agents: tuple[AgentSpec, ...] = ()
     ego: str | None = None
-    model: str = "cosense-lite"
+    model: str | dict[str, Any] = "cosense-lite"
     fusion: LiveFusion | None = None
     registration: LiveRegistration = "scene_graph"
     budget_bytes: int | None = None
@@ -249,7 +250,7 @@ def load_scenario(path: Path) -> Scenario:
         _check_renamed(mapping, path)
         if mapping.get("agents") == "all":
             mapping = {key: value for key, value in mapping.items() if key != "agents"}
-    return _with_paths(from_mapping(Scenario, mapping, where=str(path)), lambda name: _beside(path, name))
+    return _with_paths(from_mapping(Scenario, mapping, where=str(path)), lambda name: beside(path, name))
 
 
 def with_absolute_paths(scenario: Scenario) -> Scenario:
@@ -260,10 +261,14 @@ def with_absolute_paths(scenario: Scenario) -> Scenario:
 def _with_paths(scenario: Scenario, place: Callable[[Path], Path]) -> Scenario:
     """Return the scenario with each path replaced by `place` of it."""
 
-    def model(name: str) -> str:
+    def model(given: str | dict[str, Any]) -> str | dict[str, Any]:
         """Leave the name of a model that ships alone."""
-        moved = place(Path(name))
-        return str(moved) if (moved / CONFIG).is_file() else name
+        if isinstance(given, dict):
+            from cosense.methods.model import with_model_paths
+
+            return with_model_paths(given, lambda name: moved if (moved := place(name)).exists() else name)
+        moved = place(Path(given))
+        return str(moved) if (moved / CONFIG).is_file() else given
 
     source, agents = scenario.source, scenario.agents
     if source.data is not None:
@@ -273,12 +278,6 @@ def _with_paths(scenario: Scenario, place: Callable[[Path], Path]) -> Scenario:
         for agent in agents
     )
     return dataclasses.replace(scenario, source=source, agents=agents, model=model(scenario.model))
-
-
-def _beside(scenario: Path, name: Path) -> Path:
-    """Return a path that a scenario names: beside its file where there is such a one, else as it is."""
-    there = scenario.parent / name
-    return there if there.exists() else name
 
 
 def with_player(scenario: Scenario, **changes: Any) -> Scenario:
@@ -345,6 +344,6 @@ def resolved(scenario: Scenario) -> Scenario:
     return with_changes(scenario, fusion=scenario.fusion or fusion_for(_model_of_ego(scenario)))
 
 
-def _model_of_ego(scenario: Scenario) -> str:
+def _model_of_ego(scenario: Scenario) -> str | dict[str, Any]:
     (model,) = (agent.model for agent in scenario.agents if agent.id == scenario.ego)
     return model or scenario.model

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from typing import IO, Any
 
 from cosense.errors import CosenseError
 from cosense.runs.processes import ProcessSpec
+from cosense.runs.shared_memory import FOLDER
 
 _POLL_S = 0.1
 # Ctrl-C first, so that files are completed; then what cannot be ignored.
@@ -42,6 +44,8 @@ _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
 # Who dies more often than this has something that a new start does not cure.
 RESPAWNS = 5
+# Of shared memory, for a segment of 32 MB for each of some ten processes.
+_ROOM_BYTES = 1 << 30
 # Domains whose ports lie below those that Linux hands out to clients.
 _DOMAINS = range(1, 100)
 
@@ -107,11 +111,15 @@ def ros_environment(logs: Path) -> dict[str, str]:
 
 def dds_environment() -> dict[str, str]:
     """Return how Fast DDS serves a run on one machine, as far as the caller has not set it."""
+    # Segments of 32 MB that do not fit end a process by a signal; transports of the caller are not replaced.
+    has_room = FOLDER.is_dir() and shutil.disk_usage(FOLDER).free >= _ROOM_BYTES
+    takes_memory = has_room and "FASTDDS_BUILTIN_TRANSPORTS" not in os.environ
+    profiles = "fastdds_shared_memory.xml" if takes_memory else "fastdds.xml"
     wanted = {
         # Room for a few clouds of 1 MB.
         "FASTDDS_BUILTIN_TRANSPORTS": "DEFAULT?sockets_size=4MB",
         # A short wait for what did not fit, and for the confirmation of what has arrived.
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(Path(__file__).with_name("fastdds.xml")),
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(Path(__file__).with_name(profiles)),
     }
     return {name: value for name, value in wanted.items() if name not in os.environ}
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cosense.trust
 from cosense import plugins
+from cosense.errors import CosenseError
 from cosense.messages.envelope import Message
 
 
@@ -29,6 +30,8 @@ class TrustContext:
     age_ms: float
 
 
+# Judged by the bytes of a message as it comes, and not by what it says; see its folder.
+_IDENTITY = "identity"
 Check = Callable[[Message, TrustContext], str | None]
 
 
@@ -38,6 +41,11 @@ def find_checks(names: Sequence[str]) -> list[Check]:
     Raises:
         CosenseError: there is no check of a name, and the nearest is named; or its module cannot be used.
     """
+    if _IDENTITY in names:
+        raise CosenseError(
+            f"'{_IDENTITY}' is no check of what a message says but of who sends it: "
+            f"set trust: {{{_IDENTITY}: enforce}} in a scenario"
+        )
     return [plugins.function(plugins.load(cosense.trust, name), "check") for name in names]
 
 

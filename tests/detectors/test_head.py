@@ -71,6 +71,18 @@ def test_peaks_are_local_maxima_above_the_threshold_best_first() -> None:
     assert find_peaks(logits, count=1, score_threshold=0.1)[1].tolist() == [1]
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.5, 0.9]), st.sampled_from([1, 5, 1000]))
+def test_peaks_are_those_of_a_maximum_filter(seed: int, threshold: float, count: int) -> None:
+    # Few values, so that neighbours are often equal: all of these are peaks.
+    logits = torch.from_numpy(np.random.default_rng(seed).integers(-4, 5, (3, 7, 9))).float()
+    highest = torch.nn.functional.max_pool2d(logits[None], 3, stride=1, padding=1)[0]
+    is_peak = (logits == highest) & (torch.sigmoid(logits) >= threshold)
+    expected = sorted(is_peak.flatten().nonzero()[:, 0].tolist(), key=lambda cell: -logits.flatten()[cell])
+    scores, labels, cells = find_peaks(logits, count, threshold)
+    assert (labels * 63 + cells).tolist() == expected[:count]
+    torch.testing.assert_close(scores, torch.sigmoid(logits.flatten()[expected[:count]]))
+
+
 def test_every_vehicle_is_a_car_and_what_is_not_detected_is_nothing() -> None:
     for label in (ObjectClass.CAR, ObjectClass.VAN, ObjectClass.TRUCK, ObjectClass.BUS):
         assert detected_class(label) == 0

@@ -222,11 +222,14 @@ def test_every_cut_leaves_the_best_of_what_was_there():
     assert truncate(whole, len(whole)) == truncate(whole, 1 << 20) == whole
 
 
+MANY_BOXES = encode_features(-1.7, boxes(20), [], SPECS, 1 << 20)
+
+
 @pytest.mark.parametrize(
     ("data", "budget", "complaint"),
     [
         (message(GOLDEN, kind=PayloadKind.OBJECTS), 200, "kind is OBJECTS, only FEATURES"),
-        (message(GOLDEN, signature=b"s"), 200, "message is signed"),
+        (message(MANY_BOXES, signature=b"s"), 200, "its signature has 1 byte, expected 64, or 80 if cut"),
         (message(GOLDEN), 107, "budget of 107 bytes, an empty FEATURES message of 'unit' takes 108"),
         (message(GOLDEN[:-1]), 200, "chunk of layer 0 is said to have 6 bytes, 5 are left"),
         (message(GOLDEN)[:-1], 200, "CRC"),

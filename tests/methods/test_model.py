@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from cosense.errors import CosenseError
 from cosense.methods.calibration import IDENTITY, Calibration
 from cosense.methods.cosdh.levels import CosdhConfig
 from cosense.methods.cosdh.method import Cosdh
-from cosense.methods.model import load_model, model_config
+from cosense.methods.model import as_text, find_model_config, load_model, model_config
 from cosense.methods.patches.encoder import PatchesConfig
 from cosense.methods.patches.method import Patches
 from cosense.model_folders import CONFIG, WEIGHTS
@@ -221,6 +223,68 @@ class Silence(Method):
     def fuse(self, own, detections, admitted, *, with_boxes):
         return detections
 '''
+
+
+SCENARIO = """
+source: {data: x}
+model: {mmdet3d: {config: net.py, checkpoint: car.pth, classes: {Car: car}, infrastructure: INFRASTRUCTURE}}
+"""
+UNIT = "{config: net.py, checkpoint: unit.pth, classes: {Car: car}}"
+
+
+def test_a_detector_with_its_keys_is_a_model_in_a_mapping_a_text_and_a_scenario(tmp_path):
+    (tmp_path / "car.pth").touch()
+    path = tmp_path / "late.yaml"
+    path.write_text(SCENARIO.replace("INFRASTRUCTURE", UNIT))
+    mapping = yaml.safe_load(path.read_text())["model"]
+    for given in (mapping, as_text(mapping), f" {mapping}"):
+        name, config = find_model_config(given)
+        assert (name, config.detector_name, config.folder) == ("mmdet3d", "mmdet3d", None)
+        assert config.detector.checkpoint == Path("car.pth")
+        assert config.detector.infrastructure.checkpoint == Path("unit.pth")
+    # Files beside the scenario are meant where there are such ones.
+    name, config = find_model_config(path)
+    assert (name, config.detector.checkpoint) == ("late", tmp_path / "car.pth")
+    assert config.detector.infrastructure.checkpoint == Path("unit.pth")
+
+
+def test_a_scenario_that_names_a_model_is_given_in_its_place(tmp_path):
+    write_model(tmp_path / "tiny")
+    path = tmp_path / "one.yaml"
+    path.write_text("{source: {data: x}, model: tiny}")
+    assert load_model(path).detector.fingerprint == load_model(tmp_path / "tiny").detector.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"pillars": {}, "mmdet3d": {}}, "model: expected a name, a folder, or one detector with its keys"),
+        ({"mmdet3d": "car.pth"}, "model: mmdet3d: expected a mapping of keys, got 'car.pth'"),
+        ({"mmdet3d": {"sharing": {}}}, "model: mmdet3d: sharing needs a folder"),
+        ({"mmdet4d": {}}, "mmdet4d"),
+        ({"mmdet3d": {"checkpoint": "car.pth", "classes": {"Car": "car"}}}, "missing key 'config'"),
+        ("{mmdet3d: [", r"model \{mmdet3d: \[: not readable as YAML"),
+        ({"pillars": mapping_of(TINY)}, "its weights are in a folder with a config.yaml, name that as model"),
+    ],
+)
+def test_what_is_no_detector_with_its_keys_is_named(given, complaint):
+    with pytest.raises(CosenseError, match=complaint):
+        load_model(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("source: {data: x}", "no model: expected a folder with a config.yaml, or a scenario with 'model'"),
+        ("model: a\nagents: [{id: one, model: b}]", "its agents have models of their own"),
+        ("model: nobody", "no model 'nobody'"),
+    ],
+)
+def test_a_scenario_without_one_model_is_refused(tmp_path, text, complaint):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(CosenseError, match=complaint):
+        load_model(path)
 
 
 def test_a_detector_and_a_method_of_ones_own_are_found_by_name(tmp_path, monkeypatch):

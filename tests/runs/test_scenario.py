@@ -13,6 +13,7 @@ from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.cooperation.radio import RadioSettings
 from cosense.errors import CosenseError
+from cosense.methods.model import find_model_config
 from cosense.runs.frame_source import FrameSource, SimulatedSource
 from cosense.runs.live_run import prepare
 from cosense.runs.processes import processes
@@ -22,6 +23,7 @@ from cosense.runs.scenario import (
     Scenario,
     load_scenario,
     resolved,
+    with_absolute_paths,
 )
 from cosense.runs.supervisor import command
 from tests.conftest import REPOSITORY
@@ -376,6 +378,21 @@ def test_what_a_run_writes_down_reads_the_same_from_any_folder(tmp_path, monkeyp
     read = load_scenario(tmp_path / "runs" / "one" / "scenario.yaml")
     assert (read.source.data, read.model) == (tmp_path / "data", str(tmp_path / "tiny"))
     assert resolved(read) == read
+
+
+def test_a_detector_with_its_keys_reaches_the_agents_with_its_files_by_full_path(tmp_path, monkeypatch):
+    (tmp_path / "car.pth").touch()
+    model = "{mmdet3d: {config: theirs/net.py, checkpoint: car.pth, classes: {Car: car}}}"
+    path = write(
+        tmp_path, f"source: {{data: x}}\nmodel: {model}\nagents: [{{id: a}}, {{id: b, model: tiny}}]"
+    )
+    monkeypatch.chdir(tmp_path)
+    scenario = dataclasses.replace(with_absolute_paths(load_scenario(path)), ego="b", fusion="late")
+    given = {spec.name: spec.parameters.get("model") for spec in processes(scenario, tmp_path)}
+    assert given["ego"] == "tiny"
+    config = find_model_config(given["agent-a"])[1].detector
+    # A name below mmdet3d's own configurations stays one.
+    assert (config.checkpoint, config.config) == (tmp_path / "car.pth", Path("theirs/net.py"))
 
 
 @pytest.mark.parametrize("beams", ["16", "'8,product'"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from cosense.runs.supervisor import (
     Progress,
     Supervisor,
     check_ros,
+    dds_environment,
     free_domain,
     ros_environment,
 )
+
+Usage = namedtuple("Usage", "total used free")
 
 
 def test_the_tail_counts_complete_lines_only(tmp_path):
@@ -179,3 +183,25 @@ def test_who_dies_again_and_again_is_given_up(tmp_path, monkeypatch):
     failures = run_scripts(scripts, tmp_path, monkeypatch, respawn=True)
     assert [failure.is_back for failure in failures] == [True] * 5 + [False]
     assert {failure.status for failure in failures} == {3}
+
+
+@pytest.mark.parametrize(
+    ("free", "transports", "profiles"),
+    [
+        (8 << 30, None, "fastdds_shared_memory.xml"),
+        # A container that asks for nothing.
+        (64 << 20, None, "fastdds.xml"),
+        # What the caller has chosen stays.
+        (8 << 30, "UDPv4", "fastdds.xml"),
+    ],
+)
+def test_clouds_go_through_shared_memory_where_there_is_room(monkeypatch, free, transports, profiles):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(free, 0, free))
+    monkeypatch.setattr("cosense.runs.supervisor.FOLDER", Path("/"))
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS", raising=False)
+    if transports is not None:
+        monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", transports)
+    chosen = Path(dds_environment()["FASTRTPS_DEFAULT_PROFILES_FILE"])
+    assert chosen.name == profiles
+    assert chosen.is_file()

@@ -17,6 +17,7 @@ from std_msgs.msg import UInt8MultiArray, UInt64MultiArray
 
 from cosense.nodes.ros import qos
 from cosense.nodes.ros.conversions import bytes_to_message, message_to_bytes
+from cosense.runs.shared_memory import remove_unfinished_ports
 
 _QUESTION, _ANSWER = "/cosense_doctor/question", "/cosense_doctor/answer"
 _SIZES_BYTES = (2_000, 1_000_000)
@@ -86,6 +87,7 @@ class Answering(Node):
 def main() -> None:
     """Run one of the two: `dds_probe PATIENCE_S ask|answer`."""
     end_s = time.monotonic() + float(sys.argv[1])
+    remove_unfinished_ports()
     rclpy.init()
     try:
         if sys.argv[2] == "ask":

@@ -20,6 +20,7 @@ from rclpy.utilities import remove_ros_args
 from cosense.errors import CosenseError, nearest, parse_json
 from cosense.nodes.ros.conversions import header
 from cosense.nodes.ros.given_parameters import check_given
+from cosense.runs.shared_memory import remove_unfinished_ports
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -204,6 +205,8 @@ def _start_ros(names: Sequence[str]) -> None:
         CosenseError: an argument that nobody reads, or that rclpy cannot read.
     """
     for warning in check_given(sys.argv, names):
+        print(f"warning: {warning}", file=sys.stderr)
+    for warning in remove_unfinished_ports():
         print(f"warning: {warning}", file=sys.stderr)
     try:
         others = remove_ros_args(sys.argv)[1:]

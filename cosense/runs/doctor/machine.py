@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cosense.errors import counted
 from cosense.runs.doctor.finding import Finding
+from cosense.runs.shared_memory import FOLDER, unfinished_ports
 
 # What supervisor.dds_environment asks for: room for a few clouds of 1 MB.
 _SOCKET_BYTES = 4 << 20
@@ -39,8 +40,8 @@ def check_socket_buffers(folder: Path = Path("/proc/sys/net/core")) -> list[Find
     return [Finding("socket buffers", "warn", found, cure)]
 
 
-def check_shared_memory(folder: Path = Path("/dev/shm")) -> list[Finding]:
-    """Say how much room Fast DDS has for what does not leave this machine.
+def check_shared_memory(folder: Path = FOLDER) -> list[Finding]:
+    """Say how much room Fast DDS has for what does not leave this machine, and what blocks it.
 
     Args:
         folder: where shared memory is.
@@ -52,6 +53,13 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> list[Finding]:
     segments = list(folder.glob("fastrtps_*"))
     if segments:
         found += f", {counted(len(segments), 'segment')} of Fast DDS"
+    unfinished = unfinished_ports(folder)
+    if unfinished:
+        found += f", {', '.join(path.name for path in unfinished)} left unfinished by a killed process"
+        cure = (
+            f"rm {' '.join(map(str, unfinished))} (our nodes do so at their start; others wait without end)"
+        )
+        return [Finding("shared memory", "warn", found, cure)]
     if free >= _SHARED_MEMORY_BYTES:
         return [Finding("shared memory", "ok", found)]
     cure = (

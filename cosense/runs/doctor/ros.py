@@ -76,7 +76,7 @@ def check_rmw(environment: Mapping[str, str]) -> list[Finding]:
     if not identifier.startswith("rmw_fastrtps"):
         cure = (
             "give it socket buffers for clouds of 1 MB yourself: what cosense sets is for Fast DDS, "
-            "FASTDDS_BUILTIN_TRANSPORTS and cosense/runs/fastdds.xml"
+            "FASTDDS_BUILTIN_TRANSPORTS and cosense/runs/fastdds*.xml"
         )
         return [Finding("RMW", "warn", identifier, cure)]
     own = [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections import namedtuple
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_shared_memory_of_a_stock_container_is_small(tmp_path, monkeypatch, free
     assert finding.level == level
     assert "1 segment of Fast DDS" in finding.found
     assert ("--shm-size" in finding.cure) == (level == "warn")
+
+
+def test_a_port_that_a_killed_process_left_unfinished_is_named_with_the_cure(tmp_path):
+    path = tmp_path / "fastrtps_port7411"
+    path.write_bytes(b"")
+    os.utime(path, (0, 0))
+    (finding,) = check_shared_memory(tmp_path)
+    assert finding.level == "warn"
+    assert path.name in finding.found
+    assert f"rm {path}" in finding.cure
 
 
 @pytest.mark.parametrize(("free", "level"), [(10 << 20, "warn"), (8 << 30, "ok")])
