@@ -13,7 +13,7 @@ from cosense.geometry.boxes import Boxes
 from cosense.geometry.iou import bev_iou
 from cosense.geometry.transforms import wrap_angle
 from cosense.sensing.detections import Detections
-from cosense.sensing.places import EXACTLY, chance
+from cosense.sensing.places import EXACT_SHARE, EXACTLY, chance
 from cosense.sensing.sight_lines import SightLines
 
 # So many rays make evidence, and so many pass for each that ends where there is nothing.
@@ -25,8 +25,6 @@ _ENOUGH_RETURNS = 20
 _MEETS_IOU, _TURNED_RAD, _SIZE_RATIO = 0.15, 0.6, 1.4
 # Two detections of one object differ by this much along its heading and across it though all poses are true.
 DETECTED_M = np.array([0.35, 0.16])
-# Where the chance that a place is exact is less than this, the ego's own box says where the object is.
-_EXACT = 0.7
 
 
 class Compared(NamedTuple):
@@ -66,7 +64,7 @@ def settled(
     claims: Detections, spreads_m: NDArray[np.float64], own: Detections, compared: Compared
 ) -> tuple[Detections, NDArray[np.float64]]:
     """Return claims and spreads (M,2); where the ego has the object and knows better where: as it says."""
-    moved = compared.agrees & (chance(claims.boxes, spreads_m, EXACTLY) < _EXACT)
+    moved = compared.agrees & (chance(claims.boxes, spreads_m, EXACTLY) < EXACT_SHARE)
     if not moved.any():
         return claims, spreads_m
     boxes = np.where(moved[:, None], own.boxes[compared.nearest], claims.boxes)

@@ -10,6 +10,8 @@ not change where the ego's rays went. In this order:
    its own nobody but a proven sender has a say, and not even that one says otherwise than a box of which the
    ego is sure. Where a proven sender has a box strangers have none, and where a stranger has one doubted
    senders have none. The features of a doubted one are not fused.
+   What the frames say adds up to evidence (`cosense.trust.evidence`): who is *refused* by that is not used at
+   all, until it is found honest again.
 2. Candidates, after it (`held_back`). A box of the ego, however doubtful, or a second sender in another place
    confirm what is claimed. What nothing confirms stays believable, because that is what others are there
    for, but its score is capped and its source is UNCONFIRMED. Where the ego has looked and has found nothing,
@@ -36,6 +38,8 @@ from cosense.errors import counted
 from cosense.methods.base import Admitted
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.sight_lines import SightLines
+from cosense.trust.evidence.base import Finding, Seen, SequentialTest
+from cosense.trust.evidence.copies import are_copies
 
 # From this score on the ego is sure of a box of its own.
 SURE_SCORE = 0.8
@@ -53,6 +57,8 @@ _PROOF, _PROVEN_RATIO = 0.5, 2.0
 _OFF_M, _SCATTER_M = 0.3, 0.5
 # Who stands less than this apart sees from one place.
 _APART_M = 3.0
+# A box in free space that is nearer to one of the ego's may be that one, in the wrong place.
+_DISPLACED_M = 3.0
 # What a sender says of its places counts as much as so many boxes that agree with the ego's.
 _UNSEEN = 1.0
 # The score of the surest box that nothing confirms. The ego's own boxes are mostly surer, so that who agrees
@@ -61,8 +67,12 @@ _UNSEEN = 1.0
 _CAPS: dict[Standing, float] = {"proven": 0.95, "stranger": 0.4, "doubted": 0.1}
 _AGREED_PER_REFUTED = 5.0
 
+# Number of the sums in a record.
+_SUMS = 7
+
 Standing = Literal["proven", "stranger", "doubted"]
 _RANKS: dict[Standing, int] = {"doubted": 0, "stranger": 1, "proven": 2}
+_REFUSED = -1
 
 
 class Record(NamedTuple):
@@ -75,6 +85,7 @@ class Record(NamedTuple):
         off_x_m, off_y_m: sum of what the boxes that agreed are off by, weighted likewise.
         along, across: sum of the squares of what they are off by along their heading and across it, in what
             was to be expected, weighted likewise.
+        finding: what all evidence of the last seconds says.
     """
 
     agreed: float = 0.0
@@ -84,6 +95,7 @@ class Record(NamedTuple):
     off_y_m: float = 0.0
     along: float = 0.0
     across: float = 0.0
+    finding: Finding = Finding()
 
     @property
     def off_m(self) -> float:
@@ -95,12 +107,19 @@ class Record(NamedTuple):
         """What the sender is to the ego."""
         against = self.unlike + self.refuted
         in_place_m = _OFF_M + _SCATTER_M / np.sqrt(max(self.agreed, 1.0))
+        if self.finding.verdict in ("doubted", "refused"):
+            return "doubted"
         if (against >= _CHANCE and against > self.agreed) or (
             self.agreed >= _CHANCE and self.off_m > in_place_m
         ):
             return "doubted"
         is_proven = self.agreed >= max(_PROOF, _PROVEN_RATIO * against) and self.off_m <= in_place_m
         return "proven" if is_proven else "stranger"
+
+    @property
+    def rank(self) -> int:
+        """Whose word counts where two claim the same object."""
+        return _REFUSED if self.finding.verdict == "refused" else _RANKS[self.standing]
 
     def learned(self, spreads_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return spreads (M,2) as they are by experience: at least what the sender says of them."""
@@ -119,12 +138,13 @@ class Record(NamedTuple):
     @property
     def doubt(self) -> str:
         """Why the sender is doubted, "" where it is not."""
-        if self.standing != "doubted":
-            return ""
-        return (
+        figures = (
             f"the ego sees otherwise: {counted(round(self.refuted), 'box')} in free space, "
             f"{round(self.unlike)} unlike its own, {round(self.agreed)} like its own, "
             f"{self.off_m:.1f} m off on average"
+        )
+        return "; ".join(
+            part for part in (self.finding.reason, figures) if self.standing == "doubted" and part
         )
 
 
@@ -132,16 +152,25 @@ class Examined(NamedTuple):
     """Claims of one frame, held against what the ego sees.
 
     Attributes:
-        claims: what the senders claim, in the order given.
+        claims: what the senders claim that are not refused, in the order given.
         fusible: what may be fused of it, in the same order.
-        records: of the senders, likewise.
-        doubts: why senders are doubted, by name.
+        records: of these senders, likewise.
+        apart: (S,S) bool, which of them see for themselves, each from another place.
+        doubts: why senders are doubted or refused, by name.
+        findings: what the evidence says of all senders, by name.
     """
 
     claims: Sequence[Admitted]
     fusible: list[Admitted]
     records: list[Record]
+    apart: NDArray[np.bool_]
     doubts: dict[str, str]
+    findings: dict[str, Finding]
+
+
+def unexamined(admitted: Sequence[Admitted]) -> Examined:
+    """Return claims that are held against nothing."""
+    return Examined(admitted, list(admitted), [], np.zeros((0, 0), dtype=bool), {}, {})
 
 
 class OwnEyes:
@@ -150,7 +179,8 @@ class OwnEyes:
     def __init__(self) -> None:
         # Names and sums of all who are remembered, a row each as in `Record`.
         self._names: list[str] = []
-        self._sums = np.zeros((0, len(Record._fields)))
+        self._sums = np.zeros((0, _SUMS))
+        self._test = SequentialTest()
 
     def examined(self, admitted: Sequence[Admitted], own: Detections, lines: SightLines | None) -> Examined:
         """Hold the claims of one frame against what the ego sees.
@@ -167,22 +197,32 @@ class OwnEyes:
         judged = _judge(
             claims, spreads_m, np.where(in_place, number, len(admitted)), len(admitted), own, lines
         )
-        records = self._remember([other.sender for other in admitted], judged.sums)
+        names = [other.sender for other in admitted]
+        seen = _seen(admitted, claims, np.where(in_place, number, len(admitted)), judged, own)
+        findings = dict(zip(names, self._test.update(seen), strict=True))
+        records = [
+            record._replace(finding=findings[name])
+            for name, record in zip(names, self._remember(names, judged.sums), strict=True)
+        ]
         claims = judged.weighed(claims)
         for record, of in zip(records, _slices(admitted), strict=True):
             spreads_m[of] = record.learned(spreads_m[of])
         claims, spreads_m = settled(claims, spreads_m, own, judged.compared)
-        outranked = _are_outranked(claims, np.array([_RANKS[record.standing] for record in records])[number])
+        outranked = _are_outranked(claims, np.array([record.rank for record in records])[number])
         left = [
             _left(other, record, claims[of], spreads_m[of], ~(judged.dropped(record) | outranked)[of])
             for other, record, of in zip(admitted, records, _slices(admitted), strict=True)
         ]
-        doubts = {
-            other.sender: record.doubt
-            for other, record in zip(admitted, records, strict=True)
-            if record.doubt
-        }
-        return Examined(admitted, left, records, doubts)
+        used = [index for index, record in enumerate(records) if record.rank > _REFUSED]
+        copies = are_copies(seen)
+        return Examined(
+            [admitted[index] for index in used],
+            [left[index] for index in used],
+            [records[index] for index in used],
+            (_apart(admitted) & ~copies & ~copies.T)[np.ix_(used, used)],
+            {name: record.doubt for name, record in zip(names, records, strict=True) if record.doubt},
+            findings,
+        )
 
     def _remember(self, senders: list[str], sums: NDArray[np.float64]) -> list[Record]:
         """Take the sums (S,7) of a frame for granted; return what is known of its senders by now."""
@@ -225,7 +265,7 @@ def held_back(
     records = [*examined.records, record]
     standings = np.array([each.standing for each in records])
     is_proven = standings == "proven"
-    apart = np.pad(_apart(examined.claims), (0, 1))
+    apart = np.pad(examined.apart, (0, 1))
     by_two = (says & (standings != "doubted") & (says[:, is_proven] @ apart[is_proven])).any(axis=1)
     by_own = compare(claimed, own).agrees
     caps = (says * np.array([each.cap for each in records])).max(axis=1)
@@ -248,6 +288,7 @@ class _Judged(NamedTuple):
         meets: (M,) which meet a box of the ego.
         contradicts: (M,) which say otherwise than a box of which the ego is sure.
         is_overlooked: (M,) where the ego has many returns and no box.
+        strain: (M,2) squares of what they are off by, along and across, in what was to be expected.
     """
 
     compared: Compared
@@ -256,6 +297,7 @@ class _Judged(NamedTuple):
     meets: NDArray[np.bool_]
     contradicts: NDArray[np.bool_]
     is_overlooked: NDArray[np.bool_]
+    strain: NDArray[np.float64]
 
     def dropped(self, record: Record) -> NDArray[np.bool_]:
         """Return (M,): which claims of a sender with a record are not fused."""
@@ -286,19 +328,50 @@ def _judge(
     refuted, is_overlooked = look(claims.boxes, ~meets, lines)
     counts = claims.scores >= _CLAIM_SCORE
     agreed = score * agrees * counts
+    by_axis = strain(claims.boxes, off_m, spreads_m)
     columns = [
         agreed,
         score * ~agrees * counts,
         refuted & counts,
         agreed * off_m[:, 0],
         agreed * off_m[:, 1],
-        *(agreed[:, None] * strain(claims.boxes, off_m, spreads_m)).T,
+        *(agreed[:, None] * by_axis).T,
     ]
     # Counting nothing counts in whole numbers.
     sums = np.zeros((senders, len(columns)))
     for index, column in enumerate(columns):
         sums[:, index] = np.bincount(number, column, senders + 1)[:senders]
-    return _Judged(compared, sums, refuted, meets, (score >= SURE_SCORE) & ~agrees, is_overlooked)
+    return _Judged(compared, sums, refuted, meets, (score >= SURE_SCORE) & ~agrees, is_overlooked, by_axis)
+
+
+def _seen(
+    admitted: Sequence[Admitted],
+    claims: Detections,
+    number: NDArray[np.int64],
+    judged: _Judged,
+    own: Detections,
+) -> Seen:
+    """Return the claims of one frame and what the ego sees there, as evidence."""
+    compared = judged.compared
+    displaced = np.zeros(len(claims), dtype=bool)
+    if len(own):
+        refuted = np.flatnonzero(judged.refuted)
+        away_m = np.linalg.norm(claims.boxes[refuted, None, :2] - own.boxes[None, :, :2], axis=2)
+        displaced[refuted] = away_m.min(axis=1) < _DISPLACED_M
+    return Seen(
+        senders=[other.sender for other in admitted],
+        places=np.array([other.T_ego_sender[:2, 3] for other in admitted]).reshape(-1, 2),
+        contents=[(other.sent.detections.boxes.tobytes(), other.age_s) for other in admitted],
+        own_content=own.boxes.tobytes(),
+        boxes=claims.boxes,
+        number=np.where(claims.scores >= _CLAIM_SCORE, number, len(admitted)),
+        refuted=judged.refuted,
+        own_scores=compared.scores,
+        agrees=compared.agrees,
+        strain=judged.strain,
+        sure=own.boxes[own.scores >= SURE_SCORE],
+        displaced=displaced,
+    )
 
 
 def _are_outranked(claims: Detections, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:

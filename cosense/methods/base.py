@@ -30,7 +30,7 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.calibration import IDENTITY, Calibration
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
-from cosense.sensing.places import ROUGHLY, chance
+from cosense.sensing.places import EXACT_SHARE, EXACTLY, ROUGHLY, chance
 
 # Gives (H/s,W/s) bool for a stride of s pillars, in the sender's frame: where the ego wants to know more.
 Wanted = Callable[[int], Tensor]
@@ -86,6 +86,17 @@ class Admitted:
     def reliability(self) -> NDArray[np.float64]:
         """(M,) in [0, 1], probability that each of `boxes` still overlaps its object by half."""
         return chance(self.boxes.boxes, self.spreads_m, ROUGHLY)
+
+    @cached_property
+    def exactness(self) -> NDArray[np.float64]:
+        """(M,) in [0, 1], the same for an overlap of 0.7, beside a box whose place is known."""
+        exact = chance(self.boxes.boxes, self.spreads_m, EXACTLY)
+        return np.minimum(exact / EXACT_SHARE, 1.0)
+
+    @property
+    def worth(self) -> NDArray[np.float64]:
+        """(M,) in [0, 1], the mean of both: what is left of a score that is to hold for either overlap."""
+        return (self.reliability + self.exactness) / 2
 
     def chosen(self, index: NDArray) -> Admitted:
         """Return the same with only the boxes that a mask or an index array selects."""

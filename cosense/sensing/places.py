@@ -19,6 +19,8 @@ from cosense.sensing.objects import VEHICLES
 
 # A box is right roughly from the first overlap on, and exactly from the second.
 ROUGHLY, EXACTLY = 0.5, 0.7
+# Of the boxes of a detector, too, only so many that are right are exact, though their places are known.
+EXACT_SHARE = 0.7
 # How wrong a velocity is that was measured over half a second, and how fast a vehicle may be of which nothing
 # is known: many stand.
 _VELOCITY_ERROR_MPS = 1.0

@@ -223,15 +223,16 @@ def test_a_doubted_sender_shares_no_features_and_is_proven_again_when_it_agrees(
     assert later == ["doubted", "stranger", "proven", "proven", "proven", "proven"]
 
 
-def test_a_name_that_is_gone_is_forgotten() -> None:
+def test_who_goes_on_lying_is_not_used_at_all_and_a_name_that_is_gone_is_forgotten() -> None:
     eyes = OwnEyes()
-    lies = claim("liar", (turned(LEFT), 1.0), (turned(RIGHT), 1.0), (FREE, 1.0))
-    for silent, standing in ((2, "doubted"), (20, "stranger")):
-        eyes.examined([lies], BOTH, SEEN)
-        eyes.examined([lies], BOTH, SEEN)
+    lies = claim("liar", (turned(LEFT), 1.0), (turned(RIGHT), 1.0), (FREE, 1.0), (HIDDEN, 1.0))
+    for silent, was_heard in ((2, True), (20, False), (0, True)):
+        assert len(eyes.examined([lies], BOTH, SEEN).fusible) == was_heard
+        again = eyes.examined([lies], BOTH, SEEN)
+        assert (again.fusible, again.findings["liar"].verdict) == ([], "refused")
+        assert again.doubts["liar"].startswith("refused: log-likelihood of a lie +")
         for _ in range(silent):
             eyes.examined([claim("other")], BOTH, SEEN)
-        assert eyes.examined([claim("liar")], BOTH, SEEN).records[0].standing == standing
 
 
 def test_nobody_and_nothing_are_examined_too() -> None:

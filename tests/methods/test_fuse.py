@@ -87,13 +87,16 @@ def test_boxes_of_others_are_candidates_only_in_hybrid_fusion(name):
         assert Source.LATE not in fuse(model, other, with_boxes=False).sources
 
 
-def test_the_product_profile_weighs_late_boxes_by_their_reliability_and_calibrates_all():
+def test_the_product_profile_weighs_late_boxes_by_how_certain_they_are_and_calibrates_all():
     curves = Calibration({"late": {"car": (1.0, -1.0)}, "fused": {"car": (1.0, -2.0)}})
     plain, curved = cooperative(PATCHES), cooperative(PATCHES, calibration=curves)
-    # Half of a box that lies this many of its lengths off along its heading overlap its object by half.
-    for share, spread in ((1.0, 0.0), (0.5, 1 / 3 / norm.ppf(0.75))):
+    # Of boxes that lie this many of their lengths off along their heading half overlap their object by half.
+    half = 1 / 3 / norm.ppf(0.75)
+    exact = 2 * norm.cdf((1 - 1.4 / 1.7) / half) - 1
+    for share, spread in ((1.0, 0.0), ((0.5 + exact / 0.7) / 2, half)):
         found = fuse(plain, admitted(plain, CAR, with_features=False, spread=spread))
-        np.testing.assert_allclose(found.scores[found.sources == Source.LATE], 0.6 * share, atol=1e-6)
+        late = found.scores[found.sources == Source.LATE]
+        np.testing.assert_allclose(late, 0.6 * share, atol=0.6 / 24 if spread else 1e-6)
     lower = fuse(curved, admitted(curved, CAR, with_features=True))
     higher = fuse(plain, admitted(plain, CAR, with_features=True))
     for source in (Source.LATE, Source.FUSED):
