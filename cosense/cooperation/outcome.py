@@ -3,7 +3,7 @@
 HYBRID     features of at least one agent are in the result
 LATE       boxes of others are, features are not
 EGO        the ego is on its own
-NO SENSOR  the ego itself measures nothing, so there is no result at all
+NO_SENSOR  the ego itself measures nothing, so there is no result at all
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import MisbehaviourReport, PeerReport, with_requests
 from cosense.sensing.detections import Detections
 
-ModeName = Literal["HYBRID", "LATE", "EGO", "NO SENSOR"]
+ModeName = Literal["HYBRID", "LATE", "EGO", "NO_SENSOR"]
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ def no_sensor(silent_ms: float | None, *, is_paused: bool = False) -> Mode:
     """
     how_long = "yet" if silent_ms is None else f"for {silent_ms / 1e3:.1f} s"
     reason = f"the ego has not measured anything {how_long}"
-    return Mode("NO SENSOR", f"{reason}; /clock stands still" if is_paused else reason)
+    return Mode("NO_SENSOR", f"{reason}; /clock stands still" if is_paused else reason)
