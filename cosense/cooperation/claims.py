@@ -13,7 +13,7 @@ from cosense.geometry.boxes import Boxes
 from cosense.geometry.iou import bev_iou
 from cosense.geometry.transforms import wrap_angle
 from cosense.sensing.detections import Detections
-from cosense.sensing.places import EXACT_SHARE, EXACTLY, chance
+from cosense.sensing.places import EXACTLY, chance
 from cosense.sensing.sight_lines import SightLines
 
 # So many rays make evidence, and so many pass for each that ends where there is nothing.
@@ -24,7 +24,9 @@ _ENOUGH_RETURNS = 20
 # turned or sized by more than that.
 _MEETS_IOU, _TURNED_RAD, _SIZE_RATIO = 0.15, 0.6, 1.4
 # Two detections of one object differ by this much along its heading and across it though all poses are true.
-DETECTED_M = np.array([0.35, 0.16])
+DETECTED_M = np.array([0.25, 0.16])
+# The ego's own box says where an object is unless the place of another one is so likely exact.
+_CERTAIN = 0.9
 
 
 class Compared(NamedTuple):
@@ -64,7 +66,7 @@ def settled(
     claims: Detections, spreads_m: NDArray[np.float64], own: Detections, compared: Compared
 ) -> tuple[Detections, NDArray[np.float64]]:
     """Return claims and spreads (M,2); where the ego has the object and knows better where: as it says."""
-    moved = compared.agrees & (chance(claims.boxes, spreads_m, EXACTLY) < EXACT_SHARE)
+    moved = compared.agrees & (chance(claims.boxes, spreads_m, EXACTLY) < _CERTAIN)
     if not moved.any():
         return claims, spreads_m
     boxes = np.where(moved[:, None], own.boxes[compared.nearest], claims.boxes)
