@@ -153,7 +153,9 @@ class PoseSupport:
             chosen.append((quarter, cell))
             moved = one.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2 + turn)
             shifts = -self.differences(moved) * self.candidates.bounds_m
-            shift = shifts[np.abs(shifts / MAX_BOUND_M - cell) < 1].mean()
+            near = shifts[np.abs(shifts / MAX_BOUND_M - cell) < 1]
+            # A turn of a few degrees may be what lets headings disagree.
+            shift = near.mean() if len(near) else cell * MAX_BOUND_M
             moved[:2, 3] += shift.real, shift.imag
             found.append(self.refit(moved))
             if len(found) == SHIFTS:
