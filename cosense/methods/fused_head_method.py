@@ -58,7 +58,7 @@ class FusedHeadMethod(Method):
         if not with_boxes:
             has_features = any(other.use == "features" for other in precise)
             return calibrate(self._fused_head(own, precise, []) if has_features else detections)
-        parts = [calibrate(detections), *(calibrate(other.boxes, other.reliability) for other in admitted)]
+        parts = [calibrate(detections), *(calibrate(other.boxes, other.worth) for other in admitted)]
         if precise:
             drawn = [scaled(other.boxes, other.reliability) for other in precise]
             fused = calibrate(self._fused_head(own, precise, drawn))

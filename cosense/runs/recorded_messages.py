@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cosense import topics
 from cosense.data.bag.message_types import BYTES, own_types
@@ -49,7 +50,7 @@ def messages_of_frames(
 def _read(recording: Path, agents: set[str]) -> dict[tuple[str, int], _Sent]:
     """Return what was sent over the radio, by sender and time of measurement."""
     radio = {*topics.V2X, *(topics.tx_topic(agent, topic) for agent in agents for topic in topics.V2X)}
-    types = own_types()
+    types: Any = own_types()
     found: dict[tuple[str, int], _Sent] = defaultdict(lambda: defaultdict(list))
     stored = McapFile(recording, recording).messages(lambda channel: channel.topic in radio)
     for each in sorted((one for one in stored if one.channel.topic in radio), key=lambda one: one.log_ns):
