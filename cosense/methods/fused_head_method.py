@@ -22,7 +22,6 @@ from cosense.methods.cells import Cells, cell_places
 from cosense.methods.fused_head import BoxMaps, draw_boxes
 from cosense.sensing.detections import Detections, Source
 
-
 # A fused box that overlaps another one more than this is of the same object.
 _SAME_OBJECT_IOU = 0.15
 

@@ -118,7 +118,7 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int, protocol: Prot
 
 
 def _pack_images(page: ReportFrame, detections: Detections) -> list[dict[str, str]]:
-    """Return the images of all agents with the boxes that are shown, and the maps, as JPEG files in base64."""
+    """Return the images of all agents with the boxes that are shown, and the maps, as JPEG in base64."""
     shown = detections[detections.scores >= MIN_SCORE]
     pictures = [*pictures_of(page.frame, shown, IMAGE_SIZE), *sharing_pictures(page.maps)]
     return [

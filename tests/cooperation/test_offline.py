@@ -400,6 +400,7 @@ def test_who_asks_is_told_why_the_features_are_what_they_are():
         layers = decode_features(decode(data).payload).layers(model.method.specs, model.detector.grid.shape)
         assert np.flatnonzero(step.maps["unit"].sent).tolist() == sorted(layers[0].cells)
     first, second = (step.maps["unit"].wanted.all() for step in steps)
-    assert first and not second
+    assert first
+    assert not second
     assert not Cooperation(model, "hybrid").step(agents("ego", "unit"), 0).maps
     assert not Cooperation(model, "late", explains=True).step(agents("ego", "unit"), 0).maps
