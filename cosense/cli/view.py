@@ -95,8 +95,8 @@ def command(
 
     Where there are images, cameras.jpg and the report show them with the boxes drawn in. With a model,
     comparison.png and the report also show what the ego finds alone; where features are sent, maps.jpg and
-    the report show why: score, difference, what the ego wants, what was sent. For a folder that `cosense run` has
-    written, the detections are those of the live run.
+    the report show why: score, difference, what the ego wants, what was sent. For a folder that
+    `cosense run` has written, the detections are those of the live run.
 
     With --3d and --rerun: clouds by agent, boxes by source, scene graphs, the cells that were sent and asked
     for, camera images.
