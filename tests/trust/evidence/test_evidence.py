@@ -86,7 +86,7 @@ def test_who_says_the_same_as_somebody_that_is_better_known_has_copied_it() -> N
 
 
 def test_who_says_again_what_it_has_said_before_is_found_but_for_messages_that_are_used_again() -> None:
-    before = Before(contents={"unit0": [(b"other", 0.0), (LIES.contents[0][0], 0.0)]})
+    before = Before(contents={"unit0": [(b"other", 0.0), (LIES.contents[0][0], 0.1)]})
     assert repeats.evidence(LIES, before).tolist() == [3.0]
     older = replace(LIES, contents=[(LIES.contents[0][0], 0.1)])
     assert repeats.evidence(older, before).tolist() == [0.0], "the next message was lost"
@@ -104,7 +104,7 @@ def verdicts(test: SequentialTest, *frames: Seen) -> list[str]:
 
 def test_who_lies_is_refused_in_the_second_frame_and_has_to_be_right_for_a_while_to_be_heard_again() -> None:
     test = SequentialTest()
-    assert verdicts(test, LIES, LIES, LIES) == ["doubted", "refused", "refused"]
+    assert verdicts(test, LIES, LIES, LIES) == ["unknown", "refused", "refused"]
     later = verdicts(test, *[TRUTH] * 10)
     assert later.index("unknown") <= 4
     assert later[-1] == "trusted"
