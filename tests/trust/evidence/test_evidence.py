@@ -44,7 +44,7 @@ TRUTH = seen(THREE, own_scores=np.full(3, 0.9), agrees=np.ones(3, dtype=bool))
 
 
 def test_boxes_in_free_space_speak_against_their_sender_unless_they_are_beside_a_real_one() -> None:
-    assert free_space.evidence(LIES, NOTHING) == pytest.approx([3 * np.log(0.4 / 0.03)])
+    assert free_space.evidence(LIES, NOTHING) == pytest.approx([2 * np.log(0.4 / 0.03)])
     assert free_space.evidence(replace(LIES, displaced=LIES.refuted), NOTHING) == pytest.approx([0.0])
     assert free_space.evidence(TRUTH, NOTHING) == pytest.approx([2.7 * np.log(0.6 / 0.97)])
 
@@ -118,7 +118,7 @@ def test_who_was_honest_for_long_is_refused_within_four_frames_of_lies() -> None
 
 def test_nobody_is_refused_for_where_it_stands_or_for_one_false_alarm_in_each_frame() -> None:
     displaced = replace(TRUTH, strain=np.full((3, 2), 100.0))
-    assert set(verdicts(SequentialTest(), *[displaced] * 20)) == {"doubted"}
+    assert verdicts(SequentialTest(), *[displaced] * 20) == ["unknown", *["doubted"] * 19]
     one = replace(TRUTH, refuted=np.array([True, False, False]), own_scores=np.array([0, 0.9, 0.9]))
     alarm = [one, TRUTH, TRUTH] * 5
     assert "refused" not in verdicts(SequentialTest(), *alarm)
