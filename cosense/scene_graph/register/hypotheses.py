@@ -140,8 +140,8 @@ class PoseSupport:
             shifts, p = shifts[alike], self._p[alike] * (T[0, 0] + 1j * T[1, 0])
             for turn in TURNS_RAD:
                 turned = (shifts + p * (1 - np.exp(1j * turn))) / MAX_BOUND_M
-                cells, cell = np.unique(np.round(turned), return_inverse=True)
-                votes = np.bincount(cell, weights[alike])
+                cells, cell_of = np.unique(np.round(turned), return_inverse=True)
+                votes = np.bincount(cell_of, weights[alike])
                 for best in np.argsort(-votes, kind="stable")[:CELLS]:
                     fullest.append((float(votes[best]), quarter, float(turn), complex(cells[best])))
         fullest.sort(key=lambda one: -one[0])
@@ -153,7 +153,9 @@ class PoseSupport:
             chosen.append((quarter, cell))
             moved = one.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2 + turn)
             shifts = -self.differences(moved) * self.candidates.bounds_m
-            shift = shifts[np.abs(shifts / MAX_BOUND_M - cell) < 1].mean()
+            near = shifts[np.abs(shifts / MAX_BOUND_M - cell) < 1]
+            # A turn of a few degrees may be what lets headings disagree.
+            shift = near.mean() if len(near) else cell * MAX_BOUND_M
             moved[:2, 3] += shift.real, shift.imag
             found.append(self.refit(moved))
             if len(found) == SHIFTS:
