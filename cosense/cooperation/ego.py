@@ -275,7 +275,7 @@ class Ego:
         if not self._has_own_eyes or not admitted:
             return self._unjudged(own, boxes, admitted), unexamined(admitted)
         lines = None if own.frame is None else SightLines(own.frame.points)
-        examined = self._eyes.examined(admitted, boxes, lines)
+        examined = self._eyes.examined(admitted, boxes, lines, own.message.stamp_ns)
         candidates = held_back(self._unjudged(own, boxes, examined.fusible), boxes, examined, lines)
         if self._method is not None and not (candidates.sources == Source.EGO).any():
             # What features of others make of the ego's view competes with it and does not replace it.
