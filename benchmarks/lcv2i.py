@@ -141,7 +141,8 @@ def sharing(model: str) -> Iterator[Case]:
         yield Case(f"late{said}", Point(LIDAR, "late", **extra))
         yield Case(f"late, images{said}", Point(model, "late", **extra))
         large = f"{LARGE_BYTES // 1000} kB{said}"
-        yield Case(f"cosdh, {large}", Point("cosdh", "hybrid", budget_bytes=LARGE_BYTES, **extra))
+        if not errors:
+            yield Case(f"cosdh, {large}", Point("cosdh", "hybrid", budget_bytes=LARGE_BYTES))
         yield Case(f"patches, {large}", Point(LIDAR, "hybrid", budget_bytes=LARGE_BYTES, **extra))
         yield Case(f"lcv2i, {large}", Point(model, "hybrid", budget_bytes=LARGE_BYTES, **extra))
         small = f"{SMALL_BYTES // 1000} kB{said}"
