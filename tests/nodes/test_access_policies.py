@@ -5,7 +5,9 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
+from cosense import topics
 from tests.conftest import REPOSITORY
 from tests.nodes.tiny import write_sharing_model
 
@@ -35,3 +37,16 @@ def test_nobody_may_command_another_node_or_speak_for_another_vehicle(role):
     assert ("/vehicle/messages" in published) == (role == "ego")
     assert ("/v2x/messages" in published) == (role == "agent")
     assert ("/v2x/requests" in published) == (role == "ego")
+
+
+@pytest.mark.parametrize("role", ["agent", "ego"])
+def test_over_the_bridge_between_domains_goes_the_radio_and_nothing_else(role):
+    bridge = yaml.safe_load((REPOSITORY / "config" / "domain_bridge" / f"{role}.yaml").read_text())
+    assert {f"/{name}" for name in bridge["topics"]} == set(topics.V2X)
+    policy = ElementTree.parse(SHIPPED / f"{role}.policy.xml").getroot()
+    for name, way in bridge["topics"].items():
+        access = "publish" if way["from_domain"] == 10 else "subscribe"
+        allowed = {topic.text for topic in policy.findall(f".//topics[@{access}]/topic")}
+        assert f"/{name}" in allowed
+        assert {way["from_domain"], way["to_domain"]} == {10, 42}
+        assert way["type"] == "std_msgs/msg/UInt8MultiArray"
