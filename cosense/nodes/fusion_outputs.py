@@ -190,13 +190,16 @@ class FusionOutputs:
     def _peer_status(
         self, report: PeerReport, traffic: Traffic | None, bytes_per_s: float | None
     ) -> DiagnosticStatus:
-        level = process.WARN if report.used_for == "nothing" else process.OK
+        is_suspect = report.verdict in ("refused", "doubted")
+        level = process.WARN if is_suspect or report.used_for == "nothing" else process.OK
         values = {
             "mode": report.used_for,
             "reason": report.reason or "none",
             "bytes": report.bytes,
             "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
         }
+        if report.verdict:
+            values["trust"] = report.verdict
         if traffic is not None:
             values |= {"messages": traffic.messages, "lost": traffic.lost}
         if bytes_per_s is not None:
