@@ -11,7 +11,16 @@ from __future__ import annotations
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 from cosense.cooperation.kinds import LIVE_FUSIONS
-from cosense.nodes.launching import SWITCH, Arguments, agent_process, argument, described, node, share
+from cosense.nodes.launching import (
+    SWITCH,
+    Arguments,
+    agent_process,
+    argument,
+    described,
+    key_arguments,
+    node,
+    share,
+)
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -39,6 +48,7 @@ def generate_launch_description() -> LaunchDescription:
             argument(
                 "is_ego", "its boxes go to the late fusion beside it, not to the radio", "false", SWITCH
             ),
+            *key_arguments(as_in_file),
             argument("params_file", "YAML file of all parameters, or none", params_file),
             argument("use_sim_time", "take the time from /clock", "false", SWITCH),
         ],

@@ -18,6 +18,7 @@ from cosense.nodes.launching import (
     described,
     ego_process,
     fusion_process,
+    key_arguments,
     node,
     share,
 )
@@ -62,6 +63,7 @@ def generate_launch_description() -> LaunchDescription:
             argument("device", f"where the networks run, e.g. cpu or cuda; {as_in_file}", ""),
             argument("points", "topic of its clouds (PointCloud2); else /<ego>/points", ""),
             argument("pose", "topic of its poses (PoseWithCovarianceStamped); else /<ego>/pose", ""),
+            *key_arguments(as_in_file),
             argument(
                 "params_file",
                 "YAML file of the parameters of the fusion, or none",

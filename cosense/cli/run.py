@@ -56,6 +56,14 @@ def command(
             show_default="as in the scenario",
         ),
     ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            help="enforce: only what is signed with the key of its name counts; warn: other messages are "
+            "used and named; off: names are believed.",
+            show_default="as in the scenario",
+        ),
+    ] = None,
     beams: Beams = "",
     rate: Annotated[
         float | None,
@@ -91,6 +99,7 @@ def command(
     from cosense.runs.live_run import print_results, run_scenario, what_is_fused
     from cosense.runs.scenario import find_scenario, load_scenario, with_changes, with_player
     from cosense.sensing.beams.fewer import FewerBeams
+    from cosense.trust.identity.membership import identity_policy
 
     file = find_scenario(scenario)
     wanted = load_scenario(file)
@@ -110,6 +119,9 @@ def command(
         wanted = with_changes(wanted, pose_error=PoseNoise.named(pose_error).preset)
     if registration is not None:
         wanted = with_changes(wanted, registration=live_registration(registration))
+    if identity is not None:
+        trust = dataclasses.replace(wanted.trust, identity=identity_policy(identity))
+        wanted = dataclasses.replace(wanted, trust=trust)
     if beams:
         fewer = str(FewerBeams.parse(beams))
         wanted = dataclasses.replace(wanted, source=dataclasses.replace(wanted.source, beams=fewer))

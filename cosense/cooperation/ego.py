@@ -34,7 +34,7 @@ from cosense.cooperation.kinds import (
 )
 from cosense.cooperation.merge import MergeSettings, is_ego_body, merge
 from cosense.cooperation.outcome import FusionResult
-from cosense.cooperation.own_eyes import OwnEyes, held_back
+from cosense.cooperation.own_eyes import Examined, OwnEyes, held_back, unexamined
 from cosense.cooperation.perceived import Perceived
 from cosense.cooperation.requests import write_requests
 from cosense.cooperation.sender import Sender
@@ -43,8 +43,8 @@ from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_slopes
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
 from cosense.messages.objects import decode_objects, slopes_of
-from cosense.messages.reports import PeerReport, UsedFor
-from cosense.methods.base import Admitted, Method
+from cosense.messages.reports import MisbehaviourReport, PeerReport, UsedFor
+from cosense.methods.base import Admitted, Method, scaled
 from cosense.methods.model import Model
 from cosense.scene_graph.correction.pose_correction import Place, PoseCorrection, RegisteredSender, as_sent
 from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload_kind, read_surroundings
@@ -188,17 +188,9 @@ class Ego:
             others, ego, USED_KINDS[self._fusion], self._reader(own, place), self.admission, self._checks
         )
         method = self._method
-        candidates, doubts = self._candidates(own, bounded(admitted))
-        reports = [
-            replace(
-                report,
-                used_for="boxes",
-                reason="; ".join(part for part in (report.reason, doubts[report.sender]) if part),
-            )
-            if report.used_for != "nothing" and report.sender in doubts
-            else report
-            for report in reports
-        ]
+        candidates, examined = self._candidates(own, bounded(admitted))
+        reports = [_with_findings(report, examined) for report in reports]
+        admitted = list(examined.claims)
         averages_boxes = method is not None and method.averages_boxes
         detections = merge(candidates, self.merging, averages_boxes=averages_boxes)
         requests = {}
@@ -206,7 +198,10 @@ class Ego:
             requests = write_requests(ego, method.request(_encoded(own)), admitted, self._signer)
         request_bytes = {addressee: len(data) for addressee, data in requests.items()}
         detections = detections.transformed(transform_from_slopes(*slopes_of(ego.payload)))
-        return Fused(FusionResult(detections, [*reports, *pose_reports], request_bytes), requests)
+        result = FusionResult(
+            detections, [*reports, *pose_reports], request_bytes, _changed_opinions(examined)
+        )
+        return Fused(result, requests)
 
     @property
     def _method(self) -> Method | None:
@@ -270,27 +265,29 @@ class Ego:
 
         return read
 
-    def _candidates(self, own: OwnView, admitted: Sequence[Admitted]) -> tuple[Detections, dict[str, str]]:
+    def _candidates(self, own: OwnView, admitted: Sequence[Admitted]) -> tuple[Detections, Examined]:
         """Return what competes for being an object.
 
         Returns:
-            boxes of all sources in the ego frame, before they are merged, and who is doubted why, by sender.
+            boxes of all sources in the ego frame, before they are merged, and what was found of the senders.
         """
         boxes = decode_objects(own.message.payload)
         if not self._has_own_eyes or not admitted:
-            return self._unjudged(own, boxes, admitted), {}
+            return self._unjudged(own, boxes, admitted), unexamined(admitted)
         lines = None if own.frame is None else SightLines(own.frame.points)
-        examined = self._eyes.examined(admitted, boxes, lines)
+        examined = self._eyes.examined(admitted, boxes, lines, own.message.stamp_ns)
         candidates = held_back(self._unjudged(own, boxes, examined.fusible), boxes, examined, lines)
         if self._method is not None and not (candidates.sources == Source.EGO).any():
             # What features of others make of the ego's view competes with it and does not replace it.
             candidates = Detections.concatenate([candidates, self._method.calibration.apply(boxes)])
-        return candidates, examined.doubts
+        return candidates, examined
 
     def _unjudged(self, own: OwnView, boxes: Detections, admitted: Sequence[Admitted]) -> Detections:
         """Return the boxes of all sources as they are."""
         if self._method is None:
-            return Detections.concatenate([boxes, *(other.boxes for other in admitted)])
+            return Detections.concatenate(
+                [boxes, *(scaled(other.boxes, other.exactness) for other in admitted)]
+            )
         return self._method.fuse(_encoded(own), boxes, admitted, with_boxes=self._fusion == "hybrid")
 
     def _fuse_points(self, own: OwnView, received: Sequence[Received]) -> tuple[Detections, list[PeerReport]]:
@@ -330,6 +327,29 @@ class Ego:
 def _encoded(own: OwnView) -> BevFeatures:
     assert isinstance(own.encoded, BevFeatures)
     return own.encoded
+
+
+def _with_findings(report: PeerReport, examined: Examined) -> PeerReport:
+    """Return the report of a message with what was found of its sender."""
+    finding = examined.findings.get(report.sender)
+    if report.used_for == "nothing" or finding is None:
+        return report
+    doubt = examined.doubts.get(report.sender, "")
+    return replace(
+        report,
+        used_for="nothing" if finding.verdict == "refused" else "boxes" if doubt else report.used_for,
+        reason="; ".join(part for part in (report.reason, doubt) if part),
+        verdict=finding.verdict,
+    )
+
+
+def _changed_opinions(examined: Examined) -> list[MisbehaviourReport]:
+    """Return of whom the ego thinks worse than before, or no longer as ill."""
+    return [
+        MisbehaviourReport(sender, found.verdict, found.before, found.log_odds, dict(found.shares))
+        for sender, found in examined.findings.items()
+        if found.verdict != found.before and {found.verdict, found.before} & {"doubted", "refused"}
+    ]
 
 
 def _header(frame: AgentFrame, fingerprint: bytes) -> Message:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cosense.messages.envelope import PayloadKind
-from cosense.messages.reports import PeerReport, with_requests
+from cosense.messages.reports import MisbehaviourReport, PeerReport, with_requests
 from cosense.sensing.detections import Detections
 
 ModeName = Literal["HYBRID", "LATE", "EGO", "NO_SENSOR"]
@@ -28,11 +28,13 @@ class FusionResult:
         peers: one report for each message of the others, in the order given, those for poses alone last.
         request_bytes: length of each request that the ego makes for the next frame, by addressee; "" is
             everybody.
+        misbehaviour: of whom the ego thinks better or worse from this frame on.
     """
 
     detections: Detections
     peers: list[PeerReport]
     request_bytes: Mapping[str, int] = field(default_factory=dict)
+    misbehaviour: Sequence[MisbehaviourReport] = ()
 
     @property
     def bytes_per_sender(self) -> dict[str, int]:

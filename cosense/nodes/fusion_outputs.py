@@ -73,6 +73,7 @@ class FusionOutputs:
         silent: Sequence[str],
         traffic: Mapping[str, Traffic],
         watch: Stopwatch,
+        figures: Mapping[str, Any],
     ) -> None:
         """Publish what became of the messages of a frame, and how long it took.
 
@@ -83,6 +84,7 @@ class FusionOutputs:
             silent: agents that are not waited for.
             traffic: counters of the messages of each sender.
             watch: times of the frame.
+            figures: what else the diagnostics say of the fusion.
         """
         self.frames += 1
         self.timeouts += bool(collection.missing)
@@ -92,7 +94,7 @@ class FusionOutputs:
         self._latency.publish(Float64(data=watch.total_ms))
         counts = {name: each.bytes for name, each in traffic.items()}
         rates = self._rates.per_second(collection.stamp_ns, counts)
-        statuses = [self._own_status(collection, result, mode)]
+        statuses = [self._own_status(collection, result, mode, figures)]
         statuses += [
             self._graph_status(peer)
             if peer.kind == PayloadKind.SCENE_GRAPH.name
@@ -145,7 +147,9 @@ class FusionOutputs:
     def _stamped(self, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
         return process.diagnostics(statuses, self._node.get_clock().now().nanoseconds)
 
-    def _own_status(self, collection: Collection, result: FusionResult, mode: Mode) -> DiagnosticStatus:
+    def _own_status(
+        self, collection: Collection, result: FusionResult, mode: Mode, figures: Mapping[str, Any]
+    ) -> DiagnosticStatus:
         level, message = process.OK, "complete"
         if collection.missing:
             level, message = process.WARN, f"time-out, without {', '.join(collection.missing)}"
@@ -171,6 +175,7 @@ class FusionOutputs:
             "dropped, fusion too slow": self.dropped,
             "failed": self.failed,
             "request bytes": sum(result.request_bytes.values()),
+            **figures,
             **self._stages.summary(),
         }
         return self._status("fusion", level, message, values)
@@ -185,13 +190,16 @@ class FusionOutputs:
     def _peer_status(
         self, report: PeerReport, traffic: Traffic | None, bytes_per_s: float | None
     ) -> DiagnosticStatus:
-        level = process.WARN if report.used_for == "nothing" else process.OK
+        is_suspect = report.verdict in ("refused", "doubted")
+        level = process.WARN if is_suspect or report.used_for == "nothing" else process.OK
         values = {
             "mode": report.used_for,
             "reason": report.reason or "none",
             "bytes": report.bytes,
             "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
         }
+        if report.verdict:
+            values["trust"] = report.verdict
         if traffic is not None:
             values |= {"messages": traffic.messages, "lost": traffic.lost}
         if bytes_per_s is not None:

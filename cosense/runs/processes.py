@@ -21,6 +21,7 @@ from cosense.errors import CosenseError, nearest
 from cosense.methods.model import GivenModel, as_text, find_model_config
 from cosense.runs.frame_source import cameras_of
 from cosense.runs.scenario import AgentSpec, Scenario
+from cosense.trust.identity.keys import key_file
 
 # In mode "drain" no frame may be closed while a slow detector still works on it.
 _DRAIN_SYNCHRONISER = SynchroniserSettings(timeout_ms=5000.0)
@@ -204,7 +205,8 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "request_delivery_ms": min(synchroniser.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
         "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
         "journal": str(out / "detections.jsonl"),
-        "trust": ",".join(scenario.trust),
+        "trust.checks": ",".join(scenario.trust.checks),
+        **_trust(scenario, ego),
         **_prefixed("admission", scenario.admission),
         **_prefixed("merge", scenario.merge),
         **dataclasses.asdict(synchroniser),
@@ -246,6 +248,7 @@ def _agent(
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
+        **_trust(scenario, agent.id),
         **({"cameras": json.dumps(cameras)} if cameras else {}),
     }
     remappings = agent_remappings(
@@ -254,6 +257,19 @@ def _agent(
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn, is_ego
     )
+
+
+def _trust(scenario: Scenario, agent_id: str) -> dict[str, Any]:
+    """Return the parameters by which an agent signs and knows others by their keys."""
+    trust = scenario.trust
+    parameters: dict[str, Any] = {"trust.identity": trust.identity}
+    if trust.roster is not None and trust.keys is not None:
+        parameters |= {
+            "trust.roster": str(trust.roster.resolve()),
+            "trust.key": str(key_file(trust.keys, agent_id).resolve()),
+        }
+    # There is no clock to hold stamps against.
+    return parameters | ({"trust.window_ms": 0.0} if scenario.player.mode == "drain" else {})
 
 
 def _ego_process(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import pdtrc
 
 from cosense.geometry.transforms import Matrix, transform_from_planar, transform_points, yaw_of
+from cosense.messages.scene_graph import NodeClass
 from cosense.scene_graph.register.candidates import (
     HEADING_BOUND_RAD,
     HEIGHT_BOUND_M,
@@ -30,10 +31,15 @@ from cosense.scene_graph.register.usable_nodes import UsableNodes
 
 # Agreement by chance is counted within this distance, inside the view of both agents.
 REACH_M = 20.0
-# Lines along which the pose might be shifted, 3 degrees apart: as wide as a lane at the end of the reach.
-DIRECTIONS = np.exp(-1j * np.pi * np.arange(60) / 60)
-# Translations that are tried for each direction.
-CELLS = 3
+# Normals of the lines along which the pose might be shifted, 3 degrees apart: as wide as a lane at the end
+# of the reach.
+NORMALS = np.stack([-np.sin(np.pi * np.arange(60) / 60), np.cos(np.pi * np.arange(60) / 60)], axis=1)
+# Translations that are tried around a pose: so many in all, at most so many of each turn. Turns for which
+# they are counted: rows of things tell the direction of a street to a few degrees.
+SHIFTS, CELLS = 16, 4
+# Area in which the other agent may be, to say how rare a pair of nodes is.
+ROOM_M2 = 100.0**2
+TURNS_RAD = np.deg2rad(1.5 * np.arange(-3, 4))
 # Share of the support of the best pose that a different one may have in any case, see `PoseSupport.rivals`.
 # Two agents that see 50 m each of a row of lamps find most agreement where their views coincide, and one lamp
 # further hardly less.
@@ -63,9 +69,9 @@ class Hypothesis:
     error: float
 
     @property
-    def rank(self) -> tuple[int, float]:
-        """The higher the better."""
-        return len(self.matches), -self.error
+    def score(self) -> float:
+        """The higher the better: each match counts by how near it is (MSAC, Torr and Zisserman, 2000)."""
+        return len(self.matches) * (1 - self.error)
 
 
 class PoseSupport:
@@ -77,6 +83,9 @@ class PoseSupport:
         self._p = candidates.p[:, 0] + 1j * candidates.p[:, 1]
         self._q = candidates.q[:, 0] + 1j * candidates.q[:, 1]
         self._rise = candidates.q[:, 2] - candidates.p[:, 2]
+        self._groups = a.groups[candidates.a]
+        pairs = np.bincount(self._groups, minlength=len(NodeClass))
+        self._rarity = np.maximum(np.log(ROOM_M2 / (np.maximum(pairs, 1) * MAX_BOUND_M**2)), 1.0)
         self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
 
     def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
@@ -103,56 +112,87 @@ class PoseSupport:
             return best
         c = self.candidates
         again = self._supported(gnc_tls(c.p[index], c.q[index], c.weights[index], c.bounds_m[index])[0])
-        return max(again, best, key=lambda one: one.rank)
+        return max(again, best, key=lambda one: one.score)
 
     def same(self, one: Hypothesis, other: Hypothesis) -> bool:
         """Say whether both poses put the matches of the other at the same positions."""
+        if not len(other.matches):
+            return False
         p = self.candidates.p[other.matches]
         off = distances(one.T_a_b, p, transform_points(other.T_a_b, p))
         return float(off.mean()) < MAX_BOUND_M
 
     def shifted(self, one: Hypothesis) -> list[Hypothesis]:
-        """Return the best poses that differ by a translation and quarter turns.
+        """Return the best poses that differ by a translation, quarter turns and a few degrees.
 
         Objects in rows agree with such poses, and where not every pair was looked at, one of them may be the
-        right one. The translations that all pairs tell are counted in cells.
+        right one. The translations that all pairs tell are counted in cells, and the rarer pairs of a class
+        are the more they count.
         """
-        cell_m = MAX_BOUND_M
-        found = []
+        weights = self._rarity[self._groups]
+        fullest: list[tuple[float, int, float, complex]] = []
         for quarter in range(4):
             T = one.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2)
             shifts = -self.differences(T) * self.candidates.bounds_m
-            shifts = shifts[~np.isnan(shifts) & ((np.abs(shifts) > 2 * cell_m) | (quarter > 0))]
-            cells, votes = np.unique(np.round(shifts / cell_m), return_counts=True)
-            for cell in cells[np.argsort(-votes, kind="stable")[:CELLS]]:
-                near = shifts[np.abs(shifts / cell_m - cell) < 1].mean()
-                moved = T.copy()
-                moved[:2, 3] += near.real, near.imag
-                found.append(self.refit(moved))
+            alike = ~np.isnan(shifts)
+            if quarter == 0:
+                alike &= np.abs(shifts) > 2 * MAX_BOUND_M
+            shifts, p = shifts[alike], self._p[alike] * (T[0, 0] + 1j * T[1, 0])
+            for turn in TURNS_RAD:
+                turned = (shifts + p * (1 - np.exp(1j * turn))) / MAX_BOUND_M
+                cells, cell_of = np.unique(np.round(turned), return_inverse=True)
+                votes = np.bincount(cell_of, weights[alike])
+                for best in np.argsort(-votes, kind="stable")[:CELLS]:
+                    fullest.append((float(votes[best]), quarter, float(turn), complex(cells[best])))
+        fullest.sort(key=lambda one: -one[0])
+        chosen: list[tuple[int, complex]] = []
+        found = []
+        for _, quarter, turn, cell in fullest:
+            if any(quarter == other and abs(cell - place) < 2 for other, place in chosen):
+                continue
+            chosen.append((quarter, cell))
+            moved = one.T_a_b @ transform_from_planar(0, 0, quarter * np.pi / 2 + turn)
+            shifts = -self.differences(moved) * self.candidates.bounds_m
+            near = shifts[np.abs(shifts / MAX_BOUND_M - cell) < 1]
+            # A turn of a few degrees may be what lets headings disagree.
+            shift = near.mean() if len(near) else cell * MAX_BOUND_M
+            moved[:2, 3] += shift.real, shift.imag
+            found.append(self.refit(moved))
+            if len(found) == SHIFTS:
+                break
         return found
 
-    def rivals(self, best: Hypothesis, other: Hypothesis) -> bool:
+    def rivals(self, best: Hypothesis, other: Hypothesis, *, clearly: bool) -> bool:
         """Say whether a different pose may be the right one instead of the best.
 
-        One with much less support is chance. One with hardly less is a rival, and so is one with somewhat
-        less where it explains the nodes in the view of both agents as well as the best one does: of a row of
-        lamps that goes on beyond both views, each shift explains all. Of cars in a car park a shift leaves
-        those unexplained that are where no car should be, and an obstacle hides a car under any pose.
+        One with much less support is chance. One with hardly less is a rival unless chance explains it
+        clearly better, and so is one with somewhat less where it explains the nodes in the view of both
+        agents as well as the best one does: of a row of lamps that goes on beyond both views, each shift
+        explains all. Of cars in a car park a shift leaves those unexplained that are where no car should be,
+        and an obstacle hides a car under any pose.
+
+        Args:
+            best, other: the poses.
+            clearly: whether chance gives as much support as that of the other one far more often.
         """
         count, support = len(best.matches), len(other.matches)
         if support <= MAX_RUNNER_UP * count:
             return False
-        if count - support < EMPTY_PLACES * np.sqrt(count):
+        if not clearly and count - support < EMPTY_PLACES * np.sqrt(count):
             return True
         return self._explained(other) > EXPLAINS_AS_WELL * self._explained(best)
 
     def _explained(self, one: Hypothesis) -> float:
-        """Return the share of the nodes in both views that have found a counterpart."""
+        """Return the share of the nodes in both views that have found a counterpart, by rarity and error."""
         a, b = self._a.positions[:, :2], transform_points(one.T_a_b, self._b.positions)[:, :2]
         reach_a, reach_b = a @ SIDES, b @ SIDES
-        in_b = (reach_a <= reach_b.max(axis=0) + MIN_LENGTH_M).all(axis=1).sum()
-        in_a = (reach_b <= reach_a.max(axis=0) + MIN_LENGTH_M).all(axis=1).sum()
-        return len(one.matches) / max(int(min(in_a, in_b)), 1)
+        in_b = (reach_a <= reach_b.max(axis=0) + MIN_LENGTH_M).all(axis=1)
+        in_a = (reach_b <= reach_a.max(axis=0) + MIN_LENGTH_M).all(axis=1)
+        both = np.minimum(
+            *(np.bincount(g, minlength=len(NodeClass)) for g in (self._a.groups[in_b], self._b.groups[in_a]))
+        )
+        matched = np.bincount(self._groups[one.matches], minlength=len(NodeClass)) * (1 - one.error)
+        return float(self._rarity @ matched / max(self._rarity @ both, 1.0))
 
     def false_alarms(self, hypothesis: Hypothesis, poses_tried: float) -> float:
         """Return how many poses with as much support are expected between scenes with nothing in common.
@@ -168,7 +208,7 @@ class PoseSupport:
         # Candidates that agree with the pose itself are no chance.
         around = (np.abs(metres) < REACH_M) & ~(np.abs(differences) < 1)
         bounds = self.candidates.bounds_m[around]
-        across = np.abs((metres[around] * DIRECTIONS[:, None]).imag) / bounds
+        across = np.abs(NORMALS @ np.stack([metres[around].real, metres[around].imag])) / bounds
         bound = float(bounds.mean()) if len(bounds) else MAX_BOUND_M
         fewest = np.inf
         for part in PARTS:
