@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.outcome import FusionResult
 from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.radio import MessageRole, Radio, RadioSettings
-from cosense.cooperation.sender import Sender
+from cosense.cooperation.sender import SelectionMaps, Sender
+from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport, with_requests
 from cosense.methods.model import Model
 from cosense.scene_graph.registrations import NONE
@@ -41,12 +42,14 @@ class Exchange:
         sent: messages that were written in this frame, with their senders, whether they arrive or not.
         requests: what the ego has asked for in turn.
         fuse_ms: how long the ego took for what it received.
+        maps: by sender why its features are what they are, empty where nobody asked; see `Cooperation`.
     """
 
     result: FusionResult
     sent: Sequence[tuple[str, bytes]]
     requests: Sequence[bytes] = ()
     fuse_ms: float = float("nan")
+    maps: Mapping[str, SelectionMaps] = field(default_factory=dict)
 
     @property
     def messages(self) -> list[bytes]:
@@ -83,6 +86,7 @@ class Cooperation:
         screen: Screen | None = None,
         radio: RadioSettings | None = None,
         spoil: Callable[[str, bytes], Sequence[bytes]] | None = None,
+        explains: bool = False,
     ) -> None:
         """Start a sequence.
 
@@ -100,6 +104,7 @@ class Cooperation:
             radio: what happens to messages on their way; None where each arrives in its own frame.
             spoil: returns what a sender, given by name, sends instead of an honest message, its own first;
                 None where all are honest.
+            explains: whether each exchange says with maps why the features that were sent are what they are.
 
         Raises:
             CosenseError: an unknown kind of fusion, registration or check, or a model that shares nothing.
@@ -121,6 +126,8 @@ class Cooperation:
         self._selection = selection
         self._registration = registration
         self._spoil = spoil
+        self._explains = explains
+        self._maps: dict[str, SelectionMaps] = {}
         self._radio = None if radio is None else Radio(radio)
         self._perceivers: dict[str, Perceiver] = {}
         self._senders: dict[str, Sender] = {}
@@ -146,6 +153,7 @@ class Cooperation:
         """Let the agents of one frame work together whose sight is known already; see `step`."""
         ego, *others = agents
         sent: list[tuple[str, bytes]] = []
+        self._maps = {}
         if self._radio is None:
             self._messages.clear()
         for role in ("message", "graph"):
@@ -164,7 +172,7 @@ class Cooperation:
         fuse_ms = (time.perf_counter_ns() - start_ns) / 1e6
         if requests:
             self._pass_on(list(requests.values()), ego.frame, others, sequence)
-        return Exchange(result, sent, list(requests.values()), fuse_ms)
+        return Exchange(result, sent, list(requests.values()), fuse_ms, self._maps)
 
     def _perceive(self, frame: AgentFrame) -> Perceived:
         if frame.agent_id not in self._perceivers:
@@ -186,7 +194,11 @@ class Cooperation:
         sender = self._senders[agent_id]
         if role == "graph":
             return sender.surroundings(agent, sequence)
-        return sender.message(agent, sequence, sender.request)
+        request = sender.request
+        data = sender.message(agent, sequence, request)
+        if self._explains and data is not None and sender.kind == PayloadKind.FEATURES:
+            self._maps[agent_id] = sender.explain(agent, request, data)
+        return data
 
     def _transmit(
         self,
