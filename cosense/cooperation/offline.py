@@ -7,6 +7,7 @@ the one before. The message and the scene graph of one frame are two messages, a
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cosense.cooperation.admission import Received, receive
-from cosense.cooperation.ego import Ego
+from cosense.cooperation.ego import Ego, Screen
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.merge import MergeSettings
@@ -40,12 +41,14 @@ class Exchange:
         result: what the ego knows.
         sent: messages that were written in this frame, with their senders, whether they arrive or not.
         requests: what the ego has asked for in turn.
+        fuse_ms: how long the ego took for what it received.
         maps: by sender why its features are what they are, empty where nobody asked; see `Cooperation`.
     """
 
     result: FusionResult
     sent: Sequence[tuple[str, bytes]]
     requests: Sequence[bytes] = ()
+    fuse_ms: float = float("nan")
     maps: Mapping[str, SelectionMaps] = field(default_factory=dict)
 
     @property
@@ -79,8 +82,10 @@ class Cooperation:
         merging: MergeSettings | None = None,
         trust: Sequence[str] = (),
         own_eyes: bool = True,
+        evidence: bool = True,
+        screen: Screen | None = None,
         radio: RadioSettings | None = None,
-        spoil: Callable[[str, bytes], bytes] | None = None,
+        spoil: Callable[[str, bytes], Sequence[bytes]] | None = None,
         explains: bool = False,
     ) -> None:
         """Start a sequence.
@@ -95,10 +100,10 @@ class Cooperation:
             admission: what the ego accepts; None for the defaults.
             merging: how it merges boxes; None for the defaults.
             trust: names of the checks of `cosense.trust` that a message has to pass.
-            own_eyes: see `Ego`.
+            own_eyes, evidence, screen: see `Ego`.
             radio: what happens to messages on their way; None where each arrives in its own frame.
-            spoil: returns what a sender, given by name, sends instead of an honest message; None where all
-                are honest.
+            spoil: returns what a sender, given by name, sends instead of an honest message, its own first;
+                None where all are honest.
             explains: whether each exchange says with maps why the features that were sent are what they are.
 
         Raises:
@@ -112,6 +117,8 @@ class Cooperation:
             merging=merging,
             trust=trust,
             own_eyes=own_eyes,
+            evidence=evidence,
+            screen=screen,
         )
         self._model = model
         self._fusion = fusion
@@ -124,8 +131,9 @@ class Cooperation:
         self._radio = None if radio is None else Radio(radio)
         self._perceivers: dict[str, Perceiver] = {}
         self._senders: dict[str, Sender] = {}
-        # By sender and role, with the time of arrival: the message that arrived last, and those on their way.
-        self._messages: dict[tuple[str, MessageRole], deque[tuple[int, Received]]] = {}
+        # By sender, role and number, with the time of arrival: the message that arrived last, and those on
+        # their way.
+        self._messages: dict[tuple[str, MessageRole, int], deque[tuple[int, Received]]] = {}
         # By receiver, likewise.
         self._requests: dict[str, deque[tuple[int, Sequence[bytes]]]] = {}
 
@@ -151,16 +159,20 @@ class Cooperation:
         for role in ("message", "graph"):
             for agent in others:
                 data = self._write(agent, role, sequence)
-                if data is not None:
-                    if self._spoil is not None:
-                        data = self._spoil(agent.frame.agent_id, data)
-                    sent.append((agent.frame.agent_id, data))
-                    self._transmit(data, role, agent.frame, ego.frame, sequence)
+                if data is None:
+                    continue
+                name = agent.frame.agent_id
+                for number, written in enumerate([data] if self._spoil is None else self._spoil(name, data)):
+                    sent.append((name, written))
+                    self._transmit(written, role, number, agent.frame, ego.frame, sequence)
         received = self._arrived(ego.frame.stamp_ns)
-        result, requests = self._ego.fuse(self._ego.view(ego, sequence), received)
+        view = self._ego.view(ego, sequence)
+        start_ns = time.perf_counter_ns()
+        result, requests = self._ego.fuse(view, received)
+        fuse_ms = (time.perf_counter_ns() - start_ns) / 1e6
         if requests:
             self._pass_on(list(requests.values()), ego.frame, others, sequence)
-        return Exchange(result, sent, list(requests.values()), self._maps)
+        return Exchange(result, sent, list(requests.values()), fuse_ms, self._maps)
 
     def _perceive(self, frame: AgentFrame) -> Perceived:
         if frame.agent_id not in self._perceivers:
@@ -189,9 +201,15 @@ class Cooperation:
         return data
 
     def _transmit(
-        self, data: bytes, role: MessageRole, sender: AgentFrame, ego: AgentFrame, sequence: int
+        self,
+        data: bytes,
+        role: MessageRole,
+        number: int,
+        sender: AgentFrame,
+        ego: AgentFrame,
+        sequence: int,
     ) -> None:
-        """Send one message to the ego."""
+        """Send one message to the ego, the one with this number of those that a sender has in one role."""
         at_ns: int | None = ego.stamp_ns
         if self._radio is not None:
             at_ns = self._radio.transmit(
@@ -204,13 +222,14 @@ class Cooperation:
                 distance_m=_distance_m(sender, ego),
             ).at_ns
         if at_ns is not None:
-            self._messages.setdefault((sender.agent_id, role), deque()).append((at_ns, receive(data)))
+            kept = self._messages.setdefault((sender.agent_id, role, number), deque())
+            kept.append((at_ns, receive(data)))
 
     def _arrived(self, now_ns: int) -> list[Received]:
         """Return the newest message of each sender and role that has arrived, and forget those before it."""
         newest = []
         for role in ("message", "graph"):
-            for (_, sent_role), queue in self._messages.items():
+            for (_, sent_role, _), queue in self._messages.items():
                 if sent_role != role:
                     continue
                 while len(queue) > 1 and _is_there(queue[1][0], now_ns):

@@ -176,7 +176,9 @@ def unexamined(admitted: Sequence[Admitted]) -> Examined:
 class OwnEyes:
     """Holds what others claim against what the ego sees, and remembers how it was; one object a sequence."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, evidence: bool = True) -> None:
+        """Start; without `evidence` over time nobody is refused, to compare with."""
+        self._has_evidence = evidence
         # Names and sums of all who are remembered, a row each as in `Record`.
         self._names: list[str] = []
         self._sums = np.zeros((0, _SUMS))
@@ -202,7 +204,8 @@ class OwnEyes:
         )
         names = [other.sender for other in admitted]
         seen = _seen(admitted, claims, np.where(in_place, number, len(admitted)), judged, own, stamp_ns)
-        findings = dict(zip(names, self._test.update(seen), strict=True))
+        found = self._test.update(seen) if self._has_evidence else [Finding()] * len(names)
+        findings = dict(zip(names, found, strict=True))
         records = [
             record._replace(finding=findings[name])
             for name, record in zip(names, self._remember(names, judged.sums), strict=True)

@@ -18,4 +18,6 @@ _AGAINST, _FOR = np.log(_LIAR / _HONEST), np.log((1 - _LIAR) / (1 - _HONEST))
 
 def evidence(seen: Seen, before: Before) -> NDArray[np.float64]:
     refuted = seen.count(seen.refuted & ~seen.displaced)
-    return np.asarray(_AGAINST * np.maximum(refuted - 1, 0) + _FOR * seen.count(seen.own_scores * seen.agrees))
+    return np.asarray(
+        _AGAINST * np.maximum(refuted - 1, 0) + _FOR * seen.count(seen.own_scores * seen.agrees)
+    )
