@@ -26,7 +26,7 @@ from cosense.scene_graph.register.candidates import (
     Candidates,
     half_turn,
 )
-from cosense.scene_graph.register.planar_pose import distances, gnc_tls, planar_fit
+from cosense.scene_graph.register.planar_pose import gnc_tls, planar_fit
 from cosense.scene_graph.register.usable_nodes import UsableNodes
 
 # Agreement by chance is counted within this distance, inside the view of both agents.
@@ -37,6 +37,8 @@ NORMALS = np.stack([-np.sin(np.pi * np.arange(60) / 60), np.cos(np.pi * np.arang
 # Translations that are tried around a pose: so many in all, at most so many of each turn. Turns for which
 # they are counted: rows of things tell the direction of a street to a few degrees.
 SHIFTS, CELLS = 16, 4
+# More cells than any row of them has.
+_ROW = 1 << 20
 # Area in which the other agent may be, to say how rare a pair of nodes is.
 ROOM_M2 = 100.0**2
 TURNS_RAD = np.deg2rad(1.5 * np.arange(-3, 4))
@@ -54,7 +56,7 @@ SIDES = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.p
 PARTS = (1.0, 0.7, 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hypothesis:
     """A pose and the candidates that agree with it, nearest first and each object once.
 
@@ -87,6 +89,7 @@ class PoseSupport:
         pairs = np.bincount(self._groups, minlength=len(NodeClass))
         self._rarity = np.maximum(np.log(ROOM_M2 / (np.maximum(pairs, 1) * MAX_BOUND_M**2)), 1.0)
         self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
+        self._by_chance: dict[Hypothesis, float] = {}
 
     def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
         """Return complex differences (M,) of a's node to b's, in bounds; NaN where headings disagree."""
@@ -118,9 +121,9 @@ class PoseSupport:
         """Say whether both poses put the matches of the other at the same positions."""
         if not len(other.matches):
             return False
-        p = self.candidates.p[other.matches]
-        off = distances(one.T_a_b, p, transform_points(other.T_a_b, p))
-        return float(off.mean()) < MAX_BOUND_M
+        T = one.T_a_b - other.T_a_b
+        off = self._p[other.matches] * (T[0, 0] + 1j * T[1, 0]) + (T[0, 3] + 1j * T[1, 3])
+        return float(np.abs(off).mean()) < MAX_BOUND_M
 
     def shifted(self, one: Hypothesis) -> list[Hypothesis]:
         """Return the best poses that differ by a translation, quarter turns and a few degrees.
@@ -140,10 +143,12 @@ class PoseSupport:
             shifts, p = shifts[alike], self._p[alike] * (T[0, 0] + 1j * T[1, 0])
             for turn in TURNS_RAD:
                 turned = (shifts + p * (1 - np.exp(1j * turn))) / MAX_BOUND_M
-                cells, cell_of = np.unique(np.round(turned), return_inverse=True)
+                x, y = np.rint(turned.real).astype(np.int64), np.rint(turned.imag).astype(np.int64)
+                _, first, cell_of = np.unique(_ROW * x + y, return_index=True, return_inverse=True)
                 votes = np.bincount(cell_of, weights[alike])
                 for best in np.argsort(-votes, kind="stable")[:CELLS]:
-                    fullest.append((float(votes[best]), quarter, float(turn), complex(cells[best])))
+                    cell = complex(x[first[best]], y[first[best]])
+                    fullest.append((float(votes[best]), quarter, float(turn), cell))
         fullest.sort(key=lambda one: -one[0])
         chosen: list[tuple[int, complex]] = []
         found = []
@@ -202,6 +207,12 @@ class PoseSupport:
             poses_tried: number of consistent pairs of matches: each is a pose, which two matches support by
                 construction.
         """
+        if hypothesis not in self._by_chance:
+            self._by_chance[hypothesis] = self._chance(hypothesis)
+        return poses_tried * self._by_chance[hypothesis]
+
+    def _chance(self, hypothesis: Hypothesis) -> float:
+        """Return how probable as much support is for one pose."""
         differences = self.differences(hypothesis.T_a_b)
         matched = np.abs(differences[hypothesis.matches])
         metres = differences * self.candidates.bounds_m
@@ -219,7 +230,7 @@ class PoseSupport:
             more = int((matched < part).sum()) - 3
             if more >= 0:
                 fewest = min(fewest, float(pdtrc(more, max(lined_up, spread))))
-        return poses_tried * len(PARTS) * fewest
+        return len(PARTS) * fewest
 
     def _planar_fit(self, index: NDArray[np.int64]) -> Matrix:
         c = self.candidates
