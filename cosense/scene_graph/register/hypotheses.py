@@ -33,7 +33,8 @@ from cosense.scene_graph.register.usable_nodes import UsableNodes
 REACH_M = 20.0
 # Normals of the lines along which the pose might be shifted, 3 degrees apart: as wide as a lane at the end
 # of the reach.
-NORMALS = np.stack([-np.sin(np.pi * np.arange(60) / 60), np.cos(np.pi * np.arange(60) / 60)], axis=1)
+_ANGLES = np.pi * np.arange(60) / 60
+NORMALS = np.stack([-np.sin(_ANGLES), np.cos(_ANGLES)], axis=1).astype(np.float32)
 # Translations that are tried around a pose: so many in all, at most so many of each turn. Turns for which
 # they are counted: rows of things tell the direction of a street to a few degrees.
 SHIFTS, CELLS = 16, 4
@@ -89,13 +90,17 @@ class PoseSupport:
         pairs = np.bincount(self._groups, minlength=len(NodeClass))
         self._rarity = np.maximum(np.log(ROOM_M2 / (np.maximum(pairs, 1) * MAX_BOUND_M**2)), 1.0)
         self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
+        self._headed = np.flatnonzero(np.isfinite(self._turn))
+        self._per_bound = 1 / candidates.bounds_m
         self._by_chance: dict[Hypothesis, float] = {}
 
     def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
         """Return complex differences (M,) of a's node to b's, in bounds; NaN where headings disagree."""
         moved = self._p * (T_a_b[0, 0] + 1j * T_a_b[1, 0]) + (T_a_b[0, 3] + 1j * T_a_b[1, 3])
-        turned = np.abs(half_turn(self._turn - yaw_of(T_a_b))) > HEADING_BOUND_RAD
-        return np.where(turned, np.nan, (moved - self._q) / self.candidates.bounds_m)
+        off = (moved - self._q) * self._per_bound
+        turned = np.abs(half_turn(self._turn[self._headed] - yaw_of(T_a_b))) > HEADING_BOUND_RAD
+        off[self._headed[turned]] = np.nan
+        return off
 
     def fit_clique(self, clique: list[int]) -> Hypothesis:
         """Return the pose of a clique of candidates."""
@@ -219,11 +224,12 @@ class PoseSupport:
         # Candidates that agree with the pose itself are no chance.
         around = (np.abs(metres) < REACH_M) & ~(np.abs(differences) < 1)
         bounds = self.candidates.bounds_m[around]
-        across = np.abs(NORMALS @ np.stack([metres[around].real, metres[around].imag])) / bounds
+        near = np.stack([differences[around].real, differences[around].imag]).astype(np.float32)
+        across = np.abs(NORMALS @ near)
         bound = float(bounds.mean()) if len(bounds) else MAX_BOUND_M
         fewest = np.inf
         for part in PARTS:
-            on_line = (across < part).sum(axis=1)
+            on_line = np.count_nonzero(across < part, axis=1)
             # The fullest of many lines has more than its share by chance, too.
             lined_up = float((on_line - 2 * np.sqrt(on_line)).max()) * part * bound / REACH_M
             spread = max(len(bounds), 1) * (part * bound / REACH_M) ** 2
