@@ -242,7 +242,8 @@ def outcome(data: bytes, honest: Honest) -> str:
     received = receive(data, Membership(honest.roster))
     if received.message is None:
         return f"{read}, refused"
-    assert any(is_left_of(data, decode(whole)) for whole in honest.messages), data.hex()
+    if data not in honest.messages:
+        assert any(is_left_of(data, decode(whole)) for whole in honest.messages), data.hex()
     return f"{read}, honest after all"
 
 

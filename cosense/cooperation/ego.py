@@ -9,7 +9,7 @@ poses of others are wrong for long. Without any usable message the result is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -55,6 +55,8 @@ from cosense.sensing.sight_lines import SightLines
 from cosense.trust.base import find_checks
 from cosense.trust.identity.keys import Signer
 
+# Chooses what of the messages of a frame is fused, given the ego's own boxes.
+Screen = Callable[[Sequence[Admitted], Detections], Sequence[Admitted]]
 # Kinds of fusion that need no network.
 _BOXES_ALONE: tuple[FusionKind, ...] = ("none", "late")
 
@@ -101,6 +103,8 @@ class Ego:
         merging: MergeSettings | None = None,
         trust: Sequence[str] = (),
         own_eyes: bool = True,
+        evidence: bool = True,
+        screen: Screen | None = None,
         signer: Signer | None = None,
     ) -> None:
         """Start.
@@ -113,6 +117,8 @@ class Ego:
             merging: see above.
             trust: names of the checks of `cosense.trust` that a message has to pass.
             own_eyes: whether what others claim is held against what the ego sees itself; to compare with.
+            evidence: whether that adds up over time; to compare with.
+            screen: another way to choose what is fused, given the ego's own boxes; to compare with.
             signer: key with which it signs its requests; None to sign nothing.
 
         Raises:
@@ -131,12 +137,14 @@ class Ego:
         self._registration = registration
         self._checks = find_checks(trust)
         self._has_own_eyes = own_eyes
+        self._has_evidence = evidence
+        self._screen = screen
         self._signer = signer
         self.admission = admission or AdmissionSettings()
         self.merging = merging or MergeSettings()
         self._newest_ns: int | None = None
         self._correction = PoseCorrection(registration)
-        self._eyes = OwnEyes()
+        self._eyes = OwnEyes(evidence=evidence)
 
     @property
     def registrations(self) -> Mapping[str, RegisteredSender]:
@@ -212,7 +220,7 @@ class Ego:
         """Forget what was learned of the senders where time goes back: that is another recording."""
         if self._newest_ns is not None and stamp_ns < self._newest_ns:
             self._correction = PoseCorrection(self._registration)
-            self._eyes = OwnEyes()
+            self._eyes = OwnEyes(evidence=self._has_evidence)
         self._newest_ns = stamp_ns
 
     def _parted(self, received: Sequence[Received]) -> tuple[list[Received], list[Received]]:
@@ -272,10 +280,12 @@ class Ego:
             boxes of all sources in the ego frame, before they are merged, and what was found of the senders.
         """
         boxes = decode_objects(own.message.payload)
+        if self._screen is not None:
+            admitted = self._screen(admitted, boxes)
         if not self._has_own_eyes or not admitted:
             return self._unjudged(own, boxes, admitted), unexamined(admitted)
         lines = None if own.frame is None else SightLines(own.frame.points)
-        examined = self._eyes.examined(admitted, boxes, lines)
+        examined = self._eyes.examined(admitted, boxes, lines, own.message.stamp_ns)
         candidates = held_back(self._unjudged(own, boxes, examined.fusible), boxes, examined, lines)
         if self._method is not None and not (candidates.sources == Source.EGO).any():
             # What features of others make of the ego's view competes with it and does not replace it.

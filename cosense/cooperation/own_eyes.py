@@ -176,19 +176,24 @@ def unexamined(admitted: Sequence[Admitted]) -> Examined:
 class OwnEyes:
     """Holds what others claim against what the ego sees, and remembers how it was; one object a sequence."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, evidence: bool = True) -> None:
+        """Start; without `evidence` over time nobody is refused, to compare with."""
+        self._has_evidence = evidence
         # Names and sums of all who are remembered, a row each as in `Record`.
         self._names: list[str] = []
         self._sums = np.zeros((0, _SUMS))
         self._test = SequentialTest()
 
-    def examined(self, admitted: Sequence[Admitted], own: Detections, lines: SightLines | None) -> Examined:
+    def examined(
+        self, admitted: Sequence[Admitted], own: Detections, lines: SightLines | None, stamp_ns: int = 0
+    ) -> Examined:
         """Hold the claims of one frame against what the ego sees.
 
         Args:
             admitted: what the senders claim, at most one message of each.
             own: the ego's boxes.
             lines: the ego's rays, None where only its boxes are known.
+            stamp_ns: when the ego has measured.
         """
         claims, number = _together(admitted)
         # What may lie anywhere, or was put onto a box of the ego for that reason, says nothing of its sender.
@@ -198,8 +203,9 @@ class OwnEyes:
             claims, spreads_m, np.where(in_place, number, len(admitted)), len(admitted), own, lines
         )
         names = [other.sender for other in admitted]
-        seen = _seen(admitted, claims, np.where(in_place, number, len(admitted)), judged, own)
-        findings = dict(zip(names, self._test.update(seen), strict=True))
+        seen = _seen(admitted, claims, np.where(in_place, number, len(admitted)), judged, own, stamp_ns)
+        found = self._test.update(seen) if self._has_evidence else [Finding()] * len(names)
+        findings = dict(zip(names, found, strict=True))
         records = [
             record._replace(finding=findings[name])
             for name, record in zip(names, self._remember(names, judged.sums), strict=True)
@@ -350,6 +356,7 @@ def _seen(
     number: NDArray[np.int64],
     judged: _Judged,
     own: Detections,
+    stamp_ns: int,
 ) -> Seen:
     """Return the claims of one frame and what the ego sees there, as evidence."""
     compared = judged.compared
@@ -361,7 +368,9 @@ def _seen(
     return Seen(
         senders=[other.sender for other in admitted],
         places=np.array([other.T_ego_sender[:2, 3] for other in admitted]).reshape(-1, 2),
-        contents=[(other.sent.detections.boxes.tobytes(), other.age_s) for other in admitted],
+        contents=[
+            (other.sent.detections.boxes.tobytes(), stamp_ns / 1e9 - other.age_s) for other in admitted
+        ],
         own_content=own.boxes.tobytes(),
         boxes=claims.boxes,
         number=np.where(claims.scores >= _CLAIM_SCORE, number, len(admitted)),

@@ -31,6 +31,8 @@ from cosense.sensing.levelling import LevelFrame, levelled
 
 # A layer with so many channels on either side has 600 MB of weights.
 _MOST_CHANNELS = 4096
+# 280 m by 150 m in cells of 5 cm; a map of them with 64 channels has 4 GB.
+_MOST_CELLS = 1 << 24
 
 
 def check_channels(*counts: int) -> None:
@@ -69,6 +71,9 @@ class LidarDetectorConfig:
             raise ValueError(f"range_m {self.range_m} is empty in z")
         if self.height_m[0] >= self.height_m[1]:
             raise ValueError(f"height_m {self.height_m} is empty")
+        rows, columns = self.grid.shape
+        if rows * columns > _MOST_CELLS:
+            raise ValueError(f"a grid of {rows} x {columns} cells, expected at most {_MOST_CELLS} in all")
         if any(cells % self.stride for cells in self.grid.shape):
             raise ValueError(f"a grid of {self.grid.shape} cells is no multiple of the stride {self.stride}")
         if not 0 < self.score_threshold < 1 or not 0 < self.nms_iou <= 1:

@@ -16,7 +16,7 @@ from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion
 from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.cooperation.radio import RadioSettings
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, nearest, refuse_device
 from cosense.evaluation.runs.pose_noise import PoseErrorName, PoseNoise
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.model_folders import CONFIG
@@ -233,6 +233,8 @@ def find_scenario(given: str | Path) -> Path:
     path = Path(given)
     if path.is_file():
         return path
+    if path.exists():
+        refuse_device(path)
     if (path / SCENARIO).is_file():
         raise CosenseError(f"{path}: is the folder of a run; to run it again name {path / SCENARIO}")
     shipped = {file.name: file for folder in shipped_folders(_SHIPPED) for file in folder.glob("*.yaml")}

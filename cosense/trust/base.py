@@ -1,8 +1,8 @@
 """Checks that a message of another agent passes before the ego uses it: one file of this folder each.
 
 A check is a function `check(message, context)` of a module of this folder. It returns why the message is not
-to be used, or None. Which checks run is said by name (`trust:` in a scenario or in the parameters of the
-fusion); admission (`cosense.cooperation.admission`) runs them in that order after its own limits of kind,
+to be used, or None. Which checks run is said by name (`checks` in `trust:` of a scenario, `trust.checks` of
+the fusion); admission (`cosense.cooperation.admission`) runs them in that order after its own limits of kind,
 sender and number, and the reason goes into the report of the message.
 """
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from cosense.geometry.iou import bev_iou
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.chunks import ReceivedLayer
 from cosense.messages.late_boxes import LateBoxes
@@ -118,3 +119,19 @@ def test_cosdh_lowers_late_boxes_by_a_constant_and_leaves_out_unsure_ones():
 def test_only_the_product_profile_asks_for_averaged_boxes():
     assert MODELS["patches"].method.averages_boxes
     assert not MODELS["cosdh"].method.averages_boxes
+
+
+def test_regions_of_lcv2i_add_objects_and_leave_all_other_boxes_as_they_are():
+    model = MODELS["lcv2i"]
+    heard = fuse(model, admitted(model, CAR, with_features=True))
+    own = model.detector.decode(model.detector.encode(EGO))
+    kept = heard[heard.sources != Source.FUSED]
+    late = fuse(model, admitted(model, CAR, with_features=False))
+    late = late[late.sources != Source.FUSED]
+    for name in ("boxes", "scores", "labels", "sources"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(late, name))
+    assert len(kept) == len(own) + 1
+    added = heard[heard.sources == Source.FUSED]
+    alone = fuse(model, admitted(model, CAR[:0], with_features=True), with_boxes=False)
+    assert 0 < len(added) < len(alone)
+    assert bev_iou(added.boxes, kept.boxes).max() <= 0.15

@@ -38,7 +38,7 @@ _MOST, _LEAST, _HIGHEST, _LOWEST = 3.0, -3.0, 8.0, -4.0
 _FORGETTING = 0.9
 # A sender is refused from the first on and until it falls below the second; doubted likewise.
 _REFUSED, _NO_LONGER_REFUSED = 5.0, 2.5
-_DOUBTED, _NO_LONGER_DOUBTED = 2.5, 1.0
+_DOUBTED, _NO_LONGER_DOUBTED = 3.2, 1.5
 _TRUSTED = -2.0
 # So many of the contents of a sender are remembered.
 _KEPT_CONTENTS = 16
@@ -53,7 +53,7 @@ class Seen:
     Attributes:
         senders: names.
         places: (S,2) where they are.
-        contents: what each has sent, byte by byte, and its age in seconds.
+        contents: what each has sent, byte by byte, and when it was measured in seconds.
         own_content: likewise of the ego's own boxes.
         boxes: (M,7).
         number: (M,) number of the sender of each box, S for what counts neither for nor against its sender.

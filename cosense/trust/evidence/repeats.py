@@ -1,7 +1,7 @@
 """Messages with a new stamp that say again, to the last digit, what the sender has said before.
 
-A message that is used again because the next one got lost grows older. Where the ego's own boxes repeat
-themselves as well nothing is measured anew, and nobody is blamed.
+A message that is used again because the next one got lost has the stamp that it had. Where the ego's own
+boxes repeat themselves as well nothing is measured anew, and nobody is blamed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from cosense.trust.evidence.base import Before, Seen
 
 # Two boxes may be the same once more by chance of the rounding.
 _FEWEST = 2
+_SAME_STAMP_S = 1e-3
 _AGAINST = 3.0
 
 
@@ -31,7 +32,5 @@ def evidence(seen: Seen, before: Before) -> NDArray[np.float64]:
 
 def _is_repeated(content: tuple[bytes, float], earlier: Sequence[tuple[bytes, float]]) -> bool:
     """Return whether a sender has said it before, in a message that was not this one."""
-    said, age_s = content
-    if earlier and earlier[-1][0] == said and age_s > earlier[-1][1]:
-        return False
-    return any(said == before for before, _ in earlier)
+    said, at_s = content
+    return any(said == before and abs(at_s - before_s) > _SAME_STAMP_S for before, before_s in earlier)
