@@ -58,7 +58,7 @@ lint: setup
 bench: setup
 	for script in validation codecs cooperation datasets detector geometry live registration scene_graph_descriptors \
 	    scene_graph_pairs registration_honesty registration_libraries worst_sequences real_clouds real_frames \
-	    sharing simulation report; do \
+	    sharing hostile simulation report; do \
 	  $(RUN)python benchmarks/$$script.py || exit 1; done
 
 clean:
