@@ -307,7 +307,7 @@ def agent_process(arguments: Arguments, agent_id: str, *, is_ego: bool) -> Proce
     remappings = agent_remappings(
         agent_id, is_ego=is_ego, points=arguments.text("points"), pose=arguments.text("pose")
     )
-    texts = {name: arguments.text(name) for name in ("kind", "model", "fusion", "device")}
+    texts = {name: arguments.text(name) for name in ("kind", "model", "fusion", "registration", "device")}
     parameters: dict[str, Any] = {
         "agent_id": agent_id,
         **{name: text for name, text in texts.items() if text},
@@ -341,7 +341,7 @@ def _keys(arguments: Arguments) -> dict[str, str]:
 
 def fusion_process(arguments: Arguments, ego_id: str, fusion: str) -> ProcessSpec:
     """Return the fusion of an ego, with the parameters that were given."""
-    texts = {name: arguments.text(name) for name in ("peers", "journal")}
+    texts = {name: arguments.text(name) for name in ("registration", "peers", "journal")}
     parameters = {
         "ego_id": ego_id,
         **{name: text for name, text in {**texts, "fusion": fusion}.items() if text},

@@ -26,17 +26,20 @@ from cosense.scene_graph.register.candidates import (
     Candidates,
     half_turn,
 )
-from cosense.scene_graph.register.planar_pose import distances, gnc_tls, planar_fit
+from cosense.scene_graph.register.planar_pose import gnc_tls, planar_fit
 from cosense.scene_graph.register.usable_nodes import UsableNodes
 
 # Agreement by chance is counted within this distance, inside the view of both agents.
 REACH_M = 20.0
 # Normals of the lines along which the pose might be shifted, 3 degrees apart: as wide as a lane at the end
 # of the reach.
-NORMALS = np.stack([-np.sin(np.pi * np.arange(60) / 60), np.cos(np.pi * np.arange(60) / 60)], axis=1)
+_ANGLES = np.pi * np.arange(60) / 60
+NORMALS = np.stack([-np.sin(_ANGLES), np.cos(_ANGLES)], axis=1).astype(np.float32)
 # Translations that are tried around a pose: so many in all, at most so many of each turn. Turns for which
 # they are counted: rows of things tell the direction of a street to a few degrees.
 SHIFTS, CELLS = 16, 4
+# More cells than any row of them has.
+_ROW = 1 << 20
 # Area in which the other agent may be, to say how rare a pair of nodes is.
 ROOM_M2 = 100.0**2
 TURNS_RAD = np.deg2rad(1.5 * np.arange(-3, 4))
@@ -54,7 +57,7 @@ SIDES = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.p
 PARTS = (1.0, 0.7, 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hypothesis:
     """A pose and the candidates that agree with it, nearest first and each object once.
 
@@ -87,12 +90,17 @@ class PoseSupport:
         pairs = np.bincount(self._groups, minlength=len(NodeClass))
         self._rarity = np.maximum(np.log(ROOM_M2 / (np.maximum(pairs, 1) * MAX_BOUND_M**2)), 1.0)
         self._turn = a.yaws[candidates.a] - b.yaws[candidates.b]
+        self._headed = np.flatnonzero(np.isfinite(self._turn))
+        self._per_bound = 1 / candidates.bounds_m
+        self._by_chance: dict[Hypothesis, float] = {}
 
     def differences(self, T_a_b: Matrix) -> NDArray[np.complex128]:
         """Return complex differences (M,) of a's node to b's, in bounds; NaN where headings disagree."""
         moved = self._p * (T_a_b[0, 0] + 1j * T_a_b[1, 0]) + (T_a_b[0, 3] + 1j * T_a_b[1, 3])
-        turned = np.abs(half_turn(self._turn - yaw_of(T_a_b))) > HEADING_BOUND_RAD
-        return np.where(turned, np.nan, (moved - self._q) / self.candidates.bounds_m)
+        off = (moved - self._q) * self._per_bound
+        turned = np.abs(half_turn(self._turn[self._headed] - yaw_of(T_a_b))) > HEADING_BOUND_RAD
+        off[self._headed[turned]] = np.nan
+        return off
 
     def fit_clique(self, clique: list[int]) -> Hypothesis:
         """Return the pose of a clique of candidates."""
@@ -118,9 +126,9 @@ class PoseSupport:
         """Say whether both poses put the matches of the other at the same positions."""
         if not len(other.matches):
             return False
-        p = self.candidates.p[other.matches]
-        off = distances(one.T_a_b, p, transform_points(other.T_a_b, p))
-        return float(off.mean()) < MAX_BOUND_M
+        T = one.T_a_b - other.T_a_b
+        off = self._p[other.matches] * (T[0, 0] + 1j * T[1, 0]) + (T[0, 3] + 1j * T[1, 3])
+        return float(np.abs(off).mean()) < MAX_BOUND_M
 
     def shifted(self, one: Hypothesis) -> list[Hypothesis]:
         """Return the best poses that differ by a translation, quarter turns and a few degrees.
@@ -140,10 +148,12 @@ class PoseSupport:
             shifts, p = shifts[alike], self._p[alike] * (T[0, 0] + 1j * T[1, 0])
             for turn in TURNS_RAD:
                 turned = (shifts + p * (1 - np.exp(1j * turn))) / MAX_BOUND_M
-                cells, cell_of = np.unique(np.round(turned), return_inverse=True)
+                x, y = np.rint(turned.real).astype(np.int64), np.rint(turned.imag).astype(np.int64)
+                _, first, cell_of = np.unique(_ROW * x + y, return_index=True, return_inverse=True)
                 votes = np.bincount(cell_of, weights[alike])
                 for best in np.argsort(-votes, kind="stable")[:CELLS]:
-                    fullest.append((float(votes[best]), quarter, float(turn), complex(cells[best])))
+                    cell = complex(x[first[best]], y[first[best]])
+                    fullest.append((float(votes[best]), quarter, float(turn), cell))
         fullest.sort(key=lambda one: -one[0])
         chosen: list[tuple[int, complex]] = []
         found = []
@@ -202,24 +212,31 @@ class PoseSupport:
             poses_tried: number of consistent pairs of matches: each is a pose, which two matches support by
                 construction.
         """
+        if hypothesis not in self._by_chance:
+            self._by_chance[hypothesis] = self._chance(hypothesis)
+        return poses_tried * self._by_chance[hypothesis]
+
+    def _chance(self, hypothesis: Hypothesis) -> float:
+        """Return how probable as much support is for one pose."""
         differences = self.differences(hypothesis.T_a_b)
         matched = np.abs(differences[hypothesis.matches])
         metres = differences * self.candidates.bounds_m
         # Candidates that agree with the pose itself are no chance.
         around = (np.abs(metres) < REACH_M) & ~(np.abs(differences) < 1)
         bounds = self.candidates.bounds_m[around]
-        across = np.abs(NORMALS @ np.stack([metres[around].real, metres[around].imag])) / bounds
+        near = np.stack([differences[around].real, differences[around].imag]).astype(np.float32)
+        across = np.abs(NORMALS @ near)
         bound = float(bounds.mean()) if len(bounds) else MAX_BOUND_M
         fewest = np.inf
         for part in PARTS:
-            on_line = (across < part).sum(axis=1)
+            on_line = np.count_nonzero(across < part, axis=1)
             # The fullest of many lines has more than its share by chance, too.
             lined_up = float((on_line - 2 * np.sqrt(on_line)).max()) * part * bound / REACH_M
             spread = max(len(bounds), 1) * (part * bound / REACH_M) ** 2
             more = int((matched < part).sum()) - 3
             if more >= 0:
                 fewest = min(fewest, float(pdtrc(more, max(lined_up, spread))))
-        return poses_tried * len(PARTS) * fewest
+        return len(PARTS) * fewest
 
     def _planar_fit(self, index: NDArray[np.int64]) -> Matrix:
         c = self.candidates
