@@ -1,6 +1,7 @@
 # make demo   set up (once) and run the demonstration: results/demo/{bev.png,report.html,metrics.json,run.mcap}
 # make test   set up (once) and run every test but those of two emulated hosts, which `make test-hosts` runs
 # make mmdet3d   what detectors of mmdet3d need, see docs/mmdet3d.md
+# make extras   the extras whose tests .ci/run runs too, see docs/extras.md
 # Further: make lint, make bench, make clean. Another PyTorch build, for example one without 2.4 GB of CUDA:
 # make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 
@@ -22,7 +23,7 @@ else
   EXTRAS := ros,dev
 endif
 
-.PHONY: demo test test-hosts mmdet3d lint bench clean setup
+.PHONY: demo test test-hosts mmdet3d extras lint bench clean setup
 
 setup: $(VENV)/ready
 
@@ -46,6 +47,9 @@ mmdet3d: setup
 	$(RUN)pip install --quiet --no-compile --disable-pip-version-check --no-deps -r requirements-mmdet3d.txt
 	$(RUN)python -c "from cosense.detectors.mmdet3d import library; library()"
 
+extras: setup
+	$(RUN)pip install --quiet --no-compile --disable-pip-version-check -e ".[spconv,rerun,small_gicp]"
+
 lint: setup
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
@@ -54,7 +58,7 @@ lint: setup
 bench: setup
 	for script in validation codecs cooperation datasets detector geometry live registration scene_graph_descriptors \
 	    scene_graph_pairs registration_honesty registration_libraries worst_sequences real_clouds real_frames \
-	    sharing simulation report; do \
+	    sharing hostile simulation report; do \
 	  $(RUN)python benchmarks/$$script.py || exit 1; done
 
 clean:

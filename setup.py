@@ -85,6 +85,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/cosense"]),
         ("share/cosense", ["package.xml"]),
+        *share("config"),
         *share("launch"),
         *share("models"),
         *share("rviz"),

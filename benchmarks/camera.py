@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from cosense.data import open_dataset
 from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.evaluation.metrics.scoring import Outcome, pool, pooled_average_precision, score_frame
 from cosense.evaluation.protocol import ALL, Protocol, load_protocol
-from cosense.evaluation.run_files import FRAMES, frame_result
+from cosense.evaluation.run_files import FRAMES, FrameResult, frame_result
 from cosense.evaluation.runs.runner import evaluate
 from cosense.geometry.boxes import Boxes, points_in_boxes
 from cosense.json_lines import read_lines
@@ -44,7 +44,6 @@ BEAMS = (40, 16, 8, 4)
 # What becomes of images, asked with as many beams.
 CHANGES = ("lost", "off", "earlier", "unmoved", "later", "later,unmoved")
 FEW_BEAMS = 8
-PLACES = ("in view", "outside")
 DISTANCES_M = {"0-30": (0, 30), "30-50": (30, 50), "50-100": (50, 100)}
 
 
@@ -74,7 +73,7 @@ class Looks:
 
     Attributes:
         frame: the frame, whole.
-        num_points: (K,) points of the vehicle's whole cloud on each object.
+        num_points: (K,) points on each object, of the vehicle's whole cloud or of whoever's counts.
     """
 
     frame: CooperativeFrame
@@ -141,13 +140,36 @@ def run(case: Case, dataset: Dataset, protocol: Protocol, frames: int) -> Path:
 
 def row(case: Case, file: Path, frames: list[Looks], protocol: Protocol) -> dict[str, Any]:
     """Return the figures of one run."""
+    ap = precision([frame_result(record) for record in read_lines(file)], frames, protocol)
+    figures: dict[str, Any] = {
+        "detector": Path(case.model).name,
+        "beams": case.beams,
+        "images": case.images or ("" if case.model.endswith("pillars-lite") else "as they are"),
+    }
+    for threshold in (0.3, 0.5, 0.7):
+        figures[f"in view {threshold:g}"] = ap["in view", ALL, threshold]
+    figures |= {band: ap["in view", band, 0.5] for band in DISTANCES_M if ("in view", band, 0.5) in ap}
+    figures["outside 0.5"] = ap["outside", ALL, 0.5]
+    return figures
+
+
+def precision(
+    results: Sequence[FrameResult], frames: Sequence[Looks], protocol: Protocol
+) -> dict[tuple[str, str, float], float]:
+    """Return the average precision in percent of the main class, by place, distance and overlap.
+
+    Places are all, in view of the vehicle's image, and outside of it.
+    """
     found: dict[tuple[str, str, float], list[Outcome]] = {}
-    for record, looks in zip(read_lines(file), frames, strict=True):
-        result = frame_result(record)
+    for result, looks in zip(results, frames, strict=True):
         assert result.frame_id == looks.frame.frame_id
-        shown = looks.shown(result.detections.boxes), looks.shown(result.ground_truth.boxes)
-        for place in PLACES:
-            of_detections, of_truth = shown if place == "in view" else (~shown[0], ~shown[1])
+        detected, true = looks.shown(result.detections.boxes), looks.shown(result.ground_truth.boxes)
+        places = {
+            ALL: (np.ones_like(detected), np.ones_like(true)),
+            "in view": (detected, true),
+            "outside": (~detected, ~true),
+        }
+        for place, (of_detections, of_truth) in places.items():
             outcomes = score_frame(
                 result.detections[of_detections],
                 result.ground_truth[of_truth],
@@ -159,17 +181,7 @@ def row(case: Case, file: Path, frames: list[Looks], protocol: Protocol) -> dict
             for (band, scored, kind, threshold), outcome in outcomes.items():
                 if scored == protocol.main_class.name and kind == protocol.iou[0]:
                     found.setdefault((place, band, threshold), []).append(outcome)
-    ap = {key: 100 * pooled_average_precision(pool(parts), protocol) for key, parts in found.items()}
-    figures: dict[str, Any] = {
-        "detector": Path(case.model).name,
-        "beams": case.beams,
-        "images": case.images or ("" if case.model.endswith("pillars-lite") else "as they are"),
-    }
-    for threshold in (0.3, 0.5, 0.7):
-        figures[f"in view {threshold:g}"] = ap["in view", ALL, threshold]
-    figures |= {band: ap["in view", band, 0.5] for band in DISTANCES_M if ("in view", band, 0.5) in ap}
-    figures["outside 0.5"] = ap["outside", ALL, 0.5]
-    return figures
+    return {key: 100 * pooled_average_precision(pool(parts), protocol) for key, parts in found.items()}
 
 
 if __name__ == "__main__":

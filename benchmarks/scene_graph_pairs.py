@@ -81,9 +81,18 @@ def pair_of(agents: tuple[LevelFrame, LevelFrame], graphs: tuple[SceneGraph, Sce
     far = np.linalg.norm(of_a[:, None] - of_b[None], axis=2) > SAME_M
     far |= GROUP_OF[graphs[0].classes][:, None] != GROUP_OF[graph_b.classes][None]
     shared = min((~far).any(axis=1).sum(), (~far).any(axis=0).sum())
-    a_at_b = transform_points(invert(T_a_b), graphs[0].positions)[:, :2]
-    visible = min(_in_view(of_a, a_at_b, agents[1]), _in_view(graph_b.positions[:, :2], of_b, agents[0]))
+    visible = visible_to_both(agents, (graphs[0], graph_b))
     return Pair(*graphs, graph_b, *agents, message_bytes, int(shared), visible)
+
+
+def visible_to_both(agents: tuple[LevelFrame, LevelFrame], graphs: tuple[SceneGraph, SceneGraph]) -> int:
+    """Return how many nodes of either graph the other agent could see, the smaller number."""
+    T_a_b = invert(agents[0].T_world_agent) @ agents[1].T_world_agent
+    of_a, of_b = (graph.positions for graph in graphs)
+    a_at_b, b_at_a = transform_points(invert(T_a_b), of_a), transform_points(T_a_b, of_b)
+    return min(
+        _in_view(of_a[:, :2], a_at_b[:, :2], agents[1]), _in_view(of_b[:, :2], b_at_a[:, :2], agents[0])
+    )
 
 
 def _in_view(mine: np.ndarray, theirs: np.ndarray, other: LevelFrame) -> int:

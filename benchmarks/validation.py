@@ -105,7 +105,8 @@ SWEEPS = {
     "attack": (
         "crowd",
         "attack --model cosense-lite --registration none --fusion late,hybrid --attackers 0,1,4 "
-        "--defence none,own_eyes --frames 24",
+        "--attack ghosts,turned,fat,shift,pose,replay,sybil,flood,patches,removal,spoof "
+        "--defence none,full --frames 24",
     ),
 }
 

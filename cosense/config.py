@@ -161,6 +161,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         plain = next((a for a in kinds if (typing.get_origin(a) or a) is type(value)), kinds[0])
         return _convert(plain, value, where)
     if origin is typing.Literal:
+        # YAML 1.1 takes the word for false.
+        if value is False and "off" in arguments:
+            return "off"
         if value not in arguments:
             raise CosenseError(
                 f"{where}: {shown(value)} is not allowed, {nearest(str(value), map(str, arguments))}"

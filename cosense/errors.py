@@ -31,14 +31,19 @@ def open_file(path: Path) -> BinaryIO:
         CosenseError: it is missing or not readable.
     """
     try:
-        mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise CosenseError(f"{path}: is no file but a device or a pipe; copy what it holds into a file")
+        refuse_device(path)
         return path.open("rb")
     except FileNotFoundError:
         raise CosenseError(f"{path}: no such file") from None
     except OSError as error:
         raise CosenseError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def refuse_device(path: Path) -> None:
+    """Raise CosenseError for what is there and neither a file nor a folder, and may have no end."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise CosenseError(f"{path}: is no file but a device or a pipe; copy what it holds into a file")
 
 
 def read_file(path: Path) -> bytes:

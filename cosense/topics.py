@@ -19,6 +19,7 @@ V2X = (V2X_MESSAGES, V2X_REQUESTS)
 DETECTIONS = "/detections"
 BOXES = "/detections/boxes"
 MODE = "/mode"
+MODE_REASON = "/mode/reason"
 MARKERS = "/markers"
 SCENE_GRAPH_MARKERS = "/markers/scene_graph"
 DIAGNOSTICS = "/diagnostics"
@@ -80,6 +81,11 @@ def rx_topic(agent_id: str, topic: str) -> str:
 def markers_topic(agent_id: str) -> str:
     """MarkerArray of what one agent detects on its own."""
     return f"/{namespace_of(agent_id)}/markers"
+
+
+def marker_namespace(agent_id: str, what: str) -> str:
+    """Return the namespace of markers that show what an agent knows, for example its labels."""
+    return f"{agent_id}: {what}"
 
 
 def debug_topic(agent_id: str, node: str, name: str) -> str:

@@ -10,8 +10,17 @@ from __future__ import annotations
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
-from cosense.cooperation.kinds import LIVE_FUSIONS
-from cosense.nodes.launching import SWITCH, Arguments, agent_process, argument, described, node, share
+from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS
+from cosense.nodes.launching import (
+    SWITCH,
+    Arguments,
+    agent_process,
+    argument,
+    described,
+    key_arguments,
+    node,
+    share,
+)
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -32,6 +41,12 @@ def generate_launch_description() -> LaunchDescription:
             argument("kind", f"what carries the sensor; {as_in_file}", "", ("", "vehicle", "infrastructure")),
             argument("model", f"name or folder of the detector; {as_in_file}", ""),
             argument("fusion", f"what it sends if its model can; {as_in_file}", "", ("", *LIVE_FUSIONS)),
+            argument(
+                "registration",
+                f"how poses are corrected, for which it sends graphs or none; {as_in_file}",
+                "",
+                ("", *LIVE_REGISTRATIONS),
+            ),
             argument("budget_bytes", f"limit of each message, 0 for none; {as_in_file}", ""),
             argument("device", f"where the detector runs, e.g. cpu or cuda; {as_in_file}", ""),
             argument("points", "topic of its clouds (PointCloud2); else /<agent>/points", ""),
@@ -39,6 +54,7 @@ def generate_launch_description() -> LaunchDescription:
             argument(
                 "is_ego", "its boxes go to the late fusion beside it, not to the radio", "false", SWITCH
             ),
+            *key_arguments(as_in_file),
             argument("params_file", "YAML file of all parameters, or none", params_file),
             argument("use_sim_time", "take the time from /clock", "false", SWITCH),
         ],

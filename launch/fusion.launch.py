@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
-from cosense.cooperation.kinds import LIVE_FUSIONS
+from cosense.cooperation.kinds import LIVE_FUSIONS, LIVE_REGISTRATIONS
 from cosense.errors import CosenseError
 from cosense.nodes.launching import (
     SWITCH,
@@ -18,6 +18,7 @@ from cosense.nodes.launching import (
     described,
     ego_process,
     fusion_process,
+    key_arguments,
     node,
     share,
 )
@@ -55,6 +56,12 @@ def generate_launch_description() -> LaunchDescription:
                 SWITCH,
             ),
             argument("fusion", f"how it fuses; {as_in_file}", "", ("", *LIVE_FUSIONS)),
+            argument(
+                "registration",
+                f"how the poses of others are corrected; {as_in_file}",
+                "",
+                ("", *LIVE_REGISTRATIONS),
+            ),
             argument("peers", f"agents to wait for from the start, commas between; {as_in_file}", ""),
             argument("journal", f"file that gets one JSON line a frame; {as_in_file}", ""),
             argument("kind", f"what carries its sensor; {as_in_file}", "", ("", "vehicle", "infrastructure")),
@@ -62,6 +69,7 @@ def generate_launch_description() -> LaunchDescription:
             argument("device", f"where the networks run, e.g. cpu or cuda; {as_in_file}", ""),
             argument("points", "topic of its clouds (PointCloud2); else /<ego>/points", ""),
             argument("pose", "topic of its poses (PoseWithCovarianceStamped); else /<ego>/pose", ""),
+            *key_arguments(as_in_file),
             argument(
                 "params_file",
                 "YAML file of the parameters of the fusion, or none",

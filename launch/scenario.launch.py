@@ -12,6 +12,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 from cosense.cooperation.kinds import LIVE_REGISTRATIONS
 from cosense.nodes.launching import SWITCH, Arguments, argument, changed, described, run
+from cosense.trust.identity.membership import IDENTITY_POLICIES
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -40,6 +41,12 @@ def generate_launch_description() -> LaunchDescription:
                 "how the poses of others are corrected; else as the scenario says",
                 "",
                 ("", *LIVE_REGISTRATIONS),
+            ),
+            argument(
+                "identity",
+                "messages that are not signed with the key of their name; else as the scenario says",
+                "",
+                ("", *IDENTITY_POLICIES),
             ),
             argument("record", "write run.mcap; else as the scenario says", "", ("", *SWITCH)),
             argument("out", "folder for detections.jsonl, run.mcap and the layouts", "results/run"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cosense.config import from_mapping, load_config, load_yaml, to_mapping
 from cosense.errors import CosenseError, nearest
+from cosense.trust.base import TrustSettings
 
 
 @dataclass(frozen=True)
@@ -194,3 +195,14 @@ def test_the_nearest_name():
     assert nearest("pilars-lite", ["pillars-paper", "pillars-lite"]) == "did you mean 'pillars-lite'?"
     assert nearest("second", ["pillars-lite", "a"]) == "known: a, pillars-lite"
     assert nearest("anything", []) == "known: none"
+
+
+def test_the_word_off_is_what_it_says_where_it_is_one_of_some(tmp_path: Path) -> None:
+    """YAML 1.1 reads it as false."""
+    path = tmp_path / "trust.yaml"
+    for text, identity in (("identity: off", "off"), ('identity: "off"', "off"), ("identity: warn", "warn")):
+        path.write_text(text)
+        assert load_config(TrustSettings, path).identity == identity
+    path.write_text("identity: on")
+    with pytest.raises(CosenseError, match="identity: True is not allowed, known: enforce, off, warn"):
+        load_config(TrustSettings, path)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cosense.data import open_dataset
 from cosense.errors import CosenseError, counted, harmless, parse_json, read_file, shown
+from cosense.runs.scenario import find_scenario
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,10 @@ def test_devices_and_pipes_are_not_waited_for(tmp_path):
     for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null")):
         with pytest.raises(CosenseError, match=f"{path}: is no file but a device or a pipe"):
             read_file(path)
+        with pytest.raises(CosenseError, match=f"{path}: is no file but a device or a pipe"):
+            open_dataset(path)
+        with pytest.raises(CosenseError, match=f"{path}: is no file but a device or a pipe"):
+            find_scenario(path)
 
 
 def test_json_that_is_nested_too_deeply_is_no_json():

@@ -77,6 +77,8 @@ def test_weights_that_are_no_numbers_name_the_tensor(tmp_path: Path) -> None:
 def test_a_network_that_no_memory_holds_is_not_built() -> None:
     with pytest.raises(ValueError, match="a layer of 2000000000 channels, expected at most 4096"):
         replace(TINY, pillar_channels=2_000_000_000)
+    with pytest.raises(ValueError, match=r"a grid of .* cells, expected at most 16777216 in all"):
+        replace(TINY, cell_m=TINY.cell_m / 2**14)
 
 
 @pytest.mark.parametrize("change", ["missing", "surplus", "shape"])

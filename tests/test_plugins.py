@@ -27,7 +27,7 @@ def test_a_folder_outside_of_the_package_adds_to_a_room(room, tmp_path, monkeypa
 
 
 def test_an_unknown_name_is_an_error_that_names_the_nearest(room):
-    with pytest.raises(CosenseError, match="unknown trust 'bass', known: identity"):
+    with pytest.raises(CosenseError, match="unknown trust 'bass', known: evidence, identity"):
         plugins.load(room, "bass")
 
 

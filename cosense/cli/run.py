@@ -56,6 +56,14 @@ def command(
             show_default="as in the scenario",
         ),
     ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            help="enforce: only what is signed with the key of its name counts; warn: other messages are "
+            "used and named; off: names are believed.",
+            show_default="as in the scenario",
+        ),
+    ] = None,
     beams: Beams = "",
     rate: Annotated[
         float | None,
@@ -71,7 +79,8 @@ def command(
         typer.Option(
             metavar="FILE.rrd",
             help="Write the run as a recording for Rerun's viewer once it is over, or stream it to one that "
-            "is open (rerun+http://...).",
+            "is open (rerun+http://...). Without --no-record run.mcap is written too: graphs and cells that "
+            "were sent are read from it.",
             show_default=False,
         ),
     ] = None,
@@ -90,6 +99,7 @@ def command(
     from cosense.runs.live_run import print_results, run_scenario, what_is_fused
     from cosense.runs.scenario import find_scenario, load_scenario, with_changes, with_player
     from cosense.sensing.beams.fewer import FewerBeams
+    from cosense.trust.identity.membership import identity_policy
 
     file = find_scenario(scenario)
     wanted = load_scenario(file)
@@ -109,6 +119,9 @@ def command(
         wanted = with_changes(wanted, pose_error=PoseNoise.named(pose_error).preset)
     if registration is not None:
         wanted = with_changes(wanted, registration=live_registration(registration))
+    if identity is not None:
+        trust = dataclasses.replace(wanted.trust, identity=identity_policy(identity))
+        wanted = dataclasses.replace(wanted, trust=trust)
     if beams:
         fewer = str(FewerBeams.parse(beams))
         wanted = dataclasses.replace(wanted, source=dataclasses.replace(wanted.source, beams=fewer))
@@ -116,6 +129,8 @@ def command(
         from cosense.viewer.rerun_log import check_target
 
         check_target(rerun)
+        if record is None:
+            wanted = dataclasses.replace(wanted, record=True)
     console = Console()
     with stoppable(console, lambda: what_is_fused(out)):
         failures = run_scenario(wanted, out, console, only or (), where=str(file))

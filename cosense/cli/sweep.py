@@ -114,13 +114,17 @@ def command(
     attack: Annotated[
         list[str] | None,
         typer.Option(
-            help="For attack: ghosts, turned, fat, shift, replay; several as A B.", show_default="all of them"
+            help="For attack: ghosts, turned, fat, shift, pose, replay, sybil, flood, patches, removal, "
+            "graph, spoof; several as A B.",
+            show_default="all of them",
         ),
     ] = None,
     defence: Annotated[
         list[str] | None,
         typer.Option(
-            help="What the ego does about lies: none, own_eyes; several as A B.", show_default="own_eyes"
+            help="What the ego does about lies: none, own_eyes (frame by frame), full (and over time); to "
+            "compare with, robosac and majority; several as A B.",
+            show_default="full",
         ),
     ] = None,
     budget: Annotated[
@@ -160,8 +164,11 @@ def command(
     - range: metres from which on nothing is received; 10, 20, 30, 50, 75, 100, 150
     - agents: the ego and those next to it; 1 to all
     - attack: how many senders lie, those nearest to the ego; 0, 1, 2, 3, 4. In the ways of --attack they send
-      20 cars more that are not there, turn all boxes by 90 degrees, make them 1.6 times as long and wide,
-      move them by 1 m, or send their first message again and again
+      20 cars more that are not there (ghosts), turn all boxes by 90 degrees, make them 1.6 times as long and
+      wide (fat), move them by 1 m (shift), claim to be 2 m farther on (pose), send their first message again
+      and again (replay), repeat ghosts under more names (sybil), send thousands of boxes under 16 names
+      (flood), let all feature cells say the same (patches), name next to nothing (removal), move the objects
+      of their scene graphs (graph), or send ghosts under the name of another (spoof)
     - grid: all combinations of pose-noise, delay and loss
 
     Example: cosense sweep budget --data results/demo/sequence --model cosense-lite --out results/budget

@@ -94,8 +94,9 @@ def command(
     """Draw frames from above: clouds, ground truth, detections, and the area that no agent sees.
 
     Where there are images, cameras.jpg and the report show them with the boxes drawn in. With a model,
-    comparison.png and the report also show what the ego finds alone. For a folder that `cosense run` has
-    written, the detections are those of the live run.
+    comparison.png and the report also show what the ego finds alone; where features are sent, maps.jpg and
+    the report show why: score, difference, what the ego wants, what was sent. For a folder that
+    `cosense run` has written, the detections are those of the live run.
 
     With --3d and --rerun: clouds by agent, boxes by source, scene graphs, the cells that were sent and asked
     for, camera images.
@@ -200,7 +201,7 @@ def _detected(
 
     check_fusion(settings.fusion, model)
     check_first_budgets(dataset, [(sent_kind(settings.fusion, model), settings.budget_bytes)])
-    together = SequenceCooperation(lambda: settings.start(model))
+    together = SequenceCooperation(lambda: settings.start(model, explains=True))
     for index in range(max(0, wanted.start - _WARM_UP), wanted.start):
         earlier = readable(dataset, index)
         if earlier is not None:
@@ -216,6 +217,7 @@ def _detected(
                     frame,
                     exchange.result,
                     messages=exchange.messages,
+                    maps=exchange.maps,
                     mode=str(mode_of(settings.fusion, exchange.result.peers, [], [])),
                     elapsed_ms=(time.perf_counter() - started) * 1000,
                 )
@@ -302,6 +304,7 @@ def _write(
     from cosense.viewer.bev import draw_bev, draw_comparison
     from cosense.viewer.html_report import write_report
     from cosense.viewer.image_boxes import pictures_of, write_pictures
+    from cosense.viewer.sharing_maps import sharing_pictures
 
     first = pages[0]
     together = first.result.detections if first.result else Detections.empty()
@@ -315,13 +318,14 @@ def _write(
         draw_comparison(
             first.frame, panels, written[-1], protocol, title=title, notes=["", f"{sent:,} bytes"]
         )
-    pictures = pictures_of(first.frame, together[together.scores >= MIN_SCORE], _PICTURE)
-    if pictures:
-        written.append(out / "cameras.jpg")
-        write_pictures(written[-1], pictures)
+    cameras = pictures_of(first.frame, together[together.scores >= MIN_SCORE], _PICTURE)
+    for name, pictures in (("cameras.jpg", cameras), ("maps.jpg", sharing_pictures(first.maps))):
+        if pictures:
+            written.append(out / name)
+            write_pictures(written[-1], pictures)
     write_report(written[1], pages, facts, protocol)
-    for name in written:
-        console.print(str(name), soft_wrap=True, markup=False)
+    for path in written:
+        console.print(str(path), soft_wrap=True, markup=False)
 
 
 def _protocol(name: str | None, label_set: str) -> Protocol:

@@ -20,9 +20,7 @@ from cosense.cooperation.gate import (
     AdmissionSettings,
     features_refusal,
     judge,
-    place_errors_m,
     refusal,
-    reliability,
 )
 from cosense.cooperation.merge import is_ego_body, on_own_objects
 from cosense.errors import counted
@@ -38,6 +36,7 @@ from cosense.methods.base import Admitted, known_velocities
 from cosense.scene_graph.correction.pose_correction import Place, Placed
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.objects import are_possible
+from cosense.sensing.places import place_errors_m, spreads_m
 from cosense.trust.base import Check, TrustContext, objection
 from cosense.trust.identity.membership import Membership
 
@@ -243,9 +242,6 @@ def _admitted(
     message, age_s = placed.message, age_ms / 1e3
     T_ego_sender = invert(ego.T_world_agent) @ message.T_world_agent
     boxes = _moved(sent, age_s).transformed(T_ego_sender, Source.LATE)
-    sure = reliability(
-        boxes, sent.velocities_mps, T_ego_sender, message.pose_covariance, placed.ego_covariance, age_ms
-    )
     others = ~is_ego_body(boxes.boxes, roof_below_sensor_m)
     errors_m = place_errors_m(
         message.pose_covariance,
@@ -263,8 +259,8 @@ def _admitted(
         layers=layers,
         sent=sent,
         boxes=boxes,
-        reliability=sure,
         errors_m=errors_m,
+        spreads_m=spreads_m(boxes, sent.velocities_mps, errors_m, age_ms),
     ).chosen(others)
 
 

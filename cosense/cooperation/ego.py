@@ -9,7 +9,7 @@ poses of others are wrong for long. Without any usable message the result is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ from cosense.cooperation.kinds import (
 )
 from cosense.cooperation.merge import MergeSettings, is_ego_body, merge
 from cosense.cooperation.outcome import FusionResult
-from cosense.cooperation.own_eyes import OwnEyes, held_back
+from cosense.cooperation.own_eyes import Examined, OwnEyes, held_back, unexamined
 from cosense.cooperation.perceived import Perceived
 from cosense.cooperation.requests import write_requests
 from cosense.cooperation.sender import Sender
@@ -43,8 +43,8 @@ from cosense.errors import CosenseError
 from cosense.geometry.transforms import transform_from_slopes
 from cosense.messages.envelope import Message, MessageError, PayloadKind, decode
 from cosense.messages.objects import decode_objects, slopes_of
-from cosense.messages.reports import PeerReport, UsedFor
-from cosense.methods.base import Admitted, Method
+from cosense.messages.reports import MisbehaviourReport, PeerReport, UsedFor
+from cosense.methods.base import Admitted, Method, scaled
 from cosense.methods.model import Model
 from cosense.scene_graph.correction.pose_correction import Place, PoseCorrection, RegisteredSender, as_sent
 from cosense.scene_graph.registrations import NONE, Cloud, Surroundings, payload_kind, read_surroundings
@@ -55,6 +55,8 @@ from cosense.sensing.sight_lines import SightLines
 from cosense.trust.base import find_checks
 from cosense.trust.identity.keys import Signer
 
+# Chooses what of the messages of a frame is fused, given the ego's own boxes.
+Screen = Callable[[Sequence[Admitted], Detections], Sequence[Admitted]]
 # Kinds of fusion that need no network.
 _BOXES_ALONE: tuple[FusionKind, ...] = ("none", "late")
 
@@ -101,6 +103,8 @@ class Ego:
         merging: MergeSettings | None = None,
         trust: Sequence[str] = (),
         own_eyes: bool = True,
+        evidence: bool = True,
+        screen: Screen | None = None,
         signer: Signer | None = None,
     ) -> None:
         """Start.
@@ -113,6 +117,8 @@ class Ego:
             merging: see above.
             trust: names of the checks of `cosense.trust` that a message has to pass.
             own_eyes: whether what others claim is held against what the ego sees itself; to compare with.
+            evidence: whether that adds up over time; to compare with.
+            screen: another way to choose what is fused, given the ego's own boxes; to compare with.
             signer: key with which it signs its requests; None to sign nothing.
 
         Raises:
@@ -131,12 +137,14 @@ class Ego:
         self._registration = registration
         self._checks = find_checks(trust)
         self._has_own_eyes = own_eyes
+        self._has_evidence = evidence
+        self._screen = screen
         self._signer = signer
         self.admission = admission or AdmissionSettings()
         self.merging = merging or MergeSettings()
         self._newest_ns: int | None = None
         self._correction = PoseCorrection(registration)
-        self._eyes = OwnEyes()
+        self._eyes = OwnEyes(evidence=evidence)
 
     @property
     def registrations(self) -> Mapping[str, RegisteredSender]:
@@ -188,17 +196,9 @@ class Ego:
             others, ego, USED_KINDS[self._fusion], self._reader(own, place), self.admission, self._checks
         )
         method = self._method
-        candidates, doubts = self._candidates(own, bounded(admitted))
-        reports = [
-            replace(
-                report,
-                used_for="boxes",
-                reason="; ".join(part for part in (report.reason, doubts[report.sender]) if part),
-            )
-            if report.used_for != "nothing" and report.sender in doubts
-            else report
-            for report in reports
-        ]
+        candidates, examined = self._candidates(own, bounded(admitted))
+        reports = [_with_findings(report, examined) for report in reports]
+        admitted = list(examined.claims)
         averages_boxes = method is not None and method.averages_boxes
         detections = merge(candidates, self.merging, averages_boxes=averages_boxes)
         requests = {}
@@ -206,7 +206,10 @@ class Ego:
             requests = write_requests(ego, method.request(_encoded(own)), admitted, self._signer)
         request_bytes = {addressee: len(data) for addressee, data in requests.items()}
         detections = detections.transformed(transform_from_slopes(*slopes_of(ego.payload)))
-        return Fused(FusionResult(detections, [*reports, *pose_reports], request_bytes), requests)
+        result = FusionResult(
+            detections, [*reports, *pose_reports], request_bytes, _changed_opinions(examined)
+        )
+        return Fused(result, requests)
 
     @property
     def _method(self) -> Method | None:
@@ -217,7 +220,7 @@ class Ego:
         """Forget what was learned of the senders where time goes back: that is another recording."""
         if self._newest_ns is not None and stamp_ns < self._newest_ns:
             self._correction = PoseCorrection(self._registration)
-            self._eyes = OwnEyes()
+            self._eyes = OwnEyes(evidence=self._has_evidence)
         self._newest_ns = stamp_ns
 
     def _parted(self, received: Sequence[Received]) -> tuple[list[Received], list[Received]]:
@@ -270,27 +273,31 @@ class Ego:
 
         return read
 
-    def _candidates(self, own: OwnView, admitted: Sequence[Admitted]) -> tuple[Detections, dict[str, str]]:
+    def _candidates(self, own: OwnView, admitted: Sequence[Admitted]) -> tuple[Detections, Examined]:
         """Return what competes for being an object.
 
         Returns:
-            boxes of all sources in the ego frame, before they are merged, and who is doubted why, by sender.
+            boxes of all sources in the ego frame, before they are merged, and what was found of the senders.
         """
         boxes = decode_objects(own.message.payload)
+        if self._screen is not None:
+            admitted = self._screen(admitted, boxes)
         if not self._has_own_eyes or not admitted:
-            return self._unjudged(own, boxes, admitted), {}
+            return self._unjudged(own, boxes, admitted), unexamined(admitted)
         lines = None if own.frame is None else SightLines(own.frame.points)
-        examined = self._eyes.examined(admitted, boxes, lines)
+        examined = self._eyes.examined(admitted, boxes, lines, own.message.stamp_ns)
         candidates = held_back(self._unjudged(own, boxes, examined.fusible), boxes, examined, lines)
         if self._method is not None and not (candidates.sources == Source.EGO).any():
             # What features of others make of the ego's view competes with it and does not replace it.
             candidates = Detections.concatenate([candidates, self._method.calibration.apply(boxes)])
-        return candidates, examined.doubts
+        return candidates, examined
 
     def _unjudged(self, own: OwnView, boxes: Detections, admitted: Sequence[Admitted]) -> Detections:
         """Return the boxes of all sources as they are."""
         if self._method is None:
-            return Detections.concatenate([boxes, *(other.boxes for other in admitted)])
+            return Detections.concatenate(
+                [boxes, *(scaled(other.boxes, other.exactness) for other in admitted)]
+            )
         return self._method.fuse(_encoded(own), boxes, admitted, with_boxes=self._fusion == "hybrid")
 
     def _fuse_points(self, own: OwnView, received: Sequence[Received]) -> tuple[Detections, list[PeerReport]]:
@@ -330,6 +337,29 @@ class Ego:
 def _encoded(own: OwnView) -> BevFeatures:
     assert isinstance(own.encoded, BevFeatures)
     return own.encoded
+
+
+def _with_findings(report: PeerReport, examined: Examined) -> PeerReport:
+    """Return the report of a message with what was found of its sender."""
+    finding = examined.findings.get(report.sender)
+    if report.used_for == "nothing" or finding is None:
+        return report
+    doubt = examined.doubts.get(report.sender, "")
+    return replace(
+        report,
+        used_for="nothing" if finding.verdict == "refused" else "boxes" if doubt else report.used_for,
+        reason="; ".join(part for part in (report.reason, doubt) if part),
+        verdict=finding.verdict,
+    )
+
+
+def _changed_opinions(examined: Examined) -> list[MisbehaviourReport]:
+    """Return of whom the ego thinks worse than before, or no longer as ill."""
+    return [
+        MisbehaviourReport(sender, found.verdict, found.before, found.log_odds, dict(found.shares))
+        for sender, found in examined.findings.items()
+        if found.verdict != found.before and {found.verdict, found.before} & {"doubted", "refused"}
+    ]
 
 
 def _header(frame: AgentFrame, fingerprint: bytes) -> Message:

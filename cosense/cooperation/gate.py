@@ -3,9 +3,7 @@
 Three things reduce what a message is worth: age, an uncertain pose, and another model. Published feature
 fusion falls below the ego alone at 0.2 m of pose error or 100 ms of delay (CoSDH, CVPR 2025, its experiments
 on noise and delay); so features are used only within the limits that training has seen. Boxes are then still
-worth something, each as much as it is likely to lie where it says: P(IoU >= 0.5) for a Gaussian error of its
-place, by quadrature. For a box of l × w that is off by u along and v across its axis, IoU >= 0.5 is
-(1 - |u|/l)(1 - |v|/w) >= 2/3.
+worth something, each as much as it is likely to lie where it says (`cosense.sensing.places`).
 """
 
 from __future__ import annotations
@@ -15,25 +13,15 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from cosense.cooperation.kinds import FEATURE_KINDS, USED_KINDS, FusionKind
-from cosense.geometry.transforms import Matrix
 from cosense.messages.envelope import Message, PayloadKind
-from cosense.sensing.detections import Detections
-from cosense.sensing.objects import VEHICLES
+from cosense.sensing.places import place_errors_m
 
 Use = Literal["features", "boxes", "nothing"]
 
 # Half the range of the grid: where a heading error moves things by as much as they usually are moved.
 _LEVER_M = 30.0
-# How wrong a velocity is that was measured over half a second, and how fast a vehicle may be of which nothing
-# is known: most stand.
-_VELOCITY_ERROR_MPS = 1.0
-_UNKNOWN_VELOCITY_MPS = 4.0
-_OVERLAP = 2 / 3
-# Medians of 24 equally likely slices of a standard normal distribution.
-_NODES = ndtri((np.arange(24) + 0.5) / 24)
 
 
 @dataclass(frozen=True)
@@ -160,49 +148,3 @@ def judge(
 
 def _error_m(message: Message, ego_covariance: NDArray[np.float64]) -> float:
     return float(place_errors_m(message.pose_covariance, ego_covariance, np.array([_LEVER_M]), 0.0)[0])
-
-
-def place_errors_m(
-    sender_covariance: NDArray[np.float64],
-    ego_covariance: NDArray[np.float64],
-    from_sender_m: NDArray[np.float64],
-    from_ego_m: NDArray[np.float64] | float,
-) -> NDArray[np.float64]:
-    """Return (M,): standard deviation per axis of places at these distances from both, by both poses."""
-    planar = (np.trace(sender_covariance[:2, :2]) + np.trace(ego_covariance[:2, :2])) / 2
-    turned = from_sender_m**2 * sender_covariance[2, 2] + np.square(from_ego_m) * ego_covariance[2, 2]
-    return np.sqrt(planar + turned / 2)
-
-
-def reliability(
-    detections: Detections,
-    velocities_mps: NDArray[np.float64],
-    T_ego_sender: Matrix,
-    sender_covariance: NDArray[np.float64],
-    ego_covariance: NDArray[np.float64],
-    age_ms: float,
-) -> NDArray[np.float64]:
-    """Return (M,) in [0, 1]: how likely each box in the ego frame still overlaps its object by half.
-
-    Args:
-        detections: boxes of one sender, in the ego frame.
-        velocities_mps: (M,2), NaN where not known.
-        T_ego_sender: (4,4), from where the sender saw them.
-        sender_covariance, ego_covariance: (3,3) of the poses.
-        age_ms: age of the message.
-    """
-    boxes = detections.boxes
-    from_sender = np.linalg.norm(boxes[:, :2] - T_ego_sender[:2, 3], axis=1)
-    from_ego = np.linalg.norm(boxes[:, :2], axis=1)
-    error = place_errors_m(sender_covariance, ego_covariance, from_sender, from_ego)
-    age_s = max(age_ms, 0.0) / 1e3
-    is_vehicle = np.isin(detections.labels, VEHICLES)
-    unknown = np.where(is_vehicle, _UNKNOWN_VELOCITY_MPS, _VELOCITY_ERROR_MPS)
-    known = np.isfinite(velocities_mps).all(axis=1)
-    moved = np.where(known, _VELOCITY_ERROR_MPS, unknown) * age_s
-    along = np.hypot(error, moved)
-    across = np.hypot(error, np.where(is_vehicle, 0.0, moved))
-    u = 1 - np.abs(_NODES) * along[:, None] / boxes[:, 3:4]
-    v = 1 - np.abs(_NODES) * across[:, None] / boxes[:, 4:5]
-    overlap = np.clip(u, 0, None)[:, :, None] * np.clip(v, 0, None)[:, None, :]
-    return (overlap >= _OVERLAP).mean(axis=(1, 2))

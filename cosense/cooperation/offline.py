@@ -7,21 +7,23 @@ the one before. The message and the scene graph of one frame are two messages, a
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cosense.cooperation.admission import Received, receive
-from cosense.cooperation.ego import Ego
+from cosense.cooperation.ego import Ego, Screen
 from cosense.cooperation.gate import AdmissionSettings
 from cosense.cooperation.kinds import FusionKind
 from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.outcome import FusionResult
 from cosense.cooperation.perceived import Perceived, Perceiver
 from cosense.cooperation.radio import MessageRole, Radio, RadioSettings
-from cosense.cooperation.sender import Sender
+from cosense.cooperation.sender import SelectionMaps, Sender
+from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport, with_requests
 from cosense.methods.model import Model
 from cosense.scene_graph.registrations import NONE
@@ -39,11 +41,15 @@ class Exchange:
         result: what the ego knows.
         sent: messages that were written in this frame, with their senders, whether they arrive or not.
         requests: what the ego has asked for in turn.
+        fuse_ms: how long the ego took for what it received.
+        maps: by sender why its features are what they are, empty where nobody asked; see `Cooperation`.
     """
 
     result: FusionResult
     sent: Sequence[tuple[str, bytes]]
     requests: Sequence[bytes] = ()
+    fuse_ms: float = float("nan")
+    maps: Mapping[str, SelectionMaps] = field(default_factory=dict)
 
     @property
     def messages(self) -> list[bytes]:
@@ -76,8 +82,11 @@ class Cooperation:
         merging: MergeSettings | None = None,
         trust: Sequence[str] = (),
         own_eyes: bool = True,
+        evidence: bool = True,
+        screen: Screen | None = None,
         radio: RadioSettings | None = None,
-        spoil: Callable[[str, bytes], bytes] | None = None,
+        spoil: Callable[[str, bytes], Sequence[bytes]] | None = None,
+        explains: bool = False,
     ) -> None:
         """Start a sequence.
 
@@ -91,10 +100,11 @@ class Cooperation:
             admission: what the ego accepts; None for the defaults.
             merging: how it merges boxes; None for the defaults.
             trust: names of the checks of `cosense.trust` that a message has to pass.
-            own_eyes: see `Ego`.
+            own_eyes, evidence, screen: see `Ego`.
             radio: what happens to messages on their way; None where each arrives in its own frame.
-            spoil: returns what a sender, given by name, sends instead of an honest message; None where all
-                are honest.
+            spoil: returns what a sender, given by name, sends instead of an honest message, its own first;
+                None where all are honest.
+            explains: whether each exchange says with maps why the features that were sent are what they are.
 
         Raises:
             CosenseError: an unknown kind of fusion, registration or check, or a model that shares nothing.
@@ -107,6 +117,8 @@ class Cooperation:
             merging=merging,
             trust=trust,
             own_eyes=own_eyes,
+            evidence=evidence,
+            screen=screen,
         )
         self._model = model
         self._fusion = fusion
@@ -114,11 +126,14 @@ class Cooperation:
         self._selection = selection
         self._registration = registration
         self._spoil = spoil
+        self._explains = explains
+        self._maps: dict[str, SelectionMaps] = {}
         self._radio = None if radio is None else Radio(radio)
         self._perceivers: dict[str, Perceiver] = {}
         self._senders: dict[str, Sender] = {}
-        # By sender and role, with the time of arrival: the message that arrived last, and those on their way.
-        self._messages: dict[tuple[str, MessageRole], deque[tuple[int, Received]]] = {}
+        # By sender, role and number, with the time of arrival: the message that arrived last, and those on
+        # their way.
+        self._messages: dict[tuple[str, MessageRole, int], deque[tuple[int, Received]]] = {}
         # By receiver, likewise.
         self._requests: dict[str, deque[tuple[int, Sequence[bytes]]]] = {}
 
@@ -138,21 +153,26 @@ class Cooperation:
         """Let the agents of one frame work together whose sight is known already; see `step`."""
         ego, *others = agents
         sent: list[tuple[str, bytes]] = []
+        self._maps = {}
         if self._radio is None:
             self._messages.clear()
         for role in ("message", "graph"):
             for agent in others:
                 data = self._write(agent, role, sequence)
-                if data is not None:
-                    if self._spoil is not None:
-                        data = self._spoil(agent.frame.agent_id, data)
-                    sent.append((agent.frame.agent_id, data))
-                    self._transmit(data, role, agent.frame, ego.frame, sequence)
+                if data is None:
+                    continue
+                name = agent.frame.agent_id
+                for number, written in enumerate([data] if self._spoil is None else self._spoil(name, data)):
+                    sent.append((name, written))
+                    self._transmit(written, role, number, agent.frame, ego.frame, sequence)
         received = self._arrived(ego.frame.stamp_ns)
-        result, requests = self._ego.fuse(self._ego.view(ego, sequence), received)
+        view = self._ego.view(ego, sequence)
+        start_ns = time.perf_counter_ns()
+        result, requests = self._ego.fuse(view, received)
+        fuse_ms = (time.perf_counter_ns() - start_ns) / 1e6
         if requests:
             self._pass_on(list(requests.values()), ego.frame, others, sequence)
-        return Exchange(result, sent, list(requests.values()))
+        return Exchange(result, sent, list(requests.values()), fuse_ms, self._maps)
 
     def _perceive(self, frame: AgentFrame) -> Perceived:
         if frame.agent_id not in self._perceivers:
@@ -174,12 +194,22 @@ class Cooperation:
         sender = self._senders[agent_id]
         if role == "graph":
             return sender.surroundings(agent, sequence)
-        return sender.message(agent, sequence, sender.request)
+        request = sender.request
+        data = sender.message(agent, sequence, request)
+        if self._explains and data is not None and sender.kind == PayloadKind.FEATURES:
+            self._maps[agent_id] = sender.explain(agent, request, data)
+        return data
 
     def _transmit(
-        self, data: bytes, role: MessageRole, sender: AgentFrame, ego: AgentFrame, sequence: int
+        self,
+        data: bytes,
+        role: MessageRole,
+        number: int,
+        sender: AgentFrame,
+        ego: AgentFrame,
+        sequence: int,
     ) -> None:
-        """Send one message to the ego."""
+        """Send one message to the ego, the one with this number of those that a sender has in one role."""
         at_ns: int | None = ego.stamp_ns
         if self._radio is not None:
             at_ns = self._radio.transmit(
@@ -192,13 +222,14 @@ class Cooperation:
                 distance_m=_distance_m(sender, ego),
             ).at_ns
         if at_ns is not None:
-            self._messages.setdefault((sender.agent_id, role), deque()).append((at_ns, receive(data)))
+            kept = self._messages.setdefault((sender.agent_id, role, number), deque())
+            kept.append((at_ns, receive(data)))
 
     def _arrived(self, now_ns: int) -> list[Received]:
         """Return the newest message of each sender and role that has arrived, and forget those before it."""
         newest = []
         for role in ("message", "graph"):
-            for (_, sent_role), queue in self._messages.items():
+            for (_, sent_role, _), queue in self._messages.items():
                 if sent_role != role:
                     continue
                 while len(queue) > 1 and _is_there(queue[1][0], now_ns):

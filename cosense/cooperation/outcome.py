@@ -3,7 +3,7 @@
 HYBRID     features of at least one agent are in the result
 LATE       boxes of others are, features are not
 EGO        the ego is on its own
-NO SENSOR  the ego itself measures nothing, so there is no result at all
+NO_SENSOR  the ego itself measures nothing, so there is no result at all
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cosense.messages.envelope import PayloadKind
-from cosense.messages.reports import PeerReport, with_requests
+from cosense.messages.reports import MisbehaviourReport, PeerReport, with_requests
 from cosense.sensing.detections import Detections
 
-ModeName = Literal["HYBRID", "LATE", "EGO", "NO SENSOR"]
+ModeName = Literal["HYBRID", "LATE", "EGO", "NO_SENSOR"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,13 @@ class FusionResult:
         peers: one report for each message of the others, in the order given, those for poses alone last.
         request_bytes: length of each request that the ego makes for the next frame, by addressee; "" is
             everybody.
+        misbehaviour: of whom the ego thinks better or worse from this frame on.
     """
 
     detections: Detections
     peers: list[PeerReport]
     request_bytes: Mapping[str, int] = field(default_factory=dict)
+    misbehaviour: Sequence[MisbehaviourReport] = ()
 
     @property
     def bytes_per_sender(self) -> dict[str, int]:
@@ -94,4 +96,4 @@ def no_sensor(silent_ms: float | None, *, is_paused: bool = False) -> Mode:
     """
     how_long = "yet" if silent_ms is None else f"for {silent_ms / 1e3:.1f} s"
     reason = f"the ego has not measured anything {how_long}"
-    return Mode("NO SENSOR", f"{reason}; /clock stands still" if is_paused else reason)
+    return Mode("NO_SENSOR", f"{reason}; /clock stands still" if is_paused else reason)

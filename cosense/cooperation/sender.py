@@ -115,10 +115,10 @@ class Sender:
             CosenseError: the budget does not even hold an empty message.
         """
         self.kind = sent_kind(fusion, model)
-        check_budget(agent_id, self.kind, budget_bytes, is_signed=signer is not None)
+        self.agent_id = agent_id
         self._signer = signer
         self._membership = membership
-        self.agent_id = agent_id
+        self.check_budget(budget_bytes)
         self.budget_bytes = budget_bytes
         self.request: DemandMap | None = None
         self._model = model
@@ -129,6 +129,10 @@ class Sender:
         # The last graph, after what it was made of: frame, number and budget.
         self._graph: tuple[Perceived, int, int | None, bytes | None] | None = None
         self._whole_graph_ns: int | None = None
+
+    def check_budget(self, budget_bytes: int | None) -> None:
+        """Raise CosenseError if not even an empty message of this sender fits the budget."""
+        check_budget(self.agent_id, self.kind, budget_bytes, is_signed=self._signer is not None)
 
     def receive_request(self, data: bytes, clock_ns: int = 0) -> bool:
         """Take a request (DEMAND): the one received last that is addressed to this agent counts.
@@ -160,7 +164,7 @@ class Sender:
         """
         if self.kind is None:
             return None
-        check_budget(self.agent_id, self.kind, self.budget_bytes, is_signed=self._signer is not None)
+        self.check_budget(self.budget_bytes)
         room_bytes = MAX_PAYLOAD_BYTES
         if self.budget_bytes is not None:
             graph_bytes = len(self._graph_of(own, sequence) or b"")

@@ -29,7 +29,7 @@ from cosense.data.changed_images_dataset import ChangedImages, ChangedImagesData
 from cosense.data.dataset import Dataset
 from cosense.data.fewer_beams_dataset import FewerBeamsDataset
 from cosense.data.provenance import is_simulated_tree
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, refuse_device
 from cosense.sensing.beams.fewer import FewerBeams
 
 # Whether those who are a last resort are asked: first the others, at a path and in its folders.
@@ -75,6 +75,7 @@ def open_dataset(
     root = Path(path)
     if not root.exists():
         raise CosenseError(f"{root}: no such file or folder")
+    refuse_device(root)
     module, reader, root = _find(root)
     given: dict[str, tuple[str, Any]] = {}
     if async_frames:

@@ -31,6 +31,8 @@ from cosense.sensing.levelling import LevelFrame, levelled
 
 # A layer with so many channels on either side has 600 MB of weights.
 _MOST_CHANNELS = 4096
+# 280 m by 150 m in cells of 5 cm; a map of them with 64 channels has 4 GB.
+_MOST_CELLS = 1 << 24
 
 
 def check_channels(*counts: int) -> None:
@@ -69,6 +71,9 @@ class LidarDetectorConfig:
             raise ValueError(f"range_m {self.range_m} is empty in z")
         if self.height_m[0] >= self.height_m[1]:
             raise ValueError(f"height_m {self.height_m} is empty")
+        rows, columns = self.grid.shape
+        if rows * columns > _MOST_CELLS:
+            raise ValueError(f"a grid of {rows} x {columns} cells, expected at most {_MOST_CELLS} in all")
         if any(cells % self.stride for cells in self.grid.shape):
             raise ValueError(f"a grid of {self.grid.shape} cells is no multiple of the stride {self.stride}")
         if not 0 < self.score_threshold < 1 or not 0 < self.nms_iou <= 1:
@@ -146,13 +151,19 @@ class LidarDetector(BevDetector):
 
     def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground: GroundSurface) -> BevFeatures:
         """Run neck and head over levels, the cloud's own or fused ones; see `BevFeatures`."""
+        return self.decide_by(self._scores, levels, point_counts, ground)
+
+    def decide_by(
+        self, scores: ScoreCurves, levels: Sequence[Tensor], point_counts: Tensor, ground: GroundSurface
+    ) -> BevFeatures:
+        """Do the same where other curves say what scores are worth."""
         with torch.inference_mode():
             context = self.network.neck([level[None] for level in levels])
             maps = self.network.head(context)
         return BevFeatures(
             levels=tuple(levels),
             context=context[0],
-            class_logits=self._scores.calibrated(maps.class_logits[0]),
+            class_logits=scores.calibrated(maps.class_logits[0]),
             box_codes=maps.box_codes[0],
             point_counts=point_counts,
             grid=self.grid,

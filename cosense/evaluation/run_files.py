@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from cosense.errors import CosenseError, counted, parse_json
 from cosense.evaluation.metrics.participants import as_places
 from cosense.geometry.boxes import as_boxes
 from cosense.json_lines import read_lines
-from cosense.messages.reports import PeerReport
+from cosense.messages.reports import MisbehaviourReport, PeerReport
 from cosense.sensing.detections import Detections
 from cosense.sensing.labelled_area import EVERYWHERE, LabelledArea
 from cosense.sensing.objects import Objects
@@ -60,6 +60,7 @@ def to_values(entry: FusedFrame) -> dict[str, Any]:
         **entry.result.detections.to_lists(),
         "peers": [vars(report) for report in entry.result.peers],
         "request_bytes": dict(entry.result.request_bytes),
+        "misbehaviour": [asdict(report) for report in entry.result.misbehaviour],
         "missing": entry.missing,
         "elapsed_ms": entry.elapsed_ms,
         "mode": entry.mode,
@@ -78,9 +79,10 @@ def read_fused_frames(path: Path) -> list[FusedFrame]:
 
 def _from_values(values: dict[str, Any]) -> FusedFrame:
     peers = [PeerReport(**report) for report in values["peers"]]
+    misbehaviour = [MisbehaviourReport(**report) for report in values["misbehaviour"]]
     return FusedFrame(
         values["stamp_ns"],
-        FusionResult(Detections.from_lists(values), peers, values["request_bytes"]),
+        FusionResult(Detections.from_lists(values), peers, values["request_bytes"], misbehaviour),
         values["missing"],
         values["elapsed_ms"],
         values["mode"],

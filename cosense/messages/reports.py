@@ -24,6 +24,8 @@ class PeerReport:
         reason: why it was refused or may do no more, else empty.
         age_ms: how long before the ego it was measured, negative if after; None where it could not be read.
         kind: name of its `PayloadKind`, empty where it could not be read.
+        verdict: what evidence says of the sender by now, see `cosense.trust.evidence`; empty where nothing
+            was held against what the ego sees.
     """
 
     sender: str
@@ -32,6 +34,28 @@ class PeerReport:
     reason: str = ""
     age_ms: float | None = None
     kind: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class MisbehaviourReport:
+    """That the ego has come to another opinion of a sender, with what it goes by.
+
+    In the sense of ETSI TS 103 759 (misbehaviour reporting): who, since when, and the evidence by kind. It
+    stays with the ego; nobody is told.
+
+    Attributes:
+        sender: agent id in its messages.
+        verdict, before: what is held of it now and until now, see `cosense.trust.evidence`.
+        log_odds: by how much it is likelier that it lies, as a logarithm.
+        evidence: what each kind of evidence has added to that, by name.
+    """
+
+    sender: str
+    verdict: str
+    before: str
+    log_odds: float
+    evidence: Mapping[str, float]
 
 
 def with_requests(peers: Sequence[PeerReport], request_bytes: Mapping[str, int]) -> dict[str, int]:

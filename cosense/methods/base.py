@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from cosense.messages.late_boxes import LateBoxes
 from cosense.methods.calibration import IDENTITY, Calibration
 from cosense.sensing.detections import Detections
 from cosense.sensing.grid import BevGrid
+from cosense.sensing.places import EXACT_SHARE, EXACTLY, ROUGHLY, chance
 
 # Gives (H/s,W/s) bool for a stride of s pillars, in the sender's frame: where the ego wants to know more.
 Wanted = Callable[[int], Tensor]
@@ -65,8 +67,8 @@ class Admitted:
         layers: decoded features, one entry for each of the method's specs; empty where they are not used.
         sent: late boxes in the sender's frame, at the time they were measured.
         boxes: the same in the ego frame, moved to the ego's time, without those around the ego itself.
-        reliability: (M,) in [0, 1], probability that each of `boxes` still overlaps its object by half.
         errors_m: (M,) standard deviation per axis of the place of each of `boxes`, by both poses.
+        spreads_m: (M,2) the same along its heading and across it, by poses, age and experience.
     """
 
     sender: str
@@ -77,16 +79,32 @@ class Admitted:
     layers: tuple[ReceivedLayer, ...]
     sent: LateBoxes
     boxes: Detections
-    reliability: NDArray[np.float64]
     errors_m: NDArray[np.float64]
+    spreads_m: NDArray[np.float64]
+
+    @cached_property
+    def reliability(self) -> NDArray[np.float64]:
+        """(M,) in [0, 1], probability that each of `boxes` still overlaps its object by half."""
+        return chance(self.boxes.boxes, self.spreads_m, ROUGHLY)
+
+    @cached_property
+    def exactness(self) -> NDArray[np.float64]:
+        """(M,) in [0, 1], the same for an overlap of 0.7, beside a box whose place is known."""
+        exact = chance(self.boxes.boxes, self.spreads_m, EXACTLY)
+        return np.minimum(exact / EXACT_SHARE, 1.0)
+
+    @property
+    def worth(self) -> NDArray[np.float64]:
+        """(M,) in [0, 1], the mean of both: what is left of a score that is to hold for either overlap."""
+        return (self.reliability + self.exactness) / 2
 
     def chosen(self, index: NDArray) -> Admitted:
         """Return the same with only the boxes that a mask or an index array selects."""
         return replace(
             self,
             boxes=self.boxes[index],
-            reliability=self.reliability[index],
             errors_m=self.errors_m[index],
+            spreads_m=self.spreads_m[index],
         )
 
     def cell_shifts(self, cells: NDArray[np.int64], grid: BevGrid) -> NDArray[np.float64]:

@@ -16,16 +16,26 @@ import torch
 
 from cosense.detectors.base import BevFeatures, Encoded
 from cosense.detectors.head import HeadMaps
+from cosense.geometry.iou import bev_iou
 from cosense.methods.base import Admitted, Method, marked, scaled
 from cosense.methods.cells import Cells, cell_places
 from cosense.methods.fused_head import BoxMaps, draw_boxes
 from cosense.sensing.detections import Detections, Source
 
+# A fused box that overlaps another one more than this is of the same object.
+_SAME_OBJECT_IOU = 0.15
+
 
 class FusedHeadMethod(Method):
-    """Boxes of one object are averaged over all sources."""
+    """Boxes of one object are averaged over all sources.
+
+    Attributes:
+        only_adds: whether hybrid fusion takes of the fused head only what no other box is of, so that all
+            boxes of late fusion stay as they are.
+    """
 
     averages_boxes: ClassVar[bool] = True
+    only_adds: ClassVar[bool] = False
 
     @abstractmethod
     def fused_maps(self, own: BevFeatures, precise: Sequence[Admitted], boxes: BoxMaps) -> HeadMaps:
@@ -47,10 +57,11 @@ class FusedHeadMethod(Method):
         if not with_boxes:
             has_features = any(other.use == "features" for other in precise)
             return calibrate(self._fused_head(own, precise, []) if has_features else detections)
-        parts = [calibrate(detections), *(calibrate(other.boxes, other.reliability) for other in admitted)]
+        parts = [calibrate(detections), *(calibrate(other.boxes, other.worth) for other in admitted)]
         if precise:
             drawn = [scaled(other.boxes, other.reliability) for other in precise]
-            parts.append(calibrate(self._fused_head(own, precise, drawn)))
+            fused = calibrate(self._fused_head(own, precise, drawn))
+            parts.append(not_among(parts, fused) if self.only_adds else fused)
         return Detections.concatenate(parts)
 
     def _fused_head(
@@ -81,3 +92,9 @@ class FusedHeadMethod(Method):
         return Cells(
             torch.from_numpy(received.values.astype(np.float32)), places + torch.from_numpy(shifts).float()
         ).to(device)
+
+
+def not_among(known: Sequence[Detections], fused: Detections) -> Detections:
+    """Return the fused boxes that overlap no box of what is known already."""
+    overlap = bev_iou(fused.boxes, Detections.concatenate(known).boxes)
+    return fused[(overlap <= _SAME_OBJECT_IOU).all(axis=1)]

@@ -32,7 +32,7 @@ from visualization_msgs.msg import MarkerArray
 from cosense import topics
 from cosense.cooperation.kinds import LiveFusion
 from cosense.cooperation.perceived import Perceived, Perceiver
-from cosense.cooperation.sender import Sender, check_budget
+from cosense.cooperation.sender import Sender
 from cosense.detectors.base import BevFeatures
 from cosense.detectors.camera_pillars import CameraFeatures
 from cosense.detectors.forward_time import ForwardTime
@@ -50,7 +50,7 @@ from cosense.nodes.image_join import ImageJoin, WithImages
 from cosense.nodes.pose_join import Placed, PoseJoin
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.nodes.ros.markers import detections_to_markers
+from cosense.nodes.ros.markers import markers_alone
 from cosense.nodes.ros.trace import Stages, Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
 from cosense.nodes.warm_up import warm_up_sender
@@ -116,8 +116,7 @@ class AgentNode(ManagedNode):
         self._lately = process.Lately()
         self._stages = Stages()
         self._lidar = SensorClouds(self._settings.agent_id, tell=self._tell_of_clouds)
-        self._requests_received = self._requests_refused = 0
-        self._without_pose = self._poses_refused = 0
+        self._requests_received = self._requests_refused = self._without_pose = self._poses_refused = 0
         self._why_without_pose = ""
         # The frame of the first message of each stream.
         self._frames: dict[str, str] = {}
@@ -143,6 +142,8 @@ class AgentNode(ManagedNode):
             fusion,
             registration=self._settings.registration,
             budget_bytes=self._budget_bytes,
+            signer=self._settings.trust.signer,
+            membership=self._settings.trust.membership,
         )
         self._networks = ForwardTime([model.method.network] if self._sends_features else [])
         self._create_publishers()
@@ -176,6 +177,7 @@ class AgentNode(ManagedNode):
         if self._infos:
             self.every(_LOOK_S, lambda: self._hand_on(self._pictures.ready(time.monotonic_ns())))
         self.every(1.0, self._report)
+        self.every(1.0, self._settings.trust.follow_roster)
 
     def close(self) -> None:
         """Let the detector finish its frame, and forget it."""
@@ -210,15 +212,15 @@ class AgentNode(ManagedNode):
         for parameter in parameters:
             if parameter.name == "budget_bytes" and self._sender is not None:
                 try:
-                    check_budget(self._settings.agent_id, self._sender.kind, parameter.value or None)
+                    self._sender.check_budget(parameter.value or None)
                 except CosenseError as error:
                     return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def _on_request(self, message: UInt8MultiArray) -> None:
-        assert self._sender is not None
+        data, now_ns = conversions.message_to_bytes(message), self.get_clock().now().nanoseconds
         try:
-            self._requests_received += self._sender.receive_request(conversions.message_to_bytes(message))
+            self._requests_received += self._sender.receive_request(data, now_ns)
         except MessageError as error:
             self._requests_refused += 1
             self.get_logger().warning(f"request is not used: {error}", throttle_duration_sec=1.0)
@@ -247,8 +249,7 @@ class AgentNode(ManagedNode):
         self._hand_on(self._pictures.add_image(camera, stamp_ns, pictured, time.monotonic_ns()))
         if self._blind.is_one(stamp_ns):
             frame = self._frames.get(_CLOUD, topics.lidar_frame(self._settings.agent_id))
-            empty = conversions.points_to_cloud(NO_POINTS, stamp_ns, frame)
-            self._on_measured(_CLOUD, empty)
+            self._on_measured(_CLOUD, conversions.points_to_cloud(NO_POINTS, stamp_ns, frame))
 
     def _hand_on(self, done: Sequence[WithImages[Placed[PointCloud2], Pictured]]) -> None:
         """Give the detector what is complete."""
@@ -357,7 +358,7 @@ class AgentNode(ManagedNode):
         self._stages.add(watch)
         if self._markers.get_subscription_count():
             seen = detections.transformed(own.frame.T_sensor_level)
-            self._markers.publish(detections_to_markers(seen, stamp_ns, frame_id))
+            self._markers.publish(markers_alone(seen, self._settings.agent_id, stamp_ns, frame_id))
         self._processing_time.publish(Float64(data=watch.total_ms))
         self._tx_bytes.publish(UInt64(data=self._last_bytes))
         if self._maps is not None and self._maps.are_watched:
@@ -407,6 +408,7 @@ class AgentNode(ManagedNode):
             "frames that lack an image": self._without_image,
             "failed": self._failed,
             "model": self.model.name,
+            **self._settings.trust.figures(),
             **self._stages.summary(),
         }
         level, message = self._health()

@@ -16,6 +16,7 @@ from cosense.cooperation.kinds import (
 from cosense.geometry.timed_pose import DEFAULT_POSE_GAP_MS
 from cosense.nodes.agent_cameras import Mountings
 from cosense.nodes.ros import process
+from cosense.nodes.trust_parameters import Trust
 from cosense.sensing.frame import AgentKind
 
 
@@ -35,6 +36,7 @@ class AgentParameters:
     image_wait_ms: float
     image_gap_ms: float
     lidar_gap_ms: float
+    trust: Trust
 
 
 def declare_agent(node: Node) -> AgentParameters:
@@ -116,4 +118,5 @@ def declare_agent(node: Node) -> AgentParameters:
             low=0,
             high=60_000,
         ),
+        trust=Trust(node),
     )

@@ -24,6 +24,11 @@ class Ego:
         self._fusion = FusionNode(OwnFeatures(self._agent, store))
 
     @property
+    def nodes(self) -> tuple[AgentNode, FusionNode]:
+        """The agent and the fusion."""
+        return self._agent, self._fusion
+
+    @property
     def has_failed(self) -> bool:
         """Whether something in one of them has broken."""
         return self._agent.has_failed or self._fusion.has_failed
@@ -36,7 +41,7 @@ class Ego:
     def spin(self) -> None:
         """Serve both nodes until the end."""
         executor = SingleThreadedExecutor()
-        for node in (self._agent, self._fusion):
+        for node in self.nodes:
             executor.add_node(node)
         executor.spin()
 

@@ -3,7 +3,8 @@
     ~/input/own       UInt8MultiArray, in-vehicle     ~/output/detections  PointCloud2, see conversions.py
     ~/input/messages  UInt8MultiArray, the radio      ~/output/boxes       Detection3DArray, where installed
                                                       ~/output/markers     MarkerArray for RViz
-                                                      ~/output/mode        String, see mode.py
+                                                      ~/output/mode        String: one word, see outcome.py
+                                                      ~/output/mode/reason DiagnosticArray: and why
                                                       ~/output/requests    UInt8MultiArray, to the radio
                                                       ~/debug/processing_time_ms, ~/debug/latency_ms
                                                       /diagnostics
@@ -50,6 +51,7 @@ from cosense.nodes.ros.graph_markers import graphs_to_markers
 from cosense.nodes.ros.lifecycle import ManagedNode
 from cosense.nodes.ros.trace import Stopwatch, Trace
 from cosense.nodes.ros.worker import Mailbox, Worker
+from cosense.nodes.trust_parameters import Trust
 from cosense.nodes.warm_up import warm_up_ego
 
 _POLL_S = 0.01
@@ -103,10 +105,11 @@ class FusionNode(ManagedNode):
         self._registration = process.choose(
             self, "registration", LIVE_REGISTRATIONS, "how the poses of others are corrected"
         )
-        trust = process.declare(
-            self, "trust", "", "checks that messages have to pass, with commas between; empty for none"
+        checks = process.declare(
+            self, "trust.checks", "", "checks that messages have to pass, with commas between; empty for none"
         )
-        self._trust = [name for name in trust.split(",") if name]
+        self._checks = [name for name in checks.split(",") if name]
+        self._trust = Trust(self)
         delivery_ms = process.declare(
             self,
             "request_delivery_ms",
@@ -135,7 +138,13 @@ class FusionNode(ManagedNode):
                 raise CosenseError("configure the ego's agent first: the fusion uses its model")
             networks = [] if model.method is None else [model.method.network]
         self._networks = ForwardTime(networks)
-        self._ego = Ego(model, self._fusion, registration=self._registration, trust=self._trust)
+        self._ego = Ego(
+            model,
+            self._fusion,
+            registration=self._registration,
+            trust=self._checks,
+            signer=self._trust.signer,
+        )
         if model is not None:
             warm_up_ego(model, self._fusion)
         self._silent: list[str] = []
@@ -145,6 +154,7 @@ class FusionNode(ManagedNode):
             now.synchroniser,
             now.admission.window(self._fusion),
             with_graphs=self._registration != "none",
+            membership=self._trust.membership,
         )
         self._apply(now)
         self._journal = LineWriter(self._journal_path) if self._journal_path else None
@@ -163,6 +173,7 @@ class FusionNode(ManagedNode):
         self.every(_POLL_S, self._pass_on_what_is_ready)
         self.every(_LOOK_AROUND_S, self._look_at_sensor)
         self.every(_LOOK_AROUND_S, self._report_silence)
+        self.every(_LOOK_AROUND_S, self._trust.follow_roster)
         self.get_logger().info(
             f"{self._fusion} fusion of '{self._ego_id}' waits for: {', '.join(self._expected) or 'nobody'}"
         )
@@ -199,8 +210,9 @@ class FusionNode(ManagedNode):
 
     def _on_own(self, message: UInt8MultiArray) -> None:
         assert self._synchroniser is not None
+        data, clock_ns = conversions.message_to_bytes(message), self.get_clock().now().nanoseconds
         try:
-            self._synchroniser.add_ego(conversions.message_to_bytes(message), time.monotonic_ns())
+            self._synchroniser.add_ego(data, time.monotonic_ns(), clock_ns)
         except MessageError as error:
             self.get_logger().error(f"message of the ego itself: {error}", throttle_duration_sec=1.0)
         self._pass_on_what_is_ready()
@@ -273,7 +285,8 @@ class FusionNode(ManagedNode):
         self._outputs.publish_boxes(result.detections, collection.stamp_ns)
         watch.lap("publish")
         self._trace.write(collection.stamp_ns, watch)
-        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch)
+        figures = self._trust.figures()
+        self._outputs.report(collection, result, mode, ready.silent, ready.traffic, watch, figures)
         self._outputs.publish_markers(result.detections, collection.stamp_ns)
         self._publish_graph_markers(graph, collection)
 

@@ -20,7 +20,7 @@ from cosense.messages.envelope import PayloadKind
 from cosense.messages.reports import PeerReport
 from cosense.nodes.ros import conversions, process, qos
 from cosense.nodes.ros.lifecycle import ManagedNode
-from cosense.nodes.ros.markers import detections_to_markers, mode_to_marker
+from cosense.nodes.ros.markers import fused_markers, mode_to_marker
 from cosense.nodes.ros.trace import Stages, Stopwatch
 from cosense.sensing.detections import Detections
 
@@ -60,6 +60,7 @@ class FusionOutputs:
             self._boxes = node.publisher(Detection3DArray, "~/output/boxes", qos.RESULT)
         self._markers = node.publisher(MarkerArray, "~/output/markers", qos.RESULT)
         self._mode_topic = node.publisher(String, "~/output/mode", qos.RESULT)
+        self._reason = node.publisher(DiagnosticArray, "~/output/mode/reason", qos.RESULT)
         self._processing_time = node.publisher(Float64, "~/debug/processing_time_ms", qos.RESULT)
         self._latency = node.publisher(Float64, "~/debug/latency_ms", qos.RESULT)
         self._diagnostics = node.publisher(DiagnosticArray, topics.DIAGNOSTICS, qos.RESULT)
@@ -72,6 +73,7 @@ class FusionOutputs:
         silent: Sequence[str],
         traffic: Mapping[str, Traffic],
         watch: Stopwatch,
+        figures: Mapping[str, Any],
     ) -> None:
         """Publish what became of the messages of a frame, and how long it took.
 
@@ -82,6 +84,7 @@ class FusionOutputs:
             silent: agents that are not waited for.
             traffic: counters of the messages of each sender.
             watch: times of the frame.
+            figures: what else the diagnostics say of the fusion.
         """
         self.frames += 1
         self.timeouts += bool(collection.missing)
@@ -91,7 +94,7 @@ class FusionOutputs:
         self._latency.publish(Float64(data=watch.total_ms))
         counts = {name: each.bytes for name, each in traffic.items()}
         rates = self._rates.per_second(collection.stamp_ns, counts)
-        statuses = [self._own_status(collection, result, mode)]
+        statuses = [self._own_status(collection, result, mode, figures)]
         statuses += [
             self._graph_status(peer)
             if peer.kind == PayloadKind.SCENE_GRAPH.name
@@ -112,7 +115,7 @@ class FusionOutputs:
     def publish_markers(self, detections: Detections, stamp_ns: int) -> None:
         """Publish what was found for people, while somebody looks."""
         if self._markers.get_subscription_count():
-            markers = detections_to_markers(detections, stamp_ns, self._frame_id)
+            markers = fused_markers(detections, self._ego_id, stamp_ns, self._frame_id)
             markers.markers.append(mode_to_marker(str(self._mode), stamp_ns, self._frame_id))
             self._markers.publish(markers)
 
@@ -132,13 +135,21 @@ class FusionOutputs:
         if mode.name != self._mode.name:
             self._node.get_logger().info(f"mode {mode}")
         self._mode = mode
-        self._mode_topic.publish(String(data=str(mode)))
+        self._mode_topic.publish(String(data=mode.name))
+        level = process.WARN if mode.reason else process.OK
+        level = process.ERROR if mode.name == "NO_SENSOR" else level
+        said = self._status("mode", level, mode.reason, {"mode": mode.name})
+        self._reason.publish(self._stamped([said]))
 
     def _diagnose(self, statuses: list[DiagnosticStatus]) -> None:
-        now_ns = self._node.get_clock().now().nanoseconds
-        self._diagnostics.publish(process.diagnostics(statuses, now_ns))
+        self._diagnostics.publish(self._stamped(statuses))
 
-    def _own_status(self, collection: Collection, result: FusionResult, mode: Mode) -> DiagnosticStatus:
+    def _stamped(self, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
+        return process.diagnostics(statuses, self._node.get_clock().now().nanoseconds)
+
+    def _own_status(
+        self, collection: Collection, result: FusionResult, mode: Mode, figures: Mapping[str, Any]
+    ) -> DiagnosticStatus:
         level, message = process.OK, "complete"
         if collection.missing:
             level, message = process.WARN, f"time-out, without {', '.join(collection.missing)}"
@@ -164,6 +175,7 @@ class FusionOutputs:
             "dropped, fusion too slow": self.dropped,
             "failed": self.failed,
             "request bytes": sum(result.request_bytes.values()),
+            **figures,
             **self._stages.summary(),
         }
         return self._status("fusion", level, message, values)
@@ -178,13 +190,16 @@ class FusionOutputs:
     def _peer_status(
         self, report: PeerReport, traffic: Traffic | None, bytes_per_s: float | None
     ) -> DiagnosticStatus:
-        level = process.WARN if report.used_for == "nothing" else process.OK
+        is_suspect = report.verdict in ("refused", "doubted")
+        level = process.WARN if is_suspect or report.used_for == "nothing" else process.OK
         values = {
             "mode": report.used_for,
             "reason": report.reason or "none",
             "bytes": report.bytes,
             "age_ms": "unknown" if report.age_ms is None else f"{report.age_ms:.1f}",
         }
+        if report.verdict:
+            values["trust"] = report.verdict
         if traffic is not None:
             values |= {"messages": traffic.messages, "lost": traffic.lost}
         if bytes_per_s is not None:

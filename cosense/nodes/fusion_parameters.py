@@ -79,7 +79,7 @@ def declare_fusion(node: Node) -> FusionParameters:
         node,
         "no_sensor_after_ms",
         1000.0,
-        "the mode is NO SENSOR when the ego has not measured for so long",
+        "the mode is NO_SENSOR when the ego has not measured for so long",
         low=1,
         high=60_000,
         is_settable=True,

@@ -26,6 +26,7 @@ from cosense.runs.processes import (
 )
 from cosense.runs.scenario import Scenario, find_scenario, load_scenario, with_changes, with_player
 from cosense.runs.supervisor import RESPAWNS, JournalTail, dds_environment
+from cosense.trust.identity.membership import IDENTITY_POLICIES, identity_policy
 
 if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -158,6 +159,9 @@ def changed(arguments: Arguments) -> Scenario:
         scenario = with_changes(scenario, pose_error=error)
     if name := arguments.text("registration"):
         scenario = with_changes(scenario, registration=live_registration(name))
+    if name := arguments.text("identity"):
+        trust = dataclasses.replace(scenario.trust, identity=identity_policy(name))
+        scenario = dataclasses.replace(scenario, trust=trust)
     changes = {"mode": arguments.text("mode") or None, "rate": arguments.number("rate", float)}
     return with_player(scenario, **{key: value for key, value in changes.items() if value is not None})
 
@@ -303,10 +307,11 @@ def agent_process(arguments: Arguments, agent_id: str, *, is_ego: bool) -> Proce
     remappings = agent_remappings(
         agent_id, is_ego=is_ego, points=arguments.text("points"), pose=arguments.text("pose")
     )
-    texts = {name: arguments.text(name) for name in ("kind", "model", "fusion", "device")}
+    texts = {name: arguments.text(name) for name in ("kind", "model", "fusion", "registration", "device")}
     parameters: dict[str, Any] = {
         "agent_id": agent_id,
         **{name: text for name, text in texts.items() if text},
+        **_keys(arguments),
         "use_sim_time": arguments.flag("use_sim_time"),
     }
     if not is_ego and (budget_bytes := arguments.number("budget_bytes", int)) is not None:
@@ -314,12 +319,33 @@ def agent_process(arguments: Arguments, agent_id: str, *, is_ego: bool) -> Proce
     return _on_vehicle("agent", agent_id, parameters, remappings)
 
 
+def key_arguments(as_in_file: str) -> list[DeclareLaunchArgument]:
+    """Declare the arguments by which a vehicle or unit signs and knows others by their keys."""
+    return [
+        argument(
+            "identity",
+            f"messages that are not signed with the key of their name; {as_in_file}",
+            "",
+            ("", *IDENTITY_POLICIES),
+        ),
+        argument("roster", f"file that says whose keys are whose; {as_in_file}", ""),
+        argument("key", f"file of its private key; {as_in_file}", ""),
+    ]
+
+
+def _keys(arguments: Arguments) -> dict[str, str]:
+    """Return the parameters that `key_arguments` give."""
+    texts = {name: arguments.text(name) for name in ("identity", "roster", "key")}
+    return {f"trust.{name}": text for name, text in texts.items() if text}
+
+
 def fusion_process(arguments: Arguments, ego_id: str, fusion: str) -> ProcessSpec:
     """Return the fusion of an ego, with the parameters that were given."""
-    texts = {name: arguments.text(name) for name in ("peers", "journal")}
+    texts = {name: arguments.text(name) for name in ("registration", "peers", "journal")}
     parameters = {
         "ego_id": ego_id,
         **{name: text for name, text in {**texts, "fusion": fusion}.items() if text},
+        **_keys(arguments),
         "use_sim_time": arguments.flag("use_sim_time"),
     }
     return _on_vehicle("fusion", ego_id, parameters, fusion_remappings(ego_id))

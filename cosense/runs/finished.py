@@ -15,6 +15,8 @@ from cosense.evaluation.runs.live_metrics import entries_by_frame
 from cosense.json_lines import read_lines
 from cosense.runs.frame_source import frames_of, open_source
 from cosense.runs.latency import read_latency
+from cosense.runs.processes import RECORDING
+from cosense.runs.recorded_messages import messages_of_frames
 from cosense.runs.scenario import SCENARIO, Scenario, load_scenario
 from cosense.sensing.detections import Detections
 from cosense.viewer.pack import ReportFrame
@@ -45,16 +47,20 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
     wanted = slice(first, first + count)
     names = [line["frame_id"] for line in lines[wanted]]
     dataset = open_source(scenario.source) if scenario.source.data else None
+    frames = _played(scenario, dataset, names, path)
     pages = [
-        ReportFrame(frame, FusionResult(Detections.empty(), []))
+        ReportFrame(frame, FusionResult(Detections.empty(), []), messages=messages)
         if entry is None
         else ReportFrame(
             frame,
             entry.result,
+            messages=messages,
             mode=f"{entry.mode}: {entry.mode_reason}" if entry.mode_reason else entry.mode,
             elapsed_ms=entry.elapsed_ms,
         )
-        for frame, entry in zip(_played(scenario, dataset, names, path), fused[wanted], strict=True)
+        for frame, entry, messages in zip(
+            frames, fused[wanted], _recorded(scenario, path, frames), strict=True
+        )
     ]
     latency = read_latency(path)
     modes = [entry.mode for entry in entries]
@@ -74,6 +80,15 @@ def pages_of_run(path: Path, first: int, count: int) -> tuple[list[ReportFrame],
         },
     }
     return pages, notes
+
+
+def _recorded(scenario: Scenario, path: Path, frames: Sequence[CooperativeFrame]) -> list[list[bytes]]:
+    """Return the messages of each frame; none where the run was not recorded."""
+    recording = path / RECORDING
+    if not recording.is_file():
+        return [[] for _ in frames]
+    skews_ns = {agent.id: round(agent.clock_skew_ms * 1e6) for agent in scenario.agents}
+    return messages_of_frames(recording, frames, skews_ns)
 
 
 def _simulated(pages: Sequence[ReportFrame]) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 RViz shows a group per agent, the fused boxes by source and the ground truth; Foxglove also the mode,
 latencies, bytes and diagnostics. `python -m cosense.runs.layouts` writes the layouts in rviz/, which are made
 for the agents of the shipped scenarios.
+
+Everything is drawn in the frame of the ego, beneath which the grid lies: a map may begin kilometres away,
+where the numbers of a graphics card are too coarse for a car. Our nodes keep what they sent last for who
+comes late, and the displays ask for it; of clouds and images they ask for no more than drivers offer.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any
 import yaml
 
 from cosense import topics
-from cosense.viewer.colors import BACKGROUND, FRAME, SOURCE_NAMES, agent_colors, rgba
+from cosense.viewer.colors import ALONE, BACKGROUND, FRAME, LABELS, SOURCE_NAMES, agent_colors, rgba
 
 # Beside the results of a run.
 RVIZ, FOXGLOVE = "view.rviz", "foxglove.json"
@@ -36,6 +40,8 @@ SCENE, MODE = "3D!cosense", "StateTransitions!mode"
 LATENCY, SENT = "Plot!latency", "Plot!sent"
 SUMMARY, DIAGNOSTICS = "DiagnosticSummary!peers", "RawMessages!diagnostics"
 _GRID = "foxglove.Grid"
+# Of a LiDAR on the roof of a car: so far below it the grid lies.
+_ROOF_M = 1.8
 
 Config = dict[str, Any]
 
@@ -79,16 +85,28 @@ def rviz_layout(agents: Sequence[str], ego: str, cameras: Mapping[str, Sequence[
             "Cell Size": 10,
             "Plane Cell Count": 40,
             "Color": _rgb(FRAME),
-            "Reference Frame": "<Fixed Frame>",
+            "Reference Frame": topics.lidar_frame(ego),
+            "Offset": {"X": 0, "Y": 0, "Z": -_ROOF_M},
         },
         {**_display("TF", "Frames"), "Marker Scale": 5, "Show Names": True, "Show Arrows": False},
         *(
             _agent_display(agent, colors[agent], cameras.get(agent, ()), is_ego=agent == ego)
             for agent in agents
         ),
-        _markers_display("Fused boxes, by source", topics.MARKERS, namespaces=list(SOURCE_NAMES.values())),
-        _markers_display("Scene graphs and what agrees", topics.SCENE_GRAPH_MARKERS, is_enabled=False),
-        _markers_display("Ground truth", topics.GROUND_TRUTH),
+        _markers_display("Fused boxes, by source", topics.MARKERS, _fused_namespaces(ego)),
+        {
+            # Of the package vision_msgs_rviz_plugins: off, since the markers show the same and more.
+            "Class": "vision_msgs_rviz_plugins/Detection3DArray",
+            "Name": "Fused boxes, as other stacks take them",
+            "Enabled": False,
+            "Value": False,
+            "Topic": _latched(topics.BOXES),
+            "Show Score": True,
+            "Only Edge": True,
+            "Line Width": 0.1,
+        },
+        _markers_display("Scene graphs and what agrees", topics.SCENE_GRAPH_MARKERS, {}, is_enabled=False),
+        _markers_display("Ground truth", topics.GROUND_TRUTH, {LABELS: False}),
     ]
     return {
         "Panels": [
@@ -102,7 +120,7 @@ def rviz_layout(agents: Sequence[str], ego: str, cameras: Mapping[str, Sequence[
             "Enabled": True,
             "Global Options": {
                 "Background Color": _rgb(BACKGROUND),
-                "Fixed Frame": topics.MAP_FRAME,
+                "Fixed Frame": topics.lidar_frame(ego),
                 "Frame Rate": 30,
             },
             "Name": "root",
@@ -134,7 +152,12 @@ def _agent_display(agent: str, color: str, cameras: Sequence[str], *, is_ego: bo
             "Style": "Points",
             "Size (Pixels)": 2,
         },
-        _markers_display("Boxes that it sees alone", topics.markers_topic(agent), is_enabled=False),
+        _markers_display(
+            "Boxes that it sees alone",
+            topics.markers_topic(agent),
+            {topics.marker_namespace(agent, name): True for name in (ALONE, LABELS)},
+            is_enabled=False,
+        ),
     ]
     # Boxes and clouds that are shown are drawn into the image.
     parts += [
@@ -157,7 +180,7 @@ def _agent_display(agent: str, color: str, cameras: Sequence[str], *, is_ego: bo
 def _map_display(agent: str, name: str, label: str, scheme: str) -> Config:
     return {
         **_display("Map", label, is_enabled=False),
-        "Topic": _rviz_topic(topics.debug_map_topic(agent, name)),
+        "Topic": _latched(topics.debug_map_topic(agent, name)),
         "Color Scheme": scheme,
         "Alpha": 0.5,
         "Draw Behind": True,
@@ -165,13 +188,18 @@ def _map_display(agent: str, name: str, label: str, scheme: str) -> Config:
 
 
 def _markers_display(
-    name: str, topic: str, *, is_enabled: bool = True, namespaces: Sequence[str] = ()
+    name: str, topic: str, namespaces: Mapping[str, bool], *, is_enabled: bool = True
 ) -> Config:
+    """Return a display of markers; namespaces that are not named are shown too."""
     return {
         **_display("MarkerArray", name, is_enabled=is_enabled),
-        "Topic": _rviz_topic(topic),
-        "Namespaces": dict.fromkeys(namespaces, True),
+        "Topic": _latched(topic),
+        "Namespaces": dict(namespaces),
     }
+
+
+def _fused_namespaces(ego: str) -> dict[str, bool]:
+    return {topics.marker_namespace(ego, name): True for name in (*SOURCE_NAMES.values(), LABELS)}
 
 
 def _display(plugin: str, name: str, *, is_enabled: bool = True) -> Config:
@@ -181,6 +209,11 @@ def _display(plugin: str, name: str, *, is_enabled: bool = True) -> Config:
         "Enabled": is_enabled,
         "Value": is_enabled,
     }
+
+
+def _latched(name: str) -> Config:
+    """Return a topic of our nodes, which keep what they sent last."""
+    return {**_rviz_topic(name), "Durability Policy": "Transient Local"}
 
 
 def _rviz_topic(name: str) -> Config:
@@ -263,7 +296,7 @@ def _scene_panel(agents: Sequence[str], ego: str, colors: dict[str, str]) -> Con
             for name, (_, scheme) in MAPS.items():
                 grid = {"visible": False, "colorMode": scheme, "alpha": 0.5}
                 shown[topics.debug_map_topic(agent, name)] = grid
-    namespaces = {name: {"visible": True} for name in SOURCE_NAMES.values()}
+    namespaces = {name: {"visible": on} for name, on in _fused_namespaces(ego).items()}
     shown[topics.SCENE_GRAPH_MARKERS] = {"visible": False}
     shown[topics.MARKERS] = {"visible": True, "namespaces": namespaces}
     shown[topics.GROUND_TRUTH] = {"visible": True}
@@ -291,12 +324,12 @@ def _scene_panel(agents: Sequence[str], ego: str, colors: dict[str, str]) -> Con
                 "instanceId": "grid",
                 "label": "Grid",
                 "visible": True,
-                "frameId": topics.MAP_FRAME,
+                "frameId": topics.lidar_frame(ego),
                 "size": 400,
                 "divisions": 40,
                 "lineWidth": 1,
                 "color": FRAME,
-                "position": [0, 0, 0],
+                "position": [0, 0, -_ROOF_M],
                 "rotation": [0, 0, 0],
             }
         },

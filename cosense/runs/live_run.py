@@ -23,7 +23,8 @@ from cosense.errors import CosenseError, counted, harmless
 from cosense.runs.frame_source import camera_names_of, frames_of
 from cosense.runs.latency import latency_view
 from cosense.runs.layouts import write_run_layouts
-from cosense.runs.processes import TRACES, ProcessSpec, processes
+from cosense.runs.processes import RECORDING, TRACES, ProcessSpec, processes
+from cosense.runs.run_keys import RUN_KEYS, check_keys, make_run_keys, with_run_keys
 from cosense.runs.scenario import SCENARIO, Scenario, resolved, with_absolute_paths
 from cosense.runs.supervisor import (
     LOGS,
@@ -36,8 +37,8 @@ from cosense.runs.supervisor import (
 )
 
 _PLAIN_LINE_S = 5.0
-_FOLDERS = (TRACES, LOGS)
-_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", "run.mcap", SCENARIO)
+_FOLDERS = (TRACES, LOGS, RUN_KEYS)
+_RESULTS = ("detections.jsonl", "frames.jsonl", "link.jsonl", RECORDING, SCENARIO)
 
 
 def run_scenario(
@@ -48,7 +49,8 @@ def run_scenario(
     Writes into `out`: scenario.yaml (what ran), detections.jsonl (one fused frame a line, see
     `cosense.evaluation.run_files`), frames.jsonl (one played frame a line), link.jsonl (what became of each
     message, where there is a link), trace/ (how long each stage of each frame took in each node), logs/,
-    run.mcap when it records, and view.rviz and foxglove.json, which show its agents.
+    run.mcap when it records, view.rviz and foxglove.json, which show its agents, and run_keys/, where they
+    sign with keys of the run alone.
     The files of an earlier run in the same folder are replaced once it is known that this one can start.
 
     Args:
@@ -102,7 +104,7 @@ def what_is_fused(out: Path) -> str:
     fused = JournalTail(out / "detections.jsonl").read()[0]
     if not fused:
         return "No frame was fused yet; the same command starts the run anew."
-    bag = ", run.mcap too" if (out / "run.mcap").is_file() else ""
+    bag = ", run.mcap too" if (out / RECORDING).is_file() else ""
     return (
         f"{counted(fused, 'fused frame')} so far in {out}{bag}: `cosense view {out}` shows them; the same "
         "command starts anew and replaces them."
@@ -111,7 +113,7 @@ def what_is_fused(out: Path) -> str:
 
 def print_results(out: Path, console: Console) -> None:
     """Print which results a run has left, and how to look at them."""
-    names = [str(out / name) for name in ("detections.jsonl", "run.mcap") if (out / name).is_file()]
+    names = [str(out / name) for name in ("detections.jsonl", RECORDING) if (out / name).is_file()]
     if names:
         text = f"{', '.join(names)} (`cosense view {out}` draws what was fused)"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -151,13 +153,16 @@ def prepare(scenario: Scenario, out: Path, only: Sequence[str] = (), where: str 
     """
     try:
         scenario = resolved(with_absolute_paths(scenario))
-        specs = processes(scenario, out, only)
+        with_keys = with_run_keys(scenario, out, only)
+        specs = processes(with_keys, out, only)
         _check(scenario, specs)
     except CosenseError as error:
         raise CosenseError(f"{where}: {error}" if where else str(error)) from None
     out.mkdir(parents=True, exist_ok=True)
     claimed = claim(out)
     clear_results(out)
+    if with_keys is not scenario:
+        make_run_keys(with_keys)
     (out / SCENARIO).write_text(yaml.safe_dump(to_mapping(scenario), sort_keys=False))
     assert scenario.ego is not None
     agents, cameras = [agent.id for agent in scenario.agents], camera_names_of(scenario.source)
@@ -210,18 +215,21 @@ def _check(scenario: Scenario, specs: Sequence[ProcessSpec]) -> None:
     from cosense.methods.model import load_model
     from cosense.trust.base import find_checks
 
-    try:
-        find_checks(scenario.trust)
-    except CosenseError as error:
-        raise CosenseError(f"trust: {error}") from None
     agents = [spec.parameters for spec in specs if spec.executable in ("agent", "ego")]
     models = {name: load_model(name, scenario.device) for name in {agent["model"] for agent in agents}}
+    try:
+        find_checks(scenario.trust.checks)
+        check_keys(scenario.trust, [agent["agent_id"] for agent in agents])
+    except CosenseError as error:
+        raise CosenseError(f"trust: {error}") from None
+    is_signed = scenario.trust.keys is not None or scenario.trust.identity != "off"
     for agent in agents:
         model, fusion = models[agent["model"]], agent["fusion"]
         if agent["agent_id"] == scenario.ego:
             check_fusion(fusion, model)
         else:
-            check_budget(agent["agent_id"], sent_kind(fusion, model), agent["budget_bytes"] or None)
+            kind, budget_bytes = sent_kind(fusion, model), agent["budget_bytes"] or None
+            check_budget(agent["agent_id"], kind, budget_bytes, is_signed=is_signed)
     if scenario.source.data is None:
         next(frames_of(scenario.source, 0), None)
 

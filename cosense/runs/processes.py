@@ -21,6 +21,7 @@ from cosense.errors import CosenseError, nearest
 from cosense.methods.model import GivenModel, as_text, find_model_config
 from cosense.runs.frame_source import cameras_of
 from cosense.runs.scenario import AgentSpec, Scenario
+from cosense.trust.identity.keys import key_file
 
 # In mode "drain" no frame may be closed while a slow detector still works on it.
 _DRAIN_SYNCHRONISER = SynchroniserSettings(timeout_ms=5000.0)
@@ -30,6 +31,8 @@ _LONGEST_TIMEOUT_MS = 60_000.0
 _LONGEST_SILENCE_MS = 60_000.0
 # Folder, in that of the results, in which each node writes how long its frames took.
 TRACES = "trace"
+# The bag of a run that records.
+RECORDING = "run.mcap"
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ def fusion_remappings(ego_id: str, *, with_link: bool = False) -> dict[str, str]
         "~/output/detections": topics.DETECTIONS,
         "~/output/boxes": topics.BOXES,
         "~/output/mode": topics.MODE,
+        "~/output/mode/reason": topics.MODE_REASON,
         "~/output/markers": topics.MARKERS,
         "~/output/scene_graph": topics.SCENE_GRAPH_MARKERS,
     }
@@ -170,7 +174,7 @@ def ego_remappings(agent: Mapping[str, str], fusion: Mapping[str, str]) -> dict[
 
 def _recorder(out: Path, environment: Mapping[str, str]) -> ProcessSpec:
     # Also in mode "drain": what is recorded has the time of the recording that is played.
-    parameters = {"path": str(out / "run.mcap"), "use_sim_time": True}
+    parameters = {"path": str(out / RECORDING), "use_sim_time": True}
     return ProcessSpec("recorder", "recorder", "/", parameters, {}, environment)
 
 
@@ -201,7 +205,8 @@ def _fusion(scenario: Scenario, out: Path, environment: Mapping[str, str]) -> Pr
         "request_delivery_ms": min(synchroniser.timeout_ms, _LONGEST_DELIVERY_MS) if is_drain else 0.0,
         "peers": ",".join(agent.id for agent in scenario.agents if agent.id != ego),
         "journal": str(out / "detections.jsonl"),
-        "trust": ",".join(scenario.trust),
+        "trust.checks": ",".join(scenario.trust.checks),
+        **_trust(scenario, ego),
         **_prefixed("admission", scenario.admission),
         **_prefixed("merge", scenario.merge),
         **dataclasses.asdict(synchroniser),
@@ -243,6 +248,7 @@ def _agent(
         "budget_bytes": 0 if is_ego else agent.budget_bytes or scenario.budget_bytes or 0,
         "queue_depth": 16 if scenario.player.mode == "drain" else 1,
         "trace": str(out / TRACES),
+        **_trust(scenario, agent.id),
         **({"cameras": json.dumps(cameras)} if cameras else {}),
     }
     remappings = agent_remappings(
@@ -251,6 +257,19 @@ def _agent(
     return ProcessSpec(
         f"agent-{name}", "agent", f"/{name}", parameters, remappings, environment, scenario.respawn, is_ego
     )
+
+
+def _trust(scenario: Scenario, agent_id: str) -> dict[str, Any]:
+    """Return the parameters by which an agent signs and knows others by their keys."""
+    trust = scenario.trust
+    parameters: dict[str, Any] = {"trust.identity": trust.identity}
+    if trust.roster is not None and trust.keys is not None:
+        parameters |= {
+            "trust.roster": str(trust.roster.resolve()),
+            "trust.key": str(key_file(trust.keys, agent_id).resolve()),
+        }
+    # There is no clock to hold stamps against.
+    return parameters | ({"trust.window_ms": 0.0} if scenario.player.mode == "drain" else {})
 
 
 def _ego_process(

@@ -16,13 +16,14 @@ from cosense.cooperation.kinds import LIVE_FUSIONS, MAX_BUDGET_BYTES, LiveFusion
 from cosense.cooperation.merge import MergeSettings
 from cosense.cooperation.peers import SynchroniserSettings
 from cosense.cooperation.radio import RadioSettings
-from cosense.errors import CosenseError, nearest
+from cosense.errors import CosenseError, nearest, refuse_device
 from cosense.evaluation.runs.pose_noise import PoseErrorName, PoseNoise
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.model_folders import CONFIG
 from cosense.runs.frame_source import FrameSource, agents_of
 from cosense.sensing.frame import AgentKind
 from cosense.shipped import shipped_folders
+from cosense.trust.base import TrustSettings
 
 # What an agent may lose.
 SENSORS = ("lidar", "camera", "all")
@@ -131,7 +132,7 @@ class Scenario:
             "rate" the time-out is one of the recording: at rate 0.5 it takes twice as long.
         admission: limits of what messages may do.
         merge: settings of the merging of boxes.
-        trust: names of the checks of `cosense.trust` that messages have to pass.
+        trust: whom the agents believe: keys, and checks of what messages say.
         pose_error: error of the poses between the agents with a name, as `cosense.evaluation.runs.pose_noise`
             describes it, besides those that agents have of their own; None for none.
         radio: loss, delay and rate of a radio between the agents, in times of the recording; None where they
@@ -155,7 +156,7 @@ class Scenario:
     synchroniser: SynchroniserSettings | None = None
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     merge: MergeSettings = field(default_factory=MergeSettings)
-    trust: tuple[str, ...] = ()
+    trust: TrustSettings = field(default_factory=TrustSettings)
     pose_error: PoseErrorName | None = None
     radio: RadioSettings | None = None
     respawn: bool = False
@@ -213,6 +214,10 @@ def _check_renamed(mapping: dict[str, Any], path: Path) -> None:
     for key, name in _RENAMED.items():
         if key in mapping:
             raise CosenseError(f"{path}: key '{key}' is called '{name}' now; rename it")
+    if isinstance(mapping.get("trust"), list):
+        raise CosenseError(
+            f"{path}: trust: the list of checks is called 'checks' now: trust: {{checks: ...}}"
+        )
     if isinstance(mapping.get("fusion"), dict):
         raise CosenseError(
             f"{path}: section 'fusion' is called 'admission' now; fusion is one of {', '.join(LIVE_FUSIONS)}"
@@ -228,6 +233,8 @@ def find_scenario(given: str | Path) -> Path:
     path = Path(given)
     if path.is_file():
         return path
+    if path.exists():
+        refuse_device(path)
     if (path / SCENARIO).is_file():
         raise CosenseError(f"{path}: is the folder of a run; to run it again name {path / SCENARIO}")
     shipped = {file.name: file for folder in shipped_folders(_SHIPPED) for file in folder.glob("*.yaml")}
@@ -277,7 +284,12 @@ def _with_paths(scenario: Scenario, place: Callable[[Path], Path]) -> Scenario:
         dataclasses.replace(agent, model=None if agent.model is None else model(agent.model))
         for agent in agents
     )
-    return dataclasses.replace(scenario, source=source, agents=agents, model=model(scenario.model))
+    trust = scenario.trust
+    if trust.roster is not None and trust.keys is not None:
+        trust = dataclasses.replace(trust, roster=place(trust.roster), keys=place(trust.keys))
+    return dataclasses.replace(
+        scenario, source=source, agents=agents, model=model(scenario.model), trust=trust
+    )
 
 
 def with_player(scenario: Scenario, **changes: Any) -> Scenario:

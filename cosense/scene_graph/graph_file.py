@@ -7,7 +7,6 @@ only whole labels match, and a label that is not there becomes UNKNOWN and is na
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cosense.config import from_mapping, load_yaml
-from cosense.errors import CosenseError, counted, read_file
+from cosense.errors import CosenseError, counted, parse_json, read_file
 from cosense.messages.fields import MAX_NAME_BYTES
 from cosense.messages.scene_graph import MAP_CLASSES, MAX_NODES, MAX_POSITION_M, NodeClass, SceneGraph
 from cosense.scene_graph.nodes import Nodes, graph_of
@@ -112,8 +111,8 @@ def read_graph(path: Path) -> tuple[SceneGraph, Counter[str]]:
             the file.
     """
     try:
-        file = from_mapping(GraphFile, json.loads(read_file(path)), where=str(path))
-    except (ValueError, RecursionError, OverflowError) as error:
+        file = from_mapping(GraphFile, parse_json(read_file(path)), where=str(path))
+    except (ValueError, OverflowError) as error:
         raise CosenseError(f"{path}: not readable as a scene graph in JSON: {error}") from None
     classes, unknown = classes_of(node.label for node in file.nodes)
     for index, (node, kind) in enumerate(zip(file.nodes, classes, strict=True)):

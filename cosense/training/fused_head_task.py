@@ -17,15 +17,22 @@ import torch
 from cosense.cooperation.merge import MergeSettings, merge
 from cosense.detectors.head import HeadMaps
 from cosense.methods.fused_head import BoxMaps, draw_boxes
+from cosense.methods.fused_head_method import not_among
 from cosense.sensing.detections import Detections
 from cosense.training.fusion_examples import Example, MethodRunConfig
 from cosense.training.fusion_task import Found, FusionTask
 
 
 class FusedHeadTask(FusionTask):
-    """One method whose receiver has a `FusedHead`."""
+    """One method whose receiver has a `FusedHead`.
+
+    Attributes:
+        settings: amounts sent in validation, by name.
+        only_adds: see `FusedHeadMethod`.
+    """
 
     settings: ClassVar[Mapping[str, Any]]
+    only_adds: ClassVar[bool] = False
 
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
@@ -55,8 +62,11 @@ class FusedHeadTask(FusionTask):
         def merged(name: str | None) -> list[tuple[Detections, Found]]:
             each = []
             for one in found:
-                parts = [one.ego, *one.late, *([one.fused[name]] if name else [])]
-                candidates = Detections.concatenate([curves.apply(part) for part in parts])
+                parts = [curves.apply(part) for part in (one.ego, *one.late)]
+                if name:
+                    fused = curves.apply(one.fused[name])
+                    parts.append(not_among(parts, fused) if self.only_adds else fused)
+                candidates = Detections.concatenate(parts)
                 each.append((merge(candidates, MergeSettings(), averages_boxes=True), one))
             return each
 

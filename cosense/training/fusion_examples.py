@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosense.cooperation.gate import reliability
 from cosense.cooperation.merge import MergeSettings, is_ego_body
 from cosense.detectors.base import BevDetector
 from cosense.geometry.boxes import transform_boxes
@@ -24,6 +23,7 @@ from cosense.methods.base import scaled
 from cosense.sensing.detections import Detections, Source
 from cosense.sensing.grid import BevGrid
 from cosense.sensing.measured_errors import LEFT_AFTER_CORRECTION, PositionErrors
+from cosense.sensing.places import ROUGHLY, chance, place_errors_m, spreads_m
 from cosense.training.encoded_moments import EncodedMoment, EncodedView, read_view
 from cosense.training.run_config import DataConfig, RunConfig, SceneConfig
 from cosense.training.targets import Targets, make_targets
@@ -200,7 +200,9 @@ def _sender(
     boxes = view.detections.transformed(T_ego_sender, Source.LATE)
     boxes = boxes[~is_ego_body(boxes.boxes, MergeSettings().roof_below_sensor_m)]
     unknown = np.full((len(boxes), 2), np.nan)
-    sure = reliability(boxes, unknown, T_ego_sender, covariance, _CERTAIN, age_ms)
+    from_sender_m = np.linalg.norm(boxes.boxes[:, :2] - T_ego_sender[:2, 3], axis=1)
+    errors_m = place_errors_m(covariance, _CERTAIN, from_sender_m, 0.0)
+    sure = chance(boxes.boxes, spreads_m(boxes, unknown, errors_m, age_ms), ROUGHLY)
     return SendingAgent(view, T_ego_sender, boxes, sure)
 
 

@@ -1,8 +1,8 @@
 """Checks that a message of another agent passes before the ego uses it: one file of this folder each.
 
 A check is a function `check(message, context)` of a module of this folder. It returns why the message is not
-to be used, or None. Which checks run is said by name (`trust:` in a scenario or in the parameters of the
-fusion); admission (`cosense.cooperation.admission`) runs them in that order after its own limits of kind,
+to be used, or None. Which checks run is said by name (`checks` in `trust:` of a scenario, `trust.checks` of
+the fusion); admission (`cosense.cooperation.admission`) runs them in that order after its own limits of kind,
 sender and number, and the reason goes into the report of the message.
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cosense.trust
 from cosense import plugins
 from cosense.errors import CosenseError
 from cosense.messages.envelope import Message
+from cosense.trust.identity.membership import IdentityPolicy
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,28 @@ class TrustContext:
 # Judged by the bytes of a message as it comes, and not by what it says; see its folder.
 _IDENTITY = "identity"
 Check = Callable[[Message, TrustContext], str | None]
+
+
+@dataclass(frozen=True)
+class TrustSettings:
+    """Whom the agents of a run believe.
+
+    Attributes:
+        identity: what becomes of a message that is not signed with the key of its name; "off" asks for no
+            keys.
+        roster: file that says whose keys are whose; None for keys that are made for the run.
+        keys: folder of private keys, AGENT.key for each agent, with which they sign; None likewise.
+        checks: names of the checks that messages have to pass.
+    """
+
+    identity: IdentityPolicy = "off"
+    roster: Path | None = None
+    keys: Path | None = None
+    checks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.roster is None) != (self.keys is None):
+            raise ValueError("roster and keys go together: name both, or neither for keys of the run alone")
 
 
 def find_checks(names: Sequence[str]) -> list[Check]:

@@ -25,6 +25,8 @@ SOURCE_NAMES = {
     Source.FUSED: "fused",
     Source.UNCONFIRMED: "not confirmed",
 }
+# Of an agent by itself, and of the words beside boxes.
+ALONE, LABELS = "detected alone", "labels"
 GROUND_TRUTH = "#FFFFFF"
 AGREEMENT = SOURCES[Source.FUSED]  # what joins things that two agents have in common
 OUTCOMES = {"found": "#A9BCCB", "added": "#B8F53D", "missed": "#FF5C4D", "false": "#F062E6"}

@@ -34,11 +34,11 @@ _COLUMNS = 4
 
 @dataclass(frozen=True)
 class Picture:
-    """One image with boxes.
+    """One image of one agent, as a rule of a camera and with boxes.
 
     Attributes:
         agent_id: agent that carries the camera.
-        camera: name of the camera.
+        camera: name of the camera, or of what is shown.
         image: (H,W,3) uint8 RGB.
     """
 
@@ -100,10 +100,7 @@ def write_pictures(path: Path, pictures: Sequence[Picture]) -> None:
     for picture in pictures:
         tile = np.zeros((height, width, 3), np.uint8)
         tile[: picture.image.shape[0], : picture.image.shape[1]] = picture.image
-        for color, thick in ((colors.BACKGROUND, 4), (colors.TEXT, 1)):
-            name = f"{picture.agent_id} {picture.camera}"
-            cv2.putText(tile, name, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _rgb(color), thick, cv2.LINE_AA)
-        tiles.append(tile)
+        tiles.append(captioned(tile, f"{picture.agent_id} {picture.camera}"))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +108,13 @@ def write_pictures(path: Path, pictures: Sequence[Picture]) -> None:
         path.write_bytes(jpeg_of(np.vstack(rows), 90))
     except OSError as error:
         raise CosenseError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def captioned(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """Return an image with a name in its upper left corner, written into it."""
+    for color, thick in ((colors.BACKGROUND, 4), (colors.TEXT, 1)):
+        cv2.putText(image, name, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _rgb(color), thick, cv2.LINE_AA)
+    return image
 
 
 def jpeg_of(image: NDArray[np.uint8], quality: int) -> bytes:

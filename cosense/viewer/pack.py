@@ -7,8 +7,8 @@ the others from above. The map of what is seen is run-length coded. Everything i
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosense.cooperation.outcome import FusionResult
+from cosense.cooperation.sender import SelectionMaps
 from cosense.data.dataset import CooperativeFrame
 from cosense.evaluation.metrics.participants import as_places
 from cosense.evaluation.metrics.scoring import Verdict, most_points_of_one_agent, verdict_of
@@ -28,6 +29,7 @@ from cosense.sensing.levelling import LevelFrame, levelled
 from cosense.sensing.objects import ObjectClass
 from cosense.viewer.annotations import MARGIN_M, MIN_SCORE, Extent, field_of_view, seen_by
 from cosense.viewer.image_boxes import jpeg_of, pictures_of
+from cosense.viewer.sharing_maps import sharing_pictures
 
 SEEN_CELL_M = 0.5
 REACH_M = 320.0  # farther places do not fit into int16 centimetres
@@ -48,6 +50,7 @@ class ReportFrame:
         result: what the ego knows, boxes in its frame; None where nobody has looked for boxes.
         alone: what the ego finds without the others, None where that is not known.
         messages: what agents have sent in this frame, requests of the ego last; empty where it is not kept.
+        maps: by sender why its features are what they are; empty where that is not known.
         mode: how well the ego was helped, and why not better; empty where that is not known.
         elapsed_ms: what it took, None where that is not known.
     """
@@ -56,6 +59,7 @@ class ReportFrame:
     result: FusionResult | None = None
     alone: Detections | None = None
     messages: Sequence[bytes] = ()
+    maps: Mapping[str, SelectionMaps] = field(default_factory=dict)
     mode: str = ""
     elapsed_ms: float | None = None
 
@@ -109,16 +113,17 @@ def pack_frame(page: ReportFrame, grid: BevGrid, max_points: int, protocol: Prot
             for peer in result.peers
         ],
         "bytes": result.bytes_per_sender,
-        "images": _pack_images(frame, result.detections),
+        "images": _pack_images(page, result.detections),
     }
 
 
-def _pack_images(frame: CooperativeFrame, detections: Detections) -> list[dict[str, str]]:
-    """Return the images of all agents with the boxes that are shown, as JPEG files in base64."""
+def _pack_images(page: ReportFrame, detections: Detections) -> list[dict[str, str]]:
+    """Return the images of all agents with the boxes that are shown, and the maps, as JPEG in base64."""
     shown = detections[detections.scores >= MIN_SCORE]
+    pictures = [*pictures_of(page.frame, shown, IMAGE_SIZE), *sharing_pictures(page.maps)]
     return [
         {"agent": picture.agent_id, "camera": picture.camera, "jpeg": _base64(jpeg_of(picture.image, 75))}
-        for picture in pictures_of(frame, shown, IMAGE_SIZE)
+        for picture in pictures
     ]
 
 

@@ -29,6 +29,9 @@ _LINE_RADIUS_M = 0.04
 _JPEG_QUALITY = 75
 _LIVE = "rerun+http"
 
+# The path of an entity by its parts, in which any character may be.
+_Parts = tuple[str, ...]
+
 
 class RerunLog:
     """A recording: a file that the viewer opens, or a stream to a viewer that is open."""
@@ -47,7 +50,7 @@ class RerunLog:
         check_target(target)
         self._rerun, blueprint = _import_rerun()
         self._model = model
-        self._seen: set[str] = set()
+        self._seen: set[_Parts] = set()
         self._stream = self._rerun.RecordingStream("cosense")
         self._stream.send_recording_name(title)
         if target.startswith(_LIVE):
@@ -61,29 +64,30 @@ class RerunLog:
         stream.set_time("frame", sequence=index)
         stream.set_time("time", timestamp=np.datetime64(page.frame.ego.stamp_ns, "ns"))
         contents = contents_of(page, self._model)
-        shown: dict[str, Any] = {}
+        shown: dict[_Parts, Any] = {}
         for cloud in contents.clouds:
-            shown[f"ego/{cloud.name}"] = rerun.Points3D(
+            shown["ego", cloud.name] = rerun.Points3D(
                 cloud.points, colors=_rgb(cloud.color), radii=_POINT_RADIUS_M
             )
         for wires in contents.wires:
-            shown[f"ego/{wires.name}"] = rerun.LineStrips3D(
+            shown["ego", wires.name] = rerun.LineStrips3D(
                 wires.lines, colors=_rgb(wires.color), radii=_LINE_RADIUS_M
             )
         for tiles in contents.tiles:
-            shown[f"ego/{tiles.name}"] = _mesh(rerun, tiles.corners, tiles.color)
+            shown["ego", tiles.name] = _mesh(rerun, tiles.corners, tiles.color)
         for picture in contents.pictures:
-            shown[f"images/{picture.name}"] = rerun.Image(picture.image).compress(jpeg_quality=_JPEG_QUALITY)
+            parts = ("images", *picture.name.split("/"))
+            shown[parts] = rerun.Image(picture.image).compress(jpeg_quality=_JPEG_QUALITY)
         for sender, count in (page.result.bytes_per_sender if page.result else {}).items():
-            shown[f"bytes/{sender}"] = rerun.Scalars(float(count))
+            shown["bytes", sender] = rerun.Scalars(float(count))
         if page.elapsed_ms is not None:
-            shown["latency/ms"] = rerun.Scalars(page.elapsed_ms)
+            shown["latency", "ms"] = rerun.Scalars(page.elapsed_ms)
         if page.mode:
-            shown["mode"] = rerun.TextLog(page.mode)
+            shown["mode",] = rerun.TextLog(page.mode)
         for name, entity in shown.items():
-            stream.log(name, entity)
+            stream.log(list(name), entity)
         for name in self._seen - shown.keys():
-            stream.log(name, rerun.Clear(recursive=False))
+            stream.log(list(name), rerun.Clear(recursive=False))
         self._seen |= shown.keys()
 
     def __enter__(self) -> RerunLog:

@@ -28,6 +28,7 @@ DPI = 150
 LETTERS_PER_INCH = 12.0  # of the title, in its usual size
 PANEL_INCH = (6.2, 4.6)
 CELL_INCH = (0.62, 0.42)
+ATTACK_INCH, ATTACK_COLUMNS = (2.6, 2.1), 4
 GRID_COLUMNS = 3
 WANTED_THRESHOLDS = ("0.5", "0.7")
 # The first line of each fusion has the same colour in every picture; further lines take other colours.
@@ -67,7 +68,8 @@ def draw_sweep(content: Mapping[str, Any], path: Path) -> None:
         content: content of sweep.json.
         path: path of the PNG file; its folders are created.
     """
-    figure = _draw_grid(content) if content["curve"] == "grid" else _draw_lines(content)
+    kinds = {"grid": _draw_grid, "attack": _draw_attacks}
+    figure = kinds.get(content["curve"], _draw_lines)(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=DPI)
@@ -127,6 +129,80 @@ def _draw_lines(content: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _draw_attacks(content: Mapping[str, Any]) -> Figure:
+    """Draw a panel for each way of lying and threshold, all with the same lines: fusions and defences."""
+    thresholds = shown_thresholds(content)
+    points = [point for point in content["points"] if point["fusion"] != "none"]
+    attacks = list(dict.fromkeys(point["attack"] for point in points if point["attack"])) or [None]
+    columns = min(len(attacks), ATTACK_COLUMNS)
+    rows_each = -(-len(attacks) // columns)
+    rows = rows_each * len(thresholds)
+    size = (max(ATTACK_INCH[0] * columns, 8.0), ATTACK_INCH[1] * rows + 1.1)
+    figure = Figure(size, facecolor=colors.BACKGROUND)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for block, threshold in enumerate(thresholds):
+        of_block = panels[block * rows_each : (block + 1) * rows_each].ravel()
+        for axes, attack in zip(of_block, attacks, strict=False):
+            style_panel(axes)
+            axes.set_title(f"{attack or 'nobody lies'}, AP@{threshold}", color=colors.TEXT, fontsize=10)
+            _draw_attack(axes, content, points, attack, threshold)
+        for axes in of_block[len(attacks) :]:
+            axes.set_axis_off()
+    for axes in panels[:, 0]:
+        axes.set_ylabel("AP, %")
+    for axes in panels[-1]:
+        axes.set_xlabel(X_LABELS["attack"])
+    _draw_title(figure, content, size[1])
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.05 / size[1]),
+        ncol=min(ATTACK_COLUMNS, len(labels)),
+        frameon=False,
+        labelcolor=colors.TEXT,
+        fontsize=9,
+    )
+    legend_inch = 0.3 + 0.22 * -(-len(labels) // ATTACK_COLUMNS)
+    figure.tight_layout(rect=(0, legend_inch / size[1], 1, 1 - 0.34 / size[1]))
+    return figure
+
+
+def _draw_attack(
+    axes: Axes,
+    content: Mapping[str, Any],
+    points: Sequence[Mapping[str, Any]],
+    attack: str | None,
+    threshold: str,
+) -> None:
+    """Draw a line for each fusion and defence; they begin where nobody lies."""
+    for point in content["points"]:
+        if point["fusion"] == "none" and point["ap"][threshold] is not None:
+            axes.axhline(100 * point["ap"][threshold], color=colors.TEXT, ls="--", lw=1.2, label="ego alone")
+    settings = list(dict.fromkeys((point["fusion"], point["defence"]) for point in points))
+    shades = cycle((*FUSION_COLORS.values(), *FURTHER_COLORS))
+    for number, (setting, shade) in enumerate(zip(settings, shades, strict=False)):
+        line = sorted(
+            (point["attackers"], 100 * point["ap"][threshold])
+            for point in points
+            if (point["fusion"], point["defence"]) == setting
+            and point["attack"] in (attack, None)
+            and point["ap"][threshold] is not None
+        )
+        axes.plot(
+            [attackers for attackers, _ in line],
+            [ap for _, ap in line],
+            color=shade,
+            marker=MARKERS[number % len(MARKERS)],
+            lw=1.6,
+            ms=4,
+            label=f"{setting[0]}, {setting[1].replace('_', ' ')}",
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(0, 100)
+
+
 def _draw_panel(
     axes: Axes, lines: Mapping[str, Sequence[Mapping[str, Any]]], content: Mapping[str, Any], threshold: str
 ) -> None:
@@ -163,7 +239,7 @@ def _draw_panel(
         _use_log_bytes(axes, [_place(content["curve"], point) for point in compared])
     elif content["curve"] == "pose-error":
         axes.set_xticks(range(len(_POSE_ERRORS)), _POSE_ERRORS)
-    elif content["curve"] in ("agents", "attack"):
+    elif content["curve"] == "agents":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

@@ -57,7 +57,10 @@ def test_options_win_over_the_scenario(tmp_path: Path, monkeypatch):
     [
         ("agents: [{id: '1'}, {id: ghost}]", "agents[1]: id: no agent 'ghost' in the source, known: -1, 1"),
         ("ego: ghost", "ego: 'ghost' is not the ego of the source, which is '1'"),
-        ("trust: [replya]", "trust: unknown trust 'replya'"),
+        ("trust: {checks: [replya]}", "trust: unknown trust 'replya'"),
+        ("trust: [in_range]", "trust: the list of checks is called 'checks' now: trust: {checks: ...}"),
+        ("trust: {roster: r.yaml}", "trust: roster and keys go together"),
+        ("trust: {roster: r.yaml, keys: k}", "r.yaml: no such file"),
         ("model: pillars-lte", "no model 'pillars-lte': did you mean 'pillars-lite'?"),
         ("budget_bytes: 20", "budget of 20 bytes is too small for agent '-1'"),
         ("fusion: hybird", "fusion: 'hybird' is not allowed, did you mean 'hybrid'?"),

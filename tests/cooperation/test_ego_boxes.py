@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from cosense.cooperation.admission import receive
 from cosense.cooperation.ego import Ego, OwnView
@@ -71,6 +72,14 @@ def test_boxes_of_others_arrive_in_the_ego_frame():
     assert report.bytes == 104 + 6 + 17
 
 
+def test_a_box_counts_as_much_as_it_is_likely_to_be_where_it_says():
+    old = from_unit([[*FAR_CAR[:3], 4.0, *FAR_CAR[4:]]], [0.6], stamp_ns=-150 * MS)
+    result = fuse_late(EGO, [old])
+    # Vehicles whose speed is not known move at 6 m/s as a rule, along an axis of 4 m here.
+    exact = 2 * norm.cdf(4.0 * (1 - 1.4 / 1.7) / (6.0 * 0.15)) - 1
+    assert result.detections.scores[1] == pytest.approx(0.6 * exact / 0.7, abs=0.6 / 0.7 / 24)
+
+
 def test_what_the_ego_cannot_check_is_not_confirmed_and_who_contradicts_it_is_doubted():
     result = fuse_late(EGO, [from_unit([FAR_CAR], [0.5])], own_eyes=True)
     assert result.detections.sources.tolist() == [Source.EGO, Source.UNCONFIRMED]
@@ -86,6 +95,23 @@ def test_what_the_ego_cannot_check_is_not_confirmed_and_who_contradicts_it_is_do
     (report,) = result.peers
     assert report.used_for == "boxes"
     assert report.reason.startswith("the ego sees otherwise: 0 boxes in free space, 2 unlike its own")
+    assert report.verdict == "unknown", "one frame is no proof"
+
+
+def test_who_goes_on_lying_is_refused_and_that_is_an_entry_of_its_own():
+    cars = [CAR, FAR_CAR, [CAR[0], CAR[1] + 20.0, *CAR[2:]]]
+    ego = Ego(None, "late")
+    found = []
+    for number in range(3):
+        own = message("ego", T_WORLD_EGO, detections(cars, [0.9, 0.9, 0.9]), number * 100 * MS)
+        lies = [[*box[:3], 1.6 * box[3], 1.6 * box[4], *box[5:]] for box in cars]
+        sent = from_unit(lies, [0.9] * 3, stamp_ns=number * 100 * MS)
+        found.append(ego.fuse(OwnView(decode(own)), [receive(sent)]).result)
+    assert [result.peers[0].used_for for result in found] == ["boxes", "nothing", "nothing"]
+    assert [len(result.misbehaviour) for result in found] == [0, 1, 0]
+    (report,) = found[1].misbehaviour
+    assert (report.sender, report.before, report.verdict) == ("unit", "unknown", "refused")
+    assert report.evidence["likeness"] == pytest.approx(0.9 * 3 + 3)
 
 
 @pytest.mark.parametrize(("score", "source"), [(0.5, Source.EGO), (0.9, Source.LATE)])

@@ -313,9 +313,9 @@ def test_late_boxes_count_as_much_as_they_are_likely_to_lie_where_they_say():
             (32, 64),
             AdmissionSettings(),
         )
-        assert other.reliability[0] < 0.7
+        assert other.worth[0] < 0.7
         late = found[found.sources == Source.LATE]
-        np.testing.assert_allclose(late.scores, 0.9 * other.reliability, atol=0.003)
+        np.testing.assert_allclose(late.scores, 0.9 * other.worth, atol=0.003)
 
 
 def test_scores_are_calibrated_by_their_source():

@@ -25,6 +25,7 @@ from cosense.methods.model import Model
 from cosense.sensing.detections import Detections, Source
 from tests.cooperation.networks import (
     COSDH,
+    LCV2I,
     MS,
     NO_POINTS,
     PATCHES,
@@ -388,3 +389,18 @@ def test_the_kind_of_a_message_follows_the_kind_of_fusion():
     for fusion, kind in kinds.items():
         assert decode(sent(MODELS["patches"], unit, fusion)).kind == kind
     assert sent(MODELS["patches"], unit, "none") is None
+
+
+def test_who_asks_is_told_why_the_features_are_what_they_are():
+    model = cooperative(LCV2I)
+    asking = Cooperation(model, "hybrid", budget_bytes=600, explains=True)
+    steps = [asking.step(agents("ego", "unit", step=step), step) for step in range(2)]
+    for step in steps:
+        ((_, data),) = step.sent
+        layers = decode_features(decode(data).payload).layers(model.method.specs, model.detector.grid.shape)
+        assert np.flatnonzero(step.maps["unit"].sent).tolist() == sorted(layers[0].cells)
+    first, second = (step.maps["unit"].wanted.all() for step in steps)
+    assert first
+    assert not second
+    assert not Cooperation(model, "hybrid").step(agents("ego", "unit"), 0).maps
+    assert not Cooperation(model, "late", explains=True).step(agents("ego", "unit"), 0).maps

@@ -55,7 +55,7 @@ def test_what_the_egos_sensors_lack_is_said_in_every_mode():
 
 def test_a_mode_reads_as_a_state_with_its_reason():
     assert str(Mode("HYBRID")) == "HYBRID"
-    assert str(no_sensor(1500)) == "NO SENSOR: the ego has not measured anything for 1.5 s"
-    assert str(no_sensor(None)) == "NO SENSOR: the ego has not measured anything yet"
-    paused = "NO SENSOR: the ego has not measured anything for 6.0 s; /clock stands still"
+    assert str(no_sensor(1500)) == "NO_SENSOR: the ego has not measured anything for 1.5 s"
+    assert str(no_sensor(None)) == "NO_SENSOR: the ego has not measured anything yet"
+    paused = "NO_SENSOR: the ego has not measured anything for 6.0 s; /clock stands still"
     assert str(no_sensor(6000, is_paused=True)) == paused

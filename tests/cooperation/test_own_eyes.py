@@ -53,8 +53,8 @@ def claim(sender: str, *rows: Rows, at: tuple[float, float] = (30.0, 0.0), error
         (),
         LateBoxes.empty(),
         boxes,
-        np.ones(count),
         np.full(count, error_m),
+        np.full((count, 2), error_m),
     )
 
 
@@ -183,6 +183,35 @@ def test_who_is_off_by_a_metre_is_doubted_unless_it_says_so(error_m: float, stan
     assert result == {at(box): (Source.EGO, 0.8) for box in (CAR, LEFT, RIGHT)}
 
 
+def test_places_are_as_uncertain_as_what_both_see_shows_however_sure_the_sender_is() -> None:
+    """Two boxes, of which the ego is sure to 0.9, are off across by twice what was expected."""
+    x, y = -0.32 * np.sin(CAR[6]), 0.32 * np.cos(CAR[6])
+    off = [[box[0] + x, box[1] + y, *box[2:]] for box in (LEFT, RIGHT)]
+    claims = [claim("unit", *((box, 0.8) for box in off), (HIDDEN, 0.8))]
+    (left,) = OwnEyes().examined(claims, BOTH, SEEN).fusible
+    expected = 0.16 * np.sqrt((1 + 1.8 * 4) / (1 + 1.8) - 1)
+    np.testing.assert_allclose(left.spreads_m[-1], [0, expected], atol=1e-6)
+    np.testing.assert_allclose(left.boxes.boxes[-1], HIDDEN)
+    # Exact claims stay exact, and what is said to be uncertain is not made surer.
+    for error_m in (0.0, 0.3):
+        claims = [claim("unit", (LEFT, 0.8), (RIGHT, 0.8), (HIDDEN, 0.8), error_m=error_m)]
+        (left,) = OwnEyes().examined(claims, BOTH, SEEN).fusible
+        np.testing.assert_allclose(left.spreads_m[-1], [error_m] * 2)
+
+
+@pytest.mark.parametrize(("error_m", "y"), [(0.0, CAR[1] + 0.3), (0.35, CAR[1])])
+def test_the_ego_says_where_an_object_is_if_another_is_vague_about_it(error_m: float, y: float) -> None:
+    ego = own((CAR, 0.3), (LEFT, 0.9), (RIGHT, 0.9))
+    aside = [CAR[0], CAR[1] + 0.3, *CAR[2:]]
+    claims = [claim("unit", (LEFT, 0.8), (RIGHT, 0.8), (aside, 0.8), error_m=error_m)]
+    (left,) = OwnEyes().examined(claims, ego, SEEN).fusible
+    assert left.boxes.boxes[-1, 1] == pytest.approx(y)
+    # The ego's score says how exact its box is, the other's that there is something.
+    assert left.boxes.scores[-1] == pytest.approx(0.8 if not error_m else np.sqrt(0.3 * 0.8))
+    # What is where the ego says is as certain as that.
+    np.testing.assert_allclose(left.spreads_m[-1], left.spreads_m[-1] * (error_m == 0))
+
+
 def test_a_doubted_sender_shares_no_features_and_is_proven_again_when_it_agrees() -> None:
     eyes = OwnEyes()
     lies = claim("peer", (turned(LEFT), 1.0), (turned(RIGHT), 1.0), (HIDDEN, 1.0), (FREE, 1.0))
@@ -194,15 +223,16 @@ def test_a_doubted_sender_shares_no_features_and_is_proven_again_when_it_agrees(
     assert later == ["doubted", "stranger", "proven", "proven", "proven", "proven"]
 
 
-def test_a_name_that_is_gone_is_forgotten() -> None:
+def test_who_goes_on_lying_is_not_used_at_all_and_a_name_that_is_gone_is_forgotten() -> None:
     eyes = OwnEyes()
-    lies = claim("liar", (turned(LEFT), 1.0), (turned(RIGHT), 1.0), (FREE, 1.0))
-    for silent, standing in ((2, "doubted"), (20, "stranger")):
-        eyes.examined([lies], BOTH, SEEN)
-        eyes.examined([lies], BOTH, SEEN)
+    lies = claim("liar", (turned(LEFT), 1.0), (turned(RIGHT), 1.0), (FREE, 1.0), (HIDDEN, 1.0))
+    for silent, was_heard in ((2, True), (20, False), (0, True)):
+        assert len(eyes.examined([lies], BOTH, SEEN).fusible) == was_heard
+        again = eyes.examined([lies], BOTH, SEEN)
+        assert (again.fusible, again.findings["liar"].verdict) == ([], "refused")
+        assert again.doubts["liar"].startswith("refused: log-likelihood of a lie +")
         for _ in range(silent):
             eyes.examined([claim("other")], BOTH, SEEN)
-        assert eyes.examined([claim("liar")], BOTH, SEEN).records[0].standing == standing
 
 
 def test_nobody_and_nothing_are_examined_too() -> None:

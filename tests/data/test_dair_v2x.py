@@ -82,6 +82,23 @@ def test_vehicle_pose_is_composed_through_the_inertial_unit(tree):
     np.testing.assert_allclose(open_dataset(tree)[0].ego.T_world_agent, expected, atol=1e-12)
 
 
+def test_the_roadside_unit_is_placed_relative_to_the_vehicle_through_the_world(tree):
+    unit = _load(tree / "infrastructure-side/calib/virtuallidar_to_world/100000.json")
+    offset = _load(tree / "cooperative/data_info.json")[0]["system_error_offset"]
+    shift = np.array([[offset["delta_x"]], [offset["delta_y"]], [0.0]])
+    T_world_unit = transform_from(unit["rotation"], np.array(unit["translation"]).reshape(3, 1) + shift)
+    chain = [
+        _load(tree / VEHICLE_CALIB / "novatel_to_world/000000.json"),
+        _load(tree / VEHICLE_CALIB / "lidar_to_novatel/000000.json")["transform"],
+    ]
+    # A point of the unit is taken through each frame by itself; rotations are undone by their transposes.
+    point = (T_world_unit @ [3.0, -2.0, 1.0, 1.0])[:3]
+    for link in chain:
+        point = np.array(link["rotation"]).T @ (point - np.array(link["translation"]).ravel())
+    T_ego_unit = open_dataset(tree)[0].T_ego_agent("infrastructure")
+    np.testing.assert_allclose((T_ego_unit @ [3.0, -2.0, 1.0, 1.0])[:3], point, rtol=0, atol=1e-12)
+
+
 def test_offset_is_added_in_the_world_and_labels_come_without_it(tree):
     with_offset, without = DairV2xDataset(tree)[0], DairV2xDataset(tree, apply_offset=False)[0]
     moved = (

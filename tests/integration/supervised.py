@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -14,6 +15,9 @@ from cosense.runs.processes import processes
 from cosense.runs.scenario import PlayerSettings, Scenario
 from cosense.runs.supervisor import Failure, Progress, Supervisor, ros_environment
 from tests.nodes.foreign_types import foreign_type
+
+if TYPE_CHECKING:
+    from diagnostic_msgs.msg import DiagnosticStatus
 
 QUIET = Console(file=io.StringIO())
 # In mode drain, on a machine that does something else meanwhile: no frame is fused without a sender.
@@ -64,6 +68,12 @@ class Stranger:
         publisher = self._publishers[topic]
         return publisher.get_subscription_count() > 0 and publisher.wait_for_all_acked(Duration())
 
+    def offer(self, topic: str) -> None:
+        """Announce that bytes will be published on another topic."""
+        from std_msgs.msg import UInt8MultiArray
+
+        self._publishers[topic] = self._node.create_publisher(UInt8MultiArray, topic, 10)
+
     def listen(self, topic: str) -> list[bytes]:
         """Return the messages of a topic of the radio, as far as `take` has taken them."""
         from std_msgs.msg import UInt8MultiArray
@@ -75,6 +85,16 @@ class Stranger:
             UInt8MultiArray, topic, lambda message: heard.append(message_to_bytes(message)), 10
         )
         return heard
+
+    def read_diagnostics(self) -> list[DiagnosticStatus]:
+        """Return the lines of all diagnostics, as far as `take` has taken them."""
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        read: list[DiagnosticStatus] = []
+        self._node.create_subscription(
+            DiagnosticArray, topics.DIAGNOSTICS, lambda array: read.extend(array.status), 100
+        )
+        return read
 
     def take(self) -> None:
         """Serve what has come."""

@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
+from cosense.geometry.iou import bev_iou
 from cosense.geometry.transforms import transform_from_planar
 from cosense.messages.chunks import ReceivedLayer
 from cosense.messages.late_boxes import LateBoxes
@@ -26,7 +28,7 @@ CAR = detections([[4.0, 1.0, -0.5, 4.0, 1.8, 1.5, 0.3]], [0.6])
 UNSURE = detections([[4.0, 1.0, -0.5, 4.0, 1.8, 1.5, 0.3]], [0.05])
 
 
-def admitted(model: Model, found: Detections, *, with_features: bool, share: float = 1.0) -> Admitted:
+def admitted(model: Model, found: Detections, *, with_features: bool, spread: float = 0.0) -> Admitted:
     """Return what a sender of the same model sent, all of it."""
     method = model.method
     layers: list[ReceivedLayer] = []
@@ -45,10 +47,10 @@ def admitted(model: Model, found: Detections, *, with_features: bool, share: flo
     late = dataclasses.replace(found, sources=np.full(len(found), Source.LATE, np.uint8))
     sent = LateBoxes(found, np.full((len(found), 2), np.nan))
     use = "features" if with_features else "boxes"
-    shares = np.full(len(found), share)
-    errors_m = np.zeros(len(found))
+    along_m = spread * found.boxes[:, 3]
+    errors_m, spreads_m = np.zeros(len(found)), np.column_stack([along_m, np.zeros(len(found))])
     return Admitted(
-        "unit", use, with_features, T_EGO_SENDER, 0.0, tuple(layers), sent, late, shares, errors_m
+        "unit", use, with_features, T_EGO_SENDER, 0.0, tuple(layers), sent, late, errors_m, spreads_m
     )
 
 
@@ -86,12 +88,16 @@ def test_boxes_of_others_are_candidates_only_in_hybrid_fusion(name):
         assert Source.LATE not in fuse(model, other, with_boxes=False).sources
 
 
-def test_the_product_profile_weighs_late_boxes_by_their_reliability_and_calibrates_all():
+def test_the_product_profile_weighs_late_boxes_by_how_certain_they_are_and_calibrates_all():
     curves = Calibration({"late": {"car": (1.0, -1.0)}, "fused": {"car": (1.0, -2.0)}})
     plain, curved = cooperative(PATCHES), cooperative(PATCHES, calibration=curves)
-    for share in (1.0, 0.5):
-        found = fuse(plain, admitted(plain, CAR, with_features=False, share=share))
-        np.testing.assert_allclose(found.scores[found.sources == Source.LATE], 0.6 * share, atol=1e-6)
+    # Of boxes that lie this many of their lengths off along their heading half overlap their object by half.
+    half = 1 / 3 / norm.ppf(0.75)
+    exact = 2 * norm.cdf((1 - 1.4 / 1.7) / half) - 1
+    for share, spread in ((1.0, 0.0), ((0.5 + exact / 0.7) / 2, half)):
+        found = fuse(plain, admitted(plain, CAR, with_features=False, spread=spread))
+        late = found.scores[found.sources == Source.LATE]
+        np.testing.assert_allclose(late, 0.6 * share, atol=0.6 / 24 if spread else 1e-6)
     lower = fuse(curved, admitted(curved, CAR, with_features=True))
     higher = fuse(plain, admitted(plain, CAR, with_features=True))
     for source in (Source.LATE, Source.FUSED):
@@ -104,7 +110,7 @@ def test_the_product_profile_weighs_late_boxes_by_their_reliability_and_calibrat
 
 def test_cosdh_lowers_late_boxes_by_a_constant_and_leaves_out_unsure_ones():
     model = MODELS["cosdh"]
-    found = fuse(model, admitted(model, CAR, with_features=False, share=0.5))
+    found = fuse(model, admitted(model, CAR, with_features=False, spread=1 / 3 / norm.ppf(0.75)))
     np.testing.assert_allclose(found.scores[found.sources == Source.LATE], 0.6 * 0.8, atol=1e-6)
     found = fuse(model, admitted(model, UNSURE, with_features=False))
     assert Source.LATE not in found.sources
@@ -113,3 +119,19 @@ def test_cosdh_lowers_late_boxes_by_a_constant_and_leaves_out_unsure_ones():
 def test_only_the_product_profile_asks_for_averaged_boxes():
     assert MODELS["patches"].method.averages_boxes
     assert not MODELS["cosdh"].method.averages_boxes
+
+
+def test_regions_of_lcv2i_add_objects_and_leave_all_other_boxes_as_they_are():
+    model = MODELS["lcv2i"]
+    heard = fuse(model, admitted(model, CAR, with_features=True))
+    own = model.detector.decode(model.detector.encode(EGO))
+    kept = heard[heard.sources != Source.FUSED]
+    late = fuse(model, admitted(model, CAR, with_features=False))
+    late = late[late.sources != Source.FUSED]
+    for name in ("boxes", "scores", "labels", "sources"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(late, name))
+    assert len(kept) == len(own) + 1
+    added = heard[heard.sources == Source.FUSED]
+    alone = fuse(model, admitted(model, CAR[:0], with_features=True), with_boxes=False)
+    assert 0 < len(added) < len(alone)
+    assert bev_iou(added.boxes, kept.boxes).max() <= 0.15

@@ -16,7 +16,7 @@ from cosense.model_folders import WEIGHTS, find_model
 from cosense.sensing.objects import VEHICLES
 from cosense.simulation import simulate
 
-MODELS = ("cosense-lite", "cosdh", "max-fusion", "attention-fusion")
+MODELS = ("cosense-lite", "cosdh", "lcv2i", "max-fusion", "attention-fusion")
 BUDGET_BYTES = 2000
 
 

@@ -70,10 +70,12 @@ def test_a_value_that_makes_no_sense_is_refused_at_run_time(node, name, value, r
 def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node, tmp_path):
     watcher = rclpy.create_node("watcher", use_global_arguments=False)
     modes: list[str] = []
+    reasons: list[DiagnosticArray] = []
     shown: list[MarkerArray] = []
     watcher.create_subscription(
         String, "/fusion/output/mode", lambda message: modes.append(message.data), qos.RESULT
     )
+    watcher.create_subscription(DiagnosticArray, "/fusion/output/mode/reason", reasons.append, qos.RESULT)
     watcher.create_subscription(MarkerArray, "/fusion/output/markers", shown.append, qos.RESULT)
     own = watcher.create_publisher(UInt8MultiArray, "/fusion/input/own", qos.V2X)
     radio = watcher.create_publisher(UInt8MultiArray, "/fusion/input/messages", qos.V2X)
@@ -87,8 +89,11 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
             assert time.monotonic() < end_s
             executor.spin_once(timeout_sec=0.02)
 
-    spin_until(lambda: modes)
-    assert modes[-1] == "NO SENSOR: the ego has not measured anything yet"
+    spin_until(lambda: modes and reasons)
+    assert modes[-1] == "NO_SENSOR"
+    (said,) = reasons[-1].status
+    assert (said.hardware_id, said.message) == ("vehicle", "the ego has not measured anything yet")
+    assert (said.level, reasons[-1].header.stamp.sec > 0) == (DiagnosticStatus.ERROR, True)
     spin_until(lambda: own.get_subscription_count() and radio.get_subscription_count())
 
     model = load_model(write_model(tmp_path / "model"))
@@ -110,7 +115,12 @@ def test_limits_hold_from_the_next_frame_on_and_the_mode_says_what_they_do(node,
     assert answer.successful
     assert play(2, 0) == "EGO: '-1' has sent nothing in time"
 
-    spin_until(lambda: modes[-1].startswith("NO SENSOR: the ego has not measured anything for"))
+    assert modes[-1] == "EGO"
+    assert (reasons[-1].status[0].message, reasons[-1].status[0].level) == (
+        "'-1' has sent nothing in time",
+        DiagnosticStatus.WARN,
+    )
+    spin_until(lambda: modes[-1] == "NO_SENSOR")
     for trigger in (node.trigger_deactivate, node.trigger_cleanup, node.trigger_configure):
         trigger()
     node.trigger_activate()

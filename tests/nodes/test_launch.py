@@ -244,12 +244,14 @@ def test_the_ego_is_one_process_with_the_files_of_both_nodes(params, tmp_path):
     of_agent = tmp_path / "agent.yaml"
     of_agent.write_text("/**:\n  ros__parameters:\n    pose_gap_ms: 20.0\n")
     files = {"params_file": params, "agent_params_file": str(of_agent)}
-    (node,) = start("fusion.launch.py", ego_id="car", model="cosense-lite", fusion="hybrid", **files)
+    given = {"model": "cosense-lite", "fusion": "hybrid", "registration": "none"}
+    (node,) = start("fusion.launch.py", ego_id="car", **given, **files)
     assert (node.executable, node.namespace) == ("ego", "/car")
-    *given, parameters = node.parameters
-    assert given == [str(of_agent), params]
+    *files, parameters = node.parameters
+    assert files == [str(of_agent), params]
     assert parameters["agent_id"] == parameters["ego_id"] == "car"
     assert parameters["model"] == "cosense-lite"
+    assert parameters["registration"] == "none"
     remappings = dict(node.remappings)
     assert remappings["agent:~/output/messages"] == remappings["fusion:~/input/own"] == "/car/messages"
     assert remappings["agent:~/input/points"] == "/car/points"
@@ -260,11 +262,13 @@ def test_late_fusion_may_be_two_processes():
         start(name, **given, params_file="none")[0]
         for name, given in (
             ("fusion.launch.py", {"ego_id": "car", "with_agent": "false", "peers": "unit,bus"}),
-            ("agent.launch.py", {"agent_id": "car", "is_ego": "true", "fusion": "late"}),
+            ("agent.launch.py", {"agent_id": "car", "is_ego": "true", "registration": "scene_graph"}),
         )
     )
     assert fusion.executable == "fusion"
     assert fusion.parameters == [{"ego_id": "car", "peers": "unit,bus", "use_sim_time": False}]
+    given = {"agent_id": "car", "registration": "scene_graph", "use_sim_time": False}
+    assert agent.parameters == [given]
     assert dict(fusion.remappings)["~/input/own"] == dict(agent.remappings)["~/output/messages"]
 
 
@@ -345,7 +349,13 @@ def test_a_wrong_value_is_one_clear_error(name, given, complaint, tmp_path, monk
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [("scenario.launch.py", "rviz"), ("replay.launch.py", "mode"), ("agent.launch.py", "kind")],
+    [
+        ("scenario.launch.py", "rviz"),
+        ("replay.launch.py", "mode"),
+        ("agent.launch.py", "kind"),
+        ("agent.launch.py", "registration"),
+        ("fusion.launch.py", "registration"),
+    ],
 )
 def test_a_value_that_is_none_of_the_choices_is_refused_by_ros(name, argument):
     with pytest.raises(RuntimeError, match=f'"{argument}" provided value "perhaps" is not valid'):

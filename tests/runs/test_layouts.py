@@ -51,7 +51,7 @@ def test_rviz_shows_every_topic_of_every_agent_once():
     assert len(shown) == len(set(shown))
     images = {topics.image_topic("vehicle", name) for name in ("camera0", "camera3")}
     images.add("/unit/front/image_raw")
-    assert set(shown) == expected_topics(AGENTS, EGO) | images
+    assert set(shown) == expected_topics(AGENTS, EGO) | images | {topics.BOXES}
 
 
 def test_every_agent_has_its_group_and_what_costs_time_is_off():
@@ -67,16 +67,40 @@ def test_every_agent_has_its_group_and_what_costs_time_is_off():
 def test_the_fused_boxes_can_be_switched_by_their_source():
     displays = rviz_displays(rviz_layout(AGENTS, EGO, CAMERAS))
     (fused,) = (d for d in displays if d.get("Topic", {}).get("Value") == topics.MARKERS)
-    assert fused["Namespaces"] == dict.fromkeys(SOURCE_NAMES.values(), True)
+    names = [f"4279: {name}" for name in (*SOURCE_NAMES.values(), "labels")]
+    assert fused["Namespaces"] == dict.fromkeys(names, True)
     scene = foxglove_layout(AGENTS, EGO)["configById"][SCENE]
-    assert list(scene["topics"][topics.MARKERS]["namespaces"]) == list(SOURCE_NAMES.values())
+    assert list(scene["topics"][topics.MARKERS]["namespaces"]) == names
 
 
-def test_displays_are_of_classes_that_every_rviz_has():
-    known = {"Grid", "TF", "PointCloud2", "MarkerArray", "Map", "Camera"}
-    for display in rviz_displays(rviz_layout(AGENTS, EGO, CAMERAS)):
-        plugin, name = display["Class"].split("/")
-        assert (plugin, name in known) == ("rviz_default_plugins", True)
+def test_displays_are_of_classes_that_package_xml_brings():
+    known = {f"rviz_default_plugins/{name}" for name in ("Grid", "TF", "PointCloud2", "MarkerArray", "Map")}
+    known |= {"rviz_default_plugins/Camera", "vision_msgs_rviz_plugins/Detection3DArray"}
+    assert {display["Class"] for display in rviz_displays(rviz_layout(AGENTS, EGO, CAMERAS))} == known
+    package = (REPOSITORY / "package.xml").read_text()
+    assert "<exec_depend>rviz2</exec_depend>" in package
+    assert "<exec_depend>vision_msgs_rviz_plugins</exec_depend>" in package
+
+
+def test_the_ego_is_where_everything_is_drawn_and_the_grid_lies_beneath_it():
+    manager = rviz_layout(AGENTS, EGO, CAMERAS)["Visualization Manager"]
+    assert manager["Global Options"]["Fixed Frame"] == "agent_4279/lidar"
+    grid = manager["Displays"][0]
+    assert (grid["Reference Frame"], grid["Offset"]["Z"]) == ("agent_4279/lidar", -1.8)
+    layer = foxglove_layout(AGENTS, EGO)["configById"][SCENE]["layers"]["grid"]
+    assert (layer["frameId"], layer["position"]) == ("agent_4279/lidar", [0, 0, -1.8])
+
+
+def test_what_our_nodes_keep_is_asked_for_and_drivers_are_asked_for_no_more_than_they_offer():
+    asked = {
+        display["Topic"]["Value"]: display["Topic"]["Durability Policy"]
+        for display in rviz_displays(rviz_layout(AGENTS, EGO, CAMERAS))
+        if "Topic" in display
+    }
+    of_drivers = {topic for topic in asked if topic.endswith(("/points", "/image_raw"))}
+    assert len(of_drivers) == 6
+    for topic, durability in asked.items():
+        assert durability == ("Volatile" if topic in of_drivers else "Transient Local")
 
 
 def test_foxglove_shows_the_same_and_every_panel_has_its_place():

@@ -26,6 +26,7 @@ from cosense.runs.scenario import (
     with_absolute_paths,
 )
 from cosense.runs.supervisor import command
+from cosense.trust.base import TrustSettings
 from tests.conftest import REPOSITORY
 from tests.nodes.tiny import write_model, write_scene
 from tests.training.camera_toys import TOY_CAMERA_MODEL
@@ -242,13 +243,13 @@ def test_the_gate_is_part_of_the_parameters():
         HYBRID,
         admission=AdmissionSettings(features_max_age_ms=20.0),
         merge=MergeSettings(roof_below_sensor_m=2.0),
-        trust=("one", "two"),
+        trust=TrustSettings(checks=("one", "two")),
     )
     parameters = by_name(strict)["ego"].parameters
     assert parameters["admission.features_max_age_ms"] == 20.0
     assert parameters["admission.max_ahead_ms"] == AdmissionSettings().max_ahead_ms
     assert parameters["merge.roof_below_sensor_m"] == 2.0
-    assert parameters["trust"] == "one,two"
+    assert parameters["trust.checks"] == "one,two"
 
 
 @pytest.mark.parametrize(

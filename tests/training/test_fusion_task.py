@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from cosense.errors import CosenseError
 from cosense.methods.cosdh.levels import CosdhConfig
-from cosense.methods.lcv2i.regions import Lcv2iConfig
+from cosense.methods.lcv2i.method import Lcv2i
+from cosense.methods.lcv2i.regions import REGION_STRIDE, Lcv2iConfig
 from cosense.methods.model import load_model, read_model_config
 from cosense.methods.patches.encoder import PatchesConfig
 from cosense.model_folders import WEIGHTS
@@ -24,9 +25,10 @@ from cosense.training.loop import Run, prepare, train
 from cosense.training.run_config import SceneConfig
 from cosense.training.tasks.base import Task
 from cosense.training.tasks.cosdh import CosdhTask
-from cosense.training.tasks.lcv2i import Lcv2iTask
+from cosense.training.tasks.lcv2i import Amount, Lcv2iTask
 from cosense.training.tasks.patches import PatchesTask
 from cosense.training.torchrun import Processes
+from tests.cooperation.networks import detections
 from tests.detectors.networks import frame_of, write_model
 from tests.training.toys import TOY_MODEL
 
@@ -165,3 +167,36 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(folder: Path) -
 def test_a_run_without_a_checkpoint_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CosenseError, match="no checkpoint to resume from"):
         trained(config(folder), tmp_path / "empty", resume=True)
+
+
+def test_training_sends_the_regions_that_a_sender_would(folder: Path) -> None:
+    task, model = Lcv2iTask(config(folder, "lcv2i"), torch.device("cpu")), load_model(folder / "lcv2i")
+    points = np.random.default_rng(0).uniform(-20, 20, (2000, 4)).astype(np.float32) * [1, 1, 0.05, 0.05]
+    assert isinstance(model.method, Lcv2i)
+    features = model.method.detector.encode(frame_of(points))
+    shape = features.grid.coarser(REGION_STRIDE).shape
+    wanted = torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    (section,) = model.method.offer(features, lambda stride: wanted, None, seed=0, with_boxes=True)
+    chosen = task._chosen(features, wanted.flatten(), Amount(40, None), None)
+    assert chosen.tolist() == section.cells[:40].tolist()
+
+
+def test_regions_have_a_loss_of_their_own_that_no_box_can_lower(folder: Path) -> None:
+    task = Lcv2iTask(config(folder, "lcv2i"), torch.device("cpu"))
+    task.load()
+    ((example,), _) = task.batch(task.samples[:1], np.random.default_rng(0))
+    (sender,) = example.senders
+    x_m = float(example.columns.start + 4) * 0.8 + task.detector.grid.range_m[0]
+    box = detections([[x_m, 3.0, -1.0, 4.5, 1.9, 1.6, 0.3]], [0.9])
+    losses = [
+        task.losses(([replace(example, senders=[heard])], np.random.default_rng(1)))
+        for heard in (
+            replace(sender, boxes=box, reliability=np.ones(1)),
+            replace(sender, boxes=box[:0], reliability=np.ones(0)),
+        )
+    ]
+    with_box, without = ({name: float(value.detach()) for name, value in each.items()} for each in losses)
+    assert with_box["heat"] != without["heat"]
+    for name in ("heat", "boxes"):
+        assert with_box[f"{name}, regions alone"] == without[f"{name}, regions alone"]
+    assert with_box["loss"] == pytest.approx(sum(with_box.values()) - with_box["loss"])

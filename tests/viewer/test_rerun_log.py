@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -38,8 +40,8 @@ class Recorder:
     def set_time(self, timeline: str, *, sequence: int | None = None, timestamp: Any = None) -> None:
         self._frame = self._frame if sequence is None else sequence
 
-    def log(self, path: str, entity: Any) -> None:
-        self.logged.append((self._frame, path, entity[0]))
+    def log(self, path: list[str], entity: Any) -> None:
+        self.logged.append((self._frame, "/".join(path), entity[0]))
 
 
 def page(seed: int, mode: str = "") -> ReportFrame:
@@ -67,15 +69,16 @@ def test_what_a_frame_does_not_have_is_cleared(tmp_path: Path, monkeypatch: pyte
     assert second == first | dict.fromkeys(("bytes/unit", "latency/ms", "mode"), "Clear")
 
 
-def test_a_real_recording_is_a_file_of_rerun(tmp_path: Path) -> None:
+def test_rerun_itself_reads_what_was_recorded(tmp_path: Path) -> None:
     pytest.importorskip("rerun", reason="Rerun's SDK is not installed")
     target = tmp_path / "a.rrd"
     with RerunLog(str(target), "title") as log:
         log.add(0, page(0, mode="LATE"))
-    content = target.read_bytes()
-    assert content[:4] in (b"RRF2", b"RRF0")
-    for name in (b"/ego/unit", b"/bytes/unit", b"/mode", b"/latency/ms"):
-        assert name in content
+    words = [sys.executable, "-m", "rerun", "rrd", "stats", str(target)]
+    read = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    entities = re.findall(r"^/(.*): \d+$", read.replace("\\ ", " "), re.MULTILINE)
+    names = {"ego/ego", "ego/unit", "ego/ground truth", "bytes/unit", "latency/ms", "mode"}
+    assert names <= set(entities)
 
 
 def test_a_target_that_is_no_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 STRING = "std_msgs/msg/String"
+# What agents send each other, one envelope a sample.
+BYTES = "std_msgs/msg/UInt8MultiArray"
 KNOWN = (
     *(CLOUD, *POSES, TRANSFORMS, MARKERS, DETECTIONS),
     *(IMAGE, COMPRESSED_IMAGE, CAMERA_INFO, STRING),

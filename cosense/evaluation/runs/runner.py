@@ -104,8 +104,8 @@ class RunSettings:
                 f"leave it out or choose {' or '.join(FEATURE_KINDS)}"
             )
 
-    def start(self, model: Model) -> Cooperation:
-        """Return agents who remember nothing."""
+    def start(self, model: Model, *, explains: bool = False) -> Cooperation:
+        """Return agents who remember nothing; `explains` as of `Cooperation`."""
         delay_ms = self.pose_noise.delay_ms
         return Cooperation(
             model,
@@ -115,6 +115,7 @@ class RunSettings:
             registration=self.registration,
             trust=self.trust,
             radio=RadioSettings(delay_ms=delay_ms) if delay_ms else None,
+            explains=explains,
         )
 
 

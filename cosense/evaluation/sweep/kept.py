@@ -96,6 +96,8 @@ def _arrays(result: PointResult) -> dict[str, NDArray]:
             frame.used_for,
             frame.num_sent,
             frame.elements,
+            dict(frame.trust),
+            frame.fuse_ms,
         ]
         for frame in result.frames
     ]
@@ -121,10 +123,10 @@ def _result(arrays: Mapping[str, NDArray]) -> PointResult:
         if frame is None:
             frames.append(None)
             continue
-        num_on_participants, num_working, bytes_per_sender, used_for, num_sent, elements = frame
+        num_on_participants, num_working, bytes_per_sender, used_for, num_sent, elements, *more = frame
         outcomes: dict[Question, Outcome] = {question: of[counted] for question, of in answers.items()}
         score = FrameScore(outcomes, num_on_participants, num_working, bytes_per_sender, float("nan"))
-        frames.append(CountedFrame(score, tuple(used_for), num_sent, tuple(elements)))
+        frames.append(CountedFrame(score, tuple(used_for), num_sent, tuple(elements), *more))
         counted += 1
     return PointResult(Point(**text["point"]), frames)
 

@@ -27,6 +27,7 @@ from cosense.data.dataset import CooperativeFrame, Dataset
 from cosense.detectors.base import Detector
 from cosense.errors import CosenseError
 from cosense.evaluation.attacks import Liars
+from cosense.evaluation.consensus import CONSENSUSES, Consensus
 from cosense.evaluation.metrics.scoring import most_points_of_one_agent
 from cosense.evaluation.metrics.summary import FrameScore, score
 from cosense.evaluation.protocol import Protocol
@@ -35,6 +36,8 @@ from cosense.evaluation.runs.pose_noise import BelievedPoses, PoseNoise
 from cosense.evaluation.runs.runner import check_labels
 from cosense.evaluation.runs.sequences import goes_on, sequence_start
 from cosense.evaluation.sweep.point import Point
+from cosense.geometry.boxes import transform_boxes
+from cosense.geometry.iou import bev_iou
 from cosense.messages.envelope import PayloadKind, decode
 from cosense.messages.features import decode_features
 from cosense.messages.reports import UsedFor
@@ -43,6 +46,8 @@ from cosense.model_folders import network_tensors
 from cosense.sensing.frame import AgentFrame
 
 _FLOAT32_BYTES = 4
+# A made-up box is in the result if one of at least this score overlaps it by so much.
+_ACCEPTED_SCORE, _SAME_IOU = 0.3, 0.15
 # Wall time between two times that what is done is kept.
 _KEEP_EVERY_S = 60.0
 
@@ -56,12 +61,16 @@ class CountedFrame:
         used_for: contribution of each message that arrived.
         num_sent: number of messages that were sent.
         elements: how many numbers each FEATURES message that was sent holds.
+        trust: what became of liars and others, see `trust_counts`.
+        fuse_ms: how long the ego took for what it received.
     """
 
     score: FrameScore
     used_for: tuple[UsedFor, ...] = ()
     num_sent: int = 0
     elements: tuple[int, ...] = ()
+    trust: Mapping[str, int] = field(default_factory=dict)
+    fuse_ms: float = float("nan")
 
 
 @dataclass
@@ -268,7 +277,7 @@ def _step(
         outcome = result_of(
             frame, num_points, exchange.result.detections, exchange.bytes_per_sender, float("nan")
         )
-        run.count(exchange, score(outcome, counting))
+        run.count(exchange, score(outcome, counting), frame)
 
 
 def lean(protocol: Protocol) -> Protocol:
@@ -306,7 +315,10 @@ class _Run:
         if point.attack is not None:
             _, *nearest = nearest_agents(frame, [frame.ego, *frame.others], 1 + point.attackers)
             names = [agent.agent_id for agent in nearest]
-            liars = Liars(point.attack, names, [self._seed, zlib.crc32(frame.sequence.encode())])
+            honest = [agent.agent_id for agent in frame.others if agent.agent_id not in names]
+            seed = [self._seed, zlib.crc32(frame.sequence.encode())]
+            liars = Liars(point.attack, names, seed, honest, self._model)
+        self._liars = liars
         self._cooperation = Cooperation(
             self._model,
             point.fusion,
@@ -314,14 +326,16 @@ class _Run:
             selection=point.selection,
             registration=point.registration,
             radio=self._radio,
-            own_eyes=point.defence == "own_eyes",
+            own_eyes=point.defence in ("own_eyes", "full"),
+            evidence=point.defence == "full",
+            screen=Consensus(point.defence, self._seed) if point.defence in CONSENSUSES else None,
             spoil=None if liars is None else liars.spoiled,
         )
 
     def step(self, agents: Sequence[Perceived], index: int) -> Exchange:
         return self._cooperation.step_perceived(agents, index)
 
-    def count(self, exchange: Exchange, frame_score: FrameScore) -> None:
+    def count(self, exchange: Exchange, frame_score: FrameScore, frame: CooperativeFrame) -> None:
         """Keep what a frame was like, all of it or, where Ctrl-C comes in between, nothing."""
         elements = [num_elements(data, self._model) for _, data in exchange.sent]
         self.result.frames.append(
@@ -330,8 +344,36 @@ class _Run:
                 tuple(peer.used_for for peer in exchange.result.peers),
                 len(exchange.sent),
                 tuple(number for number in elements if number is not None),
+                trust_counts(exchange, self._liars, frame),
+                exchange.fuse_ms,
             )
         )
+
+
+def trust_counts(exchange: Exchange, liars: Liars | None, frame: CooperativeFrame) -> dict[str, int]:
+    """Return what became of the messages of one frame and of what was made up.
+
+    Returns:
+        "honest" and "lies" count messages, but scene graphs, by whether somebody lies under their name;
+        "…_refused" those that were used for nothing, "…_doubted" those whose sender is doubted; "ghosts"
+        count boxes that were made up, "ghosts_accepted" those that are in the result with a score above 0.3.
+    """
+    counts: Counter[str] = Counter()
+    for peer in exchange.result.peers:
+        if peer.kind == PayloadKind.SCENE_GRAPH.name:
+            continue
+        who = "honest" if liars is None or liars.is_honest(peer.sender) else "lies"
+        counts[who] += 1
+        counts[f"{who}_refused"] += peer.used_for == "nothing"
+        counts[f"{who}_doubted"] += peer.verdict == "doubted"
+    found = exchange.result.detections
+    boxes = found.boxes[found.scores > _ACCEPTED_SCORE]
+    if liars is not None:
+        for name in frame.agents.keys() & set(liars.names):
+            ghosts = transform_boxes(frame.T_ego_agent(name), liars.ghosts(name))
+            counts["ghosts"] += len(ghosts)
+            counts["ghosts_accepted"] += int((bev_iou(ghosts, boxes) > _SAME_IOU).any(axis=1).sum())
+    return dict(counts)
 
 
 def num_elements(data: bytes, model: Model) -> int | None:

@@ -10,7 +10,9 @@ from cosense.cooperation.radio import Burst, RadioSettings
 from cosense.evaluation.attacks import AttackName
 from cosense.evaluation.runs.pose_noise import PoseErrorName, PoseNoise
 
-Defence = Literal["none", "own_eyes"]
+# What the ego does about lies: nothing; what its own eyes say frame by frame; that and what it adds up to
+# over time, as it does live; or what others have published.
+Defence = Literal["none", "own_eyes", "full", "robosac", "majority"]
 DEFENCES: tuple[Defence, ...] = get_args(Defence)
 # A message that would wait longer for its transmission is dropped: the next one says more.
 MAX_QUEUE_MS = 200.0
@@ -56,7 +58,7 @@ class Point:
     pose_error: PoseErrorName | None = None
     attack: AttackName | None = None
     attackers: int = 0
-    defence: Defence = "own_eyes"
+    defence: Defence = "full"
 
     @property
     def noise(self) -> PoseNoise:

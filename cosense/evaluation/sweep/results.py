@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -85,6 +86,8 @@ def sweep_content(
     """
     counting = lean(protocol)
     points = [_point_content(result, counting) for result in results]
+    if curve == "attack":
+        _add_times(points, results)
     _add_spreads(points, results, counting, draws_of(sequences, seed))
     return {
         "command": command,
@@ -135,6 +138,7 @@ def flat(point: Mapping[str, Any]) -> dict[str, Any]:
     row |= {f"bytes_{name}": count for name, count in point["bytes_per_frame"].items()}
     row |= {name: point[name] for name in ("where2comm_log2", "num_messages_sent")}
     row |= {f"used_for_{name}": count for name, count in point["messages_used_for"].items()}
+    row |= point["trust"]
     low, high = point["difference_interval"] or (None, None)
     return row | {"difference": point["difference"], "difference_low": low, "difference_high": high}
 
@@ -149,7 +153,43 @@ def _point_content(result: PointResult, protocol: Protocol) -> dict[str, Any]:
         "where2comm_log2": result.where2comm_log2,
         "num_messages_sent": result.num_sent,
         "messages_used_for": dict(result.messages_used_for),
+        "trust": _trust(result),
     }
+
+
+def _trust(result: PointResult) -> dict[str, float | None]:
+    """Return which share of the lies, of honest messages and of made-up boxes met with what."""
+    counts: Counter[str] = Counter()
+    for frame in result.counted:
+        counts.update(frame.trust)
+
+    def share(of: str, in_all: str) -> float | None:
+        return counts[of] / counts[in_all] if counts[in_all] else None
+
+    return {
+        "true_refusals": share("lies_refused", "lies"),
+        "true_doubts": share("lies_doubted", "lies"),
+        "false_refusals": share("honest_refused", "honest"),
+        "false_doubts": share("honest_doubted", "honest"),
+        "ghosts_accepted": share("ghosts_accepted", "ghosts"),
+    }
+
+
+def _add_times(points: Sequence[dict[str, Any]], results: Sequence[PointResult]) -> None:
+    """Add to each point how long the ego took, and in how many times of that where nobody lies."""
+    names = [name for name in Point.__dataclass_fields__ if name not in ("attack", "attackers")]
+    settings = [tuple(point[name] for name in names) for point in points]
+    times_ms = [[frame.fuse_ms for frame in result.counted if frame.fuse_ms > 0] for result in results]
+    means_ms = [float(np.mean(times)) if times else None for times in times_ms]
+    honest_ms = {
+        setting: mean_ms
+        for setting, point, mean_ms in zip(settings, points, means_ms, strict=True)
+        if not point["attackers"]
+    }
+    for setting, point, mean_ms in zip(settings, points, means_ms, strict=True):
+        usual_ms = honest_ms.get(setting)
+        ratio = mean_ms / usual_ms if mean_ms and usual_ms else None
+        point["trust"] |= {"fuse_ms": mean_ms, "time_ratio": ratio}
 
 
 def _add_spreads(

@@ -10,6 +10,7 @@ paper's and what is ours: README.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -52,7 +53,9 @@ class Lcv2iNetwork(nn.Module):
 
 
 class Lcv2i(FusedHeadMethod):
-    """Regions by value; boxes of one object are averaged."""
+    """Regions by value; in hybrid fusion they add what no box is of."""
+
+    only_adds: ClassVar[bool] = True
 
     Config = Lcv2iConfig
     config: Lcv2iConfig

@@ -8,9 +8,9 @@ with F the map from which the detector's head decides, S and M_D as in `regional
 W starts at 0 and beta at 0, so F^E starts as F; alpha starts at 1.
 
 A region is 2 × 2 cells of F^E, at stride 4, and is sent as a few integers. At the vehicle (ours) regions are
-placed and read in its own axes (`methods.cells`) and become a map of the same channels as its F^E, one an
-agent; their maximum, or attention over the agents that sent something for a place, goes into a head that
-gives the change of the vehicle's own maps (`methods.fused_head`).
+placed and read in its own axes (`methods.cells`) and become a map of as many channels as its F^E, one an
+agent; their maximum goes, beside F^E, into a head that gives the change of the vehicle's own maps
+(`methods.fused_head`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cosense.detectors.head import HeadMaps
-from cosense.detectors.layers import ConvBlock, conv3x3
+from cosense.detectors.layers import conv3x3
 from cosense.messages.chunks import LayerSpec
 from cosense.methods.cells import Cells, rounded, spread, steered, steering
 from cosense.methods.fused_head import BoxMaps, FusedHead
 from cosense.methods.lcv2i.regional_maps import smoothed
-from cosense.methods.map_fusion import fuse_maps
 from cosense.sensing.grid import BevGrid
 
 REGION_STRIDE, REQUEST_STRIDE = 4, 8
@@ -44,7 +43,6 @@ class Lcv2iConfig:
     bits: Literal[2, 4, 8] = 4  # per number of a region
     hidden_channels: int = 32  # width of the encoder and the decoder
     fused_channels: int = 48  # width of the fused head
-    fusion: Literal["max", "attention"] = "max"  # over the agents, cell by cell
     enhancement: bool = True  # features are enhanced; without it F^E is F
     need_from_points: float = 0.5  # rho: share of the vehicle's need that comes from a lack of points
     need_below_points: int = 20  # n_min: a region at stride 8 with fewer points lacks them
@@ -98,13 +96,15 @@ class RegionFusion(FusedHead):
     """The vehicle's network; the same for any number of senders."""
 
     def __init__(self, channels: int, config: Lcv2iConfig) -> None:
-        super().__init__(channels + 1, config.fused_channels)
+        super().__init__(2 * channels + 1, config.fused_channels)
         hidden = config.hidden_channels
-        self.rule = config.fusion
         self.steering = steering(config.channels, hidden, 2.0 ** (config.bits - 1))
-        self.decoder = nn.Sequential(
-            conv3x3(hidden, hidden), ConvBlock(nn.ConvTranspose2d(hidden, channels, 2, stride=2, bias=False))
-        )
+        # Without batch norms: how much of a map is sent varies from nothing to everything, and so would they.
+        mix = nn.Conv2d(hidden, hidden, 3, padding=1)
+        refine = nn.ConvTranspose2d(hidden, channels, 2, stride=2)
+        for layer in (mix, refine):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.decoder = nn.Sequential(mix, nn.ReLU(), refine, nn.ReLU())
 
     def placed(self, regions: Cells, yaw_rad: float, grid: BevGrid) -> tuple[Tensor, Tensor]:
         """Return what one sender sent on the vehicle's map of regions.
@@ -136,20 +136,19 @@ class RegionFusion(FusedHead):
         return (decoded * mask)[..., :height, :width]
 
     def fused(self, own: Tensor, others: Sequence[Tensor]) -> Tensor:
-        """Return (C + 1,H,W) of the vehicle's F^E (C,H,W) and the maps of others.
+        """Return (2 C + 1,H,W): the vehicle's F^E (C,H,W), the maximum over the maps of others, and a mask.
 
-        The last channel is 1 where another agent has contributed.
+        The mask is 1 where another agent has contributed.
         """
-        if not others:
-            return torch.cat([own, own.new_zeros(1, *own.shape[1:])])
-        helped = torch.stack([other.amax(dim=0) for other in others]).amax(dim=0) > 0
-        return torch.cat([fuse_maps(own, others, self.rule), helped[None].to(own.dtype)])
+        received = torch.stack(list(others)).amax(dim=0) if others else torch.zeros_like(own)
+        helped = received.amax(dim=0, keepdim=True) > 0
+        return torch.cat([own, received, helped.to(own.dtype)])
 
     def forward(self, fused: Tensor, class_logits: Tensor, box_codes: Tensor, boxes: BoxMaps) -> HeadMaps:
         """Return the fused maps of B egos (or parts of their maps).
 
         Args:
-            fused: (B,C + 1,H,W) as `fused` returns them.
+            fused: (B,2 C + 1,H,W) as `fused` returns them.
             class_logits: (B,classes,H,W), the ego's.
             box_codes: (B,10,H,W), the ego's.
             boxes: those of the others, drawn into maps.

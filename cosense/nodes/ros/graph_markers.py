@@ -16,8 +16,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from cosense.geometry.transforms import Matrix, invert, quaternion_of, transform_points
 from cosense.messages.scene_graph import SceneGraph
-from cosense.nodes.ros.conversions import header, to_pose
-from cosense.nodes.ros.markers import clear, text
+from cosense.nodes.ros.conversions import to_pose
+from cosense.nodes.ros.markers import clear, shown, text
 from cosense.scene_graph.correction.pose_correction import RegisteredSender
 from cosense.scene_graph.nodes import edges_between
 from cosense.viewer.colors import AGREEMENT, agent_colors, rgba
@@ -50,7 +50,8 @@ def graphs_to_markers(
     def add(
         name: str, kind: int, points: NDArray[np.float64], size_m: float, color: str, alpha: float
     ) -> None:
-        marker = Marker(header=header(stamp_ns, frame_id), ns=name, type=kind, action=Marker.ADD)
+        marker = shown(kind, stamp_ns, frame_id)
+        marker.ns = name
         marker.pose = to_pose(T_sensor_level[:3, 3], quaternion_of(T_sensor_level))
         marker.scale.x = size_m
         # Lines have a width alone.

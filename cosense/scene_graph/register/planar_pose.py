@@ -30,9 +30,10 @@ _FREEDOM = 4.0
 # fitted to the errors of 319 pairs: simulated places with LiDARs of many makes and states and with good ones,
 # and a drive with a real one.
 _QUARTERS = 2.0
-# Standard deviations of what all matches have in common, in position and yaw. A simulation has nothing of the
-# kind; of what is measured (number, spread and misfit of the matches) nothing tells how much reality has.
-_COMMON_M, _COMMON_RAD = 0.02, float(np.deg2rad(0.02))
+# Standard deviations of what all matches have in common, in position and yaw; of what is measured (number,
+# spread and misfit of the matches) nothing tells how much that is. Of 250 pairs of the families for training
+# 70 and 91 % lie inside the ellipses of 68 and 95 %, of 105 of the families kept for evaluation 73 and 93 %.
+_COMMON_M, _COMMON_RAD = 0.025, float(np.deg2rad(0.02))
 _STEPS = 8
 
 

@@ -21,12 +21,13 @@ from cosense.detectors.head import HeadMaps
 from cosense.geometry.transforms import yaw_of
 from cosense.methods.cells import Cells, cell_places, look_up
 from cosense.methods.fused_head import BoxMaps
-from cosense.methods.lcv2i.method import Lcv2iNetwork, needed_regions
+from cosense.methods.lcv2i.method import Lcv2i, Lcv2iNetwork, needed_regions
 from cosense.methods.lcv2i.regional_maps import difference_of, regional, score_of
 from cosense.methods.lcv2i.regions import REGION_STRIDE, REQUEST_STRIDE, Lcv2iConfig
 from cosense.methods.selection.base import Candidates, find_selection
 from cosense.training.fused_head_task import FusedHeadTask
 from cosense.training.fusion_examples import Example, MethodRunConfig, SendingAgent
+from cosense.training.targets import detection_losses, join_targets
 
 _FEWEST_REGIONS = 16
 # Regions are tried around the order that the sender would keep to: spread of the logarithm of their worth.
@@ -62,6 +63,8 @@ class Lcv2iTask(FusedHeadTask):
         "all": Amount(None, None),
     }
 
+    only_adds: ClassVar[bool] = Lcv2i.only_adds
+
     def __init__(self, config: MethodRunConfig, device: torch.device) -> None:
         super().__init__(config, device)
         self._method: Lcv2iConfig = self.model.sharing
@@ -72,12 +75,31 @@ class Lcv2iTask(FusedHeadTask):
         self.regional_fusion = network.regional_fusion
         self._worth = find_selection(self._method.selection)
 
-    def drawn_maps(self, examples: list[Example], rng: np.random.Generator) -> HeadMaps:
-        return self._maps(examples, [self._draw_amount(rng) for _ in examples], rng)
+    def losses(self, batch: tuple[list[Example], np.random.Generator]) -> dict[str, Tensor]:
+        """Add the loss of the same regions without any boxes, beside which they have little left to say."""
+        examples, rng = batch
+        inputs = self._inputs(examples, [self._draw_amount(rng) for _ in examples], rng)
+        targets = join_targets([example.cropped_targets for example in examples])
+        losses = detection_losses(self.regional_fusion(*inputs), targets)
+        alone = detection_losses(self.regional_fusion(*inputs[:-1], _without(inputs[-1])), targets)
+        return {
+            "loss": losses.total + alone.total,
+            "heat": losses.heat,
+            "boxes": losses.boxes,
+            "heat, regions alone": alone.heat,
+            "boxes, regions alone": alone.boxes,
+        }
 
     def _maps(
         self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
     ) -> HeadMaps:
+        maps: HeadMaps = self.regional_fusion(*self._inputs(examples, amounts, rng))
+        return maps
+
+    def _inputs(
+        self, examples: list[Example], amounts: list[Amount], rng: np.random.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor, BoxMaps]:
+        """Return what the vehicle's network takes of B moments."""
         fused, drawn = [], []
         for example, amount in zip(examples, amounts, strict=True):
             own = example.ego.features
@@ -87,13 +109,12 @@ class Lcv2iTask(FusedHeadTask):
                 others = [self._received(example, sender, wanted, amount, rng) for sender in example.senders]
             fused.append(self.regional_fusion.fused(example.crop(self._enhanced(own)[0]), others))
             drawn.append(self.drawn_boxes(example, amount.boxes))
-        maps: HeadMaps = self.regional_fusion(
+        return (
             torch.stack(fused),
             torch.stack([example.crop(example.ego.features.class_logits) for example in examples]),
             torch.stack([example.crop(example.ego.features.box_codes) for example in examples]),
             BoxMaps.joined(drawn),
         )
-        return maps
 
     def _enhanced(self, features: BevFeatures) -> Tensor:
         """Return F^E (1,C,H/2,W/2)."""
@@ -154,9 +175,8 @@ class Lcv2iTask(FusedHeadTask):
         return replace(features, context=whole.context.float().clone())
 
     def _draw_amount(self, rng: np.random.Generator) -> Amount:
-        """Draw how much one moment's senders send; without boxes the regions have to say it all."""
-        with_boxes = rng.random()
-        boxes = None if with_boxes < 0.5 else 0 if with_boxes < 0.8 else int(rng.integers(1, 20))
+        """Draw how much one moment's senders send; that boxes may be missing is part of the loss."""
+        boxes = None if rng.random() < 0.7 else int(rng.integers(1, 20))
         kind = rng.random()
         if kind < 0.05:
             return Amount(0, boxes)
@@ -165,3 +185,8 @@ class Lcv2iTask(FusedHeadTask):
         cells = int(np.prod(self.detector.grid.coarser(REGION_STRIDE).shape))
         regions = round(float(np.exp(rng.uniform(np.log(_FEWEST_REGIONS), np.log(cells)))))
         return Amount(regions, boxes)
+
+
+def _without(boxes: BoxMaps) -> BoxMaps:
+    """Return maps of the same size in which nothing is drawn."""
+    return BoxMaps(*(torch.zeros_like(maps) for maps in (boxes.heat, boxes.codes, boxes.near)))

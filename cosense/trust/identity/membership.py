@@ -8,15 +8,28 @@ once a name has shown its key, nobody else speaks under it. Where it is *off* na
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
-from cosense.errors import CosenseError
+from cosense.errors import CosenseError, nearest
 from cosense.messages.envelope import Message, MessageError
 from cosense.messages.signatures import signed_part
 from cosense.trust.identity.replay import ReplayWindow, clock_objection
 from cosense.trust.identity.roster import Member, Roster
 
 IdentityPolicy = Literal["off", "warn", "enforce"]
+IDENTITY_POLICIES: tuple[IdentityPolicy, ...] = get_args(IdentityPolicy)
+
+
+def identity_policy(name: str) -> IdentityPolicy:
+    """Return the policy of a name.
+
+    Raises:
+        CosenseError: there is none.
+    """
+    for known in IDENTITY_POLICIES:
+        if name == known:
+            return known
+    raise CosenseError(f"no identity '{name}', {nearest(name, IDENTITY_POLICIES)}")
 
 
 class Membership:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cosense.errors import CosenseError
 from cosense.viewer import colors
-from cosense.viewer.in_space.contents import Contents
+from cosense.viewer.in_space.contents import Contents, Wires
 from cosense.viewer.in_space.picture import Eye
 
 _INSTEAD = "or write a picture, which needs nothing: --3d --out picture.png"
@@ -37,7 +37,7 @@ def show(contents: Contents, title: str) -> None:
     view.set_lookat(eye.middle)
     view.set_front(np.subtract(eye.place, eye.middle))
     view.set_up((0.0, 0.0, 1.0))
-    view.set_zoom(0.25)
+    view.set_zoom(0.15)
     window.run()
     window.destroy_window()
 
@@ -70,17 +70,15 @@ def geometries(contents: Contents, open3d: Any) -> list[Any]:
         points = open3d.geometry.PointCloud(vectors(cloud.points))
         points.paint_uniform_color(colors.rgba(cloud.color)[:3])
         made.append(points)
-    for wires in contents.wires:
+    # Cells as outlines: surfaces would hide the points of the ground, since here nothing is transparent.
+    outlines = [Wires(tiles.name, tiles.color, _outlines(tiles.corners)) for tiles in contents.tiles]
+    for wires in (*contents.wires, *outlines):
         pairs = np.arange(2 * len(wires.lines)).reshape(-1, 2)
         lines = open3d.geometry.LineSet(vectors(wires.lines.reshape(-1, 3)), indices(pairs))
         lines.paint_uniform_color(colors.rgba(wires.color)[:3])
         made.append(lines)
-    for tiles in contents.tiles:
-        mesh = _rectangles(tiles.corners, open3d)
-        mesh.paint_uniform_color(colors.rgba(tiles.color)[:3])
-        made.append(mesh)
     for picture in contents.pictures:
-        mesh = _rectangles(picture.corners[None], open3d)
+        mesh = _rectangle(picture.corners, open3d)
         uv = np.array([[0, 0], [1, 0], [1, 1], [0, 0], [1, 1], [0, 1]], dtype=np.float64)
         mesh.triangle_uvs = open3d.utility.Vector2dVector(uv)
         mesh.textures = [open3d.geometry.Image(_reduced(picture.image))]
@@ -89,12 +87,16 @@ def geometries(contents: Contents, open3d: Any) -> list[Any]:
     return made
 
 
-def _rectangles(corners: NDArray[np.float64], open3d: Any) -> Any:
-    """Return rectangles (K,4,3) as a mesh."""
-    first = 4 * np.arange(len(corners))[:, None, None]
-    triangles = (first + np.array([[0, 1, 2], [0, 2, 3]])).reshape(-1, 3)
+def _outlines(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sides (4 K,2,3) of rectangles (K,4,3)."""
+    return np.stack([corners, np.roll(corners, -1, axis=1)], axis=2).reshape(-1, 2, 3)
+
+
+def _rectangle(corners: NDArray[np.float64], open3d: Any) -> Any:
+    """Return a rectangle (4,3) as a mesh."""
+    triangles = np.array([[0, 1, 2], [0, 2, 3]])
     return open3d.geometry.TriangleMesh(
-        open3d.utility.Vector3dVector(corners.reshape(-1, 3)), open3d.utility.Vector3iVector(triangles)
+        open3d.utility.Vector3dVector(corners), open3d.utility.Vector3iVector(triangles)
     )
 
 

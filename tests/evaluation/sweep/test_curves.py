@@ -68,7 +68,7 @@ def test_curves_vary_one_thing(model: Model) -> None:
     honest = Point("tiny", "late", defence="none")
     lies = {"attack": "ghosts", "attackers": 2}
     as_sent = {"fusions": ["late"], "registrations": ["none"], "attacks": ["ghosts"]}
-    assert points("attack", "0,2", defences=["none", "own_eyes"], **as_sent) == [
+    assert points("attack", "0,2", defences=["none", "full"], **as_sent) == [
         ALONE,
         honest,
         dataclasses.replace(honest, **lies),

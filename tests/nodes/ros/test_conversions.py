@@ -24,7 +24,7 @@ from std_msgs.msg import UInt8MultiArray
 from visualization_msgs.msg import Marker, MarkerArray
 
 from cosense.nodes.ros import conversions
-from cosense.nodes.ros.markers import detections_to_markers, objects_to_markers
+from cosense.nodes.ros.markers import fused_markers, markers_alone, objects_to_markers
 
 STAMP_NS = 1_626_155_123_000_000_001
 POINTS = np.array([[1.5, -2.5, 0.25, 0.5], [100.0, 7.0, -1.0, 1.0]], dtype=np.float32)
@@ -223,18 +223,25 @@ def test_images_and_their_calibration():
 def test_markers_replace_those_of_the_frame_before():
     box = [1.0, 2.0, 3.0, 4.0, 2.0, 1.5, np.pi / 2]
     found = Detections(np.array([box]), np.array([0.5], np.float32), np.array([4]), np.array([1], np.uint8))
-    message: MarkerArray = over_the_wire(detections_to_markers(found, STAMP_NS, "ego/lidar"))
-    clear, cube = message.markers
+    message: MarkerArray = over_the_wire(fused_markers(found, "car_1", STAMP_NS, "ego/lidar"))
+    clear, cube, label = message.markers
     assert clear.action == Marker.DELETEALL
-    assert (cube.type, cube.header.frame_id, cube.text) == (Marker.CUBE, "ego/lidar", "pedestrian 0.50")
+    assert (cube.type, cube.header.frame_id) == (Marker.CUBE, "ego/lidar")
+    assert (cube.ns, label.ns) == ("car_1: received as a box", "car_1: labels")
+    assert (label.type, label.text) == (Marker.TEXT_VIEW_FACING, "pedestrian 0.50")
+    assert label.pose.position.z == pytest.approx(3.0 + 1.5 / 2 + 0.6)
+    # A fusion that is gone leaves nothing behind.
+    assert cube.lifetime.sec == label.lifetime.sec == 2
     assert (cube.scale.x, cube.scale.y, cube.scale.z) == (4.0, 2.0, 1.5)
     position, turn = cube.pose.position, cube.pose.orientation
     assert (position.x, position.y, position.z) == (1.0, 2.0, 3.0)
     assert 2 * np.arctan2(turn.z, turn.w) == pytest.approx(np.pi / 2)
     truth = Objects(np.array([box]), np.array([0]), np.array(["track 7"]))
-    labelled = over_the_wire(objects_to_markers(truth, STAMP_NS, "ego/lidar")).markers[1]
-    assert (labelled.ns, labelled.text) == ("car", "track 7")
+    _, labelled, label = over_the_wire(objects_to_markers(truth, STAMP_NS, "ego/lidar")).markers
+    assert (labelled.ns, labelled.text, label.text) == ("car", "track 7", "car track 7")
     assert labelled.color != cube.color
+    alone = Detections(found.boxes, found.scores, found.labels, np.array([0], np.uint8))
+    assert markers_alone(alone, "unit", STAMP_NS, "unit/lidar").markers[1].ns == "unit: detected alone"
 
 
 def test_the_frame_of_a_planar_pose_points_along_its_heading():

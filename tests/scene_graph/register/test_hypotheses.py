@@ -58,5 +58,5 @@ def test_a_pose_that_is_shifted_along_is_found_again():
     support = support_of(a, b)
     off = T.copy()
     off[:2, 3] += 9, -4
-    best = max(support.shifted(support.refit(off)), key=lambda one: one.rank)
+    best = max(support.shifted(support.refit(off)), key=lambda one: one.score)
     assert errors(best.T_a_b, T)[0] < 0.3

@@ -124,6 +124,7 @@ def test_what_chance_gives_elsewhere_makes_nothing_ambiguous(monkeypatch):
     a, b, T = pair(np.random.default_rng(26), 5, 8, sigma_m=0.1, classes=kinds, street=True)
     assert errors(register_graphs(a, b).T_a_b, T)[0] < 0.3
     monkeypatch.setattr(search, "_MAX_FALSE_ALARMS_OF_RIVAL", np.inf)
+    monkeypatch.setattr(search, "CLEARLY", 0.0)
     assert register_graphs(a, b).status is Status.AMBIGUOUS
 
 
