@@ -244,6 +244,9 @@ def sweep(content: Content) -> str:
         "delay_ms",
         "loss",
         "agents",
+        "attack",
+        "attackers",
+        "defence",
     )
     cooperating = [point for point in points if point["fusion"] != "none"]
     varied = [key for key in keys if len({str(point.get(key)) for point in cooperating}) > 1]
