@@ -89,7 +89,7 @@ def judged(
             found = exchange.result.detections
             outcome = result_of(frame, points, found, exchange.bytes_per_sender, float("nan"))
             result.scores[name].append(score(outcome, protocol))
-            result.reports[name] += exchange.result.peers
+            result.reports[name] += [one for one in exchange.result.peers if one.kind != "SCENE_GRAPH"]
     return result
 
 
