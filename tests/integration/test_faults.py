@@ -125,7 +125,7 @@ def test_a_peer_and_the_ego_that_are_killed_come_back_and_the_frames_go_on(scena
 
 
 def test_a_wrong_clock_is_named_and_does_as_little_harm_as_an_old_message(scenario, tmp_path):
-    other = AgentSpec("-1", "infrastructure", clock_skew_ms=200.0)
+    other = AgentSpec("-1", "infrastructure", clock_skew_ms=400.0)
     skewed = dataclasses.replace(scenario, agents=(AgentSpec("1"), other), frames=12)
     assert run_supervised(skewed, tmp_path / "run", lambda progress: None) == []
     journal = read_fused_frames(tmp_path / "run" / "detections.jsonl")

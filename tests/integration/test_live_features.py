@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import io
 import json
 import os
@@ -128,8 +129,11 @@ def check_layouts(run: Path, said: str) -> None:
         shown |= {panel[key] for key in ("topicPath", "topicToRender") if key in panel}
     with AnyReader([run / "run.mcap"]) as reader:
         published = {connection.topic for connection in reader.connections}
-    # Only where poses are corrected.
-    assert shown - published == {topics.SCENE_GRAPH_MARKERS}
+    # Only where poses are corrected, and only where vision_msgs is installed.
+    optional = {topics.SCENE_GRAPH_MARKERS, topics.BOXES}
+    if importlib.util.find_spec("vision_msgs") is not None:
+        optional.remove(topics.BOXES)
+    assert shown - published == optional
     assert {topics.points_topic("1"), topics.points_topic("-1"), topics.DIAGNOSTICS} <= shown
 
 

@@ -88,6 +88,8 @@ def test_there_is_a_launch_file_for_each_purpose():
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (LAUNCH / "scenarios").glob("*.yaml")))
 def test_a_scenario_gives_exactly_the_processes_of_cosense_run(name, tmp_path):
+    if name == "dair_v2x_late.yaml":
+        pytest.importorskip("mmdet3d", reason="mmdet3d is not installed: make mmdet3d")
     nodes = start("scenario.launch.py", scenario=name, out=str(tmp_path / "run"))
     assert [seen(node) for node in nodes] == expected(
         load_scenario(LAUNCH / "scenarios" / name), tmp_path / "run"
