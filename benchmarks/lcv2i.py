@@ -2,11 +2,12 @@
 
     python benchmarks/lcv2i.py [--frames N] [--model lcv2i] [--data FOLDER] [--workers N]
 
-The scenes are those of benchmarks/camera.py: families that nothing is trained on, one vehicle with a camera,
-one unit with a camera and all its beams. Objects count that either of the two whole clouds has at least five
-points of, with any number of beams the same ones; apart inside and outside of what the vehicle's image shows.
-Average precision of vehicles in percent, bird's-eye IoU. Agents remember: a setting is a team of its own,
-frame after frame, and all teams share what their detectors see.
+The scenes are those of benchmarks/camera.py (`--data` takes what it has left in results/camera): families
+that nothing is trained on, one vehicle with a camera, one unit with a camera and all its beams. Objects count
+that either of the two whole clouds has at least five points of, with any number of beams the same ones; apart
+inside and outside of what the vehicle's image shows. Average precision of vehicles in percent, bird's-eye
+IoU. Agents remember: a setting is a team of its own, frame after frame, and all teams share what their
+detectors see.
 
 What is sent and by whom, under true poses and as DAIR-V2X was measured (with registration); with 8 beams also
 rules that rank the regions, at equal bytes, and images that are worse or gone.
@@ -141,7 +142,8 @@ def sharing(model: str) -> Iterator[Case]:
         yield Case(f"late{said}", Point(LIDAR, "late", **extra))
         yield Case(f"late, images{said}", Point(model, "late", **extra))
         large = f"{LARGE_BYTES // 1000} kB{said}"
-        yield Case(f"cosdh, {large}", Point("cosdh", "hybrid", budget_bytes=LARGE_BYTES, **extra))
+        if not errors:
+            yield Case(f"cosdh, {large}", Point("cosdh", "hybrid", budget_bytes=LARGE_BYTES))
         yield Case(f"patches, {large}", Point(LIDAR, "hybrid", budget_bytes=LARGE_BYTES, **extra))
         yield Case(f"lcv2i, {large}", Point(model, "hybrid", budget_bytes=LARGE_BYTES, **extra))
         small = f"{SMALL_BYTES // 1000} kB{said}"

@@ -88,7 +88,8 @@ Beams = Annotated[
     typer.Option(
         metavar="BEAMS",
         help="Reduce the LiDARs of vehicles to so many beams: 16 evenly spread ones, 16,product those of a "
-        "16-beam LiDAR, 16,azimuth/2 with half the points each, 16,all those of roadside units too.",
+        "16-beam LiDAR, 16,azimuth/2 with half the points each, 16,all those of roadside units too; 0 for "
+        "no LiDAR at all.",
         show_default="all beams",
     ),
 ]

@@ -6,7 +6,8 @@ What follows is the network of `detectors.pillars` with its levels, context and 
 takes these features as it takes those of a LiDAR.
 
 Without an image that can be used, the result is exactly that of the LiDAR alone, and why is said. Without
-points, pillars come from images alone; the ground then is where it is for agents of this kind.
+points, the levels come from images alone (`detectors.camera.without_cloud`); the ground then is as far below
+the agent as in its last cloud, or as it is for agents of this kind.
 """
 
 from __future__ import annotations
@@ -25,18 +26,20 @@ from cosense.detectors.camera.image_encoder import ImageConfig, ImageEncoder, Im
 from cosense.detectors.camera.offset_correction import CorrectionConfig, OffsetCorrection
 from cosense.detectors.camera.views import Picture, Views, picture, usable, views_of
 from cosense.detectors.camera.voxel_fusion import FusionConfig, VoxelFusion
+from cosense.detectors.camera.without_cloud import WithoutCloud, WithoutCloudConfig
 from cosense.detectors.device import training_dtype
 from cosense.detectors.grouping import Pillars
 from cosense.detectors.head import HeadMaps
 from cosense.detectors.pillars import PillarDetector, PillarNetwork, PillarsConfig, scattered
+from cosense.detectors.score_curves import ScoreCurves
 from cosense.sensing.frame import AgentKind
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.levelling import LevelFrame
 
 logger = logging.getLogger(__name__)
 
-# Height of a LiDAR above the ground, for an agent that has no points to measure it in.
-_USUAL_HEIGHT_M: dict[AgentKind, float] = {"vehicle": 1.9, "infrastructure": 6.0}
+# Height of a LiDAR above the ground, for an agent that has never had points to measure it in.
+USUAL_HEIGHT_M: dict[AgentKind, float] = {"vehicle": 1.9, "infrastructure": 6.0}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class CameraPillarsConfig(PillarsConfig):
     image: ImageConfig = field(default_factory=ImageConfig)  # how images are encoded
     fusion: FusionConfig = field(default_factory=FusionConfig)  # what pillars take from them
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)  # and how much of it
+    without_cloud: WithoutCloudConfig | None = None  # what becomes of images when there are no points
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +81,11 @@ class CameraPillarNetwork(PillarNetwork):
         self.fusion = VoxelFusion(config.fusion, config.image, config.pillar_channels, config.cell_m)
         self.correction = OffsetCorrection(config.correction, config.pillar_channels)
         self.images.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.without_cloud: WithoutCloud | None = None
+        if config.without_cloud is not None:
+            self.without_cloud = WithoutCloud(
+                config.without_cloud, config.image, config.pillar_channels, config.stages, config.cell_m
+            )
 
     def encode(
         self, pillars: Pillars, dtype: torch.dtype | None = None, views: Views | None = None
@@ -90,6 +99,9 @@ class CameraPillarNetwork(PillarNetwork):
         """
         if views is None:
             return super().encode(pillars, dtype)
+        if self.without_cloud is not None and not len(pillars):
+            images = self.without_cloud.images(views.stages)
+            return self.without_cloud(views, images, pillars.shape, dtype or self.head.classes.weight.dtype)
         return self.encode_with(pillars, views, self.images(views.stages), dtype)
 
     def encode_with(
@@ -141,6 +153,12 @@ class CameraPillarDetector(PillarDetector):
         self.image_dtype = training_dtype(config.precision, self.device)
         self.network.images.to(dtype=self.image_dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._lost: dict[str, frozenset[str]] = {}
+        self._heights_m: dict[str, float] = {}
+        # How often a box is within 2 m is about what its heat is; no curve says it better so far.
+        self._scores_without_cloud = ScoreCurves({}, config.grid.coarser(2), self.device)
+        if network.without_cloud is not None:
+            network.without_cloud.images.to(dtype=self.image_dtype)
+            network.without_cloud.backbone.to(dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def build(cls, config: PillarsConfig, seed: int) -> CameraPillarNetwork:
@@ -155,14 +173,19 @@ class CameraPillarDetector(PillarDetector):
         cameras, reasons = usable(frame)
         self._say(frame, reasons)
         ground = frame.ground
-        if not len(frame.points):
-            ground = GroundSurface.level(-_USUAL_HEIGHT_M[frame.kind])
+        if len(frame.points):
+            self._heights_m[frame.agent_id] = -ground.height_m
+        else:
+            height_m = self._heights_m.get(frame.agent_id, USUAL_HEIGHT_M[frame.kind])
+            ground = GroundSurface.level(-height_m)
         pillars = self.group(frame.points, ground)
         pictures = [picture(camera, self.config.image.size) for camera in cameras]
         with torch.inference_mode():
             views = self.views(pictures, ground) if pictures else None
             levels = tuple(level[0] for level in self.network.encode(pillars, views=views))
-            features = self.decide(levels, pillars.count_map()[0], ground)
+            is_blind = views is not None and not len(pillars)
+            scores = self._scores_without_cloud if is_blind else self._scores
+            features = self.decide_by(scores, levels, pillars.count_map()[0], ground)
         given = {item.name: getattr(features, item.name) for item in fields(BevFeatures)}
         return CameraFeatures(**given, cameras=tuple(image.name for image in pictures), left_out=reasons)
 

@@ -151,13 +151,19 @@ class LidarDetector(BevDetector):
 
     def decide(self, levels: Sequence[Tensor], point_counts: Tensor, ground: GroundSurface) -> BevFeatures:
         """Run neck and head over levels, the cloud's own or fused ones; see `BevFeatures`."""
+        return self.decide_by(self._scores, levels, point_counts, ground)
+
+    def decide_by(
+        self, scores: ScoreCurves, levels: Sequence[Tensor], point_counts: Tensor, ground: GroundSurface
+    ) -> BevFeatures:
+        """Do the same where other curves say what scores are worth."""
         with torch.inference_mode():
             context = self.network.neck([level[None] for level in levels])
             maps = self.network.head(context)
         return BevFeatures(
             levels=tuple(levels),
             context=context[0],
-            class_logits=self._scores.calibrated(maps.class_logits[0]),
+            class_logits=scores.calibrated(maps.class_logits[0]),
             box_codes=maps.box_codes[0],
             point_counts=point_counts,
             grid=self.grid,

@@ -96,5 +96,5 @@ class FusedHeadMethod(Method):
 
 def not_among(known: Sequence[Detections], fused: Detections) -> Detections:
     """Return the fused boxes that overlap no box of what is known already."""
-    overlap = bev_iou(fused.boxes, Detections.concatenate(known).boxes)
-    return fused[(overlap <= _SAME_OBJECT_IOU).all(axis=1)]
+    overlap = bev_iou(fused.boxes, Detections.concatenate(list(known)).boxes)
+    return fused[np.all(overlap <= _SAME_OBJECT_IOU, axis=1)]

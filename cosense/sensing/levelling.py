@@ -18,6 +18,9 @@ from cosense.geometry.transforms import Matrix, invert, transform_from_slopes
 from cosense.sensing.frame import AgentFrame, Camera
 from cosense.sensing.ground import ANY_SITE, GroundPlane, GroundSettings, GroundSurface
 
+# Cosine of the largest angle by which a sensor leans: 15 degrees. A pose that says more is none of a sensor.
+_LEVEL = 0.966
+
 
 @dataclass(frozen=True)
 class LevelCloud:
@@ -94,12 +97,14 @@ def level_cloud(points: NDArray[np.float32], site: GroundSettings = ANY_SITE) ->
 def levelled(frame: AgentFrame, site: GroundSettings = ANY_SITE) -> LevelFrame:
     """Return a frame in its levelled frame; one that is levelled already stays as it is.
 
+    Without points it is levelled by its pose, as if the ground was level.
+
     Raises:
         CosenseError: as `level_cloud` does.
     """
     if isinstance(frame, LevelFrame):
         return frame
-    cloud = level_cloud(frame.points, site)
+    cloud = level_cloud(frame.points, site) if len(frame.points) else _without_points(frame)
     T_sensor_level = cloud.T_sensor_level
     given = {item.name: getattr(frame, item.name) for item in fields(AgentFrame)}
     cameras = tuple(_levelled(camera, T_sensor_level) for camera in frame.cameras)
@@ -112,6 +117,15 @@ def levelled(frame: AgentFrame, site: GroundSettings = ANY_SITE) -> LevelFrame:
         slopes=cloud.slopes,
     )
     return level.at_pose_of(frame)
+
+
+def _without_points(frame: AgentFrame) -> LevelCloud:
+    """Return the cloud of a frame without points as if the ground was level: the pose says how it leans."""
+    up = frame.T_world_agent[2, :3]
+    slopes = (0.0, 0.0)
+    if up[2] > _LEVEL:
+        slopes = (float(-up[0] / up[2]), float(-up[1] / up[2]))
+    return LevelCloud(frame.points, GroundSurface.level(0.0), slopes)
 
 
 def _levelled(camera: Camera, T_sensor_level: Matrix) -> Camera:

@@ -124,9 +124,16 @@ def mirror(P: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
 
 
 def distance_steps(
-    sample: Sample, P: NDArray[np.float64], covered: tuple[int, int], config: ImageConfig
+    sample: Sample,
+    P: NDArray[np.float64],
+    covered: tuple[int, int],
+    config: ImageConfig,
+    focal_length: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """Return what `ImageFeatures.steps` holds, for an image with this P (3,4)."""
+    """Return what `ImageFeatures.steps` holds, for an image with this P (3,4).
+
+    Distances are divided by `focal_length` first, see `detectors.camera.without_cloud`.
+    """
     points = sample.points[:, :3]
     across = points @ P[:, :3].T + P[:, 3]
     depth_m = across[:, 2]
@@ -136,7 +143,7 @@ def distance_steps(
     # The farthest first: the nearest is what remains.
     shown = shown[np.argsort(-depth_m[shown])]
     column, row = np.floor((across[shown, :2] / depth_m[shown, None] + 0.5) / STRIDES[0]).astype(np.int64).T
-    step = config.depth_steps(torch.from_numpy(depth_m[shown])).numpy().astype(np.uint8)
+    step = config.depth_steps(torch.from_numpy(depth_m[shown] / focal_length)).numpy().astype(np.uint8)
     step = np.minimum(step, config.depth_bins - 1) + OF_OBJECT * (sample.owner[shown] >= 0).astype(np.uint8)
     steps = np.full((config.size[0] // STRIDES[0], config.size[1] // STRIDES[0]), UNKNOWN, np.uint8)
     steps[row, column] = step

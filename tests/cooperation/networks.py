@@ -69,13 +69,13 @@ def cooperative(
 ) -> Model:
     """Return an untrained model in which, unlike in a fresh one, every input makes a difference."""
     network = PillarDetector.build(config.detector, seed)
-    _amplify(network)
+    amplify(network)
     network.head.classes.weight.data *= 3
     network.head.classes.bias.data.fill_(-2.0)
     detector = PillarDetector("tiny", config.detector, network, fingerprint=fingerprint)
     _, kind = method_of(config.sharing)
     sharing = kind.build(config.sharing, detector, seed)
-    _amplify(sharing)
+    amplify(sharing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in sharing.modules():
@@ -87,7 +87,7 @@ def cooperative(
     return Model("tiny", detector, kind(config.sharing, detector, sharing, calibration))
 
 
-def _amplify(network: nn.Module) -> None:
+def amplify(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             # The gain that keeps a signal as large as it came through convolutions and ReLUs.

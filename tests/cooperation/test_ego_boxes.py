@@ -98,6 +98,22 @@ def test_what_the_ego_cannot_check_is_not_confirmed_and_who_contradicts_it_is_do
     assert report.verdict == "unknown", "one frame is no proof"
 
 
+def test_who_goes_on_lying_is_refused_and_that_is_an_entry_of_its_own():
+    cars = [CAR, FAR_CAR, [CAR[0], CAR[1] + 20.0, *CAR[2:]]]
+    ego = Ego(None, "late")
+    found = []
+    for number in range(3):
+        own = message("ego", T_WORLD_EGO, detections(cars, [0.9, 0.9, 0.9]), number * 100 * MS)
+        lies = [[*box[:3], 1.6 * box[3], 1.6 * box[4], *box[5:]] for box in cars]
+        sent = from_unit(lies, [0.9] * 3, stamp_ns=number * 100 * MS)
+        found.append(ego.fuse(OwnView(decode(own)), [receive(sent)]).result)
+    assert [result.peers[0].used_for for result in found] == ["boxes", "nothing", "nothing"]
+    assert [len(result.misbehaviour) for result in found] == [0, 1, 0]
+    (report,) = found[1].misbehaviour
+    assert (report.sender, report.before, report.verdict) == ("unit", "unknown", "refused")
+    assert report.evidence["likeness"] == pytest.approx(0.9 * 3 + 3)
+
+
 @pytest.mark.parametrize(("score", "source"), [(0.5, Source.EGO), (0.9, Source.LATE)])
 def test_one_object_seen_by_two_is_reported_once_by_who_sees_it_better(score, source):
     shifted = [CAR[0] + 0.5, CAR[1] - 0.4, *CAR[2:]]

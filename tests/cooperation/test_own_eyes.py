@@ -228,7 +228,7 @@ def test_who_goes_on_lying_is_not_used_at_all_and_a_name_that_is_gone_is_forgott
     lies = claim("liar", (turned(LEFT), 1.0), (turned(RIGHT), 1.0), (FREE, 1.0), (HIDDEN, 1.0))
     for silent, was_heard in ((2, True), (20, False), (0, True)):
         assert len(eyes.examined([lies], BOTH, SEEN).fusible) == was_heard
-        again = eyes.examined([lies], BOTH, SEEN)
+        again = [eyes.examined([lies], BOTH, SEEN) for _ in range(4)][-1]
         assert (again.fusible, again.findings["liar"].verdict) == ([], "refused")
         assert again.doubts["liar"].startswith("refused: log-likelihood of a lie +")
         for _ in range(silent):

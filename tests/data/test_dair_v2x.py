@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from cosense.data import open_dataset
-from cosense.data.dair_index import read_splits
 from cosense.data.dair_v2x import DairV2xDataset
 from cosense.errors import CosenseError
 from cosense.geometry.boxes import box_corners
@@ -228,19 +227,6 @@ def test_half_installed_complemented_labels_are_a_problem(tree, backup):
     assert open_dataset(tree).info().problems == []
     shutil.rmtree(tree / backup)
     assert any("half installed" in line for line in open_dataset(tree).info().problems)
-
-
-def test_official_split_files_have_the_published_sizes(shared_data, tmp_path):
-    counts = {"train": 4813, "val": 1783, "test": 2688, "test_A": 851}
-    official = shared_data / "dair_v2x_splits" / "cooperative-split-data.json"
-    for place in ("tree", "tree/split_datas", "."):
-        (tmp_path / "tree").mkdir(exist_ok=True)
-        (tmp_path / place).mkdir(exist_ok=True)
-        shutil.copy(official, tmp_path / place)
-        splits = read_splits(tmp_path / "tree", DairV2xDataset.split_files)
-        assert {name: len(ids) for name, ids in splits.items()} == counts
-        (tmp_path / place / official.name).unlink()
-    assert read_splits(tmp_path / "tree", DairV2xDataset.split_files) == {}
 
 
 def test_official_split_file_can_be_named_and_is_intersected_with_the_files(tree, shared_data):

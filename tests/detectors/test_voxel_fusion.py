@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from cosense.detectors.camera.image_encoder import STRIDES, ImageFeatures
+from cosense.detectors.camera.reference_points import Seen, evidence_at, projected
 from cosense.detectors.camera.views import Views, picture, views_of
-from cosense.detectors.camera.voxel_fusion import FusionConfig, VoxelFusion, _Seen
+from cosense.detectors.camera.voxel_fusion import FusionConfig, VoxelFusion
 from cosense.detectors.grouping import Pillars, group_points
 from cosense.sensing.ground import GroundSurface
 from cosense.sensing.projection import project
@@ -55,7 +56,7 @@ def images(count: int = 1, bin_of_all: int | None = None) -> ImageFeatures:
 
 
 def test_attention_begins_as_the_mean_of_plain_projections():
-    seen = _Seen(
+    seen = Seen(
         torch.tensor([[[40.0, 30], [60, 20], [999, 999], [50, 28]]]),
         torch.ones(1, 4),
         torch.tensor([[True, True, False, True]]),
@@ -68,7 +69,7 @@ def test_an_offset_counts_in_pixels_of_its_scale():
     block = fusion()
     with torch.no_grad():
         block.offsets.bias.view(-1, 2)[:, 0] = 0.5
-    seen = _Seen(torch.tensor([[[60.0, 30.0]] * 4]), torch.ones(1, 4), torch.ones(1, 4, dtype=torch.bool))
+    seen = Seen(torch.tensor([[[60.0, 30.0]] * 4]), torch.ones(1, 4), torch.ones(1, 4, dtype=torch.bool))
     found = block.attend(torch.zeros(1, FUSION.hidden), seen, ramps())
     assert_allclose(found.detach()[0, 0], 60 + 0.5 * np.mean(STRIDES), rtol=1e-5)
 
@@ -77,7 +78,7 @@ def test_an_offset_counts_in_pixels_of_its_scale():
 def test_reference_points_are_where_the_calibration_puts_them(turn_rad: float):
     block, one = fusion(), camera(turn_rad=turn_rad)
     places = torch.tensor([[8.0, 2.0, -HEIGHT_M], [6.0, -1.0, -HEIGHT_M], [-5.0, 0.0, -HEIGHT_M]])
-    seen = block._project(places, view(one), 0)
+    seen = projected(places, block.heights_m, view(one), 0)
     for number, height_m in enumerate(FUSION.heights_m):
         raised = places.numpy() + np.array([0, 0, height_m])
         expected = project(one, raised)
@@ -88,16 +89,16 @@ def test_reference_points_are_where_the_calibration_puts_them(turn_rad: float):
 
 
 def test_evidence_is_the_probability_of_the_distance_between_its_steps():
-    block = fusion()
     depth = torch.zeros(10, 8, 16)
     depth[3], depth[4] = 0.2, 0.6
     nearest_m, farthest_m = IMAGE.depth_m
     depth_m = nearest_m * (farthest_m / nearest_m) ** (torch.tensor([[3.5, 4.0, 4.5, 5.5]]) / 10)
     uv = torch.full((1, 4, 2), 20.0)
-    seen = _Seen(uv, depth_m, torch.tensor([[True, True, True, True]]))
-    assert_allclose(block._evidence(seen, depth), [[0.2, 0.4, 0.6, 0.0]], atol=1e-5)
-    hidden = _Seen(uv, depth_m, torch.zeros(1, 4, dtype=torch.bool))
-    assert not block._evidence(hidden, depth).any()
+    seen = Seen(uv, depth_m, torch.tensor([[True, True, True, True]]))
+    steps = IMAGE.depth_steps(depth_m)
+    assert_allclose(evidence_at(seen, steps, depth), [[0.2, 0.4, 0.6, 0.0]], atol=1e-5)
+    hidden = Seen(uv, depth_m, torch.zeros(1, 4, dtype=torch.bool))
+    assert not evidence_at(hidden, steps, depth).any()
 
 
 def test_empty_pillars_are_filled_around_points_that_an_image_shows():

@@ -5,7 +5,7 @@ import numpy as np
 from cosense.cooperation.outcome import FusionResult
 from cosense.evaluation.run_files import FusedFrame, read_fused_frames, to_values
 from cosense.json_lines import LineWriter
-from cosense.messages.reports import PeerReport
+from cosense.messages.reports import MisbehaviourReport, PeerReport
 from cosense.sensing.detections import Detections
 
 
@@ -21,7 +21,9 @@ def entry(stamp_ns: int, count: int) -> FusedFrame:
         PeerReport("unit", 123, "boxes", age_ms=1.25, kind="OBJECTS"),
         PeerReport("unknown", 3, "nothing", "too short"),
     ]
-    return FusedFrame(stamp_ns, FusionResult(detections, peers), ["late one"], 12.5, "LATE", "")
+    misbehaviour = [MisbehaviourReport("unit", "refused", "unknown", 5.7, {"free_space": 5.7})]
+    result = FusionResult(detections, peers, {}, misbehaviour)
+    return FusedFrame(stamp_ns, result, ["late one"], 12.5, "LATE", "")
 
 
 def write(path, entries):
@@ -37,6 +39,7 @@ def test_what_is_read_equals_what_was_fused_bit_by_bit(tmp_path):
     for got, expected in zip(read_fused_frames(tmp_path / "detections.jsonl"), written, strict=True):
         assert (got.stamp_ns, got.missing, got.elapsed_ms) == (expected.stamp_ns, ["late one"], 12.5)
         assert got.result.peers == expected.result.peers
+        assert got.result.misbehaviour == expected.result.misbehaviour
         for name in ("boxes", "scores", "labels", "sources"):
             actual, wanted = (getattr(e.result.detections, name) for e in (got, expected))
             assert actual.dtype == wanted.dtype

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +28,11 @@ def metrics_of(out: Path) -> dict[str, Any]:
     return json.loads((out / "metrics.json").read_text())
 
 
-def test_simulated_sequence(tmp_path) -> None:
-    command = [sys.executable, "-m", "cosense.cli.main", "demo", "--out", str(tmp_path), "--frames", "3"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=280)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_simulated_sequence(tmp_path, monkeypatch) -> None:
+    words = ["demo", "--out", str(tmp_path), "--frames", "3"]
+    monkeypatch.setattr("sys.argv", ["cosense", *words])
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
     metrics = metrics_of(tmp_path)
     assert (metrics["frames"], metrics["frames_not_fused"], metrics["model"]) == (3, 0, "cosense-lite")
     assert (metrics["fusion"], metrics["budget_bytes"], metrics["live"]) == ("hybrid", 2000, True)

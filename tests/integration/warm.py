@@ -2,7 +2,7 @@
 
 They are processes like those of `python -m cosense.nodes.agent`, with the same arguments, environment and
 log, but without the seconds that each of these spends importing PyTorch. Where a real command line is the
-point, in test_demo.py and test_live_launch.py, one test each starts its processes in the usual way.
+point, in test_live_launch.py, one test starts its processes in the usual way.
 """
 
 from __future__ import annotations

@@ -106,3 +106,17 @@ def test_the_levelled_axes_are_normal_to_the_ground_and_above_that_of_the_sensor
 def test_what_is_no_cloud_is_refused(points: np.ndarray) -> None:
     with pytest.raises(CosenseError, match=r"expected \(N, 4\)|not finite: 10 of 10 points"):
         level_cloud(points.astype(np.float32))
+
+
+def test_without_points_the_pose_says_how_a_sensor_leans() -> None:
+    T_world_mast = T_WORLD_MAST @ leaning(3.0, -4.0)
+    blind = replace(frame(T_world_mast), points=np.zeros((0, 4), np.float32))
+    level = levelled(blind)
+    np.testing.assert_allclose(level.T_world_agent[2, :3], [0, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(level.T_sensor_level, levelled(frame(T_world_mast)).T_sensor_level, atol=0.005)
+    assert level.points.shape == (0, 4)
+
+
+def test_a_pose_on_its_side_is_not_how_a_sensor_leans() -> None:
+    blind = replace(frame(leaning(0.0, 90.0)), points=np.zeros((0, 4), np.float32))
+    assert levelled(blind).slopes == (0.0, 0.0)

@@ -10,8 +10,11 @@ import torch
 import yaml
 
 from cosense.config import to_mapping
-from cosense.model_folders import CONFIG
+from cosense.detectors.camera.without_cloud import WithoutCloudConfig
+from cosense.detectors.camera_pillars import CameraPillarDetector, CameraPillarsConfig
+from cosense.model_folders import CONFIG, WEIGHTS, write_weights
 from cosense.training.camera_examples import CameraRunConfig
+from cosense.training.image_examples import ImageRunConfig
 from cosense.training.run_config import DataConfig
 from cosense.training.samples import Sample
 from cosense.training.stored_images import StoredCamera
@@ -21,6 +24,7 @@ from tests.detectors.networks import write_model
 from tests.training.toys import TOY_MODEL, UNCHANGED, toy_sample
 
 TOY_CAMERA_MODEL = with_camera(TOY_MODEL)
+TOY_BLIND_MODEL = replace(TOY_CAMERA_MODEL, without_cloud=WithoutCloudConfig(hidden=16))
 # Everything is as it was measured.
 AS_IT_IS = {"augmentation": UNCHANGED, "fewer_beams": 0.0, "no_image": 0.0, "no_cloud": 0.0} | {
     "off_deg": 0.0,
@@ -53,6 +57,36 @@ def camera_config(folder: Path, **changes: object) -> CameraRunConfig:
         batch_size=2,
         workers=0,
         augmentation=UNCHANGED,
+    )
+    return replace(config, **changes)
+
+
+def write_camera_model(folder: Path, config: CameraPillarsConfig) -> Path:
+    """Write an untrained model with cameras, without weights for images alone; return its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(yaml.safe_dump({"detector": "camera_pillars", **to_mapping(config)}))
+    network = CameraPillarDetector.build(replace(config, without_cloud=None), seed=5)
+    write_weights(network, folder / WEIGHTS)
+    return folder
+
+
+def image_config(folder: Path, **changes: object) -> ImageRunConfig:
+    """Return a run on images alone as they are, whose model is written into `folder`."""
+    nowhere = DataConfig(paths=(Path("toys"),))
+    model = write_camera_model(folder / "cameras", TOY_BLIND_MODEL)
+    config = ImageRunConfig(
+        model=model,
+        start_from=str(model),
+        data=nowhere,
+        validation=nowhere,
+        cache=folder / "cache",
+        epochs=1,
+        batch_size=2,
+        workers=0,
+        augmentation=UNCHANGED,
+        zoomed=0.0,
+        off_deg=0.0,
+        off_m=0.0,
     )
     return replace(config, **changes)
 

@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 KEPT = REPOSITORY / "models" / "cosense-lite" / "validation"
 
 
-@pytest.mark.parametrize("curve", ["loss", "grid"])
+@pytest.mark.parametrize("curve", ["loss", "grid", "attack"])
 def test_a_kept_sweep_is_drawn_and_shown(tmp_path: Path, curve: str) -> None:
     content = json.loads((KEPT / f"{curve}.json").read_text())
     for point in content["points"]:

@@ -80,22 +80,29 @@ class Pyramid(nn.Module):
         return [layer(level) for layer, level in zip(self.smooth, maps, strict=True)]
 
 
-class ImageEncoder(nn.Module):
-    """Images to `ImageFeatures` in two halves, because the first is not learned and is worth keeping."""
+class PyramidWithDepth(nn.Module):
+    """The second half of an image encoder, which is learned: maps of the pretrained network to features."""
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__()
-        self.backbone = EfficientNetLite0()
         self.pyramid = Pyramid(config.channels)
         self.depth = nn.Conv2d(config.channels, config.depth_bins, 1)
+
+    def forward(self, stages: Sequence[Tensor]) -> ImageFeatures:
+        """Return what the images show, from what `ImageEncoder.stages` returns."""
+        dtype = self.depth.weight.dtype
+        levels = self.pyramid([stage.to(dtype) for stage in stages])
+        return ImageFeatures(tuple(level.float() for level in levels), self.depth(levels[0]).float())
+
+
+class ImageEncoder(PyramidWithDepth):
+    """Images to `ImageFeatures` in two halves, because the first is not learned and is worth keeping."""
+
+    def __init__(self, config: ImageConfig) -> None:
+        super().__init__(config)
+        self.backbone = EfficientNetLite0()
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """Return the maps of the pretrained network, in its dtype, of images (V,H,W,3) uint8."""
         maps: list[Tensor] = self.backbone(images)
         return maps
-
-    def forward(self, stages: Sequence[Tensor]) -> ImageFeatures:
-        """Return what the images show, from what `stages` returns."""
-        dtype = self.depth.weight.dtype
-        levels = self.pyramid([stage.to(dtype) for stage in stages])
-        return ImageFeatures(tuple(level.float() for level in levels), self.depth(levels[0]).float())

@@ -26,15 +26,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cosense.detectors.camera.image_encoder import STRIDES, ImageConfig, ImageFeatures
+from cosense.detectors.camera.reference_points import (
+    PLACE_NUMBERS,
+    Seen,
+    evidence_at,
+    middles,
+    place_numbers,
+    projected,
+)
 from cosense.detectors.camera.views import GROUND_STRIDE, Views
 from cosense.detectors.grouping import Pillars
 
-_FAR_M = 50.0
-_NEAREST_M = 0.5
 # Pillars are chosen in blocks of so many along each edge, each on one height of the ground.
 _BLOCK = GROUND_STRIDE // 2
-# Numbers that say where a pillar is: x, y, distance, and the direction from the sensor.
-_PLACE = 5
 
 
 @dataclass(frozen=True)
@@ -91,21 +95,6 @@ class Fused:
     depth_m: Tensor
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Reference points (K,J) in one image.
-
-    Attributes:
-        uv: (K,J,2) pixels.
-        depth_m: (K,J).
-        is_inside: (K,J) bool.
-    """
-
-    uv: Tensor
-    depth_m: Tensor
-    is_inside: Tensor
-
-
 class VoxelFusion(nn.Module):
     """Pillars with features, and images, to `Fused`."""
 
@@ -120,10 +109,10 @@ class VoxelFusion(nn.Module):
         self.register_buffer("heights_m", heights, persistent=False)
         references, looks = len(heights), config.heads * len(heights) * len(STRIDES) * config.points
         self.empty = nn.Parameter(torch.zeros(channels))
-        self.query = nn.Linear(channels + _PLACE + references, config.hidden)
+        self.query = nn.Linear(channels + PLACE_NUMBERS + references, config.hidden)
         self.weights = nn.Linear(config.hidden, looks)
         self.offsets = nn.Linear(config.hidden, 2 * looks)
-        joined = channels + image.channels + references + _PLACE
+        joined = channels + image.channels + references + PLACE_NUMBERS
         self.update = nn.Sequential(
             nn.LayerNorm(joined),
             nn.Linear(joined, config.hidden),
@@ -147,7 +136,7 @@ class VoxelFusion(nn.Module):
         cells = self._chosen(pillars, views, depth)
         row = _rows(cells, pillars)
         is_empty = row < 0
-        places = self._places(cells, pillars.shape, views)
+        places = middles(cells, pillars.shape, self.cell_m, views)
         f = torch.where(
             is_empty[:, None], self.empty, features[row.clamp(min=0)] if len(features) else self.empty
         )
@@ -156,16 +145,16 @@ class VoxelFusion(nn.Module):
         evidence = features.new_zeros(len(cells), len(self.config.heights_m))
         depth_m, times = features.new_zeros(len(cells)), features.new_zeros(len(cells))
         of_cloud = torch.div(cells, pillars.shape[1] * pillars.shape[2], rounding_mode="floor")
-        place = _place(places)
+        place = place_numbers(places)
         for number, cloud in enumerate(views.of):
             mine = (of_cloud == cloud).nonzero()[:, 0]
-            seen = self._project(places[mine], views, number)
+            seen = projected(places[mine], self.heights_m, views, number)
             visible = seen.is_inside.any(dim=1).nonzero()[:, 0]
             if not len(visible):
                 continue
             mine = mine[visible]
-            seen = _Seen(seen.uv[visible], seen.depth_m[visible], seen.is_inside[visible])
-            proof = self._evidence(seen, depth[number])
+            seen = seen[visible]
+            proof = evidence_at(seen, self.image.depth_steps(seen.depth_m), depth[number])
             query = torch.relu(self.query(torch.cat([f[mine], place[mine], proof], dim=1)))
             levels = [level[number] for level in images.levels]
             shown = shown.index_add(0, mine, self.attend(query, seen, levels))
@@ -181,7 +170,7 @@ class VoxelFusion(nn.Module):
         original = torch.where(row[:, None] < 0, 0.0, f)
         return Fused(cells[known], row, original, fused, counts, depth_m[known] * share)
 
-    def attend(self, query: Tensor, seen: _Seen, levels: list[Tensor]) -> Tensor:
+    def attend(self, query: Tensor, seen: Seen, levels: list[Tensor]) -> Tensor:
         """Return (K,C): what attention finds in the maps (C,H_l,W_l) of one image around reference points."""
         heads, points = self.config.heads, self.config.points
         pillars, references = seen.is_inside.shape
@@ -207,42 +196,6 @@ class VoxelFusion(nn.Module):
             found = found + (sampled * weights[:, number, None]).sum(dim=3)
         assert isinstance(found, Tensor)
         return found.flatten(0, 1).T
-
-    def _project(self, places: Tensor, views: Views, number: int) -> _Seen:
-        """Return where the reference points of places (K,3), on the ground, are in one image."""
-        P, (height, width) = views.P[number], views.covered[number]
-        ground = places @ P[:, :3].T + P[:, 3]
-        across = ground[:, None] + self.heights_m[:, None] * P[:, 2]
-        depth_m = across[..., 2]
-        uv = across[..., :2] / depth_m.clamp(min=_NEAREST_M)[..., None]
-        inside = (depth_m > _NEAREST_M) & (uv >= -0.5).all(dim=2)
-        inside &= (uv[..., 0] < width - 0.5) & (uv[..., 1] < height - 0.5)
-        return _Seen(uv, depth_m, inside)
-
-    def _evidence(self, seen: _Seen, depth: Tensor) -> Tensor:
-        """Return (K,J): probability that the image shows a thing at the distance of a reference point."""
-        bins, height, width = depth.shape
-        column = ((seen.uv[..., 0] + 0.5) / STRIDES[0]).long().clamp(0, width - 1)
-        row = ((seen.uv[..., 1] + 0.5) / STRIDES[0]).long().clamp(0, height - 1)
-        step = (self.image.depth_steps(seen.depth_m) - 0.5).clamp(0, bins - 1)
-        lower = step.long().clamp(max=bins - 2)
-        flat, pixel = depth.flatten(), row * width + column
-        low, high = (flat[(lower + more) * (height * width) + pixel] for more in (0, 1))
-        return torch.where(seen.is_inside, torch.lerp(low, high, step - lower), 0.0)
-
-    def _places(self, cells: Tensor, shape: tuple[int, int, int], views: Views) -> Tensor:
-        """Return (K,3) middles of cells, on the ground of the levelled frame."""
-        _, height, width = shape
-        cloud = torch.div(cells, height * width, rounding_mode="floor")
-        row = torch.div(cells, width, rounding_mode="floor") % height
-        column = cells % width
-        middle = torch.stack([column, row], dim=1) + 0.5
-        ground = views.ground_m[
-            cloud,
-            torch.div(row, GROUND_STRIDE, rounding_mode="floor"),
-            torch.div(column, GROUND_STRIDE, rounding_mode="floor"),
-        ]
-        return torch.cat([views.corner_m[cloud] + self.cell_m * middle, ground[:, None]], dim=1)
 
     @torch.no_grad()
     def _chosen(self, pillars: Pillars, views: Views, depth: Tensor) -> Tensor:
@@ -279,12 +232,12 @@ class VoxelFusion(nn.Module):
         seen = torch.zeros((clouds, rows * columns), dtype=torch.bool, device=depth.device)
         evidence = torch.zeros((clouds, rows * columns), device=depth.device)
         for number, cloud in enumerate(views.of):
-            places = self._places(cells + cloud * height * width, shape, views)
+            places = middles(cells + cloud * height * width, shape, self.cell_m, views)
             places[:, :2] += self.cell_m * (_BLOCK - 1) / 2
             near = (places[:, :2].norm(dim=1) < self.config.reach_m).nonzero()[:, 0]
-            found = self._project(places[near], views, number)
+            found = projected(places[near], self.heights_m, views, number)
             seen[cloud, near] |= found.is_inside.any(dim=1)
-            proof = self._evidence(found, depth[number]).amax(dim=1)
+            proof = evidence_at(found, self.image.depth_steps(found.depth_m), depth[number]).amax(dim=1)
             evidence[cloud, near] = torch.maximum(evidence[cloud, near], proof)
         return seen.view(clouds, rows, columns), evidence.view(clouds, rows, columns)
 
@@ -295,10 +248,3 @@ def _rows(cells: Tensor, pillars: Pillars) -> Tensor:
         return torch.full_like(cells, -1)
     row = torch.searchsorted(pillars.cells, cells).clamp(max=len(pillars) - 1)
     return torch.where(pillars.cells[row] == cells, row, -1)
-
-
-def _place(places: Tensor) -> Tensor:
-    """Return (K,5) what a network reads of places (K,3): x, y, distance, direction."""
-    xy = places[:, :2]
-    distance = xy.norm(dim=1, keepdim=True)
-    return torch.cat([xy / _FAR_M, distance / _FAR_M, xy / distance.clamp(min=1e-3)], dim=1)

@@ -2,8 +2,9 @@
 
 "16" keeps 16 beams, evenly spread over those that there are; "16,product" those nearest to a LiDAR whose
 beams are evenly spread from -15 to 15 degrees, as those of the 16-beam class are, as far as the given one
-reaches; "16,azimuth/2" drops every second point of each beam too. Vehicles are meant: roadside units keep all
-their beams, unless "16,all" says otherwise. A LiDAR with fewer beams keeps them all, which is said.
+reaches; "16,azimuth/2" drops every second point of each beam too; "0" is no LiDAR at all. Vehicles are
+meant: roadside units keep all their beams, unless "16,all" says otherwise. A LiDAR with fewer beams keeps
+them all, which is said.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cosense.sensing.frame import AgentFrame
 logger = logging.getLogger(__name__)
 
 _PRODUCT_DEG = (-15.0, 15.0)
-_COUNT = re.compile(r"[1-9]\d{0,3}")
+_COUNT = re.compile(r"0|[1-9]\d{0,3}")
 _AZIMUTH = re.compile(r"azimuth/([2-9])")
 
 
@@ -57,8 +58,8 @@ class FewerBeams:
         is_twice = len(set(plain)) < len(plain) or len(divided) > 1 or {"stride", "product"} <= {*plain}
         if not _COUNT.fullmatch(number) or {*plain} - {"stride", "product", "all"} or is_twice:
             raise CosenseError(
-                f"beams '{text}': expected a number of beams, as 16, and after commas stride or product, "
-                "azimuth/2 for every second point of a beam, all for roadside units too"
+                f"beams '{text}': expected a number of beams, as 16, or 0 for no LiDAR, and after commas "
+                "stride or product, azimuth/2 for every second point of a beam, all for roadside units too"
             )
         return cls(
             int(number),

@@ -128,7 +128,7 @@ def _name(kind: str, mapping: dict[str, Any], path: Path) -> str:
         raise CosenseError(f"{path}: missing key 'model', the folder whose {CONFIG} says which network")
     model = read_model_config(find_model(mapping["model"]))
     if kind == "detector":
-        return model.detector_name
+        return str(mapping.get("part", model.detector_name))
     if model.method_name is None:
         raise CosenseError(f"{model.where}: has no 'sharing:', so there is no method to train")
     return model.method_name

@@ -83,6 +83,9 @@ class CameraPillarsTask(DetectorTask):
         Raises:
             CosenseError: the model to start from has other layers.
         """
+        # What images without a cloud become has a run of its own, after this one.
+        self.settings = replace(self.settings, without_cloud=None)
+        self.model = replace(self.model, detector=self.settings)
         network = CameraPillarDetector.build(self.settings, seed)
         start = find_model(self.config.start_from)
         given, own = network_tensors(read_network(start)), network_tensors(network)
@@ -115,7 +118,7 @@ class CameraPillarsTask(DetectorTask):
         parts = {"heat": found.heat, "boxes": found.boxes}
         total = found.total
         if distances is not None:
-            parts["distances"] = _distance_loss(distances, batch.steps.to(self.device))
+            parts["distances"] = distance_loss(distances, batch.steps.to(self.device))
             total = total + self.config.distance_weight * parts["distances"]
         if batch.whole is not None:
             parts["teacher"] = self._teacher_loss(batch.whole, context, targets.heat)
@@ -158,7 +161,7 @@ class CameraPillarsTask(DetectorTask):
         blind = [replace(sample, images=()) for sample in few]
         values = figures(detector, unseen, self.config.min_points)
         for name, shown in ((f"{_FEW_BEAMS} beams", few), (f"{_FEW_BEAMS} beams, no image", blind)):
-            found = figures(detector, unseen, self.config.min_points, shown, _in_view)
+            found = figures(detector, unseen, self.config.min_points, shown, in_view)
             values[f"ap50 in view, {name}"] = found["ap50 vehicle"]
         return values
 
@@ -193,7 +196,7 @@ class CameraPillarsTask(DetectorTask):
         return [parts[name] for name in (_ENCODER, *self.config.frozen)]
 
 
-def _distance_loss(logits: Tensor, steps: Tensor) -> Tensor:
+def distance_loss(logits: Tensor, steps: Tensor) -> Tensor:
     """Return the mean cross entropy of distances (V,bins,H,W) in the cells whose step (V,H,W) is known."""
     is_object = (steps >= OF_OBJECT) & (steps != UNKNOWN)
     target = torch.where(steps == UNKNOWN, -1, torch.where(is_object, steps - OF_OBJECT, steps).long())
@@ -211,7 +214,7 @@ def _with_beams(sample: Sample, count: int) -> Sample:
     return replace(sample, stored=sample.stored[kept], owner=sample.owner[kept], rings=None)
 
 
-def _in_view(sample: Sample, boxes: Boxes) -> NDArray[np.bool_]:
+def in_view(sample: Sample, boxes: Boxes) -> NDArray[np.bool_]:
     """Return (M,) which boxes one of the images of a sample shows."""
     inside = np.zeros(len(boxes), dtype=bool)
     for camera in sample.cameras:

@@ -16,7 +16,8 @@ from cosense.trust.evidence.base import Before, Seen
 # Two boxes may be the same once more by chance of the rounding.
 _FEWEST = 2
 _SAME_STAMP_S = 1e-3
-_AGAINST = 3.0
+# No agreement with the ego makes up for it: what is repeated was right once.
+_AGAINST = 15.0
 
 
 def evidence(seen: Seen, before: Before) -> NDArray[np.float64]:

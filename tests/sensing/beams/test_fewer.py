@@ -101,13 +101,20 @@ def test_roadside_units_keep_their_beams_unless_all_are_meant():
     assert FewerBeams.parse("16,all").applies_to(unit)
 
 
-@pytest.mark.parametrize("text", ["16", "8,product", "16,azimuth/2", "4,product,azimuth/3,all"])
+@pytest.mark.parametrize("text", ["0", "0,product", "0,azimuth/2"])
+def test_no_beam_is_no_point(text):
+    given = frame_of(fan(VLP16_DEG))
+    fewer = FewerBeams.parse(text)
+    assert fewer.reduced(given, fewer.table_of("roof", [given])).points.shape == (0, 4)
+
+
+@pytest.mark.parametrize("text", ["16", "0", "8,product", "16,azimuth/2", "4,product,azimuth/3,all"])
 def test_text_is_read_back(text):
     assert str(FewerBeams.parse(text)) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-4", "16.5", "16,some", "16,product,stride", "16,azimuth/1", "16,"]
+    "text", ["", "00", "-4", "16.5", "16,some", "16,product,stride", "16,azimuth/1", "16,"]
 )
 def test_what_is_no_number_of_beams_is_refused(text):
     with pytest.raises(CosenseError, match="expected a number of beams"):

@@ -13,7 +13,13 @@ from cosense.errors import CosenseError
 from cosense.methods.model import load_model, read_network
 from cosense.model_folders import network_tensors
 from tests.detectors.networks import write_model
-from tests.training.camera_toys import AS_IT_IS, camera_task, toy_sample_with_image
+from tests.training.camera_toys import (
+    AS_IT_IS,
+    TOY_BLIND_MODEL,
+    camera_task,
+    toy_sample_with_image,
+    write_camera_model,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +104,13 @@ def test_other_layers_and_unknown_parts_are_refused(tmp_path: Path) -> None:
     other = str(write_model(tmp_path / "other"))
     with pytest.raises(CosenseError, match="give both the same layers"):
         camera_task(tmp_path, [], start_from=other)
+
+
+def test_what_images_become_without_a_cloud_is_left_to_a_run_of_its_own(tmp_path: Path) -> None:
+    model = write_camera_model(tmp_path / "blind", TOY_BLIND_MODEL)
+    task = camera_task(tmp_path, [toy_sample_with_image(1)], model=model)
+    assert task.network.without_cloud is None
+    out = tmp_path / "out"
+    out.mkdir()
+    task.export(out, "cosense train")
+    assert load_model(out).detector.config.without_cloud is None

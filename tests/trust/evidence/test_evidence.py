@@ -51,7 +51,7 @@ def test_boxes_in_free_space_speak_against_their_sender_unless_they_are_beside_a
 
 def test_boxes_unlike_the_egos_count_as_far_as_the_ego_is_sure() -> None:
     unlike = seen(THREE, own_scores=np.array([0.9, 0.5, 0.0]))
-    assert likeness.evidence(unlike, NOTHING) == pytest.approx([1.4 * np.log(0.5 / 0.03)])
+    assert likeness.evidence(unlike, NOTHING) == pytest.approx([0.4 * np.log(0.5 / 0.03)])
 
 
 def test_boxes_that_are_off_by_more_than_was_to_be_expected_speak_against_their_sender() -> None:
@@ -87,7 +87,7 @@ def test_who_says_the_same_as_somebody_that_is_better_known_has_copied_it() -> N
 
 def test_who_says_again_what_it_has_said_before_is_found_but_for_messages_that_are_used_again() -> None:
     before = Before(contents={"unit0": [(b"other", 0.0), (LIES.contents[0][0], 0.1)]})
-    assert repeats.evidence(LIES, before).tolist() == [3.0]
+    assert repeats.evidence(LIES, before).tolist() == [15.0]
     older = replace(LIES, contents=[(LIES.contents[0][0], 0.1)])
     assert repeats.evidence(older, before).tolist() == [0.0], "the next message was lost"
     before.own_contents.append(LIES.own_content)
